@@ -1,0 +1,21 @@
+"""Bounds on what one record may hold. Constants, not options: intake and every later reader must agree on them."""
+
+from __future__ import annotations
+
+MAX_DEPTH = 32
+"""Nesting of AnyValue (a scalar attribute value has depth 1). A deeper record is refused."""
+
+MAX_ATTRIBUTES = 1024
+"""Attributes of one record, event, link, scope or resource. A record with more is refused."""
+
+MAX_ERRORS = 5
+"""Messages kept for one payload's refused records."""
+
+MAX_LINE_BYTES = 1 << 20
+"""One JSON log line. A longer one is kept cut, as text, and flagged `log.truncated`."""
+
+MAX_LABEL_CHARS = 1024
+"""Characters of one group text (service, span name, dimension); the rest is cut."""
+
+MAX_TIME_NS = (1 << 63) - 1
+"""Times past 2262-04-11 cannot be told in signed nanoseconds; such a record is refused."""
