@@ -1,0 +1,97 @@
+"""The OpenTelemetry Collector, the load generator and the counting sink, as `bench/peer/build.sh` builds them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.engines.cache import ROOT, command, content_key, entry, need
+from support.engines.processes import Child, answers, free_port
+
+PEER = ROOT / "bench" / "peer"
+
+
+def collector_binary() -> Path:
+    """OpenTelemetry Collector 0.155 with the parts of `bench/peer/manifest.yaml`. The first build takes minutes."""
+    return _build("collector", PEER / "manifest.yaml") / "otelcol"
+
+
+def loadgen_binary() -> Path:
+    """`loadgen gen` writes payload files, `loadgen send` replays them."""
+    return _build("loadgen", PEER / "loadgen") / "loadgen"
+
+
+def nullsink_binary() -> Path:
+    """Counts documents sent to `_bulk`, `/v1/traces`, `/v1/logs`; `GET /count`."""
+    return _build("nullsink", PEER / "nullsink") / "nullsink"
+
+
+def payload_dir() -> Path:
+    """Files made by `loadgen gen`: 50 payloads of 512 spans, 50 of 512 log records, 50 of 3,000 JSON lines."""
+    binary = loadgen_binary()
+    key = content_key(PEER / "loadgen" / "gen.go")
+
+    def make(directory: Path) -> None:
+        command([binary, "gen", "-dir", directory], "make payloads", 120)
+
+    return entry(f"payloads-{key}", make)
+
+
+def _build(target: str, source: Path) -> Path:
+    def make(directory: Path) -> None:
+        need("go", target)
+        command([need("bash"), PEER / "build.sh", target, directory], f"build {target}", 1200)
+
+    return entry(f"{target}-{content_key(source, PEER / 'build.sh')}", make)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    child: Child
+    home: Path
+
+
+@contextmanager
+def run_collector(config_text: str, ready_url: str, flags: Sequence[str] = ()) -> Iterator[Collector]:
+    """A Collector with that configuration; `ready_url` answers below 300 once it is up (its health_check extension)."""
+    binary = collector_binary()
+    home = Path(tempfile.mkdtemp(prefix="otelcol-"))
+    (home / "config.yaml").write_text(config_text)
+    child = Child("otelcol", [binary, f"--config={home / 'config.yaml'}", *flags], home / "output.log")
+    started = False
+    try:
+        child.start()
+        child.wait_until(lambda: answers(ready_url), 60)
+        started = True
+        yield Collector(child, home)
+    finally:
+        child.stop()
+        if started and os.environ.get("SIDECAR_TEST_KEEP") != "1":
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    url: str
+    child: Child
+
+
+@contextmanager
+def run_nullsink() -> Iterator[Sink]:
+    """The counting sink on a free port."""
+    binary = nullsink_binary()
+    port = free_port()
+    home = Path(tempfile.mkdtemp(prefix="nullsink-"))
+    child = Child("nullsink", [binary, "-addr", f"127.0.0.1:{port}"], home / "output.log")
+    try:
+        child.start()
+        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/count"), 20)
+        yield Sink(f"http://127.0.0.1:{port}", child)
+    finally:
+        child.stop()
+        shutil.rmtree(home, ignore_errors=True)
