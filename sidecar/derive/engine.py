@@ -1,0 +1,308 @@
+"""The consumer that turns kept payloads into metrics.
+
+One thread pulls entries, decodes them (outside the lock), adds them up (inside), and every two seconds commits what
+changed together with its place in the log. So a crash is neither a reset nor a double count: what was not committed
+is read again. Until everything that was in the log at start has been read again `caught_up` is not set, and no scrape
+may be answered: it would show counters going back.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.batch import Decoder, Signal
+from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.logs import LogDeriver, LogOptions
+from sidecar.derive.red import RedDeriver, RedOptions
+from sidecar.derive.series import Arrival, Budget, SeriesTable
+from sidecar.derive.targets import Targets
+from sidecar.errors import DecodeError, SidecarError
+from sidecar.telemetry import Telemetry
+
+log = structlog.get_logger("sidecar.derive")
+
+MAX_ENTRIES = 16
+MAX_BYTES = 4 << 20
+CHECKPOINT_ENTRIES = 4096
+EXPIRE_EVERY_SECONDS = 30.0
+PULL_TIMEOUT_SECONDS = 0.5
+
+
+class DeriveOptions(BaseModel):
+    """Metrics derived from what is received."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    red: RedOptions = Field(default_factory=RedOptions, description="Rate, error and duration metrics from spans.")
+    logs: LogOptions = Field(default_factory=LogOptions, description="Counters from log records.")
+    series_ttl: float = Field(
+        default=3600, gt=0, description="Seconds after which a series that nothing is added to goes."
+    )
+    series_budget: int = Field(default=2000, ge=1, description="Series of one metric; more go to its overflow series.")
+    label_budget: int = Field(
+        default=200, ge=1, description="Values of one label of a metric; more become `__other__` for that label."
+    )
+    checkpoint_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="How often the figures are committed. After a crash at most this much is read again.",
+    )
+
+    def budget(self) -> Budget:
+        """The budget of one table."""
+        return Budget(self.series_budget, self.label_budget)
+
+
+class Entry(Protocol):
+    """A kept payload (`journal.entry.Entry`)."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def time_ns(self) -> int: ...
+    @property
+    def signal(self) -> Signal: ...
+    @property
+    def items(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Word that an entry is finished, as `journal.entry.Done`."""
+
+    seq: int
+    counts: Mapping[tuple[str, str, str], int]
+    dead: Sequence[Any] = ()
+
+
+class Consumer(Protocol):
+    """What the engine needs of `journal.entry.Consumer`."""
+
+    def next(self, max_bytes: int, max_entries: int, timeout: float) -> Sequence[Entry]: ...
+    def done(
+        self, entries: Sequence[Any], state: Mapping[bytes, bytes | None] | None = None
+    ) -> concurrent.futures.Future[None]: ...
+    def state(self) -> Iterator[tuple[bytes, bytes]]: ...
+    def waiting(self) -> dict[str, int]: ...
+
+
+Batch = TypeVar("Batch")
+
+
+class Deriver(Protocol[Batch]):
+    """Batches of one signal in, families out. Only `decode` is called without the engine's lock."""
+
+    @property
+    def signal(self) -> Signal: ...
+    @property
+    def tables(self) -> tuple[SeriesTable, ...]: ...
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
+    def apply(self, batch: Batch, arrival: Arrival) -> None: ...
+    def expire(self, before: int) -> None: ...
+    def collect(self) -> Iterable[FamilySnapshot]: ...
+
+
+Build = Callable[[DeriveOptions, Targets, Telemetry], Deriver[Any] | None]
+
+
+def _red(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+    return RedDeriver(options.red, options.budget(), targets, telemetry) if options.red.enabled else None
+
+
+def _logs(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+    return LogDeriver(options.budget(), targets, telemetry) if options.logs.enabled else None
+
+
+DERIVERS: tuple[Build, ...] = (_red, _logs)
+
+
+@dataclass(slots=True)
+class _Unsaved:
+    """What the next checkpoint has to commit."""
+
+    done: list[Applied] = field(default_factory=list)
+    state: dict[bytes, bytes | None] = field(default_factory=dict)
+
+
+class DeriveEngine:
+    """Reads `consumer` in a thread of its own; `collect` may be called from any thread."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        decoder: Decoder,
+        options: DeriveOptions,
+        telemetry: Telemetry,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.caught_up = threading.Event()
+        """Set when the entries that were in the log at start have been added up."""
+        self.failure: BaseException | None = None
+        """What ended the thread, if it was not `stop`: a bug. The figures stand still from then on."""
+        self._consumer = consumer
+        self._decoder = decoder
+        self._options = options
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._targets = Targets(options.series_budget)
+        built = (build(options, self._targets, telemetry) for build in DERIVERS)
+        self._derivers = tuple(deriver for deriver in built if deriver is not None)
+        self._tables = tuple(table for deriver in self._derivers for table in deriver.tables)
+        self._kept: tuple[SeriesTable | Targets, ...] = (*self._tables, self._targets)
+        self._unsaved = _Unsaved()
+        self._to_catch_up = 0
+        self._thread = threading.Thread(target=self._run, name="derive", daemon=True)
+        telemetry.watch("sidecar_series", self._read_series)
+        telemetry.watch("sidecar_label_budget_exceeded", self._read_turned_away)
+
+    def start(self) -> None:
+        """Take over what was committed and begin to read. Call once."""
+        self.restore()
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Finish the entries at hand, commit, and end the thread. Waits at most `timeout` seconds."""
+        self._stop.set()
+        self._thread.join(timeout)
+
+    def collect(self) -> list[FamilySnapshot]:
+        """All families at one moment. A series not shown before is shown at 0."""
+        with self._lock:
+            families = [family for deriver in self._derivers for family in deriver.collect()]
+            families.append(self._targets.snapshot())
+        return [family for family in families if any(block.labels for block in family.blocks)]
+
+    def restore(self) -> None:
+        """Take over what was committed. `start` does it; a test that calls `pull` itself does too."""
+        self._to_catch_up = sum(self._consumer.waiting().values())
+        state = dict(self._consumer.state())
+        used: set[bytes] = set()
+        for kept in self._kept:
+            used |= kept.restore(state)
+        self._unsaved.state.update(dict.fromkeys(state.keys() - used))
+
+    def _run(self) -> None:
+        try:
+            self._read_until_stopped()
+        except BaseException as failure:
+            self.failure = failure
+            log.exception("the derive thread failed; derived metrics stand still until a restart")
+            raise
+
+    def _read_until_stopped(self) -> None:
+        checkpointed = expired = time.monotonic()
+        while not self._stop.is_set():
+            self.pull(PULL_TIMEOUT_SECONDS)
+            now = time.monotonic()
+            due = now - checkpointed >= self._options.checkpoint_seconds
+            if due or len(self._unsaved.done) >= CHECKPOINT_ENTRIES:
+                # Series go only here, so that what is kept and the place in the log agree with what is shown.
+                if now - expired >= EXPIRE_EVERY_SECONDS:
+                    expired = now
+                    self.expire()
+                self.checkpoint()
+                checkpointed = time.monotonic()
+        self.checkpoint()
+
+    def pull(self, timeout: float) -> int:
+        """Add up the next entries, waiting at most `timeout` seconds for some; how many there were."""
+        entries = self._consumer.next(MAX_BYTES, MAX_ENTRIES, timeout)
+        self._apply(entries)
+        return len(entries)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        by_signal: dict[Signal, list[Entry]] = {}
+        for entry in entries:
+            by_signal.setdefault(entry.signal, []).append(entry)
+        bad: set[int] = set()
+        for deriver in self._derivers:
+            bad |= self._derive(deriver, by_signal.get(deriver.signal, []))
+        for entry in entries:
+            outcome = ("dropped", "undecodable") if entry.seq in bad else ("delivered", "")
+            self._unsaved.done.append(Applied(entry.seq, {(entry.signal, *outcome): entry.items}))
+        self._to_catch_up -= sum(entry.items for entry in entries)
+        if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
+            self._all_shown()
+
+    def _all_shown(self) -> None:
+        with self._lock:
+            for table in self._tables:
+                table.all_shown()
+        self.caught_up.set()
+
+    def _derive(self, deriver: Deriver[Any], entries: list[Entry]) -> set[int]:
+        """Add up these entries; the sequence numbers of those that could not be read."""
+        if not entries:
+            return set()
+        try:
+            batch = deriver.decode(self._decoder, [entry.payload for entry in entries])
+        except DecodeError as error:
+            if len(entries) > 1:
+                return {seq for entry in entries for seq in self._derive(deriver, [entry])}
+            log.error(
+                "a kept payload cannot be decoded, its records are missing from the metrics",
+                seq=entries[0].seq,
+                signal=entries[0].signal,
+                items=entries[0].items,
+                error=str(error),
+            )
+            return {entries[0].seq}
+        arrival = Arrival(
+            np.cumsum([entry.items for entry in entries], dtype=np.int64),
+            np.array([entry.time_ns for entry in entries], np.int64),
+            self._clock(),
+        )
+        with self._lock:
+            deriver.apply(batch, arrival)
+        return set()
+
+    def expire(self) -> None:
+        """Take away what was idle for `series_ttl`. It goes from the kept state with the next checkpoint."""
+        before = self._clock() - int(self._options.series_ttl * 1e9)
+        with self._lock:
+            for deriver in self._derivers:
+                deriver.expire(before)
+            self._targets.expire(before)
+
+    def _gather(self) -> None:
+        for kept in self._kept:
+            self._unsaved.state.update(kept.checkpoint())
+
+    def checkpoint(self) -> None:
+        """Commit what changed and the place in the log. If the log cannot write, the next one tries again."""
+        with self._lock:
+            self._gather()
+        unsaved = self._unsaved
+        if not unsaved.done and not unsaved.state:
+            return
+        try:
+            self._consumer.done(unsaved.done, unsaved.state).result()
+        except SidecarError as error:
+            log.warning("the figures could not be committed, trying again", error=str(error))
+            return
+        self._unsaved = _Unsaved()
+
+    def _read_series(self) -> list[tuple[float, Mapping[str, str]]]:
+        with self._lock:
+            sizes = [(table.name, len(table)) for table in self._tables]
+            sizes.append(("target_info", len(self._targets)))
+        return [(size, {"metric": name}) for name, size in sizes]
+
+    def _read_turned_away(self) -> list[tuple[float, Mapping[str, str]]]:
+        with self._lock:
+            turned = [(t.name, label, n) for t in self._tables for label, n in t.turned_away.items() if n]
+            if self._targets.turned_away:
+                turned.append(("target_info", "instance", self._targets.turned_away))
+        return [(n, {"metric": name, "label": label}) for name, label, n in turned]

@@ -1,0 +1,254 @@
+"""Metric families as text: Prometheus text format 0.0.4 and OpenMetrics 1.0.0.
+
+Rules kept here: a family is written once and without a series twice; OpenMetrics ends in `# EOF`, has `_created`, and
+exemplars on buckets only; a `# UNIT` line only where the name ends in the unit; bucket bounds are written as floats
+(`1.0`) in both formats, so that a series does not change its name with what the scraper accepts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.metrics_core import Metric
+
+from sidecar.derive.families import (
+    Exemplar,
+    FamilySnapshot,
+    Histograms,
+    Kind,
+    Number,
+    Points,
+    Summaries,
+    escape,
+    label_text,
+)
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+    "counter": ("_total", "_created"),
+    "histogram": ("_bucket", "_sum", "_count", "_created"),
+    "summary": ("", "_sum", "_count", "_created"),
+    "info": ("_info",),
+    "gauge": ("",),
+    "unknown": ("",),
+}
+_TEXT_SUFFIX: dict[Kind, str] = {"counter": "_total", "info": "_info"}
+_TEXT_KIND: dict[Kind, str] = {"info": "gauge", "unknown": "untyped"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFamily:
+    """A family of a prometheus_client registry: samples as they are."""
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str
+    samples: tuple[tuple[str, str, Number], ...]
+    """(suffix of the name, label text, value)."""
+
+
+Family = FamilySnapshot | ClientFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Families of which no two write the same name, and what had to be left out for that."""
+
+    families: list[tuple[Family, ...]]
+    """Parts of one family (same name and kind) stand together."""
+    dropped: list[str]
+    """Names of families that clash with one of another kind."""
+
+
+def negotiate(accept: str) -> tuple[bool, str]:
+    """Accept header -> (OpenMetrics?, Content-Type). OpenMetrics only for one that asks for it and does not prefer
+    plain text; a missing or odd header gets the text format."""
+    best = {"text/plain": 0.0, "application/openmetrics-text": 0.0}
+    for part in accept.split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        if media in ("*/*", "text/*"):
+            media = "text/plain"
+        if media in best:
+            best[media] = max(best[media], _quality(parameters))
+    if best["application/openmetrics-text"] > 0 and best["application/openmetrics-text"] >= best["text/plain"]:
+        return True, OPENMETRICS_TYPE
+    return False, TEXT_TYPE
+
+
+def from_client(metrics: Iterable[Metric]) -> list[ClientFamily]:
+    """What a prometheus_client registry's `collect()` gives. Kinds that only it knows are written as unknown."""
+    out = []
+    for metric in metrics:
+        kind: Kind = metric.type if metric.type in _SUFFIXES else "unknown"
+        samples = tuple(
+            (s.name.removeprefix(metric.name), label_text(list(s.labels), list(s.labels.values())), s.value)
+            for s in metric.samples
+        )
+        out.append(ClientFamily(metric.name, kind, metric.documentation, metric.unit, samples))
+    return out
+
+
+def merge(families: Iterable[Family]) -> Merged:
+    """Families of the same name and kind become one, the first one's help and unit standing. One whose name another
+    kind has taken, or whose series names would clash, is left out and named."""
+    parts: dict[str, list[Family]] = {}
+    taken: dict[str, str] = {}
+    dropped = []
+    for family in families:
+        first = parts.get(family.name)
+        if first is not None and first[0].kind == family.kind:
+            first.append(family)
+            continue
+        names = {family.name, *(family.name + suffix for suffix in _SUFFIXES[family.kind])}
+        if _NAME.fullmatch(family.name) is None or any(name in taken for name in names):
+            dropped.append(family.name)
+            continue
+        taken.update(dict.fromkeys(names, family.name))
+        parts[family.name] = [family]
+    return Merged([tuple(same) for same in parts.values()], dropped)
+
+
+def render(families: Iterable[Family] | Merged, openmetrics: bool) -> bytes:
+    """The exposition. Families that clash are left out; `merge` first to learn which."""
+    merged = families if isinstance(families, Merged) else merge(families)
+    lines: list[str] = []
+    for parts in merged.families:
+        body = _body(parts, openmetrics)
+        if body:
+            lines.extend(_head(parts[0], openmetrics))
+            lines.extend(body)
+    if openmetrics:
+        lines.append("# EOF")
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace") if lines else b""
+
+
+def _quality(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _head(family: Family, openmetrics: bool) -> Iterator[str]:
+    if openmetrics:
+        yield f"# TYPE {family.name} {family.kind}"
+        if family.unit and family.name.endswith("_" + family.unit) and family.kind != "info":
+            yield f"# UNIT {family.name} {family.unit}"
+        yield f"# HELP {family.name} {escape(family.help)}"
+    else:
+        name = family.name + _TEXT_SUFFIX.get(family.kind, "")
+        text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+        yield f"# HELP {name} {text}"
+        yield f"# TYPE {name} {_TEXT_KIND.get(family.kind, family.kind)}"
+
+
+def _body(parts: Sequence[Family], openmetrics: bool) -> list[str]:
+    """The lines of a family. All lines of a series stand together, and no series is written twice."""
+    out: list[str] = []
+    seen: set[str] = set()
+    for part in parts:
+        if isinstance(part, ClientFamily):
+            _client_lines(out, part, seen, openmetrics)
+            continue
+        for block in part.blocks:
+            fresh = [i for i, labels in enumerate(block.labels) if labels not in seen]
+            seen.update(block.labels)
+            if len(fresh) != len(set(map(block.labels.__getitem__, fresh))):
+                fresh = list({block.labels[i]: i for i in reversed(fresh)}.values())[::-1]
+            if isinstance(block, Points):
+                _point_lines(out, part, block, fresh, openmetrics)
+            elif isinstance(block, Histograms):
+                _histogram_lines(out, part.name, block, fresh, openmetrics)
+            else:
+                _summary_lines(out, part.name, block, fresh, openmetrics)
+    return out
+
+
+def _client_lines(out: list[str], family: ClientFamily, seen: set[str], openmetrics: bool) -> None:
+    before = set(seen)
+    for suffix, labels, value in family.samples:
+        if suffix == "_created" and not openmetrics:
+            continue
+        key = f"{suffix}\0{labels}"
+        if key in seen or labels in before:
+            continue
+        seen.add(key)
+        out.append(f"{family.name}{suffix}{_braces(labels)} {_number(value)}")
+
+
+def _point_lines(out: list[str], family: FamilySnapshot, block: Points, picked: list[int], openmetrics: bool) -> None:
+    start = family.name + (_SUFFIXES[family.kind][0])
+    created = block.created if openmetrics and family.kind == "counter" else ()
+    for i in picked:
+        braces = _braces(block.labels[i])
+        out.append(f"{start}{braces} {_number(block.values[i])}")
+        if created:
+            out.append(f"{family.name}_created{braces} {_number(created[i])}")
+
+
+def _histogram_lines(out: list[str], name: str, block: Histograms, picked: list[int], openmetrics: bool) -> None:
+    ends = [f'le="{_number(float(bound))}"}} ' for bound in (*block.bounds, math.inf)]
+    exemplars = block.exemplars if openmetrics else {}
+    number = _number
+    for i in picked:
+        labels = block.labels[i]
+        start = f"{name}_bucket{{{labels}," if labels else f"{name}_bucket{{"
+        counts = block.counts[i]
+        if type(counts[-1]) is int:
+            lines = [f"{start}{end}{count}" for end, count in zip(ends, counts, strict=True)]
+        else:
+            lines = [f"{start}{end}{number(count)}" for end, count in zip(ends, counts, strict=True)]
+        if exemplars:
+            for bucket in range(len(ends)):
+                exemplar = exemplars.get((i, bucket))
+                if exemplar is not None:
+                    lines[bucket] += _exemplar(exemplar)
+        out.extend(lines)
+        braces = _braces(labels)
+        total = block.sums[i]
+        if total is not None:
+            out.append(f"{name}_sum{braces} {number(total)}")
+        if total is not None or not openmetrics:
+            out.append(f"{name}_count{braces} {number(counts[-1])}")
+        if openmetrics and block.created:
+            out.append(f"{name}_created{braces} {number(block.created[i])}")
+
+
+def _summary_lines(out: list[str], name: str, block: Summaries, picked: list[int], openmetrics: bool) -> None:
+    for i in picked:
+        labels = block.labels[i]
+        braces = _braces(labels)
+        for quantile, value in block.quantiles[i]:
+            end = f'quantile="{_number(float(quantile))}"'
+            out.append(f"{name}{_braces(f'{labels},{end}' if labels else end)} {_number(value)}")
+        out.append(f"{name}_sum{braces} {_number(block.sums[i])}")
+        out.append(f"{name}_count{braces} {_number(block.counts[i])}")
+        if openmetrics and block.created:
+            out.append(f"{name}_created{braces} {_number(block.created[i])}")
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    return (
+        f' # {{trace_id="{exemplar.trace_id}",span_id="{exemplar.span_id}"}}'
+        f" {_number(exemplar.value)} {exemplar.time:.3f}"
+    )
+
+
+def _braces(labels: str) -> str:
+    return f"{{{labels}}}" if labels else ""
+
+
+def _number(value: Number) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    return repr(value)
