@@ -1,0 +1,41 @@
+"""The pure-Python decoder: the readable specification of the native one, and what runs where that is not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xxhash
+
+from sidecar.decode import columns, documents, otlp
+from sidecar.decode.batch import Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.errors import DecodeError
+
+
+class ReferenceDecoder:
+    """See `batch.Decoder`."""
+
+    name = "reference"
+
+    def check_spans(self, payload: bytes) -> Check:
+        return otlp.check_spans(payload)
+
+    def check_logs(self, payload: bytes) -> Check:
+        return otlp.check_logs(payload)
+
+    def json_lines(self, body: bytes, observed: int) -> Transcoded:
+        raise DecodeError("JSON lines")
+
+    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
+        return columns.span_batch(payloads, dimensions)
+
+    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
+        return columns.log_batch(payloads, dimensions)
+
+    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
+        return documents.span_lines(payloads)
+
+    def log_lines(self, payloads: Sequence[bytes], id_prefixes: Sequence[str]) -> Lines:
+        return documents.log_lines(payloads, id_prefixes)
+
+    def digest(self, payload: bytes, seed: int) -> bytes:
+        return xxhash.xxh3_128_digest(payload, seed)
