@@ -1,0 +1,405 @@
+//! Accepted records as columns, with dictionary-encoded group texts and resources.
+//!
+//! A record's group is found by its raw bytes first (no text is made for a combination that was seen before); only a
+//! new combination is rendered to text and encoded again, since different bytes may have the same text.
+
+use std::borrow::Cow;
+
+use crate::intern::{parts, push_part, Interner};
+use crate::label;
+use crate::log::Log;
+use crate::refusal::Refusal;
+use crate::request::{walk, Place, Record, Resource, Scope, Visitor};
+use crate::sampling::weight;
+use crate::severity::range_name;
+use crate::span::Span;
+use crate::text::repair;
+use crate::value::{Any, Attribute};
+use crate::wire::Broken;
+
+const KINDS: [&str; 6] = [
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+];
+const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+const SERVICE_NAME: &[u8] = b"service.name";
+const EXCEPTION_TYPE: &[u8] = b"exception.type";
+const UNKNOWN_SERVICE: &str = "unknown_service";
+const REPLACEMENT: &str = "\u{fffd}";
+
+/// The attributes that become columns of a group.
+struct Dimensions<'d> {
+    names: &'d [String],
+    /// Bit n: a name has n bytes modulo 64.
+    lengths: u64,
+    /// A name that only a key with broken UTF-8 may have, once repaired.
+    unclean: bool,
+}
+
+impl<'d> Dimensions<'d> {
+    fn new(names: &'d [String]) -> Self {
+        Dimensions {
+            names,
+            lengths: names.iter().fold(0, |bits, name| bits | 1 << (name.len() % 64)),
+            unclean: names.iter().any(|name| name.contains(REPLACEMENT)),
+        }
+    }
+
+    /// The first attribute of each name.
+    #[inline(always)]
+    fn pick<'a>(&self, attributes: &[Attribute<'a>], found: &mut Vec<Option<Any<'a>>>) {
+        found.clear();
+        found.resize(self.names.len(), None);
+        for attribute in attributes {
+            if self.unclean {
+                self.assign(repair(attribute.key).as_bytes(), attribute.value, found);
+            } else if self.lengths >> (attribute.key.len() % 64) & 1 == 1 {
+                self.assign(attribute.key, attribute.value, found);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn assign<'a>(&self, key: &[u8], value: Any<'a>, found: &mut [Option<Any<'a>>]) {
+        for (name, slot) in self.names.iter().zip(found) {
+            if slot.is_none() && same(name.as_bytes(), key) {
+                *slot = Some(value);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a == b
+}
+
+#[inline]
+fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
+    attributes.iter().find(|attribute| same(attribute.key, name)).map(|attribute| attribute.value)
+}
+
+/// What the records of one resource have in common.
+struct Context<'a> {
+    service: Cow<'a, str>,
+    inherited: Vec<Option<Any<'a>>>,
+    attributes: Vec<Attribute<'a>>,
+    /// Set with the first accepted record: number of the context (service and inherited dimensions) and of the resource.
+    rows: Option<(u32, u32)>,
+}
+
+/// The tables of one call.
+pub struct Tables {
+    raw: Interner,
+    /// For each raw combination: row of `groups`, and how many of its texts were repaired.
+    rows: Vec<(u32, u32)>,
+    contexts: Interner,
+    groups: Interner,
+    resources: Interner,
+    pub repaired: u64,
+    key: Vec<u8>,
+}
+
+impl Tables {
+    fn new() -> Self {
+        Tables {
+            raw: Interner::new(),
+            rows: Vec::new(),
+            contexts: Interner::new(),
+            groups: Interner::new(),
+            resources: Interner::new(),
+            repaired: 0,
+            key: Vec::new(),
+        }
+    }
+
+    /// Texts of each distinct group, in order of first appearance.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = Vec<&str>> {
+        (0..self.groups.len()).map(|row| texts(self.groups.get(row)))
+    }
+
+    /// Key, value, key, value ... of each distinct resource.
+    pub fn resources(&self) -> impl ExactSizeIterator<Item = Vec<&str>> {
+        (0..self.resources.len()).map(|row| texts(self.resources.get(row)))
+    }
+
+    fn enter(&mut self, context: &mut Context<'_>) -> (u32, u32) {
+        if let Some(rows) = context.rows {
+            return rows;
+        }
+        let values =
+            find(&context.attributes, SERVICE_NAME).into_iter().chain(context.inherited.iter().copied().flatten());
+        self.repaired += values.filter(|&value| label::is_repaired(value)).count() as u64;
+        self.key.clear();
+        push_part(&mut self.key, context.service.as_bytes());
+        for value in &context.inherited {
+            push_part(&mut self.key, value.map(label::of).unwrap_or_default().as_bytes());
+        }
+        let number = self.contexts.intern(&self.key).0;
+        self.key.clear();
+        push_resource(&mut self.key, &context.attributes);
+        let rows = (number, self.resources.intern(&self.key).0);
+        context.rows = Some(rows);
+        rows
+    }
+
+    /// The row of a group. `head` are the fixed texts as they stand in the payload, `found` the record's own dimensions.
+    #[inline(always)]
+    fn group(&mut self, context: &Context<'_>, number: u32, head: &Head<'_>, found: &[Option<Any<'_>>]) -> u32 {
+        self.key.clear();
+        self.key.extend_from_slice(&number.to_le_bytes());
+        head.push_raw(&mut self.key);
+        for value in found {
+            push_raw(&mut self.key, *value);
+        }
+        let (raw, new) = self.raw.intern(&self.key);
+        if new {
+            self.add_group(context, head, found);
+        }
+        let (row, repaired) = self.rows[raw as usize];
+        self.repaired += u64::from(repaired);
+        row
+    }
+
+    #[inline(never)]
+    fn add_group(&mut self, context: &Context<'_>, head: &Head<'_>, found: &[Option<Any<'_>>]) {
+        let own = found.iter().flatten().filter(|&&value| label::is_repaired(value)).count();
+        self.key.clear();
+        push_part(&mut self.key, context.service.as_bytes());
+        head.push_texts(&mut self.key);
+        for (own, inherited) in found.iter().zip(&context.inherited) {
+            let text = own.or(*inherited).map(label::of).unwrap_or_default();
+            push_part(&mut self.key, text.as_bytes());
+        }
+        let row = self.groups.intern(&self.key).0;
+        self.rows.push((row, own as u32 + u32::from(head.is_repaired())));
+    }
+}
+
+fn texts(key: &[u8]) -> Vec<&str> {
+    // The parts were text when they were put in.
+    parts(key).map(|part| std::str::from_utf8(part).unwrap_or_default()).collect()
+}
+
+/// Attributes as text, sorted by key, without empty values.
+fn push_resource(key: &mut Vec<u8>, attributes: &[Attribute<'_>]) {
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+        attributes.iter().map(|attribute| (repair(attribute.key), label::of(attribute.value))).collect();
+    // A stable sort keeps the first of a duplicate key in front.
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    pairs.dedup_by(|later, first| later.0 == first.0);
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        push_part(key, name.as_bytes());
+        push_part(key, value.as_bytes());
+    }
+}
+
+/// The part of a group between service and dimensions.
+enum Head<'a> {
+    Span { name: &'a [u8], kind: u8, status: u8 },
+    Log { severity: &'static str, exception: Option<Any<'a>> },
+}
+
+impl Head<'_> {
+    #[inline(always)]
+    fn push_raw(&self, key: &mut Vec<u8>) {
+        match self {
+            Head::Span { name, kind, status } => {
+                key.extend_from_slice(&[*kind, *status]);
+                push_part(key, name);
+            }
+            Head::Log { severity, exception } => {
+                push_part(key, severity.as_bytes());
+                push_raw(key, *exception);
+            }
+        }
+    }
+
+    fn push_texts(&self, key: &mut Vec<u8>) {
+        match self {
+            Head::Span { name, kind, status } => {
+                push_part(key, label::of_text(name).as_bytes());
+                push_part(key, KINDS[*kind as usize].as_bytes());
+                push_part(key, STATUS_CODES[*status as usize].as_bytes());
+            }
+            Head::Log { severity, exception } => {
+                push_part(key, severity.as_bytes());
+                push_part(key, exception.map(label::of).unwrap_or_default().as_bytes());
+            }
+        }
+    }
+
+    fn is_repaired(&self) -> bool {
+        match self {
+            Head::Span { name, .. } => label::is_repaired_text(name),
+            Head::Log { exception, .. } => exception.is_some_and(label::is_repaired),
+        }
+    }
+}
+
+/// A value as it stands in the payload, so that equal bytes give equal keys.
+#[inline(always)]
+fn push_raw(key: &mut Vec<u8>, value: Option<Any<'_>>) {
+    match value {
+        None => key.push(0),
+        Some(Any::Empty) => key.push(1),
+        Some(Any::Bool(bool)) => key.extend_from_slice(&[2, u8::from(bool)]),
+        Some(Any::Int(int)) => {
+            key.push(3);
+            key.extend_from_slice(&int.to_le_bytes());
+        }
+        Some(Any::Double(double)) => {
+            key.push(4);
+            key.extend_from_slice(&double.to_bits().to_le_bytes());
+        }
+        Some(Any::Text(bytes)) => push_tagged(key, 5, bytes),
+        Some(Any::Bytes(bytes)) => push_tagged(key, 6, bytes),
+        Some(Any::Array(message)) => push_tagged(key, 7, message),
+        Some(Any::Map(message)) => push_tagged(key, 8, message),
+    }
+}
+
+#[inline(always)]
+fn push_tagged(key: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    key.push(tag);
+    push_part(key, bytes);
+}
+
+/// Columns that both signals have.
+pub struct Columns {
+    pub times: Vec<u64>,
+    pub trace_ids: Vec<u8>,
+    pub span_ids: Vec<u8>,
+    pub group: Vec<u32>,
+    pub resource: Vec<u32>,
+    pub tables: Tables,
+    /// Of spans only.
+    pub durations: Vec<u64>,
+    pub weights: Vec<f64>,
+}
+
+struct Builder<'a, 'd> {
+    columns: Columns,
+    dimensions: Dimensions<'d>,
+    context: Option<Context<'a>>,
+    found: Vec<Option<Any<'a>>>,
+}
+
+/// The accepted spans of the payloads; an error has the index of the payload that is malformed.
+pub fn spans(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
+    build(payloads, dimensions, |payload, builder| walk::<Span, _>(payload, builder))
+}
+
+/// The accepted log records of the payloads; an error has the index of the payload that is malformed.
+pub fn logs(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
+    build(payloads, dimensions, |payload, builder| walk::<Log, _>(payload, builder))
+}
+
+fn build<'a, 'd>(
+    payloads: &[&'a [u8]],
+    dimensions: &'d [String],
+    walk: impl Fn(&'a [u8], &mut Builder<'a, 'd>) -> Result<(), Broken>,
+) -> Result<Columns, usize> {
+    let mut builder = Builder {
+        columns: Columns {
+            times: Vec::new(),
+            trace_ids: Vec::new(),
+            span_ids: Vec::new(),
+            group: Vec::new(),
+            resource: Vec::new(),
+            tables: Tables::new(),
+            durations: Vec::new(),
+            weights: Vec::new(),
+        },
+        dimensions: Dimensions::new(dimensions),
+        context: None,
+        found: Vec::new(),
+    };
+    for (index, payload) in payloads.iter().enumerate() {
+        walk(payload, &mut builder).map_err(|Broken| index)?;
+    }
+    Ok(builder.columns)
+}
+
+impl<'a> Builder<'a, '_> {
+    fn begin_resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+        self.context = None;
+        if refusal.is_some() {
+            return;
+        }
+        let mut inherited = Vec::new();
+        self.dimensions.pick(&resource.attributes.list, &mut inherited);
+        let service = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
+        self.context = Some(Context {
+            service: service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE)),
+            inherited,
+            attributes: resource.attributes.list.clone(),
+            rows: None,
+        });
+    }
+
+    #[inline(always)]
+    fn add(&mut self, attributes: &[Attribute<'a>], head: &Head<'a>) {
+        let Some(context) = &mut self.context else { return };
+        let tables = &mut self.columns.tables;
+        let (number, resource) = tables.enter(context);
+        self.dimensions.pick(attributes, &mut self.found);
+        self.columns.group.push(tables.group(context, number, head, &self.found));
+        self.columns.resource.push(resource);
+    }
+}
+
+impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+        self.begin_resource(resource, refusal);
+    }
+
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+
+    #[inline(always)]
+    fn record(&mut self, _: Place, span: &Span<'a>) {
+        self.columns.times.push(span.start);
+        self.columns.durations.push(span.duration());
+        self.columns.weights.push(weight(span.trace_state));
+        self.columns.trace_ids.extend_from_slice(span.trace_id);
+        self.columns.span_ids.extend_from_slice(span.span_id);
+        let head = Head::Span { name: span.name, kind: span.kind, status: span.status_code };
+        self.add(&span.attributes.list, &head);
+    }
+
+    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+}
+
+impl<'a> Visitor<'a, Log<'a>> for Builder<'a, '_> {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+        self.begin_resource(resource, refusal);
+    }
+
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+
+    #[inline(always)]
+    fn record(&mut self, _: Place, log: &Log<'a>) {
+        self.columns.times.push(log.time());
+        push_id::<16>(&mut self.columns.trace_ids, log.trace_id);
+        push_id::<8>(&mut self.columns.span_ids, log.span_id);
+        let head = Head::Log {
+            severity: range_name(log.severity_number, log.severity_text),
+            exception: find(&log.attributes.list, EXCEPTION_TYPE),
+        };
+        self.add(&log.attributes.list, &head);
+    }
+
+    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+}
+
+/// An id, or zeros where there is none.
+fn push_id<const N: usize>(ids: &mut Vec<u8>, id: &[u8]) {
+    match <&[u8; N]>::try_from(id) {
+        Ok(id) => ids.extend_from_slice(id),
+        Err(_) => ids.extend_from_slice(&[0; N]),
+    }
+}

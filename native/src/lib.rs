@@ -1,0 +1,22 @@
+//! The native core of model-sidecar: OTLP bytes to verdicts, columns and document lines.
+//!
+//! Everything here is also in the pure-Python reference decoder, which is the specification. Bytes of a payload are
+//! walked once, borrowed and bounds-checked; the interpreter lock is released while the work is done.
+#![forbid(unsafe_code)]
+
+mod check;
+mod columns;
+mod fault;
+mod intern;
+mod label;
+mod limits;
+mod log;
+mod python;
+mod refusal;
+mod request;
+mod sampling;
+mod severity;
+mod span;
+mod text;
+mod value;
+mod wire;

@@ -1,0 +1,172 @@
+//! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use crate::check::{self, Check};
+use crate::columns::{self, Columns, Tables};
+use crate::fault::{self, Fault};
+use crate::log::Log;
+use crate::span::Span;
+
+pyo3::create_exception!(
+    sidecar_native,
+    Malformed,
+    pyo3::exceptions::PyValueError,
+    "The payload is malformed as a whole: (message, offset)."
+);
+
+const ABI_VERSION: u32 = 1;
+
+type Locate = fn(&[u8]) -> Option<Fault>;
+type Verdict = (usize, usize, usize, Vec<String>, bool);
+
+fn malformed(payload: &[u8], locate: Locate) -> PyErr {
+    let fault = locate(payload).unwrap_or(Fault { message: "malformed".to_owned(), offset: 0 });
+    Malformed::new_err((fault.message, fault.offset))
+}
+
+fn verdict(check: Check) -> Verdict {
+    (check.items, check.events, check.rejected, check.errors, check.timed)
+}
+
+/// (items, events, rejected, errors, timed) of a trace request.
+#[pyfunction]
+fn check_spans(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
+    let checked = py.detach(|| check::check::<Span>(payload, check::TRACES));
+    checked.map(verdict).map_err(|_| malformed(payload, fault::in_traces))
+}
+
+/// (items, events, rejected, errors, timed) of a logs request.
+#[pyfunction]
+fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
+    let checked = py.detach(|| check::check::<Log>(payload, check::LOGS));
+    checked.map(verdict).map_err(|_| malformed(payload, fault::in_logs))
+}
+
+fn u64_bytes<'py>(py: Python<'py>, column: &[u64]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, 8 * column.len(), |out| {
+        for (place, value) in out.chunks_exact_mut(8).zip(column) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })
+}
+
+fn f64_bytes<'py>(py: Python<'py>, column: &[f64]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, 8 * column.len(), |out| {
+        for (place, value) in out.chunks_exact_mut(8).zip(column) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })
+}
+
+fn u32_bytes<'py>(py: Python<'py>, column: &[u32]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, 4 * column.len(), |out| {
+        for (place, value) in out.chunks_exact_mut(4).zip(column) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })
+}
+
+/// Rows of a table as tuples of text. Texts repeat from row to row, so the last one of each column is kept at hand.
+fn groups<'py>(py: Python<'py>, tables: &Tables) -> PyResult<Bound<'py, PyList>> {
+    let mut last: Vec<(&str, Bound<'py, PyString>)> = Vec::new();
+    let mut rows = Vec::with_capacity(tables.groups().len());
+    for texts in tables.groups() {
+        for (column, text) in texts.into_iter().enumerate() {
+            match last.get_mut(column) {
+                Some((known, _)) if *known == text => {}
+                Some(slot) => *slot = (text, PyString::new(py, text)),
+                None => last.push((text, PyString::new(py, text))),
+            }
+        }
+        rows.push(PyTuple::new(py, last.iter().map(|(_, text)| text))?);
+    }
+    PyList::new(py, rows)
+}
+
+fn resources<'py>(py: Python<'py>, tables: &Tables) -> PyResult<Bound<'py, PyList>> {
+    let mut rows = Vec::with_capacity(tables.resources().len());
+    for texts in tables.resources() {
+        let pairs = texts.chunks_exact(2).map(|pair| PyTuple::new(py, pair)).collect::<PyResult<Vec<_>>>()?;
+        rows.push(PyTuple::new(py, pairs)?);
+    }
+    PyList::new(py, rows)
+}
+
+fn run_columns(
+    py: Python<'_>,
+    payloads: &[Bound<'_, PyBytes>],
+    dimensions: &[String],
+    build: fn(&[&[u8]], &[String]) -> Result<Columns, usize>,
+    locate: Locate,
+) -> PyResult<Columns> {
+    let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
+    py.detach(|| build(&slices, dimensions)).map_err(|index| malformed(slices[index], locate))
+}
+
+/// (start, duration, weight, trace ids, span ids, group, groups, resource, resources, repaired) of the accepted spans.
+#[pyfunction]
+fn spans<'py>(
+    py: Python<'py>,
+    payloads: Vec<Bound<'py, PyBytes>>,
+    dimensions: Vec<String>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let columns = run_columns(py, &payloads, &dimensions, columns::spans, fault::in_traces)?;
+    (
+        u64_bytes(py, &columns.times)?,
+        u64_bytes(py, &columns.durations)?,
+        f64_bytes(py, &columns.weights)?,
+        PyBytes::new(py, &columns.trace_ids),
+        PyBytes::new(py, &columns.span_ids),
+        u32_bytes(py, &columns.group)?,
+        groups(py, &columns.tables)?,
+        u32_bytes(py, &columns.resource)?,
+        resources(py, &columns.tables)?,
+        columns.tables.repaired,
+    )
+        .into_pyobject(py)
+}
+
+/// (time, trace ids, span ids, group, groups, resource, resources, repaired) of the accepted log records.
+#[pyfunction]
+fn logs<'py>(
+    py: Python<'py>,
+    payloads: Vec<Bound<'py, PyBytes>>,
+    dimensions: Vec<String>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let columns = run_columns(py, &payloads, &dimensions, columns::logs, fault::in_logs)?;
+    (
+        u64_bytes(py, &columns.times)?,
+        PyBytes::new(py, &columns.trace_ids),
+        PyBytes::new(py, &columns.span_ids),
+        u32_bytes(py, &columns.group)?,
+        groups(py, &columns.tables)?,
+        u32_bytes(py, &columns.resource)?,
+        resources(py, &columns.tables)?,
+        columns.tables.repaired,
+    )
+        .into_pyobject(py)
+}
+
+/// xxh3-128 of the payload, 16 bytes, canonical (big-endian).
+#[pyfunction]
+fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes> {
+    let value = py.detach(|| xxhash_rust::xxh3::xxh3_128_with_seed(payload, seed));
+    PyBytes::new(py, &value.to_be_bytes())
+}
+
+#[pymodule]
+fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("ABI_VERSION", ABI_VERSION)?;
+    module.add("Malformed", module.py().get_type::<Malformed>())?;
+    module.add_function(wrap_pyfunction!(check_spans, module)?)?;
+    module.add_function(wrap_pyfunction!(check_logs, module)?)?;
+    module.add_function(wrap_pyfunction!(spans, module)?)?;
+    module.add_function(wrap_pyfunction!(logs, module)?)?;
+    module.add_function(wrap_pyfunction!(digest, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The way from a request to its records: resources, scopes, records, and the verdict about each.
+
+use crate::refusal::{self, Refusal};
+use crate::value::Attributes;
+use crate::wire::{Broken, Reader, Value};
+
+#[derive(Default)]
+pub struct Resource<'a> {
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub schema_url: &'a [u8],
+}
+
+#[derive(Default)]
+pub struct Scope<'a> {
+    pub name: &'a [u8],
+    pub version: &'a [u8],
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub schema_url: &'a [u8],
+}
+
+/// A span or a log record.
+pub trait Record<'a>: Default {
+    /// The field of a scope that lists these records.
+    const LIST: &'static str;
+
+    /// Reads a record over the one before, whose memory it keeps.
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Broken>;
+
+    /// Why the record is refused.
+    fn refusal(&self) -> Option<Refusal>;
+
+    /// The record's own time, 0 if it has none.
+    fn time(&self) -> u64;
+
+    /// Span events in the record.
+    fn events(&self) -> usize;
+}
+
+/// Where a record stands: index of its resource, its scope in that, and itself in that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    pub resource: usize,
+    pub scope: usize,
+    pub record: usize,
+}
+
+/// What becomes of the records of a request, called in wire order.
+pub trait Visitor<'a, R: Record<'a>> {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>);
+    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>);
+    fn record(&mut self, place: Place, record: &R);
+    /// `refusal` is the record's own; resource and scope may have been refused before.
+    fn refused(&mut self, place: Place, refusal: Option<Refusal>);
+}
+
+/// Walks a request. A record may stand before its resource or scope on the wire, so each level is read twice: first
+/// for what describes it, then for what it lists.
+pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(payload: &'a [u8], visitor: &mut V) -> Result<(), Broken> {
+    let mut record = R::default();
+    let mut place = Place::default();
+    let mut request = Reader::new(payload);
+    while let Some((number, field)) = request.next()? {
+        if let (1, Value::Bytes(message)) = (number, field) {
+            walk_resource(message, place, &mut record, visitor)?;
+            place.resource += 1;
+        }
+    }
+    Ok(())
+}
+
+fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    message: &'a [u8],
+    mut place: Place,
+    record: &mut R,
+    visitor: &mut V,
+) -> Result<(), Broken> {
+    let resource = read_resource(message)?;
+    let refusal = refusal::attributes(&resource.attributes).map(Refusal::from);
+    visitor.resource(&resource, refusal);
+    let mut lists = Reader::new(message);
+    while let Some((number, field)) = lists.next()? {
+        if let (2, Value::Bytes(message)) = (number, field) {
+            let scope = read_scope(message)?;
+            let own = refusal::attributes(&scope.attributes).map(Refusal::from);
+            visitor.scope(&resource, &scope, own);
+            walk_records(message, place, refusal.is_some() || own.is_some(), record, visitor)?;
+            place.scope += 1;
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    message: &'a [u8],
+    mut place: Place,
+    all_refused: bool,
+    record: &mut R,
+    visitor: &mut V,
+) -> Result<(), Broken> {
+    let mut list = Reader::new(message);
+    while let Some((number, field)) = list.next()? {
+        if let (2, Value::Bytes(message)) = (number, field) {
+            record.read(message)?;
+            let refusal = record.refusal();
+            if all_refused || refusal.is_some() {
+                visitor.refused(place, refusal);
+            } else {
+                visitor.record(place, record);
+            }
+            place.record += 1;
+        }
+    }
+    Ok(())
+}
+
+fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
+    let mut resource = Resource::default();
+    let mut schema_url: &[u8] = b"";
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(message)) => resource = read_resource_attributes(message)?,
+            (3, Value::Bytes(url)) => schema_url = url,
+            _ => {}
+        }
+    }
+    resource.schema_url = schema_url;
+    Ok(resource)
+}
+
+fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
+    let mut resource = Resource::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(message)) => resource.attributes.read(message)?,
+            (2, Value::Varint(count)) => resource.dropped_attributes = count as u32,
+            _ => {}
+        }
+    }
+    Ok(resource)
+}
+
+fn read_scope(message: &[u8]) -> Result<Scope<'_>, Broken> {
+    let mut scope = Scope::default();
+    let mut schema_url: &[u8] = b"";
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(message)) => scope = read_scope_fields(message)?,
+            (3, Value::Bytes(url)) => schema_url = url,
+            _ => {}
+        }
+    }
+    scope.schema_url = schema_url;
+    Ok(scope)
+}
+
+fn read_scope_fields(message: &[u8]) -> Result<Scope<'_>, Broken> {
+    let mut scope = Scope::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(name)) => scope.name = name,
+            (2, Value::Bytes(version)) => scope.version = version,
+            (3, Value::Bytes(message)) => scope.attributes.read(message)?,
+            (4, Value::Varint(count)) => scope.dropped_attributes = count as u32,
+            _ => {}
+        }
+    }
+    Ok(scope)
+}

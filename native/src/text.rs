@@ -1,0 +1,245 @@
+//! Text as it leaves the program: repaired UTF-8, cut labels, JSON strings, numbers.
+
+use std::borrow::Cow;
+
+/// Text of bytes that claim to be UTF-8; broken sequences become U+FFFD.
+pub fn repair(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// The first `limit` characters.
+pub fn cut(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        return text;
+    }
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+const PLAIN: u8 = 0;
+const UNICODE: u8 = b'u';
+
+/// 0: stands for itself; otherwise the letter after the backslash.
+const ESCAPES: [u8; 256] = {
+    let mut table = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = UNICODE;
+        byte += 1;
+    }
+    table[0x08] = b'b';
+    table[0x09] = b't';
+    table[0x0a] = b'n';
+    table[0x0c] = b'f';
+    table[0x0d] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+const BLOCK: usize = 16;
+
+/// Printable ASCII without quotes and backslashes: copied as it stands.
+#[inline(always)]
+fn is_special(byte: u8) -> bool {
+    // Wrapping maps 0x00-0x1f to 0xe0-0xff and 0x80-0xff to 0x60-0xdf: one comparison finds both.
+    byte.wrapping_sub(0x20) >= 0x60 || byte == b'"' || byte == b'\\'
+}
+
+#[inline(always)]
+fn has_special(bytes: &[u8]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for block in blocks {
+        if block.iter().fold(false, |found, &byte| found | is_special(byte)) {
+            return true;
+        }
+    }
+    if blocks.is_empty() {
+        rest.iter().fold(false, |found, &byte| found | is_special(byte))
+    } else {
+        // The last block overlaps its neighbour, so that there is no loop over single bytes.
+        bytes
+            .last_chunk::<BLOCK>()
+            .is_some_and(|block| block.iter().fold(false, |found, &byte| found | is_special(byte)))
+    }
+}
+
+/// Appends a JSON string with its quotes; broken UTF-8 becomes U+FFFD, non-ASCII stays as it is.
+#[inline]
+pub fn push_json(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    if has_special(bytes) {
+        push_escaped(out, bytes);
+    } else {
+        out.extend_from_slice(bytes);
+    }
+    out.push(b'"');
+}
+
+#[inline(never)]
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    let text = repair(bytes);
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        let letter = ESCAPES[byte as usize];
+        if letter == PLAIN {
+            continue;
+        }
+        out.extend_from_slice(&bytes[from..index]);
+        from = index + 1;
+        out.push(b'\\');
+        out.push(letter);
+        if letter == UNICODE {
+            out.extend_from_slice(b"00");
+            push_hex(out, &[byte]);
+        }
+    }
+    out.extend_from_slice(&bytes[from..]);
+}
+
+const HEX: [u8; 512] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [0; 512];
+    let mut byte = 0;
+    while byte < 256 {
+        table[2 * byte] = digits[byte >> 4];
+        table[2 * byte + 1] = digits[byte & 15];
+        byte += 1;
+    }
+    table
+};
+
+/// Appends lower-case hexadecimal digits.
+#[inline]
+pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(2 * bytes.len());
+    for &byte in bytes {
+        let at = 2 * byte as usize;
+        out.extend_from_slice(&[HEX[at], HEX[at + 1]]);
+    }
+}
+
+#[inline]
+pub fn push_int<I: itoa::Integer>(out: &mut Vec<u8>, value: I) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// The shortest decimal digits that read back as this double: `digits` × 10^(`point` - digits).
+struct Decimal {
+    digits: [u8; 24],
+    length: usize,
+    point: i32,
+}
+
+fn decimal(magnitude: f64) -> Decimal {
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(magnitude);
+    let (mantissa, exponent) = match text.split_once('e') {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().unwrap_or(0)),
+        None => (text, 0),
+    };
+    let mut digits = [0u8; 24];
+    let mut length = 0;
+    let mut point = exponent;
+    let mut seen_point = false;
+    for byte in mantissa.bytes() {
+        if byte == b'.' {
+            seen_point = true;
+            continue;
+        }
+        if !seen_point {
+            point += 1;
+        }
+        if length == 0 && byte == b'0' {
+            point -= 1;
+            continue;
+        }
+        if length < digits.len() {
+            digits[length] = byte;
+            length += 1;
+        }
+    }
+    while length > 0 && digits[length - 1] == b'0' {
+        length -= 1;
+    }
+    Decimal { digits, length, point }
+}
+
+fn push_zeros(out: &mut Vec<u8>, count: i32) {
+    for _ in 0..count {
+        out.push(b'0');
+    }
+}
+
+/// Digits without exponent: 123, 0.5; `radix` also writes the `.0` of an integral number.
+fn push_plain(out: &mut Vec<u8>, number: &Decimal, radix: bool) {
+    let digits = &number.digits[..number.length];
+    if number.point <= 0 {
+        out.extend_from_slice(b"0.");
+        push_zeros(out, -number.point);
+        out.extend_from_slice(digits);
+        return;
+    }
+    let whole = (number.point as usize).min(digits.len());
+    out.extend_from_slice(&digits[..whole]);
+    push_zeros(out, number.point - whole as i32);
+    if whole < digits.len() {
+        out.push(b'.');
+        out.extend_from_slice(&digits[whole..]);
+    } else if radix {
+        out.extend_from_slice(b".0");
+    }
+}
+
+/// d.ddde±x
+fn push_scientific(out: &mut Vec<u8>, number: &Decimal) {
+    let digits = &number.digits[..number.length];
+    out.extend_from_slice(&digits[..1]);
+    if digits.len() > 1 {
+        out.push(b'.');
+        out.extend_from_slice(&digits[1..]);
+    }
+    let exponent = number.point - 1;
+    out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+    push_int(out, exponent.unsigned_abs());
+}
+
+/// A finite double in the fewest digits that read back as the same; exponent form below 1e-6 and from 1e21 on.
+/// `radix`: integral values in plain form end in `.0`.
+fn push_finite(out: &mut Vec<u8>, value: f64, radix: bool) {
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    let magnitude = value.abs();
+    if magnitude == 0.0 {
+        out.extend_from_slice(if radix { b"0.0" } else { b"0" });
+    } else if (1e-6..1e21).contains(&magnitude) {
+        push_plain(out, &decimal(magnitude), radix);
+    } else {
+        push_scientific(out, &decimal(magnitude));
+    }
+}
+
+/// A double as label text.
+pub fn push_label_double(out: &mut Vec<u8>, value: f64) {
+    if value.is_nan() {
+        out.extend_from_slice(b"NaN");
+    } else if value.is_infinite() {
+        out.extend_from_slice(if value > 0.0 { b"Infinity" } else { b"-Infinity" });
+    } else {
+        push_finite(out, value, false);
+    }
+}
+
+/// A double in a JSON document: always with a point or exponent, null where JSON has no word for it.
+pub fn push_document_double(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() {
+        push_finite(out, value, true);
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}

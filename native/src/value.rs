@@ -1,0 +1,178 @@
+//! AnyValue and KeyValue, read without copying.
+
+use crate::limits::MAX_DEPTH;
+use crate::wire::{Broken, Reader, Value};
+
+/// An attribute value as it stands in the payload. Arrays and maps keep their message bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Any<'a> {
+    Empty,
+    Text(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Array(&'a [u8]),
+    Map(&'a [u8]),
+    Bytes(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Attribute<'a> {
+    pub key: &'a [u8],
+    pub value: Any<'a>,
+}
+
+/// A value, with everything nested in it walked; true beside it if it is nested too deep. `depth` is that of the value
+/// itself, 1 outside of arrays and maps. Nothing below the limit is read.
+#[inline(always)]
+pub fn any(message: &[u8], depth: u32) -> Result<(Any<'_>, bool), Broken> {
+    if depth > MAX_DEPTH {
+        return Ok((Any::Empty, true));
+    }
+    let mut value = Any::Empty;
+    let mut too_deep = false;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let Some(last) = variant(number, field) {
+            value = last;
+            match last {
+                Any::Array(message) => too_deep |= walk_array(message, depth)?,
+                Any::Map(message) => too_deep |= walk_map(message, depth)?,
+                _ => {}
+            }
+        }
+    }
+    Ok((value, too_deep))
+}
+
+/// What a field of an AnyValue says its value is.
+#[inline(always)]
+fn variant<'a>(number: u32, field: Value<'a>) -> Option<Any<'a>> {
+    Some(match (number, field) {
+        (1, Value::Bytes(text)) => Any::Text(text),
+        (2, Value::Varint(bool)) => Any::Bool(bool != 0),
+        (3, Value::Varint(int)) => Any::Int(int as i64),
+        (4, Value::Fixed64(bits)) => Any::Double(f64::from_bits(bits)),
+        (5, Value::Bytes(message)) => Any::Array(message),
+        (6, Value::Bytes(message)) => Any::Map(message),
+        (7, Value::Bytes(bytes)) => Any::Bytes(bytes),
+        _ => return None,
+    })
+}
+
+#[inline(never)]
+fn walk_array(message: &[u8], depth: u32) -> Result<bool, Broken> {
+    let mut too_deep = false;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let (1, Value::Bytes(value)) = (number, field) {
+            too_deep |= any(value, depth + 1)?.1;
+        }
+    }
+    Ok(too_deep)
+}
+
+#[inline(never)]
+fn walk_map(message: &[u8], depth: u32) -> Result<bool, Broken> {
+    let mut too_deep = false;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let (1, Value::Bytes(pair)) = (number, field) {
+            too_deep |= attribute(pair, depth + 1)?.1;
+        }
+    }
+    Ok(too_deep)
+}
+
+/// A key with its value; `depth` is that of the value.
+#[inline(always)]
+fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, bool), Broken> {
+    let mut key: &[u8] = b"";
+    let mut value = Any::Empty;
+    let mut too_deep = false;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(text)) => key = text,
+            (2, Value::Bytes(message)) => {
+                let (last, deep) = any(message, depth)?;
+                value = last;
+                too_deep |= deep;
+            }
+            _ => {}
+        }
+    }
+    Ok((Attribute { key, value }, too_deep))
+}
+
+/// The fields of a message that was walked before, so that no error is left to meet.
+struct Walked<'a>(Reader<'a>);
+
+impl<'a> Iterator for Walked<'a> {
+    type Item = (u32, Value<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().ok().flatten()
+    }
+}
+
+/// The elements of an array whose message was walked before.
+pub fn elements(array: &[u8]) -> impl Iterator<Item = Any<'_>> {
+    Walked(Reader::new(array)).filter_map(|field| match field {
+        (1, Value::Bytes(message)) => Some(shallow(message)),
+        _ => None,
+    })
+}
+
+/// The pairs of a map whose message was walked before, in wire order, duplicates included.
+pub fn pairs(map: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    Walked(Reader::new(map)).filter_map(|field| match field {
+        (1, Value::Bytes(message)) => Some(shallow_pair(message)),
+        _ => None,
+    })
+}
+
+fn shallow(message: &[u8]) -> Any<'_> {
+    let mut value = Any::Empty;
+    for (number, field) in Walked(Reader::new(message)) {
+        value = variant(number, field).unwrap_or(value);
+    }
+    value
+}
+
+fn shallow_pair(message: &[u8]) -> Attribute<'_> {
+    let mut pair = Attribute { key: b"", value: Any::Empty };
+    for (number, field) in Walked(Reader::new(message)) {
+        match (number, field) {
+            (1, Value::Bytes(key)) => pair.key = key,
+            (2, Value::Bytes(message)) => pair.value = shallow(message),
+            _ => {}
+        }
+    }
+    pair
+}
+
+/// Attributes of one record, event, link, scope or resource, and what the limits say of them.
+#[derive(Default)]
+pub struct Attributes<'a> {
+    pub list: Vec<Attribute<'a>>,
+    /// One of them is nested deeper than the limit.
+    pub too_deep: bool,
+}
+
+impl<'a> Attributes<'a> {
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.too_deep = false;
+    }
+
+    #[inline(always)]
+    pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        let (attribute, deep) = attribute(message, 1)?;
+        self.too_deep |= deep;
+        self.list.push(attribute);
+        Ok(())
+    }
+}

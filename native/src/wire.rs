@@ -1,0 +1,126 @@
+//! The protobuf wire format: fields of a message, borrowed from the payload, every read bounds-checked.
+
+/// The message cannot be read on. What is wrong and where, `fault` finds out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// The value of one field as it stands on the wire.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    Fixed32(u32),
+}
+
+pub const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
+const MAX_VARINT_BYTES: usize = 10;
+
+/// Reads the fields of one message in wire order.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    #[inline(always)]
+    pub fn new(message: &'a [u8]) -> Self {
+        Reader { rest: message }
+    }
+
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next field, None at the end of the message.
+    #[inline(always)]
+    pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Broken> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let number = tag >> 3;
+        if number == 0 || number > MAX_FIELD_NUMBER {
+            return Err(Broken);
+        }
+        let value = match tag & 7 {
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Broken)?;
+                let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Broken)?;
+                self.rest = rest;
+                Value::Bytes(bytes)
+            }
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(self.fixed()?)),
+            5 => Value::Fixed32(u32::from_le_bytes(self.fixed()?)),
+            _ => return Err(Broken),
+        };
+        Ok(Some((number as u32, value)))
+    }
+
+    /// An unsigned number of up to ten bytes, modulo 2^64.
+    #[inline(always)]
+    pub fn varint(&mut self) -> Result<u64, Broken> {
+        match *self.rest {
+            [byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(byte))
+            }
+            [low, high, ref rest @ ..] if high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, Broken> {
+        let mut value = 0u64;
+        for (index, &byte) in self.rest.iter().take(MAX_VARINT_BYTES).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                self.rest = &self.rest[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Broken)
+    }
+
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+}
+
+/// What is wrong with a field that `Reader::next` could not read; `field` begins with its first byte.
+pub fn complaint(field: &[u8]) -> String {
+    let mut reader = Reader::new(field);
+    let Ok(tag) = reader.varint() else {
+        return varint_complaint(field);
+    };
+    let number = tag >> 3;
+    if number == 0 || number > MAX_FIELD_NUMBER {
+        return format!("field number {number} does not exist");
+    }
+    let needed = match tag & 7 {
+        0 => return varint_complaint(reader.rest),
+        1 => 8,
+        2 => {
+            let at = reader.rest;
+            match reader.varint() {
+                Ok(length) => length,
+                Err(Broken) => return varint_complaint(at),
+            }
+        }
+        5 => 4,
+        other => return format!("wire type {other} is not used by OTLP"),
+    };
+    format!("field needs {needed} bytes, {} are left", reader.rest.len())
+}
+
+fn varint_complaint(rest: &[u8]) -> String {
+    if rest.len() < MAX_VARINT_BYTES { "varint is cut off" } else { "varint is over ten bytes" }.to_owned()
+}
