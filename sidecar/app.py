@@ -1,0 +1,138 @@
+"""The only wiring.
+
+     OTLP/gRPC ─┐                      ┌─► derive ──► /metrics
+     OTLP/HTTP ─┼─► intake ─► journal ─┼─► store  ──► /api/traces
+     NDJSON    ─┘   (fsync, reply)     └─► elasticsearch
+
+Start: journal, derive, sinks, serve, receivers (so that nothing is taken before there is a place for it).
+Stop: receivers refuse, journal flushes, sinks deliver until the deadline, derive commits, serve ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from prometheus_client import CollectorRegistry
+
+from sidecar import __version__
+from sidecar.decode.batch import Decoder, Signal
+from sidecar.decode.choice import decoder as choose_decoder
+from sidecar.deliver.registry import SINKS
+from sidecar.deliver.store import Store
+from sidecar.deliver.worker import Worker
+from sidecar.derive.engine import DeriveEngine
+from sidecar.health import Health
+from sidecar.journal import open_log
+from sidecar.journal.entry import Log
+from sidecar.receive.credentials import Credentials
+from sidecar.receive.intake import Intake
+from sidecar.receive.registry import build_receivers
+from sidecar.serve import exposition
+from sidecar.serve.http import Scrape, Sources, build_app
+from sidecar.serve.traces import traces_router
+from sidecar.settings import Settings
+from sidecar.telemetry import Telemetry, configure_logging
+from sidecar.web import WebServer
+
+log = structlog.get_logger("sidecar")
+
+ALL_SIGNALS: frozenset[Signal] = frozenset({"spans", "logs", "metrics"})
+RECEIVER_GRACE_SECONDS = 2.0
+
+
+class App:
+    """One running sidecar. Used from one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.health = Health()
+        self.registry = CollectorRegistry()
+        self.telemetry = Telemetry(
+            [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self.registry)]
+        )
+        self.decoder: Decoder = choose_decoder()
+        self.log: Log = open_log(settings.journal, time.time_ns, self.telemetry)
+        self.derive = DeriveEngine(
+            self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry
+        )
+        self.workers = build_workers(settings, self.log, self.decoder, self.telemetry, self.health)
+        self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
+        credentials = Credentials(settings.receive.credentials)
+        self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
+        stores = [w.sink for w in self.workers if isinstance(w.sink, Store)]
+        sources = Sources(self.health, self.scrape, self.status)
+        self.serve = WebServer(
+            "serve", build_app(sources, [traces_router(s) for s in stores]), settings.serve.host, settings.serve.port
+        )
+        self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
+
+    async def start(self) -> None:
+        """Start every part in order; raises what the first one that cannot start raises."""
+        self.derive.start()
+        self.health.report("derive", "starting", "reading the journal again from its last checkpoint")
+        for worker in self.workers:
+            worker.start()
+        await self.serve.start()
+        await asyncio.to_thread(self.derive.caught_up.wait)
+        self.health.report("derive", "ok")
+        for receiver in self.receivers:
+            await receiver.start()
+            self.health.report(receiver.name, "ok", f"port {receiver.port}")
+        log.info("started", **self._build_info(), bounds=self.bounds(), serve_port=self.serve.port)
+
+    async def stop(self) -> None:
+        """Stop in order; what is still waiting at the deadline stays in the journal."""
+        deadline = time.monotonic() + self.settings.life.stop_deadline
+        self.intake.stop()
+        for receiver in self.receivers:
+            self.health.report(receiver.name, "stopping")
+        await asyncio.gather(*(r.stop(RECEIVER_GRACE_SECONDS) for r in self.receivers))
+        self.intake.close()
+        left = max(0.0, deadline - time.monotonic())
+        drained = await asyncio.gather(*(asyncio.to_thread(w.stop, left) for w in self.workers))
+        await asyncio.to_thread(self.derive.stop, 5.0)
+        await asyncio.to_thread(self.log.close)
+        await self.serve.stop(1.0)
+        log.info("stopped", all_delivered=all(drained))
+
+    def scrape(self, accept: str) -> Scrape | None:
+        """The exposition of derived, passed-through and own metrics; None while counters are being restored."""
+        if not self.derive.caught_up.is_set():
+            return None
+        openmetrics, content_type = exposition.negotiate(accept)
+        families = [*self.derive.collect(), *exposition.from_client(self.registry.collect())]
+        return Scrape(exposition.render(families, openmetrics), content_type)
+
+    def status(self) -> Mapping[str, Any]:
+        """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
+        ledger = self.log.ledger()
+        return {
+            "version": __version__,
+            "decoder": self.decoder.name,
+            "receivers": {r.name: {"port": r.port} for r in self.receivers},
+            "journal": self.log.status(),
+            "ledger": ledger.as_dict(),
+            "sinks": [dict(w.status()) for w in self.workers],
+            "components": {name: report.state for name, report in sorted(self.health.reports().items())},
+            "memory_bounds_bytes": self.bounds(),
+        }
+
+    def bounds(self) -> dict[str, int]:
+        """Bytes that each bounded buffer may hold, and their sum."""
+        parts = {
+            "requests_in_hand": self.settings.receive.intake.max_in_flight_bytes,
+            "journal_cache": self.settings.journal.hot_cache_bytes,
+        }
+        return {**parts, "sum": sum(parts.values())}
+
+    def _build_info(self) -> dict[str, str]:
+        return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}

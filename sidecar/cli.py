@@ -1,0 +1,207 @@
+"""The command line. Exit codes: 0 done, 1 something failed (said on stderr), 2 wrong usage or configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from sidecar import __version__, config, reference
+from sidecar.errors import ConfigError, SidecarError
+from sidecar.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="YAML file; the environment overrides it."
+)
+
+
+def _reported(function: Callable[P, T]) -> Callable[P, T]:
+    """Errors of ours as one line each on stderr, never as a traceback."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(f"configuration: {problem}", err=True)
+            sys.exit(2)
+        except (SidecarError, OSError) as error:
+            click.echo(f"sidecar: {error}", err=True)
+            sys.exit(1)
+
+    return wrapper
+
+
+def _settings(config_file: Path | None) -> Settings:
+    return config.load(os.environ, config_file)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sidecar")
+def main() -> None:
+    """Telemetry sidecar for model containers: OTLP and JSON logs in, Prometheus metrics out, spans and logs delivered."""
+
+
+@main.command()
+@_config_option
+@_reported
+def run(config_file: Path | None) -> None:
+    """Run the sidecar until SIGTERM or SIGINT."""
+    from sidecar import app
+
+    app.run(_settings(config_file))
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after showing what was seen; exit code 1 if anything is missing.")
+@_reported
+def demo(once: bool) -> None:
+    """An example model server with the sidecar beside it, on loopback."""
+    from sidecar import demo as show
+
+    show.run(once)
+
+
+@main.command()
+@_config_option
+@_reported
+def check(config_file: Path | None) -> None:
+    """Check the configuration, the directories, the ports, the decoder and the far sides."""
+    from sidecar import app
+
+    results = app.check(_settings(config_file))
+    for result in results:
+        click.echo(f"{result.state:<8} {result.what}: {result.detail}")
+    if any(r.state == "failed" for r in results):
+        sys.exit(1)
+
+
+@main.group(name="config")
+def config_group() -> None:
+    """Show and describe the configuration."""
+
+
+@config_group.command(name="show")
+@_config_option
+@_reported
+def config_show(config_file: Path | None) -> None:
+    """The configuration in force, secrets masked, as YAML."""
+    click.echo(reference.as_yaml(_settings(config_file)), nl=False)
+
+
+@config_group.command(name="schema")
+@_reported
+def config_schema() -> None:
+    """The JSON Schema of the configuration file."""
+    click.echo(json.dumps(reference.schema(), indent=2, sort_keys=True))
+
+
+@config_group.command(name="docs")
+@_reported
+def config_docs() -> None:
+    """Every setting, environment variable, command and metric of the program, as Markdown."""
+    click.echo(reference.markdown(main), nl=False)
+
+
+@main.group()
+def journal() -> None:
+    """Look into the journal, deliver what it holds, handle dead letters."""
+
+
+@journal.command(name="stat")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_reported
+def journal_stat(config_file: Path | None, as_json: bool) -> None:
+    """Entries, bytes, cursors and the ledger. Works beside a running sidecar."""
+    from sidecar import maintenance
+
+    stat = maintenance.stat(_settings(config_file))
+    if as_json:
+        click.echo(json.dumps(stat, indent=2))
+        return
+    for key, value in stat.items():
+        if isinstance(value, list):
+            click.echo(f"{key}:")
+            for line in value:
+                click.echo(f"  {line}")
+        else:
+            click.echo(f"{key}: {value}")
+
+
+@journal.command(name="drain")
+@_config_option
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up; exit code 1.")
+@_reported
+def journal_drain(config_file: Path | None, timeout: float) -> None:
+    """Deliver everything that is waiting, without receiving. The sidecar of this directory must be stopped."""
+    from sidecar import maintenance
+
+    total = 0
+    bar: Any = None
+
+    def progress(waiting: int) -> None:
+        nonlocal total, bar
+        if bar is None:
+            total = waiting
+            bar = click.progressbar(length=total, label="delivering", file=sys.stderr)
+            bar.__enter__()
+        bar.update(max(0, total - waiting - bar.pos))
+
+    left = maintenance.drain(_settings(config_file), timeout, progress)
+    if bar is not None:
+        bar.__exit__(None, None, None)
+    if left:
+        click.echo(f"sidecar: {left} items are still waiting after {timeout:g} s; see `sidecar journal stat`", err=True)
+        sys.exit(1)
+    click.echo(f"{total} items were waiting, all are delivered")
+
+
+@journal.group(name="dead-letters")
+def dead_letters() -> None:
+    """Documents that a far side refused for good."""
+
+
+@dead_letters.command(name="list")
+@_config_option
+@click.option("--sink", help="Only this sink's.")
+@click.option("--limit", default=100, show_default=True, help="At most this many, oldest first.")
+@click.option("--show", is_flag=True, help="With the documents.")
+@_reported
+def dead_letters_list(config_file: Path | None, sink: str | None, limit: int, show: bool) -> None:
+    """Time, sink, index, document id and the far side's reason. Works beside a running sidecar."""
+    from sidecar import maintenance
+
+    for line in maintenance.list_dead_letters(_settings(config_file), sink, limit, show):
+        click.echo(line)
+
+
+@dead_letters.command(name="replay")
+@_config_option
+@click.option("--sink", help="Only this sink's.")
+@_reported
+def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
+    """Send them again, after the mapping was mended; what is taken leaves the dead letters. Needs a stopped sidecar."""
+    from sidecar import maintenance
+
+    def progress(count: int) -> Any:
+        return click.progressbar(length=count, label="replaying", file=sys.stderr)
+
+    taken, refused = maintenance.replay_dead_letters(_settings(config_file), sink, progress)
+    click.echo(f"{taken} taken, {refused} refused again")
+    if refused:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Settings, put together from the components' own options; the only reader of the environment.
+
+Order, later wins: defaults, the YAML file (`SIDECAR_CONFIG` or `--config`), standard `OTEL_*` variables that apply,
+`SIDECAR_SECTION__KEY` variables. `${NAME}` in a YAML value is replaced from the environment. All problems are
+reported at once, each with the place that it came from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sidecar.errors import ConfigError
+from sidecar.settings import Settings
+
+PREFIX = "SIDECAR_"
+SEPARATOR = "__"
+
+#: Standard variables that say the same as a setting of ours; ours wins.
+OTEL_VARIABLES = {
+    "OTEL_EXPORTER_PROMETHEUS_HOST": ("serve", "host"),
+    "OTEL_EXPORTER_PROMETHEUS_PORT": ("serve", "port"),
+    "OTEL_LOG_LEVEL": ("telemetry", "log_level"),
+}
+#: Variables with our prefix that are not settings of the program.
+NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
+#: What Kubernetes sets in every pod for a Service that happens to be called `sidecar`.
+_SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$")
+#: Read by the instrumentation in the model's own container, which may share an environment with the sidecar.
+_CAPTURE = re.compile(r"^SIDECAR_CAPTURE\w*$")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting, as the generated reference and the JSON Schema know it."""
+
+    path: Path_
+    annotation: Any
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + SEPARATOR.join(self.path).upper()
+
+
+def fields(model: type[BaseModel] = Settings, prefix: Path_ = ()) -> Iterator[Field]:
+    """Every setting of the program, depth first in the order of declaration."""
+    for name, info in model.model_fields.items():
+        section = _section(info.annotation)
+        if section is not None:
+            yield from fields(section, (*prefix, name))
+        else:
+            default = info.get_default(call_default_factory=True, validated_data={})
+            yield Field((*prefix, name), info.annotation, default, info.description or "")
+
+
+def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
+    """The settings from file and environment. Raises `ConfigError` with every problem found."""
+    problems: list[str] = []
+    origins: dict[Path_, str] = {}
+    values: dict[str, Any] = {}
+    file = path or (Path(environ["SIDECAR_CONFIG"]) if environ.get("SIDECAR_CONFIG") else None)
+    if file is not None:
+        values = _from_file(file, environ, origins, problems)
+    for variable, target in OTEL_VARIABLES.items():
+        if environ.get(variable):
+            _put(values, target, environ[variable], origins, f"environment variable {variable}")
+    _from_environment(values, environ, origins, problems)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [_explain(e, origins) for e in error.errors()]
+    else:
+        if not problems:
+            return settings
+    raise ConfigError(problems)
+
+
+def _from_file(
+    file: Path, environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
+) -> dict[str, Any]:
+    try:
+        node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: cannot be read: {error}")
+        return {}
+    except yaml.YAMLError as error:
+        problems.append(f"{file}: not valid YAML: {error}")
+        return {}
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        problems.append(f"{file}:1: must be a mapping of sections, such as `receive:` or `deliver:`")
+        return {}
+    for key, line in _lines(node, ()):
+        origins[key] = f"{file}:{line}"
+    value = yaml.safe_load(file.read_text("utf-8"))
+    return typing.cast(dict[str, Any], _expand(value, environ, (), origins, problems))
+
+
+def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            yield here, key.start_mark.line + 1
+            yield from _lines(value, here)
+
+
+def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[Path_, str], problems: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _expand(v, environ, (*path, str(k)), origins, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, environ, path, origins, problems) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if name not in environ and default is None:
+            problems.append(
+                f"{origins.get(path, 'file')}: {'.'.join(path)}: ${{{name}}} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return environ.get(name, default or "")
+
+    return _REFERENCE.sub(replace, value)
+
+
+def _from_environment(
+    values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
+) -> None:
+    known = {f.variable: f for f in fields()}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or _CAPTURE.match(name):
+            continue
+        field = known.get(name)
+        if field is not None:
+            _put(values, field.path, _parse(environ[name], field.annotation), origins, f"environment variable {name}")
+        elif not _SERVICE_LINK.match(name):
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
+            problems.append(f"environment variable {name}: no such setting{hint}")
+
+
+def _parse(text: str, annotation: Any) -> Any:
+    """Lists and mappings are given as JSON or, for lists, as comma-separated text; pydantic reads the rest."""
+    kinds = {typing.get_origin(a) or a for a in _members(annotation)}
+    if kinds & {list, tuple, set, frozenset, dict}:
+        if text.lstrip().startswith(("[", "{")):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if text == "" and type(None) in kinds:
+        return None
+    return text
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _put(values: dict[str, Any], path: Path_, value: Any, origins: dict[Path_, str], origin: str) -> None:
+    here = values
+    for key in path[:-1]:
+        child = here.get(key)
+        if not isinstance(child, dict):
+            child = here[key] = {}
+        here = child
+    here[path[-1]] = value
+    origins[path] = origin
+
+
+def _explain(error: Any, origins: Mapping[Path_, str]) -> str:
+    path = tuple(str(part) for part in error["loc"])
+    place = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), "default")
+    dotted = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        siblings = [".".join(f.path) for f in fields()] + sorted({f.path[0] for f in fields()})
+        close = difflib.get_close_matches(dotted, siblings, n=1, cutoff=0.6)
+        hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
+        return f"{place}: {dotted}: no such setting{hint}"
+    shown = "" if "token" in dotted or "password" in dotted or "key" in dotted else f" (given: {error['input']!r})"
+    return f"{place}: {dotted}: {error['msg']}{shown}"

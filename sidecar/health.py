@@ -1,0 +1,53 @@
+"""Components report in; the probes answer from their reports.
+
+live: the process can still do its work (a component that `failed` needs a restart).
+started: every component has left `starting`.
+ready: started, none failed, and the program is not stopping. A sink that cannot reach its far side is `degraded`: the
+journal holds what it owes, so the pod stays ready.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["starting", "ok", "degraded", "failed", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a component last said of itself."""
+
+    state: State
+    detail: str = ""
+
+
+class Health:
+    """The reports of all components. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reports: dict[str, Report] = {}
+
+    def report(self, component: str, state: State, detail: str = "") -> None:
+        """Replace what `component` last said."""
+        with self._lock:
+            self._reports[component] = Report(state, detail)
+
+    def reports(self) -> dict[str, Report]:
+        """A copy of every component's last report."""
+        with self._lock:
+            return dict(self._reports)
+
+    @property
+    def live(self) -> bool:
+        return all(r.state != "failed" for r in self.reports().values())
+
+    @property
+    def started(self) -> bool:
+        return all(r.state != "starting" for r in self.reports().values())
+
+    @property
+    def ready(self) -> bool:
+        return all(r.state in ("ok", "degraded") for r in self.reports().values())

@@ -1,0 +1,89 @@
+"""An ASGI application on a port, in the running event loop: what the intake and the serve port have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from sidecar.errors import ConfigError
+
+KEEP_ALIVE_SECONDS = 75
+_TICK_SECONDS = 0.2
+"""uvicorn looks at its flags ten times a second."""
+
+
+class WebServer:
+    """uvicorn without signal handlers and access log."""
+
+    def __init__(self, section: str, app: Any, host: str, port: int) -> None:
+        self._section, self._app, self._host = section, app, host
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.port = port
+        """The port that is listened on (of use where 0 was asked for)."""
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
+        config = uvicorn.Config(
+            self._app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+        config.load()
+        config.ssl = tls
+        listener = self._listen()
+        self.port = int(listener.getsockname()[1])
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._section)
+        await self._server.listening.wait()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        done, _ = await asyncio.wait([self._task], timeout=grace + _TICK_SECONDS)
+        if not done:
+            self._server.force_exit = True
+        await self._task
+        self._server = self._task = None
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self.port))
+        except OSError as error:
+            listener.close()
+            raise ConfigError(
+                [f"{self._section}: cannot listen on {self._host}:{self.port}: {error.strerror}"]
+            ) from error
+        listener.setblocking(False)
+        return listener
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stopping is the program's business."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
