@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Decoder, LogBatch, Signal
 from sidecar.derive.families import FamilySnapshot, Points
-from sidecar.derive.series import Arrival, Budget, Labels, SeriesTable, add_saturating
+from sidecar.derive.series import Arrival, Budget, Labels, SeriesTable, add_saturating, whole
 from sidecar.derive.targets import Targets
 from sidecar.telemetry import Telemetry
 
@@ -91,5 +91,5 @@ def _family(table: SeriesTable, name: str, text: str) -> FamilySnapshot:
     keys, _, values, created = table.show()
     texts = table.texts(table.labels)
     return FamilySnapshot(
-        name, "counter", text, "", (Points([texts[key] for key in keys], (values[:, 0] >> 20).tolist(), created),)
+        name, "counter", text, "", (Points([texts[key] for key in keys], whole(values[:, 0]), created),)
     )

@@ -31,7 +31,7 @@ from sidecar.derive.series import (
     carry_sums,
     joined,
     split,
-    unscaled,
+    whole,
 )
 from sidecar.derive.targets import Targets
 from sidecar.telemetry import Telemetry
@@ -173,8 +173,8 @@ class RedDeriver:
     def collect(self) -> Iterable[FamilySnapshot]:
         """The families, calls and durations of one moment."""
         keys, rows, values, created = self.table.show()
-        calls = unscaled(values[:, _CALLS_COLUMN])
-        cumulative = unscaled(np.cumsum(values[:, _BUCKETS:], axis=1))
+        calls = whole(values[:, _CALLS_COLUMN])
+        cumulative = whole(np.cumsum(values[:, _BUCKETS:], axis=1))
         sums = joined(values[:, _HIGH], values[:, _LOW])
         latest = self._exemplars.snapshot(rows, values[:, _BUCKETS:] > 0)
         for names in ("collector", "tempo"):
@@ -186,14 +186,14 @@ class RedDeriver:
             histogram = Histograms(
                 labels,
                 tuple(float(Decimal(str(b)) * scale) for b in self._options.buckets),
-                cumulative,  # type: ignore[arg-type]
+                cumulative,
                 [total * scale / 10**9 for total in sums],
                 created,
                 {at: exemplar.scaled(scale) for at, exemplar in latest.items()},
             )
             if names == "tempo":
                 yield self._targets.snapshot("traces_target")
-            yield from _families(names, scale, Points(labels, calls, created), histogram)  # type: ignore[arg-type]
+            yield from _families(names, scale, Points(labels, calls, created), histogram)
 
     def _labels(self, groups: list[tuple[str, ...]]) -> list[Labels]:
         if not self._aliased:
