@@ -291,12 +291,12 @@ struct Builder<'a, 'd> {
 
 /// The accepted spans of the payloads; an error has the index of the payload that is malformed.
 pub fn spans(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
-    build(payloads, dimensions, |payload, builder| walk::<Span, _>(payload, builder))
+    build(payloads, dimensions, walk::<Span, _>)
 }
 
 /// The accepted log records of the payloads; an error has the index of the payload that is malformed.
 pub fn logs(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
-    build(payloads, dimensions, |payload, builder| walk::<Log, _>(payload, builder))
+    build(payloads, dimensions, walk::<Log, _>)
 }
 
 fn build<'a, 'd>(

@@ -6,17 +6,20 @@
 
 mod check;
 mod columns;
+mod documents;
 mod fault;
 mod intern;
 mod label;
 mod limits;
 mod log;
+mod members;
 mod python;
 mod refusal;
 mod request;
 mod sampling;
 mod severity;
 mod span;
+mod stream;
 mod text;
 mod value;
 mod wire;

@@ -1,10 +1,12 @@
 //! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::check::{self, Check};
 use crate::columns::{self, Columns, Tables};
+use crate::documents::{self, Lines};
 use crate::fault::{self, Fault};
 use crate::log::Log;
 use crate::span::Span;
@@ -19,6 +21,7 @@ pyo3::create_exception!(
 const ABI_VERSION: u32 = 1;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
+type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
 type Verdict = (usize, usize, usize, Vec<String>, bool);
 
 fn malformed(payload: &[u8], locate: Locate) -> PyErr {
@@ -101,7 +104,7 @@ fn run_columns(
     py: Python<'_>,
     payloads: &[Bound<'_, PyBytes>],
     dimensions: &[String],
-    build: fn(&[&[u8]], &[String]) -> Result<Columns, usize>,
+    build: Build,
     locate: Locate,
 ) -> PyResult<Columns> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
@@ -152,6 +155,36 @@ fn logs<'py>(
         .into_pyobject(py)
 }
 
+type LineColumns<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>);
+
+fn line_columns(py: Python<'_>, lines: Lines) -> PyResult<LineColumns<'_>> {
+    let ends = u32_bytes(py, &lines.ends)?;
+    Ok((PyBytes::new(py, &lines.body), ends, PyBytes::new(py, &lines.event), lines.docs))
+}
+
+/// (body, ends, event, docs): the `_bulk` line pairs of the accepted spans and their events.
+#[pyfunction]
+fn span_lines<'py>(py: Python<'py>, payloads: Vec<Bound<'py, PyBytes>>) -> PyResult<LineColumns<'py>> {
+    let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
+    let lines = py.detach(|| documents::span_lines(&slices));
+    line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_traces))?)
+}
+
+/// (body, ends, event, docs): the `_bulk` line pairs of the accepted log records.
+#[pyfunction]
+fn log_lines<'py>(
+    py: Python<'py>,
+    payloads: Vec<Bound<'py, PyBytes>>,
+    id_prefixes: Vec<String>,
+) -> PyResult<LineColumns<'py>> {
+    if payloads.len() != id_prefixes.len() {
+        return Err(PyValueError::new_err("there must be one id prefix for each payload"));
+    }
+    let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
+    let lines = py.detach(|| documents::log_lines(&slices, &id_prefixes));
+    line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_logs))?)
+}
+
 /// xxh3-128 of the payload, 16 bytes, canonical (big-endian).
 #[pyfunction]
 fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes> {
@@ -167,6 +200,8 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(check_logs, module)?)?;
     module.add_function(wrap_pyfunction!(spans, module)?)?;
     module.add_function(wrap_pyfunction!(logs, module)?)?;
+    module.add_function(wrap_pyfunction!(span_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
     Ok(())
 }

@@ -56,6 +56,6 @@ fn ratio(kept: u128) -> f64 {
     const SHIFT: u32 = 64;
     let scaled = SPACE << SHIFT;
     let quotient = scaled / kept;
-    let inexact = u128::from(scaled % kept != 0);
+    let inexact = u128::from(!scaled.is_multiple_of(kept));
     (quotient | inexact) as f64 / 2f64.powi(SHIFT as i32)
 }

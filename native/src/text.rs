@@ -66,6 +66,12 @@ fn has_special(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether the bytes stand for themselves in a JSON string: printable ASCII without quotes and backslashes.
+#[inline(always)]
+pub fn is_plain(bytes: &[u8]) -> bool {
+    !has_special(bytes)
+}
+
 /// Appends a JSON string with its quotes; broken UTF-8 becomes U+FFFD, non-ASCII stays as it is.
 #[inline]
 pub fn push_json(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -121,6 +127,17 @@ pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
         let at = 2 * byte as usize;
         out.extend_from_slice(&[HEX[at], HEX[at + 1]]);
     }
+}
+
+/// Lower-case hexadecimal digits; `M` is twice `N`.
+#[inline]
+pub fn hex<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u8; M] {
+    let mut digits = [0; M];
+    for (pair, &byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        let at = 2 * byte as usize;
+        pair.copy_from_slice(&[HEX[at], HEX[at + 1]]);
+    }
+    digits
 }
 
 #[inline]
