@@ -31,15 +31,15 @@ def nullsink_binary() -> Path:
     return _build("nullsink", PEER / "nullsink") / "nullsink"
 
 
-def payload_dir() -> Path:
-    """Files made by `loadgen gen`: 50 payloads of 512 spans, 50 of 512 log records, 50 of 3,000 JSON lines."""
+def payload_dir(size: int = 512) -> Path:
+    """Files made by `loadgen gen`: 50 payloads of `size` spans, 50 of `size` log records, 50 of 3,000 JSON lines."""
     binary = loadgen_binary()
     key = content_key(PEER / "loadgen" / "gen.go")
 
     def make(directory: Path) -> None:
-        command([binary, "gen", "-dir", directory], "make payloads", 120)
+        command([binary, "gen", "-dir", directory, "-size", str(size)], "make payloads", 120)
 
-    return entry(f"payloads-{key}", make)
+    return entry(f"payloads-{size}-{key}", make)
 
 
 def _build(target: str, source: Path) -> Path:
@@ -62,7 +62,7 @@ def run_collector(config_text: str, ready_url: str, flags: Sequence[str] = ()) -
     binary = collector_binary()
     home = Path(tempfile.mkdtemp(prefix="otelcol-"))
     (home / "config.yaml").write_text(config_text)
-    child = Child("otelcol", [binary, f"--config={home / 'config.yaml'}", *flags], home / "output.log")
+    child = Child("otelcol", [binary, f"--config={home / 'config.yaml'}", *flags], home / "output.log", cwd=home)
     started = False
     try:
         child.start()

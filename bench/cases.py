@@ -1,0 +1,96 @@
+"""What is measured: the load, how the sidecar is set for it, which Collector pipeline stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MEMORY = {"SIDECAR_JOURNAL__KIND": "memory"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    title: str
+    send: tuple[str, ...]
+    """Flags of `loadgen send`."""
+    delivers: bool = True
+    """The sidecar sends to the counting sink."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    peers: tuple[str, ...] = ()
+    """Collector pipelines (see `systems.PIPELINES`) that do the like."""
+    payload_size: int = 512
+    targets: Mapping[str, float] = field(default_factory=dict)
+    """Column of the row -> the most that it should be, for the sidecar."""
+    scrapes: int = 0
+    """How often the metrics are fetched after the load, to measure what one costs."""
+
+    @property
+    def signal(self) -> str:
+        return self.send[self.send.index("-signal") + 1]
+
+
+SATURATE = ("-streams", "8", "-conns", "2")
+MEMORY_TARGETS = {"idle_mib": 90.0, "peak_mib": 160.0}
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "spans-red",
+        "spans: receive, decode, RED; journal in memory, no delivery",
+        ("-signal", "traces", *SATURATE),
+        delivers=False,
+        settings=MEMORY,
+        peers=("spanmetrics",),
+        targets={"cpu_s_per_million": 1.5, **MEMORY_TARGETS},
+    ),
+    Case(
+        "spans-full",
+        "spans: durable journal, RED, _bulk with gzip",
+        ("-signal", "traces", *SATURATE),
+        peers=("spanmetrics-json", "spanmetrics-proto-fsync"),
+        targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
+    ),
+    Case(
+        "spans-http",
+        "spans over OTLP/HTTP: the same whole path",
+        ("-signal", "traces", "-protocol", "http", *SATURATE),
+        targets=MEMORY_TARGETS,
+    ),
+    Case(
+        "logs-full",
+        "log records: durable journal, counters, _bulk with gzip",
+        ("-signal", "logs", *SATURATE),
+        peers=("logs-json",),
+        targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
+    ),
+    Case(
+        "ndjson-full",
+        "JSON lines of 340 bytes in bodies of 1 MB: durable journal, counters, _bulk with gzip",
+        ("-signal", "ndjson", "-lines", "3000", *SATURATE),
+        targets={"cpu_s_per_million": 2.5, **MEMORY_TARGETS},
+    ),
+    Case(
+        "ndjson-small",
+        "JSON lines in bodies of 100 lines: the same whole path",
+        ("-signal", "ndjson", "-lines", "100", *SATURATE),
+        targets=MEMORY_TARGETS,
+    ),
+    Case(
+        "spans-slow",
+        "spans at 1,000 a second in payloads of 50, whole path",
+        ("-signal", "traces", "-streams", "2", "-rate", "1000"),
+        payload_size=50,
+        peers=("spanmetrics-proto-fsync",),
+        targets={"ack_p99_ms": 10.0},
+    ),
+    Case(
+        "scrape",
+        "fetching /metrics (OpenMetrics, gzip) after the load of spans-red",
+        ("-signal", "traces", "-max", "200000", *SATURATE),
+        delivers=False,
+        settings=MEMORY,
+        peers=("spanmetrics",),
+        scrapes=30,
+        targets={"scrape_cpu_ms_10k": 50.0},
+    ),
+)

@@ -1,0 +1,81 @@
+"""The bench: the same payloads into the sidecar and, where it can be built, the OpenTelemetry Collector, in one run.
+
+Prints one table; every row also goes, as a JSON line, to bench/results.jsonl. What each figure means: bench/README.md.
+Exit code 1 if what was delivered or counted is not what was accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from cases import CASES, Case  # noqa: E402
+from measure import Row, measure  # noqa: E402
+from report import scrape_table, table  # noqa: E402
+from support.engines import EngineUnavailable, collector_binary, run_nullsink  # noqa: E402
+from systems import System, collector, sidecar  # noqa: E402
+
+
+def main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    chosen = [c for c in CASES if not options.case or c.name in options.case]
+    peers = _collector_is_there() if not options.no_collector else False
+    rows: list[Row] = []
+    with run_nullsink() as sink, (HERE / "results.jsonl").open("a") as results:
+        for repetition in range(options.reps):
+            for case in chosen:
+                for name in [*(["sidecar"] if not options.no_sidecar else []), *(case.peers if peers else ())]:
+                    print(f"[{repetition + 1}/{options.reps}] {case.name}: {name} ...", file=sys.stderr, flush=True)
+                    with _system(name, case, sink.url) as system:
+                        row = measure(case, system, sink.url, options.seconds)
+                    rows.append(row)
+                    results.write(json.dumps({"repetition": repetition, "load": os.getloadavg()[0], **row}) + "\n")
+                    results.flush()
+    print(table(rows, chosen))
+    print(scrape_table(rows, chosen))
+    wrong = [r for r in rows if r["mismatch"]]
+    for row in wrong:
+        print(f"NOT EQUAL  {row['case']}, {row['system']}: {row['mismatch']}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _system(name: str, case: Case, sink_url: str) -> AbstractContextManager[System]:
+    if name == "sidecar":
+        return sidecar(case.settings, sink_url if case.delivers else None)
+    return collector(name, sink_url)
+
+
+def _collector_is_there() -> bool:
+    try:
+        print("building the OpenTelemetry Collector if it is not in the cache yet ...", file=sys.stderr, flush=True)
+        collector_binary()
+    except EngineUnavailable as error:
+        print(f"without the Collector: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [c.name for c in CASES]
+    parser.add_argument("--case", action="append", choices=names, help="only this case; may be repeated")
+    parser.add_argument("--seconds", type=float, default=10, help="length of the load (default 10)")
+    parser.add_argument("--reps", type=int, default=1, help="repetitions; the table shows medians (default 1)")
+    parser.add_argument("--no-collector", action="store_true", help="measure the sidecar alone")
+    parser.add_argument("--no-sidecar", action="store_true", help="measure the Collector alone")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except EngineUnavailable as error:
+        print(f"the bench cannot run: {error}", file=sys.stderr)
+        sys.exit(2)
