@@ -1,0 +1,266 @@
+"""Spans and logs to Elasticsearch 8 and 9 or OpenSearch 2 and 3, by `_bulk`."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import structlog
+from isal import igzip_lib
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+import sidecar
+from sidecar.decode.batch import Decoder, Lines, Signal
+from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, cut, gather
+from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.templates import ensure_templates
+from sidecar.errors import DecodeError, Permanent
+from sidecar.journal.entry import Clock, Entry
+
+TARGET = "/_bulk?filter_path=errors,items.*.status,items.*.error"
+"""The filter keeps a reply at some 30 bytes a document."""
+SMALLEST_BATCH = 64 << 10
+"""However small the far side's limit on requests, batches are not made smaller than this (one document may be)."""
+
+log = structlog.get_logger("deliver.elasticsearch")
+
+
+class Http(Protocol):
+    """The way to the nodes; see `elastic_http.ElasticHttp`."""
+
+    def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        """The reply, whatever its status. Raises `Unreached` where there was none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Options(WorkerOptions):
+    """Elasticsearch or OpenSearch."""
+
+    url: tuple[str, ...] = Field(
+        (),
+        description="Addresses of the nodes, such as https://es:9200; several in a list or separated by commas. "
+        "Delivery is on when there is one.",
+    )
+    api_key: SecretStr | None = Field(None, description="API key in its encoded form (base64 of id:key).")
+    api_key_file: Path | None = Field(None, description="File with the API key; read again when it is refused.")
+    username: str | None = Field(None, description="User of basic authentication.")
+    password: SecretStr | None = Field(None, description="Password of basic authentication.")
+    password_file: Path | None = Field(None, description="File with the password; read again when it is refused.")
+    ca_file: Path | None = Field(
+        None, description="PEM file with the authorities that may sign the nodes' certificates."
+    )
+    client_cert: Path | None = Field(None, description="PEM file with the client certificate for mutual TLS.")
+    client_key: Path | None = Field(None, description="PEM file with the key of the client certificate.")
+    verify: bool = Field(True, description="Check the nodes' certificates. Off is for trials only.")
+    compression: bool = Field(True, description="Send requests compressed with gzip.")
+    timeout: float = Field(30.0, gt=0, le=600, description="Seconds for a whole request, its reply included.")
+    batch_bytes: int = Field(
+        5 << 20, ge=SMALLEST_BATCH, le=90 << 20, description="Most bytes of documents in one request, not compressed."
+    )
+    batch_documents: int = Field(20_000, ge=1, description="Most documents in one request.")
+    bootstrap: bool = Field(
+        True, description="At start-up put index templates for data streams where the cluster has none for them."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """True where an address is set."""
+        return bool(self.url)
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.split(",")
+        return tuple(u.strip().rstrip("/") for u in value if u.strip()) if isinstance(value, (list, tuple)) else value
+
+    @field_validator("url")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"{url!r} is not an address: write it as http://host:port or https://host:port")
+            if "@" in urlsplit(url).netloc:
+                raise ValueError("an address must not hold credentials: use username and password, or api_key")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Options:
+        if self.api_key and self.api_key_file:
+            raise ValueError("set api_key or api_key_file, not both")
+        if self.password and self.password_file:
+            raise ValueError("set password or password_file, not both")
+        if (self.api_key or self.api_key_file) and self.username:
+            raise ValueError("set an API key or a user, not both")
+        if self.username and not (self.password or self.password_file):
+            raise ValueError("username needs password or password_file")
+        if bool(self.client_cert) != bool(self.client_key):
+            raise ValueError("client_cert and client_key belong together")
+        return self
+
+
+def authorization(options: Options) -> str | None:
+    """Value of the Authorization header, read from files where the options name them. Raises `Permanent` where a file
+    cannot be read."""
+    key = _secret(options.api_key, options.api_key_file)
+    if key is not None:
+        return f"ApiKey {key}"
+    if options.username is None:
+        return None
+    pair = f"{options.username}:{_secret(options.password, options.password_file) or ''}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+def _secret(value: SecretStr | None, file: Path | None) -> str | None:
+    if file is None:
+        return value.get_secret_value() if value else None
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Permanent(f"{file}: secret cannot be read: {error}") from error
+
+
+class ElasticsearchSink:
+    """Renders entries to `_bulk` lines, sends them, and reads the verdict."""
+
+    signals: frozenset[Signal] = frozenset(("spans", "logs"))
+
+    def __init__(
+        self, options: Options, decoder: Decoder, log_id: str, http: Http, clock: Clock, name: str = "elasticsearch"
+    ) -> None:
+        """`log_id`: id of the journal, the beginning of every log record's `_id`."""
+        self.name = name
+        self._options, self._decoder, self._log_id, self._http = options, decoder, log_id, http
+        self._judge = Judge(name, clock)
+        self._lock = threading.Lock()
+        self._ready = not options.bootstrap
+        self._authorization: str | None = None
+        self._batch_bytes = options.batch_bytes
+        self._expansion = 2.5
+        """Bytes of lines for a byte of payload, as seen lately."""
+
+    @property
+    def appetite(self) -> int:
+        return max(1, int(self._batch_bytes / self._expansion))
+
+    def prepare(self, entries: Sequence[Entry]) -> Prepared[Documents]:
+        parcels: list[Documents] = []
+        expected: dict[int, int] = {}
+        dropped: list[Settled] = []
+        for signal in sorted(self.signals):
+            own = [e for e in entries if e.signal == signal]
+            if own:
+                self._render(own, parcels, expected, dropped)
+        return Prepared(parcels, expected, dropped)
+
+    def send(self, parcel: Documents) -> Verdict[Documents]:
+        try:
+            self._make_ready()
+            reply = self._post(parcel)
+        except Unreached as error:
+            self._ready = not self._options.bootstrap
+            self._authorization = None
+            return Verdict(
+                again=Again([parcel], error.reason, error.detail, retry_after=error.retry_after, slow_down=True)
+            )
+        except Permanent as error:
+            return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
+        if reply.status in (401, 403):
+            self._authorization = None
+        elif reply.status == 413:
+            self._batch_bytes = max(SMALLEST_BATCH, min(self._batch_bytes, len(parcel.body) // 2))
+        return self._judge.judge(parcel, reply)
+
+    def status(self) -> Mapping[str, Any]:
+        return {"nodes": list(self._options.url), "batch_bytes": self._batch_bytes}
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _render(
+        self, entries: list[Entry], parcels: list[Documents], expected: dict[int, int], dropped: list[Settled]
+    ) -> None:
+        try:
+            lines = self._lines(entries)
+        except DecodeError as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    self._render([entry], parcels, expected, dropped)
+                return
+            entry = entries[0]
+            log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
+            expected[entry.seq] = entry.items + entry.events
+            counts: dict[tuple[str, str, str], int] = {(entry.signal, "dropped", "not_decodable"): entry.items}
+            if entry.events:
+                counts["span_events", "dropped", "not_decodable"] = entry.events
+            dropped.append(Settled(entry.seq, counts))
+            return
+        for entry, documents in zip(entries, lines.docs, strict=True):
+            missing = entry.items + entry.events - documents
+            expected[entry.seq] = documents + max(0, missing)
+            if missing:
+                log.error("delivery_documents_differ", sink=self.name, seq=entry.seq, missing=missing)
+            if missing > 0:
+                dropped.append(Settled(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
+        size = sum(len(e.payload) for e in entries)
+        if size:
+            self._expansion += 0.3 * (max(0.1, len(lines.body) / size) - self._expansion)
+        parcels += cut(gather(lines, entries), self._batch_bytes, self._options.batch_documents)
+
+    def _lines(self, entries: list[Entry]) -> Lines:
+        payloads = [e.payload for e in entries]
+        if entries[0].signal == "spans":
+            return self._decoder.span_lines(payloads)
+        return self._decoder.log_lines(payloads, [f"{self._log_id}-{e.seq}" for e in entries])
+
+    def _post(self, parcel: Documents) -> Reply:
+        headers = {"content-type": "application/x-ndjson", "accept": "application/json", **self._authorize()}
+        if self._options.compression:
+            headers["content-encoding"] = "gzip"
+            body = igzip_lib.compress(parcel.body, 1, igzip_lib.COMP_GZIP)
+        else:
+            body = bytes(parcel.body)
+        return self._http.request("POST", TARGET, body, headers)
+
+    def _authorize(self) -> dict[str, str]:
+        value = self._authorization
+        if value is None:
+            value = self._authorization = authorization(self._options) or ""
+        return {"authorization": value} if value else {}
+
+    def _make_ready(self) -> None:
+        """Index templates before the first request, and again after the cluster was away: it may be another one."""
+        with self._lock:
+            if self._ready:
+                return
+            try:
+                for name in ensure_templates(self._request):
+                    log.info("index_template_put", sink=self.name, template=name)
+            except Permanent as error:
+                log.warning("index_templates_not_put", sink=self.name, reason=error.reason)
+            self._ready = True
+
+    def _request(self, method: str, target: str, body: bytes | None) -> Reply:
+        headers = {"accept": "application/json", **self._authorize()}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        return self._http.request(method, target, body, headers)
+
+
+def build(options: Options, decoder: Decoder, log_id: str, clock: Clock) -> ElasticsearchSink:
+    """The sink with its connections (none is opened yet)."""
+    from sidecar.deliver.elastic_http import ElasticHttp, Tls
+
+    if not options.verify:
+        log.warning("certificates_not_verified", sink="elasticsearch")
+    tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
+    http = ElasticHttp(
+        options.url, tls, options.timeout, options.max_concurrency + 1, f"model-sidecar/{sidecar.__version__}"
+    )
+    return ElasticsearchSink(options, decoder, log_id, http, clock)

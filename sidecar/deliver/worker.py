@@ -1,0 +1,296 @@
+"""The one pull-send-retry-commit loop of every sink.
+
+    consumer.next ─► sink.prepare ─► parcels ─► sink.send (several threads) ─► verdict
+                                       ▲                                        │ settled: consumer.done when the
+                                       └── back-off, again ◄────────────────────┘ last document of an entry is
+
+An entry is done when each of its documents has come to an end (delivered, already there, dead-lettered, dropped).
+There is no giving up: what may succeed later is sent until it does, or until the program stops; the journal still
+has it then. One puller thread and at most `max_concurrency` sender threads; what they hold is bounded by one
+appetite for each request in flight and one that waits for its turn.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic
+
+import structlog
+
+from sidecar.deliver.concurrency import Concurrency
+from sidecar.deliver.progress import Progress
+from sidecar.deliver.retry import Backoff
+from sidecar.deliver.sink import Again, P, Sink, Verdict, WorkerOptions
+from sidecar.errors import SidecarError
+from sidecar.health import Health, State
+from sidecar.journal.entry import Clock, Consumer, Done, Entry
+from sidecar.telemetry import Telemetry
+
+IDLE_SECONDS = 0.25
+"""Longest wait for new entries; also the longest that a stop waits for an idle puller."""
+RECOMMIT_SECONDS = 1.0
+"""Pause before a commit that failed is tried again."""
+
+log = structlog.get_logger("deliver")
+
+
+class Worker(Generic[P]):
+    """Feeds one sink from one consumer."""
+
+    def __init__(
+        self,
+        sink: Sink[P],
+        consumer: Consumer,
+        options: WorkerOptions,
+        telemetry: Telemetry,
+        clock: Clock,
+        health: Health | None = None,
+    ) -> None:
+        self._sink, self._consumer, self._options = sink, consumer, options
+        self._telemetry, self._clock, self._health = telemetry, clock, health
+        self._backoff = Backoff(options.retry_initial, options.retry_max)
+        self._concurrency = Concurrency(options.max_concurrency)
+        self._progress = Progress()
+        self._parcels: queue.SimpleQueue[P | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._in_flight = 0
+        self._draining = False
+        self._abort = threading.Event()
+        self._trouble = ""
+        self._recoveries = 0
+        self._commits = 0
+        self._failed_commits: list[Done] = []
+        self._last_success_ns = 0
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def name(self) -> str:
+        return self._sink.name
+
+    def start(self) -> None:
+        """Begin to deliver. The threads are daemons: a far side that hangs cannot keep the program from ending."""
+        self._telemetry.watch(
+            "sidecar_delivery_concurrency", lambda: [(self._concurrency.limit, {"sink": self._sink.name})]
+        )
+        self._report("ok", "")
+        self._spawn("pull", self._pull)
+        for number in range(self._options.max_concurrency):
+            self._spawn(f"send-{number}", self._send_all)
+
+    def stop(self, deadline_seconds: float) -> bool:
+        """Deliver what is kept until nothing waits or the deadline has passed. True if nothing was left.
+
+        Documents in flight at the deadline are left: the cursor has not passed them, so that the next start sends
+        them again under the same ids.
+        """
+        deadline = time.monotonic() + deadline_seconds
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+        puller = self._threads[0] if self._threads else None
+        if puller is not None:
+            puller.join(max(0.0, deadline - time.monotonic()))
+        with self._changed:
+            self._abort.set()
+            self._changed.notify_all()
+        for _ in self._threads:
+            self._parcels.put(None)
+        for thread in self._threads:
+            thread.join(max(0.1, deadline - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._sink.close()
+        return not any(self._consumer.waiting().values())
+
+    def status(self) -> Mapping[str, Any]:
+        """Facts for the status page."""
+        with self._changed:
+            return {
+                "sink": self._sink.name,
+                "in_flight": self._in_flight,
+                "concurrency": self._concurrency.limit,
+                "trouble": self._trouble or None,
+                "last_success_unix_ns": self._last_success_ns or None,
+                "waiting": self._consumer.waiting(),
+                "lag_seconds": self._consumer.lag_seconds(),
+                **self._sink.status(),
+            }
+
+    def _spawn(self, role: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=f"{self._sink.name}-{role}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    # -- the puller
+
+    def _pull(self) -> None:
+        while self._await_slot():
+            self._recommit()
+            appetite = self._sink.appetite
+            entries = self._consumer.next(appetite, self._options.max_entries, 0 if self._draining else IDLE_SECONDS)
+            if entries:
+                self._hand_over(entries)
+                if sum(len(e.payload) for e in entries) < appetite // 2:
+                    self._pause(self._options.linger, until=lambda: self._draining)
+            elif self._draining and self._drained():
+                return
+
+    def _hand_over(self, entries: Sequence[Entry]) -> None:
+        attempt = 0
+        while True:
+            try:
+                prepared = self._sink.prepare(entries)
+                break
+            except Exception:
+                log.exception("delivery_prepare_failed", sink=self._sink.name, first_seq=entries[0].seq)
+                if not self._wait(attempt, None):
+                    return
+                attempt += 1
+        del entries
+        self._commit(self._progress.expect(prepared.expected))
+        self._commit(self._progress.settle(prepared.settled))
+        for parcel in prepared.parcels:
+            if not self._await_slot():
+                return
+            with self._changed:
+                self._in_flight += 1
+            self._parcels.put(parcel)
+
+    def _await_slot(self) -> bool:
+        """Wait until one more request may be in flight. False when the worker has to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._abort.is_set() or self._in_flight < self._concurrency.limit)
+            return not self._abort.is_set()
+
+    def _drained(self) -> bool:
+        """Nothing left to pull: wait until the requests in flight are over. True if that was all."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._abort.is_set() or self._in_flight + self._commits == 0, timeout=IDLE_SECONDS
+            )
+            return self._abort.is_set() or (self._in_flight + self._commits == 0 and not self._failed_commits)
+
+    # -- the senders
+
+    def _send_all(self) -> None:
+        while (parcel := self._parcels.get()) is not None:
+            self._deliver(parcel)
+            del parcel
+            with self._changed:
+                self._in_flight -= 1
+                self._changed.notify_all()
+
+    def _deliver(self, parcel: P) -> None:
+        """Send one parcel, and what it was cut into, until everything in it has come to an end."""
+        waiting: list[tuple[P, int]] = [(parcel, 0)]
+        del parcel
+        while waiting and not self._abort.is_set():
+            piece, attempt = waiting.pop()
+            with self._changed:
+                generation = self._concurrency.generation
+            verdict = self._attempt(piece)
+            del piece
+            if self._abort.is_set():
+                return
+            self._commit(self._progress.settle(verdict.settled))
+            again = verdict.again
+            if again is None:
+                continue
+            self._telemetry.add("sidecar_delivery_retries_total", sink=self._sink.name, reason=again.reason)
+            if again.at_once:
+                waiting += [(p, attempt) for p in reversed(again.parcels)]
+                continue
+            self._note_trouble(again, generation)
+            if not self._wait(0 if verdict.settled else attempt, again.retry_after):
+                return
+            waiting += [(p, 1 if verdict.settled else attempt + 1) for p in reversed(again.parcels)]
+
+    def _attempt(self, parcel: P) -> Verdict[P]:
+        began = time.monotonic()
+        try:
+            verdict = self._sink.send(parcel)
+        except Exception as error:
+            log.exception("delivery_send_failed", sink=self._sink.name)
+            return Verdict(again=Again([parcel], "bug", detail=repr(error), level="error"))
+        seconds = time.monotonic() - began
+        outcome = "ok" if verdict.again is None else verdict.again.reason
+        self._telemetry.add("sidecar_delivery_requests_total", sink=self._sink.name, outcome=outcome)
+        self._telemetry.record("sidecar_delivery_seconds", seconds, sink=self._sink.name)
+        if verdict.again is None:
+            self._note_success(seconds)
+        return verdict
+
+    def _wait(self, attempt: int, retry_after: float | None) -> bool:
+        """Back off. Ends early when another request got through, unless the far side named a time itself. False when
+        the worker has to end."""
+        delay = self._backoff.delay(attempt, random.random(), retry_after)
+        recoveries = self._recoveries
+        self._pause(delay, until=lambda: retry_after is None and self._recoveries != recoveries)
+        return not self._abort.is_set()
+
+    def _pause(self, seconds: float, until: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._abort.is_set() or until(), timeout=seconds)
+
+    # -- what came of it
+
+    def _note_trouble(self, again: Again[P], generation: int) -> None:
+        with self._changed:
+            if again.slow_down:
+                self._concurrency.overloaded(generation)
+            news = self._trouble != again.reason
+            self._trouble = again.reason
+        if news:
+            emit = log.error if again.level == "error" else log.warning
+            emit("delivery_held_up", sink=self._sink.name, reason=again.reason, detail=again.detail)
+            self._report("degraded", f"{again.reason}: {again.detail}")
+
+    def _note_success(self, seconds: float) -> None:
+        with self._changed:
+            self._concurrency.succeeded(seconds, self._in_flight)
+            recovered, self._trouble = self._trouble, ""
+            self._last_success_ns = self._clock()
+            self._recoveries += bool(recovered)
+            self._changed.notify_all()
+        if recovered:
+            log.info("delivery_recovered", sink=self._sink.name, after=recovered)
+            self._report("ok", "")
+
+    def _commit(self, done: list[Done]) -> None:
+        if not done or self._abort.is_set():
+            return
+        with self._changed:
+            self._commits += 1
+        try:
+            self._consumer.done(done).add_done_callback(lambda future: self._committed(future, done))
+        except SidecarError as error:
+            self._close_commit(done, error)
+
+    def _committed(self, future: Future[None], done: list[Done]) -> None:
+        self._close_commit(done, None if future.cancelled() else future.exception())
+
+    def _close_commit(self, done: list[Done], error: BaseException | None) -> None:
+        with self._changed:
+            self._commits -= 1
+            news = error is not None and not self._failed_commits and not self._abort.is_set()
+            if error is not None:
+                self._failed_commits += done
+            self._changed.notify_all()
+        if news:
+            log.error("delivery_commit_failed", sink=self._sink.name, entries=len(done), error=str(error))
+
+    def _recommit(self) -> None:
+        """Try again what the journal could not commit: the cursor would stand still for ever."""
+        with self._changed:
+            done, self._failed_commits = self._failed_commits, []
+        if done:
+            self._pause(RECOMMIT_SECONDS, until=lambda: False)
+            self._commit(done)
+
+    def _report(self, state: State, detail: str) -> None:
+        if self._health is not None:
+            self._health.report(f"deliver.{self._sink.name}", state, detail)
