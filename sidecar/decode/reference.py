@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import xxhash
 
-from sidecar.decode import columns, documents, otlp
+from sidecar.decode import columns, documents, json_log, otlp
 from sidecar.decode.batch import Check, Lines, LogBatch, SpanBatch, Transcoded
-from sidecar.errors import DecodeError
 
 
 class ReferenceDecoder:
@@ -23,7 +22,7 @@ class ReferenceDecoder:
         return otlp.check_logs(payload)
 
     def json_lines(self, body: bytes, observed: int) -> Transcoded:
-        raise DecodeError("JSON lines")
+        return json_log.json_lines(body, observed)
 
     def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
         return columns.span_batch(payloads, dimensions)

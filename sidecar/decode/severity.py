@@ -1,4 +1,4 @@
-"""Names and numbers of log levels → OTLP severity numbers."""
+"""Names and numbers of log levels as OTLP severity numbers."""
 
 from __future__ import annotations
 
@@ -14,32 +14,45 @@ NAMES: Mapping[str, int] = {
     "info": 9, "information": 9, "informational": 9, "inf": 9, "i": 9, "http": 9, "log": 9, "ok": 9,
     "notice": 10, "success": 10,
     "warn": 13, "warning": 13, "wrn": 13, "w": 13,
-    "error": 17, "err": 17, "exception": 17, "severe": 17, "eror": 17, "e": 17,
-    "critical": 18, "crit": 18, "dpanic": 18,
+    "error": 17, "err": 17, "exception": 17, "severe": 17, "e": 17,
+    "critical": 18, "crit": 18, "dpanic": 18, "c": 18,
     "alert": 19, "panic": 19,
     "fatal": 21, "ftl": 21, "emergency": 21, "emerg": 21, "f": 21,
-    "c": 18,
 }  # fmt: skip
 
-#: Number of a level field -> severity number: bunyan and pino (10 trace … 60 fatal) agree with Python (10 debug …
-#: 50 critical) nowhere; those of a JavaScript logger come with its own `time`/`pid`/`hostname`, see `json_log`.
-PINO: Mapping[int, int] = {10: 1, 20: 5, 30: 9, 40: 13, 50: 17, 60: 21}
-PYTHON: Mapping[int, int] = {5: 1, 10: 5, 20: 9, 25: 10, 30: 13, 40: 17, 50: 18}
+#: Lowest level number of a step -> severity number, descending; a number below the last is no level.
+PYTHON = ((50, 18), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (5, 1))
+PINO = ((60, 21), (50, 17), (40, 13), (30, 9), (20, 5), (10, 1))
+#: Syslog severity (index) -> severity number.
+SYSLOG = (21, 19, 18, 17, 13, 10, 9, 5)
 
-_RANGES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+#: Index = (severity number - 1) // 4.
+RANGES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 UNSPECIFIED = "UNSPECIFIED"
+HIGHEST = 24
 
 
 def from_name(name: str) -> int:
     """Severity number of a level name in any (ASCII) case; 0 where the name says nothing."""
-    return NAMES.get(_ascii_lower(name.strip(" \t")), 0)
+    return NAMES.get(name.strip(" \t").lower(), 0) if name.isascii() else 0
+
+
+def from_python(number: int) -> int:
+    """Severity number of a level of Python's logging, custom ones by the step they lie on; 0 below 5 or over 99."""
+    return _step(number, PYTHON)
+
+
+def from_javascript(number: int) -> int:
+    """Severity number of a level as pino and bunyan (10 trace to 60 fatal) or syslog and GELF (0 emergency to 7 debug)
+    write it; 0 for other numbers."""
+    return SYSLOG[number] if 0 <= number < len(SYSLOG) else _step(number, PINO)
 
 
 def range_name(number: int, name: str) -> str:
     """TRACE, DEBUG, INFO, WARN, ERROR or FATAL by number, by name where the number is 0, else UNSPECIFIED."""
     number = number or from_name(name)
-    return _RANGES[(number - 1) // 4] if number else UNSPECIFIED
+    return RANGES[(number - 1) // 4] if number else UNSPECIFIED
 
 
-def _ascii_lower(text: str) -> str:
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+def _step(number: int, steps: tuple[tuple[int, int], ...]) -> int:
+    return next((severity for lowest, severity in steps if lowest <= number < 100), 0)

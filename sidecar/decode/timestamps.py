@@ -1,0 +1,75 @@
+"""Times as log lines write them, as Unix nanoseconds."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from sidecar.decode.limits import MAX_TIME_NS
+
+_NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]+)?")
+_ISO = re.compile(
+    r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})[Tt ]"
+    r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)? *"
+    r"(?:(Z|z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
+)
+
+#: Smallest number taken for a time in each unit, with that unit's nanoseconds. Below 10^8 s (1973) a number is rather a
+#: duration; 10^11 ms lies in 1973 too, and so on, so that the ranges meet and cover 1973 to 5138.
+_UNITS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6), (10**8, 10**9))
+
+
+def parse_time(value: object) -> int | None:
+    """Unix ns of a JSON value; None if it is no time between 1973 (ISO: 1970) and 2262.
+
+    A number, or the text of one, counts seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by
+    size. Other text is read as ISO 8601.
+    """
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return _from_number(value)
+        case str() if _NUMBER.fullmatch(value):
+            return _from_number(float(value) if "." in value else int(value))
+        case str():
+            return _from_iso(value)
+        case _:
+            return None
+
+
+def _from_number(value: int | float) -> int | None:
+    """A double is rounded to microseconds, half to even: it holds no more in our time."""
+    for smallest, unit in _UNITS:
+        if value >= smallest:
+            if isinstance(value, int):
+                return _in_range(value * unit)
+            return _in_range(int(value) if unit == 1 else round(value * (unit / 1000)) * 1000)
+    return None
+
+
+def _from_iso(text: str) -> int | None:
+    """`2026-11-21T10:00:00.123+01:00`; also with `/`, a blank for the T, a comma, no seconds, a zone without colon or
+    minutes, or none (UTC). Digits of the fraction past the ninth are dropped."""
+    found = _ISO.fullmatch(text)
+    if not found:
+        return None
+    year, _, month, day, hour, minute, second, fraction, _, sign, zone_hour, zone_minute = found.groups()
+    if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60 or int(zone_hour or 0) > 23:
+        return None
+    if int(zone_minute or 0) > 59:
+        return None
+    try:
+        days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH
+    except ValueError:
+        return None
+    offset = (int(zone_hour or 0) * 60 + int(zone_minute or 0)) * (-60 if sign == "-" else 60)
+    seconds = ((days * 24 + int(hour)) * 60 + int(minute)) * 60 + int(second or 0) - offset
+    return _in_range(seconds * 10**9 + int((fraction or "")[:9].ljust(9, "0")))
+
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def _in_range(nanoseconds: int) -> int | None:
+    return nanoseconds if 0 < nanoseconds <= MAX_TIME_NS else None

@@ -1,0 +1,51 @@
+"""Type and message of an exception from the text of its stack trace."""
+
+from __future__ import annotations
+
+import re
+
+_PYTHON = "Traceback (most recent call last):"
+#: `package.Type: message` or `Type` alone.
+_HEAD = re.compile(r"([A-Za-z_$][A-Za-z0-9_.$]*)(?:: ?(.*))?")
+_JAVA_THREAD = re.compile(r'(?:Exception in thread "[^"]*" |Uncaught )')
+_AT = re.compile(r"[ \t]+at [^ ]")
+_RUBY = re.compile(r".+:[0-9]+:in .+?: (.*) \(([A-Za-z_][A-Za-z0-9_:]*)\)")
+_GO_FRAME = re.compile(r"\t.+:[0-9]+( \+0x[0-9a-f]+)?")
+_RUST_PANIC = re.compile(r"thread '[^']*'(?: \([0-9]+\))? panicked at (.*)")
+
+
+def read_traceback(text: str) -> tuple[str, str] | None:
+    """(type, message) of the stack trace, each empty where the text does not say; None if it is no stack trace.
+
+    Python: the last exception of a chain (the one that was raised). Java, JavaScript, .NET, Ruby: the first line. Go
+    and Rust: type `panic`.
+    """
+    lines = text.split("\n")
+    first = lines[0]
+    if _PYTHON in text:
+        return _python(lines)
+    if first.startswith("panic: "):
+        return "panic", first[len("panic: ") :]
+    if found := _RUST_PANIC.fullmatch(first):
+        return "panic", found[1]
+    if found := _RUBY.fullmatch(first):
+        return found[2], found[1]
+    if any(_AT.match(line) for line in lines[1:]):
+        return _head(_JAVA_THREAD.sub("", first, count=1))
+    if any(_GO_FRAME.fullmatch(line) for line in lines[1:]):
+        return "", ""
+    return None
+
+
+def _python(lines: list[str]) -> tuple[str, str]:
+    """Behind the last header come indented frames, then the line that names the exception."""
+    header = max(i for i, line in enumerate(lines) if _PYTHON in line)
+    for line in lines[header + 1 :]:
+        if line and line[0] not in " \t|+":
+            return _head(line)
+    return "", ""
+
+
+def _head(line: str) -> tuple[str, str]:
+    found = _HEAD.fullmatch(line.rstrip("\r"))
+    return (found[1], found[2] or "") if found else ("", "")
