@@ -1,0 +1,280 @@
+"""Who may send: TLS, client certificates and bearer tokens, the same for every receiver.
+
+Files are looked at again when they are used (at most once a second) and read again when they changed, so that mounted
+secrets can be rotated without a restart. A file that cannot be read any more, or holds nothing of use, leaves the last
+good content in force and is logged as an error.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from sidecar.errors import ConfigError, Unauthenticated
+
+if TYPE_CHECKING:
+    import grpc
+
+POLL_SECONDS = 1.0
+
+_logger = structlog.get_logger("sidecar.receive")
+T = TypeVar("T")
+
+
+class Options(BaseModel):
+    """Credentials that clients need. Without any, every client that reaches the address may send."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert_file: Path | None = Field(
+        None, description="PEM file with the server's certificate chain. With it, every receiver speaks TLS only."
+    )
+    key_file: Path | None = Field(None, description="PEM file with the private key of `cert_file`.")
+    client_ca_file: Path | None = Field(
+        None,
+        description="PEM file with the authorities whose client certificates are accepted. With it, a client without "
+        "such a certificate is turned away (mutual TLS).",
+    )
+    token: SecretStr | None = Field(
+        None, description="Bearer token that a request must carry (`Authorization: Bearer ...`). Better: `token_file`."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File with bearer tokens, one a line; any of them is accepted, so that old and new overlap while "
+        "they are rotated.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: give both or none")
+        if self.client_ca_file is not None and self.cert_file is None:
+            raise ValueError("client_ca_file needs cert_file and key_file: client certificates are part of TLS")
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("give token or token_file, not both")
+        if self.token is not None and not self.token.get_secret_value().strip():
+            raise ValueError("token is empty")
+        return self
+
+
+class Credentials:
+    """The credentials of one set of options. Thread-safe. Raises `ConfigError` if a file cannot be used at start."""
+
+    def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
+        self._options = options
+        self._clock = clock
+        self._warned = False
+        self._tokens: _Watched[tuple[bytes, ...]] | None = None
+        if options.token_file is not None:
+            file = options.token_file
+            self._tokens = _Watched((file,), lambda: _tokens(file), clock)
+        elif options.token is not None:
+            fixed = (options.token.get_secret_value().strip().encode(),)
+            self._tokens = _Watched((), lambda: fixed, clock)
+        self._tls = _Tls.of(options)
+        if self._tls is not None:
+            _load(self._tls.context, self._tls.files)
+
+    @property
+    def tls(self) -> bool:
+        """Receivers speak TLS only."""
+        return self._tls is not None
+
+    @property
+    def asks_token(self) -> bool:
+        """Requests must carry a bearer token."""
+        return self._tokens is not None
+
+    @property
+    def open(self) -> bool:
+        """Nothing is asked of a client."""
+        return self._tokens is None and self._options.client_ca_file is None
+
+    def check(self, authorization: str | None) -> None:
+        """Raises `Unauthenticated` unless the header's value carries a token that is accepted."""
+        if self._tokens is None:
+            return
+        if not authorization:
+            raise Unauthenticated("no credentials: send the header `authorization: Bearer TOKEN`")
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("credentials must be a bearer token: `authorization: Bearer TOKEN`")
+        offered = given.strip().encode("utf-8", "replace")
+        # All are compared, always: the time taken must not tell which one was near.
+        matches = [hmac.compare_digest(offered, token) for token in self._tokens.get()]
+        if not any(matches):
+            raise Unauthenticated("the bearer token is not accepted")
+
+    def warn_if_open(self, receiver: str, host: str) -> None:
+        """Say once that anyone who reaches `host` may send, if that is so and it is more than this machine."""
+        if self._warned or not self.open or _loopback(host):
+            return
+        self._warned = True
+        _logger.warning(
+            "intake is open to the network: set a token_file or client_ca_file, or bind to 127.0.0.1",
+            receiver=receiver,
+            host=host,
+        )
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For servers on Python's ssl: None without TLS. New connections use the files as they are then."""
+        if self._tls is None:
+            return None
+        watched = _Watched(self._tls.files, self._tls.context, self._clock)
+
+        def renew(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+            # Called at every handshake, with or without a server name. The whole context is exchanged rather than
+            # loaded into, since an authority cannot be taken out of a context again.
+            connection.context = watched.get()
+
+        outer = self._tls.context()
+        outer.sni_callback = renew
+        return outer
+
+    def grpc_credentials(self) -> grpc.ServerCredentials | None:
+        """The same for grpcio."""
+        if self._tls is None:
+            return None
+        import grpc
+
+        watched = _Watched(self._tls.files, self._tls.grpc_configuration, self._clock)
+        served = watched.get()
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal served
+            latest = watched.get()
+            if latest is served:
+                return None
+            served = latest
+            return latest
+
+        return grpc.dynamic_ssl_server_credentials(
+            served, fetch, require_client_authentication=self._tls.client_ca_file is not None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tls:
+    """The files that TLS needs."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None
+
+    @classmethod
+    def of(cls, options: Options) -> _Tls | None:
+        if options.cert_file is None or options.key_file is None:
+            return None
+        return cls(options.cert_file, options.key_file, options.client_ca_file)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file is not None)
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (`ssl.SSLError` is one) if the files are not whole or do not belong together."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.cert_file, self.key_file)
+        if self.client_ca_file is not None:
+            context.load_verify_locations(self.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def grpc_configuration(self) -> grpc.ServerCertificateConfiguration:
+        """Raises like `context`."""
+        import grpc
+
+        self.context()  # grpcio would find out at a handshake only that key and certificate do not match
+        client_ca = self.client_ca_file.read_bytes() if self.client_ca_file is not None else None
+        pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=client_ca)
+
+
+class _Watched(Generic[T]):
+    """What was made of some files, made anew when they change. Thread-safe: handshakes come from several threads."""
+
+    def __init__(self, files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float]) -> None:
+        self._files = tuple(files)
+        self._make = load
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._look_again = clock() + POLL_SECONDS
+        self._state = _state(self._files)
+        self._failed_state: object = None
+        self._value = _load(load, self._files)
+
+    def get(self) -> T:
+        now = self._clock()
+        if not self._files or now < self._look_again:
+            return self._value
+        with self._lock:
+            self._look_again = now + POLL_SECONDS
+            state = _state(self._files)
+            if state != self._state:
+                self._reload(state)
+            return self._value
+
+    def _reload(self, state: object) -> None:
+        files = [str(file) for file in self._files]
+        try:
+            self._value = _load(self._make, self._files)
+        except ConfigError as error:
+            # Tried again at every look, said once: files of a pair may be replaced one after the other.
+            if state != self._failed_state:
+                self._failed_state = state
+                _logger.error(
+                    "credentials cannot be read, the former stay in force; mend the files",
+                    files=files,
+                    error=str(error),
+                )
+            return
+        self._state = state
+        self._failed_state = None
+        _logger.info("credentials read again", files=files)
+
+
+def _state(files: Sequence[Path]) -> object:
+    """Changes when a file is written or replaced, symbolic links (as in a mounted secret) followed."""
+    state: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            state.append(None)
+        else:
+            state.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return state
+
+
+def _load(load: Callable[[], T], files: Sequence[Path]) -> T:
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        named = ", ".join(str(file) for file in files)
+        raise ConfigError([f"receive credentials: {named}: {error}"]) from error
+
+
+def _tokens(file: Path) -> tuple[bytes, ...]:
+    tokens = tuple(line.strip() for line in file.read_bytes().splitlines() if line.strip())
+    if not tokens:
+        raise ValueError("holds no token")
+    return tokens
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,222 @@
+"""What every receiver does with a body: check it, have it kept, and say what became of it.
+
+`Intake` is the only way into the journal from outside. It says `kept` or `partial` only after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
+from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
+from sidecar.journal.entry import Draft, Log, Receipt
+from sidecar.receive import reply
+from sidecar.receive.reply import Outcome, Refused
+from sidecar.telemetry import Telemetry
+
+Encoding = Literal["protobuf", "otlp_json", "ndjson"]
+
+PYTHON_INLINE_BYTES = 64 << 10
+"""Larger bodies whose decoder is written in Python are checked in a thread, so that the event loop stays responsive
+(about a millisecond of work)."""
+NATIVE_INLINE_BYTES = 2 << 20
+"""The same for the native core (about a millisecond of work too)."""
+_THREADS = 2
+
+_logger = structlog.get_logger("sidecar.receive")
+
+
+class IntakeOptions(BaseModel):
+    """Bounds on what all receivers together hold in memory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_in_flight_bytes: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        description="Bytes of request bodies that may be in hand at once (being read, checked or waiting for their "
+        "commit), over all receivers. Requests beyond it are told to come back later. One request is always let in, "
+        "whatever its size.",
+    )
+
+
+class Lease:
+    """One request's share of the in-flight budget; given back when the request is over."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._bytes = 0
+
+    def cover(self, size: int) -> None:
+        """Have the lease cover `size` bytes in all. Raises `Overloaded` if they are not to be had."""
+        more = size - self._bytes
+        if more > 0:
+            self._intake.take(more, alone=self._intake.in_flight_bytes == self._bytes)
+            self._bytes = size
+
+    def release(self) -> None:
+        """Give back what is covered. Harmless if repeated."""
+        self._intake.give(self._bytes)
+        self._bytes = 0
+
+
+Read = Callable[[Lease], Awaitable[bytes]]
+"""Gives a request's body, decompressed, and has the lease cover what it holds while it reads."""
+
+
+class Intake:
+    """The way into the log. Used from one event loop.
+
+    `seed` is of the log's own kind (stable over restarts, unknown outside), so that nobody can make two payloads with
+    the same digest.
+    """
+
+    def __init__(self, decoder: Decoder, log: Log, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
+        self._decoder = decoder
+        self._log = log
+        self._telemetry = telemetry
+        self._limit = options.max_in_flight_bytes
+        self._seed = seed
+        self._seeds: dict[tuple[Signal, Encoding], int] = {}
+        self._stopping = False
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
+        self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
+        self.in_flight_bytes = 0
+        telemetry.watch("sidecar_receiver_in_flight_bytes", lambda: [(self.in_flight_bytes, {})])
+
+    def stop(self) -> None:
+        """Answer `unavailable` from now on; requests already in hand are finished."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Let go of the threads. Only after the receivers have stopped."""
+        self._threads.shutdown(wait=True)
+
+    def take(self, size: int, *, alone: bool) -> None:
+        """Take from the budget. Raises `Overloaded` over it, unless the request is the only one in hand."""
+        if self.in_flight_bytes + size > self._limit and not alone:
+            raise Overloaded(f"more than {self._limit} bytes of requests in hand", self._retry_after())
+        self.in_flight_bytes += size
+
+    def give(self, size: int) -> None:
+        """Give back to the budget."""
+        self.in_flight_bytes -= size
+
+    async def accept(self, receiver: str, signal: Signal, body: bytes, encoding: Encoding) -> Outcome:
+        """`receive` for a body that is at hand, decompressed."""
+
+        async def read(lease: Lease) -> bytes:
+            lease.cover(len(body))
+            return body
+
+        return await self.receive(receiver, signal, encoding, read)
+
+    async def receive(self, receiver: str, signal: Signal, encoding: Encoding, read: Read) -> Outcome:
+        """Read the body, check it and have it kept; returns after the commit.
+
+        Whatever `read` and the rest raise becomes an outcome of the reply table. Only cancellation comes through: a
+        payload whose reply nobody waits for any more may still be kept.
+        """
+        arrived = time.perf_counter()
+        lease = Lease(self)
+        kept: asyncio.Future[Receipt] | None = None
+        try:
+            if self._stopping:
+                raise Unavailable("stopping; another instance may take it")
+            body = await read(lease)
+            self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
+            draft, outcome = await self._draft(signal, body, encoding)
+            if draft is not None:
+                kept = self._log.submit(draft)
+                # A client that goes away must not cancel the commit that others may share.
+                await asyncio.shield(kept)
+        except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
+            outcome = self._refusal(error, receiver)
+        finally:
+            if kept is not None and not kept.done():
+                kept.add_done_callback(lambda _: lease.release())
+            else:
+                lease.release()
+        self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - arrived, receiver=receiver)
+        self._telemetry.add("sidecar_receiver_requests_total", receiver=receiver, signal=signal, outcome=outcome.kind)
+        if outcome.kind == "unauthenticated":
+            self._telemetry.add("sidecar_refused_credentials_total", receiver=receiver)
+        return outcome
+
+    async def _draft(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Draft | None, Outcome]:
+        """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
+        in_python = encoding == "otlp_json" or signal == "metrics" or self._decoder.name != "native"
+        if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
+            loop = asyncio.get_running_loop()
+            done = await loop.run_in_executor(self._threads, self._check, signal, body, encoding)
+        else:
+            done = self._check(signal, body, encoding)
+        check = done.check
+        if check.items == 0:
+            if check.rejected == 0:
+                return None, reply.KEPT
+            return None, reply.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
+        digest = self._decoder.digest(body, self._seed_of(signal, encoding)) if check.timed else None
+        draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
+        if check.rejected == 0:
+            return draft, reply.KEPT
+        total = check.items + check.rejected
+        return draft, reply.partial(
+            check.rejected, f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
+        )
+
+    def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
+        if encoding == "protobuf":
+            return Transcoded(body, self._check_protobuf(signal, body))
+        if encoding == "ndjson":
+            return self._decoder.json_lines(body, time.time_ns())
+        from sidecar.decode import otlp_json
+
+        return otlp_json.TRANSCODERS[signal](body)
+
+    def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
+        if signal == "spans":
+            return self._decoder.check_spans(body)
+        if signal == "logs":
+            return self._decoder.check_logs(body)
+        from sidecar.decode import metrics
+
+        return metrics.check_metrics(body)
+
+    def _seed_of(self, signal: Signal, encoding: Encoding) -> int:
+        """The same bytes mean another payload under another signal or encoding."""
+        seed = self._seeds.get((signal, encoding))
+        if seed is None:
+            text = f"{self._seed}/{signal}/{encoding}".encode()
+            seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+            self._seeds[signal, encoding] = seed
+        return seed
+
+    def _retry_after(self) -> float:
+        return self._log_retry_after() if self._log_retry_after is not None else reply.MIN_RETRY_SECONDS
+
+    def _refusal(self, error: Exception, receiver: str) -> Outcome:
+        match error:
+            case Refused():
+                return error.outcome
+            case Unauthenticated():
+                return reply.unauthenticated(str(error))
+            case TooLarge():
+                return reply.too_large(str(error))
+            case DecodeError():
+                return reply.malformed(str(error))
+            case Overloaded():
+                return reply.overloaded(str(error), error.retry_after)
+            case Unavailable():
+                return reply.unavailable(str(error), error.retry_after)
+        # A fault of ours: the client keeps the payload and sends it again, to this version or a mended one.
+        _logger.error("request failed", receiver=receiver, exc_info=error)
+        return reply.unavailable("internal fault; the program's log has it")

@@ -1,0 +1,158 @@
+"""OTLP over gRPC: the three Export methods as raw bytes, so that nothing is parsed that the decoder does not need.
+
+grpcio would open compressed messages itself, and answer RESOURCE_EXHAUSTED for one over its size limit, which a client
+may take for "later". So it is told to hand messages over as they came, and to let some more through than the limit:
+the message is opened and measured here, and a large one is INVALID_ARGUMENT with the limit in the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc import aio
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.batch import Signal
+from sidecar.errors import ConfigError, TooLarge
+from sidecar.receive import compression, reply
+from sidecar.receive.credentials import Credentials
+from sidecar.receive.intake import Intake, Lease
+from sidecar.receive.reply import Outcome
+from sidecar.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "otlp_grpc"
+METHODS: dict[str, Signal] = {
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "spans",
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": "metrics",
+}
+
+TRANSPORT_FACTOR = 2
+"""Messages up to this many times the limit are read, to be answered here; grpcio itself answers RESOURCE_EXHAUSTED
+(without RetryInfo, so that a client by the book drops it) to larger ones, before it has read them."""
+INFLATE_INLINE_BYTES = 256 << 10
+"""Larger compressed messages are opened in a thread."""
+
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+_NO_REPLY = b""
+
+
+class Options(BaseModel):
+    """OTLP over gRPC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="Whether to listen for OTLP over gRPC.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. The containers of a pod share the loopback interface."
+    )
+    port: int = Field(4317, ge=0, le=65535, description="Port to listen on. 0 picks a free one.")
+    max_message_bytes: int = Field(
+        20 << 20, ge=1 << 10, description="Largest request in bytes, after decompression. A larger one is refused."
+    )
+    max_concurrent_streams: int = Field(
+        128, ge=1, description="Requests that one connection may have open at once; its client queues the others."
+    )
+
+
+class OtlpGrpcReceiver:
+    """A gRPC server in the running event loop."""
+
+    name = NAME
+
+    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+        del telemetry  # the intake counts what is to be counted here
+        self._options = options
+        self._intake = intake
+        self._credentials = credentials
+        self._server: aio.Server | None = None
+        self.port = options.port
+        """The port that is listened on (of use where the option was 0)."""
+
+    async def start(self) -> None:
+        """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
+        o = self._options
+        self._credentials.warn_if_open(self.name, o.host)
+        server = aio.server(
+            options=[
+                ("grpc.max_receive_message_length", o.max_message_bytes * TRANSPORT_FACTOR),
+                ("grpc.max_concurrent_streams", o.max_concurrent_streams),
+                ("grpc.per_message_decompression", 0),
+                # Two programs on one port would each get half of the connections and say nothing.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        server.add_generic_rpc_handlers((_Handlers(self._handler),))
+        host = f"[{o.host}]" if ":" in o.host else o.host
+        address = f"{host}:{o.port}"
+        secure = self._credentials.grpc_credentials()
+        try:
+            self.port = server.add_secure_port(address, secure) if secure else server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigError([f"receive.otlp_grpc: cannot listen on {address}: is the port taken?"]) from error
+        await server.start()
+        self._server = server
+
+    async def stop(self, grace: float) -> None:
+        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        if self._server is not None:
+            await self._server.stop(grace)
+            self._server = None
+
+    def _handler(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def export(message: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+            outcome = await self._export(signal, message, context)
+            error = reply.grpc_error(outcome)
+            if error is None:
+                return reply.success_body(outcome, signal)
+            await context.abort(_STATUS[error.code], error.details, error.trailers)
+            return _NO_REPLY
+
+        return export
+
+    async def _export(self, signal: Signal, message: bytes, context: aio.ServicerContext[bytes, bytes]) -> Outcome:
+        async def read(lease: Lease) -> bytes:
+            if self._credentials.asks_token:
+                self._credentials.check(_authorization(context))
+            lease.cover(len(message))
+            body = await self._open(message)
+            lease.cover(len(body))
+            return body
+
+        return await self._intake.receive(self.name, signal, "protobuf", read)
+
+    async def _open(self, message: bytes) -> bytes:
+        limit = self._options.max_message_bytes
+        coding = compression.sniff(message)
+        if coding is None:
+            if len(message) > limit:
+                raise TooLarge(f"request of {len(message)} bytes is over the limit of {limit} bytes")
+            return message
+        if len(message) > INFLATE_INLINE_BYTES:
+            return await asyncio.to_thread(compression.inflate, message, coding, limit)
+        return compression.inflate(message, coding, limit)
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Path -> handler; None (UNIMPLEMENTED) for any other path. No (de)serialisers: bytes in, bytes out."""
+
+    def __init__(self, handler: Callable[[Signal], Callable[[bytes, Any], Awaitable[bytes]]]) -> None:
+        self._methods: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            path: grpc.unary_unary_rpc_method_handler(handler(signal)) for path, signal in METHODS.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        return self._methods.get(handler_call_details.method)
+
+
+def _authorization(context: aio.ServicerContext[bytes, bytes]) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return None

@@ -1,0 +1,106 @@
+"""OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON; `/v1/json` is served beside them.
+
+Replies are in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.batch import Signal
+from sidecar.receive import json_http
+from sidecar.receive.credentials import Credentials
+from sidecar.receive.http_intake import HttpIntake, Media
+from sidecar.receive.intake import Intake
+from sidecar.receive.reply import JSON_TYPE, PROTOBUF_TYPE
+from sidecar.telemetry import Telemetry
+from sidecar.web import WebServer
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+
+NAME = "otlp_http"
+PATHS: dict[str, Signal] = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_json", "json")}
+
+
+class Options(BaseModel):
+    """OTLP and JSON lines over HTTP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="Whether to listen for OTLP and JSON lines over HTTP.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. The containers of a pod share the loopback interface."
+    )
+    port: int = Field(4318, ge=0, le=65535, description="Port to listen on. 0 picks a free one.")
+    max_message_bytes: int = Field(
+        20 << 20, ge=1 << 10, description="Largest request in bytes, after decompression. A larger one is refused."
+    )
+
+
+def build_app(http: HttpIntake, meter_provider: MeterProvider | None = None) -> FastAPI:
+    """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
+    of the arrival of traces would have no end)."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(_router(http))
+    app.include_router(json_http.router(http))
+    if meter_provider is not None:
+        _measure(app, meter_provider)
+    return app
+
+
+def _router(http: HttpIntake) -> APIRouter:
+    def endpoint(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
+        async def receive(request: Request) -> Response:
+            return await http.answer(NAME, signal, request, TYPES)
+
+        return receive
+
+    routes = APIRouter()
+    for path, signal in PATHS.items():
+        # Plain routes: there is nothing in these requests for FastAPI to validate.
+        routes.add_route(path, endpoint(signal), methods=["POST"])
+    return routes
+
+
+def _measure(app: FastAPI, meter_provider: MeterProvider) -> None:
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.trace import NoOpTracerProvider
+
+    FastAPIInstrumentor.instrument_app(
+        app,
+        tracer_provider=NoOpTracerProvider(),
+        meter_provider=meter_provider,
+        exclude_spans=["receive", "send"],
+    )
+
+
+class OtlpHttpReceiver:
+    """An HTTP server in the running event loop."""
+
+    name = NAME
+
+    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+        self._host = options.host
+        self._credentials = credentials
+        app = build_app(HttpIntake(intake, credentials, options.max_message_bytes), telemetry.provider)
+        self._server = WebServer("receive.otlp_http", app, options.host, options.port)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (of use where the option was 0)."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
+        self._credentials.warn_if_open(self.name, self._host)
+        await self._server.start(self._credentials.ssl_context())
+
+    async def stop(self, grace: float) -> None:
+        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        await self._server.stop(grace)
