@@ -26,8 +26,8 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
-from sidecar.deliver.registry import SINKS
-from sidecar.deliver.store import Store
+from sidecar.deliver.registry import SINKS, Parts
+from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.health import Health
@@ -136,3 +136,38 @@ class App:
 
     def _build_info(self) -> dict[str, str]:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}
+
+
+def build_workers(
+    settings: Settings, kept: Log, decoder: Decoder, telemetry: Telemetry, health: Health
+) -> list[Worker[Any]]:
+    """A worker with its consumer for every sink that is enabled."""
+    parts = Parts(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
+    workers = []
+    for kind in SINKS:
+        options = getattr(settings.deliver, kind.name)
+        if options.enabled:
+            consumer = kept.consumer(kind.name, kind.signals)
+            workers.append(Worker(kind.build(options, parts), consumer, options, telemetry, time.time_ns, health))
+    return workers
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises what keeps the program from starting."""
+    configure_logging(settings.telemetry.log_level)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    app = App(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(app.start())
+    await asyncio.wait([starting, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+        await stop.wait()
+    log.info("stopping", deadline_seconds=settings.life.stop_deadline)
+    await app.stop()

@@ -280,7 +280,7 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
         for span in seen.trace["spans"]:
             click.echo(f"  span  {span.get('kind', ''):<10} {span.get('name', '')}")
         for record in seen.trace["logs"]:
-            click.echo(f"  log   {record.get('severity_text', ''):<10} {_text(record)}")
+            click.echo(f"  log   {record.get('severityText', ''):<10} {record.get('body', '')}")
     click.echo("\nLedger (received = finished + waiting, for each consumer)")
     for line in seen.ledger.get("lines", []):
         click.echo(f"  {line}")
@@ -289,11 +289,6 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
     click.echo(f"  http://127.0.0.1:{at.serve}/status")
     if seen.trace:
         click.echo(f"  http://127.0.0.1:{at.serve}/api/traces/{seen.trace['traceId']}")
-
-
-def _text(record: dict[str, Any]) -> str:
-    body = record.get("body", "")
-    return str(body.get("text", body) if isinstance(body, dict) else body)
 
 
 def _keep_on(at: Addresses) -> None:

@@ -74,6 +74,8 @@ class Entry(Protocol):
     @property
     def items(self) -> int: ...
     @property
+    def events(self) -> int: ...
+    @property
     def payload(self) -> bytes: ...
 
 
@@ -231,7 +233,10 @@ class DeriveEngine:
             bad |= self._derive(deriver, by_signal.get(deriver.signal, []))
         for entry in entries:
             outcome = ("dropped", "undecodable") if entry.seq in bad else ("delivered", "")
-            self._unsaved.done.append(Applied(entry.seq, {(entry.signal, *outcome): entry.items}))
+            counts: dict[tuple[str, str, str], int] = {(entry.signal, *outcome): entry.items}
+            if entry.events:
+                counts["span_events", *outcome] = entry.events
+            self._unsaved.done.append(Applied(entry.seq, counts))
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
             self._all_shown()

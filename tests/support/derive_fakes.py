@@ -99,6 +99,7 @@ class FakeEntry:
     signal: Any
     items: int
     payload: bytes
+    events: int = 0
 
 
 @dataclass

@@ -42,7 +42,6 @@ class SidecarProcess:
             "SIDECAR_RECEIVE__OTLP_HTTP__PORT": str(self.http_port),
             "SIDECAR_SERVE__HOST": "127.0.0.1",
             "SIDECAR_SERVE__PORT": str(self.serve_port),
-            "SIDECAR_DELIVER__STORE__PATH": str(self.data_dir / "store.db"),
             **(env or {}),
         }
         self.child = Child(
