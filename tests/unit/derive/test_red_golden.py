@@ -1,0 +1,25 @@
+"""The comparison with the Collector where none can be built: on what it gave when the golden files were made."""
+
+from __future__ import annotations
+
+import pytest
+from support.red_cases import CASES, ours
+from support.red_golden import DIFFERENT, GOLDEN, assert_same, expected, load
+
+from sidecar.decode.reference import ReferenceDecoder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: str) -> None:
+    payload, theirs = load(case)
+    mine = ours(ReferenceDecoder(), [payload])
+    assert_same(mine, expected(case, theirs))
+    if case in DIFFERENT:
+        with pytest.raises(AssertionError):
+            assert_same(mine, theirs)
+
+
+def test_each_golden_file_has_its_case_and_payload() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.json")} == set(CASES)
+    for case, make in CASES.items():
+        assert load(case)[0] == make()
