@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import structlog
-from isal import igzip_lib, isal_zlib
 from pydantic import Field
 
 from sidecar.decode.batch import Decoder, Lines, Signal
@@ -295,11 +295,11 @@ class Store:
 
     def _lines(self, log_id: str, seq: int, signal: Signal, packed: bytes) -> Lines:
         try:
-            payload = isal_zlib.decompress(packed)
+            payload = zlib.decompress(packed)
             if signal == "spans":
                 return self._decoder.span_lines([payload])
             return self._decoder.log_lines([payload], [f"{log_id}-{seq}"])
-        except (igzip_lib.IsalError, DecodeError) as error:
+        except (zlib.error, DecodeError) as error:
             log.error("store_block_unreadable", file=str(self._path), seq=seq, error=str(error))
             return _NOTHING
 

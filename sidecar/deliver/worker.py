@@ -7,7 +7,8 @@
 An entry is done when each of its documents has come to an end (delivered, already there, dead-lettered, dropped).
 There is no giving up: what may succeed later is sent until it does, or until the program stops; the journal still
 has it then. One puller thread and at most `max_concurrency` sender threads; what they hold is bounded by one
-appetite for each request in flight and one that waits for its turn.
+appetite for each of them. A parcel that backs off gives its place to others, so that one which the far side never
+takes does not hold up the rest.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from sidecar.telemetry import Telemetry
 
 IDLE_SECONDS = 0.25
 """Longest wait for new entries; also the longest that a stop waits for an idle puller."""
+REPEAT_SECONDS = 60.0
+"""The same trouble is logged at most this often."""
 RECOMMIT_SECONDS = 1.0
 """Pause before a commit that failed is tried again."""
 
@@ -58,11 +61,20 @@ class Worker(Generic[P]):
         self._progress = Progress()
         self._parcels: queue.SimpleQueue[P | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._in_flight = 0
+        self._in_hand = 0
+        """Parcels handed to senders and not yet over."""
+        self._resting = 0
+        """Those of them that back off."""
+        self._returning = 0
+        """Those of them that have backed off and wait for a place; they go before new ones."""
         self._draining = False
         self._abort = threading.Event()
         self._trouble = ""
+        self._failures = 0
+        """Requests that failed since the last that did not."""
         self._recoveries = 0
+        self._said: dict[str, float] = {}
+        """Trouble -> when it was last logged."""
         self._commits = 0
         self._failed_commits: list[Done] = []
         self._last_success_ns = 0
@@ -111,7 +123,8 @@ class Worker(Generic[P]):
         with self._changed:
             return {
                 "sink": self._sink.name,
-                "in_flight": self._in_flight,
+                "in_flight": self._in_hand - self._resting,
+                "backing_off": self._resting,
                 "concurrency": self._concurrency.limit,
                 "trouble": self._trouble or None,
                 "last_success_unix_ns": self._last_success_ns or None,
@@ -157,22 +170,28 @@ class Worker(Generic[P]):
             if not self._await_slot():
                 return
             with self._changed:
-                self._in_flight += 1
+                self._in_hand += 1
             self._parcels.put(parcel)
 
     def _await_slot(self) -> bool:
-        """Wait until one more request may be in flight. False when the worker has to end."""
+        """Wait until one more parcel may be taken in hand. False when the worker has to end."""
+        most = self._options.max_concurrency
         with self._changed:
-            self._changed.wait_for(lambda: self._abort.is_set() or self._in_flight < self._concurrency.limit)
+            self._changed.wait_for(
+                lambda: self._abort.is_set() or (self._in_hand < most and not self._returning and self._has_place())
+            )
             return not self._abort.is_set()
+
+    def _has_place(self) -> bool:
+        return self._in_hand - self._resting < self._concurrency.limit
 
     def _drained(self) -> bool:
         """Nothing left to pull: wait until the requests in flight are over. True if that was all."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._abort.is_set() or self._in_flight + self._commits == 0, timeout=IDLE_SECONDS
+                lambda: self._abort.is_set() or self._in_hand + self._commits == 0, timeout=IDLE_SECONDS
             )
-            return self._abort.is_set() or (self._in_flight + self._commits == 0 and not self._failed_commits)
+            return self._abort.is_set() or (self._in_hand + self._commits == 0 and not self._failed_commits)
 
     # -- the senders
 
@@ -181,7 +200,7 @@ class Worker(Generic[P]):
             self._deliver(parcel)
             del parcel
             with self._changed:
-                self._in_flight -= 1
+                self._in_hand -= 1
                 self._changed.notify_all()
 
     def _deliver(self, parcel: P) -> None:
@@ -205,7 +224,7 @@ class Worker(Generic[P]):
                 waiting += [(p, attempt) for p in reversed(again.parcels)]
                 continue
             self._note_trouble(again, generation)
-            if not self._wait(0 if verdict.settled else attempt, again.retry_after):
+            if not self._rest(0 if verdict.settled else attempt, again.retry_after):
                 return
             waiting += [(p, 1 if verdict.settled else attempt + 1) for p in reversed(again.parcels)]
 
@@ -224,9 +243,23 @@ class Worker(Generic[P]):
             self._note_success(seconds)
         return verdict
 
+    def _rest(self, attempt: int, retry_after: float | None) -> bool:
+        """Back off, out of the others' way. False when the worker has to end."""
+        with self._changed:
+            self._resting += 1
+            self._changed.notify_all()
+        self._wait(attempt, retry_after)
+        with self._changed:
+            self._returning += 1
+            self._changed.wait_for(lambda: self._abort.is_set() or self._has_place())
+            self._returning -= 1
+            self._resting -= 1
+            self._changed.notify_all()
+        return not self._abort.is_set()
+
     def _wait(self, attempt: int, retry_after: float | None) -> bool:
-        """Back off. Ends early when another request got through, unless the far side named a time itself. False when
-        the worker has to end."""
+        """A back-off. Ends early when another request got through after trouble, unless the far side named a time
+        itself. False when the worker has to end."""
         delay = self._backoff.delay(attempt, random.random(), retry_after)
         recoveries = self._recoveries
         self._pause(delay, until=lambda: retry_after is None and self._recoveries != recoveries)
@@ -239,25 +272,33 @@ class Worker(Generic[P]):
     # -- what came of it
 
     def _note_trouble(self, again: Again[P], generation: int) -> None:
+        now = time.monotonic()
         with self._changed:
             if again.slow_down:
                 self._concurrency.overloaded(generation)
-            news = self._trouble != again.reason
-            self._trouble = again.reason
-        if news:
+            self._failures += 1
+            changed, self._trouble = self._trouble != again.reason, again.reason
+            say = changed and now - self._said.get(again.reason, -REPEAT_SECONDS) >= REPEAT_SECONDS
+            if say:
+                self._said[again.reason] = now
+        if say:
             emit = log.error if again.level == "error" else log.warning
             emit("delivery_held_up", sink=self._sink.name, reason=again.reason, detail=again.detail)
+        if changed:
             self._report("degraded", f"{again.reason}: {again.detail}")
 
     def _note_success(self, seconds: float) -> None:
         with self._changed:
-            self._concurrency.succeeded(seconds, self._in_flight)
+            self._concurrency.succeeded(seconds, self._in_hand - self._resting)
             recovered, self._trouble = self._trouble, ""
+            # Not for one parcel that fails among others that do not: it must keep to its own back-off.
+            outage, self._failures = self._failures > self._options.max_concurrency, 0
+            self._recoveries += outage
             self._last_success_ns = self._clock()
-            self._recoveries += bool(recovered)
             self._changed.notify_all()
-        if recovered:
+        if outage:
             log.info("delivery_recovered", sink=self._sink.name, after=recovered)
+        if recovered:
             self._report("ok", "")
 
     def _commit(self, done: list[Done]) -> None:

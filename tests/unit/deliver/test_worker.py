@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from support.delivery import FakeConsumer, entry
+
+from sidecar.decode.batch import Signal
+from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.worker import Worker
+from sidecar.health import Health
+from sidecar.journal.entry import Entry
+from sidecar.telemetry import Telemetry
+
+Send = Callable[[int, int], Verdict[int]]
+"""(sequence number, number of this attempt) -> verdict."""
+QUICK = {"retry_initial": 0.001, "retry_max": 0.002, "linger": 0}
+
+
+def delivered(seq: int) -> Verdict[int]:
+    return Verdict([Settled(seq, {("spans", "delivered", ""): 1})])
+
+
+class ScriptedSink:
+    """One parcel (a sequence number) for each entry; `script` says what becomes of it."""
+
+    name = "scripted"
+    signals: frozenset[Signal] = frozenset(("spans",))
+    appetite = 1000
+
+    def __init__(self, script: Send) -> None:
+        self._script = script
+        self._lock = threading.Lock()
+        self._now = 0
+        self.attempts: dict[int, int] = {}
+        self.most_at_once = 0
+        self.closed = False
+        self.prepare_failures = 0
+
+    def prepare(self, entries: Sequence[Entry]) -> Prepared[int]:
+        if self.prepare_failures:
+            self.prepare_failures -= 1
+            raise RuntimeError("a bug")
+        return Prepared([e.seq for e in entries if e.items], {e.seq: e.items for e in entries})
+
+    def send(self, parcel: int) -> Verdict[int]:
+        with self._lock:
+            attempt = self.attempts[parcel] = self.attempts.get(parcel, 0) + 1
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            return self._script(parcel, attempt)
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def status(self) -> Mapping[str, Any]:
+        return {"fact": 1}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def one_each(count: int, first: int = 1) -> list[Entry]:
+    return [entry(seq, b"x" * 100, 1) for seq in range(first, first + count)]
+
+
+@contextmanager
+def running(sink: ScriptedSink, consumer: FakeConsumer, **options: Any) -> Iterator[Worker[int]]:
+    worker = Worker(sink, consumer, WorkerOptions(**(QUICK | options)), Telemetry(), time.time_ns)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop(0)
+
+
+def test_everything_is_delivered_and_finished_once() -> None:
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(50))
+    with running(sink, consumer):
+        assert consumer.wait_for(50)
+    assert consumer.counts() == {("spans", "delivered", ""): 50}
+    assert set(sink.attempts.values()) == {1}
+
+
+def test_an_entry_without_documents_is_finished_without_a_request() -> None:
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer([entry(1, b"", 0)])
+    with running(sink, consumer):
+        assert consumer.wait_for(1)
+    assert sink.attempts == {}
+
+
+def test_a_failure_is_tried_again_until_it_succeeds() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        return delivered(seq) if attempt == 7 else Verdict(again=Again([seq], "http_503", slow_down=True))
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(3))
+    with running(sink, consumer):
+        assert consumer.wait_for(3)
+    assert sink.attempts == {1: 7, 2: 7, 3: 7}
+    assert consumer.counts() == {("spans", "delivered", ""): 3}
+
+
+def test_a_bug_in_a_sink_is_logged_and_loses_nothing() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        if attempt == 1:
+            raise RuntimeError("a bug")
+        return delivered(seq)
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(2))
+    sink.prepare_failures = 2
+    with running(sink, consumer):
+        assert consumer.wait_for(2)
+
+
+def test_what_was_cut_is_sent_at_once_and_in_order() -> None:
+    sent: list[int] = []
+
+    def script(parcel: int, attempt: int) -> Verdict[int]:
+        sent.append(parcel)
+        if parcel == 1:
+            return Verdict(again=Again([11, 12], "http_413", at_once=True, retry_after=60))
+        return Verdict([Settled(1, {("spans", "delivered", ""): 1})])
+
+    consumer = FakeConsumer([entry(1, b"x", 2)])
+    with running(ScriptedSink(script), consumer, retry_initial=60, retry_max=60):
+        assert consumer.wait_for(1)
+    assert sent == [1, 11, 12]
+
+
+def test_a_poison_entry_holds_back_nobody_else() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        return Verdict(again=Again([seq], "http_500")) if seq == 1 else delivered(seq)
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(20))
+    with running(sink, consumer, max_concurrency=2):
+        assert consumer.wait_for(19)
+    assert sorted(consumer.finished) == list(range(2, 21))
+
+
+def test_concurrency_grows_under_load_and_keeps_its_bound() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        time.sleep(0.002)
+        return delivered(seq)
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(200))
+    with running(sink, consumer, max_concurrency=4):
+        assert consumer.wait_for(200)
+    assert 2 <= sink.most_at_once <= 4
+
+
+def test_overload_slows_down() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        return Verdict(again=Again([seq], "http_429", slow_down=True)) if seq > 100 and attempt < 3 else delivered(seq)
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(100))
+    with running(sink, consumer, max_concurrency=4) as worker:
+        assert consumer.wait_for(100)
+        consumer.feed(*one_each(1, first=101))
+        assert consumer.wait_for(101)
+        assert worker._concurrency.generation >= 1
+    assert consumer.counts() == {("spans", "delivered", ""): 101}
+
+
+@pytest.mark.parametrize("how", ["failures", "refusals"])
+def test_a_commit_that_failed_is_made_again(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.deliver.worker.RECOMMIT_SECONDS", 0.001)
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(1))
+    setattr(consumer, how, 2)
+    with running(sink, consumer):
+        assert consumer.wait_for(1)
+    assert sink.attempts == {1: 1}
+
+
+def test_stop_delivers_what_waits_and_closes_the_sink() -> None:
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(300))
+    worker = Worker(sink, consumer, WorkerOptions(**QUICK), Telemetry(), time.time_ns)
+    worker.start()
+    assert worker.stop(20)
+    assert len(consumer.finished) == 300
+    assert sink.closed
+
+
+def test_stop_gives_up_at_the_deadline_and_finishes_nothing_it_did_not_deliver() -> None:
+    sink, consumer = ScriptedSink(lambda seq, _: Verdict(again=Again([seq], "unreachable"))), FakeConsumer(one_each(3))
+    worker = Worker(sink, consumer, WorkerOptions(**(QUICK | {"retry_max": 60, "retry_initial": 60})), Telemetry(), int)
+    worker.start()
+    began = time.monotonic()
+    assert not worker.stop(0.2)
+    assert time.monotonic() - began < 5
+    assert consumer.finished == {}
+    assert sink.closed
+
+
+class _OnlyTheFirstIsQuick:
+    """No delay for the first failures, a minute for those after."""
+
+    def __init__(self, quick: int) -> None:
+        self._quick = quick
+
+    def delay(self, attempt: int, draw: float, retry_after: float | None = None) -> float:
+        return 0.01 if attempt < self._quick else 60.0
+
+
+def test_the_end_of_an_outage_ends_the_waiting_of_all() -> None:
+    up = threading.Event()
+
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        return delivered(seq) if up.is_set() else Verdict(again=Again([seq], "unreachable"))
+
+    consumer = FakeConsumer(one_each(3))
+    worker = Worker(ScriptedSink(script), consumer, WorkerOptions(**(QUICK | {"max_concurrency": 2})), Telemetry(), int)
+    worker._backoff = _OnlyTheFirstIsQuick(5)  # type: ignore[assignment]
+    worker.start()
+    deadline = time.monotonic() + 10
+    while worker._failures < 12 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    up.set()
+    assert not consumer.wait_for(1, timeout=0.2)
+    worker._note_success(0.01)
+    assert consumer.wait_for(3, timeout=10)
+    worker.stop(0)
+
+
+def test_success_of_others_does_not_hurry_a_parcel_that_fails_for_reasons_of_its_own() -> None:
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        return Verdict(again=Again([seq], "item_500")) if seq == 1 else delivered(seq)
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(200))
+    with running(sink, consumer, max_concurrency=2, retry_initial=60, retry_max=60):
+        assert consumer.wait_for(199)
+    assert sink.attempts[1] <= 3
+
+
+def test_it_reports_trouble_and_recovery() -> None:
+    health, seen = Health(), []
+
+    def script(seq: int, attempt: int) -> Verdict[int]:
+        seen.append(health.reports()["deliver.scripted"].state)
+        return (
+            delivered(seq) if attempt == 3 else Verdict(again=Again([seq], "credentials", "who are you", level="error"))
+        )
+
+    consumer = FakeConsumer(one_each(1))
+    worker = Worker(ScriptedSink(script), consumer, WorkerOptions(**QUICK), Telemetry(), lambda: 99, health)
+    worker.start()
+    assert consumer.wait_for(1)
+    assert worker.stop(5)
+    assert seen == ["ok", "degraded", "degraded"]
+    assert health.reports()["deliver.scripted"].state == "ok"
+    status = worker.status()
+    assert status["trouble"] is None
+    assert status["last_success_unix_ns"] == 99
+    assert status["fact"] == 1
+
+
+def test_small_loads_linger_and_a_full_one_does_not() -> None:
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(1))
+    with running(sink, consumer, linger=60):
+        assert consumer.wait_for(1)
+        consumer.feed(*one_each(1, first=2))
+        assert not consumer.wait_for(2, timeout=0.3)
+    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer([entry(1, b"x" * 900, 1)])
+    with running(sink, consumer, linger=60):
+        assert consumer.wait_for(1)
+        consumer.feed(*one_each(1, first=2))
+        assert consumer.wait_for(2)
