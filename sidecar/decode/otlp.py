@@ -127,13 +127,13 @@ class Placed:
 def spans(payload: bytes) -> Iterator[Placed]:
     """Every span of an ExportTraceServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportTraceServiceRequest")
-    return _records(request, "resource_spans", "scope_spans", "spans", _span)
+    return _records(request, "resource_spans", "scope_spans", "spans", build_span)
 
 
 def log_records(payload: bytes) -> Iterator[Placed]:
     """Every record of an ExportLogsServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportLogsServiceRequest")
-    return _records(request, "resource_logs", "scope_logs", "log_records", _log_record)
+    return _records(request, "resource_logs", "scope_logs", "log_records", build_log_record)
 
 
 def check_spans(payload: bytes) -> Check:
@@ -182,7 +182,8 @@ def _records(
                 yield Placed(record, resource, scope, i, refusal or own_refusal)
 
 
-def _span(found: dict[str, Any], path: str) -> tuple[Span, str]:
+def build_span(found: dict[str, Any], path: str) -> tuple[Span, str]:
+    """A span from its fields (as `message.read` gives them), and why it is refused; empty if it is not."""
     found["events"] = tuple(Event(**event) for event in found.get("events", ()))
     found["links"] = tuple(Link(**link) for link in found.get("links", ()))
     found["status"] = Status(**found.get("status", {}))
@@ -190,7 +191,8 @@ def _span(found: dict[str, Any], path: str) -> tuple[Span, str]:
     return span, _refused_span(span, path)
 
 
-def _log_record(found: dict[str, Any], path: str) -> tuple[LogRecord, str]:
+def build_log_record(found: dict[str, Any], path: str) -> tuple[LogRecord, str]:
+    """A log record from its fields (as `message.read` gives them), and why it is refused; empty if it is not."""
     if "body" in found:
         found["body"], found["body_deep"] = found["body"]
     record = LogRecord(**found)
