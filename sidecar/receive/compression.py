@@ -15,7 +15,7 @@ CODINGS: dict[str, Coding] = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "defl
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _ZSTD_WINDOW = 8 << 20
-"""Largest window that a decoder need support (RFC 8878, 3.1.1.1.2)."""
+"""Largest window that the content coding allows (RFC 9659, section 3)."""
 _ZSTD_END = b"end of body"
 
 

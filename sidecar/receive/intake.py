@@ -15,6 +15,7 @@ from typing import Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from sidecar.decode import metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
@@ -178,8 +179,6 @@ class Intake:
             return Transcoded(body, self._check_protobuf(signal, body))
         if encoding == "ndjson":
             return self._decoder.json_lines(body, time.time_ns())
-        from sidecar.decode import otlp_json
-
         return otlp_json.TRANSCODERS[signal](body)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
@@ -187,8 +186,6 @@ class Intake:
             return self._decoder.check_spans(body)
         if signal == "logs":
             return self._decoder.check_logs(body)
-        from sidecar.decode import metrics
-
         return metrics.check_metrics(body)
 
     def _seed_of(self, signal: Signal, encoding: Encoding) -> int:

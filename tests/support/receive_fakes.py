@@ -1,0 +1,118 @@
+"""A log and a decoder for tests of the way in: what they answer is set by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from sidecar.decode.batch import Check, Transcoded
+from sidecar.journal.entry import Draft, Receipt
+from sidecar.receive.intake import Intake, IntakeOptions
+from sidecar.telemetry import Telemetry
+
+
+class FakeLog:
+    """Keeps drafts in a list; `error` is raised by `submit`, `late_error` by its future, `gate` holds commits back."""
+
+    id = "00000000000000aa"
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.error: Exception | None = None
+        self.late_error: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.submitted = 0
+
+    def submit(self, draft: Draft) -> asyncio.Future[Receipt]:
+        self.submitted += 1
+        if self.error is not None:
+            raise self.error
+        return asyncio.ensure_future(self._commit(draft))
+
+    async def _commit(self, draft: Draft) -> Receipt:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.late_error is not None:
+            raise self.late_error
+        self.drafts.append(draft)
+        return Receipt(len(self.drafts))
+
+    def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
+        raise NotImplementedError
+
+    def consumer(self, name: str, signals: frozenset[Any]) -> Any:
+        raise NotImplementedError
+
+    def head(self) -> int:
+        return len(self.drafts)
+
+    def retry_after(self) -> float:
+        return 7.25
+
+    def close(self) -> None:
+        return None
+
+
+class FakeDecoder:
+    """Gives `check` for whatever it is asked, or raises `error`."""
+
+    name = "native"
+
+    def __init__(self, check: Check | None = None, error: Exception | None = None) -> None:
+        self.check = check if check is not None else Check(items=2, events=1, timed=True)
+        self.error = error
+        self.digests: list[tuple[bytes, int]] = []
+
+    def check_spans(self, payload: bytes) -> Check:
+        if self.error is not None:
+            raise self.error
+        return self.check
+
+    check_logs = check_spans
+
+    def json_lines(self, body: bytes, observed: int) -> Transcoded:
+        return Transcoded(b"transcoded " + body, self.check_logs(body))
+
+    def digest(self, payload: bytes, seed: int) -> bytes:
+        self.digests.append((payload, seed))
+        return seed.to_bytes(8, "big") + len(payload).to_bytes(8, "big")
+
+
+class Counted:
+    """The program's own metrics, readable."""
+
+    def __init__(self) -> None:
+        self._reader = InMemoryMetricReader()
+        self.telemetry = Telemetry([self._reader])
+
+    def values(self, name: str) -> dict[tuple[str, ...], float]:
+        """Label values (in the table's order of labels) -> value, of a counter or gauge of the table."""
+        data = self._reader.get_metrics_data()
+        found: dict[tuple[str, ...], float] = {}
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    if metric.name == name.removesuffix("_total"):
+                        for point in metric.data.data_points:
+                            found[tuple(str(v) for v in dict(point.attributes or {}).values())] = point.value
+        return found
+
+
+@contextmanager
+def intake_of(
+    log: Any = None, decoder: Any = None, max_in_flight_bytes: int = 64 << 20
+) -> Iterator[tuple[Intake, Counted]]:
+    """An intake with fakes where nothing else is given."""
+    counted = Counted()
+    options = IntakeOptions(max_in_flight_bytes=max_in_flight_bytes)
+    intake = Intake(decoder or FakeDecoder(), log or FakeLog(), counted.telemetry, options, seed=1)
+    try:
+        yield intake, counted
+    finally:
+        intake.close()
+        counted.telemetry.provider.shutdown()
