@@ -95,8 +95,8 @@ class Store:
         self._lock = threading.Lock()
         self._damaged = False
         self._bytes = self._spans = 0
-        directory.mkdir(parents=True, exist_ok=True)
         with self._lock, self._translated():
+            directory.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
 
     def watch(self, telemetry: Telemetry) -> None:

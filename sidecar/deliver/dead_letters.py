@@ -1,0 +1,85 @@
+"""Sending dead letters again, after what made the far side refuse them was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from sidecar.decode.batch import Signal
+from sidecar.deliver.bulk import Documents, Origin
+from sidecar.deliver.sink import Verdict
+from sidecar.errors import Retryable
+from sidecar.journal.entry import DeadLetter
+
+BATCH = 500
+"""Letters sent as one request."""
+
+Send = Callable[[Documents], Verdict[Documents]]
+"""`ElasticsearchSink.send`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one batch of letters."""
+
+    taken: Sequence[DeadLetter]
+    """Kept by the far side now, or already before: delete them."""
+    refused: Sequence[DeadLetter]
+    """Refused again, with the reason of this time."""
+
+
+def replay(letters: Iterable[DeadLetter], send: Send) -> Iterator[Replayed]:
+    """Send the line pairs of `letters` again, batch by batch, so that the caller can delete as it goes.
+
+    Raises `Retryable` where the far side cannot take them now; what was not given before that is as it was.
+    """
+    remaining = iter(letters)
+    while batch := list(islice(remaining, BATCH)):
+        yield _replay_batch(batch, send)
+
+
+def _replay_batch(batch: list[DeadLetter], send: Send) -> Replayed:
+    waiting = [_documents(batch)]
+    refused: dict[int, DeadLetter] = {}
+    while waiting:
+        verdict = send(waiting.pop())
+        for settled in verdict.settled:
+            for letter in settled.dead:
+                refused[settled.seq] = letter
+        if verdict.again is not None:
+            if not verdict.again.at_once:
+                raise Retryable(f"{verdict.again.reason}: {verdict.again.detail}", verdict.again.retry_after)
+            waiting += reversed(verdict.again.parcels)
+    return Replayed(
+        taken=[letter for row, letter in enumerate(batch) if row not in refused],
+        refused=[_renewed(batch[row], again) for row, again in sorted(refused.items())],
+    )
+
+
+def _documents(batch: Sequence[DeadLetter]) -> Documents:
+    """The letters as one request. A letter's row in the batch stands for its sequence number: letters of several
+    journals may share one."""
+    signals: dict[str, Signal] = {"spans": "spans", "span_events": "spans", "logs": "logs"}
+    return Documents(
+        body=b"".join(letter.document for letter in batch),
+        ends=np.cumsum([len(letter.document) for letter in batch], dtype=np.uint32),
+        entry=np.arange(len(batch), dtype=np.uint32),
+        event=np.array([letter.signal == "span_events" for letter in batch], dtype=np.uint8),
+        origins=tuple(Origin(row, signals[letter.signal]) for row, letter in enumerate(batch)),
+    )
+
+
+def _renewed(letter: DeadLetter, again: DeadLetter) -> DeadLetter:
+    return DeadLetter(
+        letter.consumer,
+        letter.doc_id,
+        letter.signal,
+        letter.index,
+        again.reason,
+        letter.document,
+        letter.seq,
+        again.time_ns,
+    )

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.delivery import entry, logs_payload, spans_payload
+
+from sidecar.decode.reference import ReferenceDecoder
+from sidecar.deliver.registry import SINKS, Parts, SinkKind
+from sidecar.deliver.sink import Sink, WorkerOptions
+from sidecar.settings import DeliverOptions
+from sidecar.telemetry import Telemetry
+
+ENABLING: dict[str, dict[str, Any]] = {"elasticsearch": {"url": "http://127.0.0.1:9"}}
+"""Options without which a sink is off."""
+
+
+@pytest.fixture(params=SINKS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> SinkKind:
+    assert isinstance(request.param, SinkKind)
+    return request.param
+
+
+def built(kind: SinkKind, directory: Path) -> Sink[Any]:
+    options = kind.options.model_validate(ENABLING.get(kind.name, {}))
+    return kind.build(options, Parts(ReferenceDecoder(), "journal", directory, Telemetry(), time.time_ns))
+
+
+def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkKind) -> None:
+    assert DeliverOptions.model_fields[kind.name].annotation is kind.options
+    assert issubclass(kind.options, WorkerOptions)
+    for name, field in kind.options.model_fields.items():
+        assert field.description, f"{kind.name}.{name} has no description"
+        assert not field.is_required(), f"{kind.name}.{name} has no default"
+    enabled = kind.options.model_validate(ENABLING.get(kind.name, {})).enabled  # type: ignore[attr-defined]
+    assert enabled is True
+
+
+def test_every_sink_is_what_its_kind_says(kind: SinkKind, tmp_path: Path) -> None:
+    sink = built(kind, tmp_path)
+    assert sink.name == kind.name
+    assert sink.signals == kind.signals
+    assert sink.appetite > 0
+    assert isinstance(dict(sink.status()), dict)
+    sink.close()
+
+
+def test_every_sink_expects_every_entry_and_settles_what_it_expects(kind: SinkKind, tmp_path: Path) -> None:
+    sink = built(kind, tmp_path)
+    entries = [
+        entry(1, spans_payload(3, events=2), 3, 6),
+        entry(2, logs_payload("a", trace=1), 1, signal="logs"),
+        entry(3, b"\xff\xff\xff", 2),
+        entry(4, b"", 0),
+    ]
+    prepared = sink.prepare([e for e in entries if e.signal in kind.signals])
+    assert set(prepared.expected) == {e.seq for e in entries if e.signal in kind.signals}
+    early = dict.fromkeys(prepared.expected, 0)
+    for settled in prepared.settled:
+        early[settled.seq] += sum(settled.counts.values())
+    assert all(early[seq] <= prepared.expected[seq] for seq in early)
+    assert prepared.expected[1] == 9
+    assert prepared.expected[4] == 0
+    sink.close()
+
+
+def test_names_are_told_apart() -> None:
+    assert len({kind.name for kind in SINKS}) == len(SINKS)
