@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::stream::is_stream_field;
-use crate::text::{is_plain, push_document_double, push_hex, push_int, push_json, repair};
+use crate::text::{is_plain, push_document_double, push_hex, push_int, push_json, repair, signature};
 use crate::value::{elements, pairs, Any, Attribute};
 
 /// Above this many members the search for duplicate keys goes through a hash table.
@@ -172,12 +172,4 @@ impl<'a> Members<'a> {
             }
         }
     }
-}
-
-/// One bit of 64 for a key that is not empty; equal keys have equal bits.
-#[inline(always)]
-fn signature(key: &[u8]) -> u64 {
-    let [first, .., last] = key else { return 1 };
-    let middle = key[key.len() / 2];
-    1 << ((key.len() as u32 * 5 + u32::from(*first) * 3 + u32::from(*last) * 7 + u32::from(middle) * 11) % 64)
 }

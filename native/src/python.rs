@@ -8,6 +8,7 @@ use crate::check::{self, Check};
 use crate::columns::{self, Columns, Tables};
 use crate::documents::{self, Lines};
 use crate::fault::{self, Fault};
+use crate::json_log;
 use crate::log::Log;
 use crate::span::Span;
 
@@ -158,8 +159,14 @@ fn logs<'py>(
 type LineColumns<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>);
 
 fn line_columns(py: Python<'_>, lines: Lines) -> PyResult<LineColumns<'_>> {
-    let ends = u32_bytes(py, &lines.ends)?;
-    Ok((PyBytes::new(py, &lines.body), ends, PyBytes::new(py, &lines.event), lines.docs))
+    let columns = (
+        PyBytes::new(py, &lines.body),
+        u32_bytes(py, &lines.ends)?,
+        PyBytes::new(py, &lines.event),
+        lines.docs.clone(),
+    );
+    lines.recycle();
+    Ok(columns)
 }
 
 /// (body, ends, event, docs): the `_bulk` line pairs of the accepted spans and their events.
@@ -185,6 +192,13 @@ fn log_lines<'py>(
     line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_logs))?)
 }
 
+/// (payload, (items, events, rejected, errors, timed)): JSON log lines as a logs request.
+#[pyfunction]
+fn json_lines<'py>(py: Python<'py>, body: &[u8], observed: u64) -> (Bound<'py, PyBytes>, Verdict) {
+    let (payload, check) = py.detach(|| json_log::json_lines(body, observed));
+    (PyBytes::new(py, &payload), verdict(check))
+}
+
 /// xxh3-128 of the payload, 16 bytes, canonical (big-endian).
 #[pyfunction]
 fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes> {
@@ -198,6 +212,7 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Malformed", module.py().get_type::<Malformed>())?;
     module.add_function(wrap_pyfunction!(check_spans, module)?)?;
     module.add_function(wrap_pyfunction!(check_logs, module)?)?;
+    module.add_function(wrap_pyfunction!(json_lines, module)?)?;
     module.add_function(wrap_pyfunction!(spans, module)?)?;
     module.add_function(wrap_pyfunction!(logs, module)?)?;
     module.add_function(wrap_pyfunction!(span_lines, module)?)?;

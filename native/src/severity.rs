@@ -1,5 +1,7 @@
 //! Names and numbers of log levels.
 
+use crate::json_fields::Levels;
+
 /// TRACE, DEBUG, INFO, WARN, ERROR or FATAL by number, by name where the number is 0, else UNSPECIFIED.
 #[inline]
 pub fn range_name(number: u8, name: &[u8]) -> &'static str {
@@ -13,6 +15,30 @@ pub fn range_name(number: u8, name: &[u8]) -> &'static str {
         21..=24 => "FATAL",
         _ => "UNSPECIFIED",
     }
+}
+
+const HIGHEST: i64 = 24;
+/// Lowest level number of a step -> severity number, descending; a number below the last is no level.
+const PYTHON: [(i64, u8); 7] = [(50, 18), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (5, 1)];
+const PINO: [(i64, u8); 6] = [(60, 21), (50, 17), (40, 13), (30, 9), (20, 5), (10, 1)];
+/// Syslog severity (index) -> severity number.
+const SYSLOG: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
+
+/// Severity number of a level's number; 0 where it is none.
+pub fn from_number(number: i64, levels: Levels) -> u8 {
+    match levels {
+        Levels::JavaScript => match usize::try_from(number).ok().and_then(|index| SYSLOG.get(index)) {
+            Some(&severity) => severity,
+            None => step(number, &PINO),
+        },
+        Levels::Python => step(number, &PYTHON),
+        Levels::Otlp if (1..=HIGHEST).contains(&number) => number as u8,
+        Levels::Otlp => 0,
+    }
+}
+
+fn step(number: i64, steps: &[(i64, u8)]) -> u8 {
+    steps.iter().find(|(lowest, _)| *lowest <= number && number < 100).map_or(0, |(_, severity)| *severity)
 }
 
 const LONGEST: usize = "informational".len();
@@ -35,7 +61,7 @@ pub fn from_name(name: &[u8]) -> u8 {
         b"info" | b"information" | b"informational" | b"inf" | b"i" | b"http" | b"log" | b"ok" => 9,
         b"notice" | b"success" => 10,
         b"warn" | b"warning" | b"wrn" | b"w" => 13,
-        b"error" | b"err" | b"exception" | b"severe" | b"eror" | b"e" => 17,
+        b"error" | b"err" | b"exception" | b"severe" | b"e" => 17,
         b"critical" | b"crit" | b"dpanic" | b"c" => 18,
         b"alert" | b"panic" => 19,
         b"fatal" | b"ftl" | b"emergency" | b"emerg" | b"f" => 21,

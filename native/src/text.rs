@@ -260,3 +260,11 @@ pub fn push_document_double(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(b"null");
     }
 }
+
+/// One bit of 64 for a key; equal keys have equal bits.
+#[inline(always)]
+pub fn signature(key: &[u8]) -> u64 {
+    let [first, .., last] = key else { return 1 };
+    let middle = key[key.len() / 2];
+    1 << ((key.len() as u32 * 5 + u32::from(*first) * 3 + u32::from(*last) * 7 + u32::from(middle) * 11) % 64)
+}

@@ -1,0 +1,220 @@
+//! Which members of a JSON log line mean what; the same lists as the reference decoder's `json_fields`.
+//!
+//! Every name has a slot. Slots of one role follow each other in order of preference, so that a set of slots is a bit
+//! mask and the preferred member of a role its lowest bit.
+
+pub type Slots = u128;
+
+const TIME_NAMES: &[&str] = &["timestamp", "ts", "time", "@timestamp", "asctime", "datetime", "@t", "timeMillis"];
+const LEVEL_NAMES: &[&str] = &[
+    "level",
+    "severity",
+    "levelname",
+    "log.level",
+    "loglevel",
+    "log_level",
+    "lvl",
+    "severity_text",
+    "severityText",
+    "SeverityText",
+    "@l",
+    "severity_number",
+    "severityNumber",
+    "SeverityNumber",
+    "levelno",
+    "level_number",
+    "priority",
+    "PRIORITY",
+];
+const TRACE_ID_NAMES: &[&str] =
+    &["trace_id", "trace.id", "traceId", "otelTraceID", "TraceId", "traceID", "dd.trace_id"];
+const SPAN_ID_NAMES: &[&str] = &["span_id", "span.id", "spanId", "otelSpanID", "SpanId", "spanID", "dd.span_id"];
+const SERVICE_NAMES: &[&str] =
+    &["service", "service.name", "service_name", "otelServiceName", "serviceName", "dd.service"];
+const BODY_NAMES: &[&str] =
+    &["message", "msg", "event", "log", "text", "@m", "@mt", "fields.message", "short_message", "MESSAGE"];
+const EXCEPTION_TYPE_NAMES: &[&str] = &["exception.type", "error.type", "err.type", "error.kind", "exc_type"];
+const EXCEPTION_MESSAGE_NAMES: &[&str] = &["exception.message", "error.message", "err.message", "exc_message"];
+const STACKTRACE_NAMES: &[&str] = &[
+    "exception.stacktrace",
+    "error.stack_trace",
+    "error.stack",
+    "err.stack",
+    "exception",
+    "exc_info",
+    "exc_text",
+    "stack",
+    "stacktrace",
+    "stack_trace",
+    "traceback",
+    "@x",
+];
+const OTHER_NAMES: &[&str] = &["traceparent", "exception.stacks"];
+
+const ROLES: [&[&str]; 10] = [
+    TIME_NAMES,
+    LEVEL_NAMES,
+    TRACE_ID_NAMES,
+    SPAN_ID_NAMES,
+    SERVICE_NAMES,
+    BODY_NAMES,
+    EXCEPTION_TYPE_NAMES,
+    EXCEPTION_MESSAGE_NAMES,
+    STACKTRACE_NAMES,
+    OTHER_NAMES,
+];
+
+const fn first_slot(role: usize) -> usize {
+    let mut slot = 0;
+    let mut before = 0;
+    while before < role {
+        slot += ROLES[before].len();
+        before += 1;
+    }
+    slot
+}
+
+const fn role(role: usize) -> Slots {
+    ((1 << ROLES[role].len()) - 1) << first_slot(role)
+}
+
+pub const TIME: Slots = role(0);
+pub const LEVEL: Slots = role(1);
+pub const TRACE_ID: Slots = role(2);
+pub const SPAN_ID: Slots = role(3);
+pub const SERVICE: Slots = role(4);
+pub const BODY: Slots = role(5);
+pub const EXCEPTION_TYPE: Slots = role(6);
+pub const EXCEPTION_MESSAGE: Slots = role(7);
+pub const STACKTRACE: Slots = role(8);
+
+pub const COUNT: usize = first_slot(ROLES.len());
+pub const TRACEPARENT: usize = named("traceparent");
+pub const EXCEPTION: usize = named("exception");
+pub const EXCEPTION_STACKS: usize = named("exception.stacks");
+pub const EXCEPTION_STACKTRACE: usize = named("exception.stacktrace");
+pub const EXCEPTION_TYPE_ITSELF: usize = named("exception.type");
+pub const EXCEPTION_MESSAGE_ITSELF: usize = named("exception.message");
+
+/// Names whose ids are 64-bit decimal numbers.
+pub const DECIMAL_IDS: Slots = 1 << named("dd.trace_id") | 1 << named("dd.span_id");
+
+/// What a number means as a level.
+#[derive(Clone, Copy)]
+pub enum Levels {
+    JavaScript,
+    Python,
+    Otlp,
+}
+
+const PYTHON_LEVELS: Slots = 1 << named("levelname") | 1 << named("levelno");
+const OTLP_LEVELS: Slots = 1 << named("severity_text")
+    | 1 << named("severityText")
+    | 1 << named("SeverityText")
+    | 1 << named("severity_number")
+    | 1 << named("severityNumber")
+    | 1 << named("SeverityNumber");
+
+pub fn levels(slot: usize) -> Levels {
+    if PYTHON_LEVELS >> slot & 1 == 1 {
+        Levels::Python
+    } else if OTLP_LEVELS >> slot & 1 == 1 {
+        Levels::Otlp
+    } else {
+        Levels::JavaScript
+    }
+}
+
+/// Objects whose members are read like members of the line, as `object.member`.
+pub fn is_object(key: &str) -> bool {
+    matches!(key, "log" | "trace" | "span" | "service" | "error" | "err" | "dd" | "fields")
+}
+
+const BUCKETS: usize = 512;
+const NONE: u8 = u8::MAX;
+
+/// Slots by hash of their names, open addressing.
+const TABLE: [u8; BUCKETS] = {
+    let mut table = [NONE; BUCKETS];
+    let mut slot = 0;
+    while slot < COUNT {
+        let mut bucket = hash(name(slot).as_bytes());
+        while table[bucket] != NONE {
+            bucket = (bucket + 1) % BUCKETS;
+        }
+        table[bucket] = slot as u8;
+        slot += 1;
+    }
+    table
+};
+
+const NAMES: [&str; COUNT] = {
+    let mut names = [""; COUNT];
+    let mut slot = 0;
+    while slot < COUNT {
+        names[slot] = name(slot);
+        slot += 1;
+    }
+    names
+};
+
+const fn name(slot: usize) -> &'static str {
+    let mut role = 0;
+    while slot >= first_slot(role + 1) {
+        role += 1;
+    }
+    ROLES[role][slot - first_slot(role)]
+}
+
+const fn named(wanted: &str) -> usize {
+    let mut slot = 0;
+    while !equal(name(slot).as_bytes(), wanted.as_bytes()) {
+        slot += 1;
+    }
+    slot
+}
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+pub fn name_of(slot: usize) -> &'static str {
+    NAMES[slot]
+}
+
+/// `name` is not empty.
+const fn hash(name: &[u8]) -> usize {
+    let first = name[0] as usize;
+    let middle = name[name.len() / 2] as usize;
+    let last = name[name.len() - 1] as usize;
+    (name.len() * 167 + first * 31 + middle * 59 + last * 97) % BUCKETS
+}
+
+/// The slot of a member's name.
+#[inline]
+pub fn slot(key: &str) -> Option<usize> {
+    if key.is_empty() {
+        return None;
+    }
+    let mut bucket = hash(key.as_bytes());
+    loop {
+        let slot = TABLE[bucket];
+        if slot == NONE {
+            return None;
+        }
+        if NAMES[slot as usize] == key {
+            return Some(slot as usize);
+        }
+        bucket = (bucket + 1) % BUCKETS;
+    }
+}

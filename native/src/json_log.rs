@@ -1,0 +1,469 @@
+//! JSON log lines (NDJSON) as an OTLP logs request. No line is lost: what is no log record is kept as text.
+
+use std::borrow::Cow;
+
+use crate::check::Check;
+use crate::encode::{open, push_bytes, push_fixed32, push_fixed64, push_pair, push_text_value, push_uint};
+use crate::json::{read_object, Json, Object};
+use crate::json_fields::{self as fields, Slots};
+use crate::limits::{MAX_ATTRIBUTES, MAX_LINE_BYTES};
+use crate::severity::{from_name, from_number, range_name};
+use crate::text::repair;
+use crate::timestamps::parse_time;
+use crate::tracebacks::read_traceback;
+
+const UNPARSED: &str = "log.unparsed";
+const TRUNCATED: &str = "log.truncated";
+const MAX_LEVEL_DIGITS: usize = 2;
+const MAX_ID_DIGITS: usize = 20;
+
+/// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
+/// service share a resource; blank lines are skipped.
+pub fn json_lines(body: &[u8], observed: u64) -> (Vec<u8>, Check) {
+    let mut request = Request::new(observed);
+    let mut line = Line::default();
+    for text in body.split(|&byte| byte == b'\n') {
+        if text.iter().any(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
+            read_line(trim_returns(text), &mut line);
+            request.add(&line);
+        }
+    }
+    request.finish()
+}
+
+fn trim_returns(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// What a line says. Members of `object` that were understood are `Json::Unwritable`; the others are the attributes.
+#[derive(Default)]
+struct Line<'a> {
+    body: Option<Cow<'a, str>>,
+    object: Object<'a>,
+    service: Cow<'a, str>,
+    time: u64,
+    severity_number: u8,
+    severity_text: Cow<'a, str>,
+    trace_id: Option<[u8; 16]>,
+    span_id: Option<[u8; 8]>,
+    flags: u8,
+}
+
+fn read_line<'a>(bytes: &'a [u8], line: &mut Line<'a>) {
+    if bytes.len() > MAX_LINE_BYTES {
+        line.set_text(repair(cut(bytes)), TRUNCATED);
+    } else if !line.read(bytes) {
+        line.set_text(repair(bytes), UNPARSED);
+    }
+}
+
+/// The first bytes up to the limit or up to three fewer, so that no character is cut through.
+fn cut(line: &[u8]) -> &[u8] {
+    let mut end = MAX_LINE_BYTES;
+    while end > MAX_LINE_BYTES - 3 && line.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    &line[..end]
+}
+
+impl<'a> Line<'a> {
+    fn clear(&mut self) {
+        let mut object = std::mem::take(&mut self.object);
+        object.clear();
+        *self = Line { object, ..Line::default() };
+    }
+
+    fn set_text(&mut self, text: Cow<'a, str>, flag: &'static str) {
+        self.clear();
+        self.body = Some(text);
+        self.object.insert(Cow::Borrowed(flag), Json::Bool(true));
+    }
+
+    /// False if the line is not a JSON object within the limits.
+    fn read(&mut self, bytes: &'a [u8]) -> bool {
+        self.clear();
+        let Ok(text) = std::str::from_utf8(bytes) else { return false };
+        let object = &mut self.object;
+        if read_object(text.trim_matches([' ', '\t', '\r']), object).is_none()
+            || !object.members.iter().all(|(_, value)| value.is_keepable())
+        {
+            return false;
+        }
+        expand(object);
+        self.interpret();
+        self.attributes().count() <= MAX_ATTRIBUTES
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = &(Cow<'a, str>, Json<'a>)> {
+        self.object.members.iter().filter(|(_, value)| !matches!(value, Json::Unwritable))
+    }
+
+    /// Take what is understood out of the members; what is left are the attributes.
+    fn interpret(&mut self) {
+        let mut rest = Rest::new(&mut self.object);
+        self.time = rest.take_time();
+        (self.severity_number, self.severity_text) = rest.take_level();
+        self.trace_id = rest.take_id::<16>(fields::TRACE_ID);
+        self.span_id = rest.take_id::<8>(fields::SPAN_ID);
+        if self.trace_id.is_none() {
+            if let Some(parent) = rest.take_trace_parent() {
+                self.trace_id = Some(parent.trace_id);
+                self.span_id = self.span_id.or(Some(parent.span_id));
+                self.flags = parent.flags;
+            }
+        }
+        self.service = rest.take_text(fields::SERVICE, false).unwrap_or_default();
+        self.body = rest.take_text(fields::BODY, true);
+        rest.name_exception();
+    }
+}
+
+/// Members of the well-known objects as `object.member`, at the object's place.
+fn expand(object: &mut Object<'_>) {
+    let expands = |key: &str, value: &Json<'_>| {
+        matches!(value, Json::Object(inner) if !inner.members.is_empty()) && fields::is_object(key)
+    };
+    if !object.members.iter().any(|(key, value)| expands(key, value)) {
+        return;
+    }
+    let mut expanded = Object::default();
+    for (key, value) in std::mem::take(&mut object.members) {
+        match value {
+            Json::Object(inner) if !inner.members.is_empty() && fields::is_object(&key) => {
+                for (name, value) in inner.members {
+                    expanded.insert(Cow::Owned(format!("{key}.{name}")), value);
+                }
+            }
+            value => expanded.insert(key, value),
+        }
+    }
+    *object = expanded;
+}
+
+/// The members of a line that are not yet understood, by the slots of their names.
+struct Rest<'r, 'a> {
+    object: &'r mut Object<'a>,
+    present: Slots,
+    places: [u32; fields::COUNT],
+}
+
+/// The slots of a set, preferred ones first.
+fn each(mut slots: Slots) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (slots != 0).then_some(slots.trailing_zeros() as usize)?;
+        slots &= slots - 1;
+        Some(slot)
+    })
+}
+
+struct TraceParent {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+    flags: u8,
+}
+
+impl<'r, 'a> Rest<'r, 'a> {
+    fn new(object: &'r mut Object<'a>) -> Self {
+        let mut present = 0;
+        let mut places = [0; fields::COUNT];
+        for (place, (key, _)) in object.members.iter().enumerate() {
+            if let Some(slot) = fields::slot(key) {
+                present |= 1 << slot;
+                places[slot] = place as u32;
+            }
+        }
+        Rest { object, present, places }
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        self.present >> slot & 1 == 1
+    }
+
+    /// The value of a member that is present.
+    fn value(&self, slot: usize) -> &Json<'a> {
+        &self.object.members[self.places[slot] as usize].1
+    }
+
+    fn text(&self, slot: usize) -> Option<&Cow<'a, str>> {
+        match self.value(slot) {
+            Json::Text(text) if self.has(slot) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, slot: usize) -> Json<'a> {
+        self.present &= !(1 << slot);
+        std::mem::replace(&mut self.object.members[self.places[slot] as usize].1, Json::Unwritable)
+    }
+
+    /// The text of the first alias that holds text (`empty`: even empty text).
+    fn take_text(&mut self, aliases: Slots, empty: bool) -> Option<Cow<'a, str>> {
+        let slot =
+            each(self.present & aliases).find(|&slot| self.text(slot).is_some_and(|text| empty || !text.is_empty()))?;
+        match self.take(slot) {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn take_time(&mut self) -> u64 {
+        for slot in each(self.present & fields::TIME) {
+            if let Some(time) = parse_time(self.value(slot)) {
+                self.take(slot);
+                return time;
+            }
+        }
+        0
+    }
+
+    /// (severity number, text): text as written, or the number's range name. A name nobody knows gives number 0.
+    fn take_level(&mut self) -> (u8, Cow<'a, str>) {
+        for slot in each(self.present & fields::LEVEL) {
+            let number = match self.value(slot) {
+                Json::Int(number) => *number,
+                Json::Text(text) if text.is_empty() => continue,
+                Json::Text(text) => match decimal::<i64>(text, MAX_LEVEL_DIGITS) {
+                    Some(number) => number,
+                    None => {
+                        let number = from_name(text.as_bytes());
+                        return (number, self.take_text(1 << slot, false).unwrap_or_default());
+                    }
+                },
+                _ => continue,
+            };
+            let severity = from_number(number, fields::levels(slot));
+            if severity != 0 {
+                self.take(slot);
+                return (severity, Cow::Borrowed(range_name(severity, b"")));
+            }
+        }
+        (0, Cow::Borrowed(""))
+    }
+
+    /// The first alias that holds a usable id; others stay attributes.
+    fn take_id<const N: usize>(&mut self, aliases: Slots) -> Option<[u8; N]> {
+        for slot in each(self.present & aliases) {
+            let found = match self.value(slot) {
+                Json::Text(text) => hex_id::<N>(text).or_else(|| {
+                    let number = decimal::<u64>(text, MAX_ID_DIGITS)?;
+                    decimal_id(number, slot)
+                }),
+                Json::Int(int) => u64::try_from(*int).ok().and_then(|number| decimal_id(number, slot)),
+                _ => None,
+            };
+            if let Some(id) = found.filter(|id| *id != [0; N]) {
+                self.take(slot);
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn take_trace_parent(&mut self) -> Option<TraceParent> {
+        if !self.has(fields::TRACEPARENT) {
+            return None;
+        }
+        let mut parts = self.text(fields::TRACEPARENT)?.split('-');
+        let mut part = || parts.next();
+        let (version, trace_id, span_id, flags) = (part()?, part()?, part()?, part()?);
+        if part().is_some() || matches!(version, "ff" | "FF") {
+            return None;
+        }
+        hex_id::<1>(version)?;
+        let parent = TraceParent {
+            trace_id: hex_id(trace_id).filter(|id| *id != [0; 16])?,
+            span_id: hex_id(span_id).filter(|id| *id != [0; 8])?,
+            flags: hex_id::<1>(flags)?[0],
+        };
+        self.take(fields::TRACEPARENT);
+        Some(parent)
+    }
+
+    /// Puts what the line says of an exception under the names of the semantic conventions. A member is renamed only
+    /// where the line has not got one of the new name already.
+    fn name_exception(&mut self) {
+        if self.present & (fields::EXCEPTION_TYPE | fields::EXCEPTION_MESSAGE | fields::STACKTRACE) == 0 {
+            return;
+        }
+        let (stacktrace, mut derived) = self.stacktrace();
+        let structured = self.structured_exception();
+        if let Some((kind, message)) = &structured {
+            if derived.0.is_empty() {
+                derived.0.clone_from(kind);
+            }
+            if derived.1.is_empty() {
+                derived.1.clone_from(message);
+            }
+        }
+        let first_text =
+            |aliases| each(self.present & aliases).find(|&slot| self.text(slot).is_some_and(|t| !t.is_empty()));
+        let kind = first_text(fields::EXCEPTION_TYPE);
+        let message = first_text(fields::EXCEPTION_MESSAGE);
+        self.rename(stacktrace, fields::EXCEPTION_STACKTRACE);
+        let has_type = self.rename(kind, fields::EXCEPTION_TYPE_ITSELF);
+        let has_message = self.rename(message, fields::EXCEPTION_MESSAGE_ITSELF);
+        self.rename(structured.map(|_| fields::EXCEPTION), fields::EXCEPTION_STACKS);
+        for (slot, has, text) in [
+            (fields::EXCEPTION_TYPE_ITSELF, has_type, derived.0),
+            (fields::EXCEPTION_MESSAGE_ITSELF, has_message, derived.1),
+        ] {
+            if !has && !text.is_empty() {
+                self.object.members.push((Cow::Borrowed(fields::name_of(slot)), Json::Text(Cow::Owned(text))));
+            }
+        }
+    }
+
+    /// Gives a member the name of another slot unless that is present; whether there is one of that name then.
+    fn rename(&mut self, from: Option<usize>, to: usize) -> bool {
+        let Some(from) = from.filter(|_| !self.has(to)) else { return self.has(to) };
+        self.object.members[self.places[from] as usize].0 = Cow::Borrowed(fields::name_of(to));
+        true
+    }
+
+    /// Slot of the first member that holds a stack trace, its exception's type and message.
+    fn stacktrace(&self) -> (Option<usize>, (String, String)) {
+        each(self.present & fields::STACKTRACE)
+            .find_map(|slot| Some((Some(slot), read_traceback(self.text(slot)?)?)))
+            .unwrap_or_default()
+    }
+
+    /// (type, message) of structlog's list of exceptions.
+    fn structured_exception(&self) -> Option<(String, String)> {
+        if !self.has(fields::EXCEPTION) {
+            return None;
+        }
+        let Json::List(list) = self.value(fields::EXCEPTION) else { return None };
+        let Some(Json::Object(first)) = list.first() else { return None };
+        let text = |name: &str| match first.members.iter().find(|(key, _)| key == name) {
+            Some((_, Json::Text(text))) => Some(text.clone().into_owned()),
+            _ => None,
+        };
+        Some((text("exc_type")?, text("exc_value").unwrap_or_default()))
+    }
+}
+
+/// The number of a text of at most so many decimal digits.
+fn decimal<I: std::str::FromStr>(text: &str, most: usize) -> Option<I> {
+    let fits = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// Bytes of hex digits in any case, if there are as many as the id needs.
+fn hex_id<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut id = [0; N];
+    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = ((pair[0] as char).to_digit(16)? << 4 | (pair[1] as char).to_digit(16)?) as u8;
+    }
+    Some(id)
+}
+
+/// A number in the low bytes of the id, where the name says that ids are numbers.
+fn decimal_id<const N: usize>(number: u64, slot: usize) -> Option<[u8; N]> {
+    if fields::DECIMAL_IDS >> slot & 1 == 0 {
+        return None;
+    }
+    let mut id = [0; N];
+    id.last_chunk_mut::<8>()?.copy_from_slice(&number.to_be_bytes());
+    Some(id)
+}
+
+/// Writes the request: one resource for each run of lines of one service.
+struct Request {
+    payload: Vec<u8>,
+    /// Records of the run, as fields of its scope.
+    records: Vec<u8>,
+    record: Vec<u8>,
+    service: Option<String>,
+    observed: u64,
+    items: usize,
+    without_time: usize,
+}
+
+impl Request {
+    fn new(observed: u64) -> Self {
+        Request {
+            payload: Vec::new(),
+            records: Vec::new(),
+            record: Vec::new(),
+            service: None,
+            observed,
+            items: 0,
+            without_time: 0,
+        }
+    }
+
+    fn add(&mut self, line: &Line<'_>) {
+        if self.service.as_deref() != Some(&line.service) {
+            self.end_run();
+            self.service = Some(line.service.clone().into_owned());
+        }
+        self.items += 1;
+        self.without_time += usize::from(line.time == 0);
+        self.record.clear();
+        push_record(&mut self.record, line, self.observed);
+        push_bytes(&mut self.records, 2, &self.record);
+    }
+
+    fn end_run(&mut self) {
+        let Some(service) = &self.service else { return };
+        let mut resource = Vec::new();
+        if !service.is_empty() {
+            push_pair(&mut resource, 1, "service.name", &Json::Text(Cow::Borrowed(service)));
+        }
+        let mut content = Vec::new();
+        if !service.is_empty() {
+            push_bytes(&mut content, 1, &resource);
+        }
+        open(&mut content, 2, self.records.len());
+        open(&mut self.payload, 1, content.len() + self.records.len());
+        self.payload.extend_from_slice(&content);
+        self.payload.extend_from_slice(&self.records);
+        self.records.clear();
+    }
+
+    fn finish(mut self) -> (Vec<u8>, Check) {
+        self.end_run();
+        let timed = self.items > 0 && self.without_time == 0;
+        (self.payload, Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed })
+    }
+}
+
+/// The fields of a LogRecord in the order of their numbers, absent ones left out.
+fn push_record(out: &mut Vec<u8>, line: &Line<'_>, observed: u64) {
+    if line.time != 0 {
+        push_fixed64(out, 1, line.time);
+    }
+    if line.severity_number != 0 {
+        push_uint(out, 2, u64::from(line.severity_number));
+    }
+    if !line.severity_text.is_empty() {
+        push_bytes(out, 3, line.severity_text.as_bytes());
+    }
+    if let Some(body) = &line.body {
+        push_text_value(out, 5, body);
+    }
+    for (key, value) in line.attributes() {
+        push_pair(out, 6, key, value);
+    }
+    if line.flags != 0 {
+        push_fixed32(out, 8, u32::from(line.flags));
+    }
+    if let Some(id) = &line.trace_id {
+        push_bytes(out, 9, id);
+    }
+    if let Some(id) = &line.span_id {
+        push_bytes(out, 10, id);
+    }
+    push_fixed64(out, 11, observed);
+}

@@ -1,0 +1,122 @@
+//! Type and message of an exception from the text of its stack trace.
+
+const PYTHON: &str = "Traceback (most recent call last):";
+
+/// (type, message) of an exception, each empty where the text does not say.
+type Exception = (String, String);
+
+/// The exception of a stack trace; None if the text is no stack trace.
+pub fn read_traceback(text: &str) -> Option<Exception> {
+    let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    if text.contains(PYTHON) {
+        return Some(python(text));
+    }
+    if let Some(message) = first.strip_prefix("panic: ").or_else(|| rust_panic(first)) {
+        return Some(("panic".to_owned(), message.to_owned()));
+    }
+    if let Some((kind, message)) = ruby(first) {
+        return Some((kind.to_owned(), message.to_owned()));
+    }
+    let mut others = rest.into_iter().flat_map(|rest| rest.split('\n'));
+    if others.clone().any(is_at_frame) {
+        return Some(head(&without_thread(first)));
+    }
+    others.any(is_go_frame).then(Exception::default)
+}
+
+/// Behind the last header come indented frames, then the line that names the exception.
+fn python(text: &str) -> Exception {
+    let header = text.rfind(PYTHON).unwrap_or(0);
+    let mut lines = text[header..].split('\n').skip(1);
+    lines
+        .find(|line| !line.is_empty() && !line.starts_with([' ', '\t', '|', '+']))
+        .map_or_else(Exception::default, head)
+}
+
+/// `package.Type: message` or `Type` alone.
+fn head(line: &str) -> Exception {
+    let line = line.trim_end_matches('\r');
+    let end = line.bytes().take_while(|&byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte)).count();
+    let (kind, rest) = line.split_at(end);
+    if !kind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '$') {
+        return Exception::default();
+    }
+    match rest.strip_prefix(':') {
+        Some(message) => (kind.to_owned(), message.strip_prefix(' ').unwrap_or(message).to_owned()),
+        None if rest.is_empty() => (kind.to_owned(), String::new()),
+        None => Exception::default(),
+    }
+}
+
+/// What follows `thread 'NAME' panicked at `, also with a number behind the name.
+fn rust_panic(line: &str) -> Option<&str> {
+    let (_, rest) = line.strip_prefix("thread '")?.split_once('\'')?;
+    let unnumbered = || {
+        let (digits, rest) = rest.strip_prefix(" (")?.split_once(')')?;
+        is_number(digits).then_some(rest)
+    };
+    unnumbered().unwrap_or(rest).strip_prefix(" panicked at ")
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `FILE:LINE:in METHOD: MESSAGE (TYPE)`, as (type, message).
+fn ruby(line: &str) -> Option<(&str, &str)> {
+    let (before, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
+    let mut characters = kind.chars();
+    let first = characters.next()?;
+    if !(first.is_ascii_alphabetic() || first == '_')
+        || !characters.all(|character| character.is_ascii_alphanumeric() || character == '_' || character == ':')
+    {
+        return None;
+    }
+    before.rmatch_indices(":in ").find_map(|(at, found)| {
+        let (file, number) = before[..at].rsplit_once(':')?;
+        let method = &before[at + found.len()..];
+        let second = method.char_indices().nth(1)?.0;
+        let colon = second + method[second..].find(": ")?;
+        (is_number(number) && !file.is_empty()).then_some((kind, &method[colon + 2..]))
+    })
+}
+
+/// `  at FRAME` of Java, JavaScript and .NET.
+fn is_at_frame(line: &str) -> bool {
+    let frame = line.trim_start_matches([' ', '\t']);
+    frame.len() < line.len() && frame.strip_prefix("at ").is_some_and(|rest| !rest.is_empty() && !rest.starts_with(' '))
+}
+
+/// The line without the words of the runtime before the exception.
+fn without_thread(line: &str) -> String {
+    const UNCAUGHT: &str = "Uncaught ";
+    let found = line.char_indices().find_map(|(at, _)| {
+        let rest = &line[at..];
+        let end = if rest.starts_with(UNCAUGHT) { UNCAUGHT.len() } else { thread_length(rest)? };
+        Some((at, at + end))
+    });
+    match found {
+        Some((start, end)) => [&line[..start], &line[end..]].concat(),
+        None => line.to_owned(),
+    }
+}
+
+/// Bytes of `Exception in thread "NAME" ` at the beginning of the text.
+fn thread_length(text: &str) -> Option<usize> {
+    let (_, rest) = text.strip_prefix("Exception in thread \"")?.split_once('"')?;
+    rest.strip_prefix(' ').map(|rest| text.len() - rest.len())
+}
+
+/// `\tFILE:LINE` with or without ` +0xOFFSET`, of Go.
+fn is_go_frame(line: &str) -> bool {
+    let Some(frame) = line.strip_prefix('\t') else { return false };
+    let place = match frame.rsplit_once(" +0x") {
+        Some((place, offset))
+            if !offset.is_empty() && offset.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) =>
+        {
+            place
+        }
+        _ => frame,
+    };
+    place.rsplit_once(':').is_some_and(|(file, number)| !file.is_empty() && is_number(number))
+}
