@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.logs import LogDeriver, LogOptions
+from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
 from sidecar.derive.red import RedDeriver, RedOptions
-from sidecar.derive.series import Arrival, Budget, SeriesTable
+from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.targets import Targets
 from sidecar.errors import DecodeError, SidecarError
 from sidecar.telemetry import Telemetry
@@ -44,6 +45,9 @@ class DeriveOptions(BaseModel):
 
     red: RedOptions = Field(default_factory=RedOptions, description="Rate, error and duration metrics from spans.")
     logs: LogOptions = Field(default_factory=LogOptions, description="Counters from log records.")
+    passthrough: PassthroughOptions = Field(
+        default_factory=PassthroughOptions, description="Metrics received over OTLP, shown as Prometheus has them."
+    )
     series_ttl: float = Field(
         default=3600, gt=0, description="Seconds after which a series that nothing is added to goes."
     )
@@ -99,6 +103,30 @@ class Consumer(Protocol):
     def waiting(self) -> dict[str, int]: ...
 
 
+class Kept(Protocol):
+    """Figures that are kept with the place in the log. Called under the engine's lock."""
+
+    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last call, as (key, value); None deletes."""
+        ...
+
+    def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
+        """Take over what is of use; the keys of that. The others are deleted."""
+        ...
+
+    def all_shown(self) -> None:
+        """What there is now is not shown at 0 first: an earlier run may have shown it."""
+        ...
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """(metric, series)."""
+        ...
+
+    def excess(self) -> Iterator[tuple[str, str, int]]:
+        """(metric, label, how many were turned away)."""
+        ...
+
+
 Batch = TypeVar("Batch")
 
 
@@ -108,7 +136,7 @@ class Deriver(Protocol[Batch]):
     @property
     def signal(self) -> Signal: ...
     @property
-    def tables(self) -> tuple[SeriesTable, ...]: ...
+    def kept(self) -> Sequence[Kept]: ...
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
     def apply(self, batch: Batch, arrival: Arrival) -> None: ...
     def expire(self, before: int) -> None: ...
@@ -126,7 +154,18 @@ def _logs(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Der
     return LogDeriver(options.budget(), targets, telemetry) if options.logs.enabled else None
 
 
-DERIVERS: tuple[Build, ...] = (_red, _logs)
+def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+    if not options.passthrough.enabled:
+        return None
+    deriver = PassthroughDeriver(options.series_budget, targets)
+    telemetry.watch(
+        "sidecar_dropped_items_total",
+        lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
+    )
+    return deriver
+
+
+DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough)
 
 
 @dataclass(slots=True)
@@ -161,8 +200,7 @@ class DeriveEngine:
         self._targets = Targets(options.series_budget)
         built = (build(options, self._targets, telemetry) for build in DERIVERS)
         self._derivers = tuple(deriver for deriver in built if deriver is not None)
-        self._tables = tuple(table for deriver in self._derivers for table in deriver.tables)
-        self._kept: tuple[SeriesTable | Targets, ...] = (*self._tables, self._targets)
+        self._kept: tuple[Kept, ...] = (*(kept for deriver in self._derivers for kept in deriver.kept), self._targets)
         self._unsaved = _Unsaved()
         self._to_catch_up = 0
         self._thread = threading.Thread(target=self._run, name="derive", daemon=True)
@@ -243,8 +281,8 @@ class DeriveEngine:
 
     def _all_shown(self) -> None:
         with self._lock:
-            for table in self._tables:
-                table.all_shown()
+            for kept in self._kept:
+                kept.all_shown()
         self.caught_up.set()
 
     def _derive(self, deriver: Deriver[Any], entries: list[Entry]) -> set[int]:
@@ -301,13 +339,9 @@ class DeriveEngine:
 
     def _read_series(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:
-            sizes = [(table.name, len(table)) for table in self._tables]
-            sizes.append(("target_info", len(self._targets)))
-        return [(size, {"metric": name}) for name, size in sizes]
+            return [(n, {"metric": metric}) for kept in self._kept for metric, n in kept.sizes()]
 
     def _read_turned_away(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:
-            turned = [(t.name, label, n) for t in self._tables for label, n in t.turned_away.items() if n]
-            if self._targets.turned_away:
-                turned.append(("target_info", "instance", self._targets.turned_away))
-        return [(n, {"metric": name, "label": label}) for name, label, n in turned]
+            found = [excess for kept in self._kept for excess in kept.excess()]
+        return [(n, {"metric": metric, "label": label}) for metric, label, n in found]

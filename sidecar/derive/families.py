@@ -35,7 +35,7 @@ class Points:
     labels: Sequence[str]
     values: Sequence[Number]
     created: Sequence[float] = ()
-    """Unix seconds per series; empty where not known."""
+    """Unix seconds per series, 0 where not known; empty where not known of any."""
 
 
 @dataclass(frozen=True, slots=True)

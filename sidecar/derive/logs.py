@@ -34,7 +34,7 @@ class LogDeriver:
         self._telemetry = telemetry
         self.records = SeriesTable("log_records_total", ("service", "severity"), 1, budget)
         self.exceptions = SeriesTable("log_exceptions_total", ("service", "type"), 1, budget)
-        self.tables = (self.records, self.exceptions)
+        self.kept = (self.records, self.exceptions)
         self._targets = targets
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> LogBatch:

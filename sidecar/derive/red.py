@@ -128,7 +128,7 @@ class RedDeriver:
             budget,
             ",".join(map(str, options.buckets)),
         )
-        self.tables = (self.table,)
+        self.kept = (self.table,)
         self._exemplars = ExemplarTable(self._width)
         self._sources = [len(dimension.split("|")) for dimension in options.dimensions]
         self._aliased = any(n > 1 for n in self._sources)

@@ -176,6 +176,16 @@ class SeriesTable:
         self._shown[:] = True
         self._shown[self._free] = False
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """(metric, series)."""
+        yield self.name, len(self)
+
+    def excess(self) -> Iterator[tuple[str, str, int]]:
+        """(metric, label, records turned away), for the labels that have any."""
+        for label, records in self.turned_away.items():
+            if records:
+                yield self.name, label, records
+
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         if not self._shape_saved:

@@ -67,6 +67,18 @@ class Targets:
         if gone:
             self._keys.clear()
 
+    def all_shown(self) -> None:
+        """Nothing to do: an info series is 1 from the start."""
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """(metric, series)."""
+        yield "target_info", len(self)
+
+    def excess(self) -> Iterator[tuple[str, str, int]]:
+        """(metric, label, resources turned away), if there are any."""
+        if self.turned_away:
+            yield "target_info", "instance", self.turned_away
+
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call. That a target is still there is written every ten minutes only."""
         for key in self._deleted:

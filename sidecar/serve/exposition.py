@@ -192,11 +192,13 @@ def _point_lines(out: list[str], family: FamilySnapshot, block: Points, picked: 
     for i in picked:
         braces = _braces(block.labels[i])
         out.append(f"{start}{braces} {_number(block.values[i])}")
-        if created:
+        if created and created[i]:
             out.append(f"{family.name}_created{braces} {_number(created[i])}")
 
 
 def _histogram_lines(out: list[str], name: str, block: Histograms, picked: list[int], openmetrics: bool) -> None:
+    # OpenMetrics has no sum where values may be below zero, and no count without a sum; the last bucket has it.
+    below_zero = bool(block.bounds) and block.bounds[0] < 0
     ends = [f'le="{_number(float(bound))}"}} ' for bound in (*block.bounds, math.inf)]
     exemplars = block.exemplars if openmetrics else {}
     number = _number
@@ -216,11 +218,12 @@ def _histogram_lines(out: list[str], name: str, block: Histograms, picked: list[
         out.extend(lines)
         braces = _braces(labels)
         total = block.sums[i]
-        if total is not None:
+        if total is not None and not (openmetrics and (below_zero or not total >= 0)):
             out.append(f"{name}_sum{braces} {number(total)}")
-        if total is not None or not openmetrics:
             out.append(f"{name}_count{braces} {number(counts[-1])}")
-        if openmetrics and block.created:
+        elif not openmetrics:
+            out.append(f"{name}_count{braces} {number(counts[-1])}")
+        if openmetrics and block.created and block.created[i]:
             out.append(f"{name}_created{braces} {number(block.created[i])}")
 
 
@@ -229,11 +232,14 @@ def _summary_lines(out: list[str], name: str, block: Summaries, picked: list[int
         labels = block.labels[i]
         braces = _braces(labels)
         for quantile, value in block.quantiles[i]:
+            if not 0 <= quantile <= 1 or (openmetrics and value < 0):
+                continue
             end = f'quantile="{_number(float(quantile))}"'
             out.append(f"{name}{_braces(f'{labels},{end}' if labels else end)} {_number(value)}")
-        out.append(f"{name}_sum{braces} {_number(block.sums[i])}")
+        if not openmetrics or block.sums[i] >= 0:
+            out.append(f"{name}_sum{braces} {_number(block.sums[i])}")
         out.append(f"{name}_count{braces} {_number(block.counts[i])}")
-        if openmetrics and block.created:
+        if openmetrics and block.created and block.created[i]:
             out.append(f"{name}_created{braces} {_number(block.created[i])}")
 
 
