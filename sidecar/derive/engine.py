@@ -226,7 +226,8 @@ class DeriveEngine:
 
     def restore(self) -> None:
         """Take over what was committed. `start` does it; a test that calls `pull` itself does too."""
-        self._to_catch_up = sum(self._consumer.waiting().values())
+        waiting = self._consumer.waiting()
+        self._to_catch_up = sum(waiting.get(signal, 0) for signal in ("spans", "logs", "metrics"))
         state = dict(self._consumer.state())
         used: set[bytes] = set()
         for kept in self._kept:
@@ -324,18 +325,20 @@ class DeriveEngine:
             self._unsaved.state.update(kept.checkpoint())
 
     def checkpoint(self) -> None:
-        """Commit what changed and the place in the log. If the log cannot write, the next one tries again."""
+        """Commit what changed and the place in the log, and wait for it: a series that has gone from here must not
+        come back after a crash when the figures that followed it were seen."""
         with self._lock:
             self._gather()
         unsaved = self._unsaved
         if not unsaved.done and not unsaved.state:
             return
         try:
-            self._consumer.done(unsaved.done, unsaved.state).result()
-        except SidecarError as error:
-            log.warning("the figures could not be committed, trying again", error=str(error))
-            return
-        self._unsaved = _Unsaved()
+            committed = self._consumer.done(unsaved.done, unsaved.state)
+            # From here on the log has them: what fails to be committed now goes with its next commit.
+            self._unsaved = _Unsaved()
+            committed.result()
+        except (SidecarError, concurrent.futures.CancelledError) as error:
+            log.warning("the figures could not be committed, the log will try again", error=str(error))
 
     def _read_series(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:

@@ -263,9 +263,9 @@ def _labels(point: Point, kind: Kind) -> Labels:
         "otel_scope_version": point.scope_version,
     }
     given = labels_of(point.attributes)
-    for name in _RESERVED & given.keys():
+    for name in sorted(_RESERVED & given.keys()):
         given[f"exported_{name}"] = given.pop(name)
-    return tuple((k, v) for k, v in (*own.items(), *given.items()) if v)
+    return tuple((k, v) for k, v in (*own.items(), *sorted(given.items())) if v)
 
 
 def _key(family: _Family, series: _Series) -> bytes:

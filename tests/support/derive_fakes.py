@@ -111,6 +111,8 @@ class FakeLog:
     kept: dict[bytes, bytes] = field(default_factory=dict)
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
     fail_writes: bool = False
+    """A commit fails; what was to be committed goes with the next one, as the journal does it."""
+    closed: bool = False
 
     def append(self, signal: str, rows: Sequence[Any] | bytes, time_ns: int = SECOND) -> None:
         payload = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
@@ -127,6 +129,8 @@ class FakeConsumer:
 
     def __init__(self, log: FakeLog, position: int, at_once: Iterator[int] | None) -> None:
         self.log, self.position, self.at_once = log, position, at_once
+        self.handed = position
+        self.pending: list[tuple[Sequence[Any], Mapping[bytes, bytes | None]]] = []
 
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[FakeEntry]:
         n = min(max_entries, next(self.at_once)) if self.at_once else max_entries
@@ -138,21 +142,31 @@ class FakeConsumer:
         self, entries: Sequence[Any], state: Mapping[bytes, bytes | None] | None = None
     ) -> concurrent.futures.Future[None]:
         future: concurrent.futures.Future[None] = concurrent.futures.Future()
+        if self.log.closed:
+            raise Unavailable("the log is closed")
+        for entry in entries:
+            assert entry.seq == self.handed + 1, "an entry was skipped or finished twice"
+            self.handed = entry.seq
+        self.pending.append((entries, state or {}))
         if self.log.fail_writes:
             future.set_exception(Unavailable("disk full"))
             return future
+        for finished, changed in self.pending:
+            self._commit(finished, changed)
+        self.pending.clear()
+        future.set_result(None)
+        return future
+
+    def _commit(self, entries: Sequence[Any], state: Mapping[bytes, bytes | None]) -> None:
         for entry in entries:
-            assert entry.seq == self.log.cursor + 1, "an entry was skipped or finished twice"
             self.log.cursor = entry.seq
             for key, n in entry.counts.items():
                 self.log.counts[key] = self.log.counts.get(key, 0) + n
-        for key, value in (state or {}).items():
+        for key, value in state.items():
             if value is None:
                 self.log.kept.pop(key, None)
             else:
                 self.log.kept[key] = bytes(value)
-        future.set_result(None)
-        return future
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.log.kept.items()))

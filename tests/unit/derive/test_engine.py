@@ -130,7 +130,7 @@ def test_a_payload_that_cannot_be_decoded_is_counted_and_the_rest_goes_on() -> N
     assert list(calls(built).values()) == ["3"]
 
 
-def test_what_could_not_be_committed_is_committed_later() -> None:
+def test_what_could_not_be_committed_is_committed_later_and_once() -> None:
     log = FakeLog(fail_writes=True)
     log.append("spans", spans("a"))
     built = drained(log)
@@ -141,7 +141,32 @@ def test_what_could_not_be_committed_is_committed_later() -> None:
     built.pull(0)
     built.checkpoint()
     assert log.cursor == 2
+    assert log.counts == {("spans", "delivered", ""): 3}
     assert seen(engine(log)) == seen(built)
+
+
+def test_a_closed_log_is_no_bug() -> None:
+    log = FakeLog()
+    log.append("spans", spans("a"))
+    built = drained(log)
+    log.closed = True
+    with capture_logs() as logged:
+        built.checkpoint()
+    assert [e["log_level"] for e in logged] == ["warning"]
+    log.closed = False
+    built.checkpoint()
+    assert log.cursor == 1
+
+
+def test_span_events_that_wait_are_not_waited_for() -> None:
+    log = FakeLog()
+    log.append("spans", spans("a"))
+    consumer = log.consumer()
+    consumer.waiting = lambda: {"spans": 1, "span_events": 5}  # type: ignore[method-assign]
+    built = DeriveEngine(consumer, cast(Decoder, JsonDecoder()), OPTIONS, Telemetry())
+    built.restore()
+    built.pull(0)
+    assert built.caught_up.is_set()
 
 
 def test_idle_series_go_and_stay_gone_after_a_restart() -> None:
