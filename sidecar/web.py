@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sidecar.errors import ConfigError
 
 KEEP_ALIVE_SECONDS = 75
+MAX_HEAD_BYTES = 64 << 10
+"""Request line and headers; uvicorn itself would keep whatever is sent before a body begins."""
 _TICK_SECONDS = 0.2
 """uvicorn looks at its flags ten times a second."""
 
@@ -32,7 +35,7 @@ class WebServer:
         """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
         config = uvicorn.Config(
             self._app,
-            http="httptools",
+            http=_BoundedHead,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -72,6 +75,32 @@ class WebServer:
             ) from error
         listener.setblocking(False)
         return listener
+
+
+class _BoundedHead(HttpToolsProtocol):
+    """uvicorn's protocol, which ends a connection whose request head is too large (431)."""
+
+    _head = -1
+    """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head = -1
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head >= 0:
+            self._head += len(data)
+            if self._head > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
+
+
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class _Server(uvicorn.Server):

@@ -84,6 +84,11 @@ class OtlpGrpcReceiver:
                 ("grpc.max_receive_message_length", o.max_message_bytes * TRANSPORT_FACTOR),
                 ("grpc.max_concurrent_streams", o.max_concurrent_streams),
                 ("grpc.per_message_decompression", 0),
+                # Clients that keep their connections alive by pings would be cut off by the defaults, and peers that
+                # vanished without a word would be kept for ever.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.keepalive_time_ms", 60_000),
                 # Two programs on one port would each get half of the connections and say nothing.
                 ("grpc.so_reuseport", 0),
             ]

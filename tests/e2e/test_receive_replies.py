@@ -1,7 +1,10 @@
 """The reply table on the wire: every row, on each protocol and in each encoding."""
 
+import contextlib
 import gzip
+import http.client
 import json
+import socket
 import zlib
 from collections.abc import Iterator
 
@@ -297,8 +300,6 @@ def test_unknown_methods_and_paths(at: Receiving) -> None:
 
 @pytest.mark.parametrize("signal", list(GRPC_METHODS))
 def test_other_verbs(at: Receiving, signal: str) -> None:
-    import http.client
-
     for verb in ("GET", "PUT", "DELETE", "OPTIONS"):
         connection = http.client.HTTPConnection("127.0.0.1", at.http_port, timeout=10)
         connection.request(verb, HTTP_PATHS[signal])
@@ -328,3 +329,27 @@ def test_requests_are_measured_and_counted() -> None:
             ("otlp_http", "logs", "malformed"): 1,
             ("otlp_grpc", "logs", "malformed"): 1,
         }
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n", b"name: " + b"v" * 1000 + b"\r\n"),
+        (b"POST /v1/traces HTTP/1.1\r\nhost: ", b"x" * 1000),
+        (b"POST /v1/", b"x" * 1000),
+    ],
+    ids=["headers", "header", "path"],
+)
+def test_an_endless_request_head_is_cut_off(at: Receiving, first: bytes, more: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", at.http_port), timeout=30) as connection:
+        connection.sendall(first)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100_000):
+                connection.sendall(more)
+            pytest.fail("100 MB of head were taken")
+
+
+def test_what_is_not_http_is_a_400(at: Receiving) -> None:
+    with socket.create_connection(("127.0.0.1", at.http_port), timeout=30) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00hello\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
