@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ class HttpIntake:
         if coding is None:
             return received
         if len(received) > INFLATE_INLINE_BYTES:
-            body = await asyncio.to_thread(compression.inflate, received, coding, limit)
+            body = await self.intake.in_thread(compression.inflate, received, coding, limit)
         else:
             body = compression.inflate(received, coding, limit)
         lease.cover(len(body))

@@ -10,7 +10,8 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from functools import partial
+from typing import Literal, ParamSpec, TypeVar
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,8 @@ from sidecar.receive import reply
 from sidecar.receive.reply import Outcome, Refused
 from sidecar.telemetry import Telemetry
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Encoding = Literal["protobuf", "otlp_json", "ndjson"]
 
 PYTHON_INLINE_BYTES = 64 << 10
@@ -111,6 +114,10 @@ class Intake:
         """Give back to the budget."""
         self.in_flight_bytes -= size
 
+    async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run long work on a body outside the event loop. Few at once: each may make a body of the largest size."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+
     async def accept(self, receiver: str, signal: Signal, body: bytes, encoding: Encoding) -> Outcome:
         """`receive` for a body that is at hand, decompressed."""
 
@@ -156,8 +163,7 @@ class Intake:
         """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
         in_python = encoding == "otlp_json" or signal == "metrics" or self._decoder.name != "native"
         if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
-            loop = asyncio.get_running_loop()
-            done = await loop.run_in_executor(self._threads, self._check, signal, body, encoding)
+            done = await self.in_thread(self._check, signal, body, encoding)
         else:
             done = self._check(signal, body, encoding)
         check = done.check

@@ -7,7 +7,6 @@ the message is opened and measured here, and a large one is INVALID_ARGUMENT wit
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +139,7 @@ class OtlpGrpcReceiver:
                 raise TooLarge(f"request of {len(message)} bytes is over the limit of {limit} bytes")
             return message
         if len(message) > INFLATE_INLINE_BYTES:
-            return await asyncio.to_thread(compression.inflate, message, coding, limit)
+            return await self._intake.in_thread(compression.inflate, message, coding, limit)
         return compression.inflate(message, coding, limit)
 
 
