@@ -107,7 +107,7 @@ pub enum Levels {
     Otlp,
 }
 
-const PYTHON_LEVELS: Slots = 1 << named("levelname") | 1 << named("levelno");
+const PYTHON_LEVELS: Slots = 1 << named("levelname") | 1 << named("levelno") | 1 << named("level_number");
 const OTLP_LEVELS: Slots = 1 << named("severity_text")
     | 1 << named("severityText")
     | 1 << named("SeverityText")

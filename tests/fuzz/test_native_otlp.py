@@ -245,7 +245,9 @@ def shuffled(rng: Rng, message: bytes) -> bytes:
     if parts and rng.randrange(2):
         parts.append(rng.choice(parts))
     if rng.randrange(2):
-        parts.append(wire.put_bytes(rng.choice([1, 2, 3, 9, 12, 99]), b"") + wire.put_uint(rng.choice([1, 5, 1000]), 300))
+        parts.append(
+            wire.put_bytes(rng.choice([1, 2, 3, 9, 12, 99]), b"") + wire.put_uint(rng.choice([1, 5, 1000]), 300)
+        )
     rng.shuffle(parts)
     return b"".join(parts)
 
