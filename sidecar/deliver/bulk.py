@@ -11,7 +11,8 @@ that sending it again is always safe: what was already stored answers 409.
 | item 429, 5xx, `cluster_block_exception` | sent again, alone, after a back-off |
 | item any other 4xx | dead letter, with the engine's reason |
 | request 413, 400 | cut in two and sent again at once; a single document becomes a dead letter |
-| request 429, 408, 5xx | sent again after a back-off, with fewer requests in flight |
+| request 429 | sent again after a back-off, in halves, with fewer requests in flight |
+| request 408, 5xx | sent again after a back-off, with fewer requests in flight |
 | request 401, 403 | sent again after a back-off; ERROR, an operator has to act |
 | request anything else | not an answer of `_bulk` (wrong address, a proxy): as 401 |
 | unreadable or short reply | sent again after a back-off |
@@ -33,6 +34,9 @@ from sidecar.errors import Retryable
 from sidecar.journal.entry import Clock, DeadLetter, Entry
 
 Buffer = bytes | memoryview
+
+SMALLEST_HALF = 32 << 10
+"""A request that met 429 is not cut into halves smaller than this many bytes."""
 
 MAX_REASON_CHARS = 2000
 """Characters kept of an engine's reason for a refusal."""
@@ -134,6 +138,12 @@ def _run(documents: Documents, first: int, last: int) -> Documents:
     )
 
 
+def halves(documents: Documents) -> list[Documents]:
+    """Two runs of as many documents each, without copying. There must be two documents at least."""
+    half = len(documents) // 2
+    return [_run(documents, 0, half), _run(documents, half, len(documents))]
+
+
 def pick(documents: Documents, indices: Sequence[int]) -> Documents:
     """Some of the documents as a request of their own (copied: what surrounded them can be let go)."""
     chosen = np.asarray(indices, dtype=np.intp)
@@ -175,9 +185,12 @@ class Judge:
             return self._items(documents, reply)
         if reply.status in (400, 413):
             return self._too_much(documents, reply)
+        if reply.status == 429 and len(documents) > 1 and len(documents.body) >= 2 * SMALLEST_HALF:
+            # One request may be more than the engine's whole budget for indexing: as it is it would never be taken.
+            return Verdict(again=_again(halves(documents), reply, slow_down=True))
         if reply.status in (408, 429) or reply.status >= 500:
-            return Verdict(again=_again(documents, reply, slow_down=True))
-        return Verdict(again=_again(documents, reply, level="error"))
+            return Verdict(again=_again([documents], reply, slow_down=True))
+        return Verdict(again=_again([documents], reply, level="error"))
 
     def _items(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
         if _ALL_WELL.match(reply.body):
@@ -212,9 +225,7 @@ class Judge:
         """The request as a whole is too large (413) or holds something that cannot be read (400)."""
         kind, reason = _read_error(reply.body)
         if len(documents) > 1:
-            half = len(documents) // 2
-            halves = [_run(documents, 0, half), _run(documents, half, len(documents))]
-            return Verdict(again=Again(halves, f"http_{reply.status}", reason, at_once=True))
+            return Verdict(again=Again(halves(documents), f"http_{reply.status}", reason, at_once=True))
         kind = kind or ("request_too_large" if reply.status == 413 else "bad_request")
         return Verdict(settled=[self._dead(documents, 0, kind, reason or f"{kind}: HTTP {reply.status}")])
 
@@ -242,10 +253,10 @@ def address(line_pair: bytes) -> tuple[str, str]:
     return str(target["_index"]), str(target["_id"])
 
 
-def _again(documents: Documents, reply: Reply, **how: Any) -> Again[Documents]:
+def _again(parcels: Sequence[Documents], reply: Reply, **how: Any) -> Again[Documents]:
     reason = "credentials" if reply.status in (401, 403) else f"http_{reply.status}"
     detail = _read_error(reply.body)[1] or _text(reply.body)
-    return Again([documents], reason, detail, retry_after=reply.retry_after, **how)
+    return Again(parcels, reason, detail, retry_after=reply.retry_after, **how)
 
 
 def _end(status: int, kind: str) -> int:

@@ -23,6 +23,8 @@ from sidecar.journal.entry import Clock, Entry
 
 TARGET = "/_bulk?filter_path=errors,items.*.status,items.*.error"
 """The filter keeps a reply at some 30 bytes a document."""
+GROWTH = 1.05
+"""Factor by which requests grow back after an overload, with each that is taken and was half full at least."""
 SMALLEST_BATCH = 64 << 10
 """However small the far side's limit on requests, batches are not made smaller than this (one document may be)."""
 
@@ -141,7 +143,7 @@ class ElasticsearchSink:
         self._lock = threading.Lock()
         self._ready = not options.bootstrap
         self._authorization: str | None = None
-        self._batch_bytes = options.batch_bytes
+        self._most_bytes = self._batch_bytes = options.batch_bytes
         self._expansion = 2.5
         """Bytes of lines for a byte of payload, as seen lately."""
 
@@ -173,8 +175,7 @@ class ElasticsearchSink:
             return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
         if reply.status in (401, 403):
             self._authorization = None
-        elif reply.status == 413:
-            self._batch_bytes = max(SMALLEST_BATCH, min(self._batch_bytes, len(parcel.body) // 2))
+        self._adapt(reply.status, len(parcel.body))
         return self._judge.judge(parcel, reply)
 
     def status(self) -> Mapping[str, Any]:
@@ -228,6 +229,16 @@ class ElasticsearchSink:
             body = bytes(parcel.body)
         return self._http.request("POST", TARGET, body, headers)
 
+    def _adapt(self, status: int, size: int) -> None:
+        """Requests as large as the far side bears: 413 sets a bound for good, 429 halves for now, success grows."""
+        smaller = max(SMALLEST_BATCH, size // 2)
+        if status == 413:
+            self._most_bytes = min(self._most_bytes, smaller)
+        if status in (413, 429):
+            self._batch_bytes = min(self._batch_bytes, smaller)
+        elif status == 200 and 2 * size >= self._batch_bytes:
+            self._batch_bytes = min(self._most_bytes, int(self._batch_bytes * GROWTH))
+
     def _authorize(self) -> dict[str, str]:
         value = self._authorization
         if value is None:
@@ -255,12 +266,27 @@ class ElasticsearchSink:
 
 def build(options: Options, decoder: Decoder, log_id: str, clock: Clock) -> ElasticsearchSink:
     """The sink with its connections (none is opened yet)."""
-    from sidecar.deliver.elastic_http import ElasticHttp, Tls
-
     if not options.verify:
         log.warning("certificates_not_verified", sink="elasticsearch")
+    return ElasticsearchSink(options, decoder, log_id, _connections(options), clock)
+
+
+def probe(options: Options) -> int:
+    """HTTP status with which a node answers a question about its health. Raises `Unreached` if none answers, and
+    `Permanent` where a secret cannot be read."""
+    http = _connections(options)
+    value = authorization(options)
+    try:
+        headers = {"accept": "application/json", **({"authorization": value} if value else {})}
+        return http.request("GET", "/_cluster/health", None, headers).status
+    finally:
+        http.close()
+
+
+def _connections(options: Options) -> Http:
+    from sidecar.deliver.elastic_http import ElasticHttp, Tls
+
     tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
-    http = ElasticHttp(
+    return ElasticHttp(
         options.url, tls, options.timeout, options.max_concurrency + 1, f"model-sidecar/{sidecar.__version__}"
     )
-    return ElasticsearchSink(options, decoder, log_id, http, clock)

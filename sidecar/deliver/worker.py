@@ -84,6 +84,11 @@ class Worker(Generic[P]):
     def name(self) -> str:
         return self._sink.name
 
+    @property
+    def sink(self) -> Sink[P]:
+        """The far side that is fed."""
+        return self._sink
+
     def start(self) -> None:
         """Begin to deliver. The threads are daemons: a far side that hangs cannot keep the program from ending."""
         self._telemetry.watch(

@@ -120,6 +120,16 @@ def test_a_single_document_that_is_too_large_becomes_a_dead_letter() -> None:
     assert settled.dead[0].reason == "x_content_parse_exception: [1:2] boom"
 
 
+def test_a_large_request_that_met_429_comes_again_in_halves_after_a_back_off() -> None:
+    entries = [entry(1, spans_payload(400), 400)]
+    large = gather(DECODER.span_lines([entries[0].payload]), entries)
+    error = again(JUDGE.judge(large, Reply(429, b"{}", 2.0)))
+    assert [len(p) for p in error.parcels] == [200, 200]
+    assert b"".join(bytes(p.body) for p in error.parcels) == large.body
+    assert (error.at_once, error.slow_down, error.retry_after) == (False, True, 2.0)
+    assert len(again(JUDGE.judge(documents(), Reply(429))).parcels) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "slow", "level"),
     [

@@ -124,6 +124,22 @@ def test_a_smaller_limit_of_the_far_side_is_learnt() -> None:
     assert target.appetite < before
 
 
+def test_requests_shrink_on_overload_and_grow_back() -> None:
+    busy = True
+    http = FakeHttp(lambda method, target: Reply(429) if busy else None)
+    target = sink(http, batch_bytes=1 << 20)
+    for _ in range(5):
+        send_all(target, entry(1, spans_payload(300), 300))
+    shrunk = target.status()["batch_bytes"]
+    assert SMALLEST_BATCH <= shrunk < 1 << 20
+    busy = False
+    for _ in range(200):
+        send_all(target, entry(1, spans_payload(3000), 3000))
+        if target.status()["batch_bytes"] == 1 << 20:
+            break
+    assert target.status()["batch_bytes"] == 1 << 20
+
+
 def test_a_payload_that_cannot_be_decoded_is_dropped_and_counted_and_the_rest_goes_through() -> None:
     http = FakeHttp()
     target = sink(http)

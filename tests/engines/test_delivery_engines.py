@@ -1,0 +1,246 @@
+"""Delivery to real engines: worker and sink as in the program, OpenSearch and Elasticsearch as in the field."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support.delivery import FakeConsumer, entry, logs_payload, spans_payload
+from support.engines import elasticsearch9, opensearch
+
+from sidecar.decode.choice import decoder as chosen_decoder
+from sidecar.deliver.dead_letters import replay
+from sidecar.deliver.elasticsearch import ElasticsearchSink, Options, build
+from sidecar.deliver.worker import Worker
+from sidecar.journal.entry import Entry
+from sidecar.telemetry import Telemetry
+
+DECODER = chosen_decoder()
+QUICK = {"retry_initial": 0.05, "retry_max": 0.5, "linger": 0.01, "timeout": 20}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine, and a namespace of its own for each test, so that tests do not see each other's documents."""
+
+    url: str
+    namespace: str
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers={"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return reply.status, json.loads(reply.read() or b"null")
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read() or b"null")
+
+    @property
+    def traces(self) -> str:
+        return f"traces-generic.otel-{self.namespace}"
+
+    @property
+    def logs(self) -> str:
+        return f"logs-generic.otel-{self.namespace}"
+
+    def documents(self, stream: str) -> dict[str, dict[str, Any]]:
+        """id -> source; ids that occur twice fail the test."""
+        self.call("POST", f"/{stream}/_refresh")
+        status, answer = self.call("POST", f"/{stream}/_search", {"size": 10_000})
+        assert status == 200, answer
+        hits = answer["hits"]["hits"]
+        found = {hit["_id"]: hit["_source"] for hit in hits}
+        assert answer["hits"]["total"]["value"] == len(hits) == len(found), "a document is there twice"
+        return found
+
+    def field(self, value: str = "") -> dict[str, str]:
+        """The attribute that sends a record to this test's data streams."""
+        return {"data_stream.namespace": value or self.namespace}
+
+
+@pytest.fixture(params=["opensearch_url", "elasticsearch_url"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return Engine(request.getfixturevalue(request.param), f"t{uuid.uuid4().hex[:12]}")
+
+
+def make_sink(engine: Engine, **options: Any) -> ElasticsearchSink:
+    return build(Options.model_validate({"url": engine.url} | QUICK | options), DECODER, "journal1", time.time_ns)
+
+
+@contextmanager
+def delivering(engine: Engine, consumer: FakeConsumer, **options: Any) -> Iterator[Worker[Any]]:
+    sink = make_sink(engine, **options)
+    chosen = Options.model_validate({"url": engine.url} | QUICK | options)
+    worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop(0)
+
+
+def several(engine: Engine, payloads: int = 20, spans: int = 25, first_seq: int = 1) -> list[Entry]:
+    """Payloads of spans with one event each, every third one of logs."""
+    entries = []
+    for seq in range(first_seq, first_seq + payloads):
+        if seq % 3 == 0:
+            payload = logs_payload(*[f"line {n}" for n in range(spans)], trace=seq, **engine.field())
+            entries.append(entry(seq, payload, spans, signal="logs"))
+        else:
+            payload = spans_payload(spans, first=seq * 1000, trace=seq, **engine.field())
+            entries.append(entry(seq, payload, spans))
+    return entries
+
+
+def expected(entries: list[Entry]) -> tuple[int, int]:
+    return sum(e.items for e in entries if e.signal == "spans"), sum(e.items for e in entries if e.signal == "logs")
+
+
+def test_every_payload_is_there_once(engine: Engine) -> None:
+    entries = several(engine)
+    consumer = FakeConsumer(entries)
+    with delivering(engine, consumer):
+        assert consumer.wait_for(len(entries), 60)
+    spans, logs = expected(entries)
+    assert consumer.counts() == {("spans", "delivered", ""): spans, ("logs", "delivered", ""): logs}
+    assert len(engine.documents(engine.traces)) == spans
+    stored_logs = engine.documents(engine.logs)
+    assert set(stored_logs) == {f"journal1-{e.seq}-{n}" for e in entries if e.signal == "logs" for n in range(e.items)}
+
+
+def test_span_events_are_documents_of_the_logs_stream(engine: Engine) -> None:
+    consumer = FakeConsumer([entry(1, spans_payload(2, events=2, **engine.field()), 2, 4)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 2, ("span_events", "delivered", ""): 4}
+    assert len(engine.documents(engine.traces)) == 2
+
+
+def test_delivered_again_it_is_there_once_and_counted_as_already_there(engine: Engine) -> None:
+    entries = several(engine, payloads=6)
+    for outcome in ("delivered", "already_there"):
+        consumer = FakeConsumer(entries)
+        with delivering(engine, consumer):
+            assert consumer.wait_for(len(entries), 60)
+        spans, logs = expected(entries)
+        assert consumer.counts() == {("spans", outcome, ""): spans, ("logs", outcome, ""): logs}
+    assert len(engine.documents(engine.traces)) == spans
+    assert len(engine.documents(engine.logs)) == logs
+
+
+def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engine: Engine) -> None:
+    good = spans_payload(3, first=1, amount=3, **engine.field())
+    bad = spans_payload(1, first=50, amount="three", **engine.field())
+    consumer = FakeConsumer([entry(1, good, 3)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+        consumer.feed(entry(2, bad, 1), entry(3, spans_payload(3, first=90, amount=4, **engine.field()), 3))
+        assert consumer.wait_for(3, 60)
+    counts = consumer.counts()
+    assert counts["spans", "delivered", ""] == 6
+    (reason,) = [r for signal, outcome, r in counts if outcome == "dead_lettered"]
+    assert reason in ("mapper_parsing_exception", "document_parsing_exception")
+    (letter,) = consumer.letters()
+    assert letter.reason.startswith(f"{reason}: ")
+    assert "amount" in letter.reason
+    assert (letter.index, letter.seq, letter.signal) == (engine.traces, 2, "spans")
+    assert letter.doc_id not in engine.documents(engine.traces)
+    sink = make_sink(engine)
+    (again,) = replay([letter], sink.send)
+    assert again.taken == []
+    assert again.refused[0].reason.startswith(reason)
+    # The mapping is mended: a new backing index takes the field as text.
+    index = f"mended-{engine.namespace}"
+    engine.call("PUT", f"/{index}", {"mappings": {"properties": {"attributes.amount": {"type": "keyword"}}}})
+    mended = letter.document.replace(engine.traces.encode(), index.encode(), 1)
+    (again,) = replay([type(letter)("es", letter.doc_id, "spans", index, "", mended, 2, 0)], sink.send)
+    assert len(again.taken) == 1
+    sink.close()
+    assert set(engine.documents(index)) == {letter.doc_id}
+
+
+def test_index_templates_are_put_and_make_data_streams(engine: Engine) -> None:
+    consumer = FakeConsumer(several(engine, payloads=3))
+    with delivering(engine, consumer):
+        assert consumer.wait_for(3, 60)
+    status, answer = engine.call("GET", "/_index_template/sidecar-*-otel")
+    assert status == 200
+    assert {t["name"] for t in answer["index_templates"]} == {"sidecar-traces-otel", "sidecar-logs-otel"}
+    status, resolved = engine.call("GET", f"/_resolve/index/{engine.traces}")
+    assert [s["name"] for s in resolved["data_streams"]] == [engine.traces]
+    status, mapping = engine.call("GET", f"/{engine.traces}/_mapping")
+    (properties,) = [m["mappings"]["properties"] for m in mapping.values()]
+    assert properties["@timestamp"]["type"] == "date_nanos"
+    assert properties["trace_id"]["type"] == "keyword"
+    assert len(engine.documents(engine.traces)) == 50
+    query = {"query": {"range": {"@timestamp": {"gte": "2023-11-14T22:13:20Z", "lte": "2023-11-14T22:13:21Z"}}}}
+    status, found = engine.call("POST", f"/{engine.traces}/_search", query)
+    assert found["hits"]["total"]["value"] == 50
+
+
+def test_templates_of_the_user_are_left_alone_and_used(engine: Engine) -> None:
+    name = f"mine-{engine.namespace}"
+    mine = {
+        "index_patterns": [f"traces-generic.otel-{engine.namespace}"],
+        "priority": 500,
+        "data_stream": {},
+        "template": {"mappings": {"properties": {"attributes": {"type": "object", "enabled": False}}}},
+    }
+    assert engine.call("PUT", f"/_index_template/{name}", mine)[0] == 200
+    consumer = FakeConsumer([entry(1, spans_payload(3, **engine.field()), 3)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+    _status, mapping = engine.call("GET", f"/{engine.traces}/_mapping")
+    (mappings,) = [m["mappings"] for m in mapping.values()]
+    assert mappings["properties"]["attributes"]["enabled"] is False
+
+
+def test_without_templates_it_works_too(engine: Engine) -> None:
+    entries = [entry(1, spans_payload(4, **engine.field()), 4)]
+    for name in ("sidecar-traces-otel", "sidecar-logs-otel"):
+        engine.call("DELETE", f"/_index_template/{name}")
+    consumer = FakeConsumer(entries)
+    with delivering(engine, consumer, bootstrap=False):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 4}
+    assert len(engine.documents(engine.traces)) == 4
+
+
+@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
+def test_overload_and_outage_slow_it_down_and_lose_nothing(kind: str) -> None:
+    start = opensearch if kind == "opensearch" else elasticsearch9
+    settings = {"indexing_pressure.memory.limit": "200kb", "http.max_content_length": "1mb"}
+    with start(settings) as node:
+        engine = Engine(node.url, "default")
+        entries = several(engine, payloads=60, spans=100)
+        consumer = FakeConsumer(entries[:30])
+        with delivering(engine, consumer, batch_bytes=2 << 20, max_concurrency=4, timeout=5) as worker:
+            assert consumer.wait_for(30, 60)
+            node.stop()
+            consumer.feed(*entries[30:])
+            stalled = threading.Event()
+            assert not stalled.wait(1.0)
+            assert len(consumer.finished) == 30
+            node.start()
+            assert consumer.wait_for(60, 90)
+            assert worker.status()["trouble"] is None
+            assert worker._concurrency.generation > 0, "nothing was ever refused: the test tests nothing"
+        spans, logs = expected(entries)
+        counts = consumer.counts()
+        for signal, total in (("spans", spans), ("logs", logs)):
+            assert sum(n for (s, o, _), n in counts.items() if s == signal) == total
+            assert {o for s, o, _ in counts if s == signal} <= {"delivered", "already_there"}
+        assert len(engine.documents(engine.traces)) == spans
+        assert len(engine.documents(engine.logs)) == logs
