@@ -113,6 +113,7 @@ def _mismatch(case: Case, system: System, row: Row, sunk: dict[str, int]) -> str
         found.append(f"accepted {row['expected']} documents, {sunk['docs']} at the sink")
     name = system.counters.get(case.signal)
     if name:
+        counter_total(system.metrics_url, name)  # the first fetch shows a new series at 0
         counted = counter_total(system.metrics_url, name)
         if counted < row["accepted"] or (counted > row["accepted"] and not row["errors"]):
             found.append(f"accepted {row['accepted']} items, {name} says {counted:.0f}")

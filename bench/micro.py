@@ -26,7 +26,7 @@ from sidecar.derive.red import RedDeriver, RedOptions  # noqa: E402
 from sidecar.derive.series import Arrival, Budget  # noqa: E402
 from sidecar.derive.targets import Targets  # noqa: E402
 from sidecar.journal.entry import Draft  # noqa: E402
-from sidecar.journal.journal import Journal  # noqa: E402
+from sidecar.journal.opening import open_log  # noqa: E402
 from sidecar.journal.options import JournalOptions  # noqa: E402
 from sidecar.serve.exposition import render  # noqa: E402
 from sidecar.telemetry import Telemetry  # noqa: E402
@@ -124,7 +124,7 @@ def _deriving(decoder: Decoder, payloads: list[bytes]) -> Iterator[Step]:
 
 
 def _keeping(payloads: list[bytes], directory: Path) -> Iterator[Step]:
-    with closing(Journal(JournalOptions(path=directory, dedupe_window=0), Telemetry())) as journal:
+    with closing(open_log(JournalOptions(path=directory), time.time_ns, Telemetry())) as journal:
         for at_once in (1, 8):
 
             def append(at_once: int = at_once) -> None:
