@@ -1,0 +1,224 @@
+"""The reading side of the journal: `JournalConsumer`, and what it shares with the writing side."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from sidecar.errors import Unavailable
+from sidecar.journal.book import Book
+from sidecar.journal.codec import SIGNALS, Damaged, Unpacker
+from sidecar.journal.cursor import Cursor, Waiter
+from sidecar.journal.entry import Clock, DeadLetter, Done, Entry
+from sidecar.journal.index import Kept
+from sidecar.journal.ledger import item_counts
+from sidecar.journal.transaction import Reader, StoreError
+
+_READ_TRIES = 5
+_READ_PAUSE = 0.5
+
+log = structlog.get_logger("journal")
+
+
+@dataclass(slots=True)
+class Shared:
+    """The book and the lock that guards it."""
+
+    book: Book
+    clock: Clock
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    arrived: threading.Condition = field(init=False)
+    """Consumers wait here for entries."""
+    wake: threading.Condition = field(init=False)
+    """The writer waits here for work."""
+    closed: bool = False
+    dirty_since: float | None = None
+    """Monotonic time of the oldest progress that is to be committed soon."""
+
+    def __post_init__(self) -> None:
+        self.arrived = threading.Condition(self.lock)
+        self.wake = threading.Condition(self.lock)
+
+    def soon(self) -> None:
+        """Under the lock: there is progress to commit."""
+        if self.dirty_since is None:
+            self.dirty_since = time.monotonic()
+            self.wake.notify()
+
+
+class JournalConsumer:
+    """See `entry.Consumer`. Thread-safe, but `next` is for one thread at a time."""
+
+    def __init__(self, shared: Shared, cursor: Cursor, reader: Reader) -> None:
+        self.name = cursor.name
+        self._shared = shared
+        self._cursor = cursor
+        self._reader = reader
+        self._unpacker = Unpacker()
+        self._failures = 0
+
+    def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[Entry]:
+        """See `entry.Consumer.next`. Entries that cannot be read back are counted as dropped and left out."""
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._shared.lock:
+                picked = self._pick(max_bytes, max_entries)
+                left = deadline - time.monotonic()
+                if not picked:
+                    if self._shared.closed or left <= 0:
+                        return []
+                    self._shared.arrived.wait(left)
+                    continue
+                hot = {kept.seq: self._shared.book.hot.get(kept.seq) for kept in picked}
+                self._shared.book.cool()
+            entries = [entry for entry in hot.values() if entry is not None]
+            if len(entries) < len(picked):
+                entries = self._read([k for k in picked if hot[k.seq] is None], entries, picked)
+            if entries:
+                return entries
+
+    def _pick(self, max_bytes: int, max_entries: int) -> list[Kept]:
+        """Under the lock: hand out the next entries by number."""
+        cursor, book = self._cursor, self._shared.book
+        picked: list[Kept] = []
+        total = 0
+        for kept in book.index.after(cursor.pos, cursor.codes):
+            if picked and (len(picked) >= max_entries or total + kept.size > max_bytes):
+                break
+            picked.append(kept)
+            total += kept.size
+        else:
+            for kept in picked:
+                cursor.hand(kept)
+            if cursor.skip_to(book.head):
+                self._shared.soon()
+            return picked
+        for kept in picked:
+            cursor.hand(kept)
+        return picked
+
+    def _read(self, cold: list[Kept], entries: list[Entry], picked: list[Kept]) -> list[Entry]:
+        """Add the entries that are not in memory; those that are lost are done with here."""
+        try:
+            rows = self._reader.rows([kept.seq for kept in cold])
+        except StoreError as error:
+            return self._read_failed(str(error), cold, entries, picked)
+        self._failures = 0
+        lost: dict[int, str] = {}
+        for kept in cold:
+            row = rows.get(kept.seq)
+            try:
+                if row is None:
+                    raise Damaged(f"entry {kept.seq} cannot be read")
+                entries.append(self._unpacker.entry(row))
+            except Damaged as error:
+                lost[kept.seq] = str(error)
+        if lost:
+            self._give_up([k for k in cold if k.seq in lost], next(iter(lost.values())))
+        entries.sort(key=lambda entry: entry.seq)
+        return entries
+
+    def _read_failed(self, error: str, cold: list[Kept], entries: list[Entry], picked: list[Kept]) -> list[Entry]:
+        """The disk did not answer: try again later with all of them, a bounded number of times."""
+        self._failures += 1
+        if self._failures >= _READ_TRIES:
+            self._failures = 0
+            self._give_up(cold, error)
+            return entries
+        log.warning("journal read failed, will try again", consumer=self.name, error=error, attempt=self._failures)
+        with self._shared.lock:
+            self._cursor.take_back([kept.seq for kept in picked])
+            if not self._shared.closed:
+                self._shared.arrived.wait(_READ_PAUSE)
+        return []
+
+    def _give_up(self, lost: list[Kept], why: str) -> None:
+        with self._shared.lock:
+            gone = [kept for kept in lost if kept.seq in self._cursor.handed]
+            words = [Done(k.seq, item_counts(SIGNALS[k.signal], k.items, k.events, "dropped", "corrupt")) for k in gone]
+            self._cursor.finish(words, None)
+            self._shared.soon()
+        if gone:
+            log.error(
+                "journal entries cannot be read back and are lost to this consumer",
+                consumer=self.name,
+                entries=len(gone),
+                items=sum(kept.items for kept in gone),
+                first=gone[0].seq,
+                last=gone[-1].seq,
+                reason=why,
+            )
+
+    def done(
+        self, entries: Sequence[Done], state: Mapping[bytes, bytes | None] | None = None
+    ) -> concurrent.futures.Future[None]:
+        """See `entry.Consumer.done`. The future resolves when the mark has passed all of these entries and is
+        committed, so for entries out of order not before those that go before them are done. It fails with
+        `Unavailable` when a commit fails; the word is kept all the same and goes with the next commit."""
+        future: concurrent.futures.Future[None] = concurrent.futures.Future()
+        with self._shared.lock:
+            if self._shared.closed:
+                raise Unavailable("the journal is closed")
+            self._cursor.check(entries, state is not None)
+            target = max((entry.seq for entry in entries), default=0)
+            self._cursor.finish([self._within_bound(entry) for entry in entries], state)
+            if self._cursor.pending is None and target <= self._cursor.committed:
+                future.set_result(None)
+                return future
+            self._cursor.waiters.append(Waiter(target, self._shared.book.order + 1, future))
+            if self._cursor.pending is not None:
+                self._shared.soon()
+        return future
+
+    def _within_bound(self, entry: Done) -> Done:
+        """Dead letters past their bound are not kept, and counted as dropped instead."""
+        if not entry.dead:
+            return entry
+        book, kept = self._shared.book, []
+        counts = dict(entry.counts)
+        for letter in entry.dead:
+            size = len(letter.document) + len(letter.reason)
+            if book.dead_letter_bytes + size <= book.options.dead_letter_bytes:
+                book.dead_letter_bytes += size
+                kept.append(letter)
+            else:
+                _count_as_dropped(counts, letter)
+        if len(kept) < len(entry.dead):
+            log.error(
+                "dead letters are full, refused documents are lost",
+                consumer=self.name,
+                documents=len(entry.dead) - len(kept),
+                bound_bytes=book.options.dead_letter_bytes,
+            )
+        return Done(entry.seq, counts, kept)
+
+    def state(self) -> Iterator[tuple[bytes, bytes]]:
+        """See `entry.Consumer.state`."""
+        return self._reader.state(self.name)
+
+    def waiting(self) -> dict[str, int]:
+        """See `entry.Consumer.waiting`; as of the last commit."""
+        with self._shared.lock:
+            return dict(self._cursor.waiting)
+
+    def lag_seconds(self) -> float:
+        """See `entry.Consumer.lag_seconds`."""
+        with self._shared.lock:
+            return self._cursor.lag_ns(self._shared.book.index, self._shared.clock()) / 1e9
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _count_as_dropped(counts: dict[tuple[str, str, str], int], letter: DeadLetter) -> None:
+    for key, items in counts.items():
+        if items > 0 and key[0] == letter.signal and key[1] == "dead_lettered":
+            dropped = (letter.signal, "dropped", "dead_letters_full")
+            counts[key] = items - 1
+            counts[dropped] = counts.get(dropped, 0) + 1
+            return

@@ -1,0 +1,85 @@
+"""Documents that the far side refused for good: to look at, to replay after mending the mapping, to delete.
+
+Works on the file beside a running sidecar, or without one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sidecar.errors import ConfigError, Unavailable
+from sidecar.journal import schema
+from sidecar.journal.entry import DeadLetter
+
+_COLUMNS = "id, consumer, doc_id, signal, target, reason, document, seq, time"
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A dead letter and the number to name it by."""
+
+    id: int
+    letter: DeadLetter
+
+
+class DeadLetters:
+    """The dead letters of one journal directory. Raises `Unavailable` where the file cannot be read or written."""
+
+    def __init__(self, directory: Path) -> None:
+        """`ConfigError` if there is no journal."""
+        self._path = directory / schema.FILE
+        if not self._path.exists():
+            raise ConfigError([f"journal.path: there is no journal in {directory}"])
+
+    def count(self) -> dict[str, int]:
+        """consumer -> letters."""
+        rows = self._read("SELECT consumer, count(*) FROM dead_letters GROUP BY consumer ORDER BY consumer")
+        return {str(name): int(n) for name, n in rows}
+
+    def page(self, consumer: str | None = None, limit: int = 100, after: int = 0) -> list[StoredLetter]:
+        """Letters in order of their number, those beyond `after`."""
+        rows = self._read(
+            f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ?1 AND (?2 IS NULL OR consumer = ?2) ORDER BY id LIMIT ?3",
+            (after, consumer, limit),
+        )
+        return [_stored(row) for row in rows]
+
+    def show(self, letter_id: int) -> StoredLetter | None:
+        rows = self._read(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = ?", (letter_id,))
+        return _stored(rows[0]) if rows else None
+
+    def iterate(self, consumer: str | None = None) -> Iterator[StoredLetter]:
+        """All letters, read in pages, so that those already handled may be deleted on the way."""
+        after = 0
+        while letters := self.page(consumer, _PAGE, after):
+            yield from letters
+            after = letters[-1].id
+
+    def delete(self, letter_ids: Iterable[int]) -> int:
+        """Delete by number; gives how many there were."""
+        try:
+            with closing(schema.connect(self._path)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                deleted = db.executemany("DELETE FROM dead_letters WHERE id = ?", [(i,) for i in letter_ids]).rowcount
+                db.execute("COMMIT")
+                return max(deleted, 0)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot delete dead letters in {self._path}: {error}") from error
+
+    def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            with closing(schema.connect(self._path, read_only=True)) as db:
+                return db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot read dead letters in {self._path}: {error}") from error
+
+
+def _stored(row: tuple[Any, ...]) -> StoredLetter:
+    number, consumer, doc_id, signal, target, reason, document, seq, time_ns = row
+    return StoredLetter(number, DeadLetter(consumer, doc_id, signal, target, reason, document, seq, time_ns))

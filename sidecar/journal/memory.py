@@ -1,0 +1,95 @@
+"""The log for those who have no disk: the same journal, kept in memory. What it holds is lost with the process."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+
+from sidecar.journal.book import Book
+from sidecar.journal.codec import Row
+from sidecar.journal.entry import Clock, DeadLetter
+from sidecar.journal.index import Kept
+from sidecar.journal.journal import Journal
+from sidecar.journal.options import JournalOptions
+from sidecar.journal.transaction import Loaded, Transaction
+from sidecar.telemetry import Telemetry
+
+
+class MemoryStore:
+    """Compressed payloads, states and dead letters in dictionaries. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[int, Row] = {}
+        self._state: dict[str, dict[bytes, bytes]] = {}
+        self._dead: dict[tuple[str, str], DeadLetter] = {}
+        self._bytes = 0
+
+    def load(self) -> Loaded:
+        return Loaded(secrets.token_hex(8))
+
+    def kept(self) -> Iterator[Kept]:
+        return iter(())
+
+    def commit(self, tx: Transaction) -> None:
+        with self._lock:
+            for row in tx.rows:
+                self._rows[row.seq] = row
+                self._bytes += len(row.blob)
+            if tx.trim is not None:
+                for seq in range(tx.trim[0], tx.trim[1] + 1):
+                    gone = self._rows.pop(seq, None)
+                    self._bytes -= len(gone.blob) if gone is not None else 0
+            for name, delta in tx.deltas.items():
+                state = self._state.setdefault(name, {})
+                for key, value in delta.state.items():
+                    if value is None:
+                        state.pop(key, None)
+                    else:
+                        state[key] = value
+                for letter in delta.dead:
+                    self._dead.setdefault((name, letter.doc_id), letter)
+            for name in tx.forget:
+                self._state.pop(name, None)
+
+    def reader(self) -> MemoryStore:
+        return self
+
+    def rows(self, seqs: Sequence[int]) -> dict[int, Row]:
+        with self._lock:
+            return {seq: self._rows[seq] for seq in seqs if seq in self._rows}
+
+    def state(self, consumer: str) -> Iterator[tuple[bytes, bytes]]:
+        with self._lock:
+            return iter(sorted(self._state.get(consumer, {}).items()))
+
+    def dead_letters(self) -> dict[str, int]:
+        with self._lock:
+            counts: dict[str, int] = {}
+            for consumer, _ in self._dead:
+                counts[consumer] = counts.get(consumer, 0) + 1
+            return counts
+
+    def letters(self) -> list[DeadLetter]:
+        """The dead letters, oldest first."""
+        with self._lock:
+            return list(self._dead.values())
+
+    def bytes_on_disk(self) -> int:
+        return self._bytes
+
+    def tidy(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """What is kept goes with the object."""
+
+
+class MemoryJournal(Journal):
+    """See `entry.Log`. Bounded by `JournalOptions.memory_bytes`."""
+
+    def __init__(self, options: JournalOptions, clock: Clock, telemetry: Telemetry | None = None) -> None:
+        store = MemoryStore()
+        quota = min(options.memory_bytes, options.quota_bytes)
+        super().__init__(store, Book(options, quota, store.load()), clock, telemetry)

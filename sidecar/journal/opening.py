@@ -1,0 +1,149 @@
+"""Open the log, whatever state it is in; watch it for the program's own metrics."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+
+from sidecar.errors import ConfigError
+from sidecar.journal import salvage, schema
+from sidecar.journal.book import Book
+from sidecar.journal.entry import Clock
+from sidecar.journal.journal import Journal
+from sidecar.journal.ledger import Ledger
+from sidecar.journal.lock import DirectoryLock
+from sidecar.journal.memory import MemoryJournal
+from sidecar.journal.options import JournalOptions
+from sidecar.journal.sqlite_store import Connect, SqliteStore
+from sidecar.journal.transaction import Loaded, Store
+from sidecar.journal.watch import watch
+from sidecar.telemetry import Telemetry
+
+_SKIP_AFTER_CRASH = 1 << 20
+"""Sequence numbers left out after a crash. A disk that lies about fsync may lose the last commits; their numbers are
+part of document ids and must not be given to other payloads."""
+
+log = structlog.get_logger("journal")
+
+
+def open_log(
+    options: JournalOptions,
+    clock: Clock = time.time_ns,
+    telemetry: Telemetry | None = None,
+    connect: Connect = schema.connect,
+) -> Journal:
+    """The log of these options. A damaged one is salvaged: what can be read is kept, the file is set aside, and an
+    ERROR says what was lost. `ConfigError` if the directory cannot be used or another sidecar has it.
+
+    `connect` makes the writing connection (tests put a failing one in)."""
+    if options.kind == "memory":
+        journal: Journal = MemoryJournal(options, clock, telemetry)
+    else:
+        journal = _open_sqlite(options, clock, telemetry, connect)
+    if telemetry is not None:
+        watch(journal, telemetry)
+    return journal
+
+
+def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | None, connect: Connect) -> Journal:
+    directory = options.path
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = DirectoryLock(directory)
+    except OSError as error:
+        raise ConfigError(
+            [f"journal.path: {directory} cannot be used: {error}; make it writable for this user"]
+        ) from error
+    try:
+        store, book = _open_store(options, connect, telemetry)
+        losses = book.reconcile()
+    except BaseException:
+        lock.release()
+        raise
+    if losses:
+        log.error("items of a damaged journal are lost; they are counted as dropped", lost=losses)
+
+    def mend(known: Loaded) -> Store:
+        _salvage(directory, telemetry, known)
+        return SqliteStore(directory, connect)
+
+    return Journal(store, book, clock, telemetry, mend, lock.release)
+
+
+def _open_store(options: JournalOptions, connect: Connect, telemetry: Telemetry | None) -> tuple[SqliteStore, Book]:
+    salvage.finish_interrupted(options.path)
+    try:
+        return _load(options, connect)
+    except (sqlite3.Error, KeyError, ValueError, TypeError, OverflowError) as error:
+        # Whatever a damaged file makes of the figures ends here; a file that is merely busy or on a full disk does not.
+        if isinstance(error, sqlite3.OperationalError) and _is_elsewhere(error):
+            raise ConfigError([f"journal.path: the journal in {options.path} cannot be opened: {error}"]) from error
+        log.error("the journal is damaged, salvaging what can be read", error=str(error), path=str(options.path))
+    _salvage(options.path, telemetry, None)
+    return _load(options, connect)
+
+
+def _is_elsewhere(error: sqlite3.OperationalError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_LOCKED)
+
+
+def _salvage(directory: Path, telemetry: Telemetry | None, known: Loaded | None) -> None:
+    report = salvage.salvage(directory, known)
+    if telemetry is not None:
+        telemetry.add("sidecar_journal_salvaged_entries_total", report.entries)
+    log.error(
+        "a damaged journal was set aside",
+        aside=report.aside,
+        entries_salvaged=report.entries,
+        items_salvaged=report.items,
+        entries_damaged=report.damaged_entries,
+        unreadable=report.unreadable[:10],
+        same_id=report.same_id,
+    )
+
+
+def _load(options: JournalOptions, connect: Connect) -> tuple[SqliteStore, Book]:
+    _prepare(options.path / schema.FILE, connect)
+    store = SqliteStore(options.path, connect)
+    try:
+        book = Book(options, options.quota_bytes, store.load())
+        book.fill(store.kept())
+        if not store.begin_run():
+            book.head += _SKIP_AFTER_CRASH
+    except BaseException:
+        store.abandon()
+        raise
+    return store, book
+
+
+def _prepare(path: Path, connect: Connect) -> None:
+    """Make the tables of a new file; sqlite3.DatabaseError for a file that is something else."""
+    with closing(connect(path)) as db:
+        if schema.is_empty(db) and schema.pragma(db, "application_id") == 0:
+            schema.create(db, secrets.token_hex(8))
+        found = schema.pragma(db, "application_id"), schema.pragma(db, "user_version")
+        if found != (schema.APPLICATION_ID, schema.VERSION):
+            raise sqlite3.DatabaseError(f"application and version are {found}, not ours")
+
+
+def read_ledger(options: JournalOptions) -> Ledger:
+    """The ledger of a journal on disk as last committed, without taking part in it: also beside a running sidecar."""
+    path = options.path / schema.FILE
+    if not path.exists():
+        raise ConfigError([f"journal.path: there is no journal in {options.path}"])
+    try:
+        store = SqliteStore(options.path, lambda p: schema.connect(p, read_only=True))
+        try:
+            book = Book(options, options.quota_bytes, store.load())
+            book.fill(store.kept())
+            return book.ledger()
+        finally:
+            store.abandon()
+    except sqlite3.Error as error:
+        raise ConfigError([f"journal.path: the journal in {options.path} cannot be read: {error}"]) from error

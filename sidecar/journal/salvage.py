@@ -1,0 +1,293 @@
+"""A damaged journal: everything that can be read goes into a new file, the old one is set aside under a name.
+
+Every entry is checked against its checksum on the way. What the damage took is not guessed: `Report` says what was
+read and what was not, and the ledger counts what is missing as dropped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sqlite3
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sidecar.errors import ConfigError
+from sidecar.journal import schema
+from sidecar.journal.codec import Row, charge
+from sidecar.journal.transaction import Loaded
+
+_NEW = "journal.new.db"
+_ENTRY = "seq, time, signal, items, events, codec, size, crc, payload"
+_TABLES = {
+    "digests": "seq, time, digest",
+    "intake": "signal, received, rejected, duplicates",
+    "consumers": "name, mark, signals",
+    "bases": "consumer, signal, items",
+    "counts": "consumer, signal, outcome, reason, items",
+    "state": "consumer, key, value",
+    "dead_letters": "id, consumer, doc_id, signal, target, reason, document, seq, time",
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a salvage found."""
+
+    aside: str
+    """Where the damaged file is now."""
+    entries: int = 0
+    items: int = 0
+    damaged_entries: int = 0
+    """Entries that were there but failed their checksum."""
+    unreadable: list[str] = field(default_factory=list)
+    """Tables of which something could not be read."""
+    same_id: bool = False
+    """The log kept its id. If not, logs delivered again are not recognised by their document id."""
+
+
+def salvage(directory: Path, known: Loaded | None = None) -> Report:
+    """Replace `journal.db` by a new file with all that can be read of it. `known` gives the figures that are still in
+    memory when the damage shows while running. `ConfigError` if the directory cannot be written."""
+    damaged = directory / schema.FILE
+    new = directory / _NEW
+    try:
+        _remove(new)
+        aside = _set_aside(directory, damaged)
+        report = _copy(aside, new, known)
+        _move(new, damaged)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            [f"journal.path: {directory} holds a damaged journal and no new one can be written there: {error}"]
+        ) from error
+    return report
+
+
+def finish_interrupted(directory: Path) -> None:
+    """A salvage that was killed before its last step is taken up: its copy is moved in if it is whole, else the
+    damaged file is put back to be salvaged again."""
+    new, place = directory / _NEW, directory / schema.FILE
+    if place.exists():
+        _remove(new)
+        return
+    if new.exists() and _is_whole(new):
+        _move(new, place)
+        return
+    _remove(new)
+    for aside in sorted(directory.glob("journal.damaged-*.db"), reverse=True)[:1]:
+        if (directory / "journal.salvaging").exists():
+            _move(aside, place)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        db = schema.connect(path)
+        try:
+            return db.execute("SELECT value FROM meta WHERE key = 'salvaged'").fetchone() is not None
+        finally:
+            db.close()
+    except sqlite3.Error:
+        return False
+
+
+def _set_aside(directory: Path, damaged: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = directory / f"journal.damaged-{stamp}.db"
+    n = 1
+    while aside.exists():
+        aside = directory / f"journal.damaged-{stamp}-{n}.db"
+        n += 1
+    (directory / "journal.salvaging").touch(mode=0o600)
+    _move(damaged, aside)
+    return aside
+
+
+def _move(source: Path, target: Path) -> None:
+    """With its write-ahead log, which belongs to it by name; the log first, so that a kill leaves no bare file."""
+    for suffix in ("-wal", ""):
+        path = source.with_name(source.name + suffix)
+        if path.exists():
+            path.replace(target.with_name(target.name + suffix))
+    source.with_name(source.name + "-shm").unlink(missing_ok=True)
+    if target.name == schema.FILE:
+        (target.parent / "journal.salvaging").unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _copy(aside: Path, new: Path, known: Loaded | None) -> Report:
+    report = Report(str(aside))
+    target = schema.connect(new)
+    try:
+        with tempfile.TemporaryDirectory(dir=new.parent, prefix="journal.salvage-") as scratch:
+            source = _readable(aside, Path(scratch), report)
+            meta = {str(k): v for k, v in _rows(source, "meta", "key, value", report)} if source is not None else {}
+            log_id = known.id if known is not None else str(meta.get("id", ""))
+            report.same_id = len(log_id) == 16
+            schema.create(target, log_id if report.same_id else secrets.token_hex(8))
+            target.execute("BEGIN IMMEDIATE")
+            head = _copy_entries(source, target, report) if source is not None else 0
+            if source is not None:
+                _copy_tables(source, target, report)
+                source.close()
+            _write_meta(target, meta, known, head)
+            target.execute("COMMIT")
+            target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        target.close()
+    return report
+
+
+def _write_meta(target: sqlite3.Connection, meta: dict[str, Any], known: Loaded | None, head: int) -> None:
+    number, recorded = (known.number, known.head) if known is not None else (_int(meta, "number"), _int(meta, "head"))
+    rows = (("number", number), ("head", max(head, recorded)), ("clean", 0), ("salvaged", 1))
+    target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+    if known is None:
+        return
+    for table in ("intake", "consumers", "bases", "counts"):
+        target.execute(f"DELETE FROM {table}")
+    target.executemany(
+        "INSERT INTO intake VALUES (?, ?, ?, ?)",
+        [(s, f.received, f.rejected, f.duplicates) for s, f in known.intake.by_signal.items()],
+    )
+    for name, consumer in known.consumers.items():
+        target.execute("INSERT INTO consumers VALUES (?, ?, ?)", (name, consumer.mark, " ".join(consumer.signals)))
+        target.executemany("INSERT INTO bases VALUES (?, ?, ?)", [(name, *base) for base in consumer.base.items()])
+        target.executemany(
+            "INSERT INTO counts VALUES (?, ?, ?, ?, ?)", [(name, *key, n) for key, n in consumer.counts.items()]
+        )
+
+
+def _int(meta: dict[str, Any], key: str) -> int:
+    value = meta.get(key, 0)
+    return value if isinstance(value, int) and 0 <= value < 1 << 62 else 0
+
+
+def _readable(aside: Path, scratch: Path, report: Report) -> sqlite3.Connection | None:
+    """A connection to the damaged file, through a copy with a good first page if its own is lost."""
+    for repaired in (False, True):
+        copy = scratch / ("repaired.db" if repaired else "copy.db")
+        try:
+            shutil.copyfile(aside, copy)
+            wal = aside.with_name(aside.name + "-wal")
+            if wal.exists():
+                shutil.copyfile(wal, copy.with_name(copy.name + "-wal"))
+            if repaired:
+                _repair_first_page(copy, scratch)
+            db = schema.connect(copy)
+            db.text_factory = _text
+            db.execute("SELECT seq FROM entries LIMIT 0").close()
+            return db
+        except (OSError, sqlite3.Error) as error:
+            report.unreadable.append(f"file: {error}")
+    return None
+
+
+def _repair_first_page(copy: Path, scratch: Path) -> None:
+    """The first page (header and schema) is the same in every journal but for a few counters: take a fresh one."""
+    fresh = scratch / "fresh.db"
+    db = schema.connect(fresh)
+    schema.create(db, "0" * 16)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.close()
+    page = bytearray(fresh.read_bytes()[: schema.PAGE])
+    pages = copy.stat().st_size // schema.PAGE
+    struct.pack_into(">I", page, 28, pages)
+    with copy.open("r+b") as file:
+        file.write(page)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _rows(source: sqlite3.Connection, table: str, columns: str, report: Report) -> Iterator[tuple[Any, ...]]:
+    """Rows of a table until the damage, and from its other end back to the damage."""
+    seen = 0
+    try:
+        for row in source.execute(f"SELECT {columns} FROM {table}"):
+            seen += 1
+            yield row
+        return
+    except sqlite3.Error as error:
+        report.unreadable.append(f"{table}: {error}")
+    key = columns.split(",")[0]
+    try:
+        yield from source.execute(f"SELECT {columns} FROM {table} ORDER BY {key} DESC")
+    except sqlite3.Error:
+        return
+
+
+def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report: Report) -> None:
+    for table, columns in _TABLES.items():
+        marks = ", ".join("?" * len(columns.split(",")))
+        for row in _rows(source, table, columns, report):
+            target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
+
+
+def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: Report) -> int:
+    """Copy the entries that pass their checksum; gives the highest number."""
+    head = 0
+    for values in _entries(source, report):
+        if not _sound(values):
+            report.damaged_entries += 1
+            continue
+        row = Row(*values)
+        target.execute(
+            "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values[:8], charge(len(row.blob)), row.blob),
+        )
+        report.entries += 1
+        report.items += row.items
+        head = max(head, row.seq)
+    return head
+
+
+def _sound(values: tuple[Any, ...]) -> bool:
+    try:
+        row = Row(*values)
+        return isinstance(row.blob, bytes) and row.checksum() == row.crc
+    except (struct.error, TypeError):
+        return False
+
+
+def _entries(source: sqlite3.Connection, report: Report) -> Iterator[tuple[Any, ...]]:
+    """All entries that can be reached: from the front, from the back, and between two damages by halving."""
+    low, broken = 0, False
+    try:
+        for row in source.execute(f"SELECT {_ENTRY} FROM entries ORDER BY seq"):
+            low = row[0]
+            yield row
+    except sqlite3.Error as error:
+        report.unreadable.append(f"entries: {error}")
+        broken = True
+    if not broken:
+        return
+    high = (1 << 62) - 1
+    try:
+        for row in source.execute(f"SELECT {_ENTRY} FROM entries WHERE seq > ? ORDER BY seq DESC", (low,)):
+            high = row[0]
+            yield row
+    except sqlite3.Error:
+        ranges = [(low + 1, high - 1)]
+        while ranges:
+            first, last = ranges.pop()
+            try:
+                found = source.execute(
+                    f"SELECT {_ENTRY} FROM entries WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)
+                ).fetchmany(1)
+                if found:
+                    yield found[0]
+                    ranges.append((found[0][0] + 1, last))
+            except sqlite3.Error:
+                if first < last:
+                    middle = (first + last) // 2
+                    ranges += [(middle + 1, last), (first, middle)]
