@@ -23,7 +23,7 @@ import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
-from sidecar import __version__
+from sidecar import __version__, status
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
 from sidecar.deliver.registry import SINKS, Parts
@@ -31,8 +31,8 @@ from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.health import Health
-from sidecar.journal import open_log
-from sidecar.journal.entry import Log
+from sidecar.journal.opening import open_log
+from sidecar.journal.journal import Journal
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Intake
 from sidecar.receive.registry import build_receivers
@@ -60,19 +60,19 @@ class App:
             [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self.registry)]
         )
         self.decoder: Decoder = choose_decoder()
-        self.log: Log = open_log(settings.journal, time.time_ns, self.telemetry)
+        self.log: Journal = open_log(settings.journal, time.time_ns, self.telemetry)
         self.derive = DeriveEngine(
             self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry
         )
         self.workers = build_workers(settings, self.log, self.decoder, self.telemetry, self.health)
+        self.log.forget_absent()
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
-        stores = [w.sink for w in self.workers if isinstance(w.sink, Store)]
+        routers = [traces_router(w.sink.store) for w in self.workers if isinstance(w.sink, StoreSink)]
         sources = Sources(self.health, self.scrape, self.status)
-        self.serve = WebServer(
-            "serve", build_app(sources, [traces_router(s) for s in stores]), settings.serve.host, settings.serve.port
-        )
+        self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
+        status.watch(self.telemetry, self.log)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
 
     async def start(self) -> None:
@@ -109,18 +109,17 @@ class App:
         if not self.derive.caught_up.is_set():
             return None
         openmetrics, content_type = exposition.negotiate(accept)
-        families = [*self.derive.collect(), *exposition.from_client(self.registry.collect())]
+        families: list[exposition.Family] = [*self.derive.collect(), *exposition.from_client(self.registry.collect())]
         return Scrape(exposition.render(families, openmetrics), content_type)
 
     def status(self) -> Mapping[str, Any]:
         """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
-        ledger = self.log.ledger()
         return {
             "version": __version__,
             "decoder": self.decoder.name,
             "receivers": {r.name: {"port": r.port} for r in self.receivers},
-            "journal": self.log.status(),
-            "ledger": ledger.as_dict(),
+            "journal": status.journal_view(self.log),
+            "ledger": status.ledger_view(self.log.ledger()),
             "sinks": [dict(w.status()) for w in self.workers],
             "components": {name: report.state for name, report in sorted(self.health.reports().items())},
             "memory_bounds_bytes": self.bounds(),
@@ -139,7 +138,7 @@ class App:
 
 
 def build_workers(
-    settings: Settings, kept: Log, decoder: Decoder, telemetry: Telemetry, health: Health
+    settings: Settings, kept: Journal, decoder: Decoder, telemetry: Telemetry, health: Health
 ) -> list[Worker[Any]]:
     """A worker with its consumer for every sink that is enabled."""
     parts = Parts(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)

@@ -77,9 +77,9 @@ def demo(once: bool) -> None:
 @_reported
 def check(config_file: Path | None) -> None:
     """Check the configuration, the directories, the ports, the decoder and the far sides."""
-    from sidecar import app
+    from sidecar import preflight
 
-    results = app.check(_settings(config_file))
+    results = preflight.check(_settings(config_file))
     for result in results:
         click.echo(f"{result.state:<8} {result.what}: {result.detail}")
     if any(r.state == "failed" for r in results):

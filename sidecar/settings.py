@@ -6,12 +6,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.deliver import elasticsearch, store
+from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
+from sidecar.deliver.store import Options as StoreOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
-from sidecar.receive import credentials, otlp_grpc, otlp_http
+from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.intake import IntakeOptions
-from sidecar.serve import http
+from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
+from sidecar.receive.otlp_http import Options as OtlpHttpOptions
+from sidecar.serve.http import Options as ServeOptions
 
 
 class Section(BaseModel):
@@ -23,19 +26,19 @@ class Section(BaseModel):
 class ReceiveOptions(Section):
     """What comes in."""
 
-    intake: IntakeOptions = Field(default_factory=IntakeOptions, description="Bounds that all receivers share.")
-    credentials: credentials.Options = Field(default_factory=credentials.Options, description="Who may send.")
-    otlp_grpc: otlp_grpc.Options = Field(default_factory=otlp_grpc.Options, description="OTLP over gRPC.")
-    otlp_http: otlp_http.Options = Field(default_factory=otlp_http.Options, description="OTLP and JSON over HTTP.")
+    intake: IntakeOptions = Field(default=IntakeOptions(), description="Bounds that all receivers share.")
+    credentials: CredentialsOptions = Field(default=CredentialsOptions(), description="Who may send.")
+    otlp_grpc: OtlpGrpcOptions = Field(default=OtlpGrpcOptions(), description="OTLP over gRPC.")
+    otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
 
 
 class DeliverOptions(Section):
     """Where spans and logs go."""
 
-    elasticsearch: elasticsearch.Options = Field(
-        default_factory=elasticsearch.Options, description="Elasticsearch or OpenSearch."
+    elasticsearch: ElasticsearchOptions = Field(
+        default=ElasticsearchOptions(), description="Elasticsearch or OpenSearch."
     )
-    store: store.Options = Field(default_factory=store.Options, description="The embedded store for trace look-ups.")
+    store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
 
 
 class TelemetryOptions(Section):
@@ -59,10 +62,10 @@ class LifeOptions(Section):
 class Settings(Section):
     """Everything that can be set."""
 
-    receive: ReceiveOptions = Field(default_factory=ReceiveOptions, description="What comes in.")
-    journal: JournalOptions = Field(default_factory=JournalOptions, description="The durable log.")
-    derive: DeriveOptions = Field(default_factory=DeriveOptions, description="Metrics derived from what comes in.")
-    deliver: DeliverOptions = Field(default_factory=DeliverOptions, description="Where spans and logs go.")
-    serve: http.Options = Field(default_factory=http.Options, description="Metrics, probes and look-ups.")
-    telemetry: TelemetryOptions = Field(default_factory=TelemetryOptions, description="The program's own logs.")
-    life: LifeOptions = Field(default_factory=LifeOptions, description="Starting and stopping.")
+    receive: ReceiveOptions = Field(default=ReceiveOptions(), description="What comes in.")
+    journal: JournalOptions = Field(default=JournalOptions(), description="The durable log.")
+    derive: DeriveOptions = Field(default=DeriveOptions(), description="Metrics derived from what comes in.")
+    deliver: DeliverOptions = Field(default=DeliverOptions(), description="Where spans and logs go.")
+    serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
+    telemetry: TelemetryOptions = Field(default=TelemetryOptions(), description="The program's own logs.")
+    life: LifeOptions = Field(default=LifeOptions(), description="Starting and stopping.")

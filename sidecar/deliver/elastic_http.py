@@ -146,7 +146,7 @@ class ElasticHttp:
         self._transport = Transport(
             configs,
             node_class=BoundedNode,
-            serializers={"application/json": _Raw(), "text/*": _Raw(), "application/x-ndjson": _Raw()},
+            serializers={"application/json": _Raw(), "application/*": _Raw(), "text/*": _Raw()},
             # Another node is tried at once when one cannot be reached; everything else is the worker's business.
             max_retries=len(configs) - 1,
             retry_on_status=(),

@@ -1,0 +1,89 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SpanExportResult
+from support.engines import free_port, sidecar_process
+from support.load import make_spans
+
+SIDECAR = Path(sys.executable).with_name("sidecar")
+
+
+def sidecar(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SIDECAR_", "OTEL_"))}
+    return subprocess.run(
+        [SIDECAR, *words], capture_output=True, text=True, timeout=60, check=False, env={**clean, **environ}
+    )
+
+
+def test_wrong_configuration_says_everything_and_exits_2(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("serve: {prot: 1}\n")
+    done = sidecar("run", "--config", str(file), SIDECAR_SERVE__PORT="x")
+    assert done.returncode == 2
+    assert "did you mean serve.port?" in done.stderr
+    assert "SIDECAR_SERVE__PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_masks_secrets() -> None:
+    done = sidecar("config", "show", SIDECAR_RECEIVE__CREDENTIALS__TOKEN="hunter2")
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout
+    assert "otlp_grpc" in done.stdout
+
+
+def test_schema_is_a_json_schema() -> None:
+    schema = json.loads(sidecar("config", "schema").stdout)
+    assert schema["type"] == "object"
+    assert "receive" in schema["properties"]
+
+
+def test_check_passes_on_a_usable_setup_and_fails_on_one_that_is_not(tmp_path: Path) -> None:
+    usable = {
+        "SIDECAR_JOURNAL__PATH": str(tmp_path / "j"),
+        "SIDECAR_RECEIVE__OTLP_GRPC__PORT": str(free_port()),
+        "SIDECAR_RECEIVE__OTLP_HTTP__PORT": str(free_port()),
+        "SIDECAR_SERVE__PORT": str(free_port()),
+    }
+    done = sidecar("check", **usable)
+    assert done.returncode == 0, done.stdout + done.stderr
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    done = sidecar("check", **usable, **gone)
+    assert done.returncode == 1
+    assert "elasticsearch" in done.stdout
+
+
+def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    gone["SIDECAR_LIFE__STOP_DEADLINE"] = "1"
+    with sidecar_process(gone, tmp_path) as running:
+        exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
+        assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS
+        path = {"SIDECAR_JOURNAL__PATH": str(tmp_path / "journal")}
+        beside = sidecar("journal", "stat", **path)
+        assert beside.returncode == 0, beside.stderr
+        refused = sidecar("journal", "drain", **path)
+        assert refused.returncode == 1
+        assert "another" in refused.stderr
+        running.stop()
+    stat = json.loads(sidecar("journal", "stat", "--json", **path).stdout)
+    assert any(line.startswith("elasticsearch/spans: received 7 = waiting 7") for line in stat["ledger"])
+    letters = sidecar("journal", "dead-letters", "list", **path)
+    assert (letters.returncode, letters.stdout.strip()) == (0, "there are no dead letters")
+    stuck = sidecar("journal", "drain", "--timeout", "1", **path, **gone)
+    assert stuck.returncode == 1
+    assert "still waiting" in stuck.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "--nonsense"], ["nonsense"]])
+def test_wrong_usage_exits_2(words: list[str]) -> None:
+    assert sidecar(*words).returncode == 2

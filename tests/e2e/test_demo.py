@@ -1,0 +1,19 @@
+"""`sidecar demo --once` sees everything that it sent, or says what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SIDECAR = Path(sys.executable).with_name("sidecar")
+
+
+@pytest.mark.slow
+def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
+    done = subprocess.run([SIDECAR, "demo", "--once"], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in ("RED per route", "POST /predict", "Logs by level", "A failed request: trace", "Ledger", "/api/traces/"):
+        assert part in done.stdout
