@@ -96,6 +96,8 @@ class BoundedNode(Urllib3HttpNode):
             data = _read(response, deadline)
         except urllib3.exceptions.SSLError as error:
             raise TlsError(str(error), errors=(error,)) from error
+        except urllib3.exceptions.NewConnectionError as error:  # Which is a kind of time-out to urllib3.
+            raise ConnectionError(str(error), errors=(error,)) from error
         except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
             raise ConnectionTimeout(str(error), errors=(error,)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -146,7 +148,8 @@ class ElasticHttp:
         self._transport = Transport(
             configs,
             node_class=BoundedNode,
-            serializers={"application/json": _Raw(), "application/*": _Raw(), "text/*": _Raw()},
+            # Every type by name for which the library has a serializer of its own, which would touch the bytes.
+            serializers=dict.fromkeys(("application/json", "application/x-ndjson", "application/*", "text/*"), _Raw()),
             # Another node is tried at once when one cannot be reached; everything else is the worker's business.
             max_retries=len(configs) - 1,
             retry_on_status=(),
@@ -163,11 +166,11 @@ class ElasticHttp:
                 method, target, body=body, headers={**headers, "user-agent": self._user_agent}
             )
         except ConnectionTimeout as error:
-            raise Unreached("timeout", str(error)) from error
+            raise Unreached("timeout", str(error.message)) from error
         except TlsError as error:
-            raise Unreached("tls", str(error)) from error
+            raise Unreached("tls", str(error.message)) from error
         except TransportError as error:
-            raise Unreached("unreachable", str(error)) from error
+            raise Unreached("unreachable", str(error.message)) from error
         retry_after = parse_retry_after(answer.meta.headers.get("retry-after"), time.time())
         return Reply(answer.meta.status, answer.body or b"", retry_after)
 
