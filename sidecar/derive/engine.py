@@ -22,11 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.logs import LogDeriver, LogOptions
+from sidecar.derive.passthrough import MAX_BYTES as PASSTHROUGH_BYTES
 from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.series import Arrival, Budget
+from sidecar.derive.targets import MAX_CHARACTERS as TARGET_BYTES
 from sidecar.derive.targets import Targets
 from sidecar.errors import DecodeError, SidecarError
+from sidecar.health import Health, State
 from sidecar.telemetry import Telemetry
 
 log = structlog.get_logger("sidecar.derive")
@@ -186,7 +189,9 @@ class DeriveEngine:
         options: DeriveOptions,
         telemetry: Telemetry,
         clock: Callable[[], int] = time.time_ns,
+        health: Health | None = None,
     ) -> None:
+        """`health` hears of the component `derive`: starting, ok when it has caught up, failed after a bug."""
         self.caught_up = threading.Event()
         """Set when the entries that were in the log at start have been added up."""
         self.failure: BaseException | None = None
@@ -195,6 +200,7 @@ class DeriveEngine:
         self._decoder = decoder
         self._options = options
         self._clock = clock
+        self._health = health
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
@@ -209,6 +215,7 @@ class DeriveEngine:
 
     def start(self) -> None:
         """Take over what was committed and begin to read. Call once."""
+        self._report("starting", "reading the journal again from the last checkpoint")
         self.restore()
         self._thread.start()
 
@@ -223,6 +230,13 @@ class DeriveEngine:
             families = [family for deriver in self._derivers for family in deriver.collect()]
             families.append(self._targets.snapshot())
         return [family for family in families if any(block.labels for block in family.blocks)]
+
+    def memory_bound_bytes(self) -> int:
+        """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
+        buckets = len(self._options.red.buckets) + 1
+        red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
+        tables = 3 * (self._options.series_budget * 500 + 3 * self._options.budget().characters)
+        return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES
 
     def restore(self) -> None:
         """Take over what was committed. `start` does it; a test that calls `pull` itself does too."""
@@ -239,6 +253,7 @@ class DeriveEngine:
             self._read_until_stopped()
         except BaseException as failure:
             self.failure = failure
+            self._report("failed", f"{type(failure).__name__}: {failure}")
             log.exception("the derive thread failed; derived metrics stand still until a restart")
             raise
 
@@ -285,6 +300,11 @@ class DeriveEngine:
             for kept in self._kept:
                 kept.all_shown()
         self.caught_up.set()
+        self._report("ok", "")
+
+    def _report(self, state: State, detail: str) -> None:
+        if self._health is not None:
+            self._health.report("derive", state, detail)
 
     def _derive(self, deriver: Deriver[Any], entries: list[Entry]) -> set[int]:
         """Add up these entries; the sequence numbers of those that could not be read."""

@@ -45,7 +45,7 @@ from sidecar.derive.targets import Targets, job_and_instance
 
 log = structlog.get_logger("sidecar.derive")
 
-MAX_BYTES = 32 << 20
+MAX_BYTES = 16 << 20
 """Of all series together, about."""
 _PREFIX = b"metric\0"
 _OWN_NAMES = ("sidecar_", "target_info")

@@ -15,7 +15,8 @@ from sidecar.derive.series import pack_labels, unpack_labels
 _HELP = "Attributes of the resource that telemetry came from."
 _PREFIX = b"target\0"
 _REFRESH_NS = 600 * 10**9
-_CHARACTERS = 4 << 20
+MAX_CHARACTERS = 4 << 20
+"""Of the label text of all targets together."""
 
 
 def job_and_instance(resource: Resource) -> tuple[str, str]:
@@ -112,7 +113,7 @@ class Targets:
     def _take_in(self, resource: Resource) -> tuple[str, str] | None:
         key = job_and_instance(resource)
         known = key in self._texts
-        if not known and (len(self._texts) >= self._budget or self._characters >= _CHARACTERS):
+        if not known and (len(self._texts) >= self._budget or self._characters >= MAX_CHARACTERS):
             self.turned_away += 1
             return None
         if not known or key[1]:

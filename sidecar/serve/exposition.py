@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import structlog
 from prometheus_client.metrics_core import Metric
 
 from sidecar.derive.families import (
@@ -29,6 +30,9 @@ from sidecar.derive.families import (
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+log = structlog.get_logger("sidecar.serve")
+
+_MAX_SAID = 1000
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "counter": ("_total", "_created"),
@@ -65,6 +69,23 @@ class Merged:
     """Parts of one family (same name and kind) stand together."""
     dropped: list[str]
     """Names of families that clash with one of another kind."""
+
+
+class Exposition:
+    """Answers scrapes, and says once of each family that clashes with another that it is left out. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def answer(self, families: Iterable[Family], accept: str) -> tuple[bytes, str]:
+        """(body, Content-Type) for an Accept header."""
+        openmetrics, content_type = negotiate(accept)
+        merged = merge(families)
+        fresh = set(merged.dropped) - self._said
+        if fresh and len(self._said) < _MAX_SAID:
+            self._said |= fresh
+            log.warning("metrics are not shown, their names clash with those of others", metrics=sorted(fresh))
+        return render(merged, openmetrics), content_type
 
 
 def negotiate(accept: str) -> tuple[bool, str]:

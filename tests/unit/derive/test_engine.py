@@ -6,12 +6,14 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from structlog.testing import capture_logs
 from support.derive_fakes import SECOND, FakeLog, JsonDecoder, lines
 
 from sidecar.decode.batch import Decoder
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
 from sidecar.derive.red import RedOptions
+from sidecar.health import Health
 from sidecar.telemetry import Telemetry
 
 OPTIONS = DeriveOptions(red=RedOptions(dimensions=()), series_budget=6, label_budget=4)
@@ -107,6 +109,29 @@ def test_no_scrape_after_a_crash_shows_less_than_one_before() -> None:
     log.append("spans", spans("c"))
     after.pull(0)
     assert list(calls(after).values()) == ["5", "5", "0"]
+
+
+def delta_metrics(orders: int) -> bytes:
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="orders")
+    metric.sum.is_monotonic, metric.sum.aggregation_temporality = True, 1
+    metric.sum.data_points.add(as_int=orders)
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("committed", range(5))
+def test_delta_metrics_go_on_exactly_after_a_crash(committed: int) -> None:
+    log = FakeLog()
+    for n in range(5):
+        log.append("metrics", delta_metrics(10**n))
+    before = engine(log, at_once=itertools.repeat(1))
+    for n in range(5):
+        if n == committed:
+            before.checkpoint()
+        before.pull(0)
+    after = drained(log)
+    assert list(lines(after.collect()).values()) == ["11111", "1"]
+    assert log.cursor == committed
 
 
 def test_an_empty_log_is_caught_up_at_the_first_look() -> None:
@@ -231,11 +256,13 @@ def test_the_thread_catches_up_commits_at_stop_and_ends() -> None:
     log = FakeLog()
     for _ in range(40):
         log.append("spans", spans("a"))
-    built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry())
+    health = Health()
+    built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry(), health=health)
     built.start()
     assert built.caught_up.wait(20)
     built.stop(20)
     assert log.cursor == 40
+    assert health.ready
     assert built.failure is None
 
 
@@ -243,10 +270,12 @@ def test_the_thread_catches_up_commits_at_stop_and_ends() -> None:
 def test_a_bug_ends_the_thread_and_is_told() -> None:
     log = FakeLog()
     log.append("spans", [{"no_such_field": 1}])
-    built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry())
+    health = Health()
+    built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry(), health=health)
     with capture_logs() as logged:
         built.start()
         built.stop(20)
+    assert not health.live
     assert isinstance(built.failure, TypeError)
     assert [e["log_level"] for e in logged] == ["error"]
     assert log.cursor == 0

@@ -6,13 +6,22 @@ import pytest
 from support.red_cases import CASES, ours
 from support.red_golden import DIFFERENT, GOLDEN, assert_same, expected, load
 
+from sidecar.decode.batch import Decoder
+from sidecar.decode.native import native_decoder
 from sidecar.decode.reference import ReferenceDecoder
 
 
+@pytest.fixture(params=["reference", "native"])
+def decoder(request: pytest.FixtureRequest) -> Decoder:
+    if request.param == "reference":
+        return ReferenceDecoder()
+    return native_decoder() or pytest.skip("the native core is not installed")
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_case(case: str) -> None:
+def test_case(case: str, decoder: Decoder) -> None:
     payload, theirs = load(case)
-    mine = ours(ReferenceDecoder(), [payload])
+    mine = ours(decoder, [payload])
     assert_same(mine, expected(case, theirs))
     if case in DIFFERENT:
         with pytest.raises(AssertionError):

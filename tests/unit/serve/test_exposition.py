@@ -10,9 +10,10 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from structlog.testing import capture_logs
 
 from sidecar.derive.families import Exemplar, FamilySnapshot, Histograms, Points, Summaries, label_text
-from sidecar.serve.exposition import OPENMETRICS_TYPE, TEXT_TYPE, from_client, merge, negotiate, render
+from sidecar.serve.exposition import OPENMETRICS_TYPE, TEXT_TYPE, Exposition, from_client, merge, negotiate, render
 from sidecar.telemetry import Telemetry
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -145,6 +146,35 @@ def test_families_whose_series_would_clash_are_left_out_and_named() -> None:
     )
     assert merged.dropped == ["a", "a_total", "latency_seconds_count", "no name"]
     parsed(merged, True)
+
+
+def test_a_clash_is_said_once() -> None:
+    exposition = Exposition()
+    families = [counter("a", [""], [1]), gauge("a", [""], [2])]
+    with capture_logs() as logged:
+        body, content_type = exposition.answer(families, "")
+        exposition.answer(families, "application/openmetrics-text")
+    assert body.endswith(b"a_total 1\n")
+    assert content_type == TEXT_TYPE
+    assert [(e["log_level"], e["metrics"]) for e in logged] == [("warning", ["a"])]
+
+
+def test_sums_that_openmetrics_does_not_allow_are_left_out_there() -> None:
+    block = [
+        Histograms(['a="1"'], (-1.0, 2.0), [[1, 2, 3]], [4.5]),
+        Histograms(['a="2"', 'a="3"'], (2.0,), [[2, 3], [0, 1]], [-4.5, math.nan]),
+    ]
+    family = FamilySnapshot("h", "histogram", "x", "", tuple(block))
+    rich, plain = parsed([family], True), parsed([family], False)
+    assert not [name for name, _ in rich if name.endswith(("_sum", "_count"))]
+    assert plain[("h_sum", (("a", "1"),))] == 4.5
+    assert plain[("h_count", (("a", "3"),))] == 1
+
+
+def test_a_start_that_is_not_known_is_not_written() -> None:
+    text = render([counter("c", ['a="1"', 'a="2"'], [1, 2], (0.0, 5.0))], True).decode()
+    assert text.count("_created") == 1
+    assert 'c_created{a="2"} 5.0' in text
 
 
 def test_a_series_is_never_written_twice_even_within_a_block() -> None:
