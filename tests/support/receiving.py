@@ -140,8 +140,8 @@ def receiving(
     try:
         asyncio.run_coroutine_threadsafe(start(), loop).result(30)
         yield Receiving(over_grpc.port, over_http.port, intake, counted, loop)
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
     finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
