@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _PYTHON = "Traceback (most recent call last):"
-#: `package.Type: message` or `Type` alone.
-_HEAD = re.compile(r"([A-Za-z_$][A-Za-z0-9_.$]*)(?:: ?(.*))?")
+#: `package.Type: message` or `Type` alone; Python's local classes have `<locals>` in their names.
+_HEAD = re.compile(r"([A-Za-z_$][A-Za-z0-9_.$<>]*)(?:: ?(.*))?")
 _JAVA_THREAD = re.compile(r'(?:Exception in thread "[^"]*" |Uncaught )')
 _AT = re.compile(r"[ \t]+at [^ ]")
 _RUBY = re.compile(r".+:[0-9]+:in .+?: (.*) \(([A-Za-z_][A-Za-z0-9_:]*)\)")
