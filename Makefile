@@ -58,7 +58,7 @@ soak: setup
 	$(BIN)/python -m pytest -m soak --override-ini=addopts="-ra --import-mode=importlib" tests/e2e $(ARGS)
 
 docs: setup
-	$(BIN)/sidecar config docs > docs/reference/configuration.md
+	$(BIN)/sidecar config docs > docs/reference/reference.md
 	$(BIN)/sidecar config schema > docs/reference/configuration.schema.json
 
 lock: $(LOCKED)

@@ -11,13 +11,11 @@ Stop: receivers refuse, journal flushes, sinks deliver until the deadline, deriv
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -31,8 +29,8 @@ from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.health import Health
-from sidecar.journal.opening import open_log
 from sidecar.journal.journal import Journal
+from sidecar.journal.opening import open_log
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Intake
 from sidecar.receive.registry import build_receivers
@@ -72,7 +70,6 @@ class App:
         routers = [traces_router(w.sink.store) for w in self.workers if isinstance(w.sink, StoreSink)]
         sources = Sources(self.health, self.scrape, self.status)
         self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
-        status.watch(self.telemetry, self.log)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
 
     async def start(self) -> None:

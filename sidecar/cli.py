@@ -49,7 +49,7 @@ def _settings(config_file: Path | None) -> Settings:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sidecar")
 def main() -> None:
-    """Telemetry sidecar for model containers: OTLP and JSON logs in, Prometheus metrics out, spans and logs delivered."""
+    """Telemetry sidecar for model containers: OTLP and JSON logs in, metrics out, spans and logs delivered."""
 
 
 @main.command()

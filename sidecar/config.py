@@ -131,9 +131,8 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[P
     def replace(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
         if name not in environ and default is None:
-            problems.append(
-                f"{origins.get(path, 'file')}: {'.'.join(path)}: ${{{name}}} is not set; set it, or write ${{{name}:-default}}"
-            )
+            place = f"{origins.get(path, 'file')}: {'.'.join(path)}"
+            problems.append(f"{place}: ${{{name}}} is not set; set it, or write ${{{name}:-default}}")
         return environ.get(name, default or "")
 
     return _REFERENCE.sub(replace, value)

@@ -45,7 +45,7 @@ class TelemetryOptions(Section):
     """The program's own logs."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level of the program's own log lines."
+        "info", description="Least level of the program's own lines."
     )
 
 
@@ -55,7 +55,8 @@ class LifeOptions(Section):
     stop_deadline: float = Field(
         25.0,
         ge=0,
-        description="Seconds from SIGTERM within which waiting items are still delivered. Keep it below the pod's terminationGracePeriodSeconds.",
+        description="Seconds from SIGTERM within which waiting items are still delivered. Keep it below the pod's "
+        "terminationGracePeriodSeconds.",
     )
 
 

@@ -1,14 +1,11 @@
-"""The journal's figures for people and for Prometheus: the ledger as JSON, as lines of text, and as metrics."""
+"""The journal's figures for people: the ledger as JSON and as lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from sidecar.journal.ledger import ConsumerLedger, Ledger
-from sidecar.telemetry import Telemetry
-
-Observed = Iterator[tuple[float, Mapping[str, str]]]
 
 
 class Journal(Protocol):
@@ -76,43 +73,3 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
             waiting = consumer.waiting.get(signal, 0)
             if received or parts or waiting:
                 yield f"{consumer.name}/{signal}: received {received} = {' + '.join([*parts, f'waiting {waiting}'])}"
-
-
-def watch(telemetry: Telemetry, journal: Journal) -> None:
-    """Have the journal's figures on every scrape."""
-    telemetry.watch("sidecar_received_items_total", lambda: _by_signal(journal.ledger().received))
-    telemetry.watch("sidecar_rejected_items_total", lambda: _by_signal(journal.ledger().rejected))
-    telemetry.watch("sidecar_duplicate_items_total", lambda: _by_signal(journal.ledger().duplicates))
-    telemetry.watch("sidecar_finished_items_total", lambda: _finished(journal.ledger()))
-    telemetry.watch("sidecar_dropped_items_total", lambda: _dropped(journal.ledger()))
-    telemetry.watch("sidecar_waiting_items", lambda: _waiting(journal.ledger()))
-    telemetry.watch("sidecar_consumer_lag_seconds", lambda: [(v, {"consumer": k}) for k, v in journal.lags().items()])
-    telemetry.watch(
-        "sidecar_journal_bytes", lambda: [(journal.kept_bytes(), {"kind": "kept"}), (journal.quota, {"kind": "quota"})]
-    )
-    telemetry.watch("sidecar_dead_letters", lambda: [(v, {"sink": k}) for k, v in journal.dead_letters().items()])
-
-
-def _by_signal(figures: Mapping[str, int]) -> Observed:
-    return ((value, {"signal": signal}) for signal, value in figures.items())
-
-
-def _finished(ledger: Ledger) -> Observed:
-    for consumer in ledger.consumers:
-        for (signal, outcome, reason), items in consumer.counts.items():
-            yield items, {"consumer": consumer.name, "signal": signal, "outcome": outcome, "reason": reason}
-
-
-def _dropped(ledger: Ledger) -> Observed:
-    lost: dict[tuple[str, str], int] = {}
-    for consumer in ledger.consumers:
-        for (_, outcome, reason), items in consumer.counts.items():
-            if outcome == "dropped":
-                lost[consumer.name, reason] = lost.get((consumer.name, reason), 0) + items
-    return ((items, {"stage": stage, "reason": reason}) for (stage, reason), items in lost.items())
-
-
-def _waiting(ledger: Ledger) -> Observed:
-    for consumer in ledger.consumers:
-        for signal, items in consumer.waiting.items():
-            yield items, {"consumer": consumer.name, "signal": signal}

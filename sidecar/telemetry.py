@@ -131,6 +131,8 @@ def _otel_name(metric: Metric) -> str:
 
 def configure_logging(level: str) -> None:
     """structlog JSON lines on stderr: `timestamp`, `level`, `logger`, `event` and the event's fields."""
+    for noisy in ("uvicorn", "uvicorn.error", "elastic_transport", "grpc"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(message)s", force=True)
     structlog.configure(
         processors=[

@@ -108,7 +108,8 @@ def _compressed(request: Request, scrape: Scrape) -> Response:
 _INDEX = """<!doctype html><meta charset="utf-8"><title>model-sidecar</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
 <h1>model-sidecar</h1>
-<ul><li><a href="/metrics">/metrics</a> for Prometheus</li><li><a href="/status">/status</a>: receivers, journal, cursors, sinks</li>
+<ul><li><a href="/metrics">/metrics</a> for Prometheus</li>
+<li><a href="/status">/status</a>: receivers, journal, cursors, sinks</li>
 <li><a href="/api/traces">/api/traces</a>: recent traces; <code>/api/traces/{trace id}</code> for one with its logs</li>
 <li><a href="/livez">/livez</a> <a href="/readyz">/readyz</a> <a href="/startupz">/startupz</a></li></ul>
 """

@@ -1,0 +1,104 @@
+"""What the `sidecar journal` commands do: look, drain, replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from sidecar import status
+from sidecar.app import build_workers
+from sidecar.decode.choice import decoder
+from sidecar.deliver import dead_letters as replaying
+from sidecar.deliver import elasticsearch
+from sidecar.errors import ConfigError
+from sidecar.health import Health
+from sidecar.journal.dead_letters import DeadLetters, StoredLetter
+from sidecar.journal.lock import DirectoryLock
+from sidecar.journal.opening import open_log, read_ledger
+from sidecar.settings import Settings
+from sidecar.telemetry import Telemetry
+
+_LOOK_EVERY_SECONDS = 0.1
+
+
+def stat(settings: Settings) -> dict[str, Any]:
+    """Path, waiting items and the ledger of a journal on disk, as last committed. Works beside a running sidecar."""
+    ledger = read_ledger(_on_disk(settings).journal)
+    return {
+        "path": str(settings.journal.path),
+        "dead_letters": sum(DeadLetters(settings.journal.path).count().values()),
+        "received": dict(ledger.received),
+        "rejected": dict(ledger.rejected),
+        "duplicates": dict(ledger.duplicates),
+        "ledger": list(status.ledger_lines(ledger)),
+        "problems": ledger.balance(),
+    }
+
+
+def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -> int:
+    """Deliver what waits for the sinks of the configuration; gives the number of items that still wait at the end.
+    `progress` is told how many wait, several times a second."""
+    telemetry, health = Telemetry(), Health()
+    log = open_log(_on_disk(settings).journal, time.time_ns, telemetry)
+    workers = build_workers(settings, log, decoder(), telemetry, health)
+    names = {worker.name for worker in workers}
+
+    def waiting() -> int:
+        return sum(sum(c.waiting.values()) for c in log.ledger().consumers if c.name in names)
+
+    with ExitStack() as stack:
+        stack.callback(log.close)
+        deadline = time.monotonic() + timeout
+        for worker in workers:
+            worker.start()
+            stack.callback(worker.stop, 0.0)
+        while (left := waiting()) and time.monotonic() < deadline:
+            progress(left)
+            time.sleep(_LOOK_EVERY_SECONDS)
+        progress(left)
+    return left
+
+
+def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bool) -> Iterator[str]:
+    """A line for each letter, oldest first, with its document if asked for."""
+    page = DeadLetters(_on_disk(settings).journal.path).page(sink, limit)
+    if not page:
+        yield "there are no dead letters"
+    for stored in page:
+        letter = stored.letter
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(letter.time_ns / 1e9))
+        yield f"{stored.id}  {when}  {letter.consumer}  {letter.index}  {letter.doc_id}  {letter.reason}"
+        if show:
+            yield letter.document.decode("utf-8", "replace").rstrip("\n")
+
+
+def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable[[int], Any]) -> tuple[int, int]:
+    """Send the letters again and delete those that are taken; gives (taken, refused again). `progress(count)` gives a
+    progress bar as a context manager. Raises `Retryable` where the far side cannot take them now."""
+    options = settings.deliver.elasticsearch
+    if not options.enabled:
+        raise ConfigError(["deliver.elasticsearch.url is not set: there is nowhere to send dead letters to"])
+    path = _on_disk(settings).journal.path
+    with ExitStack() as stack:
+        stack.callback(DirectoryLock(path).release)
+        letters = DeadLetters(path)
+        target = elasticsearch.build(options, decoder(), "", time.time_ns)
+        stack.callback(target.close)
+        stored: list[StoredLetter] = list(letters.iterate(sink or target.name))
+        numbers = {(s.letter.consumer, s.letter.doc_id): s.id for s in stored}
+        bar = stack.enter_context(progress(len(stored)))
+        taken = refused = 0
+        for batch in replaying.replay((s.letter for s in stored), target.send):
+            letters.delete(numbers[letter.consumer, letter.doc_id] for letter in batch.taken)
+            taken += len(batch.taken)
+            refused += len(batch.refused)
+            bar.update(len(batch.taken) + len(batch.refused))
+    return taken, refused
+
+
+def _on_disk(settings: Settings) -> Settings:
+    if settings.journal.kind != "sqlite":
+        raise ConfigError(["journal.kind is memory: there is nothing on disk to look into"])
+    return settings
