@@ -279,3 +279,25 @@ def test_a_bug_ends_the_thread_and_is_told() -> None:
     assert isinstance(built.failure, TypeError)
     assert [e["log_level"] for e in logged] == ["error"]
     assert log.cursor == 0
+
+
+def test_stopping_what_was_never_started_does_nothing() -> None:
+    DeriveEngine(FakeLog().consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry()).stop(1)
+
+
+def test_calls_and_durations_move_together_while_spans_come_in() -> None:
+    log = FakeLog()
+    for _ in range(600):
+        log.append("spans", spans("a", "b", "c"))
+    built = DeriveEngine(log.consumer(itertools.repeat(1)), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry())
+    built.start()
+    last = -1
+    while not built.caught_up.is_set() or last < 1800:
+        got = lines(built.collect())
+        counted = [
+            sum(int(v) for k, v in got.items() if k.split("{")[0].endswith(end)) for end in ("_calls_total", "_count")
+        ]
+        assert counted[0] == counted[1] >= last
+        last = counted[0]
+    built.stop(20)
+    assert last == 1800

@@ -3,6 +3,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.derive_fakes import SECOND, Span, arrival, lines, span_batch
 
@@ -13,6 +15,7 @@ from sidecar.derive.targets import Targets
 from sidecar.telemetry import Telemetry
 
 MS = 10**6
+BOUNDS = (2, 4, 6, 8, 10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10000, 15000)
 
 
 def deriver(budget: Budget | None = None, **options: object) -> RedDeriver:
@@ -190,3 +193,41 @@ def test_any_order_and_any_split_gives_the_same_values() -> None:
 def test_options_that_cannot_be(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RedOptions.model_validate(options)
+
+
+random_spans = st.lists(
+    st.builds(
+        Span,
+        name=st.sampled_from("abc"),
+        status=st.sampled_from(["STATUS_CODE_UNSET", "STATUS_CODE_ERROR"]),
+        start=st.sampled_from([0, SECOND]),
+        duration=st.one_of(
+            st.integers(0, 2**63 - 1), st.sampled_from([b * MS + d for b in BOUNDS for d in (-1, 0, 1)])
+        ),
+        weight=st.sampled_from([1.0, 1.0, 2.0, 1024.0]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(random_spans, st.integers(1, 10))
+def test_figures_are_those_of_plain_counting(spans: list[Span], at_once: int) -> None:
+    red = deriver()
+    for i in range(0, len(spans), at_once):
+        part = spans[i : i + at_once]
+        red.apply(span_batch(part), arrival(len(part)))
+    red.table.all_shown()
+    got = values(red)
+    for name, status in {(s.name, s.status) for s in spans}:
+        mine = [s for s in spans if (s.name, s.status) == (name, status)]
+        timed = [s for s in mine if s.start]
+        labels = f'service_name="shop",span_name="{name}",span_kind="SPAN_KIND_SERVER",status_code="{status}"'
+        assert int(got[f"traces_span_metrics_calls_total{{{labels}}}"]) == sum(int(s.weight) for s in mine)
+        for bound in BOUNDS:
+            below = sum(int(s.weight) for s in timed if s.duration <= bound * MS)
+            assert int(got[f'{NAME}_bucket{{{labels},le="{bound / 1000}"}}']) == below
+        # A span's share of the sum is bounded; up to there it is exact.
+        shares = [s.duration if s.weight == 1 else min(round(float(s.duration) * s.weight), 2**62) for s in timed]
+        assert float(got[f"{NAME}_sum{{{labels}}}"]) == sum(shares) / 10**9
