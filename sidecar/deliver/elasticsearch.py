@@ -149,7 +149,8 @@ class ElasticsearchSink:
 
     @property
     def appetite(self) -> int:
-        return max(1, int(self._batch_bytes / self._expansion))
+        # A little less than what would just fit, so that a request is seldom cut with a small rest.
+        return max(1, int(0.95 * self._batch_bytes / self._expansion))
 
     def prepare(self, entries: Sequence[Entry]) -> Prepared[Documents]:
         parcels: list[Documents] = []
