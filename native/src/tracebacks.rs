@@ -33,10 +33,10 @@ fn python(text: &str) -> Exception {
         .map_or_else(Exception::default, head)
 }
 
-/// `package.Type: message` or `Type` alone.
+/// `package.Type: message` or `Type` alone; Python's local classes have `<locals>` in their names.
 fn head(line: &str) -> Exception {
     let line = line.trim_end_matches('\r');
-    let end = line.bytes().take_while(|&byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte)).count();
+    let end = line.bytes().take_while(|&byte| byte.is_ascii_alphanumeric() || b"_.$<>".contains(&byte)).count();
     let (kind, rest) = line.split_at(end);
     if !kind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '$') {
         return Exception::default();
