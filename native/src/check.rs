@@ -2,8 +2,8 @@
 
 use crate::limits::MAX_ERRORS;
 use crate::refusal::Refusal;
-use crate::request::{walk, Place, Record, Resource, Scope, Visitor};
-use crate::wire::Broken;
+use crate::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::wire::Stop;
 
 pub struct Check {
     pub items: usize,
@@ -15,6 +15,7 @@ pub struct Check {
 }
 
 /// Names of the repeated fields on the way to a record.
+#[derive(Clone, Copy)]
 pub struct Path {
     pub resources: &'static str,
     pub scopes: &'static str,
@@ -35,7 +36,14 @@ struct Verdict {
 }
 
 /// Reads the whole payload once; nothing is allocated for a record that is accepted.
-pub fn check<'a, R: Record<'a>>(payload: &'a [u8], path: Path) -> Result<Check, Broken> {
+pub fn check<'a, R: Record<'a>>(payload: &'a [u8], path: Path) -> Result<Check, Stop> {
+    match check_with::<R>(payload, path, Scopes::Ahead) {
+        Err(Stop::LateScope) => check_with::<R>(payload, path, Scopes::Whole),
+        other => other,
+    }
+}
+
+fn check_with<'a, R: Record<'a>>(payload: &'a [u8], path: Path, scopes: Scopes) -> Result<Check, Stop> {
     let mut verdict = Verdict {
         path,
         items: 0,
@@ -46,7 +54,7 @@ pub fn check<'a, R: Record<'a>>(payload: &'a [u8], path: Path) -> Result<Check, 
         resource: None,
         scope: None,
     };
-    walk::<R, _>(payload, &mut verdict)?;
+    walk::<R, _>(payload, scopes, &mut verdict)?;
     Ok(Check {
         items: verdict.items,
         events: verdict.events,

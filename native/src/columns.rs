@@ -9,13 +9,13 @@ use crate::intern::{parts, push_part, Interner};
 use crate::label;
 use crate::log::Log;
 use crate::refusal::Refusal;
-use crate::request::{walk, Place, Record, Resource, Scope, Visitor};
+use crate::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
 use crate::sampling::weight;
 use crate::severity::range_name;
 use crate::span::Span;
 use crate::text::repair;
 use crate::value::{Any, Attribute};
-use crate::wire::Broken;
+use crate::wire::Stop;
 
 const KINDS: [&str; 6] = [
     "SPAN_KIND_UNSPECIFIED",
@@ -299,11 +299,22 @@ pub fn logs(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize>
     build(payloads, dimensions, walk::<Log, _>)
 }
 
-fn build<'a, 'd>(
+fn build<'a, 'd>(payloads: &[&'a [u8]], dimensions: &'d [String], walk: Walk<'a, 'd>) -> Result<Columns, usize> {
+    match build_with(payloads, dimensions, walk, Scopes::Ahead) {
+        Err((Stop::LateScope, _)) => build_with(payloads, dimensions, walk, Scopes::Whole),
+        other => other,
+    }
+    .map_err(|(_, index)| index)
+}
+
+type Walk<'a, 'd> = fn(&'a [u8], Scopes, &mut Builder<'a, 'd>) -> Result<(), Stop>;
+
+fn build_with<'a, 'd>(
     payloads: &[&'a [u8]],
     dimensions: &'d [String],
-    walk: impl Fn(&'a [u8], &mut Builder<'a, 'd>) -> Result<(), Broken>,
-) -> Result<Columns, usize> {
+    walk: Walk<'a, 'd>,
+    scopes: Scopes,
+) -> Result<Columns, (Stop, usize)> {
     let mut builder = Builder {
         columns: Columns {
             times: Vec::new(),
@@ -320,7 +331,7 @@ fn build<'a, 'd>(
         found: Vec::new(),
     };
     for (index, payload) in payloads.iter().enumerate() {
-        walk(payload, &mut builder).map_err(|Broken| index)?;
+        walk(payload, scopes, &mut builder).map_err(|stop| (stop, index))?;
     }
     Ok(builder.columns)
 }

@@ -6,12 +6,11 @@ use crate::label;
 use crate::log::Log;
 use crate::members::Members;
 use crate::refusal::Refusal;
-use crate::request::{walk, Place, Record, Resource, Scope, Visitor};
+use crate::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
 use crate::span::{Event, Link, Span};
 use crate::stream::Stream;
 use crate::text::{hex, push_int, push_json};
 use crate::value::{elements, Any, Attribute};
-use crate::wire::Broken;
 
 const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
@@ -72,7 +71,7 @@ impl Lines {
 pub fn span_lines(payloads: &[&[u8]]) -> Result<Lines, usize> {
     let mut writer = Writer::new();
     for (index, payload) in payloads.iter().enumerate() {
-        walk::<Span, _>(payload, &mut writer).map_err(|Broken| index)?;
+        walk::<Span, _>(payload, Scopes::Whole, &mut writer).map_err(|_| index)?;
         writer.end_payload();
     }
     Ok(writer.lines)
@@ -83,7 +82,7 @@ pub fn log_lines(payloads: &[&[u8]], id_prefixes: &[String]) -> Result<Lines, us
     let mut writer = Writer::new();
     for (index, (payload, prefix)) in payloads.iter().zip(id_prefixes).enumerate() {
         writer.begin_ids(prefix);
-        walk::<Log, _>(payload, &mut writer).map_err(|Broken| index)?;
+        walk::<Log, _>(payload, Scopes::Whole, &mut writer).map_err(|_| index)?;
         writer.end_payload();
     }
     Ok(writer.lines)

@@ -2,7 +2,7 @@
 
 use crate::refusal::{self, Refusal};
 use crate::value::Attributes;
-use crate::wire::{Broken, Reader, Value};
+use crate::wire::{Broken, Reader, Stop, Value};
 
 #[derive(Default)]
 pub struct Resource<'a> {
@@ -55,15 +55,27 @@ pub trait Visitor<'a, R: Record<'a>> {
     fn refused(&mut self, place: Place, refusal: Option<Refusal>);
 }
 
-/// Walks a request. A record may stand before its resource or scope on the wire, so each level is read twice: first
-/// for what describes it, then for what it lists.
-pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(payload: &'a [u8], visitor: &mut V) -> Result<(), Broken> {
+/// How scopes are read. Records may stand before their scope on the wire, and a scope's schema URL mostly stands behind
+/// its records, but to look for what is behind them costs about half as much as to read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scopes {
+    /// What stands before the first record; schema URLs behind them are not seen, a scope there ends the walk.
+    Ahead,
+    Whole,
+}
+
+/// Walks a request.
+pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    payload: &'a [u8],
+    scopes: Scopes,
+    visitor: &mut V,
+) -> Result<(), Stop> {
     let mut record = R::default();
     let mut place = Place::default();
     let mut request = Reader::new(payload);
     while let Some((number, field)) = request.next()? {
         if let (1, Value::Bytes(message)) = (number, field) {
-            walk_resource(message, place, &mut record, visitor)?;
+            walk_resource(message, place, scopes, &mut record, visitor)?;
             place.resource += 1;
         }
     }
@@ -73,19 +85,21 @@ pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(payload: &'a [u8], visitor: &m
 fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
     message: &'a [u8],
     mut place: Place,
+    scopes: Scopes,
     record: &mut R,
     visitor: &mut V,
-) -> Result<(), Broken> {
+) -> Result<(), Stop> {
     let resource = read_resource(message)?;
     let refusal = refusal::attributes(&resource.attributes).map(Refusal::from);
     visitor.resource(&resource, refusal);
     let mut lists = Reader::new(message);
     while let Some((number, field)) = lists.next()? {
         if let (2, Value::Bytes(message)) = (number, field) {
-            let scope = read_scope(message)?;
+            let scope = read_scope(message, scopes)?;
             let own = refusal::attributes(&scope.attributes).map(Refusal::from);
             visitor.scope(&resource, &scope, own);
-            walk_records(message, place, refusal.is_some() || own.is_some(), record, visitor)?;
+            let all_refused = refusal.is_some() || own.is_some();
+            walk_records(message, place, scopes, all_refused, record, visitor)?;
             place.scope += 1;
         }
     }
@@ -96,21 +110,26 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
 fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     message: &'a [u8],
     mut place: Place,
+    scopes: Scopes,
     all_refused: bool,
     record: &mut R,
     visitor: &mut V,
-) -> Result<(), Broken> {
+) -> Result<(), Stop> {
     let mut list = Reader::new(message);
     while let Some((number, field)) = list.next()? {
-        if let (2, Value::Bytes(message)) = (number, field) {
-            record.read(message)?;
-            let refusal = record.refusal();
-            if all_refused || refusal.is_some() {
-                visitor.refused(place, refusal);
-            } else {
-                visitor.record(place, record);
+        match (number, field) {
+            (2, Value::Bytes(message)) => {
+                record.read(message)?;
+                let refusal = record.refusal();
+                if all_refused || refusal.is_some() {
+                    visitor.refused(place, refusal);
+                } else {
+                    visitor.record(place, record);
+                }
+                place.record += 1;
             }
-            place.record += 1;
+            (1, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => return Err(Stop::LateScope),
+            _ => {}
         }
     }
     Ok(())
@@ -144,12 +163,13 @@ fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
     Ok(resource)
 }
 
-fn read_scope(message: &[u8]) -> Result<Scope<'_>, Broken> {
+fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
     let mut scope = Scope::default();
     let mut schema_url: &[u8] = b"";
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
+            (2, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
             (1, Value::Bytes(message)) => scope = read_scope_fields(message)?,
             (3, Value::Bytes(url)) => schema_url = url,
             _ => {}

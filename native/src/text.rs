@@ -49,21 +49,37 @@ fn is_special(byte: u8) -> bool {
 }
 
 #[inline(always)]
+fn has_special_in_block(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, &byte| found | is_special(byte))
+}
+
+/// The same for eight bytes at once.
+#[inline(always)]
+fn has_special_in_word(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let below = |bound: u64, word: u64| word.wrapping_sub(bound * ONES) & !word;
+    let quote = word ^ (b'"' as u64 * ONES);
+    let backslash = word ^ (b'\\' as u64 * ONES);
+    (word | below(0x20, word) | below(1, quote) | below(1, backslash)) & HIGH != 0
+}
+
+/// Long texts are looked at in blocks, short ones in words; the last block or word overlaps its neighbour, so that there
+/// is no loop over single bytes.
+#[inline(always)]
 fn has_special(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    for block in blocks {
-        if block.iter().fold(false, |found, &byte| found | is_special(byte)) {
-            return true;
-        }
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    if let Some(last) = bytes.last_chunk::<BLOCK>() {
+        return blocks.iter().any(has_special_in_block) || has_special_in_block(last);
     }
-    if blocks.is_empty() {
-        rest.iter().fold(false, |found, &byte| found | is_special(byte))
-    } else {
-        // The last block overlaps its neighbour, so that there is no loop over single bytes.
-        bytes
-            .last_chunk::<BLOCK>()
-            .is_some_and(|block| block.iter().fold(false, |found, &byte| found | is_special(byte)))
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return has_special_in_word(u64::from_le_bytes(*first)) || has_special_in_word(u64::from_le_bytes(*last));
     }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return has_special_in_word(u64::from(first) | u64::from(last) << 32);
+    }
+    bytes.iter().any(|&byte| is_special(byte))
 }
 
 /// Whether the bytes stand for themselves in a JSON string: printable ASCII without quotes and backslashes.

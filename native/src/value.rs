@@ -85,7 +85,7 @@ fn walk_map(message: &[u8], depth: u32) -> Result<bool, Broken> {
 }
 
 /// A key with its value; `depth` is that of the value.
-#[inline(always)]
+#[inline(never)]
 fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, bool), Broken> {
     let mut key: &[u8] = b"";
     let mut value = Any::Empty;
@@ -170,9 +170,38 @@ impl<'a> Attributes<'a> {
 
     #[inline(always)]
     pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        if self.read_usual(message).is_some() {
+            return Ok(());
+        }
         let (attribute, deep) = attribute(message, 1)?;
         self.too_deep |= deep;
         self.list.push(attribute);
         Ok(())
+    }
+
+    /// Reads a pair as nearly all are written: a short key, then a short value that is text or an integer. None if it
+    /// is written in another way.
+    #[inline(always)]
+    fn read_usual(&mut self, message: &'a [u8]) -> Option<()> {
+        let [0x0a, key_length, rest @ ..] = message else { return None };
+        let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+        let [0x12, value_length, kind, rest @ ..] = rest else { return None };
+        if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
+            return None;
+        }
+        match (kind, rest) {
+            (0x0a, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
+                self.list.push(Attribute { key, value: Any::Text(text) });
+            }
+            (0x18, [int]) if *int < 0x80 => {
+                self.list.push(Attribute { key, value: Any::Int(i64::from(*int)) });
+            }
+            (0x18, [low, high]) if *low >= 0x80 && *high < 0x80 => {
+                let int = i64::from(low & 0x7f) | i64::from(*high) << 7;
+                self.list.push(Attribute { key, value: Any::Int(int) });
+            }
+            _ => return None,
+        }
+        Some(())
     }
 }

@@ -4,6 +4,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
+/// Why a walk over a request ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Broken,
+    /// A scope stood behind its records, and the walk was not prepared for that.
+    LateScope,
+}
+
+impl From<Broken> for Stop {
+    fn from(_: Broken) -> Self {
+        Stop::Broken
+    }
+}
+
 /// The value of one field as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {

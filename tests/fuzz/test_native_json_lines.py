@@ -28,89 +28,56 @@ ALIASES = [
     *names.SERVICE, *names.EXCEPTION_TYPE, *names.EXCEPTION_MESSAGE, *names.STACKTRACE, names.STRUCTURED_KEPT,
 ]  # fmt: skip
 KEYS = [
-    *ALIASES,
-    *names.OBJECTS,
-    *ALIASES,
-    "",
-    "a",
-    "b",
-    "größe",
-    "log.unparsed",
-    "type",
-    "kind",
-    "stack",
-    "id",
-    "\x7f",
-]
+    *ALIASES, *names.OBJECTS, *ALIASES, "", "a", "b", "größe", "log.unparsed", "type", "kind", "stack", "id", "\x7f",
+]  # fmt: skip
 TIMES = [
     "2026-11-21T10:00:00Z", "2026-11-21 10:00:00,123", "2026/11/21t10:00:60.1234567891+0130", "2026-11-21T10:00 GMT",
     "2026-02-29T00:00:00Z", "2024-02-29T23:59:59-23:59", "1970-01-01T00:00:00Z", "2262-04-11T23:47:16.854775807Z",
     "2262-04-11T23:47:16.854775808Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23", "2026-13-01T00:00:00Z",
     "2026-11-21T24:00:00Z", "2026-11-21T10:00:00+01:", "2026-11-21T10:00:00.", "2026-11-21T10:00:00  UTC",
-    "2026-11/21T10:00:00", "1795256301", "1795256301.122834607", "1795256301122", "99999999", "100000000.", "12345678901234567890",
-    "9999999999999999999", "1795256301122834607.9", "2026-11-21T10:00:00 +01:00", "2026-11-21T10:00Z ", "２０２６-11-21T10:00Z",
+    "2026-11/21T10:00:00", "1795256301", "1795256301.122834607", "1795256301122", "99999999", "100000000.",
+    "12345678901234567890", "9999999999999999999", "1795256301122834607.9", "2026-11-21T10:00:00 +01:00",
+    "2026-11-21T10:00Z ", "２０２６-11-21T10:00Z",
 ]  # fmt: skip
 NUMBERS = [
-    "0", "-0", "-0.0", "0.0", "1", "7", "8", "30", "35", "99", "100", "5", "-5", "24", "25", "1e2", "1E+2", "1.5e-7", "01",
-    "1.", ".5", "+1", "1e", "-", "1e400", "-1e400", "1e-400", "9223372036854775807", "9223372036854775808",
-    "-9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "1795256301", "1795256301.1228346",
-    "1795256301122", "1795256301122.5", "1795256301122834", "1795256301122834607", "1.795256301122834607e18", "1e17", "1e14",
-    "100000000", "99999999.9", "18446744073709551615", "9" * 400, "5e-324", "2.5e15", "1234567890123456", "NaN", "Infinity",
-    "-Infinity", "0x1", "1_0",
+    "0", "-0", "-0.0", "0.0", "1", "7", "8", "30", "35", "99", "100", "5", "-5", "24", "25", "1e2", "1E+2", "1.5e-7",
+    "01", "1.", ".5", "+1", "1e", "-", "1e400", "-1e400", "1e-400", "9223372036854775807", "9223372036854775808",
+    "-9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "1795256301",
+    "1795256301.1228346", "1795256301122", "1795256301122.5", "1795256301122834", "1795256301122834607",
+    "1.795256301122834607e18", "1e17", "1e14", "100000000", "99999999.9", "18446744073709551615", "9" * 400, "5e-324",
+    "2.5e15", "1234567890123456", "NaN", "Infinity", "-Infinity", "0x1", "1_0",
 ]  # fmt: skip
 TRACEBACKS = [
     'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nValueError: bad\nmore',
     "x\nTraceback (most recent call last):\n  a\nKeyError\r\n\nTraceback (most recent call last):\n\n | x\nb.C: d: e",
-    "Traceback (most recent call last):\n  a",
-    'Exception in thread "main" java.lang.Error: no\n\tat a.b(C.java:1)',
-    'So: Exception in thread "x\ty" E\n at  a\n at a',
-    "Uncaught TypeError: x is not\n    at f (a.js:1:2)",
-    "Error\n  at ",
-    "9Error: x\n at y",
-    "panic: out of range\n\ngoroutine 1",
-    "thread 'main' panicked at src/main.rs:2:5:\nno",
-    "thread 'a' (12) panicked at b",
-    "thread 'a' () panicked at b",
-    "a.rb:3:in `f': no: way (KeyError)\n\tfrom a.rb",
-    "a:1:in :2:in x: y: z (A::B)",
-    "a:1:in : x (A)",
-    "goroutine 1 [running]:\nmain.main()\n\t/a/b.go:12 +0x1d",
-    "x\n\t:12",
-    "x\n\ta:12 +0x",
-    "x\n\ta:1:2",
+    "Traceback (most recent call last):\n  a", 'Exception in thread "main" java.lang.Error: no\n\tat a.b(C.java:1)',
+    'So: Exception in thread "x\ty" E\n at  a\n at a', "Uncaught TypeError: x is not\n    at f (a.js:1:2)",
+    "Error\n  at ", "9Error: x\n at y", "panic: out of range\n\ngoroutine 1",
+    "thread 'main' panicked at src/main.rs:2:5:\nno", "thread 'a' (12) panicked at b", "thread 'a' () panicked at b",
+    "a.rb:3:in `f': no: way (KeyError)\n\tfrom a.rb", "a:1:in :2:in x: y: z (A::B)", "a:1:in : x (A)",
+    "goroutine 1 [running]:\nmain.main()\n\t/a/b.go:12 +0x1d", "x\n\t:12", "x\n\ta:12 +0x", "x\n\ta:1:2",
     "no trace\nat all",
-]
+]  # fmt: skip
 TEXTS = [
-    "", "x", "INFO", " warn ", "30", "5", "0", "99", "007", "fatal", "Informational", "checkout", "größe 😀", "\u2028", "a-b",
-    "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6A3CE929D0E0E4736", "00f067aa0ba902b7", "0" * 32, "0" * 16,
-    "1234567890123456789", "18446744073709551615", "18446744073709551616", "1234567890123456", "0123456789012345678901",
-    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", "fF-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff",
-    "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "0g-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    *TIMES, *TRACEBACKS,
+    "", "x", "INFO", " warn ", "30", "5", "0", "99", "007", "fatal", "Informational", "checkout", "größe 😀", "\u2028",
+    "a-b", "4bf92f3577b34da6a3ce929d0e0e4736", "4BF92F3577B34DA6A3CE929D0E0E4736", "00f067aa0ba902b7", "0" * 32,
+    "0" * 16, "1234567890123456789", "18446744073709551615", "18446744073709551616", "1234567890123456",
+    "0123456789012345678901", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+    "fF-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff",
+    "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+    "0g-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", *TIMES, *TRACEBACKS,
 ]  # fmt: skip
 STRINGS = [
-    r'"\u00e9"', r'"\ud83d\ude00"', r'"\ud83d"', r'"\ude00"', r'"\ud83dx"', r'"\ud83d\u0041"', r'"\ud83d\ud83d\ude00"', r'"\x"',
-    r'"\u12"', r'"\u12g4"', r'"\"\\\/\b\f\n\r\t"', '"\t"', '"\x1f"', '"\x7f"', '"open', r'"\ud83d\u"', r'"\u0000"', '"\\',
-    r'"\ud83d\\"',
+    r'"\u00e9"', r'"\ud83d\ude00"', r'"\ud83d"', r'"\ude00"', r'"\ud83dx"', r'"\ud83d\u0041"', r'"\ud83d\ud83d\ude00"',
+    r'"\x"', r'"\u12"', r'"\u12g4"', r'"\"\\\/\b\f\n\r\t"', '"\t"', '"\x1f"', '"\x7f"', '"open', r'"\ud83d\u"',
+    r'"\u0000"', '"\\', r'"\ud83d\\"',
 ]  # fmt: skip
 WORDS = [
-    "true",
-    "false",
-    "null",
-    "True",
-    "nul",
-    "truefalse",
-    "[]",
-    "{}",
-    "[1,]",
-    "{,}",
-    "[",
-    "]",
-    '{"a"}',
-    '{"a":1,}',
+    "true", "false", "null", "True", "nul", "truefalse", "[]", "{}", "[1,]", "{,}", "[", "]", '{"a"}', '{"a":1,}',
     "\ufeff1",
-]
+]  # fmt: skip
 
 
 def blanks(rng: random.Random) -> str:
@@ -135,9 +102,8 @@ def a_value(rng: random.Random, hostile: int, depth: int = 1) -> str:
             return an_object(rng, hostile, depth + 1)
         case 11:
             kind, message = (rng.choice([a_text(rng), "1"]) for _ in range(2))
-            return rng.choice(
-                [f'[{{"exc_type":{kind},"exc_value":{message}}},2]', f'[{{"exc_type":{kind}}}]', "[{}]", "[[]]"]
-            )
+            both = f'[{{"exc_type":{kind},"exc_value":{message}}},2]'
+            return rng.choice([both, f'[{{"exc_type":{kind}}}]', "[{}]", "[[]]"])
         case _:
             return a_text(rng)
 

@@ -46,27 +46,33 @@ BROKEN = {
     b"@@4@": b"\xed\xa0\x80@",
 }
 TEXTS = [
-    "", "a", "predict", "GET /v1/models/{model}", "größe", "日本", "😀", "\x00", "\x1f\x7f\u2028", 'say "hi" \\ \n\t', " ",
-    "\ufffd", "unknown_service", "x" * 17, "z" * 40, "n" * MAX_LABEL_CHARS, "é" * (MAX_LABEL_CHARS + 2), "q" * 5000,
-    "@@1@", "@@2@", "-@@3@-", "a" * 20 + "@@4@", "0123456789abcdef", 'fifteen chars..."',
+    "", "a", "predict", "GET /v1/models/{model}", "größe", "日本", "😀", "\x00", "\x1f\x7f\u2028", 'say "hi" \\ \n\t',
+    " ", "\ufffd", "unknown_service", "x" * 17, "z" * 40, "n" * MAX_LABEL_CHARS, "é" * (MAX_LABEL_CHARS + 2),
+    "q" * 5000, "@@1@", "@@2@", "-@@3@-", "a" * 20 + "@@4@", "0123456789abcdef", 'fifteen chars..."',
 ]  # fmt: skip
 KEYS = [
-    "http.route", "http.response.status_code", "model.name", "k", "k", "service.name", "", " ", "_", "\t", "größe", "@@1@",
-    "-@@3@-", "exception.type", "event.name", "data_stream.dataset", "data_stream.namespace", "data_stream.type",
-    "data_stream.other", 'quo"te', "\ufffd",
+    "http.route", "http.response.status_code", "model.name", "k", "k", "service.name", "", " ", "_", "\t", "größe",
+    "@@1@", "-@@3@-", "exception.type", "event.name", "data_stream.dataset", "data_stream.namespace",
+    "data_stream.type", "data_stream.other", 'quo"te', "\ufffd",
 ]  # fmt: skip
 STATES = [
-    "", "ot=th:8", "ot=th:e", "ot=th:0", "ot=th:ffffffffffffff", "ot=th:00000000000001", "ot=th:123456789abcdef", "ot=th:",
-    "ot=th:8;th:e", "ot=rv:1;th:c", "vendor=1, ot=th:f0a ,x=y", "ot=th:A", "ot", "ot=th:8,ot=th:e", "\tot=th:a@@1@",
-    "ot=th:fffffffffffff7", "ot=th:4a7", "ot=th:7fffffffffffff",
+    "", "ot=th:8", "ot=th:e", "ot=th:0", "ot=th:ffffffffffffff", "ot=th:00000000000001", "ot=th:123456789abcdef",
+    "ot=th:", "ot=th:8;th:e", "ot=rv:1;th:c", "vendor=1, ot=th:f0a ,x=y", "ot=th:A", "ot", "ot=th:8,ot=th:e",
+    "\tot=th:a@@1@", "ot=th:fffffffffffff7", "ot=th:4a7", "ot=th:7fffffffffffff",
 ]  # fmt: skip
-TIMES = [0, 1, 999_999, 1_795_256_301_122_834_607, MAX_TIME_NS, MAX_TIME_NS + 1, 2**64 - 1]
+TIMES = [
+    0, 1, 999_999, 1_795_256_301_122_834_607, MAX_TIME_NS, MAX_TIME_NS + 1, 2**64 - 1,
+]  # fmt: skip
 DOUBLES = [
     0.0, -0.0, 1.0, -2.5, 0.1, 1e21, 1e20, 123456789012345680000.0, 1e-6, 9.9e-7, 1e16, 1.5e300, 5e-324, float("nan"),
     float("inf"), float("-inf"), 1 / 3, 2.0**53, 1e-4, 1e22,
 ]  # fmt: skip
-DIMENSIONS = ["http.route", "http.response.status_code", "k", "", "größe", "\ufffd", "k", "-\ufffd@-", "model.name"]
-SEVERITIES = ["", "info", " WARN\t", "Emergency", "x", "informational", "İ", "c", "@@1@"]
+DIMENSIONS = [
+    "http.route", "http.response.status_code", "k", "", "größe", "\ufffd", "k", "-\ufffd@-", "model.name",
+]  # fmt: skip
+SEVERITIES = [
+    "", "info", " WARN\t", "Emergency", "x", "informational", "İ", "c", "@@1@",
+]  # fmt: skip
 
 
 def an_int(rng: Rng) -> int:
