@@ -21,7 +21,11 @@ class WorkerOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_concurrency: int = Field(
-        4, ge=1, le=64, description="Most requests in flight. The number in use adapts to what the far side bears."
+        2,
+        ge=1,
+        le=64,
+        description="Most requests in hand, each of some 10 MB of memory at the default size. The number in flight "
+        "adapts to what the far side bears.",
     )
     max_entries: int = Field(1024, ge=1, description="Most payloads taken from the journal for one request.")
     linger: float = Field(
