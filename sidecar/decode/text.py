@@ -81,7 +81,10 @@ def _not_finite(value: float) -> str:
 
 def quote(value: str) -> str:
     """JSON string: only `"`, `\\` and control characters below U+0020 are escaped (short forms where JSON has them)."""
-    return json.dumps(value, ensure_ascii=False)
+    return _JSON.encode(value)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def _sorted_json(value: Value) -> str:

@@ -18,6 +18,8 @@ _MASK64 = (1 << 64) - 1
 
 def varint(data: bytes, pos: int, end: int, at: int) -> tuple[int, int]:
     """(value modulo 2^64, next position). Raises DecodeError with offset `at` if it does not end within ten bytes."""
+    if pos < end and data[pos] < 0x80:
+        return data[pos], pos + 1
     value = shift = 0
     for place in range(pos, min(end, pos + _MAX_VARINT_BYTES)):
         byte = data[place]

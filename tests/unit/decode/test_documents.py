@@ -9,14 +9,23 @@ import pytest
 from support.document_cases import CASES, GOLDEN, documents_of, lines_of
 from support.payloads import event, log, logs_payload, span, trace_payload
 
+from sidecar.decode.native import native_decoder
 from sidecar.decode.reference import ReferenceDecoder
 
 DECODER = ReferenceDecoder()
+NATIVE = native_decoder()
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str) -> None:
     assert documents_of(lines_of(DECODER, case)) == (GOLDEN / f"{case}.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(NATIVE is None, reason="the native core is not installed")
+@pytest.mark.parametrize("case", CASES)
+def test_golden_of_the_native_core(case: str) -> None:
+    assert NATIVE is not None
+    assert documents_of(lines_of(NATIVE, case)) == (GOLDEN / f"{case}.json").read_text(encoding="utf-8")
 
 
 def test_no_golden_file_without_a_case() -> None:
