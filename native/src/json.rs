@@ -1,10 +1,10 @@
 //! Strict JSON, as far as a log line needs it: UTF-8 text in, a tree that borrows from it out.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 
 use crate::limits::MAX_DEPTH;
-use crate::text::signature;
+use crate::text::{plain_length, signature};
 
 /// A parser's stack is bounded too. Far above `MAX_DEPTH`: a value that deep only counts where it is not replaced by a
 /// later member of the same name.
@@ -20,7 +20,7 @@ pub enum Json<'a> {
     Double(f64),
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
-    Object(Object<'a>),
+    Object(Box<Object<'a>>),
     /// Text with a lone surrogate, or an object with such a key: no UTF-8 can hold it.
     Unwritable,
 }
@@ -30,41 +30,50 @@ pub enum Json<'a> {
 pub struct Object<'a> {
     pub members: Vec<(Cow<'a, str>, Json<'a>)>,
     seen: u64,
-    places: HashMap<Cow<'a, str>, usize>,
+    places: Option<Box<HashMap<Cow<'a, str>, usize>>>,
 }
 
 impl<'a> Object<'a> {
     pub fn clear(&mut self) {
         self.members.clear();
         self.seen = 0;
-        self.places.clear();
+        self.places = None;
     }
 
     #[inline]
     pub fn insert(&mut self, key: Cow<'a, str>, value: Json<'a>) {
-        match self.place(&key) {
+        let place = if self.members.len() < FEW { self.find(&key) } else { self.look_up(&key) };
+        match place {
             Some(place) => self.members[place].1 = value,
-            None => {
-                if self.members.len() >= FEW {
-                    self.places.insert(key.clone(), self.members.len());
-                }
-                self.members.push((key, value));
-            }
+            None => self.members.push((key, value)),
         }
     }
 
+    /// The place of a key among few.
     #[inline]
-    fn place(&mut self, key: &str) -> Option<usize> {
+    fn find(&mut self, key: &str) -> Option<usize> {
         let bit = signature(key.as_bytes());
-        if self.members.len() < FEW {
-            let perhaps = self.seen & bit != 0;
-            self.seen |= bit;
-            return if perhaps { self.members.iter().position(|(other, _)| other == key) } else { None };
+        let perhaps = self.seen & bit != 0;
+        self.seen |= bit;
+        if perhaps {
+            self.members.iter().position(|(other, _)| other == key)
+        } else {
+            None
         }
-        if self.places.is_empty() {
-            self.places = self.members.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
+    }
+
+    /// The place of a key among many; a new key gets the next place.
+    fn look_up(&mut self, key: &Cow<'a, str>) -> Option<usize> {
+        let members = &self.members;
+        let known = || members.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
+        let places = self.places.get_or_insert_with(|| Box::new(known()));
+        match places.entry(key.clone()) {
+            Entry::Occupied(entry) => Some(*entry.get()),
+            Entry::Vacant(entry) => {
+                entry.insert(members.len());
+                None
+            }
         }
-        self.places.get(key).copied()
     }
 }
 
@@ -134,7 +143,7 @@ impl<'a> Parser<'a> {
             b'"' => Some(self.string()?.map_or(Json::Unwritable, Json::Text)),
             b'{' if depth < MAX_NESTING => {
                 self.at += 1;
-                let mut object = Object::default();
+                let mut object = Box::<Object<'a>>::default();
                 let writable = self.members(&mut object, depth + 1)?;
                 Some(if writable { Json::Object(object) } else { Json::Unwritable })
             }
@@ -208,9 +217,7 @@ impl<'a> Parser<'a> {
     /// Up to the next quote, backslash or control character.
     #[inline(always)]
     fn skip_plain(&mut self) {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-        self.at += end.unwrap_or(rest.len());
+        self.at += plain_length(&self.bytes[self.at..]);
     }
 
     #[inline(never)]

@@ -1,6 +1,7 @@
 //! JSON log lines (NDJSON) as an OTLP logs request. No line is lost: what is no log record is kept as text.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use crate::check::Check;
 use crate::encode::{open, push_bytes, push_fixed32, push_fixed64, push_pair, push_text_value, push_uint};
@@ -12,6 +13,13 @@ use crate::text::repair;
 use crate::timestamps::parse_time;
 use crate::tracebacks::read_traceback;
 
+/// Memory of the last request that a thread wrote, kept up to this size: fresh pages cost more than the writing.
+const KEPT_BYTES: usize = 8 << 20;
+
+thread_local! {
+    static RECORDS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 const UNPARSED: &str = "log.unparsed";
 const TRUNCATED: &str = "log.truncated";
 const MAX_LEVEL_DIGITS: usize = 2;
@@ -19,7 +27,7 @@ const MAX_ID_DIGITS: usize = 20;
 
 /// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
 /// service share a resource; blank lines are skipped.
-pub fn json_lines(body: &[u8], observed: u64) -> (Vec<u8>, Check) {
+pub fn json_lines(body: &[u8], observed: u64) -> (Payload, Check) {
     let mut request = Request::new(observed);
     let mut line = Line::default();
     for text in body.split(|&byte| byte == b'\n') {
@@ -378,13 +386,46 @@ fn decimal_id<const N: usize>(number: u64, slot: usize) -> Option<[u8; N]> {
     Some(id)
 }
 
+/// A request in pieces: what opens each run of lines of one service, and the records of all runs.
+pub struct Payload {
+    records: Vec<u8>,
+    /// Bytes that open a run, and where the run's records begin.
+    runs: Vec<(Vec<u8>, usize)>,
+}
+
+impl Payload {
+    pub fn len(&self) -> usize {
+        self.records.len() + self.runs.iter().map(|(opening, _)| opening.len()).sum::<usize>()
+    }
+
+    /// Puts the pieces together; `out` has the payload's length.
+    pub fn write(&self, out: &mut [u8]) {
+        let mut rest = out;
+        for (index, (opening, begin)) in self.runs.iter().enumerate() {
+            let end = self.runs.get(index + 1).map_or(self.records.len(), |(_, begin)| *begin);
+            for piece in [&opening[..], &self.records[*begin..end]] {
+                let (place, behind) = rest.split_at_mut(piece.len());
+                place.copy_from_slice(piece);
+                rest = behind;
+            }
+        }
+    }
+
+    /// Gives the memory to the thread's next call.
+    pub fn recycle(self) {
+        let mut records = self.records;
+        records.clear();
+        records.shrink_to(KEPT_BYTES);
+        RECORDS.set(records);
+    }
+}
+
 /// Writes the request: one resource for each run of lines of one service.
 struct Request {
-    payload: Vec<u8>,
-    /// Records of the run, as fields of its scope.
-    records: Vec<u8>,
+    payload: Payload,
     record: Vec<u8>,
     service: Option<String>,
+    begin: usize,
     observed: u64,
     items: usize,
     without_time: usize,
@@ -393,10 +434,10 @@ struct Request {
 impl Request {
     fn new(observed: u64) -> Self {
         Request {
-            payload: Vec::new(),
-            records: Vec::new(),
+            payload: Payload { records: RECORDS.take(), runs: Vec::new() },
             record: Vec::new(),
             service: None,
+            begin: 0,
             observed,
             items: 0,
             without_time: 0,
@@ -412,27 +453,27 @@ impl Request {
         self.without_time += usize::from(line.time == 0);
         self.record.clear();
         push_record(&mut self.record, line, self.observed);
-        push_bytes(&mut self.records, 2, &self.record);
+        push_bytes(&mut self.payload.records, 2, &self.record);
     }
 
     fn end_run(&mut self) {
         let Some(service) = &self.service else { return };
-        let mut resource = Vec::new();
+        let records = self.payload.records.len() - self.begin;
+        let mut inner = Vec::new();
         if !service.is_empty() {
+            let mut resource = Vec::new();
             push_pair(&mut resource, 1, "service.name", &Json::Text(Cow::Borrowed(service)));
+            push_bytes(&mut inner, 1, &resource);
         }
-        let mut content = Vec::new();
-        if !service.is_empty() {
-            push_bytes(&mut content, 1, &resource);
-        }
-        open(&mut content, 2, self.records.len());
-        open(&mut self.payload, 1, content.len() + self.records.len());
-        self.payload.extend_from_slice(&content);
-        self.payload.extend_from_slice(&self.records);
-        self.records.clear();
+        open(&mut inner, 2, records);
+        let mut opening = Vec::new();
+        open(&mut opening, 1, inner.len() + records);
+        opening.extend_from_slice(&inner);
+        self.payload.runs.push((opening, self.begin));
+        self.begin = self.payload.records.len();
     }
 
-    fn finish(mut self) -> (Vec<u8>, Check) {
+    fn finish(mut self) -> (Payload, Check) {
         self.end_run();
         let timed = self.items > 0 && self.without_time == 0;
         (self.payload, Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed })

@@ -194,9 +194,14 @@ fn log_lines<'py>(
 
 /// (payload, (items, events, rejected, errors, timed)): JSON log lines as a logs request.
 #[pyfunction]
-fn json_lines<'py>(py: Python<'py>, body: &[u8], observed: u64) -> (Bound<'py, PyBytes>, Verdict) {
+fn json_lines<'py>(py: Python<'py>, body: &[u8], observed: u64) -> PyResult<(Bound<'py, PyBytes>, Verdict)> {
     let (payload, check) = py.detach(|| json_log::json_lines(body, observed));
-    (PyBytes::new(py, &payload), verdict(check))
+    let bytes = PyBytes::new_with(py, payload.len(), |out| {
+        payload.write(out);
+        Ok(())
+    })?;
+    payload.recycle();
+    Ok((bytes, verdict(check)))
 }
 
 /// xxh3-128 of the payload, 16 bytes, canonical (big-endian).

@@ -53,15 +53,37 @@ fn has_special_in_block(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(false, |found, &byte| found | is_special(byte))
 }
 
-/// The same for eight bytes at once.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * ONES;
+
+/// The high bits of the control characters, quotes and backslashes among eight bytes. Only the lowest bit is exact:
+/// a subtraction may borrow from the bytes above.
 #[inline(always)]
-fn has_special_in_word(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
+fn escapes_in_word(word: u64) -> u64 {
     let below = |bound: u64, word: u64| word.wrapping_sub(bound * ONES) & !word;
     let quote = word ^ (b'"' as u64 * ONES);
     let backslash = word ^ (b'\\' as u64 * ONES);
-    (word | below(0x20, word) | below(1, quote) | below(1, backslash)) & HIGH != 0
+    (below(0x20, word) | below(1, quote) | below(1, backslash)) & HIGH
+}
+
+/// Bytes before the first control character, quote or backslash.
+#[inline(always)]
+pub fn plain_length(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = escapes_in_word(u64::from_le_bytes(*word));
+        if found != 0 {
+            return 8 * index + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let end = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    8 * words.len() + end.unwrap_or(rest.len())
+}
+
+/// Like `is_special`, for eight bytes at once.
+#[inline(always)]
+fn has_special_in_word(word: u64) -> bool {
+    word & HIGH != 0 || escapes_in_word(word) != 0
 }
 
 /// Long texts are looked at in blocks, short ones in words; the last block or word overlaps its neighbour, so that there
