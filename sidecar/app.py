@@ -28,6 +28,7 @@ from sidecar.deliver.registry import SINKS, Parts
 from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
+from sidecar.errors import SidecarError
 from sidecar.health import Health
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_log
@@ -60,8 +61,9 @@ class App:
         self.decoder: Decoder = choose_decoder()
         self.log: Journal = open_log(settings.journal, time.time_ns, self.telemetry)
         self.derive = DeriveEngine(
-            self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry
+            self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry, health=self.health
         )
+        self.exposition = exposition.Exposition()
         self.workers = build_workers(settings, self.log, self.decoder, self.telemetry, self.health)
         self.log.forget_absent()
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
@@ -74,17 +76,22 @@ class App:
 
     async def start(self) -> None:
         """Start every part in order; raises what the first one that cannot start raises."""
+        for receiver in self.receivers:
+            self.health.report(receiver.name, "starting", "waits until the counters are restored")
         self.derive.start()
-        self.health.report("derive", "starting", "reading the journal again from its last checkpoint")
         for worker in self.workers:
             worker.start()
         await self.serve.start()
-        await asyncio.to_thread(self.derive.caught_up.wait)
-        self.health.report("derive", "ok")
+        await self._restored()
         for receiver in self.receivers:
             await receiver.start()
             self.health.report(receiver.name, "ok", f"port {receiver.port}")
         log.info("started", **self._build_info(), bounds=self.bounds(), serve_port=self.serve.port)
+
+    async def _restored(self) -> None:
+        while not await asyncio.to_thread(self.derive.caught_up.wait, 0.2):
+            if self.derive.failure is not None:
+                raise SidecarError(f"the counters cannot be restored: {self.derive.failure}")
 
     async def stop(self) -> None:
         """Stop in order; what is still waiting at the deadline stays in the journal."""
@@ -105,9 +112,8 @@ class App:
         """The exposition of derived, passed-through and own metrics; None while counters are being restored."""
         if not self.derive.caught_up.is_set():
             return None
-        openmetrics, content_type = exposition.negotiate(accept)
         families: list[exposition.Family] = [*self.derive.collect(), *exposition.from_client(self.registry.collect())]
-        return Scrape(exposition.render(families, openmetrics), content_type)
+        return Scrape(*self.exposition.answer(families, accept))
 
     def status(self) -> Mapping[str, Any]:
         """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
@@ -127,6 +133,7 @@ class App:
         parts = {
             "requests_in_hand": self.settings.receive.intake.max_in_flight_bytes,
             "journal_cache": self.settings.journal.hot_cache_bytes,
+            "series": self.derive.memory_bound_bytes(),
         }
         return {**parts, "sum": sum(parts.values())}
 

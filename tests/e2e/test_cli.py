@@ -72,7 +72,7 @@ def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
         beside = sidecar("journal", "stat", **path)
         assert beside.returncode == 0, beside.stderr
         refused = sidecar("journal", "drain", **path)
-        assert refused.returncode == 1
+        assert refused.returncode == 2
         assert "another" in refused.stderr
         running.stop()
     stat = json.loads(sidecar("journal", "stat", "--json", **path).stdout)
