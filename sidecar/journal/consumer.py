@@ -86,20 +86,18 @@ class JournalConsumer:
         """Under the lock: hand out the next entries by number."""
         cursor, book = self._cursor, self._shared.book
         picked: list[Kept] = []
-        total = 0
+        total, end = 0, cursor.pos
         for kept in book.index.after(cursor.pos, cursor.codes):
             if picked and (len(picked) >= max_entries or total + kept.size > max_bytes):
                 break
             picked.append(kept)
             total += kept.size
         else:
-            for kept in picked:
-                cursor.hand(kept)
-            if cursor.skip_to(book.head):
-                self._shared.soon()
-            return picked
+            end = book.head
         for kept in picked:
             cursor.hand(kept)
+        if cursor.skip_to(end):
+            self._shared.soon()
         return picked
 
     def _read(self, cold: list[Kept], entries: list[Entry], picked: list[Kept]) -> list[Entry]:

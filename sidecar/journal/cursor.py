@@ -118,8 +118,8 @@ class Cursor:
             self.mark = seq
             if handed.done is not None:
                 self._pass(handed.kept, handed.done.counts, handed.done.dead)
-        if not self.window:
-            self.mark = max(self.mark, self.pos)
+        # What lies before the first unfinished entry is finished, or does not concern this consumer.
+        self.mark = max(self.mark, self.window[0] - 1 if self.window else self.pos)
         if self.mark > before or self.pending is not None:
             self.delta().mark = self.mark
         return self.mark > before

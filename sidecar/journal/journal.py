@@ -237,6 +237,7 @@ class Journal:
         with shared.lock:
             answers, words = self._settle(tx, batch, failure, now)
             shared.arrived.notify_all()
+        self._report(failure)
         _answer(answers)
         for future in words + flushes:
             if not future.set_running_or_notify_cancel():
@@ -245,7 +246,6 @@ class Journal:
                 future.set_result(None)
             else:
                 future.set_exception(_unavailable(failure))
-        self._report(failure)
         if failure is not None and failure.corrupt:
             self._rebuild()
         elif failure is None and (not batch or tx.number % _TIDY_EVERY == 0):

@@ -6,6 +6,7 @@ read and what was not, and the ledger counts what is missing as dropped.
 
 from __future__ import annotations
 
+import heapq
 import secrets
 import shutil
 import sqlite3
@@ -23,6 +24,8 @@ from sidecar.journal.codec import Row, charge
 from sidecar.journal.transaction import Loaded
 
 _NEW = "journal.new.db"
+_PROBES = 200_000
+"""Reads spent on the ranges between damaged pages: some seconds."""
 _ENTRY = "seq, time, signal, items, events, codec, size, crc, payload"
 _TABLES = {
     "digests": "seq, time, digest",
@@ -134,11 +137,12 @@ def _copy(aside: Path, new: Path, known: Loaded | None) -> Report:
             report.same_id = len(log_id) == 16
             schema.create(target, log_id if report.same_id else secrets.token_hex(8))
             target.execute("BEGIN IMMEDIATE")
-            head = _copy_entries(source, target, report) if source is not None else 0
+            recorded = known.head if known is not None else _int(meta, "head")
+            head = _copy_entries(source, target, report, recorded) if source is not None else 0
             if source is not None:
                 _copy_tables(source, target, report)
                 source.close()
-            _write_meta(target, meta, known, head)
+            _write_meta(target, meta, known, max(head, recorded))
             target.execute("COMMIT")
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
@@ -147,8 +151,8 @@ def _copy(aside: Path, new: Path, known: Loaded | None) -> Report:
 
 
 def _write_meta(target: sqlite3.Connection, meta: dict[str, Any], known: Loaded | None, head: int) -> None:
-    number, recorded = (known.number, known.head) if known is not None else (_int(meta, "number"), _int(meta, "head"))
-    rows = (("number", number), ("head", max(head, recorded)), ("clean", 0), ("salvaged", 1))
+    number = known.number if known is not None else _int(meta, "number")
+    rows = (("number", number), ("head", head), ("clean", 0), ("salvaged", 1))
     target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
     if known is None:
         return
@@ -233,10 +237,11 @@ def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report:
             target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
 
 
-def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: Report) -> int:
-    """Copy the entries that pass their checksum; gives the highest number."""
+def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: Report, recorded: int) -> int:
+    """Copy the entries that pass their checksum; gives the highest number. `recorded`: what the file says that it is,
+    0 if it does not say."""
     head = 0
-    for values in _entries(source, report):
+    for values in _entries(source, report, recorded or (1 << 62) - 1):
         if not _sound(values):
             report.damaged_entries += 1
             continue
@@ -259,35 +264,45 @@ def _sound(values: tuple[Any, ...]) -> bool:
         return False
 
 
-def _entries(source: sqlite3.Connection, report: Report) -> Iterator[tuple[Any, ...]]:
+def _entries(source: sqlite3.Connection, report: Report, head: int) -> Iterator[tuple[Any, ...]]:
     """All entries that can be reached: from the front, from the back, and between two damages by halving."""
-    low, broken = 0, False
+    low = 0
     try:
         for row in source.execute(f"SELECT {_ENTRY} FROM entries ORDER BY seq"):
             low = row[0]
             yield row
+        return
     except sqlite3.Error as error:
         report.unreadable.append(f"entries: {error}")
-        broken = True
-    if not broken:
-        return
-    high = (1 << 62) - 1
+    high = head + 1
     try:
         for row in source.execute(f"SELECT {_ENTRY} FROM entries WHERE seq > ? ORDER BY seq DESC", (low,)):
             high = row[0]
             yield row
     except sqlite3.Error:
-        ranges = [(low + 1, high - 1)]
-        while ranges:
-            first, last = ranges.pop()
-            try:
-                found = source.execute(
-                    f"SELECT {_ENTRY} FROM entries WHERE seq BETWEEN ? AND ? ORDER BY seq", (first, last)
-                ).fetchmany(1)
-                if found:
-                    yield found[0]
-                    ranges.append((found[0][0] + 1, last))
-            except sqlite3.Error:
-                if first < last:
-                    middle = (first + last) // 2
-                    ranges += [(middle + 1, last), (first, middle)]
+        yield from _between(source, report, low + 1, high - 1)
+
+
+def _between(source: sqlite3.Connection, report: Report, low: int, high: int) -> Iterator[tuple[Any, ...]]:
+    """Entries in a range with damaged pages in it: what fails as a whole is tried by halves, larger parts first."""
+    ranges = [(low - high, low, high)]
+    probes = 0
+    while ranges:
+        _, first, last = heapq.heappop(ranges)
+        if first > last:
+            continue
+        probes += 1
+        if probes > _PROBES:
+            report.unreadable.append(f"entries: gave up between {low} and {high}")
+            return
+        reached = first
+        try:
+            query = f"SELECT {_ENTRY} FROM entries WHERE seq BETWEEN ? AND ? ORDER BY seq"
+            for row in source.execute(query, (first, last)):
+                reached = row[0] + 1
+                yield row
+        except sqlite3.Error:
+            if reached < last:
+                middle = (reached + last) // 2
+                heapq.heappush(ranges, (reached - middle, reached, middle))
+                heapq.heappush(ranges, (middle + 1 - last, middle + 1, last))

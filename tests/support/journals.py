@@ -1,0 +1,99 @@
+"""Journals for tests: short delays, a clock that stands still, a disk that fails on demand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sidecar.journal import schema
+from sidecar.journal.entry import Consumer, Done, Draft, Entry
+from sidecar.journal.journal import Journal
+from sidecar.journal.ledger import whole
+from sidecar.journal.opening import open_log
+from sidecar.journal.options import JournalOptions
+
+SECOND = 1_000_000_000
+
+
+@dataclass
+class Clock:
+    """Unix nanoseconds that move when told to."""
+
+    now: int = 1_700_000_000 * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+@dataclass
+class Disk:
+    """Makes writing connections; `full` has every commit fail as on a full disk, `gone` the rollback as well."""
+
+    full: bool = False
+    gone: bool = False
+    made: list[FailingConnection] = field(default_factory=list)
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        if self.gone:
+            raise _full("disk I/O error", sqlite3.SQLITE_IOERR)
+        connection = FailingConnection(schema.connect(path), self)
+        self.made.append(connection)
+        return connection  # type: ignore[return-value]
+
+
+class FailingConnection:
+    def __init__(self, db: sqlite3.Connection, disk: Disk) -> None:
+        self._db = db
+        self._disk = disk
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT" and self._disk.full:
+            raise _full("database or disk is full", sqlite3.SQLITE_FULL)
+        if sql in ("COMMIT", "ROLLBACK") and self._disk.gone:
+            raise _full("disk I/O error", sqlite3.SQLITE_IOERR)
+        return self._db.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+def _full(message: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = code
+    return error
+
+
+def options(path: Path, **more: Any) -> JournalOptions:
+    return JournalOptions(path=path, **{"commit_delay": 0, "cursor_delay": 0.001, **more})
+
+
+def journal(path: Path, clock: Callable[[], int] | None = None, disk: Disk | None = None, **more: Any) -> Journal:
+    return open_log(options(path, **more), clock or Clock(), connect=disk.connect if disk else schema.connect)
+
+
+def draft(text: str | bytes, items: int = 1, **more: Any) -> Draft:
+    payload = text.encode() if isinstance(text, str) else text
+    return Draft(more.pop("signal", "logs"), payload, items, **more)
+
+
+def keep(log: Journal, text: str | bytes, items: int = 1, **more: Any) -> int:
+    """Append and wait for the receipt; gives the number."""
+    return log.append(draft(text, items, **more)).result(10).seq
+
+
+def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[Entry]:
+    return consumer.next(size, entries, 0)
+
+
+def finish(consumer: Consumer, entries: list[Entry], outcome: Any = "delivered") -> None:
+    consumer.done([Done(e.seq, whole(e, outcome)) for e in entries]).result(10)
+
+
+def texts(entries: list[Entry]) -> list[str]:
+    return [entry.payload.decode() for entry in entries]

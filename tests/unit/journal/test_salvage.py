@@ -1,0 +1,212 @@
+"""Damaged files: the journal starts, keeps what can be read, sets the rest aside, and never pretends."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.journals import Clock, draft, finish, journal, keep, take
+
+from sidecar.journal import schema
+from sidecar.journal.entry import DeadLetter, Done
+from sidecar.journal.journal import Journal
+from sidecar.journal.ledger import whole
+from sidecar.journal.salvage import salvage
+
+LOGS = frozenset(["logs"])
+ENTRIES = 60
+
+
+def _payload(i: int) -> bytes:
+    return random.Random(i).randbytes(3000 + 100 * (i % 7))
+
+
+def _filled(path: Path) -> tuple[str, Path]:
+    """A journal with a consumer that has finished the first ten entries; closed."""
+    log = journal(path)
+    consumer, _ = log.consumer("a", LOGS), log.consumer("behind", LOGS)
+    for i in range(1, ENTRIES + 1):
+        keep(log, _payload(i), 2, digest=b"%016d" % i)
+    entries = take(consumer, 10)
+    letter = DeadLetter("a", "id", "logs", "ix", "no", b"doc", 1, 1)
+    consumer.done([Done(e.seq, whole(e, "delivered")) for e in entries[:9]], {b"k": b"v"})
+    consumer.done([Done(entries[9].seq, whole(entries[9], "dead_lettered"), [letter])]).result(10)
+    log.close()
+    return log.id, path / schema.FILE
+
+
+def _read_all(log: Journal, name: str) -> dict[int, bytes]:
+    consumer = log.consumer(name, LOGS)
+    found: dict[int, bytes] = {}
+    while entries := take(consumer):
+        found |= {e.seq: e.payload for e in entries}
+        finish(consumer, entries)
+    return found
+
+
+def _zero_header(file: Path) -> None:
+    with file.open("r+b") as f:
+        f.write(b"\0" * 100)
+
+
+def _zero_first_page(file: Path) -> None:
+    with file.open("r+b") as f:
+        f.write(os.urandom(schema.PAGE))
+
+
+def _some_pages(file: Path) -> None:
+    rng = random.Random(5)
+    with file.open("r+b") as f:
+        for page in rng.sample(range(15, file.stat().st_size // schema.PAGE), 6):
+            f.seek(page * schema.PAGE)
+            f.write(rng.randbytes(schema.PAGE))
+
+
+def _cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size * 2 // 3 // 512 * 512 + 7)
+
+
+def _text(file: Path) -> None:
+    file.write_text("this is not a database, but it is longer than a header\n" * 50)
+
+
+def _empty(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def _later_version(file: Path) -> None:
+    db = sqlite3.connect(file)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "at_least"),
+    [
+        (_zero_header, ENTRIES),
+        (_zero_first_page, ENTRIES),
+        (_some_pages, ENTRIES // 2),
+        (_cut, ENTRIES // 3),
+        (_text, 0),
+        (_empty, 0),
+        (_later_version, ENTRIES),
+    ],
+)
+def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
+    tmp_path: Path, damage: Callable[[Path], None], at_least: int
+) -> None:
+    log_id, file = _filled(tmp_path)
+    damage(file)
+    log = journal(tmp_path)
+    log.flush()
+    assert log.ledger().balance() == []
+    for name, first in (("a", 11), ("behind", 1)):
+        found = _read_all(log, name)
+        assert all(payload == _payload(seq) for seq, payload in found.items())
+        if at_least == ENTRIES:
+            assert sorted(found) == list(range(first, ENTRIES + 1))
+            assert log.id == log_id
+        assert len(found) >= at_least - first + 1
+    log.flush()
+    assert log.ledger().balance() == []
+    if log.id == log_id:
+        assert keep(log, "next") > ENTRIES, "a number is never given twice under one id"
+        for c in log.ledger().consumers:
+            assert c.finished("logs") + c.waiting["logs"] == log.ledger().received["logs"] - c.base["logs"]
+    else:
+        assert log.ledger().received.get("logs", 0) == 0
+        keep(log, "next")
+    log.close()
+    again = journal(tmp_path)
+    assert again.ledger().balance() == []
+    again.close()
+
+
+def test_the_damaged_file_is_set_aside_once(tmp_path: Path) -> None:
+    _, file = _filled(tmp_path)
+    _text(file)
+    journal(tmp_path).close()
+    assert len(list(tmp_path.glob("journal.damaged-*.db"))) == 1
+    journal(tmp_path).close()
+    names = {p.name for p in tmp_path.iterdir()}
+    assert len([n for n in names if n.startswith("journal.damaged-")]) == 1
+    assert not any("new" in n or "salvag" in n for n in names)
+
+
+def test_cursors_states_digests_and_letters_are_salvaged(tmp_path: Path) -> None:
+    _, file = _filled(tmp_path)
+    _zero_first_page(file)
+    log = journal(tmp_path)
+    consumer = log.consumer("a", LOGS)
+    assert dict(consumer.state()) == {b"k": b"v"}
+    assert log.dead_letters() == {"a": 1}
+    assert log.append(draft(_payload(7), 2, digest=b"%016d" % 7)).result(10).duplicate
+    assert [e.seq for e in take(consumer, 1)] == [11]
+    log.close()
+
+
+def test_an_unreadable_wal_beside_a_good_file_is_no_reason_to_stop(tmp_path: Path) -> None:
+    _, file = _filled(tmp_path)
+    file.with_name("journal.db-wal").write_bytes(os.urandom(50_000))
+    log = journal(tmp_path)
+    assert len(_read_all(log, "behind")) == ENTRIES
+    log.close()
+
+
+def test_numbers_are_not_given_again_after_a_crash(tmp_path: Path) -> None:
+    log = journal(tmp_path / "j")
+    keep(log, "1")
+    shutil.copytree(tmp_path / "j", tmp_path / "copy")
+    lost = keep(log, "this commit is lost by the disk")
+    log.close()
+    (tmp_path / "copy" / "journal.lock").unlink()
+    after = journal(tmp_path / "copy")
+    assert after.id == log.id
+    assert keep(after, "another") > lost
+    after.close()
+
+
+def test_a_salvage_that_was_killed_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, file = _filled(tmp_path)
+    _zero_header(file)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sidecar.journal.salvage._copy", _killed)
+        salvage(tmp_path)
+    assert not file.exists()
+    log = journal(tmp_path)
+    assert len(_read_all(log, "behind")) == ENTRIES
+    log.close()
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_damage_found_while_running_is_salvaged_and_intake_goes_on(tmp_path: Path) -> None:
+    _, file = _filled(tmp_path)
+    log = journal(tmp_path, Clock(), hot_cache_bytes=0)
+    log.consumer("a", LOGS)
+    consumer = log.consumer("behind", LOGS)
+    entries = take(consumer, 5)
+    with file.open("r+b") as f:
+        f.seek(schema.PAGE * 2)
+        f.write(os.urandom(file.stat().st_size - 2 * schema.PAGE))
+    for _ in range(50):
+        try:
+            number = keep(log, _payload(0))
+        except Exception as error:  # noqa: BLE001
+            assert "cannot write" in str(error)
+        else:
+            break
+    finish(consumer, entries)
+    while entries := take(consumer):
+        finish(consumer, entries)
+    assert number in {number, *[e.seq for e in entries]}
+    log.flush()
+    assert log.ledger().balance() == []
+    log.close()
