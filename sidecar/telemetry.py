@@ -66,6 +66,10 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_store_spans", "gauge", (), "Spans in the embedded store."),
 )  # fmt: skip
 
+HTTP_LABELS = {"http.request.method", "http.route", "http.response.status_code"}
+"""Labels of the HTTP instrumentation that are kept. The others would take a value from each Host header that a client
+makes up, and a series for each."""
+
 
 class Telemetry:
     """The instruments of `TABLE`, by name. Thread-safe. A name or label that is not in the table raises KeyError."""
@@ -78,6 +82,7 @@ class Telemetry:
             for m in TABLE
             if m.kind == "histogram"
         ]
+        views.append(View(instrument_name="http.server.*", attribute_keys=HTTP_LABELS))
         self.provider = MeterProvider(
             metric_readers=tuple(readers), views=views, resource=Resource({"service.name": "model-sidecar"})
         )

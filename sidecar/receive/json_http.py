@@ -20,5 +20,5 @@ def router(http: HttpIntake) -> APIRouter:
         return await http.answer(NAME, "logs", request, TYPES)
 
     routes = APIRouter()
-    routes.add_route(PATH, receive, methods=["POST"])
+    routes.add_api_route(PATH, receive, methods=["POST"], response_class=Response)
     return routes

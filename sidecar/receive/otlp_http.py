@@ -5,6 +5,7 @@ Replies are in the encoding of the request (OTLP specification, "OTLP/HTTP Respo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,13 @@ def _router(http: HttpIntake) -> APIRouter:
 
     routes = APIRouter()
     for path, signal in PATHS.items():
-        # Plain routes: there is nothing in these requests for FastAPI to validate.
-        routes.add_route(path, endpoint(signal), methods=["POST"])
+        routes.add_api_route(path, endpoint(signal), methods=["POST"], response_class=Response)
     return routes
 
 
 def _measure(app: FastAPI, meter_provider: MeterProvider) -> None:
+    # Without it the instrumentation counts in milliseconds, under names that the conventions have given up.
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
     from opentelemetry.trace import NoOpTracerProvider
 

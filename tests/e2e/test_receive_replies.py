@@ -353,3 +353,12 @@ def test_what_is_not_http_is_a_400(at: Receiving) -> None:
     with socket.create_connection(("127.0.0.1", at.http_port), timeout=30) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00hello\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def test_clients_cannot_make_up_series_of_the_http_metrics() -> None:
+    with receiving() as at:
+        for n in range(20):
+            assert at.post("/v1/traces", SPAN, host=f"host-{n}").status == 200
+            assert at.post(f"/nowhere/{n}", b"", host=f"host-{n}").status == 404
+        durations = at.counted.values("http.server.request.duration")
+    assert set(durations) == {("POST", "/v1/traces", "200"), ("POST", "404")}

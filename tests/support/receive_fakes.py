@@ -91,7 +91,7 @@ class Counted:
         self.telemetry = Telemetry([self._reader])
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
-        """Label values (in the table's order of labels) -> value, of a counter or gauge of the table."""
+        """Label values (in the order in which they were given) -> value, or sum of a histogram."""
         data = self._reader.get_metrics_data()
         found: dict[tuple[str, ...], float] = {}
         for resource in data.resource_metrics if data else ():
@@ -99,7 +99,8 @@ class Counted:
                 for metric in scope.metrics:
                     if metric.name == name.removesuffix("_total"):
                         for point in metric.data.data_points:
-                            found[tuple(str(v) for v in dict(point.attributes or {}).values())] = point.value
+                            labels = tuple(str(v) for v in dict(point.attributes or {}).values())
+                            found[labels] = point.sum if hasattr(point, "sum") else point.value
         return found
 
 
