@@ -8,7 +8,7 @@ documents; they are left as they are and take precedence. Elsewhere (OpenSearch,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sidecar.deliver.bulk import Reply, Unreached
@@ -24,15 +24,14 @@ _BUILT_IN = {"traces": "traces-otel@template", "logs": "logs-otel@template"}
 _OWN = {"traces": "sidecar-traces-otel", "logs": "sidecar-logs-otel"}
 
 
-def template(kind: str, dotted: bool) -> dict[str, Any]:
-    """The index template for `traces-*.otel-*` or `logs-*.otel-*`.
+DOTTED: tuple[dict[str, bool], ...] = ({"subobjects": False}, {"disable_objects": True}, {})
+"""How a mapping says that attribute names keep their dots, so that `a` and `a.b` may both be there: Elasticsearch,
+OpenSearch 3, and engines that cannot (there the second of the two is refused)."""
 
-    `dotted`: attribute names keep their dots (`subobjects: false`), so that `a` and `a.b` may both be there. Only
-    Elasticsearch knows that.
-    """
-    attributes: dict[str, Any] = {"type": "object", "dynamic": True}
-    if dotted:
-        attributes["subobjects"] = False
+
+def template(kind: str, dotted: Mapping[str, bool]) -> dict[str, Any]:
+    """The index template for `traces-*.otel-*` or `logs-*.otel-*`. `dotted`: one of `DOTTED`."""
+    attributes = {"type": "object", "dynamic": True, **dotted}
     properties: dict[str, Any] = {
         "@timestamp": {"type": "date_nanos", "format": "epoch_millis||strict_date_optional_time"},
         "observed_timestamp": {"type": "date_nanos", "format": "epoch_millis||strict_date_optional_time"},
@@ -76,9 +75,10 @@ def ensure_templates(request: Request) -> Iterable[str]:
     for kind, own in _OWN.items():
         if _exists(request, _BUILT_IN[kind]) or _exists(request, own):
             continue
-        reply = _put(request, own, template(kind, dotted=True))
-        if reply.status == 400 and b"subobjects" in reply.body:
-            reply = _put(request, own, template(kind, dotted=False))
+        for dotted in DOTTED:
+            reply = request("PUT", f"/_index_template/{own}", json.dumps(template(kind, dotted)).encode())
+            if reply.status != 400 or not any(name.encode() in reply.body for name in dotted):
+                break
         if not 200 <= reply.status < 300:
             _refuse(own, reply)
         yield own
@@ -89,10 +89,6 @@ def _exists(request: Request, name: str) -> bool:
     if reply.status == 404 or 200 <= reply.status < 300:
         return reply.status != 404
     return _refuse(name, reply)
-
-
-def _put(request: Request, name: str, body: dict[str, Any]) -> Reply:
-    return request("PUT", f"/_index_template/{name}", json.dumps(body).encode())
 
 
 def _refuse(name: str, reply: Reply) -> bool:

@@ -190,6 +190,18 @@ def test_index_templates_are_put_and_make_data_streams(engine: Engine) -> None:
     assert found["hits"]["total"]["value"] == 50
 
 
+def test_attribute_names_that_are_each_others_beginning_are_both_kept(engine: Engine) -> None:
+    payload = spans_payload(2, **engine.field(), **{"http": "x", "http.route": "/a", "http.route.deep": 1})
+    consumer = FakeConsumer([entry(1, payload, 2)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 2}
+    engine.documents(engine.traces)
+    query = {"query": {"term": {"attributes.http.route": "/a"}}}
+    _status, found = engine.call("POST", f"/{engine.traces}/_search", query)
+    assert found["hits"]["total"]["value"] == 2
+
+
 def test_templates_of_the_user_are_left_alone_and_used(engine: Engine) -> None:
     name = f"mine-{engine.namespace}"
     mine = {

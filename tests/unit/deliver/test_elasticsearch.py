@@ -182,17 +182,20 @@ class TestBootstrap:
         puts = [t for m, t, _ in http.asked if m == "PUT"]
         assert puts == ["/_index_template/sidecar-traces-otel", "/_index_template/sidecar-logs-otel"]
 
-    def test_an_engine_that_knows_no_subobjects_gets_a_template_without(self) -> None:
-        sent: list[str] = []
+    @pytest.mark.parametrize(
+        ("unknown", "puts"), [((), 1), (("subobjects",), 2), (("subobjects", "disable_objects"), 3)]
+    )
+    def test_a_template_says_only_what_the_engine_knows(self, unknown: tuple[str, ...], puts: int) -> None:
+        class Picky(FakeHttp):
+            def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+                reply = super().request(method, target, body, headers)
+                known = [name for name in unknown if method == "PUT" and name.encode() in (body or b"")]
+                return Reply(400, f"unsupported parameters: [{known[0]}]".encode()) if known else reply
 
-        def script(method: str, target: str) -> Reply | None:
-            sent.append(method)
-            if method == "HEAD":
-                return Reply(404)
-            return Reply(400, b"unsupported parameters:  [subobjects : false]") if sent[-2] == "HEAD" else None
-
-        send_all(sink(FakeHttp(script), bootstrap=True), entry(1, spans_payload(1), 1))
-        assert sent == ["HEAD", "HEAD", "PUT", "PUT"] * 2 + ["POST"]
+        http = Picky(lambda method, target: Reply(404) if method == "HEAD" else None)
+        (verdict,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
+        assert verdict.again is None
+        assert [m for m, _, _ in http.asked] == (["HEAD", "HEAD"] + ["PUT"] * puts) * 2 + ["POST"]
 
     @pytest.mark.parametrize("status", [403, 400, 405])
     def test_a_refusal_does_not_hold_up_delivery(self, status: int) -> None:
