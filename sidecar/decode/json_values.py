@@ -7,6 +7,7 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from sidecar.decode.limits import MAX_DEPTH
@@ -31,6 +32,7 @@ def member(value: Mapping[str, Any], name: str) -> Any:
     return value.get(name) if found is None else found
 
 
+@cache
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
