@@ -104,7 +104,7 @@ class Book:
 
     def reconcile(self) -> dict[str, dict[str, int]]:
         """Entries that a damaged file lost are counted as dropped, so that the ledger balances and says so; figures
-        that the file lost are begun anew. Gives consumer -> ledger line -> items lost."""
+        that the file lost are begun anew. Gives consumer -> ledger line -> items lost, where anything was mended."""
         losses: dict[str, dict[str, int]] = {}
         for cursor in self.cursors.values():
             lost, base = {}, dict(cursor.base)
@@ -117,6 +117,7 @@ class Book:
                     base[line] = base.get(line, 0) + due
             if lost:
                 add_counts(cursor.delta().counts, {(line, "dropped", "corrupt"): n for line, n in lost.items()})
+            if lost or base != cursor.base:
                 losses[cursor.name] = lost
             if base != cursor.base:
                 cursor.register(Registration(tuple(sorted(cursor.signals)), base))

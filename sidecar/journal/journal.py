@@ -86,7 +86,7 @@ class Journal:
         """`release` is called when all is closed (it gives up the lock of the directory)."""
         self.id = book.loaded.id
         self._store = store
-        self._shared = Shared(book, clock)
+        self._shared = Shared(book, clock, dirty_since=time.monotonic() if book.dirty() else None)
         self._telemetry = telemetry
         self._mend = mend
         self._release = release

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, Unavailable
 from sidecar.journal import salvage, schema
 from sidecar.journal.book import Book
 from sidecar.journal.entry import Clock
@@ -27,6 +27,8 @@ from sidecar.telemetry import Telemetry
 _SKIP_AFTER_CRASH = 1 << 20
 """Sequence numbers left out after a crash. A disk that lies about fsync may lose the last commits; their numbers are
 part of document ids and must not be given to other payloads."""
+
+_PATIENCE = 10.0
 
 log = structlog.get_logger("journal")
 
@@ -65,14 +67,25 @@ def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | N
     except BaseException:
         lock.release()
         raise
-    if losses:
+    if any(losses.values()):
         log.error("items of a damaged journal are lost; they are counted as dropped", lost=losses)
 
     def mend(known: Loaded) -> Store:
         _salvage(directory, telemetry, known)
         return SqliteStore(directory, connect)
 
-    return Journal(store, book, clock, telemetry, mend, lock.release)
+    journal = Journal(store, book, clock, telemetry, mend, lock.release)
+    if losses:
+        _commit_losses(journal)
+    return journal
+
+
+def _commit_losses(journal: Journal) -> None:
+    """So that the ledger balances from the first scrape on. A disk that cannot take it now takes it later."""
+    try:
+        journal.flush(_PATIENCE)
+    except (Unavailable, TimeoutError) as error:
+        log.warning("the losses are not written down yet", error=str(error))
 
 
 def _open_store(options: JournalOptions, connect: Connect, telemetry: Telemetry | None) -> tuple[SqliteStore, Book]:

@@ -126,7 +126,10 @@ class SqliteStore:
             free = schema.pragma(db, "freelist_count") - _VACUUM_SLACK
             if free <= 0:
                 return False
-            db.execute(f"PRAGMA incremental_vacuum({min(free, _VACUUM_PAGES)})").fetchall()
+            # Not `execute`: this pragma answers a row without columns for each page, and that stops at the first.
+            db.executescript(f"PRAGMA incremental_vacuum({min(free, _VACUUM_PAGES)})")
+            if free <= _VACUUM_PAGES:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
             raise StoreError(str(error), corrupt=schema.is_corrupt(error)) from error
         return free > _VACUUM_PAGES

@@ -37,6 +37,8 @@ class Disk:
 
     full: bool = False
     gone: bool = False
+    before_commit: Callable[[], None] | None = None
+    after_commit: Callable[[], None] | None = None
     made: list[FailingConnection] = field(default_factory=list)
 
     def connect(self, path: Path) -> sqlite3.Connection:
@@ -57,7 +59,12 @@ class FailingConnection:
             raise _full("database or disk is full", sqlite3.SQLITE_FULL)
         if sql in ("COMMIT", "ROLLBACK") and self._disk.gone:
             raise _full("disk I/O error", sqlite3.SQLITE_IOERR)
-        return self._db.execute(sql, *values)
+        if sql == "COMMIT" and self._disk.before_commit is not None:
+            self._disk.before_commit()
+        done = self._db.execute(sql, *values)
+        if sql == "COMMIT" and self._disk.after_commit is not None:
+            self._disk.after_commit()
+        return done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._db, name)

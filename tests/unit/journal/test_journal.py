@@ -182,9 +182,7 @@ def test_the_ledger_names_what_does_not_add_up(make: Make) -> None:
     keep(log, "x", 5, signal="spans", events=2)
     (entry,) = take(consumer)
     consumer.done([Done(entry.seq, {("spans", "delivered", ""): 5})]).result(10)
-    assert log.ledger().balance() == [
-        "a/span_events: received 2 since it began, but finished 0 + waiting 0 = 0"
-    ]
+    assert log.ledger().balance() == ["a/span_events: received 2 since it began, but finished 0 + waiting 0 = 0"]
 
 
 def test_rejected_items_are_counted_even_where_nothing_is_kept(make: Make) -> None:
@@ -231,8 +229,7 @@ def test_at_the_quota_intake_is_refused_until_something_drains(make: Make, clock
     consumer = log.consumer("a", LOGS)
     payload = random.Random(1).randbytes(200_000)
     with pytest.raises(Overloaded, match="quota") as caught:
-        for _ in range(20):
-            keep(log, payload)
+        _keep_many(log, payload, 20)
     assert caught.value.retry_after == 30
     assert log.kept_bytes() <= 1 << 20
     clock.forward(1)
@@ -243,6 +240,11 @@ def test_at_the_quota_intake_is_refused_until_something_drains(make: Make, clock
     assert 1 <= log.retry_after() < 30
     keep(log, payload)
     assert log.ledger().balance() == []
+
+
+def _keep_many(log: Journal, payload: bytes, times: int) -> None:
+    for _ in range(times):
+        keep(log, payload)
 
 
 def test_drop_oldest_skips_the_lagging_consumer_and_counts(make: Make) -> None:
