@@ -75,3 +75,30 @@ pub fn parts(mut key: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(part)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_by_first_sight() {
+        let mut interner = Interner::new();
+        let keys: Vec<Vec<u8>> = (0..1000u32).map(|number| number.to_le_bytes().repeat(9)).collect();
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(interner.intern(key), (number as u32, true));
+        }
+        for (number, key) in keys.iter().enumerate().rev() {
+            assert_eq!(interner.intern(key), (number as u32, false));
+            assert_eq!(interner.get(number), key);
+        }
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        let mut key = Vec::new();
+        for part in [&b"ab"[..], b"", b"c"] {
+            push_part(&mut key, part);
+        }
+        assert_eq!(parts(&key).collect::<Vec<_>>(), [&b"ab"[..], b"", b"c"]);
+    }
+}

@@ -30,7 +30,7 @@ pub enum Json<'a> {
 pub struct Object<'a> {
     pub members: Vec<(Cow<'a, str>, Json<'a>)>,
     seen: u64,
-    places: Option<Box<HashMap<Cow<'a, str>, usize>>>,
+    places: Option<HashMap<Cow<'a, str>, usize>>,
 }
 
 impl<'a> Object<'a> {
@@ -42,7 +42,7 @@ impl<'a> Object<'a> {
 
     #[inline]
     pub fn insert(&mut self, key: Cow<'a, str>, value: Json<'a>) {
-        let place = if self.members.len() < FEW { self.find(&key) } else { self.look_up(&key) };
+        let place = if self.members.len() < FEW { self.find(&key) } else { self.look_up(key.clone()) };
         match place {
             Some(place) => self.members[place].1 = value,
             None => self.members.push((key, value)),
@@ -63,11 +63,11 @@ impl<'a> Object<'a> {
     }
 
     /// The place of a key among many; a new key gets the next place.
-    fn look_up(&mut self, key: &Cow<'a, str>) -> Option<usize> {
+    fn look_up(&mut self, key: Cow<'a, str>) -> Option<usize> {
         let members = &self.members;
         let known = || members.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
-        let places = self.places.get_or_insert_with(|| Box::new(known()));
-        match places.entry(key.clone()) {
+        let places = self.places.get_or_insert_with(known);
+        match places.entry(key) {
             Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(entry) => {
                 entry.insert(members.len());

@@ -218,3 +218,27 @@ pub fn slot(key: &str) -> Option<usize> {
         bucket = (bucket + 1) % BUCKETS;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_finds_its_slot_and_nothing_else_does() {
+        for slot in 0..COUNT {
+            assert_eq!(super::slot(name_of(slot)), Some(slot));
+        }
+        for other in ["", "x", "Level", "message ", "dd"] {
+            assert_eq!(super::slot(other), None);
+        }
+    }
+
+    #[test]
+    fn roles_share_no_slot() {
+        let roles = [TIME, LEVEL, TRACE_ID, SPAN_ID, SERVICE, BODY, EXCEPTION_TYPE, EXCEPTION_MESSAGE, STACKTRACE];
+        assert_eq!(
+            roles.iter().map(|role| role.count_ones()).sum::<u32>(),
+            roles.iter().fold(0, |all, role| all | role).count_ones()
+        );
+    }
+}

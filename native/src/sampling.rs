@@ -59,3 +59,25 @@ fn ratio(kept: u128) -> f64 {
     let inexact = u128::from(!scaled.is_multiple_of(kept));
     (quotient | inexact) as f64 / 2f64.powi(SHIFT as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::weight;
+
+    #[test]
+    fn reads_the_threshold() {
+        for (state, expected) in [
+            (&b""[..], 1.0),
+            (b"ot=th:8", 2.0),
+            (b"vendor=1, ot=rv:abc;th:c ", 4.0),
+            (b"ot=th:e", 8.0),
+            (b"ot=th:0", 1.0),
+            (b"ot=th:ffffffffffffff", 72_057_594_037_927_936.0),
+            (b"ot=th:fffffffffffffff", 1.0),
+            (b"ot=th:E", 1.0),
+            (b"xot=th:8", 1.0),
+        ] {
+            assert_eq!(weight(state), expected);
+        }
+    }
+}

@@ -306,3 +306,65 @@ pub fn signature(key: &[u8]) -> u64 {
     let middle = key[key.len() / 2];
     1 << ((key.len() as u32 * 5 + u32::from(*first) * 3 + u32::from(*last) * 7 + u32::from(middle) * 11) % 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        push_json(&mut out, bytes);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn finds_a_special_byte_at_every_place_of_every_length() {
+        for length in 0..40 {
+            let plain = vec![b'~'; length];
+            assert!(is_plain(&plain));
+            assert_eq!(plain_length(&plain), length);
+            for place in 0..length {
+                for special in [0, 0x1f, b'"', b'\\', 0x80, 0xff] {
+                    let mut bytes = plain.clone();
+                    bytes[place] = special;
+                    assert!(!is_plain(&bytes), "{special} at {place} of {length}");
+                    assert_eq!(plain_length(&bytes), if special < 0x80 { place } else { length });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_and_repairs() {
+        assert_eq!(json(b"a\"b\\c\n\x01"), r#""a\"b\\c\n\u0001""#);
+        assert_eq!(json(b"caf\xc3\xa9 \xff"), "\"caf\u{e9} \u{fffd}\"");
+    }
+
+    #[test]
+    fn writes_doubles_for_labels_and_for_documents() {
+        for (value, label, document) in [
+            (0.0, "0", "0.0"),
+            (-0.0, "-0", "-0.0"),
+            (200.0, "200", "200.0"),
+            (0.3869, "0.3869", "0.3869"),
+            (1e-6, "0.000001", "0.000001"),
+            (1.5e-7, "1.5e-7", "1.5e-7"),
+            (1e20, "100000000000000000000", "100000000000000000000.0"),
+            (1e21, "1e+21", "1e+21"),
+            (5e-324, "5e-324", "5e-324"),
+            (f64::NEG_INFINITY, "-Infinity", "null"),
+        ] {
+            let (mut as_label, mut in_document) = (Vec::new(), Vec::new());
+            push_label_double(&mut as_label, value);
+            push_document_double(&mut in_document, value);
+            assert_eq!(as_label, label.as_bytes());
+            assert_eq!(in_document, document.as_bytes());
+        }
+    }
+
+    #[test]
+    fn cuts_between_characters() {
+        assert_eq!(cut("h\u{e9}llo", 2), "h\u{e9}");
+        assert_eq!(cut("\u{e9}\u{e9}", 2), "\u{e9}\u{e9}");
+    }
+}

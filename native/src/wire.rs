@@ -138,3 +138,50 @@ pub fn complaint(field: &[u8]) -> String {
 fn varint_complaint(rest: &[u8]) -> String {
     if rest.len() < MAX_VARINT_BYTES { "varint is cut off" } else { "varint is over ten bytes" }.to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(message: &[u8]) -> Result<usize, Broken> {
+        let mut reader = Reader::new(message);
+        let mut count = 0;
+        while reader.next()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    #[test]
+    fn reads_every_wire_type() {
+        let message = b"\x08\x96\x01\x11\x01\x02\x03\x04\x05\x06\x07\x08\x1a\x02hi\x25\x01\x02\x03\x04";
+        assert_eq!(fields(message), Ok(4));
+        assert!(matches!(Reader::new(message).next(), Ok(Some((1, Value::Varint(150))))));
+    }
+
+    #[test]
+    fn takes_ten_bytes_of_a_number_and_no_more() {
+        let most = [&[0x08][..], &[0xff; 9], &[0x01]].concat();
+        assert!(matches!(Reader::new(&most).next(), Ok(Some((1, Value::Varint(u64::MAX))))));
+        let more = [&[0x08][..], &[0xff; 10], &[0x01]].concat();
+        assert_eq!(fields(&more), Err(Broken));
+        assert_eq!(complaint(&more), "varint is over ten bytes");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (message, expected) in [
+            (&b"\x80"[..], "varint is cut off"),
+            (b"\x08\x80", "varint is cut off"),
+            (b"\x02\x00", "field number 0 does not exist"),
+            (b"\x0b", "wire type 3 is not used by OTLP"),
+            (b"\x0a\x05ab", "field needs 5 bytes, 2 are left"),
+            (b"\x09\x01", "field needs 8 bytes, 1 are left"),
+            (b"\x0d", "field needs 4 bytes, 0 are left"),
+            (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "field needs 18446744073709551615 bytes, 0 are left"),
+        ] {
+            assert_eq!(fields(message), Err(Broken));
+            assert_eq!(complaint(message), expected);
+        }
+    }
+}
