@@ -13,14 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import structlog
 
 from sidecar.decode.batch import Signal
 from sidecar.errors import Overloaded, SidecarError, Unavailable
 from sidecar.journal.book import Book, Packed
-from sidecar.journal.codec import SIGNALS, Packer
+from sidecar.journal.callers import Answers, Caller, Item, answer_all
+from sidecar.journal.codec import Packer
 from sidecar.journal.consumer import JournalConsumer, Shared
 from sidecar.journal.entry import Clock, Draft, Entry, Receipt
 from sidecar.journal.ledger import SPAN_EVENTS, Ledger
@@ -43,34 +43,6 @@ Mend = Callable[[Loaded], Store]
 """Rebuilds a store that turned out to be damaged, from what can be read and from the figures in memory."""
 
 
-@dataclass(slots=True)
-class _Caller:
-    """Somebody who waits for a receipt; `loop` is None outside of asyncio."""
-
-    loop: asyncio.AbstractEventLoop | None
-    future: asyncio.Future[Receipt] | concurrent.futures.Future[Receipt]
-
-    def answer(self, answer: Receipt | SidecarError) -> None:
-        """In the loop's own thread, where there is one."""
-        if self.future.done():
-            return
-        if isinstance(answer, Receipt):
-            self.future.set_result(answer)
-        else:
-            self.future.set_exception(answer)
-
-
-@dataclass(slots=True)
-class _Item:
-    packed: Packed
-    caller: _Caller
-    followers: list[_Caller] = field(default_factory=list)
-    """Callers with the same payload, before it was committed."""
-
-
-_Answers = list[tuple[_Caller, Receipt | SidecarError]]
-
-
 class Journal:
     """See `entry.Log`. Made by `opening.open_log`."""
 
@@ -91,9 +63,9 @@ class Journal:
         self._mend = mend
         self._release = release
         self._options: JournalOptions = book.options
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._queued_bytes = 0
-        self._by_digest: dict[bytes, _Item] = {}
+        self._by_digest: dict[bytes, Item] = {}
         self._consumers: dict[str, JournalConsumer] = {}
         self._flushes: list[concurrent.futures.Future[None]] = []
         self._failing = False
@@ -110,16 +82,16 @@ class Journal:
         """See `entry.Log.submit`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Receipt] = loop.create_future()
-        self._offer(draft, _Caller(loop, future))
+        self._offer(draft, Caller(loop, future))
         return future
 
     def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
         """See `entry.Log.append`."""
         future: concurrent.futures.Future[Receipt] = concurrent.futures.Future()
-        self._offer(draft, _Caller(None, future))
+        self._offer(draft, Caller(None, future))
         return future
 
-    def _offer(self, draft: Draft, caller: _Caller) -> None:
+    def _offer(self, draft: Draft, caller: Caller) -> None:
         now = self._shared.clock()
         with self._shared.lock:
             if self._shared.closed:
@@ -135,7 +107,7 @@ class Journal:
                     first.followers.append(caller)
                     return
             self._check_room(now)
-            item = _Item(Packed(draft, now), caller)
+            item = Item(Packed(draft, now), caller)
             if draft.digest is not None:
                 self._by_digest[draft.digest] = item
             self._queue.append(item)
@@ -170,7 +142,7 @@ class Journal:
                 return
             self._commit(batch)
 
-    def _collect(self) -> list[_Item] | None:
+    def _collect(self) -> list[Item] | None:
         """Wait for work; give the payloads of the next transaction, compressed. None when closed and done."""
         with self._shared.lock:
             while not self._queue:
@@ -180,7 +152,7 @@ class Journal:
                 if self._shared.closed and not self._flushes and wait is None:
                     return None
                 self._shared.wake.wait(wait)
-        batch: list[_Item] = []
+        batch: list[Item] = []
         size, deadline = 0, time.monotonic() + self._options.commit_delay
         while len(batch) < _BATCH_ENTRIES and size < _BATCH_BYTES:
             item = self._take(0.0 if not batch else deadline - time.monotonic())
@@ -191,7 +163,7 @@ class Journal:
             batch.append(item)
         return batch
 
-    def _take(self, wait: float) -> _Item | None:
+    def _take(self, wait: float) -> Item | None:
         with self._shared.lock:
             if not self._queue and wait > 0 and not self._shared.closed:
                 self._shared.wake.wait(wait)
@@ -216,7 +188,7 @@ class Journal:
             waits.append(_QUIET)
         return min(waits, default=None)
 
-    def _commit(self, batch: list[_Item]) -> None:
+    def _commit(self, batch: list[Item]) -> None:
         shared, now = self._shared, self._shared.clock()
         with shared.lock:
             flushes: list[concurrent.futures.Future[None]] = []
@@ -238,7 +210,7 @@ class Journal:
             answers, words = self._settle(tx, batch, failure, now)
             shared.arrived.notify_all()
         self._report(failure)
-        _answer(answers)
+        answer_all(answers)
         for future in words + flushes:
             if not future.set_running_or_notify_cancel():
                 continue
@@ -252,8 +224,8 @@ class Journal:
             self._tidy()
 
     def _settle(
-        self, tx: Transaction, batch: list[_Item], failure: StoreError | None, now: int
-    ) -> tuple[_Answers, list[concurrent.futures.Future[None]]]:
+        self, tx: Transaction, batch: list[Item], failure: StoreError | None, now: int
+    ) -> tuple[Answers, list[concurrent.futures.Future[None]]]:
         """Under the lock: memory follows the file. Gives who is to be told what."""
         book = self._shared.book
         words = []
@@ -272,7 +244,7 @@ class Journal:
             book.undo(tx)
             if book.dirty():
                 self._shared.dirty_since = time.monotonic()
-        answers: _Answers = []
+        answers: Answers = []
         for item in batch:
             draft = item.packed.draft
             if draft.digest is not None and self._by_digest.get(draft.digest) is item:
@@ -285,7 +257,7 @@ class Journal:
                 answers.append((follower, refusal or Receipt(item.packed.seq or tx.head, duplicate=True)))
         return answers, words
 
-    def _refusal(self, item: _Item, failure: StoreError | None, now: int) -> SidecarError | None:
+    def _refusal(self, item: Item, failure: StoreError | None, now: int) -> SidecarError | None:
         if failure is not None:
             return _unavailable(failure)
         return self._full(now) if item.packed.refused else None
@@ -443,29 +415,5 @@ class Journal:
                 self._release()
 
 
-def signals(*names: Signal) -> frozenset[Signal]:
-    """The given signals, or all of them."""
-    return frozenset(names or SIGNALS)
-
-
 def _unavailable(failure: StoreError) -> Unavailable:
     return Unavailable(f"the journal cannot write: {failure}")
-
-
-def _answer(answers: _Answers) -> None:
-    """Tell everybody, with one call into each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, _Answers] = {}
-    for caller, answer in answers:
-        if caller.loop is None:
-            if caller.future.set_running_or_notify_cancel():  # type: ignore[union-attr]
-                caller.answer(answer)
-        else:
-            by_loop.setdefault(caller.loop, []).append((caller, answer))
-    for loop, theirs in by_loop.items():
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_answer_here, theirs)
-
-
-def _answer_here(answers: _Answers) -> None:
-    for caller, answer in answers:
-        caller.answer(answer)

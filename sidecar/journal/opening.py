@@ -29,6 +29,11 @@ _SKIP_AFTER_CRASH = 1 << 20
 part of document ids and must not be given to other payloads."""
 
 _PATIENCE = 10.0
+_UNREADABLE = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
 
 log = structlog.get_logger("journal")
 
@@ -92,18 +97,23 @@ def _open_store(options: JournalOptions, connect: Connect, telemetry: Telemetry 
     salvage.finish_interrupted(options.path)
     try:
         return _load(options, connect)
-    except (sqlite3.Error, KeyError, ValueError, TypeError, OverflowError) as error:
+    except (sqlite3.Error, OSError, KeyError, ValueError, TypeError, OverflowError) as error:
         # Whatever a damaged file makes of the figures ends here; a file that is merely busy or on a full disk does not.
-        if isinstance(error, sqlite3.OperationalError) and _is_elsewhere(error):
+        if _is_elsewhere(error):
             raise ConfigError([f"journal.path: the journal in {options.path} cannot be opened: {error}"]) from error
         log.error("the journal is damaged, salvaging what can be read", error=str(error), path=str(options.path))
     _salvage(options.path, telemetry, None)
     return _load(options, connect)
 
 
-def _is_elsewhere(error: sqlite3.OperationalError) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_LOCKED)
+def _is_elsewhere(error: Exception) -> bool:
+    """The trouble is not in the file: it is busy, or the disk is full."""
+    if isinstance(error, OSError):
+        return not isinstance(error, PermissionError | IsADirectoryError)
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return code not in _UNREADABLE
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_LOCKED)
 
 
 def _salvage(directory: Path, telemetry: Telemetry | None, known: Loaded | None) -> None:
@@ -127,7 +137,7 @@ def _load(options: JournalOptions, connect: Connect) -> tuple[SqliteStore, Book]
     try:
         book = Book(options, options.quota_bytes, store.load())
         book.fill(store.kept())
-        if not store.begin_run():
+        if not store.was_closed():
             book.head += _SKIP_AFTER_CRASH
     except BaseException:
         store.abandon()

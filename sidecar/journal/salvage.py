@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import secrets
-import shutil
 import sqlite3
 import struct
 import tempfile
@@ -26,6 +25,8 @@ from sidecar.journal.transaction import Loaded
 _NEW = "journal.new.db"
 _PROBES = 200_000
 """Reads spent on the ranges between damaged pages: some seconds."""
+_STEP_BYTES = 32 << 20
+"""Copied in one transaction, so that the write-ahead log of the new file stays small."""
 _ENTRY = "seq, time, signal, items, events, codec, size, crc, payload"
 _TABLES = {
     "digests": "seq, time, digest",
@@ -176,23 +177,47 @@ def _int(meta: dict[str, Any], key: str) -> int:
 
 
 def _readable(aside: Path, scratch: Path, report: Report) -> sqlite3.Connection | None:
-    """A connection to the damaged file, through a copy with a good first page if its own is lost."""
-    for repaired in (False, True):
-        copy = scratch / ("repaired.db" if repaired else "copy.db")
-        try:
-            shutil.copyfile(aside, copy)
-            wal = aside.with_name(aside.name + "-wal")
-            if wal.exists():
-                shutil.copyfile(wal, copy.with_name(copy.name + "-wal"))
-            if repaired:
-                _repair_first_page(copy, scratch)
-            db = schema.connect(copy)
-            db.text_factory = _text
-            db.execute("SELECT seq FROM entries LIMIT 0").close()
-            return db
-        except (OSError, sqlite3.Error) as error:
-            report.unreadable.append(f"file: {error}")
+    """A connection to the damaged file; to a copy with a good first page if its own is lost."""
+    try:
+        return _open_to_read(aside)
+    except (OSError, sqlite3.Error) as error:
+        report.unreadable.append(f"file: {error}")
+    copy = scratch / "copy.db"
+    try:
+        for suffix in ("", "-wal"):
+            part = aside.with_name(aside.name + suffix)
+            if part.exists():
+                _copy_file(part, copy.with_name(copy.name + suffix))
+        _repair_first_page(copy, scratch)
+        return _open_to_read(copy)
+    except (OSError, sqlite3.Error) as error:
+        report.unreadable.append(f"file with a new first page: {error}")
     return None
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    db = schema.connect(path, read_only=True)
+    try:
+        db.text_factory = _text
+        db.execute("SELECT seq FROM entries LIMIT 1").fetchall()
+        db.execute("SELECT key FROM meta LIMIT 1").fetchall()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Page by page; a page that the disk does not give is left as zeros."""
+    size = source.stat().st_size
+    with source.open("rb", buffering=0) as old, target.open("wb") as new:
+        for place in range(0, size, schema.PAGE):
+            try:
+                old.seek(place)
+                page = old.read(schema.PAGE)
+            except OSError:
+                page = bytes(min(schema.PAGE, size - place))
+            new.write(page)
 
 
 def _repair_first_page(copy: Path, scratch: Path) -> None:
@@ -240,7 +265,7 @@ def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report:
 def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: Report, recorded: int) -> int:
     """Copy the entries that pass their checksum; gives the highest number. `recorded`: what the file says that it is,
     0 if it does not say."""
-    head = 0
+    head = step = 0
     for values in _entries(source, report, recorded or (1 << 62) - 1):
         if not _sound(values):
             report.damaged_entries += 1
@@ -252,6 +277,11 @@ def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report
         )
         report.entries += 1
         report.items += row.items
+        step += len(row.blob)
+        if step > _STEP_BYTES:
+            target.execute("COMMIT")
+            target.execute("BEGIN IMMEDIATE")
+            step = 0
         head = max(head, row.seq)
     return head
 

@@ -56,12 +56,9 @@ class SqliteStore:
         for row in db.execute(query):
             yield Kept(*row)
 
-    def begin_run(self) -> bool:
-        """Note in the file that it is in use; True if the last run closed it properly."""
-        db = self._open()
-        clean = db.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()[0]
-        db.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
-        return bool(clean)
+    def was_closed(self) -> bool:
+        """True if the last run closed the file properly; every commit takes that back."""
+        return bool(self._open().execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()[0])
 
     def commit(self, tx: Transaction) -> None:
         try:
@@ -232,7 +229,7 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         db.execute("DELETE FROM state WHERE consumer = ?", (name,))
     if tx.trim is not None:
         db.execute("DELETE FROM entries WHERE seq BETWEEN ? AND ?", tx.trim)
-    db.executemany("UPDATE meta SET value = ? WHERE key = ?", ((tx.number, "number"), (tx.head, "head")))
+    db.executemany("UPDATE meta SET value = ? WHERE key = ?", ((tx.number, "number"), (tx.head, "head"), (0, "clean")))
 
 
 def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:

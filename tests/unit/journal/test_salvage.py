@@ -221,3 +221,11 @@ def test_damage_found_while_running_is_salvaged_and_intake_goes_on(tmp_path: Pat
     again = journal(tmp_path)
     assert again.ledger().balance() == []
     again.close()
+
+
+def test_a_directory_in_the_place_of_the_file_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / schema.FILE).mkdir()
+    log = journal(tmp_path)
+    keep(log, "x")
+    log.close()
+    assert list(tmp_path.glob("journal.damaged-*.db"))
