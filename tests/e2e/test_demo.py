@@ -15,5 +15,6 @@ SIDECAR = Path(sys.executable).with_name("sidecar")
 def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
     done = subprocess.run([SIDECAR, "demo", "--once"], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("RED per route", "POST /predict", "Logs by level", "A failed request: trace", "Ledger", "/api/traces/"):
+    parts = ("RED per route", "POST /predict", "Logs by level", "A failed request: trace", "Ledger", "/api/traces/")
+    for part in parts:
         assert part in done.stdout

@@ -116,8 +116,8 @@ def _send_metrics(sidecar: SidecarProcess) -> None:
 
 
 def _generate(sidecar: SidecarProcess, kind: str, count: int) -> None:
-    command = [telemetrygen_binary(), kind, "--otlp-insecure", "--otlp-endpoint", sidecar.grpc_target, f"--{kind}"]
-    done = subprocess.run([*command, str(count)], capture_output=True, text=True, timeout=60, check=False)
+    command = [telemetrygen_binary(), kind, "--otlp-insecure", "--otlp-endpoint", sidecar.grpc_target, "--rate", "0"]
+    done = subprocess.run([*command, f"--{kind}", str(count)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
