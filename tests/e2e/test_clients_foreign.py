@@ -108,4 +108,5 @@ def test_java_agent(protocol: str, tmp_path: Path) -> None:
     assert bodies.count("scored") == 5
     assert "no such class" in bodies
     assert {k.record.trace_id for k in logs if k.record.body.string_value == "scored"} == {s.trace_id for s in served}
-    assert any(k.record.name.startswith("jvm.") for k in metrics)
+    [durations] = [k.record for k in metrics if k.record.name == "http.server.request.duration"]
+    assert sum(point.count for point in durations.histogram.data_points) == 5
