@@ -8,7 +8,7 @@ use base64::Engine;
 
 use crate::limits::MAX_LABEL_CHARS;
 use crate::text::{cut, push_int, push_json, push_label_double, repair};
-use crate::value::{elements, pairs, Any, Attribute};
+use crate::value::{elements, push_pairs, Any, Attribute};
 
 /// Label text of a text field.
 pub fn of_text(bytes: &[u8]) -> Cow<'_, str> {
@@ -85,7 +85,9 @@ fn push_comma(out: &mut Vec<u8>, index: usize) {
 /// The pairs of a map, keys as repaired text; of a duplicate key the first.
 pub fn first_of_each_key(map: &[u8]) -> Vec<(Cow<'_, str>, Attribute<'_>)> {
     let mut seen = HashSet::new();
-    let keyed = pairs(map).map(|pair| (repair(pair.key), pair));
+    let mut pairs = Vec::new();
+    push_pairs(map, &mut pairs);
+    let keyed = pairs.into_iter().map(|pair| (repair(pair.key), pair));
     keyed.filter(|(key, _)| seen.insert(key.clone())).collect()
 }
 

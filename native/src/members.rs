@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::stream::is_stream_field;
 use crate::text::{is_plain, push_document_double, push_hex, push_int, push_json, repair, signature};
-use crate::value::{elements, pairs, Any, Attribute};
+use crate::value::{elements, push_pairs, Any, Attribute};
 
 /// Above this many members the search for duplicate keys goes through a hash table.
 const FEW: usize = 64;
@@ -163,7 +163,7 @@ impl<'a> Members<'a> {
             }
             Any::Map(map) => {
                 let mut members = self.spare.pop().unwrap_or_default();
-                members.extend(pairs(map));
+                push_pairs(map, &mut members);
                 out.push(b'{');
                 self.push_members(out, &members, Skip::Nothing);
                 out.push(b'}');

@@ -1,6 +1,6 @@
 //! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
@@ -159,6 +159,9 @@ fn logs<'py>(
 type LineColumns<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Vec<usize>);
 
 fn line_columns(py: Python<'_>, lines: Lines) -> PyResult<LineColumns<'_>> {
+    if u32::try_from(lines.body.len()).is_err() {
+        return Err(PyOverflowError::new_err("the documents do not fit 32-bit offsets"));
+    }
     let columns = (
         PyBytes::new(py, &lines.body),
         u32_bytes(py, &lines.ends)?,

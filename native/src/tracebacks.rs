@@ -72,12 +72,17 @@ fn ruby(line: &str) -> Option<(&str, &str)> {
     {
         return None;
     }
+    // Looked for once, so that a hostile line with many places is not searched to its end for each of them.
+    let last_colon = before.rfind(": ")?;
     before.rmatch_indices(":in ").find_map(|(at, found)| {
         let (file, number) = before[..at].rsplit_once(':')?;
-        let method = &before[at + found.len()..];
-        let second = method.char_indices().nth(1)?.0;
-        let colon = second + method[second..].find(": ")?;
-        (is_number(number) && !file.is_empty()).then_some((kind, &method[colon + 2..]))
+        let method = at + found.len();
+        let second = method + before[method..].chars().next()?.len_utf8();
+        if file.is_empty() || !is_number(number) || second > last_colon {
+            return None;
+        }
+        let colon = second + before[second..].find(": ")?;
+        Some((kind, &before[colon + 2..]))
     })
 }
 

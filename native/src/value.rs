@@ -78,10 +78,39 @@ fn walk_map(message: &[u8], depth: u32) -> Result<bool, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         if let (1, Value::Bytes(pair)) = (number, field) {
-            too_deep |= attribute(pair, depth + 1)?.1;
+            if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() {
+                too_deep |= attribute(pair, depth + 1)?.1;
+            }
         }
     }
     Ok(too_deep)
+}
+
+/// A pair as nearly all are written: a short key, then a short value that is text or a number. None if it is written in
+/// another way. The pair goes to `found` from where it is read, since values travel slowly through memory.
+#[inline(always)]
+fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
+    let [0x0a, key_length, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+    let [0x12, value_length, kind, rest @ ..] = rest else { return None };
+    if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
+        return None;
+    }
+    match (kind, rest) {
+        (0x0a, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
+            found(key, Any::Text(text));
+        }
+        (0x18, [int]) if *int < 0x80 => found(key, Any::Int(i64::from(*int))),
+        (0x18, [low, high]) if *low >= 0x80 && *high < 0x80 => {
+            found(key, Any::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
+        }
+        (0x21, bits) => {
+            let bits = <[u8; 8]>::try_from(bits).ok()?;
+            found(key, Any::Double(f64::from_bits(u64::from_le_bytes(bits))));
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// A key with its value; `depth` is that of the value.
@@ -125,12 +154,15 @@ pub fn elements(array: &[u8]) -> impl Iterator<Item = Any<'_>> {
     })
 }
 
-/// The pairs of a map whose message was walked before, in wire order, duplicates included.
-pub fn pairs(map: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
-    Walked(Reader::new(map)).filter_map(|field| match field {
-        (1, Value::Bytes(message)) => Some(shallow_pair(message)),
-        _ => None,
-    })
+/// The pairs of a map whose message was walked before, in wire order, duplicates included, behind those in `list`.
+pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
+    for field in Walked(Reader::new(map)) {
+        if let (1, Value::Bytes(message)) = field {
+            if usual_pair(message, |key, value| list.push(Attribute { key, value })).is_none() {
+                list.push(shallow_pair(message));
+            }
+        }
+    }
 }
 
 fn shallow(message: &[u8]) -> Any<'_> {
@@ -170,38 +202,11 @@ impl<'a> Attributes<'a> {
 
     #[inline(always)]
     pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
-        if self.read_usual(message).is_some() {
-            return Ok(());
+        if usual_pair(message, |key, value| self.list.push(Attribute { key, value })).is_none() {
+            let (attribute, deep) = attribute(message, 1)?;
+            self.too_deep |= deep;
+            self.list.push(attribute);
         }
-        let (attribute, deep) = attribute(message, 1)?;
-        self.too_deep |= deep;
-        self.list.push(attribute);
         Ok(())
-    }
-
-    /// Reads a pair as nearly all are written: a short key, then a short value that is text or an integer. None if it
-    /// is written in another way.
-    #[inline(always)]
-    fn read_usual(&mut self, message: &'a [u8]) -> Option<()> {
-        let [0x0a, key_length, rest @ ..] = message else { return None };
-        let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
-        let [0x12, value_length, kind, rest @ ..] = rest else { return None };
-        if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
-            return None;
-        }
-        match (kind, rest) {
-            (0x0a, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
-                self.list.push(Attribute { key, value: Any::Text(text) });
-            }
-            (0x18, [int]) if *int < 0x80 => {
-                self.list.push(Attribute { key, value: Any::Int(i64::from(*int)) });
-            }
-            (0x18, [low, high]) if *low >= 0x80 && *high < 0x80 => {
-                let int = i64::from(low & 0x7f) | i64::from(*high) << 7;
-                self.list.push(Attribute { key, value: Any::Int(int) });
-            }
-            _ => return None,
-        }
-        Some(())
     }
 }

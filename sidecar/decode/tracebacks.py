@@ -9,7 +9,8 @@ _PYTHON = "Traceback (most recent call last):"
 _HEAD = re.compile(r"([A-Za-z_$][A-Za-z0-9_.$<>]*)(?:: ?(.*))?")
 _JAVA_THREAD = re.compile(r'(?:Exception in thread "[^"]*" |Uncaught )')
 _AT = re.compile(r"[ \t]+at [^ ]")
-_RUBY = re.compile(r".+:[0-9]+:in .+?: (.*) \(([A-Za-z_][A-Za-z0-9_:]*)\)")
+_RUBY_TYPE = re.compile(r"(.*) \(([A-Za-z_][A-Za-z0-9_:]*)\)")
+_RUBY_PLACE = re.compile(r":[0-9]+:in ")
 _GO_FRAME = re.compile(r"\t.+:[0-9]+( \+0x[0-9a-f]+)?")
 _RUST_PANIC = re.compile(r"thread '[^']*'(?: \([0-9]+\))? panicked at (.*)")
 
@@ -28,12 +29,28 @@ def read_traceback(text: str) -> tuple[str, str] | None:
         return "panic", first[len("panic: ") :]
     if found := _RUST_PANIC.fullmatch(first):
         return "panic", found[1]
-    if found := _RUBY.fullmatch(first):
-        return found[2], found[1]
+    if ruby := _ruby(first):
+        return ruby
     if any(_AT.match(line) for line in lines[1:]):
         return _head(_JAVA_THREAD.sub("", first, count=1))
     if any(_GO_FRAME.fullmatch(line) for line in lines[1:]):
         return "", ""
+    return None
+
+
+def _ruby(line: str) -> tuple[str, str] | None:
+    """`FILE:LINE:in METHOD: MESSAGE (TYPE)` as (type, message).
+
+    Not one expression: a line with many places would have it search the rest of the line again for each of them.
+    """
+    found = _RUBY_TYPE.fullmatch(line)
+    if not found:
+        return None
+    before, kind = found.groups()
+    last_colon = before.rfind(": ")
+    for place in reversed(list(_RUBY_PLACE.finditer(before, 1))):
+        if place.end() < last_colon:
+            return kind, before[before.find(": ", place.end() + 1) + 2 :]
     return None
 
 
