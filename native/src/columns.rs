@@ -86,7 +86,9 @@ fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
 /// What the records of one resource have in common.
 struct Context<'a> {
     service: Cow<'a, str>,
+    /// The resource's own dimensions, and their texts, made once: they may be long and the groups many.
     inherited: Vec<Option<Any<'a>>>,
+    inherited_texts: Vec<Cow<'a, str>>,
     attributes: Vec<Attribute<'a>>,
     /// Set with the first accepted record: number of the context (service and inherited dimensions) and of the resource.
     rows: Option<(u32, u32)>,
@@ -136,8 +138,8 @@ impl Tables {
         self.repaired += values.filter(|&value| label::is_repaired(value)).count() as u64;
         self.key.clear();
         push_part(&mut self.key, context.service.as_bytes());
-        for value in &context.inherited {
-            push_part(&mut self.key, value.map(label::of).unwrap_or_default().as_bytes());
+        for text in &context.inherited_texts {
+            push_part(&mut self.key, text.as_bytes());
         }
         let number = self.contexts.intern(&self.key).0;
         self.key.clear();
@@ -171,9 +173,11 @@ impl Tables {
         self.key.clear();
         push_part(&mut self.key, context.service.as_bytes());
         head.push_texts(&mut self.key);
-        for (own, inherited) in found.iter().zip(&context.inherited) {
-            let text = own.or(*inherited).map(label::of).unwrap_or_default();
-            push_part(&mut self.key, text.as_bytes());
+        for (own, inherited) in found.iter().zip(&context.inherited_texts) {
+            match own {
+                Some(value) => push_part(&mut self.key, label::of(*value).as_bytes()),
+                None => push_part(&mut self.key, inherited.as_bytes()),
+            }
         }
         let row = self.groups.intern(&self.key).0;
         self.rows.push((row, own as u32 + u32::from(head.is_repaired())));
@@ -347,6 +351,7 @@ impl<'a> Builder<'a, '_> {
         let service = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
         self.context = Some(Context {
             service: service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE)),
+            inherited_texts: inherited.iter().map(|value| value.map(label::of).unwrap_or_default()).collect(),
             inherited,
             attributes: resource.attributes.list.clone(),
             rows: None,
