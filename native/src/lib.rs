@@ -27,5 +27,6 @@ mod stream;
 mod text;
 mod timestamps;
 mod tracebacks;
+mod transcoded;
 mod value;
 mod wire;
