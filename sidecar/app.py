@@ -11,6 +11,8 @@ Stop: receivers refuse, journal flushes, sinks deliver until the deadline, deriv
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import platform
 import signal
@@ -160,6 +162,7 @@ def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps the program from starting."""
     configure_logging(settings.telemetry.log_level)
     _spare_the_collector()
+    _bound_arenas()
     asyncio.run(_run(settings))
 
 
@@ -169,6 +172,17 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+_M_ARENA_MAX = -8
+"""mallopt(3), `malloc.h` of glibc."""
+
+
+def _bound_arenas() -> None:
+    """Where the C library is glibc: two malloc arenas instead of eight for each core. A dozen threads pass buffers of
+    megabytes on to each other, and each arena would keep its own share of them (30 MiB less at saturation)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 async def _run(settings: Settings) -> None:

@@ -49,7 +49,7 @@ class JournalOptions(BaseModel):
         description="Bound on the memory of the remembered payloads (about 200 bytes each); the oldest are forgotten.",
     )
     hot_cache_bytes: int = Field(
-        32 * MIB,
+        16 * MIB,
         ge=0,
         description="Payloads held in memory after their commit, so that consumers that keep up never read the disk.",
     )
