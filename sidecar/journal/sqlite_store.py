@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+
+import structlog
 
 from sidecar.journal import schema
 from sidecar.journal.codec import Row
 from sidecar.journal.index import Kept
 from sidecar.journal.ledger import Intake
 from sidecar.journal.transaction import Delta, Loaded, LoadedConsumer, StoreError, Transaction
+
+log = structlog.get_logger("journal")
 
 _READ_AT_ONCE = 200
 _VACUUM_PAGES = 256
@@ -29,6 +34,7 @@ class SqliteStore:
         self._path = directory / schema.FILE
         self._connect = connect
         self._db: sqlite3.Connection | None = connect(self._path)
+        self._letters: dict[str, int] = {}
 
     def load(self) -> Loaded:
         """Everything but the payloads. `sqlite3.Error` if a page is damaged."""
@@ -103,11 +109,14 @@ class SqliteStore:
         return SqliteReader(self._path)
 
     def dead_letters(self) -> dict[str, int]:
-        db = schema.connect(self._path, read_only=True)
+        """As last read, where the file does not answer now (a scrape must not fail for it)."""
+        query = "SELECT consumer, count(*) FROM dead_letters GROUP BY consumer"
         try:
-            return dict(db.execute("SELECT consumer, count(*) FROM dead_letters GROUP BY consumer").fetchall())
-        finally:
-            db.close()
+            with closing(schema.connect(self._path, read_only=True)) as db:
+                self._letters = dict(db.execute(query).fetchall())
+        except sqlite3.Error as error:
+            log.warning("dead letters could not be counted", error=str(error))
+        return self._letters
 
     def bytes_on_disk(self) -> int:
         total = 0

@@ -34,6 +34,8 @@ class JournalModel(RuleBasedStateMachine):
         self.place, self.hot = self.root / "0", hot
         self.clock, self.disk = Clock(), Disk()
         self.acknowledged: dict[int, tuple[str, bytes]] = {}
+        self.items: dict[int, int] = {}
+        """Items and span events of each entry."""
         self.digests: dict[bytes, int] = {}
         self.received: dict[str, int] = {}
         self.finished: dict[str, set[int]] = {name: set() for name in SIGNALS}
@@ -71,12 +73,16 @@ class JournalModel(RuleBasedStateMachine):
         assert seq not in self.acknowledged, "a number is given once"
         assert not self.acknowledged or seq > max(self.acknowledged)
         self.acknowledged[seq] = (draft.signal, draft.payload)
+        self.items[seq] = draft.items + draft.events
         self.digests[draft.payload] = seq
         self.received[draft.signal] = self.received.get(draft.signal, 0) + draft.items
         if draft.events:
             self.received["span_events"] = self.received.get("span_events", 0) + draft.events
 
-    @rule(signal=st.sampled_from(["spans", "logs"]), sizes=st.lists(st.sampled_from([0, 50, 3000, 40000]), max_size=4))
+    @rule(
+        signal=st.sampled_from(["spans", "logs"]),
+        sizes=st.lists(st.sampled_from([0, 50, 3000, 40000]), min_size=1, max_size=4),
+    )
     def submit(self, signal: str, sizes: list[int]) -> None:
         drafts = [self._draft(signal, size) for size in sizes]
         futures = [(d, self.log.append(d)) for d in drafts]
@@ -120,6 +126,26 @@ class JournalModel(RuleBasedStateMachine):
             self.log.flush()
             undone = [seq for seq in self._of(name) if seq not in self.finished[name]]
             self.durable[name] = max((s for s in self._of(name) if s < min(undone, default=s + 1)), default=0)
+
+    @precondition(lambda self: any(self.handed.values()))
+    @rule(data=st.data())
+    def finish_on_a_full_disk(self, data: st.DataObject) -> None:
+        """A word that meets a failing commit goes with a later one."""
+        self.disk.full = True
+        self.finish(data, wait=False)
+        self.submit("logs", [50])
+        self.disk.full = False
+        self.settle()
+
+    @precondition(lambda self: not self.disk.full)
+    @rule()
+    def settle(self) -> None:
+        """With everything committed, what waits is exactly what lies beyond the first unfinished entry."""
+        self.log.flush()
+        for consumer in self.log.ledger().consumers:
+            undone = set(self._of(consumer.name)) - self.finished[consumer.name]
+            beyond = [seq for seq in self._of(consumer.name) if undone and seq >= min(undone)]
+            assert sum(consumer.waiting.values()) == sum(self.items[seq] for seq in beyond)
 
     @rule()
     def fill_or_free_the_disk(self) -> None:
