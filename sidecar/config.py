@@ -34,10 +34,14 @@ OTEL_VARIABLES = {
 }
 #: Variables with our prefix that are not settings of the program.
 NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
-#: What Kubernetes sets in every pod for a Service that happens to be called `sidecar`.
-_SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$")
+#: What Kubernetes sets in every pod for a Service whose name happens to begin with `sidecar`: by its name, or, as
+#: `SIDECAR_SERVE_PORT` may as well be a slip of the pen, by its value.
+_SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
+_SERVICE_LINK_PORT = re.compile(r"^SIDECAR_(\w+_)?PORT=(tcp|udp|sctp)://")
 #: Read by the instrumentation in the model's own container, which may share an environment with the sidecar.
 _CAPTURE = re.compile(r"^SIDECAR_CAPTURE\w*$")
+#: Keys whose values are never repeated.
+SECRETS = frozenset({"token", "password", "api_key"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 Path_ = tuple[str, ...]
@@ -94,11 +98,17 @@ def _from_file(
     file: Path, environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
 ) -> dict[str, Any]:
     try:
-        node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
+        text = file.read_text("utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+        places = {key: f"{file}:{line}" for key, line in _lines(node, ())} if isinstance(node, yaml.MappingNode) else {}
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}")
+        return {}
+    except UnicodeDecodeError as error:
         problems.append(f"{file}: cannot be read: {error}")
         return {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-40
         problems.append(f"{file}: not valid YAML: {error}")
         return {}
     if node is None:
@@ -106,9 +116,7 @@ def _from_file(
     if not isinstance(node, yaml.MappingNode):
         problems.append(f"{file}:1: must be a mapping of sections, such as `receive:` or `deliver:`")
         return {}
-    for key, line in _lines(node, ()):
-        origins[key] = f"{file}:{line}"
-    value = yaml.safe_load(file.read_text("utf-8"))
+    origins.update(places)
     return typing.cast(dict[str, Any], _expand(value, environ, (), origins, problems))
 
 
@@ -122,7 +130,12 @@ def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
 
 def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[Path_, str], problems: list[str]) -> Any:
     if isinstance(value, dict):
-        return {str(k): _expand(v, environ, (*path, str(k)), origins, problems) for k, v in value.items()}
+        # A section whose keys are all commented out reads as null: it is as if it were not there.
+        return {
+            str(k): _expand(v, environ, (*path, str(k)), origins, problems)
+            for k, v in value.items()
+            if not (v is None and (*path, str(k)) in _SECTIONS)
+        }
     if isinstance(value, list):
         return [_expand(v, environ, path, origins, problems) for v in value]
     if not isinstance(value, str):
@@ -148,7 +161,7 @@ def _from_environment(
         field = known.get(name)
         if field is not None:
             _put(values, field.path, _parse(environ[name], field.annotation), origins, f"environment variable {name}")
-        elif not _SERVICE_LINK.match(name):
+        elif not (_SERVICE_LINK.match(name) or _SERVICE_LINK_PORT.match(f"{name}={environ[name]}")):
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
             problems.append(f"environment variable {name}: no such setting{hint}")
@@ -192,12 +205,27 @@ def _put(values: dict[str, Any], path: Path_, value: Any, origins: dict[Path_, s
 
 def _explain(error: Any, origins: Mapping[Path_, str]) -> str:
     path = tuple(str(part) for part in error["loc"])
-    place = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), "default")
+    place = _place(path, origins)
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
         siblings = [".".join(f.path) for f in fields()] + sorted({f.path[0] for f in fields()})
         close = difflib.get_close_matches(dotted, siblings, n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
         return f"{place}: {dotted}: no such setting{hint}"
-    shown = "" if "token" in dotted or "password" in dotted or "key" in dotted else f" (given: {error['input']!r})"
-    return f"{place}: {dotted}: {error['msg']}{shown}"
+    # Our own checks name in their message what may be shown; what they were given may hold a secret.
+    ours = error["type"] == "value_error"
+    hidden = ours or SECRETS & set(path) or isinstance(error["input"], dict | list)
+    shown = "" if hidden else f" (given: {error['input']!r})"
+    return f"{place}: {dotted}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _place(path: Path_, origins: Mapping[Path_, str]) -> str:
+    """Where `path` comes from: what set it, what set a part around it, or what set anything in it."""
+    for n in range(len(path), 0, -1):
+        if path[:n] in origins:
+            return origins[path[:n]]
+    inside = sorted({origin for key, origin in origins.items() if key[: len(path)] == path})
+    return ", ".join(inside) or "default"
+
+
+_SECTIONS = frozenset(f.path[:n] for f in fields() for n in range(1, len(f.path)))

@@ -8,11 +8,9 @@ from typing import Any
 import click
 import yaml
 
-from sidecar.config import OTEL_VARIABLES, PREFIX, SEPARATOR, Field, fields
+from sidecar.config import OTEL_VARIABLES, PREFIX, SECRETS, SEPARATOR, Field, fields
 from sidecar.settings import Settings
 from sidecar.telemetry import TABLE
-
-_SECRET = ("token", "password", "api_key")
 
 
 def as_yaml(settings: Settings) -> str:
@@ -99,6 +97,6 @@ def _cell(text: str) -> str:
 def _masked(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {k: _masked(v, k) for k, v in value.items()}
-    if value and key in _SECRET:
+    if value and key in SECRETS:
         return "********"
     return value

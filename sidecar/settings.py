@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
 from sidecar.deliver.store import Options as StoreOptions
@@ -41,12 +41,23 @@ class DeliverOptions(Section):
     store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
 
 
+_LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warning", "fatal": "error", "none": "error"}
+
+
 class TelemetryOptions(Section):
     """The program's own logs."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level of the program's own lines."
     )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: Any) -> Any:
+        """`INFO`, `warn` and the other words that OTEL_LOG_LEVEL may hold."""
+        if not isinstance(value, str):
+            return value
+        return _LEVELS.get(value.strip().lower(), value.strip().lower())
 
 
 class LifeOptions(Section):

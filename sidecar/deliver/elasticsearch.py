@@ -86,10 +86,10 @@ class Options(WorkerOptions):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"{url!r} is not an address: write it as http://host:port or https://host:port")
-            if "@" in urlsplit(url).netloc:
+            if "@" in url:
                 raise ValueError("an address must not hold credentials: use username and password, or api_key")
+            if not url.startswith(("http://", "https://")) or not _has_host(url):
+                raise ValueError(f"{url!r} is not an address: write it as http://host:port or https://host:port")
         return value
 
     @model_validator(mode="after")
@@ -105,6 +105,14 @@ class Options(WorkerOptions):
         if bool(self.client_cert) != bool(self.client_key):
             raise ValueError("client_cert and client_key belong together")
         return self
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or past 65535, an IPv6 address without its bracket
+        return False
 
 
 def authorization(options: Options) -> str | None:

@@ -62,12 +62,51 @@ def test_lists_are_json_or_comma_separated() -> None:
     assert list(config.load({name: '["a.b"]'}).derive.red.dimensions) == ["a.b"]
 
 
-def test_secrets_are_not_repeated_in_messages() -> None:
-    found = problems({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "[1"} | {"SIDECAR_SERVE__PORT": "no"})
-    assert all("[1" not in p for p in found)
+def test_a_setting_with_one_underscore_too_few_is_not_taken_for_a_service_link() -> None:
+    assert "did you mean SIDECAR_SERVE__PORT?" in problems({"SIDECAR_SERVE_PORT": "9000"})[0]
+    config.load({"SIDECAR_SERVE_PORT": "tcp://10.0.0.1:9000"})
 
 
-@pytest.mark.parametrize(("content", "message"), [("- a\n", "must be a mapping"), ("a: [", "not valid YAML")])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2", "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": "/tls.crt"},
+        {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://me:hunter2@es:9200"},
+        {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "me:hunter2@es:9200"},
+    ],
+)
+def test_secrets_are_not_repeated_in_messages(environ: dict[str, str]) -> None:
+    found = problems(environ)
+    assert "hunter2" not in "".join(found)
+    assert all(p.startswith("environment variable SIDECAR_") for p in found)
+
+
+@pytest.mark.parametrize("url", ["es:9200", "ftp://es", "http://:9200", "http://es:99999", "http://es:port", "http://[::1"])
+def test_what_is_no_address_is_said(url: str) -> None:
+    assert f"{url!r} is not an address" in problems({"SIDECAR_DELIVER__ELASTICSEARCH__URL": url})[0]
+
+
+@pytest.mark.parametrize(("given", "level"), [("INFO", "info"), ("warn", "warning"), ("none", "error")])
+def test_log_levels_in_any_spelling(given: str, level: str) -> None:
+    assert config.load({"OTEL_LOG_LEVEL": given}).telemetry.log_level == level
+
+
+def test_a_section_without_keys_is_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("serve:\nreceive:\n  otlp_grpc:\n    # port: 1\n")
+    assert config.load({}, file) == config.load({})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- a\n", "must be a mapping"),
+        ("a: [", "not valid YAML"),
+        ("a: !!python/object:os.system {}", "not valid YAML"),
+        ("a: 2026-13-40", "not valid YAML"),
+        ("a: &x {b: *x}", "not valid YAML"),
+    ],
+)
 def test_a_file_that_is_no_mapping_is_said(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text(content)
