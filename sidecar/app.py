@@ -14,10 +14,12 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import os
 import platform
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -42,13 +44,14 @@ from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.serve.traces import traces_router
 from sidecar.settings import Settings
-from sidecar.telemetry import Telemetry, configure_logging
+from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 
 log = structlog.get_logger("sidecar")
 
 ALL_SIGNALS: frozenset[Signal] = frozenset({"spans", "logs", "metrics"})
 RECEIVER_GRACE_SECONDS = 2.0
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class App:
@@ -127,7 +130,7 @@ class App:
             "journal": status.journal_view(self.log),
             "ledger": status.ledger_view(self.log.ledger()),
             "sinks": [dict(w.status()) for w in self.workers],
-            "components": {name: report.state for name, report in sorted(self.health.reports().items())},
+            "components": {name: asdict(report) for name, report in sorted(self.health.reports().items())},
             "memory_bounds_bytes": self.bounds(),
         }
 
@@ -159,8 +162,7 @@ def build_workers(
 
 
 def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises what keeps the program from starting."""
-    configure_logging(settings.telemetry.log_level)
+    """Run until SIGTERM or SIGINT; a second one ends at once. Raises what keeps the program from starting."""
     _spare_the_collector()
     _bound_arenas()
     asyncio.run(_run(settings))
@@ -189,12 +191,18 @@ async def _run(settings: Settings) -> None:
     app = App(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(app.start())
-    await asyncio.wait([starting, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    starting, stopping = asyncio.create_task(app.start()), asyncio.create_task(stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
-        await stop.wait()
+        await stopping
+    else:  # So that no receiver is opened behind the stop.
+        starting.cancel()
+        await asyncio.wait([starting])
+    for number in _ENDING:
+        # As after any crash, the journal has what is left; nothing is gained by holding up somebody who insists.
+        loop.add_signal_handler(number, os._exit, 128 + number)
     log.info("stopping", deadline_seconds=settings.life.stop_deadline)
     await app.stop()

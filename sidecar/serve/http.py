@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from isal import igzip_lib
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.health import Health
 
@@ -52,24 +55,19 @@ class Sources:
 def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
     """The application, without a socket."""
     app = FastAPI(title="model-sidecar", docs_url=None, redoc_url=None)
+    app.add_middleware(_HeadAsGet)
     for router in routers:
         app.include_router(router)
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        scrape = await asyncio.to_thread(sources.scrape, accept)
-        if scrape is None:
-            return PlainTextResponse(
-                "counters are being restored from the journal; scrape again shortly\n", 503, {"Retry-After": "1"}
-            )
-        return _compressed(request, scrape)
+        return await asyncio.to_thread(_metrics, sources, request.headers)
 
     _add_probes(app, sources.health)
 
     @app.get("/status")
-    async def status() -> JSONResponse:
-        return JSONResponse(await asyncio.to_thread(lambda: dict(sources.status())))
+    async def status() -> Response:
+        return _readable(await asyncio.to_thread(sources.status))
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def index() -> str:
@@ -79,30 +77,60 @@ def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
 
 
 def _add_probes(app: FastAPI, health: Health) -> None:
-    def answer(good: bool) -> JSONResponse:
+    def answer(good: bool) -> Response:
         body = {"ok": good, "components": {name: asdict(r) for name, r in sorted(health.reports().items())}}
-        return JSONResponse(body, 200 if good else 503)
+        return _readable(body, 200 if good else 503)
 
     @app.get("/livez")
-    async def livez() -> JSONResponse:
+    async def livez() -> Response:
         return answer(health.live)
 
     @app.get("/readyz")
-    async def readyz() -> JSONResponse:
+    async def readyz() -> Response:
         return answer(health.ready)
 
     @app.get("/startupz")
-    async def startupz() -> JSONResponse:
+    async def startupz() -> Response:
         return answer(health.started)
 
 
-def _compressed(request: Request, scrape: Scrape) -> Response:
-    headers = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
+def _readable(body: Mapping[str, Any], status: int = 200) -> Response:
+    """JSON in lines: these answers are read by people with curl."""
+    return Response(json.dumps(body, indent=2) + "\n", status, media_type="application/json")
+
+
+def _metrics(sources: Sources, headers: Mapping[str, str]) -> Response:
+    """The answer to a scrape. Rendering and compressing take some milliseconds: not for the event loop."""
+    scrape = sources.scrape(headers.get("accept", ""))
+    if scrape is None:
+        return PlainTextResponse(
+            "counters are being restored from the journal; scrape again shortly\n", 503, {"Retry-After": "1"}
+        )
+    described = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
     body = scrape.body
-    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, 1, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers)
+    if len(body) >= GZIP_FROM_BYTES and takes_gzip(headers.get("accept-encoding", "")):
+        body = igzip_lib.compress(body, 1, igzip_lib.COMP_GZIP)
+        described["Content-Encoding"] = "gzip"
+    return Response(body, headers=described)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether the header names gzip (or anything, `*`) with a weight that is not 0."""
+    for part in accept_encoding.lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return not re.fullmatch(r"q=0(\.0*)?", weight.replace(" ", ""))
+    return False
+
+
+class _HeadAsGet:
+    """HEAD is answered as GET is; the server leaves the body out (RFC 9110, 9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 _INDEX = """<!doctype html><meta charset="utf-8"><title>model-sidecar</title>
