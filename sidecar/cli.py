@@ -15,6 +15,7 @@ import click
 from sidecar import __version__, config, reference
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.settings import Settings
+from sidecar.telemetry import configure_logging
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +44,10 @@ def _reported(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _settings(config_file: Path | None) -> Settings:
-    return config.load(os.environ, config_file)
+    """The configuration in force; from here on the program's own lines are JSON on stderr."""
+    settings = config.load(os.environ, config_file)
+    configure_logging(settings.telemetry.log_level)
+    return settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,7 +80,11 @@ def demo(once: bool) -> None:
 @_config_option
 @_reported
 def check(config_file: Path | None) -> None:
-    """Check the configuration, the directories, the ports, the decoder and the far sides."""
+    """Say what would keep the sidecar from working.
+
+    Looks at the decoder, the directories, the credentials, the ports and the far sides. Changes nothing. Exit code 1 if
+    anything failed; warnings are for you to judge.
+    """
     from sidecar import preflight
 
     results = preflight.check(_settings(config_file))
@@ -115,7 +123,7 @@ def config_docs() -> None:
 
 @main.group()
 def journal() -> None:
-    """Look into the journal, deliver what it holds, handle dead letters."""
+    """Look into the journal, deliver it, handle dead letters."""
 
 
 @journal.command(name="stat")
@@ -123,20 +131,15 @@ def journal() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_reported
 def journal_stat(config_file: Path | None, as_json: bool) -> None:
-    """Entries, bytes, cursors and the ledger. Works beside a running sidecar."""
+    """The ledger and the number of dead letters. Works beside a running sidecar."""
     from sidecar import maintenance
 
     stat = maintenance.stat(_settings(config_file))
     if as_json:
         click.echo(json.dumps(stat, indent=2))
         return
-    for key, value in stat.items():
-        if isinstance(value, list):
-            click.echo(f"{key}:")
-            for line in value:
-                click.echo(f"  {line}")
-        else:
-            click.echo(f"{key}: {value}")
+    for line in maintenance.as_text(stat):
+        click.echo(line)
 
 
 @journal.command(name="drain")

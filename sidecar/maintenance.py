@@ -1,9 +1,9 @@
-"""What the `sidecar journal` commands do: look, drain, replay."""
+"""What the `sidecar journal` commands do: look, drain, replay. None of them makes a journal where there is none."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,6 +14,7 @@ from sidecar.deliver import dead_letters as replaying
 from sidecar.deliver import elasticsearch
 from sidecar.errors import ConfigError
 from sidecar.health import Health
+from sidecar.journal import schema
 from sidecar.journal.dead_letters import DeadLetters, StoredLetter
 from sidecar.journal.lock import DirectoryLock
 from sidecar.journal.opening import open_log, read_ledger
@@ -28,13 +29,26 @@ def stat(settings: Settings) -> dict[str, Any]:
     ledger = read_ledger(_on_disk(settings).journal)
     return {
         "path": str(settings.journal.path),
-        "dead_letters": sum(DeadLetters(settings.journal.path).count().values()),
+        "dead_letters": DeadLetters(settings.journal.path).count(),
         "received": dict(ledger.received),
         "rejected": dict(ledger.rejected),
         "duplicates": dict(ledger.duplicates),
         "ledger": list(status.ledger_lines(ledger)),
         "problems": ledger.balance(),
     }
+
+
+def as_text(stat: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of `stat` in lines, for people."""
+    for key, value in stat.items():
+        if isinstance(value, list):
+            yield f"{key}:" if value else f"{key}: none"
+            yield from (f"  {line}" for line in value)
+        elif isinstance(value, Mapping):
+            figures = ", ".join(f"{items} {name}" for name, items in value.items() if items)
+            yield f"{key}: {figures or 'none'}"
+        else:
+            yield f"{key}: {value}"
 
 
 def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -> int:
@@ -101,4 +115,7 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
 def _on_disk(settings: Settings) -> Settings:
     if settings.journal.kind != "sqlite":
         raise ConfigError(["journal.kind is memory: there is nothing on disk to look into"])
+    if not (settings.journal.path / schema.FILE).exists():
+        problem = f"journal.path: there is no journal in {settings.journal.path}"
+        raise ConfigError([f"{problem}; set SIDECAR_JOURNAL__PATH to its directory"])
     return settings

@@ -18,19 +18,28 @@ from sidecar.errors import SidecarError
 from sidecar.receive.credentials import Credentials
 from sidecar.settings import Settings
 
+State = Literal["ok", "warning", "failed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One thing looked at."""
 
-    state: Literal["ok", "warning", "failed"]
+    state: State
     what: str
     detail: str
 
 
 def check(settings: Settings) -> list[Result]:
     """Everything that can be looked at without starting; nothing is changed."""
-    return [_decoder(), *_directory(settings), *_credentials(settings), *_ports(settings), *_elasticsearch(settings)]
+    return [
+        _decoder(),
+        _journal(settings),
+        *_store(settings),
+        _credentials(settings),
+        *_ports(settings),
+        *_elasticsearch(settings),
+    ]
 
 
 def _decoder() -> Result:
@@ -40,36 +49,42 @@ def _decoder() -> Result:
     return Result("warning", "decoder", "reference (pure Python): same results, more CPU; install model-sidecar-native")
 
 
-def _directory(settings: Settings) -> Iterator[Result]:
+def _journal(settings: Settings) -> Result:
     if settings.journal.kind == "memory":
-        yield Result("warning", "journal", "kept in memory: what was acknowledged is lost with the process")
-        return
-    path = settings.journal.path
-    parent = next(p for p in (path, *path.parents) if p.exists())
+        return Result("warning", "journal", "kept in memory: what was acknowledged is lost with the process")
+    return _directory("journal", settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
+
+
+def _store(settings: Settings) -> Iterator[Result]:
+    store = settings.deliver.store
+    if store.enabled and store.directory is not None:
+        yield _directory("store", store.directory, store.max_bytes, "SIDECAR_DELIVER__STORE__DIRECTORY")
+
+
+def _directory(what: str, path: Path, wanted: int, variable: str) -> Result:
+    """Whether files can be made in `path` (or in what is there of it), and whether `wanted` bytes are free."""
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
     try:
-        with tempfile.TemporaryFile(dir=parent):
-            free = os.statvfs(parent)
+        with tempfile.TemporaryFile(dir=there):
+            free = os.statvfs(there)
     except OSError as error:
-        detail = f"{parent} cannot be written: {error.strerror}; set SIDECAR_JOURNAL__PATH to a directory that can"
-        yield Result("failed", "journal", detail)
-        return
+        return Result(
+            "failed", what, f"{there} cannot be written: {error.strerror}; set {variable} to a directory that can"
+        )
     room = free.f_bavail * free.f_frsize
-    wanted = settings.journal.quota_bytes
-    state: Literal["ok", "warning"] = "ok" if room >= wanted else "warning"
-    yield Result(state, "journal", f"{path}: {room >> 20} MiB free, the quota is {wanted >> 20} MiB")
+    state: State = "ok" if room >= wanted else "warning"
+    return Result(state, what, f"{path}: {room >> 20} MiB free, up to {wanted >> 20} MiB are used")
 
 
-def _credentials(settings: Settings) -> Iterator[Result]:
+def _credentials(settings: Settings) -> Result:
     try:
         credentials = Credentials(settings.receive.credentials)
     except SidecarError as error:
-        yield Result("failed", "credentials", str(error))
-        return
+        return Result("failed", "credentials", str(error))
     local = {settings.receive.otlp_grpc.host, settings.receive.otlp_http.host} <= {"127.0.0.1", "::1", "localhost"}
     if credentials.open and not local:
-        yield Result("warning", "credentials", "intake is open to the network: set a token or client certificates")
-    else:
-        yield Result("ok", "credentials", "loopback only" if local else "asked for")
+        return Result("warning", "credentials", "intake is open to the network: set a token or client certificates")
+    return Result("ok", "credentials", "none asked for, loopback only" if credentials.open else "asked for")
 
 
 def _ports(settings: Settings) -> Iterator[Result]:
@@ -94,19 +109,22 @@ def _elasticsearch(settings: Settings) -> Iterator[Result]:
     options = settings.deliver.elasticsearch
     if not options.enabled:
         return
+    nodes = ", ".join(options.url)
     try:
-        status = elasticsearch.probe(options)
-    except (SidecarError, Unreached) as error:
-        yield Result("failed", "elasticsearch", f"{', '.join(options.url)}: {error}")
-        return
-    if status in (401, 403):
-        yield Result("failed", "elasticsearch", f"{', '.join(options.url)}: credentials are refused (HTTP {status})")
-    else:
-        yield Result("ok", "elasticsearch", f"{', '.join(options.url)} answers")
+        state, said = judge(elasticsearch.probe(options))
+    except Unreached as error:
+        state, said = "failed", f"{error.reason}: {error.detail}"
+    except SidecarError as error:
+        state, said = "failed", str(error)
+    yield Result(state, "elasticsearch", f"{nodes}: {said}")
 
 
-def existing(path: Path) -> Path:
-    """The directory if it is there. Raises `SidecarError` with what to do if it is not."""
-    if not path.is_dir():
-        raise SidecarError(f"{path}: there is no journal here; set SIDECAR_JOURNAL__PATH to its directory")
-    return path
+def judge(status: int) -> tuple[State, str]:
+    """What the HTTP status of an answer to `GET /_cluster/health` says of delivery to come."""
+    if status == 200:
+        return "ok", "answers"
+    if status == 401:
+        return "failed", "the credentials are refused (HTTP 401)"
+    if status == 403:  # Usual for an API key that may do nothing but write.
+        return "warning", "answers, but the credentials may not ask for its health (HTTP 403): can they write?"
+    return "warning", f"answers with HTTP {status}: is it Elasticsearch or OpenSearch, and is it well?"
