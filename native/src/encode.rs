@@ -66,14 +66,60 @@ pub fn push_text_value(out: &mut Vec<u8>, number: u8, text: &str) {
     push_bytes(out, 1, text.as_bytes());
 }
 
+/// A message whose length is known once it is written, as field `number`.
+#[inline]
+pub fn push_message(out: &mut Vec<u8>, number: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    // Most messages need a length of two bytes; where one or more than two are needed, the content is moved.
+    out.extend_from_slice(&[number << 3 | LEN, 0, 0]);
+    let begin = out.len();
+    write(out);
+    let length = out.len() - begin;
+    if let Some([low, high]) = out.get_mut(begin - 2..begin).filter(|_| (0x80..0x4000).contains(&length)) {
+        (*low, *high) = (length as u8 | 0x80, (length >> 7) as u8);
+    } else {
+        move_behind_length(out, begin, length);
+    }
+}
+
+#[cold]
+fn move_behind_length(out: &mut Vec<u8>, begin: usize, length: usize) {
+    let mut varint = Vec::with_capacity(5);
+    push_varint(&mut varint, length as u64);
+    out.splice(begin - 2..begin, varint);
+}
+
+/// Lengths below it, of a key or a text, need one byte, and so do those of the messages around both together.
+const SHORT: usize = 0x80 - 8;
+
 /// A KeyValue, as field `number`; key and value are always written, empty or not.
 #[inline]
 pub fn push_pair(out: &mut Vec<u8>, number: u8, key: &str, value: &Json<'_>) {
+    if let Json::Text(text) = value {
+        return push_text_pair(out, number, key, text);
+    }
     let value_size = size(value);
     open(out, number, field_size(key.len()) + field_size(value_size));
     push_bytes(out, 1, key.as_bytes());
     open(out, 2, value_size);
     push_value(out, value);
+}
+
+/// A KeyValue with text, as field `number`.
+#[inline]
+pub fn push_text_pair(out: &mut Vec<u8>, number: u8, key: &str, text: &str) {
+    if key.len() + text.len() < SHORT {
+        let (key_length, text_length) = (key.len() as u8, text.len() as u8);
+        out.reserve(8 + key.len() + text.len());
+        out.extend_from_slice(&[number << 3 | LEN, key_length + text_length + 6, 1 << 3 | LEN, key_length]);
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(&[2 << 3 | LEN, text_length + 2, 1 << 3 | LEN, text_length]);
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let value_size = field_size(text.len());
+        open(out, number, field_size(key.len()) + field_size(value_size));
+        push_bytes(out, 1, key.as_bytes());
+        push_text_value(out, 2, text);
+    }
 }
 
 /// Bytes of an AnyValue's content.
@@ -118,6 +164,36 @@ fn push_value(out: &mut Vec<u8>, value: &Json<'_>) {
             for (key, value) in &object.members {
                 push_pair(out, 1, key, value);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_messages_are_as_short_as_can_be() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 1 << 21] {
+            let content = vec![7; length];
+            let (mut patched, mut known) = (b"before".to_vec(), b"before".to_vec());
+            push_message(&mut patched, 2, |out| out.extend_from_slice(&content));
+            push_bytes(&mut known, 2, &content);
+            assert_eq!(patched, known);
+        }
+    }
+
+    #[test]
+    fn short_and_long_text_pairs_have_one_form() {
+        for (key, text) in [(0, 0), (1, 118), (119, 0), (60, 59), (60, 60), (1, 119), (120, 3), (200, 300)] {
+            let (key, text) = ("k".repeat(key), "t".repeat(text));
+            let (mut value, mut pair, mut expected, mut out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            push_bytes(&mut value, 1, text.as_bytes());
+            push_bytes(&mut pair, 1, key.as_bytes());
+            push_bytes(&mut pair, 2, &value);
+            push_bytes(&mut expected, 6, &pair);
+            push_text_pair(&mut out, 6, &key, &text);
+            assert_eq!(out, expected);
         }
     }
 }

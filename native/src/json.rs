@@ -40,7 +40,7 @@ impl<'a> Object<'a> {
         self.places = None;
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn insert(&mut self, key: Cow<'a, str>, value: Json<'a>) {
         let place = if self.members.len() < FEW { self.find(&key) } else { self.look_up(key.clone()) };
         match place {
@@ -49,8 +49,18 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// `insert` of a text, key and text free of escapes: nearly every member, and in registers until it has its place.
+    #[inline(always)]
+    fn insert_plain(&mut self, key: &'a str, text: &'a str) {
+        if self.members.len() < FEW && self.find(key).is_none() {
+            self.members.push((Cow::Borrowed(key), Json::Text(Cow::Borrowed(text))));
+        } else {
+            self.insert(Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)));
+        }
+    }
+
     /// The place of a key among few.
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, key: &str) -> Option<usize> {
         let bit = signature(key.as_bytes());
         let perhaps = self.seen & bit != 0;
@@ -164,6 +174,13 @@ impl<'a> Parser<'a> {
             return Some(true);
         }
         loop {
+            if let Some((key, text)) = self.plain_member() {
+                object.insert_plain(key, text);
+                if self.next_member()? {
+                    continue;
+                }
+                return Some(writable);
+            }
             let key = self.string()?;
             self.blanks();
             self.take(b':')?;
@@ -173,13 +190,53 @@ impl<'a> Parser<'a> {
                 Some(key) => object.insert(key, value),
                 None => writable = false,
             }
-            self.blanks();
-            if self.take(b'}').is_some() {
+            if !self.next_member()? {
                 return Some(writable);
             }
-            self.take(b',')?;
-            self.blanks();
         }
+    }
+
+    /// Past what stands between two members; false at the object's end.
+    #[inline(always)]
+    fn next_member(&mut self) -> Option<bool> {
+        self.blanks();
+        if self.take(b'}').is_some() {
+            return Some(false);
+        }
+        self.take(b',')?;
+        self.blanks();
+        Some(true)
+    }
+
+    /// A key and a text, both free of escapes; reads nothing where the member is of another kind or broken.
+    #[inline(always)]
+    fn plain_member(&mut self) -> Option<(&'a str, &'a str)> {
+        let start = self.at;
+        let member = self.try_plain_member();
+        if member.is_none() {
+            self.at = start;
+        }
+        member
+    }
+
+    #[inline(always)]
+    fn try_plain_member(&mut self) -> Option<(&'a str, &'a str)> {
+        let key = self.plain_string()?;
+        self.blanks();
+        self.take(b':')?;
+        self.blanks();
+        Some((key, self.plain_string()?))
+    }
+
+    /// A string without escapes.
+    #[inline(always)]
+    fn plain_string(&mut self) -> Option<&'a str> {
+        self.take(b'"')?;
+        let start = self.at;
+        self.skip_plain();
+        let end = self.at;
+        self.take(b'"')?;
+        self.text.get(start..end)
     }
 
     fn list(&mut self, depth: u32) -> Option<Json<'a>> {

@@ -22,7 +22,10 @@ const MAX_ID_DIGITS: usize = 20;
 pub fn json_lines(body: &[u8], observed: u64) -> (Payload, Check) {
     let mut request = Request::new(observed);
     let mut line = Line::default();
-    for text in body.split(|&byte| byte == b'\n') {
+    let mut begin = 0;
+    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
+        let text = &body[begin..end];
+        begin = end + 1;
         if text.iter().any(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
             read_line(trim_returns(text), &mut line);
             request.add(&line);
@@ -362,11 +365,27 @@ fn hex_id<const N: usize>(text: &str) -> Option<[u8; N]> {
         return None;
     }
     let mut id = [0; N];
-    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = ((pair[0] as char).to_digit(16)? << 4 | (pair[1] as char).to_digit(16)?) as u8;
+    let mut wrong = 0;
+    for (byte, pair) in id.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let (high, low) = (NIBBLES[pair[0] as usize], NIBBLES[pair[1] as usize]);
+        *byte = high << 4 | low;
+        wrong |= high | low;
     }
-    Some(id)
+    (wrong < 16).then_some(id)
 }
+
+/// The values of hex digits in any case; 0xff for every other byte.
+const NIBBLES: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let lower = b"0123456789abcdef"[digit];
+        table[lower as usize] = digit as u8;
+        table[lower.to_ascii_uppercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 /// A number in the low bytes of the id, where the name says that ids are numbers.
 fn decimal_id<const N: usize>(number: u64, slot: usize) -> Option<[u8; N]> {

@@ -19,6 +19,8 @@ pub struct Stream {
     pub action: Vec<u8>,
     /// `,"data_stream":{...}`
     pub member: Vec<u8>,
+    /// The parts are those of a stream that no attribute names.
+    unnamed: bool,
 }
 
 /// Attributes that name the data stream, and are not part of the document for it.
@@ -33,8 +35,18 @@ impl Stream {
         attributes.iter().any(|attribute| is_stream_field(attribute.key))
     }
 
-    /// Type by signal; dataset and namespace from the first of the sources where they are not empty.
+    /// Type by signal, the same at every call; dataset and namespace from the first of the sources where they are not
+    /// empty.
+    #[inline]
     pub fn name(&mut self, kind: &str, sources: &[&[Attribute<'_>]]) {
+        let unnamed = !sources.iter().any(|source| Self::is_named_by(source));
+        if !(unnamed && self.unnamed) {
+            self.write(kind, sources);
+            self.unnamed = unnamed;
+        }
+    }
+
+    fn write(&mut self, kind: &str, sources: &[&[Attribute<'_>]]) {
         let dataset = first(sources, DATASET).unwrap_or(Cow::Borrowed("generic"));
         let namespace = first(sources, NAMESPACE).unwrap_or(Cow::Borrowed("default"));
         let dataset = dataset.strip_suffix(SUFFIX).unwrap_or(&dataset);

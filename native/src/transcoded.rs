@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use crate::check::Check;
-use crate::encode::{open, push_bytes, push_fixed32, push_fixed64, push_pair, push_text_value, push_uint};
-use crate::json::Json;
+use crate::encode::{
+    open, push_bytes, push_fixed32, push_fixed64, push_message, push_pair, push_text_pair, push_text_value, push_uint,
+};
 use crate::json_log::Line;
 
 /// Memory of the last request that a thread wrote, kept up to this size: fresh pages cost more than the writing.
@@ -17,26 +18,28 @@ thread_local! {
 
 /// A request in pieces: what opens each run of lines of one service, and the records of all runs.
 pub struct Payload {
+    openings: Vec<u8>,
     records: Vec<u8>,
-    /// Bytes that open a run, and where the run's records begin.
-    runs: Vec<(Vec<u8>, usize)>,
+    /// Where the opening and the records of each run end.
+    runs: Vec<(usize, usize)>,
 }
 
 impl Payload {
     pub fn len(&self) -> usize {
-        self.records.len() + self.runs.iter().map(|(opening, _)| opening.len()).sum::<usize>()
+        self.openings.len() + self.records.len()
     }
 
     /// Puts the pieces together; `out` has the payload's length.
     pub fn write(&self, out: &mut [u8]) {
         let mut rest = out;
-        for (index, (opening, begin)) in self.runs.iter().enumerate() {
-            let end = self.runs.get(index + 1).map_or(self.records.len(), |(_, begin)| *begin);
-            for piece in [&opening[..], &self.records[*begin..end]] {
+        let (mut opening, mut record) = (0, 0);
+        for &(opening_end, record_end) in &self.runs {
+            for piece in [&self.openings[opening..opening_end], &self.records[record..record_end]] {
                 let (place, behind) = rest.split_at_mut(piece.len());
                 place.copy_from_slice(piece);
                 rest = behind;
             }
+            (opening, record) = (opening_end, record_end);
         }
     }
 
@@ -50,21 +53,21 @@ impl Payload {
 }
 
 /// Writes the request: one resource for each run of lines of one service.
-pub struct Request {
+pub struct Request<'a> {
     payload: Payload,
-    record: Vec<u8>,
-    service: Option<String>,
+    resource: Vec<u8>,
+    service: Option<Cow<'a, str>>,
     begin: usize,
     observed: u64,
     items: usize,
     without_time: usize,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     pub fn new(observed: u64) -> Self {
         Request {
-            payload: Payload { records: RECORDS.take(), runs: Vec::new() },
-            record: Vec::new(),
+            payload: Payload { openings: Vec::new(), records: RECORDS.take(), runs: Vec::new() },
+            resource: Vec::new(),
             service: None,
             begin: 0,
             observed,
@@ -73,33 +76,30 @@ impl Request {
         }
     }
 
-    pub fn add(&mut self, line: &Line<'_>) {
-        if self.service.as_deref() != Some(&line.service) {
+    pub fn add(&mut self, line: &Line<'a>) {
+        if self.service.as_ref() != Some(&line.service) {
             self.end_run();
-            self.service = Some(line.service.clone().into_owned());
+            self.service = Some(line.service.clone());
         }
         self.items += 1;
         self.without_time += usize::from(line.time == 0);
-        self.record.clear();
-        push_record(&mut self.record, line, self.observed);
-        push_bytes(&mut self.payload.records, 2, &self.record);
+        let observed = self.observed;
+        push_message(&mut self.payload.records, 2, |out| push_record(out, line, observed));
     }
 
     fn end_run(&mut self) {
         let Some(service) = &self.service else { return };
-        let records = self.payload.records.len() - self.begin;
-        let mut inner = Vec::new();
+        let Payload { openings, records, runs } = &mut self.payload;
+        let length = records.len() - self.begin;
+        self.resource.clear();
         if !service.is_empty() {
-            let mut resource = Vec::new();
-            push_pair(&mut resource, 1, "service.name", &Json::Text(Cow::Borrowed(service)));
-            push_bytes(&mut inner, 1, &resource);
+            push_message(&mut self.resource, 1, |out| push_text_pair(out, 1, "service.name", service));
         }
-        open(&mut inner, 2, records);
-        let mut opening = Vec::new();
-        open(&mut opening, 1, inner.len() + records);
-        opening.extend_from_slice(&inner);
-        self.payload.runs.push((opening, self.begin));
-        self.begin = self.payload.records.len();
+        open(&mut self.resource, 2, length);
+        open(openings, 1, self.resource.len() + length);
+        openings.extend_from_slice(&self.resource);
+        runs.push((openings.len(), records.len()));
+        self.begin = records.len();
     }
 
     pub fn finish(mut self) -> (Payload, Check) {
