@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,15 +78,15 @@ def run(once: bool) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as folder, contextlib.ExitStack() as stack:
         at = Addresses(*(_port(p) for p in (4317, 4318, 9464, 8000)))
-        click.echo("1/4 starting the sidecar and the model server")
-        sidecar = stack.enter_context(
-            _process(
-                [sys.executable, "-m", "sidecar.cli", "run"], _sidecar_env(at, folder), Path(folder) / "sidecar.log"
-            )
-        )
-        _wait(lambda: _status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start")
-        model = stack.enter_context(_model(at, Path(folder) / "model.log"))
-        _wait(lambda: _status_of(at.model, "/health") == 200, 90, model, "the model server to start")
+        stack.enter_context(_terminated_in_order())
+        click.echo("1/4 starting the sidecar and the model server", err=True)
+        log = Path(folder) / "sidecar.log"
+        command = [sys.executable, "-m", "sidecar.cli", "run"]
+        sidecar = stack.enter_context(_process(command, _sidecar_env(at, folder), log))
+        _wait(lambda: _status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start", log)
+        log = Path(folder) / "model.log"
+        model = stack.enter_context(_model(at, log))
+        _wait(lambda: _status_of(at.model, "/health") == 200, 90, model, "the model server to start", log)
         sent = _drive(at, REQUESTS)
         seen = _gather(at, sent)
         _show(at, sent, seen)
@@ -107,10 +109,25 @@ def _sidecar_env(at: Addresses, folder: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: with both processes, not leaving them behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what would send the demo's telemetry elsewhere, such as the address of a real Elasticsearch."""
+    return {name: value for name, value in environ.items() if not name.startswith(("SIDECAR_", "OTEL_"))}
+
+
+@contextlib.contextmanager
 def _process(command: list[str], env: dict[str, str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         options.setdefault("stdout", output)
-        process = subprocess.Popen(command, env={**os.environ, **env}, stderr=output, **options)
+        process = subprocess.Popen(command, env={**clean(os.environ), **env}, stderr=output, **options)
         try:
             yield process
         finally:
@@ -154,24 +171,32 @@ def _ship(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _drive(at: Addresses, count: int) -> Sent:
-    """Rows of the wine data set, with one empty and one malformed request in twenty."""
-    from sklearn.datasets import load_wine  # type: ignore[import-untyped,unused-ignore]
-
-    rows = load_wine().data.tolist()
-    sent = Sent()
+    rows, sent = _rows(), Sent()
     with click.progressbar(range(count), label="2/4 sending requests", file=sys.stderr) as numbers:
         for n in numbers:
-            if n % 20 == 7:
-                body: Any = {"rows": []}
-            elif n % 20 == 13:
-                body = {"rows": [rows[n % len(rows)][:3]]}
-            else:
-                body = {"rows": [rows[(n + k) % len(rows)] for k in range(1 + n % 4)]}
-            status, _ = _request(
-                "POST", at.model, "/predict", json.dumps(body).encode(), {"Content-Type": "application/json"}
-            )
+            status = _predict(at, rows, n)
             sent.by_status[status] = sent.by_status.get(status, 0) + 1
     return sent
+
+
+def _rows() -> list[list[float]]:
+    from sklearn.datasets import load_wine  # type: ignore[import-untyped,unused-ignore]
+
+    rows: list[list[float]] = load_wine().data.tolist()
+    return rows
+
+
+def _predict(at: Addresses, rows: Sequence[list[float]], n: int) -> int:
+    """The `n`th request: rows of the wine data set; of twenty requests one is empty and one has rows too short.
+    Gives the status of the answer."""
+    if n % 20 == 7:
+        body: list[list[float]] = []
+    elif n % 20 == 13:
+        body = [rows[n % len(rows)][:3]]
+    else:
+        body = [rows[(n + k) % len(rows)] for k in range(1 + n % 4)]
+    payload = json.dumps({"rows": body}).encode()
+    return _request("POST", at.model, "/predict", payload, {"Content-Type": "application/json"})[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +289,11 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
         gone.append("a failed request's trace with its spans and log lines")
     if not seen.ledger or seen.ledger.get("problems"):
         gone.append(f"a balanced ledger: {seen.ledger.get('problems', 'none shown')}")
+    for name, consumer in seen.ledger.get("consumers", {}).items():
+        # Metrics never come to rest: the model server goes on exporting them.
+        waiting = sum(items for signal_, items in consumer["waiting"].items() if signal_ != "metrics")
+        if waiting:
+            gone.append(f"{waiting} items that {name} has not finished with")
     return gone
 
 
@@ -281,6 +311,9 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
             click.echo(f"  span  {span.get('kind', ''):<10} {span.get('name', '')}")
         for record in seen.trace["logs"]:
             click.echo(f"  log   {record.get('severityText', ''):<10} {record.get('body', '')}")
+            kind, message = (record["attributes"].get(f"exception.{part}") for part in ("type", "message"))
+            if kind:
+                click.echo(f"        {'':<10} {kind}: {message}")
     click.echo("\nLedger (received = finished + waiting, for each consumer)")
     for line in seen.ledger.get("lines", []):
         click.echo(f"  {line}")
@@ -294,14 +327,9 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
 def _keep_on(at: Addresses) -> None:
     click.echo("\nTraffic goes on at about 5 requests a second; Ctrl-C ends the demo.")
     with contextlib.suppress(KeyboardInterrupt):
-        from sklearn.datasets import load_wine
-
-        rows = load_wine().data.tolist()
-        n = 0
-        while True:
-            body = json.dumps({"rows": [rows[n % len(rows)]]}).encode()
-            _request("POST", at.model, "/predict", body, {"Content-Type": "application/json"})
-            n += 1
+        rows = _rows()
+        for n in itertools.count():
+            _predict(at, rows, n)
             time.sleep(0.2)
 
 
@@ -335,14 +363,20 @@ def _status_of(port: int, path: str) -> int:
         return 0
 
 
-def _wait(good: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], what: str) -> None:
+def _wait(good: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], what: str, log: Path) -> None:
     deadline = time.monotonic() + seconds
     while not good():
         if process.poll() is not None:
-            raise DemoError(f"waiting for {what}: the process ended with exit code {process.returncode}")
+            raise DemoError(f"waiting for {what}: it ended with exit code {process.returncode}{_end_of(log)}")
         if time.monotonic() > deadline:
-            raise DemoError(f"waiting for {what}: not there after {seconds:g} s")
+            raise DemoError(f"waiting for {what}: not there after {seconds:g} s{_end_of(log)}")
         time.sleep(0.1)
+
+
+def _end_of(log: Path) -> str:
+    """The last lines of a process's output, which is gone with the demo's directory."""
+    lines = log.read_text("utf-8", "replace").splitlines()[-15:]
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _port(wanted: int) -> int:

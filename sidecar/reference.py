@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ def _command_lines(command: click.Command) -> Iterator[str]:
     for name, leaf in commands(command, "sidecar"):
         yield f"### `{name}`"
         yield ""
-        yield (leaf.help or "").strip()
+        yield inspect.cleandoc(leaf.help or "")
         yield ""
         for parameter in leaf.params:
             if isinstance(parameter, click.Option):
