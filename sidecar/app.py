@@ -187,6 +187,16 @@ def _bound_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
+LOOK_EVERY_SECONDS = 1.0
+
+
+async def _watch(app: App) -> None:
+    """A writer that died by a bug makes the pod not live, so that it is started anew."""
+    while app.log.failure is None:
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+    app.health.report("journal", "failed", str(app.log.failure))
+
+
 async def _run(settings: Settings) -> None:
     app = App(settings)
     stop = asyncio.Event()

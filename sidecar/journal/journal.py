@@ -69,6 +69,9 @@ class Journal:
         self._consumers: dict[str, JournalConsumer] = {}
         self._flushes: list[concurrent.futures.Future[None]] = []
         self._failing = False
+        self._shared_last = False
+        self.failure: BaseException | None = None
+        """What ended the writer, if it was not `close`: a bug. Nothing is taken from then on."""
         self._last_try = False
         """The commit that is made at the end, come what may, was made."""
         self._untidy = False
@@ -136,11 +139,23 @@ class Journal:
     # The writer
 
     def _run(self) -> None:
-        while True:
-            batch = self._collect()
-            if batch is None:
-                return
-            self._commit(batch)
+        try:
+            while (batch := self._collect()) is not None:
+                self._commit(batch)
+        except BaseException as failure:
+            self._give_up(failure)
+            raise
+
+    def _give_up(self, failure: BaseException) -> None:
+        """A bug ended the writer: refuse what is queued and what will come, so that no client waits for ever."""
+        log.exception("the journal's writer failed; nothing is taken until a restart")
+        with self._shared.lock:
+            self.failure = failure
+            self._shared.closed = True
+            queued, self._queue = list(self._queue), deque()
+            self._shared.arrived.notify_all()
+        refusal = Unavailable("the journal's writer has failed")
+        answer_all([(caller, refusal) for item in queued for caller in (item.caller, *item.followers)])
 
     def _collect(self) -> list[Item] | None:
         """Wait for work; give the payloads of the next transaction, compressed. None when closed and done."""
@@ -153,7 +168,9 @@ class Journal:
                     return None
                 self._shared.wake.wait(wait)
         batch: list[Item] = []
-        size, deadline = 0, time.monotonic() + self._options.commit_delay
+        # One that comes alone is not made to wait: only where the last commit was shared are others to be expected.
+        patience = self._options.commit_delay if self._shared_last else 0.0
+        size, deadline = 0, time.monotonic() + patience
         while len(batch) < _BATCH_ENTRIES and size < _BATCH_BYTES:
             item = self._take(0.0 if not batch else deadline - time.monotonic())
             if item is None:
@@ -161,6 +178,8 @@ class Journal:
             item.packed.codec, item.packed.blob = self._packer.compress(item.packed.draft.payload)
             size += len(item.packed.draft.payload)
             batch.append(item)
+        if batch:
+            self._shared_last = len(batch) > 1
         return batch
 
     def _take(self, wait: float) -> Item | None:

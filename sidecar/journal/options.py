@@ -54,10 +54,11 @@ class JournalOptions(BaseModel):
         description="Payloads held in memory after their commit, so that consumers that keep up never read the disk.",
     )
     commit_delay: float = Field(
-        0.001,
+        0.004,
         ge=0,
         le=1,
-        description="Seconds that a payload may wait for others to share its commit. 0 commits at once.",
+        description="Seconds that a payload may wait for others to share its commit, while payloads come several at a "
+        "time; one that comes alone is committed at once. 0 never waits.",
     )
     cursor_delay: float = Field(
         0.05,
