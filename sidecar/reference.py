@@ -88,7 +88,10 @@ def _default(field: Field) -> str:
     value = field.default
     if value is None or value == "" or value == () or value == []:
         return ""
-    return f"`{value}`" if not isinstance(value, bool) else f"`{str(value).lower()}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    # A list as a variable may give it.
+    return f"`{_cell(', '.join(map(str, value)) if isinstance(value, tuple | list) else str(value))}`"
 
 
 def _cell(text: str) -> str:

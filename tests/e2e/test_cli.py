@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExportResult
 from support.engines import free_port, sidecar_process
+from support.engines.processes import Child
 from support.load import make_spans
 
 SIDECAR = Path(sys.executable).with_name("sidecar")
@@ -22,6 +25,14 @@ def sidecar(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SIDECAR, *words], capture_output=True, text=True, timeout=60, check=False, env={**clean, **environ}
     )
+
+
+def ended(child: Child) -> int | None:
+    """Exit code of a process that is about to end."""
+    deadline = time.monotonic() + 30
+    while child.running and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return child.returncode
 
 
 def test_wrong_configuration_says_everything_and_exits_2(tmp_path: Path) -> None:
@@ -82,6 +93,28 @@ def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
     stuck = sidecar("journal", "drain", "--timeout", "1", **path, **gone)
     assert stuck.returncode == 1
     assert "still waiting" in stuck.stderr
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    gone["SIDECAR_LIFE__STOP_DEADLINE"] = "600"
+    with sidecar_process(gone, tmp_path) as running:
+        exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
+        assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS
+        os.kill(running.child.pid, signal.SIGTERM)
+        running.child.wait_until(lambda: '"stopping"' in running.log.read_text("utf-8"), 30)
+        os.kill(running.child.pid, signal.SIGTERM)
+        assert ended(running.child) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.8, 1.2])
+def test_a_signal_during_the_start_ends_it(tmp_path: Path, pause: float) -> None:
+    with sidecar_process({}, tmp_path, start=False) as running:
+        running.child.start()
+        time.sleep(pause)
+        os.kill(running.child.pid, signal.SIGTERM)
+        assert ended(running.child) in (0, -signal.SIGTERM)
+        assert "Traceback" not in running.log.read_text("utf-8")
 
 
 @pytest.mark.parametrize("words", [["run", "--nonsense"], ["nonsense"]])

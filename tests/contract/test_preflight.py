@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sidecar import config, preflight
+
+
+def results(**environ: str) -> dict[str, preflight.Result]:
+    """What `check` says with free ports, by what was looked at."""
+    ports = {f"SIDECAR_{name}__PORT": "0" for name in ("SERVE", "RECEIVE__OTLP_GRPC", "RECEIVE__OTLP_HTTP")}
+    return {r.what: r for r in preflight.check(config.load({**ports, **environ}))}
+
+
+def test_a_directory_that_is_not_there_yet_is_looked_for_upwards_and_not_made(tmp_path: Path) -> None:
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path / "a" / "b"), SIDECAR_JOURNAL__QUOTA_BYTES="16777216")
+    assert found["journal"].state == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "what"), [("SIDECAR_JOURNAL__PATH", "journal"), ("SIDECAR_DELIVER__STORE__DIRECTORY", "store")]
+)
+def test_a_place_that_is_no_directory_fails_and_names_its_variable(tmp_path: Path, variable: str, what: str) -> None:
+    (tmp_path / "file").touch()
+    environ = {"SIDECAR_JOURNAL__PATH": str(tmp_path), variable: str(tmp_path / "file" / "x")}
+    found = results(**environ)[what]
+    assert found.state == "failed"
+    assert f"set {variable}" in found.detail
+
+
+def test_too_little_room_is_a_warning(tmp_path: Path) -> None:
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), SIDECAR_JOURNAL__QUOTA_BYTES=str(1 << 60))
+    assert found["journal"].state == "warning"
+
+
+def test_a_journal_in_memory_is_a_warning() -> None:
+    assert results(SIDECAR_JOURNAL__KIND="memory")["journal"].state == "warning"
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "detail"),
+    [
+        ({}, "ok", "loopback only"),
+        ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "t"}, "ok", "asked for"),
+        ({"SIDECAR_RECEIVE__OTLP_HTTP__HOST": "0.0.0.0"}, "warning", "open to the network"),
+        ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN_FILE": "/not/there"}, "failed", "/not/there"),
+    ],
+)
+def test_credentials(tmp_path: Path, environ: dict[str, str], state: str, detail: str) -> None:
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)["credentials"]
+    assert found.state == state
+    assert detail in found.detail
+
+
+def test_a_node_that_does_not_answer_fails_with_the_reason(tmp_path: Path) -> None:
+    url = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://127.0.0.1:1"}
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **url)["elasticsearch"]
+    assert found.state == "failed"
+    assert "refused" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(200, "ok"), (401, "failed"), (403, "warning"), (404, "warning"), (503, "warning")]
+)
+def test_what_an_answer_says_of_delivery(status: int, state: str) -> None:
+    assert preflight.judge(status)[0] == state

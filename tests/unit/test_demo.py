@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar import demo
+
+SENT = demo.Sent({200: 8, 400: 1, 500: 1})
+
+
+def seen(**change: Any) -> demo.Seen:
+    """What there is to see when all is well, but for what a test changes."""
+    whole: dict[str, Any] = {
+        "requests": {("POST /predict", str(status)): count for status, count in SENT.by_status.items()},
+        "p95": {},
+        "logs": {"INFO": 9, "WARN": 1, "ERROR": 1},
+        "trace": {"traceId": "1", "spans": [{}], "logs": [{}]},
+        "ledger": {"problems": [], "consumers": {"derive": {"waiting": {"spans": 0, "metrics": 7}}}},
+    }
+    return demo.Seen(**{**whole, **change})
+
+
+def test_nothing_is_missing_when_all_was_seen() -> None:
+    assert demo._missing(SENT, seen()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"requests": {("POST /predict", "200"): 9}}, "status 200: 9 calls, 8 were sent"),
+        ({"logs": {"INFO": 9, "WARN": 1}}, "ERROR log records: 0"),
+        ({"trace": {}}, "a failed request's trace"),
+        ({"ledger": {}}, "a balanced ledger"),
+        ({"ledger": {"problems": ["store/spans: off"]}}, "store/spans: off"),
+        ({"ledger": {"consumers": {"store": {"waiting": {"logs": 2}}}}}, "2 items that store has not finished with"),
+    ],
+)
+def test_what_is_missing_is_said(change: dict[str, Any], message: str) -> None:
+    assert any(message in gone for gone in demo._missing(SENT, seen(**change)))
+
+
+def test_telemetry_settings_of_the_shell_stay_out_of_the_demo() -> None:
+    environ = {"PATH": "/bin", "SIDECAR_DELIVER__ELASTICSEARCH__URL": "https://real", "OTEL_TRACES_EXPORTER": "none"}
+    assert demo.clean(environ) == {"PATH": "/bin"}
+
+
+def test_the_end_of_a_log_is_shown_indented(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"line {n}\n" for n in range(40)))
+    assert demo._end_of(log).splitlines() == ["", *(f"  line {n}" for n in range(25, 40))]

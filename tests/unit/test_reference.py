@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import click
+import yaml
+
+from sidecar import cli, config, reference
+
+
+def test_secrets_are_masked_and_the_rest_is_shown() -> None:
+    settings = config.load(
+        {
+            "SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2",
+            "SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://es:9200",
+            "SIDECAR_DELIVER__ELASTICSEARCH__USERNAME": "me",
+            "SIDECAR_DELIVER__ELASTICSEARCH__PASSWORD": "hunter3",
+        }
+    )
+    text = reference.as_yaml(settings)
+    assert "hunter" not in text
+    shown = yaml.safe_load(text)
+    assert shown["deliver"]["elasticsearch"]["username"] == "me"
+    assert shown["deliver"]["elasticsearch"]["password"] == "*" * len(shown["receive"]["credentials"]["token"])
+
+
+def test_what_is_shown_can_be_read_back_as_a_file() -> None:
+    shown = yaml.safe_load(reference.as_yaml(config.load({})))
+    assert config.Settings.model_validate(shown) == config.load({})
+
+
+def test_the_schema_knows_every_setting() -> None:
+    schema = reference.schema()
+    definitions = schema["$defs"]
+    for field in config.fields():
+        here = schema
+        for key in field.path:
+            here = here["properties"][key]
+            while "$ref" in here:
+                here = definitions[here["$ref"].rsplit("/", 1)[1]]
+        assert here["description"], field.path
+
+
+def test_commands_are_listed_with_their_full_names() -> None:
+    names = [name for name, _ in reference.commands(cli.main, "sidecar")]
+    assert "sidecar run" in names
+    assert "sidecar journal dead-letters replay" in names
+    assert "sidecar journal" not in names
+
+
+def test_tables_survive_bars_and_indented_help() -> None:
+    @click.command(name="one")
+    def one() -> None:
+        """First line.
+
+        Second paragraph.
+        """
+
+    text = reference.markdown(one)
+    assert "First line.\n\nSecond paragraph.\n" in text
+    rows = [line for line in text.splitlines() if line.startswith("| `SIDECAR_")]
+    assert {len(line.replace("\\|", "").split("|")) for line in rows} == {6}
