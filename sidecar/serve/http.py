@@ -63,6 +63,8 @@ def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
     async def metrics(request: Request) -> Response:
         return await asyncio.to_thread(_metrics, sources, request.headers)
 
+    if not routers:
+        app.add_api_route("/api/{path:path}", _no_store, include_in_schema=False)
     _add_probes(app, sources.health)
 
     @app.get("/status")
@@ -92,6 +94,10 @@ def _add_probes(app: FastAPI, health: Health) -> None:
     @app.get("/startupz")
     async def startupz() -> Response:
         return answer(health.started)
+
+
+async def _no_store() -> Response:
+    return _readable({"message": "there is no store to look into: SIDECAR_DELIVER__STORE__ENABLED is false"}, 404)
 
 
 def _readable(body: Mapping[str, Any], status: int = 200) -> Response:

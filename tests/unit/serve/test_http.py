@@ -169,6 +169,13 @@ def test_status_is_json_in_lines(server: Server) -> None:
     assert answer.body.count(b"\n") > 1
 
 
+@pytest.mark.parametrize("path", ["/api/traces", "/api/traces/0af7651916cd43dd8448eb211c80319c"])
+def test_without_a_store_a_look_up_says_so(server: Server, path: str) -> None:
+    answer = server.get(path)
+    assert answer.status == 404
+    assert "SIDECAR_DELIVER__STORE__ENABLED" in json.loads(answer.body)["message"]
+
+
 def test_what_is_not_there_and_what_is_not_allowed(server: Server) -> None:
     assert server.get("/nothing").status == 404
     assert server.get("/metrics", method="POST").status == 405
