@@ -110,6 +110,10 @@ def _elasticsearch(settings: Settings) -> Iterator[Result]:
     if not options.enabled:
         return
     nodes = ", ".join(options.url)
+    for file in (options.ca_file, options.client_cert, options.client_key):
+        if file is not None and not file.is_file():
+            yield Result("failed", "elasticsearch", f"{file}: there is no such file")
+            return
     try:
         state, said = judge(elasticsearch.probe(options))
     except Unreached as error:

@@ -61,6 +61,15 @@ def test_a_node_that_does_not_answer_fails_with_the_reason(tmp_path: Path) -> No
     assert "refused" in found.detail
 
 
+@pytest.mark.parametrize("name", ["CA_FILE", "API_KEY_FILE"])
+def test_a_file_for_the_nodes_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    prefix = "SIDECAR_DELIVER__ELASTICSEARCH__"
+    environ = {f"{prefix}URL": "https://127.0.0.1:1", f"{prefix}{name}": "/not/there"}
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)["elasticsearch"]
+    assert found.state == "failed"
+    assert "/not/there" in found.detail
+
+
 @pytest.mark.parametrize(
     ("status", "state"), [(200, "ok"), (401, "failed"), (403, "warning"), (404, "warning"), (503, "warning")]
 )

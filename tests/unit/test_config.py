@@ -81,7 +81,9 @@ def test_secrets_are_not_repeated_in_messages(environ: dict[str, str]) -> None:
     assert all(p.startswith("environment variable SIDECAR_") for p in found)
 
 
-@pytest.mark.parametrize("url", ["es:9200", "ftp://es", "http://:9200", "http://es:99999", "http://es:port", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["es:9200", "ftp://es", "http://:9200", "http://es:99999", "http://es:port", "http://[::1"]
+)
 def test_what_is_no_address_is_said(url: str) -> None:
     assert f"{url!r} is not an address" in problems({"SIDECAR_DELIVER__ELASTICSEARCH__URL": url})[0]
 
