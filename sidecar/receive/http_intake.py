@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import Request, Response
-from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from sidecar.decode.batch import Signal
 from sidecar.errors import TooLarge
@@ -36,17 +37,20 @@ class HttpIntake:
     credentials: Credentials
     max_message_bytes: int
 
-    async def answer(self, receiver: str, signal: Signal, request: Request, types: Mapping[str, Media]) -> Response:
+    async def answer(
+        self, receiver: str, signal: Signal, types: Mapping[str, Media], scope: Scope, receive: Receive
+    ) -> Response:
         """The reply to a POST whose content type must be one of `types`."""
-        given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        headers = _headers(scope)
+        given = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         media = types.get(given)
 
         async def read(lease: Lease) -> bytes:
-            self.credentials.check(request.headers.get("authorization"))
+            self.credentials.check(headers.get(b"authorization"))
             if media is None:
                 known = ", ".join(name for name in types if name)
                 raise Refused(reply.unsupported(f"content-type {given or 'absent'}: must be one of {known}"))
-            return await self._body(request, lease)
+            return await self._body(headers, receive, lease)
 
         encoding = media.body if media else "otlp_json"
         outcome = await self.intake.receive(receiver, signal, encoding, read)
@@ -55,19 +59,19 @@ class HttpIntake:
             answer.headers["Accept-Encoding"] = "gzip, deflate, zstd"
         return Response(answer.body, answer.status, answer.headers)
 
-    async def _body(self, request: Request, lease: Lease) -> bytes:
+    async def _body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
         """The decompressed body; neither it nor what came over the wire may be over the limit."""
         limit = self.max_message_bytes
-        named = request.headers.get("content-encoding", "").strip().lower()
+        named = headers.get(b"content-encoding", "").strip().lower()
         coding = CODINGS.get(named)
         if coding is None and named not in ("", "identity"):
             raise Refused(reply.unsupported(f"content-encoding {named}: must be gzip, deflate, zstd or identity"))
-        length = request.headers.get("content-length", "")
+        length = headers.get(b"content-length", "")
         if length.isdecimal():
             if int(length) > limit:
                 raise TooLarge(f"request of {length} bytes is over the limit of {limit} bytes")
             lease.cover(int(length))
-        received = await self._received(request, lease)
+        received = await self._received(receive, lease)
         if coding is None:
             return received
         if len(received) > INFLATE_INLINE_BYTES:
@@ -77,17 +81,44 @@ class HttpIntake:
         lease.cover(len(body))
         return body
 
-    async def _received(self, request: Request, lease: Lease) -> bytes:
+    async def _received(self, receive: Receive, lease: Lease) -> bytes:
         limit = self.max_message_bytes
         chunks: list[bytes] = []
         size = 0
-        try:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(f"request is over the limit of {limit} bytes")
-                lease.cover(size)
-                chunks.append(chunk)
-        except ClientDisconnect:
-            raise Refused(reply.malformed("the connection ended before the body did")) from None
-        return b"".join(chunks)
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(reply.malformed("the connection ended before the body did"))
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"request is over the limit of {limit} bytes")
+            lease.cover(size)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    """Headers by their names, which ASGI gives in lower case; the first of several of one name."""
+    return {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """What is behind a path. An ASGI application of its own: an endpoint function would have its parameters, its form
+    and its dependencies worked out for each request, which costs more than to take in a small body."""
+
+    http: HttpIntake
+    receiver: str
+    signal: Signal
+    types: Mapping[str, Media]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.http.answer(self.receiver, self.signal, self.types, scope, receive)
+        await response(scope, receive, send)
+
+
+def route(path: str, http: HttpIntake, receiver: str, signal: Signal, types: Mapping[str, Media]) -> Route:
+    """The route of `POST path`, where one of `types` is taken in as `signal`."""
+    return Route(path, _Endpoint(http, receiver, signal, types), methods=["POST"], name=path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from starlette.routing import Route
 
-from sidecar.receive.http_intake import HttpIntake, Media
+from sidecar.receive.http_intake import HttpIntake, Media, route
 
 NAME = "json_http"
 PATH = "/v1/json"
@@ -13,12 +13,6 @@ TYPES = {"application/x-ndjson": _LINES, "application/json": _LINES, "text/plain
 """Content types that are taken; none at all is taken too."""
 
 
-def router(http: HttpIntake) -> APIRouter:
+def lines_route(http: HttpIntake) -> Route:
     """The route; its replies are those of OTLP/JSON logs."""
-
-    async def receive(request: Request) -> Response:
-        return await http.answer(NAME, "logs", request, TYPES)
-
-    routes = APIRouter()
-    routes.add_api_route(PATH, receive, methods=["POST"], response_class=Response)
-    return routes
+    return route(PATH, http, NAME, "logs", TYPES)

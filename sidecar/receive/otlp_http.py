@@ -6,16 +6,15 @@ Replies are in the encoding of the request (OTLP specification, "OTLP/HTTP Respo
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Signal
 from sidecar.receive import json_http
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.http_intake import HttpIntake, Media
+from sidecar.receive.http_intake import HttpIntake, Media, route
 from sidecar.receive.intake import Intake
 from sidecar.receive.reply import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
@@ -47,25 +46,11 @@ class Options(BaseModel):
 def build_app(http: HttpIntake, meter_provider: MeterProvider | None = None) -> FastAPI:
     """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
     of the arrival of traces would have no end)."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.include_router(_router(http))
-    app.include_router(json_http.router(http))
+    routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[*routes, json_http.lines_route(http)])
     if meter_provider is not None:
         _measure(app, meter_provider)
     return app
-
-
-def _router(http: HttpIntake) -> APIRouter:
-    def endpoint(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
-        async def receive(request: Request) -> Response:
-            return await http.answer(NAME, signal, request, TYPES)
-
-        return receive
-
-    routes = APIRouter()
-    for path, signal in PATHS.items():
-        routes.add_api_route(path, endpoint(signal), methods=["POST"], response_class=Response)
-    return routes
 
 
 def _measure(app: FastAPI, meter_provider: MeterProvider) -> None:
