@@ -65,8 +65,8 @@ class WebServer:
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # The protocol is named, because asyncio switches Nagle's algorithm off only for sockets that name it: with it, a
-        # reply's body would wait 40 ms for the client to acknowledge the head.
+        # The protocol is named, because asyncio switches Nagle's algorithm off only for sockets that name it: with it,
+        # a reply's body would wait 40 ms for the client to acknowledge the head.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
