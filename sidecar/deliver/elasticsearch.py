@@ -63,7 +63,7 @@ class Options(WorkerOptions):
     compression: bool = Field(True, description="Send requests compressed with gzip.")
     timeout: float = Field(30.0, gt=0, le=600, description="Seconds for a whole request, its reply included.")
     batch_bytes: int = Field(
-        5 << 20, ge=SMALLEST_BATCH, le=90 << 20, description="Most bytes of documents in one request, not compressed."
+        4 << 20, ge=SMALLEST_BATCH, le=90 << 20, description="Most bytes of documents in one request, not compressed."
     )
     batch_documents: int = Field(20_000, ge=1, description="Most documents in one request.")
     bootstrap: bool = Field(

@@ -29,13 +29,15 @@ from sidecar.deliver.retry import Backoff
 from sidecar.deliver.sink import Again, P, Sink, Verdict, WorkerOptions
 from sidecar.errors import SidecarError
 from sidecar.health import Health, State
-from sidecar.journal.entry import Clock, Consumer, Done, Entry
+from sidecar.journal.entry import Clock, Consumer, DeadLetter, Done, Entry
 from sidecar.telemetry import Telemetry
 
 IDLE_SECONDS = 0.25
 """Longest wait for new entries; also the longest that a stop waits for an idle puller."""
 REPEAT_SECONDS = 60.0
 """The same trouble is logged at most this often."""
+SAY_AGAIN_SECONDS = 30.0
+"""Least time between two log lines about dead letters."""
 RECOMMIT_SECONDS = 1.0
 """Pause before a commit that failed is tried again."""
 
@@ -78,6 +80,9 @@ class Worker(Generic[P]):
         self._commits = 0
         self._failed_commits: list[Done] = []
         self._last_success_ns = 0
+        self._letters = 0
+        """Dead letters not yet told of in the log."""
+        self._letters_said_ns = 0
         self._threads: list[threading.Thread] = []
 
     @property
@@ -220,6 +225,7 @@ class Worker(Generic[P]):
             del piece
             if self._abort.is_set():
                 return
+            self._note_letters([letter for settled in verdict.settled for letter in settled.dead])
             self._commit(self._progress.settle(verdict.settled))
             again = verdict.again
             if again is None:
@@ -305,6 +311,25 @@ class Worker(Generic[P]):
             log.info("delivery_recovered", sink=self._sink.name, after=recovered)
         if recovered:
             self._report("ok", "")
+
+    def _note_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """One line for dead letters, and then at most one in `SAY_AGAIN_SECONDS`, with how many there were."""
+        if not letters:
+            return
+        with self._changed:
+            self._letters += len(letters)
+            now = self._clock()
+            if now - self._letters_said_ns < SAY_AGAIN_SECONDS * 1e9:
+                return
+            count, self._letters, self._letters_said_ns = self._letters, 0, now
+        log.error(
+            "documents_refused_for_good",
+            sink=self._sink.name,
+            documents=count,
+            index=letters[0].index,
+            reason=letters[0].reason,
+            what_to_do="see `sidecar journal dead-letters list`; mend the mapping and replay them",
+        )
 
     def _commit(self, done: list[Done]) -> None:
         if not done or self._abort.is_set():

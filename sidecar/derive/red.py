@@ -63,7 +63,7 @@ class RedOptions(BaseModel):
     dimensions: tuple[str, ...] = Field(
         default=(
             "http.route",
-            "http.response.status_code",
+            "http.response.status_code|http.status_code",
             "rpc.method",
             "model.name|ml.model.name|gen_ai.request.model",
             "model.version|ml.model.version",

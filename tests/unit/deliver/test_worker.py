@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.delivery import FakeConsumer, entry
 
 from sidecar.decode.batch import Signal
 from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
 from sidecar.deliver.worker import Worker
 from sidecar.health import Health
-from sidecar.journal.entry import Entry
+from sidecar.journal.entry import DeadLetter, Entry
 from sidecar.telemetry import Telemetry
 
 Send = Callable[[int, int], Verdict[int]]
@@ -269,3 +270,17 @@ def test_small_loads_linger_and_a_full_one_does_not() -> None:
         assert consumer.wait_for(1)
         consumer.feed(*one_each(1, first=2))
         assert consumer.wait_for(2)
+
+
+def test_dead_letters_are_told_of_in_the_log_once_in_a_while_with_the_reason() -> None:
+    def script(seq: int, _: int) -> Verdict[int]:
+        letter = DeadLetter("scripted", str(seq), "spans", "traces-x", "mapper: no", b"{}", seq, 0)
+        return Verdict([Settled(seq, {("spans", "dead_lettered", "mapper"): 1}, [letter])])
+
+    sink, consumer = ScriptedSink(script), FakeConsumer(one_each(20))
+    with capture_logs() as logs, running(sink, consumer):
+        assert consumer.wait_for(20)
+    told = [line for line in logs if line["event"] == "documents_refused_for_good"]
+    assert [(line["log_level"], line["index"], line["reason"]) for line in told] == [
+        ("error", "traces-x", "mapper: no")
+    ]
