@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::hash_map::{Entry, HashMap};
+use std::iter::once;
 
 use crate::limits::MAX_DEPTH;
 use crate::text::{plain_length, signature};
@@ -53,7 +54,8 @@ impl<'a> Object<'a> {
     #[inline(always)]
     fn insert_plain(&mut self, key: &'a str, text: &'a str) {
         if self.members.len() < FEW && self.find(key).is_none() {
-            self.members.push((Cow::Borrowed(key), Json::Text(Cow::Borrowed(text))));
+            // Made where it belongs, once there is room; what is pushed is made on the stack and copied from there.
+            self.members.extend(once(()).map(|()| (Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)))));
         } else {
             self.insert(Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)));
         }

@@ -191,6 +191,35 @@ struct Decimal {
 }
 
 fn decimal(magnitude: f64) -> Decimal {
+    short_decimal(magnitude).unwrap_or_else(|| long_decimal(magnitude))
+}
+
+const SHORT_PLACES: i32 = 6;
+const SHORT_SCALE: f64 = 1e6;
+
+/// The digits of a number of at most six decimal places, as measured ones mostly are. Of at most 15 digits, no two
+/// numbers are the same double: if they read back as this one, none shorter do.
+#[inline]
+fn short_decimal(magnitude: f64) -> Option<Decimal> {
+    let scaled = (magnitude * SHORT_SCALE).round();
+    // Both numbers are whole and below 2^53, so the quotient is what reading the digits would give.
+    if !(1.0..1e15).contains(&scaled) || scaled / SHORT_SCALE != magnitude {
+        return None;
+    }
+    let mut number = scaled as u64;
+    let mut zeros = 0;
+    while number.is_multiple_of(10) {
+        number /= 10;
+        zeros += 1;
+    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(number).as_bytes();
+    let mut digits = [0u8; 24];
+    digits[..text.len()].copy_from_slice(text);
+    Some(Decimal { digits, length: text.len(), point: text.len() as i32 + zeros - SHORT_PLACES })
+}
+
+fn long_decimal(magnitude: f64) -> Decimal {
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format_finite(magnitude);
     let (mantissa, exponent) = match text.split_once('e') {
@@ -360,6 +389,27 @@ mod tests {
             assert_eq!(as_label, label.as_bytes());
             assert_eq!(in_document, document.as_bytes());
         }
+    }
+
+    #[test]
+    fn short_decimals_are_the_shortest_digits() {
+        let text = |number: Decimal| {
+            let mut out = Vec::new();
+            push_plain(&mut out, &number, true);
+            String::from_utf8(out).unwrap()
+        };
+        let mut value = 1u64;
+        for _ in 0..20_000 {
+            value = value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let number = (value >> (20 + value % 40)) as f64;
+            for magnitude in [number / 1e6, number / 1e2, number, f64::from_bits((number / 1e6).to_bits() + 1)] {
+                if let Some(short) = short_decimal(magnitude) {
+                    assert_eq!(text(short), text(long_decimal(magnitude)), "{magnitude}");
+                }
+            }
+        }
+        assert!(short_decimal(0.8595).is_some() && short_decimal(198.35).is_some() && short_decimal(1e8).is_some());
+        assert!(short_decimal(0.1 + 0.2).is_none() && short_decimal(1e15).is_none() && short_decimal(1e-7).is_none());
     }
 
     #[test]
