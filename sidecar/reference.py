@@ -11,7 +11,7 @@ import yaml
 
 from sidecar.config import OTEL_VARIABLES, PREFIX, SECRETS, SEPARATOR, Field, fields
 from sidecar.settings import Settings
-from sidecar.telemetry import TABLE
+from sidecar.telemetry import HTTP_METRICS, TABLE
 
 
 def as_yaml(settings: Settings) -> str:
@@ -82,6 +82,9 @@ def _metric_lines() -> Iterator[str]:
     for metric in TABLE:
         kind = "counter" if metric.kind == "watched_counter" else metric.kind
         yield f"| `{metric.name}` | {kind} | {', '.join(f'`{x}`' for x in metric.labels)} | {_cell(metric.help)} |"
+    yield ""
+    yield "The HTTP intake is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
+    yield ", ".join(f"`sidecar.{name}`" for name in HTTP_METRICS) + " (dots become underscores, units are added)."
 
 
 def _default(field: Field) -> str:

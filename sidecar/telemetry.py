@@ -66,6 +66,14 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_store_spans", "gauge", (), "Spans in the embedded store."),
 )  # fmt: skip
 
+HTTP_METRICS = (
+    "http.server.request.duration",
+    "http.server.active_requests",
+    "http.server.request.body.size",
+    "http.server.response.body.size",
+)
+"""What the HTTP instrumentation measures of our own intake. Shown with `sidecar` before it: the model's own metrics of
+these names pass through, and the two must not be added up."""
 HTTP_LABELS = {"http.request.method", "http.route", "http.response.status_code"}
 """Labels of the HTTP instrumentation that are kept. The others would take a value from each Host header that a client
 makes up, and a series for each."""
@@ -82,7 +90,7 @@ class Telemetry:
             for m in TABLE
             if m.kind == "histogram"
         ]
-        views.append(View(instrument_name="http.server.*", attribute_keys=HTTP_LABELS))
+        views += [View(instrument_name=n, name=f"sidecar.{n}", attribute_keys=HTTP_LABELS) for n in HTTP_METRICS]
         self.provider = MeterProvider(
             metric_readers=tuple(readers), views=views, resource=Resource({"service.name": "model-sidecar"})
         )

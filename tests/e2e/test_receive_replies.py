@@ -360,5 +360,5 @@ def test_clients_cannot_make_up_series_of_the_http_metrics() -> None:
         for n in range(20):
             assert at.post("/v1/traces", SPAN, host=f"host-{n}").status == 200
             assert at.post(f"/nowhere/{n}", b"", host=f"host-{n}").status == 404
-        durations = at.counted.values("http.server.request.duration")
+        durations = at.counted.values("sidecar.http.server.request.duration")
     assert set(durations) == {("POST", "/v1/traces", "200"), ("POST", "404")}
