@@ -142,6 +142,7 @@ class Intake:
             body = await read(lease)
             self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
             draft, outcome = await self._draft(signal, body, encoding)
+            del body  # What is kept may be another form of it; no need to hold both until the commit.
             if draft is not None:
                 kept = self._log.submit(draft)
                 # A client that goes away must not cancel the commit that others may share.
