@@ -59,6 +59,9 @@ class Sender:
     pause: float = 0.0
     acknowledged: list[Any] = field(default_factory=list)
     resent: int = 0
+    """Exports that failed for good, after what the SDK tried again by itself."""
+    exporting: int | None = None
+    """Number of the batch that is being exported now."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -77,10 +80,12 @@ class Sender:
         number = 0
         while not self._stop.is_set():
             batch = self.make(number)
-            number += 1
+            self.exporting = number
             while self.export(batch) not in (SpanExportResult.SUCCESS, LogRecordExportResult.SUCCESS):
                 self.resent += 1
                 time.sleep(0.05)
+            self.exporting = None
+            number += 1
             self.acknowledged.extend(batch)
             time.sleep(self.pause)
 
