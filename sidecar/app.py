@@ -29,7 +29,7 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__, status
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
-from sidecar.deliver.registry import SINKS, Parts
+from sidecar.deliver.registry import Parts
 from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
@@ -153,11 +153,9 @@ def build_workers(
     """A worker with its consumer for every sink that is enabled."""
     parts = Parts(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
     workers = []
-    for kind in SINKS:
-        options = getattr(settings.deliver, kind.name)
-        if options.enabled:
-            consumer = kept.consumer(kind.name, kind.signals)
-            workers.append(Worker(kind.build(options, parts), consumer, options, telemetry, time.time_ns, health))
+    for name, kind, options in settings.deliver.enabled():
+        consumer = kept.consumer(name, kind.signals)
+        workers.append(Worker(kind.build(name, options, parts), consumer, options, telemetry, time.time_ns, health))
     return workers
 
 

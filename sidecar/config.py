@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sidecar.deliver.registry import SINKS
 from sidecar.errors import ConfigError
 from sidecar.settings import Settings
 
@@ -61,15 +62,35 @@ class Field:
         return PREFIX + SEPARATOR.join(self.path).upper()
 
 
+MORE: Path_ = ("deliver", "more")
+"""Sections by name below this one, each with the options of the kind that its `kind` says."""
+_MORE_PREFIX = PREFIX + SEPARATOR.join(MORE).upper()
+_KINDS = {kind.name: kind.options for kind in SINKS if kind.many}
+
+
 def fields(model: type[BaseModel] = Settings, prefix: Path_ = ()) -> Iterator[Field]:
-    """Every setting of the program, depth first in the order of declaration."""
+    """Every setting of the program, depth first in the order of declaration. What has only one value is none."""
     for name, info in model.model_fields.items():
         section = _section(info.annotation)
         if section is not None:
             yield from fields(section, (*prefix, name))
-        else:
+        elif not _constant(info.annotation):
             default = info.get_default(call_default_factory=True, validated_data={})
             yield Field((*prefix, name), info.annotation, default, info.description or "")
+
+
+def further_fields(name: str, kind: str | None) -> Iterator[Field]:
+    """The settings of a further sink of this name; of all kinds where `kind` is none of those that there are."""
+    yield Field((*MORE, name, "kind"), str, None, "Kind of the sink.")
+    for options in [_KINDS[kind]] if kind in _KINDS else _KINDS.values():
+        yield from fields(options, (*MORE, name))
+
+
+def is_variable(name: str) -> bool:
+    """Whether an environment variable of this name may set something."""
+    further = _further(name)
+    known = fields() if further is None else further_fields(further, None)
+    return name in NOT_SETTINGS or any(name == f.variable for f in known)
 
 
 def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
@@ -87,7 +108,7 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [_explain(e, origins) for e in error.errors()]
+        problems += [_explain(e, values, origins) for e in error.errors()]
     else:
         if not problems:
             return settings
@@ -134,7 +155,7 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[P
         return {
             str(k): _expand(v, environ, (*path, str(k)), origins, problems)
             for k, v in value.items()
-            if not (v is None and (*path, str(k)) in _SECTIONS)
+            if not (v is None and _may_be_empty((*path, str(k))))
         }
     if isinstance(value, list):
         return [_expand(v, environ, path, origins, problems) for v in value]
@@ -155,9 +176,11 @@ def _from_environment(
     values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
 ) -> None:
     known = {f.variable: f for f in fields()}
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS or _CAPTURE.match(name):
-            continue
+    named = sorted(n for n in environ if n.startswith(PREFIX) and n not in NOT_SETTINGS and not _CAPTURE.match(n))
+    for sink in {s for s in map(_further, named) if s is not None}:
+        kind = environ.get(SEPARATOR.join((_MORE_PREFIX, sink.upper(), "KIND"))) or _kind_in(values, sink)
+        known |= {f.variable: f for f in further_fields(sink, kind)}
+    for name in named:
         field = known.get(name)
         if field is not None:
             _put(values, field.path, _parse(environ[name], field.annotation), origins, f"environment variable {name}")
@@ -165,6 +188,21 @@ def _from_environment(
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
             problems.append(f"environment variable {name}: no such setting{hint}")
+
+
+def _further(variable: str) -> str | None:
+    """Name of the further sink that a variable is about."""
+    if not variable.startswith(_MORE_PREFIX + SEPARATOR):
+        return None
+    return variable.removeprefix(_MORE_PREFIX + SEPARATOR).partition(SEPARATOR)[0].lower()
+
+
+def _kind_in(values: Mapping[str, Any], *path: str) -> str | None:
+    """`kind` of a further sink, as far as the values tell."""
+    here: Any = values
+    for key in (*MORE, *path, "kind"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, str) else None
 
 
 def _parse(text: str, annotation: Any) -> Any:
@@ -188,6 +226,10 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def _constant(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is typing.Literal and len(typing.get_args(annotation)) == 1
+
+
 def _section(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
@@ -203,15 +245,21 @@ def _put(values: dict[str, Any], path: Path_, value: Any, origins: dict[Path_, s
     origins[path] = origin
 
 
-def _explain(error: Any, origins: Mapping[Path_, str]) -> str:
+def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]) -> str:
     path = tuple(str(part) for part in error["loc"])
+    if path[:2] == MORE and len(path) > 3:  # The kind stands in the path where it told the options apart.
+        path = (*path[:3], *path[4:])
     place = _place(path, origins)
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        siblings = [".".join(f.path) for f in fields()] + sorted({f.path[0] for f in fields()})
+        known = list(further_fields(path[2], _kind_in(values, path[2])) if path[:2] == MORE else fields())
+        siblings = [".".join(f.path) for f in known] + sorted({f.path[0] for f in known})
         close = difflib.get_close_matches(dotted, siblings, n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
         return f"{place}: {dotted}: no such setting{hint}"
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        given = _kind_in(values, path[2])
+        return f"{place}: {dotted}.kind: must be one of {', '.join(_KINDS)}" + (f" (given: {given!r})" if given else "")
     # Our own checks name in their message what may be shown; what they were given may hold a secret.
     ours = error["type"] == "value_error"
     hidden = ours or SECRETS & set(path) or isinstance(error["input"], dict | list)
@@ -228,4 +276,14 @@ def _place(path: Path_, origins: Mapping[Path_, str]) -> str:
     return ", ".join(inside) or "default"
 
 
-_SECTIONS = frozenset(f.path[:n] for f in fields() for n in range(1, len(f.path)))
+def _may_be_empty(path: Path_) -> bool:
+    """Whether `path` is a section, which may have no keys."""
+    return path in _SECTIONS or (path[:2] == MORE and path[3:] in _FURTHER_SECTIONS)
+
+
+def _sections(known: Iterator[Field]) -> frozenset[Path_]:
+    return frozenset(f.path[:n] for f in known for n in range(1, len(f.path)))
+
+
+_SECTIONS = _sections(fields()) | {MORE}
+_FURTHER_SECTIONS = frozenset(p for options in _KINDS.values() for p in _sections(fields(options)))

@@ -98,7 +98,7 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
     with ExitStack() as stack:
         stack.callback(DirectoryLock(path).release)
         letters = DeadLetters(path)
-        target = elasticsearch.build(options, decoder(), "", time.time_ns)
+        target = elasticsearch.build("elasticsearch", options, decoder(), "", time.time_ns)
         stack.callback(target.close)
         stored: list[StoredLetter] = list(letters.iterate(sink or target.name))
         numbers = {(s.letter.consumer, s.letter.doc_id): s.id for s in stored}

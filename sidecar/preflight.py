@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.decode.choice import decoder
-from sidecar.deliver import elasticsearch
-from sidecar.deliver.bulk import Unreached
+from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.receive.credentials import Credentials
 from sidecar.settings import Settings
@@ -38,7 +37,7 @@ def check(settings: Settings) -> list[Result]:
         *_store(settings),
         _credentials(settings),
         *_ports(settings),
-        *_elasticsearch(settings),
+        *_sinks(settings),
     ]
 
 
@@ -105,30 +104,15 @@ def _ports(settings: Settings) -> Iterator[Result]:
                 yield Result("ok", name, f"{host}:{port} is free")
 
 
-def _elasticsearch(settings: Settings) -> Iterator[Result]:
-    options = settings.deliver.elasticsearch
-    if not options.enabled:
-        return
-    nodes = ", ".join(options.url)
-    for file in (options.ca_file, options.client_cert, options.client_key):
-        if file is not None and not file.is_file():
-            yield Result("failed", "elasticsearch", f"{file}: there is no such file")
-            return
-    try:
-        state, said = judge(elasticsearch.probe(options))
-    except Unreached as error:
-        state, said = "failed", f"{error.reason}: {error.detail}"
-    except SidecarError as error:
-        state, said = "failed", str(error)
-    yield Result(state, "elasticsearch", f"{nodes}: {said}")
-
-
-def judge(status: int) -> tuple[State, str]:
-    """What the HTTP status of an answer to `GET /_cluster/health` says of delivery to come."""
-    if status == 200:
-        return "ok", "answers"
-    if status == 401:
-        return "failed", "the credentials are refused (HTTP 401)"
-    if status == 403:  # Usual for an API key that may do nothing but write.
-        return "warning", "answers, but the credentials may not ask for its health (HTTP 403): can they write?"
-    return "warning", f"answers with HTTP {status}: is it Elasticsearch or OpenSearch, and is it well?"
+def _sinks(settings: Settings) -> Iterator[Result]:
+    """Each sink that is on, by its name, and named ones that are not."""
+    enabled = list(settings.deliver.enabled())
+    for name in sorted(settings.deliver.more.keys() - {name for name, _, _ in enabled}):
+        yield Result("warning", name, f"deliver.more.{name} is not on: an option that it needs is missing")
+    for name, kind, options in enabled:
+        if kind.probe is not None:
+            try:
+                finding = kind.probe(options)
+            except SidecarError as error:
+                finding = Finding("failed", str(error))
+            yield Result(finding.state, name, finding.detail)

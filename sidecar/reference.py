@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from sidecar.config import OTEL_VARIABLES, PREFIX, SECRETS, SEPARATOR, Field, fields
+from sidecar.config import MORE, OTEL_VARIABLES, PREFIX, SECRETS, SEPARATOR, Field, fields
 from sidecar.settings import Settings
 from sidecar.telemetry import HTTP_METRICS, TABLE
 
@@ -41,7 +41,10 @@ def _settings_lines() -> Iterator[str]:
     yield "| environment variable | YAML path | default | meaning |"
     yield "|---|---|---|---|"
     for field in fields():
-        yield f"| `{field.variable}` | `{'.'.join(field.path)}` | {_default(field)} | {_cell(field.description)} |"
+        variable, path = field.variable, ".".join(field.path)
+        if field.path == MORE:
+            variable, path = f"{variable}{SEPARATOR}<NAME>{SEPARATOR}…", f"{path}.<name>.…"
+        yield f"| `{variable}` | `{path}` | {_default(field)} | {_cell(field.description)} |"
     yield ""
     yield "Standard variables that are honoured where ours is not set:"
     yield ""
@@ -89,7 +92,7 @@ def _metric_lines() -> Iterator[str]:
 
 def _default(field: Field) -> str:
     value = field.default
-    if value is None or value == "" or value == () or value == []:
+    if value is None or value == "" or value in ((), [], {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

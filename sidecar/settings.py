@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
+from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkKind
+from sidecar.deliver.sink import WorkerOptions
 from sidecar.deliver.store import Options as StoreOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
@@ -32,6 +36,16 @@ class ReceiveOptions(Section):
     otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
 
 
+if TYPE_CHECKING:
+    FurtherSink = WorkerOptions
+else:  # The options of every kind of which there may be several, told apart by their `kind`.
+    FurtherSink = Annotated[Union[tuple(k.options for k in SINKS if k.many)], Field(discriminator="kind")]  # noqa: UP007
+
+MAX_FURTHER_SINKS = 16
+_NAME = re.compile(r"[a-z][a-z0-9-]*(_[a-z0-9-]+)*")
+_NAME_CHARS = 32
+
+
 class DeliverOptions(Section):
     """Where spans and logs go."""
 
@@ -39,6 +53,31 @@ class DeliverOptions(Section):
         default=ElasticsearchOptions(), description="Elasticsearch or OpenSearch."
     )
     store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
+    more: dict[str, FurtherSink] = Field(
+        default={},
+        max_length=MAX_FURTHER_SINKS,
+        description="Further sinks by name, each a section of `kind` and the options of that kind.",
+    )
+
+    @field_validator("more", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name in TAKEN_NAMES:
+                raise ValueError(f"a sink cannot be named {name!r}: the program has one of that name itself")
+            if len(str(name)) > _NAME_CHARS or not _NAME.fullmatch(str(name)):
+                raise ValueError(
+                    f"{name!r} is not a name: it is at most {_NAME_CHARS} characters, a lower-case letter first, then "
+                    "lower-case letters, digits, hyphens and single underscores"
+                )
+        return value
+
+    def enabled(self) -> Iterator[tuple[str, SinkKind, Any]]:
+        """(name, kind, options) of every sink that is on."""
+        kinds = {kind.name: kind for kind in SINKS}
+        for name, options in [*((k, getattr(self, k)) for k in kinds), *sorted(self.more.items())]:
+            if options.enabled:
+                yield name, kinds[options.kind], options
 
 
 _LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warning", "fatal": "error", "none": "error"}

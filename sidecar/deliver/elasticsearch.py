@@ -6,7 +6,7 @@ import base64
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 import sidecar
 from sidecar.decode.batch import Decoder, Lines, Signal
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, cut, gather
-from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
 from sidecar.deliver.templates import ensure_templates
 from sidecar.errors import DecodeError, Permanent
 from sidecar.journal.entry import Clock, Entry
@@ -44,6 +44,7 @@ class Http(Protocol):
 class Options(WorkerOptions):
     """Elasticsearch or OpenSearch."""
 
+    kind: Literal["elasticsearch"] = Field("elasticsearch", description="Kind of the sink.")
     url: tuple[str, ...] = Field(
         (),
         description="Addresses of the nodes, such as https://es:9200; several in a list or separated by commas. "
@@ -273,11 +274,11 @@ class ElasticsearchSink:
         return self._http.request(method, target, body, headers)
 
 
-def build(options: Options, decoder: Decoder, log_id: str, clock: Clock) -> ElasticsearchSink:
+def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> ElasticsearchSink:
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
-        log.warning("certificates_not_verified", sink="elasticsearch")
-    return ElasticsearchSink(options, decoder, log_id, _connections(options), clock)
+        log.warning("certificates_not_verified", sink=name)
+    return ElasticsearchSink(options, decoder, log_id, _connections(options), clock, name)
 
 
 def probe(options: Options) -> int:
@@ -290,6 +291,31 @@ def probe(options: Options) -> int:
         return http.request("GET", "/_cluster/health", None, headers).status
     finally:
         http.close()
+
+
+def look(options: Options) -> Finding:
+    """Whether a node answers, and what its answer says of delivery to come. Raises as `probe`."""
+    nodes = ", ".join(options.url)
+    for file in (options.ca_file, options.client_cert, options.client_key):
+        if file is not None and not file.is_file():
+            return Finding("failed", f"{file}: there is no such file")
+    try:
+        finding = judge(probe(options))
+    except Unreached as error:
+        finding = Finding("failed", f"{error.reason}: {error.detail}")
+    return Finding(finding.state, f"{nodes}: {finding.detail}")
+
+
+def judge(status: int) -> Finding:
+    """What the HTTP status of an answer to `GET /_cluster/health` says of delivery to come."""
+    if status == 200:
+        return Finding("ok", "answers")
+    if status == 401:
+        return Finding("failed", "the credentials are refused (HTTP 401)")
+    if status == 403:  # Usual for an API key that may do nothing but write.
+        detail = "answers, but the credentials may not ask for its health (HTTP 403): can they write?"
+        return Finding("warning", detail)
+    return Finding("warning", f"answers with HTTP {status}: is it Elasticsearch or OpenSearch, and is it well?")
 
 
 def _connections(options: Options) -> Http:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.deliver import elasticsearch, store, store_sink
-from sidecar.deliver.sink import Sink, WorkerOptions
+from sidecar.deliver.sink import Finding, Sink, WorkerOptions
 from sidecar.journal.entry import Clock
 from sidecar.telemetry import Telemetry
 
@@ -29,28 +29,42 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """One kind of sink."""
+    """One kind of sink. Its first sink has the section `deliver.<kind>` and its name; further ones are named."""
 
     name: str
-    """Name of its section under `deliver`, of its consumer, and its label in metrics."""
+    """Of the kind: the value of `kind` in its options, its section under `deliver`, and the name of the first sink."""
     signals: frozenset[Signal]
+    """The signals that a sink of the kind can take."""
     options: type[WorkerOptions]
-    """Has a property `enabled`."""
-    build: Callable[[Any, Parts], Sink[Any]]
-    """(options, parts) -> the sink; options of type `options`. Opens no connection."""
+    """Has a property or field `enabled`, and `kind: Literal["<name>"] = "<name>"`."""
+    build: Callable[[str, Any, Parts], Sink[Any]]
+    """(name, options, parts) -> the sink of that name; options of type `options`. Opens no connection."""
+    probe: Callable[[Any], Finding] | None = None
+    """(options) -> whether the far side answers, for `sidecar check`. Raises `SidecarError` with the reason where it
+    does not; changes nothing there."""
+    many: bool = True
+    """There may be more than one: `deliver.more.<name>` may be of this kind."""
 
 
-def _elasticsearch(options: elasticsearch.Options, parts: Parts) -> Sink[Any]:
-    return elasticsearch.build(options, parts.decoder, parts.log_id, parts.clock)
+def _elasticsearch(name: str, options: elasticsearch.Options, parts: Parts) -> Sink[Any]:
+    return elasticsearch.build(name, options, parts.decoder, parts.log_id, parts.clock)
 
 
-def _store(options: store.Options, parts: Parts) -> Sink[Any]:
+def _store(name: str, options: store.Options, parts: Parts) -> Sink[Any]:
     kept = store.Store(options, options.directory or parts.directory, parts.decoder, parts.clock)
     kept.watch(parts.telemetry)
-    return store_sink.StoreSink(kept, parts.decoder, parts.log_id)
+    return store_sink.StoreSink(kept, parts.decoder, parts.log_id, name)
 
 
 SINKS: tuple[SinkKind, ...] = (
-    SinkKind("elasticsearch", elasticsearch.ElasticsearchSink.signals, elasticsearch.Options, _elasticsearch),
-    SinkKind("store", store_sink.StoreSink.signals, store.Options, _store),
+    SinkKind(
+        "elasticsearch",
+        elasticsearch.ElasticsearchSink.signals,
+        elasticsearch.Options,
+        _elasticsearch,
+        elasticsearch.look,
+    ),
+    SinkKind("store", store_sink.StoreSink.signals, store.Options, _store, many=False),
 )
+TAKEN_NAMES = frozenset({kind.name for kind in SINKS} | {"derive"})
+"""Names that no further sink may have: consumers of the journal have them."""

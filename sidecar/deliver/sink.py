@@ -41,6 +41,15 @@ class WorkerOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look at a far side gave, before anything is delivered to it."""
+
+    state: Literal["ok", "warning", "failed"]
+    detail: str
+    """One line for people; names no secret."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """Documents of one entry that have come to an end. The sum of `counts` is their number."""
 

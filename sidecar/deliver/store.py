@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import structlog
@@ -58,6 +59,7 @@ log = structlog.get_logger("deliver.store")
 class Options(WorkerOptions):
     """The embedded store of the last hours' spans and logs."""
 
+    kind: Literal["store"] = Field("store", description="Kind of the sink.")
     max_concurrency: int = Field(1, ge=1, le=1, description="The store has one writer.")
     enabled: bool = Field(True, description="Keep spans and logs in a file of the sidecar's own, for trace look-ups.")
     directory: Path | None = Field(None, description="Where store.db is kept; next to the journal where not set.")

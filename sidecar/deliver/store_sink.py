@@ -27,10 +27,10 @@ Parcel = tuple[tuple[Block, int], ...]
 class StoreSink:
     """Compresses payloads, finds the traces in them, and has the store keep them."""
 
-    name = "store"
     signals: frozenset[Signal] = frozenset(("spans", "logs"))
 
-    def __init__(self, store: Store, decoder: Decoder, log_id: str) -> None:
+    def __init__(self, store: Store, decoder: Decoder, log_id: str, name: str = "store") -> None:
+        self.name = name
         self.store = store
         self._decoder, self._log_id = decoder, log_id
 

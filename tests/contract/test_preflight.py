@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import config, preflight
+from sidecar.deliver import elasticsearch
 
 
 def results(**environ: str) -> dict[str, preflight.Result]:
@@ -74,4 +75,4 @@ def test_a_file_for_the_nodes_that_is_not_there_is_named(tmp_path: Path, name: s
     ("status", "state"), [(200, "ok"), (401, "failed"), (403, "warning"), (404, "warning"), (503, "warning")]
 )
 def test_what_an_answer_says_of_delivery(status: int, state: str) -> None:
-    assert preflight.judge(status)[0] == state
+    assert elasticsearch.judge(status).state == state

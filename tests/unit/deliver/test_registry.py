@@ -23,9 +23,11 @@ def kind(request: pytest.FixtureRequest) -> SinkKind:
     return request.param
 
 
-def built(kind: SinkKind, directory: Path) -> Sink[Any]:
+def built(kind: SinkKind, directory: Path, name: str = "") -> Sink[Any]:
     options = kind.options.model_validate(ENABLING.get(kind.name, {}))
-    return kind.build(options, Parts(ReferenceDecoder(), "journal", directory, Telemetry(), time.time_ns))
+    return kind.build(
+        name or kind.name, options, Parts(ReferenceDecoder(), "journal", directory, Telemetry(), time.time_ns)
+    )
 
 
 def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkKind) -> None:
@@ -36,11 +38,12 @@ def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkK
         assert not field.is_required(), f"{kind.name}.{name} has no default"
     enabled = kind.options.model_validate(ENABLING.get(kind.name, {})).enabled  # type: ignore[attr-defined]
     assert enabled is True
+    assert kind.options.model_fields["kind"].default == kind.name
 
 
 def test_every_sink_is_what_its_kind_says(kind: SinkKind, tmp_path: Path) -> None:
-    sink = built(kind, tmp_path)
-    assert sink.name == kind.name
+    sink = built(kind, tmp_path, "another")
+    assert sink.name == "another"
     assert sink.signals == kind.signals
     assert sink.appetite > 0
     assert isinstance(dict(sink.status()), dict)
