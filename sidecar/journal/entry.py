@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.batch import U32, Signal
 
 Outcome = Literal["delivered", "already_there", "dead_lettered", "filtered", "dropped"]
 """What became of an item at a consumer. `delivered`, `already_there` and `dead_lettered` are kept somewhere."""
@@ -50,6 +50,9 @@ class Entry:
     items: int
     events: int
     payload: bytes
+    ordinals: U32 | None = None
+    """Of each record, its ordinal among the accepted records of the payload as received; None where all are there.
+    Set by a sink's filter, so that ids made of ordinals stay what they were."""
 
 
 @dataclass(frozen=True, slots=True)
