@@ -18,7 +18,7 @@ from sidecar.journal.index import Index, Kept
 from sidecar.journal.ledger import SPAN_EVENTS, ConsumerLedger, IntakeBook, Ledger, figures_of
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.rate import Rate
-from sidecar.journal.transaction import Loaded, LoadedConsumer, Registration, Transaction, add_counts
+from sidecar.journal.transaction import Loaded, LoadedConsumer, Registration, Transaction, add_counts, put_marks
 
 TRIM_ROWS = 1024
 TRIM_BYTES = 16 << 20
@@ -79,6 +79,8 @@ class Book:
     digests: Digests = field(init=False)
     hot: HotCache = field(init=False)
     intake: IntakeBook = field(init=False)
+    marks: dict[bytes, bytes] = field(init=False)
+    """The receivers', as committed."""
     head: int = field(init=False)
     number: int = field(init=False)
     order: int = 0
@@ -89,7 +91,7 @@ class Book:
         self.hot = HotCache(self.options.hot_cache_bytes)
         self.digests = Digests(self.options.dedupe_window, self.options.dedupe_bytes)
         self.intake, self.head, self.number = self.loaded.intake, self.loaded.head, self.loaded.number
-        self.dead_letter_bytes = self.loaded.dead_letter_bytes
+        self.dead_letter_bytes, self.marks = self.loaded.dead_letter_bytes, self.loaded.marks
         for seq, time_ns, digest in self.loaded.digests:
             self.digests.add(digest, seq, time_ns)
 
@@ -125,7 +127,7 @@ class Book:
 
     def snapshot(self) -> Loaded:
         """The figures as committed."""
-        loaded = Loaded(self.loaded.id, self.number, self.head, self.intake)
+        loaded = Loaded(self.loaded.id, self.number, self.head, self.intake, marks=self.marks)
         for name, c in self.cursors.items():
             loaded.consumers[name] = LoadedConsumer(c.committed, tuple(sorted(c.signals)), dict(c.base), dict(c.counts))
         return loaded
@@ -193,6 +195,7 @@ class Book:
         draft = packed.draft
         figures = tx.intake.of(draft.signal)
         figures.rejected += draft.rejected
+        tx.marks.update(draft.marks)
         if not draft.items:
             return
         figures.received += draft.items
@@ -247,6 +250,7 @@ class Book:
         """The transaction is in the file."""
         self.number, self.head = tx.number, tx.head
         self.intake.add(tx.intake)
+        put_marks(self.marks, tx.marks)
         for kept in tx.kept:
             self.index.add(kept)
             for cursor in self.cursors.values():

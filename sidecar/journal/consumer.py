@@ -16,7 +16,7 @@ from sidecar.journal.codec import SIGNALS, Damaged, Unpacker
 from sidecar.journal.cursor import Cursor, Waiter
 from sidecar.journal.entry import Clock, DeadLetter, Done, Entry
 from sidecar.journal.index import Kept
-from sidecar.journal.ledger import item_counts
+from sidecar.journal.ledger import SPAN_EVENTS, item_counts
 from sidecar.journal.transaction import Reader, StoreError
 
 _READ_TRIES = 5
@@ -214,9 +214,11 @@ class JournalConsumer:
 
 
 def _count_as_dropped(counts: dict[tuple[str, str, str], int], letter: DeadLetter) -> None:
-    for key, items in counts.items():
-        if items > 0 and key[0] == letter.signal and key[1] == "dead_lettered":
-            dropped = (letter.signal, "dropped", "dead_letters_full")
-            counts[key] = items - 1
-            counts[dropped] = counts.get(dropped, 0) + 1
-            return
+    for signal, number in ((letter.signal, letter.items), (SPAN_EVENTS, letter.events)):
+        for key, items in list(counts.items()):
+            lost = min(items, number)
+            if lost > 0 and key[:2] == (signal, "dead_lettered"):
+                dropped = (signal, "dropped", "dead_letters_full")
+                counts[key] = items - lost
+                counts[dropped] = counts.get(dropped, 0) + lost
+                number -= lost

@@ -30,6 +30,14 @@ class Draft:
     """Records of the payload that were refused; counted in the ledger in the same transaction."""
     digest: bytes | None = None
     """Digest of the bytes as the client sent them; None if a resend cannot be told from a new payload."""
+    marks: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    """What the receiver wants to find again after a restart (a file's offset, say): key -> value, None deletes.
+    Committed in the payload's own transaction, and also where `items` is 0. Not to be given with a digest: a resend
+    is not kept, and its marks would not be either."""
+
+    def __post_init__(self) -> None:
+        if self.marks and self.digest is not None:
+            raise ValueError("a draft has marks or a digest, not both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +75,13 @@ class DeadLetter:
     reason: str
     """The far side's own words (`type: reason`)."""
     document: bytes
-    """The `_bulk` line pair."""
+    """What was refused: a `_bulk` line pair, or an OTLP payload."""
     seq: int
     time_ns: int
+    items: int = 1
+    """Items of the letter's signal that it stands for in the counts. Not kept with the letter."""
+    events: int = 0
+    """Span events beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,11 @@ class Log(Protocol):
 
     def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
         """The same for callers without an event loop."""
+        ...
+
+    def marks(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The committed marks whose keys begin with `prefix`. After a refusal they tell what is in the log all the
+        same: a commit may have landed that was reported as failed."""
         ...
 
     def consumer(self, name: str, signals: frozenset[Signal]) -> Consumer:

@@ -346,6 +346,11 @@ class Journal:
         with self._shared.lock:
             return self._shared.book.head
 
+    def marks(self, prefix: bytes) -> dict[bytes, bytes]:
+        """See `entry.Log.marks`."""
+        with self._shared.lock:
+            return {key: value for key, value in self._shared.book.marks.items() if key.startswith(prefix)}
+
     def ledger(self) -> Ledger:
         """All figures as of the last commit."""
         with self._shared.lock:

@@ -20,7 +20,7 @@ from typing import Any
 from sidecar.errors import ConfigError
 from sidecar.journal import schema
 from sidecar.journal.codec import Row, charge
-from sidecar.journal.transaction import Loaded
+from sidecar.journal.transaction import RECEIVERS, Loaded
 
 _NEW = "journal.new.db"
 _PROBES = 200_000
@@ -169,6 +169,9 @@ def _write_meta(target: sqlite3.Connection, meta: dict[str, Any], known: Loaded 
         target.executemany(
             "INSERT INTO counts VALUES (?, ?, ?, ?, ?)", [(name, *key, n) for key, n in consumer.counts.items()]
         )
+    target.executemany(
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?)", [(RECEIVERS, *mark) for mark in known.marks.items()]
+    )
 
 
 def _int(meta: dict[str, Any], key: str) -> int:

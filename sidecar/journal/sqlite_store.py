@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sidecar.journal import schema
 from sidecar.journal.codec import Row
 from sidecar.journal.index import Kept
 from sidecar.journal.ledger import Intake
-from sidecar.journal.transaction import Delta, Loaded, LoadedConsumer, StoreError, Transaction
+from sidecar.journal.transaction import RECEIVERS, Delta, Loaded, LoadedConsumer, StoreError, Transaction
 
 log = structlog.get_logger("journal")
 
@@ -52,6 +52,7 @@ class SqliteStore:
         ):
             loaded.consumers[name].counts[(signal, outcome, reason)] = items
         loaded.digests = db.execute("SELECT seq, time, digest FROM digests ORDER BY seq").fetchall()
+        loaded.marks = dict(db.execute("SELECT key, value FROM state WHERE consumer = ?", (RECEIVERS,)).fetchall())
         size = db.execute("SELECT total(length(document) + length(reason)) FROM dead_letters").fetchone()[0]
         loaded.dead_letter_bytes = int(size)
         return loaded
@@ -232,6 +233,7 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         )
     for name, delta in tx.deltas.items():
         _write_delta(db, name, delta)
+    _write_state(db, RECEIVERS, tx.marks)
     for name in tx.forget:
         for table, column in (("consumers", "name"), ("bases", "consumer"), ("counts", "consumer")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
@@ -258,16 +260,19 @@ def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
         "INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET items = items + ?5",
         [(name, *key, items) for key, items in delta.counts.items()],
     )
-    removed = [(name, key) for key, value in delta.state.items() if value is None]
-    if removed:
-        db.executemany("DELETE FROM state WHERE consumer = ? AND key = ?", removed)
-    db.executemany(
-        "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
-        [(name, key, value) for key, value in delta.state.items() if value is not None],
-    )
+    _write_state(db, name, delta.state)
     if delta.dead:
         db.executemany(
             "INSERT OR IGNORE INTO dead_letters (consumer, doc_id, signal, target, reason, document, seq, time) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(name, d.doc_id, d.signal, d.index, d.reason, d.document, d.seq, d.time_ns) for d in delta.dead],
         )
+
+
+def _write_state(db: sqlite3.Connection, name: str, state: Mapping[bytes, bytes | None]) -> None:
+    removed = [(name, key) for key, value in state.items() if value is None]
+    if removed:
+        db.executemany("DELETE FROM state WHERE consumer = ? AND key = ?", removed)
+    kept = [(name, key, value) for key, value in state.items() if value is not None]
+    if kept:
+        db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", kept)

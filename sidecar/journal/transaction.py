@@ -57,6 +57,18 @@ class Delta:
         self.dead += later.dead
 
 
+RECEIVERS = ""
+"""Whose state the receivers' marks are, in the place where consumers have their names."""
+
+
+def put_marks(into: dict[bytes, bytes], marks: Mapping[bytes, bytes | None]) -> None:
+    for key, value in marks.items():
+        if value is None:
+            into.pop(key, None)
+        else:
+            into[key] = value
+
+
 def add_counts(into: dict[tuple[str, str, str], int], more: Mapping[tuple[str, str, str], int]) -> None:
     for key, items in more.items():
         into[key] = into.get(key, 0) + items
@@ -77,6 +89,8 @@ class Transaction:
     """(sequence number, time, digest)"""
     intake: IntakeBook = field(default_factory=IntakeBook)
     deltas: dict[str, Delta] = field(default_factory=dict)
+    marks: dict[bytes, bytes | None] = field(default_factory=dict)
+    """Of the payloads in it, later ones over earlier ones; None deletes."""
     trim: tuple[int, int] | None = None
     """Lowest and highest number of the entries to delete."""
     trim_bytes: int = 0
@@ -106,6 +120,7 @@ class Loaded:
     intake: IntakeBook = field(default_factory=IntakeBook)
     consumers: dict[str, LoadedConsumer] = field(default_factory=dict)
     digests: list[tuple[int, int, bytes]] = field(default_factory=list)
+    marks: dict[bytes, bytes] = field(default_factory=dict)
     dead_letter_bytes: int = 0
 
 

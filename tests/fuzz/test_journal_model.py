@@ -43,12 +43,14 @@ class JournalModel(RuleBasedStateMachine):
         """Marks that are known to be committed."""
         self.handed: dict[str, list[Entry]] = {}
         self.count = 0
+        self.marks: dict[bytes, bytes] = {}
         self._open()
 
     def _open(self) -> None:
         self.log = journal(self.place, self.clock, self.disk, hot_cache_bytes=self.hot)
         self.consumers: dict[str, JournalConsumer] = {n: self.log.consumer(n, s) for n, s in SIGNALS.items()}
         self.handed = {name: [] for name in SIGNALS}
+        assert self.log.marks(b"") == self.marks, "marks are those of the entries that were acknowledged"
         self.log.flush()
         for name in SIGNALS:
             self._forget_uncommitted(name)
@@ -67,14 +69,23 @@ class JournalModel(RuleBasedStateMachine):
     def _draft(self, signal: str, size: int) -> Draft:
         self.count += 1
         payload = b"%d:" % self.count + random.Random(self.count).randbytes(size)
-        return Draft(signal, payload, 1 + self.count % 3, self.count % 2 if signal == "spans" else 0, 0, payload[:16])
+        digest, marks = payload[:16], {}
+        if self.count % 3 == 0:
+            digest, marks = None, {b"%d" % (self.count % 4): b"%d" % self.count, b"%d" % (self.count % 5): None}
+        items, events = 1 + self.count % 3, self.count % 2 if signal == "spans" else 0
+        return Draft(signal, payload, items, events, 0, digest, marks)
 
     def _note(self, draft: Draft, seq: int) -> None:
         assert seq not in self.acknowledged, "a number is given once"
         assert not self.acknowledged or seq > max(self.acknowledged)
         self.acknowledged[seq] = (draft.signal, draft.payload)
         self.items[seq] = draft.items + draft.events
-        self.digests[draft.payload] = seq
+        if draft.digest is not None:
+            self.digests[draft.payload] = seq
+        for key, value in draft.marks.items():
+            self.marks.pop(key, None)
+            if value is not None:
+                self.marks[key] = value
         self.received[draft.signal] = self.received.get(draft.signal, 0) + draft.items
         if draft.events:
             self.received["span_events"] = self.received.get("span_events", 0) + draft.events
@@ -198,6 +209,7 @@ class JournalModel(RuleBasedStateMachine):
         ledger = self.log.ledger()
         assert ledger.balance() == []
         assert {s: n for s, n in ledger.received.items() if n} == {s: n for s, n in self.received.items() if n}
+        assert self.log.marks(b"") == self.marks
         for consumer in ledger.consumers:
             undone = set(self._of(consumer.name)) - self.finished[consumer.name]
             assert sum(consumer.waiting.values()) >= len(undone)

@@ -45,6 +45,12 @@ class FakeLog:
     def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
         raise NotImplementedError
 
+    def marks(self, prefix: bytes) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        for draft in self.drafts:
+            found.update({k: v for k, v in draft.marks.items() if v is not None})
+        return {k: v for k, v in found.items() if k.startswith(prefix)}
+
     def consumer(self, name: str, signals: frozenset[Any]) -> Any:
         raise NotImplementedError
 
