@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
+from sidecar.deliver.otlp import Options as OtlpOptions
 from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkKind
 from sidecar.deliver.sink import WorkerOptions
 from sidecar.deliver.store import Options as StoreOptions
@@ -53,6 +54,7 @@ class DeliverOptions(Section):
         default=ElasticsearchOptions(), description="Elasticsearch or OpenSearch."
     )
     store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
+    otlp: OtlpOptions = Field(default=OtlpOptions(), description="Forwarding over OTLP.")
     more: dict[str, FurtherSink] = Field(
         default={},
         max_length=MAX_FURTHER_SINKS,

@@ -13,7 +13,10 @@ from sidecar.deliver.sink import Sink, WorkerOptions
 from sidecar.settings import DeliverOptions
 from sidecar.telemetry import Telemetry
 
-ENABLING: dict[str, dict[str, Any]] = {"elasticsearch": {"url": "http://127.0.0.1:9"}}
+ENABLING: dict[str, dict[str, Any]] = {
+    "elasticsearch": {"url": "http://127.0.0.1:9"},
+    "otlp": {"endpoint": "http://127.0.0.1:9"},
+}
 """Options without which a sink is off."""
 
 
