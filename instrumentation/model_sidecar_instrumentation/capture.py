@@ -1,0 +1,332 @@
+"""One prediction call: a span around it, an event after it, and nothing of the app's that is changed, kept or raised.
+
+Prediction calls nest (a search around a pipeline around a forest around trees): only the outermost one of a thread is
+seen. Calls inside of a `fit` are training, and are not seen at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import context, metrics, trace
+from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+from opentelemetry.trace import Status, StatusCode
+
+from model_sidecar_instrumentation import __version__, columns, event
+from model_sidecar_instrumentation.identity import ByObject, Identity, Known, framework_of, identify
+from model_sidecar_instrumentation.sample import Sample, choose
+from model_sidecar_instrumentation.settings import CaptureSettings, read
+
+_log = logging.getLogger(__name__)
+_inside: ContextVar[bool] = ContextVar("model_sidecar_inside", default=False)
+
+
+def _nothing(*_: Any) -> Any:
+    return None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How one method of a framework is read. Functions that fail cost their part of the event, never the call."""
+
+    name: str
+    """`ml.operation`, such as predict."""
+    rows: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]
+    """(model, args, kwargs) -> the object that the rows are in."""
+    result: Callable[[Any, Any, Sample, CaptureSettings], Mapping[str, Any]]
+    """(model, result, sample, settings) -> columns of the event."""
+    names: Callable[[Any], Sequence[Any] | None] = _nothing
+    """model -> names of its features."""
+    known: Callable[[Any], Known | None] = _nothing
+    """model -> what its own metadata says; asked once."""
+    skip: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], bool] = _nothing
+    """Whether this call is no prediction."""
+    count: Callable[[Any], int | None] = _nothing
+    """result -> rows, where the arguments do not tell."""
+    framework: str = ""
+    """Empty: by the class of the model."""
+
+
+@dataclass
+class _Call:
+    """A call under way. `data` is let go of when the call ends."""
+
+    identity: Identity
+    operation: Operation
+    span: trace.Span
+    context: context.Context
+    data: Any
+    again: bool
+    began: float
+
+
+class Capture:
+    """What is captured in this process."""
+
+    def __init__(self, settings: CaptureSettings) -> None:
+        self.settings = settings
+        self.operations: dict[str, Operation] = {}
+        self._tracer = trace.get_tracer("model_sidecar_instrumentation", __version__)
+        self._logger = get_logger("model_sidecar_instrumentation", __version__)
+        self._known = ByObject()
+        self._identities = ByObject()
+        self._announced: set[tuple[str, str, str]] = set()
+        self.complained: set[str] = set()
+        self._last = threading.local()
+        metrics.get_meter("model_sidecar_instrumentation", __version__).create_observable_gauge(
+            "ml.model.loaded", [self._loaded], "{model}", "Models that are in memory and were loaded or used."
+        )
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._announced.clear)
+
+    def observe(
+        self, key: str, original: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call `original(model, ...)` and tell of it. What it raises is raised, and nothing else is."""
+        operation = self.operations.get(key)
+        if operation is None or _inside.get():
+            return original(model, *args, **kwargs)
+        token = _inside.set(True)
+        try:
+            call = self._begin(operation, model, args, kwargs)
+            if call is None:
+                return original(model, *args, **kwargs)
+            attached = context.attach(call.context)
+            try:
+                result = original(model, *args, **kwargs)
+            except BaseException as error:
+                self._end(call, model, None, error)
+                raise
+            finally:
+                context.detach(attached)
+            self._end(call, model, result, None)
+            return result
+        finally:
+            _inside.reset(token)
+
+    def remember(self, model: Any, known: Known) -> None:
+        """What the loader of `model` knows of it. Called again, what is newly known is added."""
+        try:
+            before = self._known.get(model) or Known()
+            merged = Known(
+                known.name or before.name,
+                known.version or before.version,
+                known.seconds if known.seconds is not None else before.seconds,
+            )
+            self._known.put(model, merged)
+        except Exception:
+            self.complain("remember")
+
+    def announce(self, model: Any, operation_key: str) -> None:
+        """Tell that `model` was loaded, as soon as it was."""
+        operation = self.operations.get(operation_key)
+        if operation is None or _inside.get():
+            return
+        try:
+            self._identity(operation, model)
+        except Exception:
+            self.complain("announce")
+
+    def extra(self, model: Any) -> Mapping[str, Any]:
+        """What `Operation.known` found out about `model` once."""
+        found = self._identities.get(model)
+        return {} if found is None else found.known.extra
+
+    def _begin(
+        self, operation: Operation, model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> _Call | None:
+        try:
+            if operation.skip(model, args, kwargs):
+                return None
+            identity = self._identity(operation, model)
+            data = operation.rows(model, args, kwargs)
+            parent = trace.get_current_span().get_span_context()
+            again = parent.is_valid and self._is_again(parent, operation, model, data)
+            span = self._tracer.start_span(f"{operation.name} {identity.name}")
+            return _Call(identity, operation, span, trace.set_span_in_context(span), data, again, time.perf_counter())
+        except Exception:
+            self.complain(f"{operation.name} begin")
+            return None
+
+    def _end(self, call: _Call, model: Any, result: Any, error: BaseException | None) -> None:
+        seconds = time.perf_counter() - call.began
+        try:
+            rows, width = self._size(call, result)
+            counted = 0 if call.again or error is not None else (1 if rows is None else rows)
+            attributes = {
+                **call.identity.attributes,
+                "ml.operation": call.operation.name,
+                "ml.stage": "inference",
+                "ml.prediction.count": counted,
+                "ml.prediction.duration": seconds,
+            }
+            if error is not None:
+                attributes["error.type"] = type(error).__qualname__
+            if call.span.is_recording():
+                self._finish_span(call.span, attributes, error)
+            if self._wanted():
+                made = self._columns(call, model, result, rows, width) if error is None and rows else {}
+                self._emit(event.PREDICTION, attributes, event.body(rows, not call.again, made), call.context, error)
+        except Exception:
+            self.complain(f"{call.operation.name} end")
+        finally:
+            call.data = None
+            call.span.end()
+
+    def _size(self, call: _Call, result: Any) -> tuple[int | None, int]:
+        try:
+            rows, width = columns.size(call.data)
+            counted = None if result is None else call.operation.count(result)
+        except Exception:
+            self.complain(f"{call.operation.name} size")
+            return None, 0
+        return (rows if counted is None else counted), width
+
+    def _finish_span(self, span: trace.Span, attributes: Mapping[str, Any], error: BaseException | None) -> None:
+        span.set_attributes(dict(attributes))
+        if isinstance(error, Exception):
+            span.record_exception(error)
+            span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
+
+    def _columns(self, call: _Call, model: Any, result: Any, rows: int, width: int) -> dict[str, Any]:
+        """Each part by itself: features that cannot be read do not cost the predictions."""
+        settings = self.settings
+        if not settings.predictions:
+            return {}
+        sample = choose(rows, width if settings.features else 0, settings)
+        made: dict[str, Any] = {"kept": sample.kept, "first": sample.first, "one_in": sample.one_in}
+        if settings.features and width and sample.kept:
+            try:
+                found = columns.features(call.data, call.operation.names(model), sample, settings)
+                if found:
+                    made["features"] = found
+                    if width > len(found):
+                        made["features_left_out"] = width - len(found)
+            except Exception:
+                self.complain(f"{call.operation.name} features")
+        try:
+            made.update(call.operation.result(model, result, sample, settings))
+        except Exception:
+            self.complain(f"{call.operation.name} result")
+        return made
+
+    def _is_again(self, parent: trace.SpanContext, operation: Operation, model: Any, data: Any) -> bool:
+        """Whether the same object was just given to another method of the same model under the same span. Only numbers
+        are remembered: the objects may be gone."""
+        key = (parent.trace_id, parent.span_id, id(model), id(data), getattr(data, "shape", None))
+        last = getattr(self._last, "call", None)
+        if last is not None and last[0] == key and operation.name not in last[1]:
+            last[1].add(operation.name)
+            return True
+        self._last.call = (key, {operation.name})
+        return False
+
+    def _identity(self, operation: Operation, model: Any) -> Identity:
+        found: Identity | None = self._identities.get(model)
+        if found is None:
+            told = self._known.get(model) or Known()
+            own = operation.known(model) or Known()
+            known = Known(told.name or own.name, told.version or own.version, told.seconds, own.extra)
+            found = identify(model, known, operation.framework or framework_of(model), self.settings)
+            self._identities.put(model, found)
+            self._announce(found)
+        return found
+
+    def _announce(self, identity: Identity) -> None:
+        given = identity.attributes
+        key = (given["ml.model.name"], given.get("ml.model.version", ""), given["ml.framework"])
+        if key in self._announced or len(self._announced) >= 1000 or not self._wanted():
+            return
+        self._announced.add(key)
+        attributes = dict(given)
+        if identity.known.seconds is not None:
+            attributes["ml.model.load.duration"] = identity.known.seconds
+        self._emit(event.LOADED, attributes, None, context.get_current(), None)
+
+    def _wanted(self) -> bool:
+        """Whether anybody takes events: false with OTEL_LOGS_EXPORTER=none."""
+        enabled = getattr(self._logger, "enabled", None)
+        return True if enabled is None else bool(enabled(event_name=event.PREDICTION))
+
+    def _emit(
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        body: Any,
+        current: context.Context,
+        error: BaseException | None,
+    ) -> None:
+        now = time.time_ns()
+        severity = SeverityNumber.INFO if error is None else SeverityNumber.ERROR
+        self._logger.emit(
+            LogRecord(
+                timestamp=now,
+                observed_timestamp=now,
+                context=current,
+                severity_number=severity,
+                severity_text=severity.name,
+                body=body,
+                attributes=dict(attributes),
+                event_name=name,
+            )
+        )
+
+    def _loaded(self, _: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
+        counts: dict[tuple[tuple[str, Any], ...], int] = {}
+        for identity in self._identities.living():
+            key = tuple(sorted(identity.attributes.items()))
+            counts[key] = counts.get(key, 0) + 1
+        for key, count in counts.items():
+            yield metrics.Observation(count, dict(key))
+
+    def complain(self, what: str) -> None:
+        """Inside of an `except`: once for each place, so that a broken place cannot fill the app's log."""
+        if what not in self.complained and len(self.complained) < 1000:
+            self.complained.add(what)
+            _log.warning("prediction not captured in full: %s", what, exc_info=True)
+
+
+_capture: list[Capture] = []
+"""The one of this process; made when the first instrumentor starts."""
+
+
+def capture() -> Capture:
+    if not _capture:
+        _capture.append(Capture(read()))
+    return _capture[0]
+
+
+def observe(key: str, original: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """As `Capture.observe`, of the capture of this process, if there is one."""
+    if not _capture:
+        return original(model, *args, **kwargs)
+    return _capture[0].observe(key, original, model, args, kwargs)
+
+
+def is_inside() -> bool:
+    """Whether this thread is inside of a prediction or of training."""
+    return _inside.get()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Prediction calls in here belong to something larger, and are not seen."""
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def run_quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call `function` as in `quiet`; for work that is handed to other threads and processes."""
+    with quiet():
+        return function(*args, **kwargs)

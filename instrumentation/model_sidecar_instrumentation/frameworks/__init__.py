@@ -1,0 +1,1 @@
+"""One module a framework: which of its calls are predictions, and where in their arguments and results things are."""

@@ -1,0 +1,139 @@
+"""What a model answers, as columns of the event: classes, scores, values (see `event.py`)."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from model_sidecar_instrumentation.sample import Sample
+from model_sidecar_instrumentation.settings import CaptureSettings
+from model_sidecar_instrumentation.values import labels, plain_list, to_numpy
+
+_MANY = 10_000
+"""Integer labels from 0 up to this are counted in one pass without sorting."""
+
+
+def kept(array: Any, sample: Sample) -> Any:
+    return array if sample.whole else array[sample.first :: sample.one_in]
+
+
+def predicted(result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """The result of a `predict`: labels where the model has `classes`, or where they are text, truth values or whole
+    numbers; else numbers. More than one column: outputs."""
+    array = to_numpy(result)
+    if array is None or array.ndim == 0:
+        return {}
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        return outputs(array, sample, settings)
+    if classes is not None or array.dtype.kind in "OUSbiu":
+        return classified(array, sample, settings)
+    return {"value": plain_list(kept(array, sample), settings.text)}
+
+
+def classified(array: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """An array of labels, shape (rows,)."""
+    made: dict[str, Any] = {"class": labels(plain_list(kept(array, sample), settings.text), settings.text)}
+    if sample.whole:
+        counts: dict[Any, int] = Counter(made["class"])
+    else:
+        counts = dict(zip(labels((found := _counted(array)), settings.text), found.values()))
+    if len(counts) <= settings.classes:
+        made["class_counts"] = dict(counts)
+    return made
+
+
+def _counted(array: Any) -> dict[Any, int]:
+    if array.dtype.kind in "iu" and array.size and int(array.min()) >= 0 and int(array.max()) < _MANY:
+        numpy = sys.modules["numpy"]
+        counts = numpy.bincount(array)
+        present = numpy.flatnonzero(counts)
+        return dict(zip(present.tolist(), counts[present].tolist()))
+    return Counter(array.tolist())
+
+
+def probabilities(
+    result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings
+) -> dict[str, Any]:
+    """Shape (rows, classes), or (rows,) or (rows, 1) of the second of two. The class is the most probable."""
+    array = to_numpy(result)
+    if array is None or array.ndim not in (1, 2):
+        return {}
+    numpy = sys.modules["numpy"]
+    if array.ndim == 1 or array.shape[1] == 1:
+        second = array.reshape(-1)
+        array = numpy.stack([1 - second, second], axis=1)
+    if array.shape[1] == 0:
+        return {}
+    given = range(array.shape[1]) if classes is None or len(classes) != array.shape[1] else classes
+    names = labels(given, settings.text)
+    best = array.argmax(axis=1)
+    counts = numpy.bincount(best, minlength=len(names)).tolist()
+    part, chosen = kept(array, sample), kept(best, sample).tolist()
+    columns = plain_list(part.T, settings.text)
+    made: dict[str, Any] = {
+        "class": [names[i] for i in chosen],
+        "score": [columns[i][row] for row, i in enumerate(chosen)],
+    }
+    present = {name: count for name, count in zip(names, counts) if count}
+    if len(present) <= settings.classes:
+        made["class_counts"] = present
+    if len(names) <= settings.classes // 10:
+        made["scores"] = dict(zip(names, columns))
+    return made
+
+
+def margins(result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """A `decision_function`: (rows,) of two classes or of none, (rows, classes) of several; other shapes, such as one
+    column for each pair of classes, are outputs."""
+    array = to_numpy(result)
+    if array is None or array.ndim not in (1, 2):
+        return {}
+    numpy = sys.modules["numpy"]
+    if array.ndim == 2:
+        if classes is None or len(classes) != array.shape[1]:
+            return outputs(array, sample, settings)
+        return classified(numpy.asarray(labels(classes, settings.text))[array.argmax(axis=1)], sample, settings)
+    made: dict[str, Any] = {"decision": plain_list(kept(array, sample), settings.text)}
+    if classes is not None and len(classes) == 2:
+        names = numpy.asarray(labels(classes, settings.text))
+        made.update(classified(names[(array > 0).astype("int64")], sample, settings))
+    return made
+
+
+def network(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """The output of a neural network, which does not say what it is: labels if whole numbers or text; numbers if one
+    column; with `settings.class_names` for every column logits or probabilities; probabilities if every row adds up to
+    one; else outputs."""
+    array = to_numpy(result)
+    if array is None or array.ndim == 0:
+        return {}
+    if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1) or array.dtype.kind in "iuOUSb":
+        return predicted(array, None, sample, settings)
+    if array.ndim != 2:
+        return {}
+    numpy = sys.modules["numpy"]
+    array = array.astype("float64")
+    sums = bool((array >= 0).all() and numpy.allclose(array.sum(axis=1), 1, atol=1e-3))
+    names = settings.class_names if len(settings.class_names) == array.shape[1] else None
+    if sums:
+        return probabilities(array, names, sample, settings)
+    if names is None:
+        return outputs(array, sample, settings)
+    powers = numpy.exp(array - array.max(axis=1, keepdims=True))
+    return probabilities(powers / powers.sum(axis=1, keepdims=True), names, sample, settings)
+
+
+def outputs(
+    array: Any, sample: Sample, settings: CaptureSettings, names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Columns whose meaning cannot be told, shape (rows, outputs), by number or name."""
+    if array.ndim != 2:
+        return {}
+    width = min(array.shape[1], settings.columns, max(1, settings.cells // max(1, sample.kept)))
+    columns = plain_list(kept(array, sample)[:, :width].T, settings.text)
+    given = names if names is not None else [str(i) for i in range(width)]
+    return {"outputs": dict(zip(given, columns))}
