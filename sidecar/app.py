@@ -30,6 +30,7 @@ from sidecar import __version__, status
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
 from sidecar.deliver.registry import Parts
+from sidecar.deliver.shaping import ShapingSink, changes_nothing
 from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
@@ -75,7 +76,8 @@ class App:
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
-        routers = [traces_router(w.sink.store) for w in self.workers if isinstance(w.sink, StoreSink)]
+        sinks = [w.sink.inner if isinstance(w.sink, ShapingSink) else w.sink for w in self.workers]
+        routers = [traces_router(sink.store) for sink in sinks if isinstance(sink, StoreSink)]
         sources = Sources(self.health, self.scrape, self.status)
         self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
@@ -154,8 +156,11 @@ def build_workers(
     parts = Parts(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
     workers = []
     for name, kind, options in settings.deliver.enabled():
-        consumer = kept.consumer(name, kind.signals)
-        workers.append(Worker(kind.build(name, options, parts), consumer, options, telemetry, time.time_ns, health))
+        rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
+        sink = kind.build(name, options, parts)
+        if not changes_nothing(rules) and hasattr(decoder, "shaper"):
+            sink = ShapingSink(sink, decoder.shaper(rules), telemetry)
+        workers.append(Worker(sink, kept.consumer(name, options.chosen), options, telemetry, time.time_ns, health))
     return workers
 
 

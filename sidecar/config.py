@@ -1,6 +1,6 @@
 """Settings, put together from the components' own options; the only reader of the environment.
 
-Order, later wins: defaults, the YAML file (`SIDECAR_CONFIG` or `--config`), standard `OTEL_*` variables that apply,
+Order, later wins: defaults, the YAML file (`SIDECAR_CONFIG` or `--config`), standard variables that apply,
 `SIDECAR_SECTION__KEY` variables. `${NAME}` in a YAML value is replaced from the environment. All problems are
 reported at once, each with the place that it came from.
 """
@@ -27,11 +27,20 @@ from sidecar.settings import Settings
 PREFIX = "SIDECAR_"
 SEPARATOR = "__"
 
-#: Standard variables that say the same as a setting of ours; ours wins.
-OTEL_VARIABLES = {
+#: Standard variables that say the same as a setting of ours; ours wins, and of these the later.
+STANDARD_VARIABLES = {
     "OTEL_EXPORTER_PROMETHEUS_HOST": ("serve", "host"),
     "OTEL_EXPORTER_PROMETHEUS_PORT": ("serve", "port"),
     "OTEL_LOG_LEVEL": ("telemetry", "log_level"),
+    "POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
+    "K8S_POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
+    "POD_NAMESPACE": ("deliver", "shape", "kubernetes", "namespace_name"),
+    "K8S_NAMESPACE_NAME": ("deliver", "shape", "kubernetes", "namespace_name"),
+    "NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
+    "K8S_NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
+    "POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
+    "K8S_POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
+    "K8S_CONTAINER_NAME": ("deliver", "shape", "kubernetes", "container_name"),
 }
 #: Variables with our prefix that are not settings of the program.
 NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
@@ -42,7 +51,7 @@ _SERVICE_LINK_PORT = re.compile(r"^SIDECAR_(\w+_)?PORT=(tcp|udp|sctp)://")
 #: Read by the instrumentation in the model's own container, which may share an environment with the sidecar.
 _CAPTURE = re.compile(r"^SIDECAR_CAPTURE\w*$")
 #: Keys whose values are never repeated.
-SECRETS = frozenset({"token", "password", "api_key"})
+SECRETS = frozenset({"token", "password", "api_key", "hash_key"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 Path_ = tuple[str, ...]
@@ -101,7 +110,7 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     file = path or (Path(environ["SIDECAR_CONFIG"]) if environ.get("SIDECAR_CONFIG") else None)
     if file is not None:
         values = _from_file(file, environ, origins, problems)
-    for variable, target in OTEL_VARIABLES.items():
+    for variable, target in STANDARD_VARIABLES.items():
         if environ.get(variable):
             _put(values, target, environ[variable], origins, f"environment variable {variable}")
     _from_environment(values, environ, origins, problems)

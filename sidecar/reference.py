@@ -9,7 +9,7 @@ from typing import Any
 import click
 import yaml
 
-from sidecar.config import MORE, OTEL_VARIABLES, PREFIX, SECRETS, SEPARATOR, Field, fields
+from sidecar.config import MORE, PREFIX, SECRETS, SEPARATOR, STANDARD_VARIABLES, Field, fields
 from sidecar.settings import Settings
 from sidecar.telemetry import HTTP_METRICS, TABLE
 
@@ -48,7 +48,7 @@ def _settings_lines() -> Iterator[str]:
     yield ""
     yield "Standard variables that are honoured where ours is not set:"
     yield ""
-    for name, target in OTEL_VARIABLES.items():
+    for name, target in STANDARD_VARIABLES.items():
         yield f"- `{name}` as `{PREFIX}{SEPARATOR.join(target).upper()}`"
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
 from sidecar.deliver.otlp import Options as OtlpOptions
 from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkKind
+from sidecar.deliver.shape_options import ShapeOptions
 from sidecar.deliver.sink import WorkerOptions
 from sidecar.deliver.store import Options as StoreOptions
 from sidecar.derive.engine import DeriveOptions
@@ -55,6 +56,14 @@ class DeliverOptions(Section):
     )
     store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
     otlp: OtlpOptions = Field(default=OtlpOptions(), description="Forwarding over OTLP.")
+    keep_features: bool = Field(
+        False,
+        description="Let the values of features leave: attributes `ml.features.*`, and the features in "
+        "`ml.prediction` events. Metrics are derived from them either way.",
+    )
+    shape: ShapeOptions = Field(
+        default=ShapeOptions(), description="What is taken out and put on before any sink gets it."
+    )
     more: dict[str, FurtherSink] = Field(
         default={},
         max_length=MAX_FURTHER_SINKS,

@@ -61,6 +61,8 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_delivery_seconds", "histogram", ("sink",), "Time of one delivery request.", SECONDS),
     Metric("sidecar_delivery_retries_total", "counter", ("sink", "reason"), "Documents or requests sent again."),
     Metric("sidecar_delivery_concurrency", "gauge", ("sink",), "Requests allowed in flight now."),
+    Metric("sidecar_redacted_values_total", "counter", ("sink",), "Values dropped, hashed, masked or cut before delivery."),
+    Metric("sidecar_filtered_items_total", "counter", ("sink", "signal"), "Items that the sink's filter left out."),
     Metric("sidecar_dead_letters", "gauge", ("sink",), "Documents in the dead letters."),
     Metric("sidecar_store_bytes", "gauge", (), "Bytes of the embedded store."),
     Metric("sidecar_store_spans", "gauge", (), "Spans in the embedded store."),

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -40,6 +40,7 @@ log = structlog.get_logger("deliver.otlp")
 class Options(WorkerOptions):
     """Forwarding over OTLP."""
 
+    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
     kind: Literal["otlp"] = Field("otlp", description="Kind of the sink.")
     endpoint: str | None = Field(
         None,
@@ -206,7 +207,7 @@ def read_headers(options: Options) -> dict[str, str]:
 class OtlpSink:
     """Joins payloads to requests, sends them, and does what the answer says."""
 
-    signals: frozenset[Signal] = frozenset(("spans", "logs", "metrics"))
+    signals: frozenset[Signal] = Options.takes
 
     def __init__(
         self, name: str, options: Options, decoder: Decoder, log_id: str, client: Client, clock: Clock

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode.batch import Signal
+from sidecar.deliver.shape_options import FilterOptions
 from sidecar.journal.entry import Counts, DeadLetter, Entry
 
 P = TypeVar("P")
@@ -19,7 +20,11 @@ class WorkerOptions(BaseModel):
     """How fast and how often a sink is fed. Base of every sink's own options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs"))
+    """The signals that a sink of this kind can take."""
 
+    signals: tuple[Signal, ...] = Field((), description="Only these signals. Without any: all that the sink can take.")
+    filter: FilterOptions = Field(default=FilterOptions(), description="Which of the records the sink takes.")
     max_concurrency: int = Field(
         2,
         ge=1,
@@ -38,6 +43,18 @@ class WorkerOptions(BaseModel):
         0.5, gt=0, description="Upper bound in seconds of the first back-off; it doubles with every further failure."
     )
     retry_max: float = Field(10.0, gt=0, description="Upper bound in seconds of the longest back-off.")
+
+    @field_validator("signals")
+    @classmethod
+    def _taken(cls, value: tuple[Signal, ...]) -> tuple[Signal, ...]:
+        if not set(value) <= cls.takes:
+            raise ValueError(f"this kind of sink takes {', '.join(sorted(cls.takes))}")
+        return value
+
+    @property
+    def chosen(self) -> frozenset[Signal]:
+        """The signals that the sink is to have."""
+        return frozenset(self.signals) or self.takes
 
 
 @dataclass(frozen=True, slots=True)
