@@ -9,6 +9,7 @@ that sending it again is always safe: what was already stored answers 409.
 | item 200, 201 | delivered |
 | item 409 | already there: success |
 | item 429, 5xx, `cluster_block_exception` | sent again, alone, after a back-off |
+| item 400 for a field that does not fit the mapping | sent again at once with that field as text, if so wanted |
 | item any other 4xx | dead letter, with the engine's reason |
 | request 413, 400 | cut in two and sent again at once; a single document becomes a dead letter |
 | request 429 | sent again after a back-off, in halves, with fewer requests in flight |
@@ -22,13 +23,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from sidecar.decode.batch import U8, U32, Lines, Signal
+from sidecar.deliver import conflicts
 from sidecar.deliver.sink import Again, Settled, Verdict
 from sidecar.errors import Retryable
 from sidecar.journal.entry import Clock, DeadLetter, Entry
@@ -43,6 +45,9 @@ MAX_REASON_CHARS = 2000
 
 _ALL_WELL = re.compile(rb'\s*\{(?:\s*"took"\s*:\s*\d+\s*,)?\s*"errors"\s*:\s*false\b')
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+CONFLICT_AS_TEXT = "conflict_as_text"
+"""Reason in the counts of documents that were delivered with a field moved to text."""
 
 DELIVERED, ALREADY_THERE, RETRY, DEAD = range(4)
 
@@ -68,6 +73,8 @@ class Documents:
     event: U8
     """1 where the document is a span event."""
     origins: tuple[Origin, ...]
+    before: Mapping[str, bytes] = field(default_factory=dict)
+    """`_id` -> the line pair as it was, of documents with a field moved to text; where it is not empty, all are."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -135,6 +142,7 @@ def _run(documents: Documents, first: int, last: int) -> Documents:
         entry=documents.entry[first:last],
         event=documents.event[first:last],
         origins=documents.origins,
+        before=documents.before,
     )
 
 
@@ -154,6 +162,25 @@ def pick(documents: Documents, indices: Sequence[int]) -> Documents:
         entry=documents.entry[chosen],
         event=documents.event[chosen],
         origins=documents.origins,
+        before=documents.before,
+    )
+
+
+def _replaced(documents: Documents, replacements: Mapping[int, bytes]) -> Documents:
+    """The documents at these places, each as it is to be sent now."""
+    chosen = np.asarray(list(replacements), dtype=np.intp)
+    before = {}
+    for index in replacements:
+        line_pair = documents.document(index)
+        doc_id = address(line_pair)[1]
+        before[doc_id] = documents.before.get(doc_id, line_pair)
+    return Documents(
+        body=b"".join(replacements.values()),
+        ends=np.cumsum([len(pair) for pair in replacements.values()], dtype=np.uint32),
+        entry=documents.entry[chosen],
+        event=documents.event[chosen],
+        origins=documents.origins,
+        before=before,
     )
 
 
@@ -176,8 +203,9 @@ def all_settled(documents: Documents, outcome: str, reason: str = "") -> list[Se
 class Judge:
     """Replies to verdicts, for one consumer (whose name the dead letters carry)."""
 
-    def __init__(self, consumer: str, clock: Clock) -> None:
-        self._consumer, self._clock = consumer, clock
+    def __init__(self, consumer: str, clock: Clock, conflicts_to_text: bool = False) -> None:
+        """`conflicts_to_text`: send a document again with the field that the engine refuses moved to text."""
+        self._consumer, self._clock, self._conflicts_to_text = consumer, clock, conflicts_to_text
 
     def judge(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
         """What became of the documents of one request. Pure but for the time put on dead letters."""
@@ -193,32 +221,40 @@ class Judge:
         return Verdict(again=_again([documents], reply, level="error"))
 
     def _items(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
+        as_text = CONFLICT_AS_TEXT if documents.before else ""
         if _ALL_WELL.match(reply.body):
-            return Verdict(settled=all_settled(documents, "delivered"))
+            return Verdict(settled=all_settled(documents, "delivered", as_text))
         items = _read_items(reply.body)
         if items is None or len(items) != len(documents):
             detail = f"not a reply to {len(documents)} documents: {_text(reply.body)}"
             return Verdict(again=Again([documents], "unreadable_reply", detail))
         ends: list[list[int]] = [[], [], [], []]
         letters: list[tuple[int, str, str]] = []
+        relieved: dict[int, bytes] = {}
         waiting: tuple[str, str] = ("", "")
         for index, item in enumerate(items):
             status, kind, reason = _read_item(item)
             end = _end(status, kind)
+            if end == DEAD and self._conflicts_to_text and status == 400:
+                changed = conflicts.relieve(documents.document(index), reason)
+                if changed is not None:
+                    relieved[index] = changed
+                    continue
             ends[end].append(index)
             if end == DEAD:
                 letters.append((index, kind, reason))
             elif end == RETRY and not waiting[0]:
                 waiting = (f"item_{status}" if 100 <= status < 600 else "unreadable_reply", reason)
-        settled = all_settled(pick_rows(documents, ends[DELIVERED]), "delivered")
+        settled = all_settled(pick_rows(documents, ends[DELIVERED]), "delivered", as_text)
         settled += all_settled(pick_rows(documents, ends[ALREADY_THERE]), "already_there")
         settled += [self._dead(documents, *letter) for letter in letters]
+        mended = [_replaced(documents, relieved)] if relieved else []
         if not ends[RETRY]:
-            return Verdict(settled)
-        left = pick(documents, ends[RETRY])
+            return Verdict(settled, Again(mended, "mapping_conflict", at_once=True) if mended else None)
+        left = [pick(documents, ends[RETRY]), *mended]
         return Verdict(
             settled,
-            Again([left], waiting[0], waiting[1], retry_after=reply.retry_after, slow_down=waiting[0] == "item_429"),
+            Again(left, waiting[0], waiting[1], retry_after=reply.retry_after, slow_down=waiting[0] == "item_429"),
         )
 
     def _too_much(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
@@ -233,6 +269,7 @@ class Judge:
         origin = documents.origins[int(documents.entry[index])]
         line_pair = documents.document(index)
         name, doc_id = address(line_pair)
+        line_pair = documents.before.get(doc_id, line_pair)
         signal = documents.signal(index)
         letter = DeadLetter(
             self._consumer, doc_id, signal, name, reason[:MAX_REASON_CHARS], line_pair, origin.seq, self._clock()

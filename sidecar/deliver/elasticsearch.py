@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import structlog
 from isal import igzip_lib
@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 import sidecar
 from sidecar.decode.batch import Decoder, Lines, Signal
+from sidecar.deliver import targets
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, cut, gather
 from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
 from sidecar.deliver.templates import ensure_templates
@@ -68,7 +69,24 @@ class Options(WorkerOptions):
     )
     batch_documents: int = Field(20_000, ge=1, description="Most documents in one request.")
     bootstrap: bool = Field(
-        True, description="At start-up put index templates for data streams where the cluster has none for them."
+        True,
+        description="At start-up put index templates for data streams (or for `index`) where the cluster has none.",
+    )
+    index: str | None = Field(
+        None,
+        description="Index to put documents into instead of data streams, such as {type}-%Y.%m.%d: %Y, %m, %d and %H "
+        "are of the document's own time in UTC, {type} is logs or traces.",
+    )
+    pipeline: str | None = Field(None, description="Ingest pipeline that the documents are to go through.")
+    ids: Literal["deterministic", "none"] = Field(
+        "deterministic",
+        description="`deterministic`: a document that is sent again is the same document. `none`: the engine gives ids "
+        "(it indexes faster), and what is sent again after an outage may be there twice.",
+    )
+    on_conflict: Literal["text", "dead_letter"] = Field(
+        "text",
+        description="A document with a field that does not fit the mapping: `text` moves the field's value to the "
+        "attribute sidecar.conflicts, as JSON, and sends the document again; `dead_letter` keeps it for replay.",
     )
 
     @property
@@ -91,6 +109,18 @@ class Options(WorkerOptions):
                 raise ValueError("an address must not hold credentials: use username and password, or api_key")
             if not url.startswith(("http://", "https://")) or not _has_host(url):
                 raise ValueError(f"{url!r} is not an address: write it as http://host:port or https://host:port")
+        return value
+
+    @field_validator("index", "pipeline", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("index")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        if value and (problem := targets.problem(value)):
+            raise ValueError(problem)
         return value
 
     @model_validator(mode="after")
@@ -148,7 +178,9 @@ class ElasticsearchSink:
         """`log_id`: id of the journal, the beginning of every log record's `_id`."""
         self.name = name
         self._options, self._decoder, self._log_id, self._http = options, decoder, log_id, http
-        self._judge = Judge(name, clock)
+        self._judge = Judge(name, clock, options.on_conflict == "text")
+        self._namer = targets.Namer(options.index) if options.index else None
+        self._target = TARGET + (f"&pipeline={quote(options.pipeline, safe='')}" if options.pipeline else "")
         self._lock = threading.Lock()
         self._ready = not options.bootstrap
         self._authorization: str | None = None
@@ -227,17 +259,20 @@ class ElasticsearchSink:
     def _lines(self, entries: list[Entry]) -> Lines:
         payloads = [e.payload for e in entries]
         if entries[0].signal == "spans":
-            return self._decoder.span_lines(payloads)
-        return self._decoder.log_lines(payloads, [f"{self._log_id}-{e.seq}" for e in entries])
+            lines = self._decoder.span_lines(payloads)
+        else:
+            lines = self._decoder.log_lines(payloads, [f"{self._log_id}-{e.seq}" for e in entries])
+        return self._namer.retarget(lines) if self._namer else lines
 
     def _post(self, parcel: Documents) -> Reply:
         headers = {"content-type": "application/x-ndjson", "accept": "application/json", **self._authorize()}
+        plain = targets.without_ids(bytes(parcel.body)) if self._options.ids == "none" else parcel.body
         if self._options.compression:
             headers["content-encoding"] = "gzip"
-            body = igzip_lib.compress(parcel.body, 1, igzip_lib.COMP_GZIP)
+            body = igzip_lib.compress(plain, 1, igzip_lib.COMP_GZIP)
         else:
-            body = bytes(parcel.body)
-        return self._http.request("POST", TARGET, body, headers)
+            body = bytes(plain)
+        return self._http.request("POST", self._target, body, headers)
 
     def _adapt(self, status: int, size: int) -> None:
         """Requests as large as the far side bears: 413 sets a bound for good, 429 halves for now, success grows."""
@@ -261,7 +296,7 @@ class ElasticsearchSink:
             if self._ready:
                 return
             try:
-                for name in ensure_templates(self._request):
+                for name in ensure_templates(self._request, self._options.index):
                     log.info("index_template_put", sink=self.name, template=name)
             except Permanent as error:
                 log.warning("index_templates_not_put", sink=self.name, reason=error.reason)

@@ -3,12 +3,16 @@
 Elasticsearch 8.16 and later bring `traces-otel@template` and `logs-otel@template` of their own, made for the same
 documents; they are left as they are and take precedence. Elsewhere (OpenSearch, older or reduced Elasticsearch) a
 `create` would make a plain index with guessed mappings; with these templates it makes a data stream.
+
+The templates are those that `sidecar setup elasticsearch` puts, each with its component templates written into it, so that
+one request is enough; the command replaces them by the composed ones.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files
 from typing import Any
 
 from sidecar.deliver.bulk import Reply, Unreached
@@ -17,53 +21,62 @@ from sidecar.errors import Permanent
 Request = Callable[[str, str, bytes | None], Reply]
 """(method, target, JSON body) -> reply. May raise `Unreached`."""
 
-PRIORITY = 110
-"""Above the general `logs-*-*` (100) of Elasticsearch, below its templates for OpenTelemetry (120)."""
-_KEYWORD = {"type": "keyword", "ignore_above": 8191}
 _BUILT_IN = {"traces": "traces-otel@template", "logs": "logs-otel@template"}
 _OWN = {"traces": "sidecar-traces-otel", "logs": "sidecar-logs-otel"}
 
-
-DOTTED: tuple[dict[str, bool], ...] = ({"subobjects": False}, {"disable_objects": True}, {})
+DOTTED = ("subobjects", "disable_objects")
 """How a mapping says that attribute names keep their dots, so that `a` and `a.b` may both be there: Elasticsearch,
-OpenSearch 3, and engines that cannot (there the second of the two is refused)."""
+OpenSearch 3. Engines that know neither refuse the second of the two."""
 
 
-def template(kind: str, dotted: Mapping[str, bool]) -> dict[str, Any]:
-    """The index template for `traces-*.otel-*` or `logs-*.otel-*`. `dotted`: one of `DOTTED`."""
-    attributes = {"type": "object", "dynamic": True, **dotted}
-    properties: dict[str, Any] = {
-        "@timestamp": {"type": "date_nanos", "format": "epoch_millis||strict_date_optional_time"},
-        "observed_timestamp": {"type": "date_nanos", "format": "epoch_millis||strict_date_optional_time"},
-        "trace_id": _KEYWORD,
-        "span_id": _KEYWORD,
-        "parent_span_id": _KEYWORD,
-        "name": _KEYWORD,
-        "kind": _KEYWORD,
-        "event_name": _KEYWORD,
-        "severity_text": _KEYWORD,
-        "severity_number": {"type": "byte"},
-        "duration": {"type": "long"},
-        "status": {"properties": {"code": _KEYWORD, "message": _KEYWORD}},
-        "data_stream": {"properties": {"type": _KEYWORD, "dataset": _KEYWORD, "namespace": _KEYWORD}},
-        "attributes": attributes,
-        "resource": {"properties": {"attributes": attributes}},
-        "scope": {"properties": {"name": _KEYWORD, "version": _KEYWORD, "attributes": attributes}},
-        "body": {"properties": {"text": {"type": "text"}}},
-        "links": {"properties": {"trace_id": _KEYWORD, "span_id": _KEYWORD}},
-    }
-    return {
-        "index_patterns": [f"{kind}-*.otel-*"],
-        "priority": PRIORITY,
-        "data_stream": {},
-        "template": {
-            "mappings": {
-                "date_detection": False,
-                "dynamic_templates": [{"strings": {"match_mapping_type": "string", "mapping": _KEYWORD}}],
-                "properties": properties,
-            }
-        },
-    }
+def load(engine: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Name -> body of every object of a kind (a folder below `elk/`) for `elasticsearch` or `opensearch`, by name."""
+    folder = files("sidecar") / "elk" / engine / kind
+    if not folder.is_dir():
+        return {}
+    found = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".json")), key=lambda e: e.name)
+    return {entry.name.removesuffix(".json"): json.loads(entry.read_text("utf-8")) for entry in found}
+
+
+def variants(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The template as it is, and for engines that refuse it for a word of `DOTTED`, without that."""
+    yield dict(body)
+    yield _plain(body)
+
+
+def refused_for_dots(reply: Reply) -> bool:
+    """True where an engine refused a template since it does not know a word of `DOTTED`."""
+    return reply.status == 400 and any(word.encode() in reply.body for word in DOTTED)
+
+
+def _plain(value: Any) -> Any:
+    """Without the words of `DOTTED`, and without the fields named below them: to such an engine `http.route` is an
+    object `http`, which would refuse an attribute `http`."""
+    if not isinstance(value, Mapping):
+        return value
+    dotted = any(word in value for word in DOTTED)
+    return {k: _plain(v) for k, v in value.items() if k not in DOTTED and not (dotted and k == "properties")}
+
+
+def template(engine: str, kind: str) -> dict[str, Any]:
+    """The index template for `traces-*.otel-*` or `logs-*.otel-*` with its component templates written into it, those
+    left out that are for an operator to fill."""
+    components = load(engine, "component_templates")
+    body = load(engine, "index_templates")[_OWN[kind]]
+    merged: dict[str, Any] = {}
+    for name in body.pop("composed_of"):
+        if not name.endswith(("@lifecycle", "@custom")):
+            _merge(merged, components[name]["template"])
+    meta = {**body.get("_meta", {}), "managed_by": "model-sidecar"}
+    return {**body, "template": merged, "_meta": meta}
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
 def ensure_templates(request: Request) -> Iterable[str]:
@@ -75,9 +88,10 @@ def ensure_templates(request: Request) -> Iterable[str]:
     for kind, own in _OWN.items():
         if _exists(request, _BUILT_IN[kind]) or _exists(request, own):
             continue
-        for dotted in DOTTED:
-            reply = request("PUT", f"/_index_template/{own}", json.dumps(template(kind, dotted)).encode())
-            if reply.status != 400 or not any(name.encode() in reply.body for name in dotted):
+        opensearch = template("opensearch", kind)
+        for body in (template("elasticsearch", kind), *variants(opensearch)):
+            reply = request("PUT", f"/_index_template/{own}", json.dumps(body).encode())
+            if not refused_for_dots(reply):
                 break
         if not 200 <= reply.status < 300:
             _refuse(own, reply)
