@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sidecar.decode.shaping import Rules, Shaper
 
 Signal = Literal["spans", "logs", "metrics"]
 
@@ -160,8 +163,17 @@ class Decoder(Protocol):
         """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""
         ...
 
-    def log_lines(self, payloads: Sequence[bytes], id_prefixes: Sequence[str]) -> Lines:
-        """`_id` of a log: id_prefix of its payload + `-` + ordinal of the accepted record in the payload (0-based)."""
+    def log_lines(
+        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+    ) -> Lines:
+        """`_id` of a log: id_prefix of its payload + `-` + ordinal of the accepted record in the payload (0-based).
+
+        `ordinals`: for each payload (or not at all) the ordinals of its accepted records where they are others, as
+        `Shaped.ordinals` has them. Raises ValueError if they are not as many as the records."""
+        ...
+
+    def shaper(self, rules: Rules) -> Shaper:
+        """The rules made ready for many payloads. Raises ValueError for rules that cannot be applied."""
         ...
 
     def digest(self, payload: bytes, seed: int) -> bytes:

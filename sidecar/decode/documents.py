@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sidecar.decode import otlp
-from sidecar.decode.batch import Lines
+from sidecar.decode.batch import U32, Lines
 from sidecar.decode.message import Attributes, Value
 from sidecar.decode.text import as_text, document_json, document_object, quote
 
@@ -39,12 +39,14 @@ def span_lines(payloads: Sequence[bytes]) -> Lines:
     return writer.lines()
 
 
-def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str]) -> Lines:
-    """The documents of the accepted log records; ids are prefix, `-`, ordinal. Raises DecodeError."""
+def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()) -> Lines:
+    """The documents of the accepted log records; ids are prefix, `-`, ordinal. Raises DecodeError, and ValueError for
+    ordinals that do not fit the records."""
     writer = _Writer()
-    for payload, prefix in zip(payloads, id_prefixes, strict=True):
-        accepted = (placed for placed in otlp.log_records(payload) if not placed.refusal)
-        for ordinal, placed in enumerate(accepted):
+    for payload, prefix, given in zip(payloads, id_prefixes, ordinals or [None] * len(payloads), strict=True):
+        accepted = [placed for placed in otlp.log_records(payload) if not placed.refusal]
+        numbers = range(len(accepted)) if given is None else given.tolist()
+        for ordinal, placed in zip(numbers, accepted, strict=True):
             if isinstance(placed.record, otlp.LogRecord):
                 _write_log(writer, placed, placed.record, f"{prefix}-{ordinal}")
         writer.end_payload()

@@ -78,7 +78,7 @@ def _single(field: Field, data: bytes, a: int, b: int) -> Any:
         case "message":
             return read(data, a, b, field.of)
         case "any":
-            return _any_value(data, a, b, 1)
+            return any_value(data, a, b, 1)
         case "string":
             return text(data[a:b])
         case "bytes":
@@ -126,12 +126,12 @@ def _key_value(data: bytes, pos: int, end: int, depth: int) -> tuple[str, Value,
         if tag == 0x0A:
             key = text(data[a:b])
         elif tag == 0x12:
-            value, too_deep = _any_value(data, a, b, depth + 1)
+            value, too_deep = any_value(data, a, b, depth + 1)
             deep |= too_deep
     return key, value, deep
 
 
-def _any_value(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]:
+def any_value(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]:
     """AnyValue as (value, deep). What nests deeper than MAX_DEPTH is not walked."""
     if depth > MAX_DEPTH:
         return None, True
@@ -160,7 +160,7 @@ def _any_value(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool
 
 def _array(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]:
     """ArrayValue {1: repeated AnyValue}."""
-    elements = [_any_value(data, a, b, depth + 1) for tag, a, b in fields(data, pos, end) if tag == 0x0A]
+    elements = [any_value(data, a, b, depth + 1) for tag, a, b in fields(data, pos, end) if tag == 0x0A]
     return [value for value, _ in elements], any(deep for _, deep in elements)
 
 

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidecar.decode.batch import Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode.documents import log_lines
+from sidecar.decode.rewrite import ReferenceShaper
+from sidecar.decode.shaping import Rules, Shaper
 from sidecar.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -77,9 +80,16 @@ class NativeDecoder:
         with self._errors():
             return _lines(self._core.span_lines(payloads))
 
-    def log_lines(self, payloads: Sequence[bytes], id_prefixes: Sequence[str]) -> Lines:
+    def log_lines(
+        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+    ) -> Lines:
+        if any(given is not None for given in ordinals):
+            return log_lines(payloads, id_prefixes, ordinals)
         with self._errors():
             return _lines(self._core.log_lines(payloads, id_prefixes))
+
+    def shaper(self, rules: Rules) -> Shaper:
+        return ReferenceShaper(rules)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         digest: bytes = self._core.digest(payload, seed)

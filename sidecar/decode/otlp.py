@@ -2,18 +2,25 @@
 
 A record that breaks a rule is refused alone. The rules are applied in a fixed order (ids, times, attributes, events,
 links, body) and the first that fails is the one reported. A resource or scope over a limit refuses all its records and
-is reported once.
+is reported once. What is acceptable up to there is counted against MAX_EXPANDED_BYTES, in wire order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sidecar.decode.batch import Check
-from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_ERRORS, MAX_TIME_NS
+from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_ERRORS, MAX_EXPANDED_BYTES, MAX_TIME_NS
 from sidecar.decode.message import NO_ATTRIBUTES, Attributes, Value, read
+from sidecar.decode.wire import fields
+
+TOO_LARGE = (
+    f"with resource and scope written out for each record the request comes to over {MAX_EXPANDED_BYTES} bytes here;"
+    " send fewer records in one, or smaller resource and scope attributes"
+)
+_FIRST, _SECOND, _THIRD = 0x0A, 0x12, 0x1A
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +134,15 @@ class Placed:
 def spans(payload: bytes) -> Iterator[Placed]:
     """Every span of an ExportTraceServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportTraceServiceRequest")
-    return _records(request, "resource_spans", "scope_spans", "spans", build_span)
+    placed = _records(request, "resource_spans", "scope_spans", "spans", build_span)
+    return _bounded(placed, _sizes(payload), "resource_spans", "scope_spans", "spans")
 
 
 def log_records(payload: bytes) -> Iterator[Placed]:
     """Every record of an ExportLogsServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportLogsServiceRequest")
-    return _records(request, "resource_logs", "scope_logs", "log_records", build_log_record)
+    placed = _records(request, "resource_logs", "scope_logs", "log_records", build_log_record)
+    return _bounded(placed, _sizes(payload), "resource_logs", "scope_logs", "log_records")
 
 
 def check_spans(payload: bytes) -> Check:
@@ -180,6 +189,55 @@ def _records(
             for k, found in enumerate(of_scope.get(leaf, ())):
                 record, own_refusal = build(found, f"{path}.{leaf}[{k}]")
                 yield Placed(record, resource, scope, i, refusal or own_refusal)
+
+
+def expanded_bytes(record: int, shared: int, events: int) -> int:
+    """What a record of so many bytes counts towards MAX_EXPANDED_BYTES; `shared`: bytes of its resource and scope, with
+    their schema URLs."""
+    return record + (1 + events) * shared
+
+
+def _bounded(placed: Iterator[Placed], sizes: Iterator[_Size], outer: str, inner: str, leaf: str) -> Iterator[Placed]:
+    """The records, with those refused with which the request would grow past MAX_EXPANDED_BYTES."""
+    total = 0
+    for one, size in zip(placed, sizes, strict=True):
+        if one.refusal:
+            yield one
+            continue
+        events = len(one.record.events) if isinstance(one.record, Span) else 0
+        total += expanded_bytes(size.record, size.shared, events)
+        if total <= MAX_EXPANDED_BYTES:
+            yield one
+            continue
+        i, j, k = size.place
+        yield replace(one, refusal=f"{outer}[{i}].{inner}[{j}].{leaf}[{k}]: {TOO_LARGE}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    record: int
+    shared: int
+    place: tuple[int, int, int]
+
+
+def _sizes(payload: bytes) -> Iterator[_Size]:
+    """Of every record of a well-formed trace or logs request (the field numbers are the same), in wire order."""
+    for i, (begin, end) in enumerate(_found(payload, 0, len(payload), _FIRST)):
+        of_resource = _last(payload, begin, end)
+        for j, (a, b) in enumerate(_found(payload, begin, end, _SECOND)):
+            shared = of_resource + _last(payload, a, b)
+            for k, (c, d) in enumerate(_found(payload, a, b, _SECOND)):
+                yield _Size(d - c, shared, (i, j, k))
+
+
+def _found(data: bytes, pos: int, end: int, tag: int) -> Iterator[tuple[int, int]]:
+    return ((a, b) for found, a, b in fields(data, pos, end) if found == tag)
+
+
+def _last(data: bytes, pos: int, end: int) -> int:
+    """Bytes of the resource or scope and the schema URL of what holds them: of either the last counts."""
+    lengths = {tag: b - a for tag, a, b in fields(data, pos, end) if tag in (_FIRST, _THIRD)}
+    return sum(lengths.values())
 
 
 def build_span(found: dict[str, Any], path: str) -> tuple[Span, str]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import xxhash
 
 from sidecar.decode import columns, documents, json_log, otlp
-from sidecar.decode.batch import Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode.rewrite import ReferenceShaper
+from sidecar.decode.shaping import Rules, Shaper
 
 
 class ReferenceDecoder:
@@ -33,8 +35,13 @@ class ReferenceDecoder:
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         return documents.span_lines(payloads)
 
-    def log_lines(self, payloads: Sequence[bytes], id_prefixes: Sequence[str]) -> Lines:
-        return documents.log_lines(payloads, id_prefixes)
+    def log_lines(
+        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+    ) -> Lines:
+        return documents.log_lines(payloads, id_prefixes, ordinals)
+
+    def shaper(self, rules: Rules) -> Shaper:
+        return ReferenceShaper(rules)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return xxhash.xxh3_128_digest(payload, seed)

@@ -97,7 +97,7 @@ class Filter:
     """Globs of service names; a resource without one is `unknown_service`."""
     exclude_services: tuple[str, ...] = ()
     min_severity: int = 0
-    """Logs: severity number, 1 to 24; of a record without one, the lowest of its severity text. Records that have
+    """Logs: severity number, 1 to 24; of a record without one, that of its severity text. Records that have
     neither pass."""
     event_names: tuple[str, ...] = ()
     """Logs: globs of event names; () = all. A record without event name has the empty one."""

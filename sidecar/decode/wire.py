@@ -59,6 +59,30 @@ def fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int]]:
                 raise DecodeError(f"wire type {other} is not used by OTLP", at)
 
 
+def whole_fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Like `fields`, as (tag, a, b, begin, finish): `data[begin:finish]` is the whole field with tag and length. a and
+    b are 0 for fixed32 and fixed64."""
+    while pos < end:
+        begin = pos
+        tag, pos = varint(data, pos, end, begin)
+        if not 0 < tag >> 3 <= MAX_FIELD_NUMBER:
+            raise DecodeError(f"field number {tag >> 3} does not exist", begin)
+        a = b = 0
+        match tag & 7:
+            case 0:  # VARINT
+                a, pos = varint(data, pos, end, begin)
+            case 1:  # FIXED64
+                pos = _advance(pos, 8, end, begin)
+            case 2:  # LEN
+                length, a = varint(data, pos, end, begin)
+                b = pos = _advance(a, length, end, begin)
+            case 5:  # FIXED32
+                pos = _advance(pos, 4, end, begin)
+            case other:
+                raise DecodeError(f"wire type {other} is not used by OTLP", begin)
+        yield tag, a, b, begin, pos
+
+
 def _advance(pos: int, length: int, end: int, at: int) -> int:
     if length > end - pos:
         raise DecodeError(f"field needs {length} bytes, {end - pos} are left", at)
