@@ -76,7 +76,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_sink(engine: Engine, **options: Any) -> ElasticsearchSink:
-    return build(Options.model_validate({"url": engine.url} | QUICK | options), DECODER, "journal1", time.time_ns)
+    chosen = Options.model_validate({"url": engine.url} | QUICK | options)
+    return build("elasticsearch", chosen, DECODER, "journal1", time.time_ns)
 
 
 @contextmanager

@@ -237,7 +237,7 @@ def deliver(directory: Path, side: FarSide, seconds: float = 60, **options: Any)
     chosen = Options.model_validate({"url": side.url, "max_concurrency": 3} | QUICK | options)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
     worker: Worker[Any] = Worker(
-        build(chosen, DECODER, log.id, time.time_ns), consumer, chosen, Telemetry(), time.time_ns
+        build("elasticsearch", chosen, DECODER, log.id, time.time_ns), consumer, chosen, Telemetry(), time.time_ns
     )
     expected = fill(log)
     worker.start()
@@ -340,7 +340,7 @@ def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(t
                 log = journal(tmp_path, time.time_ns)
             options = Options.model_validate({"url": side.url, "batch_documents": 20} | QUICK)
             consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
-            sink = build(options, DECODER, log.id, time.time_ns)
+            sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
             worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
             worker.start()
             assert worker.stop(0.5 if round_ == 1 else 60) is (round_ == 2)
@@ -356,7 +356,9 @@ def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     fill(log, 3)
     options = Options.model_validate({"url": url} | QUICK)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
-    worker: Worker[Any] = Worker(build(options, DECODER, log.id, time.time_ns), consumer, options, Telemetry(), int)
+    worker: Worker[Any] = Worker(
+        build("elasticsearch", options, DECODER, log.id, time.time_ns), consumer, options, Telemetry(), int
+    )
     worker.start()
     deadline = time.monotonic() + 10
     while worker.status()["trouble"] is None and time.monotonic() < deadline:
