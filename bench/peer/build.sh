@@ -1,17 +1,17 @@
 #!/bin/bash
 # Builds one of the bench's programs, from Go modules only.
-# usage: build.sh collector|loadgen|nullsink DIRECTORY
+# usage: build.sh collector|loadgen|nullsink|lumbersink DIRECTORY
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-target=${1:?usage: build.sh collector|loadgen|nullsink DIRECTORY}
-mkdir -p "${2:?usage: build.sh collector|loadgen|nullsink DIRECTORY}"
+target=${1:?usage: build.sh collector|loadgen|nullsink|lumbersink DIRECTORY}
+mkdir -p "${2:?usage: build.sh collector|loadgen|nullsink|lumbersink DIRECTORY}"
 out=$(cd "$2" && pwd)
 export CGO_ENABLED=0 TMPDIR=$out/tmp
 mkdir "$TMPDIR"
 trap 'rm -rf "$out/tmp"' EXIT
 
 case $target in
-loadgen | nullsink)
+loadgen | nullsink | lumbersink)
   cd "$here/$target"
   go build -trimpath -o "$out/$target" .
   ;;

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.decode.batch import Decoder, Signal
-from sidecar.deliver import elasticsearch, otlp, store, store_sink
+from sidecar.deliver import elasticsearch, logstash, otlp, store, store_sink
 from sidecar.deliver.sink import Finding, Sink, WorkerOptions
 from sidecar.journal.entry import Clock
 from sidecar.telemetry import Telemetry
@@ -60,6 +60,10 @@ def _otlp(name: str, options: otlp.Options, parts: Parts) -> Sink[Any]:
     return otlp.build(name, options, parts.decoder, parts.log_id, parts.clock)
 
 
+def _logstash(name: str, options: logstash.Options, parts: Parts) -> Sink[Any]:
+    return logstash.build(name, options, parts.decoder, parts.log_id, parts.clock)
+
+
 SINKS: tuple[SinkKind, ...] = (
     SinkKind(
         "elasticsearch",
@@ -70,6 +74,7 @@ SINKS: tuple[SinkKind, ...] = (
     ),
     SinkKind("store", store_sink.StoreSink.signals, store.Options, _store, many=False),
     SinkKind("otlp", otlp.OtlpSink.signals, otlp.Options, _otlp, otlp.look),
+    SinkKind("logstash", logstash.LogstashSink.signals, logstash.Options, _logstash, logstash.look),
 )
 TAKEN_NAMES = frozenset({kind.name for kind in SINKS} | {"derive"})
 """Names that no further sink may have: consumers of the journal have them."""

@@ -16,6 +16,7 @@ from sidecar.telemetry import Telemetry
 ENABLING: dict[str, dict[str, Any]] = {
     "elasticsearch": {"url": "http://127.0.0.1:9"},
     "otlp": {"endpoint": "http://127.0.0.1:9"},
+    "logstash": {"hosts": "127.0.0.1:9"},
 }
 """Options without which a sink is off."""
 
