@@ -11,10 +11,11 @@ one request is enough; the command replaces them by the composed ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from sidecar.deliver import targets
 from sidecar.deliver.bulk import Reply, Unreached
 from sidecar.errors import Permanent
 
@@ -58,17 +59,22 @@ def _plain(value: Any) -> Any:
     return {k: _plain(v) for k, v in value.items() if k not in DOTTED and not (dotted and k == "properties")}
 
 
-def template(engine: str, kind: str) -> dict[str, Any]:
+def template(engine: str, kinds: Sequence[str], index: str | None = None) -> dict[str, Any]:
     """The index template for `traces-*.otel-*` or `logs-*.otel-*` with its component templates written into it, those
-    left out that are for an operator to fill."""
+    left out that are for an operator to fill. With `index`, it is for plain indices of that pattern, and for documents of
+    all `kinds`."""
     components = load(engine, "component_templates")
-    body = load(engine, "index_templates")[_OWN[kind]]
+    bodies = load(engine, "index_templates")
     merged: dict[str, Any] = {}
-    for name in body.pop("composed_of"):
-        if not name.endswith(("@lifecycle", "@custom")):
-            _merge(merged, components[name]["template"])
-    meta = {**body.get("_meta", {}), "managed_by": "model-sidecar"}
-    return {**body, "template": merged, "_meta": meta}
+    for body in (bodies[_OWN[kind]] for kind in kinds):
+        for name in body.pop("composed_of"):
+            if not name.endswith(("@lifecycle", "@custom")):
+                _merge(merged, components[name]["template"])
+    body = bodies[_OWN[kinds[0]]]
+    if index is not None:
+        body["index_patterns"] = [index]
+        del body["data_stream"]
+    return {**body, "template": merged, "_meta": {**body["_meta"], "managed_by": "model-sidecar"}}
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -79,23 +85,37 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def ensure_templates(request: Request) -> Iterable[str]:
+def ensure_templates(request: Request, index: str | None = None) -> Iterable[str]:
     """Put the two templates where neither a built-in one nor one of our name exists; gives the names that were put.
+    With `index` (a pattern as in `targets`), those for its indices.
 
     Raises `Unreached` where the engine cannot answer now, `Permanent` where it refuses (no privilege, or another
     template of the same patterns and priority); delivery can go on without.
     """
-    for kind, own in _OWN.items():
-        if _exists(request, _BUILT_IN[kind]) or _exists(request, own):
+    for name, kinds, pattern in _wanted(index):
+        built_in = pattern is None and _exists(request, _BUILT_IN[kinds[0]])
+        if built_in or _exists(request, name):
             continue
-        opensearch = template("opensearch", kind)
-        for body in (template("elasticsearch", kind), *variants(opensearch)):
-            reply = request("PUT", f"/_index_template/{own}", json.dumps(body).encode())
+        opensearch = template("opensearch", kinds, pattern)
+        for body in (template("elasticsearch", kinds, pattern), *variants(opensearch)):
+            reply = request("PUT", f"/_index_template/{name}", json.dumps(body).encode())
             if not refused_for_dots(reply):
                 break
         if not 200 <= reply.status < 300:
-            _refuse(own, reply)
-        yield own
+            _refuse(name, reply)
+        yield name
+
+
+def _wanted(index: str | None) -> Iterator[tuple[str, Sequence[str], str | None]]:
+    """(template's name, kinds of documents, index pattern if not the data streams')."""
+    if index is None:
+        yield from ((name, (kind,), None) for kind, name in _OWN.items())
+        return
+    by_pattern: dict[str, list[str]] = {}
+    for kind in _OWN:
+        by_pattern.setdefault(targets.wildcard(index, kind), []).append(kind)
+    for pattern, kinds in by_pattern.items():
+        yield f"sidecar-{'-'.join(kinds)}-index", kinds, pattern
 
 
 def _exists(request: Request, name: str) -> bool:
