@@ -8,7 +8,7 @@ Response" and "OTLP/HTTP Throttling".
 | gRPC OK, HTTP 2xx with an export response | delivered; what `partial_success` rejects is counted as dropped |
 | CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS | sent again after a back-off |
 | RESOURCE_EXHAUSTED with RetryInfo | sent again after the delay that it names |
-| RESOURCE_EXHAUSTED without | refused for good; it may be too large |
+| RESOURCE_EXHAUSTED without | refused for good; for its size where the message says so |
 | HTTP 429, 502, 503, 504 | sent again after a back-off, or after `Retry-After` |
 | HTTP 413 | refused for good: too large |
 | UNIMPLEMENTED, HTTP 404, 405, 415, 501 | refused for good, as anything else of this signal would be |
@@ -23,6 +23,7 @@ refused: with other credentials or another address the request is another one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,9 +41,10 @@ RETRYABLE_CODES = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_O
 RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 _CREDENTIALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", 401, 403})
 _NOT_SERVED = frozenset({"UNIMPLEMENTED", 404, 405, 415, 501})
-_TOO_LARGE = frozenset({"RESOURCE_EXHAUSTED", 413})
 _OVERLOAD = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", 429, 503, 504})
 
+_LARGER_THAN_MAX = re.compile("larger than max|exceeds max", re.IGNORECASE)
+"""How gRPC's libraries for C, Go and Java word the refusal of a large message; the code alone does not tell."""
 RETRY_INFO = b"google.rpc.RetryInfo"
 """Type name of the detail that says how long to wait; the part of its `type_url` after the last slash."""
 _REJECTED = ("rejectedSpans", "rejectedLogRecords", "rejectedDataPoints")
@@ -114,7 +116,8 @@ def _failure(key: str | int, label: str, detail: str, may_retry: bool, retry_aft
         return Answer("retry", label, detail, retry_after=retry_after, overload=key in _OVERLOAD)
     if key in _CREDENTIALS:
         return Answer("held", "credentials", detail)
-    return Answer("refused", label, detail, too_large=key in _TOO_LARGE, whole_signal=key in _NOT_SERVED)
+    too_large = key == 413 or (key == "RESOURCE_EXHAUSTED" and bool(_LARGER_THAN_MAX.search(detail)))
+    return Answer("refused", label, detail, too_large=too_large, whole_signal=key in _NOT_SERVED)
 
 
 def _http_success(content_type: str, body: bytes) -> Answer:

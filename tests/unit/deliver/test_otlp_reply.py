@@ -86,7 +86,9 @@ def test_a_code_that_does_not_exist_is_unknown() -> None:
 
 
 def test_what_is_refused_for_its_size_and_what_for_its_signal() -> None:
-    assert from_grpc(8, "", None).too_large
+    assert from_grpc(8, "grpc: received message larger than max (5 vs. 4)", None).too_large
+    assert from_grpc(8, "gRPC message exceeds maximum size 4: 5", None).too_large
+    assert not from_grpc(8, "quota of the tenant", None).too_large
     assert from_http(413, "", b"", None).too_large
     assert from_grpc(12, "", None).whole_signal
     assert from_http(404, "text/plain", b"not here", None).whole_signal
