@@ -56,6 +56,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_series", "gauge", ("metric",), "Series that a derived metric holds."),
     Metric("sidecar_label_budget_exceeded", "gauge", ("metric", "label"), "Label values turned away because the label or the metric was at its budget."),
     Metric("sidecar_text_repaired_total", "counter", ("signal",), "Label texts in which bytes that are not UTF-8 became U+FFFD."),
+    Metric("sidecar_rule_values_ignored_total", "watched_counter", ("rule", "reason"), "Records that a rule matched and whose field it could not add, by metric."),
     Metric("sidecar_spans_without_start_total", "counter", (), "Spans with start time 0: counted in calls, left out of durations."),
     Metric("sidecar_delivery_requests_total", "counter", ("sink", "outcome"), "Requests to the far side by outcome."),
     Metric("sidecar_delivery_seconds", "histogram", ("sink",), "Time of one delivery request.", SECONDS),

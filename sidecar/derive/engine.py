@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.derive.families import FamilySnapshot
@@ -25,6 +25,7 @@ from sidecar.derive.logs import LogDeriver, LogOptions
 from sidecar.derive.passthrough import MAX_BYTES as PASSTHROUGH_BYTES
 from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
 from sidecar.derive.red import RedDeriver, RedOptions
+from sidecar.derive.rules import MAX_RULES, Rule, RuleDeriver, check_rules
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.targets import MAX_CHARACTERS as TARGET_BYTES
 from sidecar.derive.targets import Targets
@@ -54,6 +55,12 @@ class DeriveOptions(BaseModel):
     passthrough: PassthroughOptions = Field(
         default_factory=PassthroughOptions, description="Metrics received over OTLP, shown as Prometheus has them."
     )
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        max_length=MAX_RULES,
+        description="Metrics of your own from fields of spans or log records (in a variable: a JSON list); see "
+        "docs/how-to/rules.md.",
+    )
     series_ttl: float = Field(
         default=3600, gt=0, description="Seconds after which a series that nothing is added to goes."
     )
@@ -66,6 +73,12 @@ class DeriveOptions(BaseModel):
         gt=0,
         description="How often the figures are committed. After a crash at most this much is read again.",
     )
+
+    @field_validator("rules")
+    @classmethod
+    def _different(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        check_rules(rules)
+        return rules
 
     def budget(self) -> Budget:
         """The budget of one table."""
@@ -171,7 +184,27 @@ def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
     return deriver
 
 
-DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough)
+def _span_rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+    return _rules(options, "spans", telemetry)
+
+
+def _log_rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+    return _rules(options, "logs", telemetry)
+
+
+def _rules(options: DeriveOptions, signal: Signal, telemetry: Telemetry) -> Deriver[Any] | None:
+    own = [rule for rule in options.rules if rule.signal == signal]
+    if not own:
+        return None
+    deriver = RuleDeriver(own, signal, options.budget())
+    telemetry.watch(
+        "sidecar_rule_values_ignored_total",
+        lambda: [(n, {"rule": rule, "reason": reason}) for (rule, reason), n in dict(deriver.ignored).items()],
+    )
+    return deriver
+
+
+DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _span_rules, _log_rules)
 
 
 @dataclass(slots=True)
@@ -240,7 +273,9 @@ class DeriveEngine:
         """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
         buckets = len(self._options.red.buckets) + 1
         red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = 3 * (self._options.series_budget * 500 + 3 * self._options.budget().characters)
+        tables = (3 + len(self._options.rules)) * (
+            self._options.series_budget * 500 + 3 * self._options.budget().characters
+        )
         return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES
 
     def restore(self) -> None:
