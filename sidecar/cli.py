@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from sidecar import __version__, config, reference
+from sidecar import __version__, config, instrument, reference
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.settings import Settings
 from sidecar.telemetry import configure_logging
@@ -204,6 +204,10 @@ def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
     click.echo(f"{taken} taken, {refused} refused again")
     if refused:
         sys.exit(1)
+
+
+for command in (instrument.instrument, instrument.agent):
+    main.add_command(command)
 
 
 if __name__ == "__main__":
