@@ -158,7 +158,7 @@ def build_workers(
     for name, kind, options in settings.deliver.enabled():
         rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
         sink = kind.build(name, options, parts)
-        if not changes_nothing(rules) and hasattr(decoder, "shaper"):
+        if not changes_nothing(rules):
             sink = ShapingSink(sink, decoder.shaper(rules), telemetry)
         workers.append(Worker(sink, kept.consumer(name, options.chosen), options, telemetry, time.time_ns, health))
     return workers
