@@ -71,7 +71,7 @@ def relieve(line_pair: bytes, reason: str) -> bytes | None:
             return None
         document.setdefault("attributes", {})[KEY] = _json({**moved, **taken})
         return action + b"\n" + _json(document).encode("utf-8", "replace") + b"\n"
-    except (ValueError, AttributeError, RecursionError):  # Not a document of ours, or one as deep as a well.
+    except (ValueError, TypeError, AttributeError, RecursionError):  # Not a document of ours, or one as deep as a well.
         return None
 
 

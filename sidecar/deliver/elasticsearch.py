@@ -261,7 +261,8 @@ class ElasticsearchSink:
         if entries[0].signal == "spans":
             lines = self._decoder.span_lines(payloads)
         else:
-            lines = self._decoder.log_lines(payloads, [f"{self._log_id}-{e.seq}" for e in entries])
+            prefixes = [f"{self._log_id}-{e.seq}" for e in entries]
+            lines = self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
         return self._namer.retarget(lines) if self._namer else lines
 
     def _post(self, parcel: Documents) -> Reply:
