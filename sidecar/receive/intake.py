@@ -26,7 +26,7 @@ from sidecar.telemetry import Telemetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Encoding = Literal["protobuf", "otlp_json", "ndjson"]
+Encoding = Literal["protobuf", "otlp_json", "ndjson", "json"]
 
 PYTHON_INLINE_BYTES = 64 << 10
 """Larger bodies whose decoder is written in Python are checked in a thread, so that the event loop stays responsive
@@ -84,8 +84,8 @@ class Intake:
     """
 
     def __init__(self, decoder: Decoder, log: Log, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
-        self._decoder = decoder
-        self._log = log
+        self.decoder = decoder
+        self.log = log
         self._telemetry = telemetry
         self._limit = options.max_in_flight_bytes
         self._seed = seed
@@ -144,7 +144,7 @@ class Intake:
             draft, outcome = await self._draft(signal, body, encoding)
             del body  # What is kept may be another form of it; no need to hold both until the commit.
             if draft is not None:
-                kept = self._log.submit(draft)
+                kept = self.log.submit(draft)
                 # A client that goes away must not cancel the commit that others may share.
                 await asyncio.shield(kept)
         except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
@@ -162,7 +162,7 @@ class Intake:
 
     async def _draft(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Draft | None, Outcome]:
         """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
-        in_python = encoding == "otlp_json" or signal == "metrics" or self._decoder.name != "native"
+        in_python = encoding in ("otlp_json", "json") or signal == "metrics" or self.decoder.name != "native"
         if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
             done = await self.in_thread(self._check, signal, body, encoding)
         else:
@@ -172,7 +172,7 @@ class Intake:
             if check.rejected == 0:
                 return None, reply.KEPT
             return None, reply.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
-        digest = self._decoder.digest(body, self._seed_of(signal, encoding)) if check.timed else None
+        digest = self.decoder.digest(body, self._seed_of(signal, encoding)) if check.timed else None
         draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
             return draft, reply.KEPT
@@ -185,14 +185,14 @@ class Intake:
         if encoding == "protobuf":
             return Transcoded(body, self._check_protobuf(signal, body))
         if encoding == "ndjson":
-            return self._decoder.json_lines(body, time.time_ns())
+            return self.decoder.json_lines(body, time.time_ns())
         return otlp_json.TRANSCODERS[signal](body)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
         if signal == "spans":
-            return self._decoder.check_spans(body)
+            return self.decoder.check_spans(body)
         if signal == "logs":
-            return self._decoder.check_logs(body)
+            return self.decoder.check_logs(body)
         return metrics.check_metrics(body)
 
     def _seed_of(self, signal: Signal, encoding: Encoding) -> int:

@@ -1,4 +1,4 @@
-"""JSON log lines over HTTP: `POST /v1/json`, one JSON object a line."""
+"""JSON logs over HTTP: `POST /v1/json`, one JSON object a line; as `application/json` also an array or one object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from sidecar.receive.http_intake import HttpIntake, Media, route
 NAME = "json_http"
 PATH = "/v1/json"
 _LINES = Media("ndjson", "json")
-TYPES = {"application/x-ndjson": _LINES, "application/json": _LINES, "text/plain": _LINES, "": _LINES}
+_DOCUMENT = Media("json", "json")
+TYPES = {
+    "application/x-ndjson": _LINES,
+    "application/jsonl": _LINES,
+    "application/json": _DOCUMENT,
+    "text/plain": _LINES,
+    "": _LINES,
+}
 """Content types that are taken; none at all is taken too."""
 
 
