@@ -93,7 +93,7 @@ class App:
         await self._restored()
         for receiver in self.receivers:
             await receiver.start()
-            self.health.report(receiver.name, "ok", f"port {receiver.port}")
+            self.health.report(receiver.name, "ok", f"port {receiver.port}" if receiver.port else "")
         log.info("started", **self._build_info(), bounds=self.bounds(), serve_port=self.serve.port)
 
     async def _restored(self) -> None:

@@ -18,6 +18,7 @@ from sidecar.deliver.store import Options as StoreOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
 from sidecar.receive.credentials import Options as CredentialsOptions
+from sidecar.receive.file_tail.options import Options as FileTailOptions
 from sidecar.receive.intake import IntakeOptions
 from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
 from sidecar.receive.otlp_http import Options as OtlpHttpOptions
@@ -37,6 +38,7 @@ class ReceiveOptions(Section):
     credentials: CredentialsOptions = Field(default=CredentialsOptions(), description="Who may send.")
     otlp_grpc: OtlpGrpcOptions = Field(default=OtlpGrpcOptions(), description="OTLP over gRPC.")
     otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
+    file_tail: FileTailOptions = Field(default=FileTailOptions(), description="Log files that are read as they grow.")
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ from pydantic import BaseModel
 
 from sidecar.receive import otlp_grpc, otlp_http
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.file_tail.options import NAME as FILE_TAIL
+from sidecar.receive.file_tail.options import Options as FileTailOptions
+from sidecar.receive.file_tail.receiver import FileTailReceiver
 from sidecar.receive.intake import Intake
 from sidecar.telemetry import Telemetry
 
@@ -21,7 +24,7 @@ class Receiver(Protocol):
 
     @property
     def port(self) -> int:
-        """The port that is listened on (of use where 0 was asked for)."""
+        """The port that is listened on (of use where 0 was asked for); 0 for a receiver that does not listen."""
         ...
 
     async def start(self) -> None:
@@ -47,6 +50,7 @@ class ReceiverKind:
 RECEIVERS: tuple[ReceiverKind, ...] = (
     ReceiverKind(otlp_grpc.NAME, otlp_grpc.Options, otlp_grpc.OtlpGrpcReceiver),
     ReceiverKind(otlp_http.NAME, otlp_http.Options, otlp_http.OtlpHttpReceiver),
+    ReceiverKind(FILE_TAIL, FileTailOptions, FileTailReceiver),
 )
 
 

@@ -1,0 +1,343 @@
+"""Which of the files that are found are new, which are known, and which are known ones under another name.
+
+In the order of the rules: a file whose device, inode and content are those of a mark is read on. One that was rotated
+and has the content of a mark (a copy, or compressed) is read on from there, but not while the file that it was made of
+still has that content. Anything else is new, and is read from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import structlog
+
+from sidecar.receive.file_tail.find import Candidate
+from sidecar.receive.file_tail.mark import TAIL_BYTES, Key, Mark, digest, key_bytes
+from sidecar.receive.file_tail.source import Broken, Source, open_source
+from sidecar.receive.file_tail.tracked import Tracked
+
+REMEMBER_SECONDS = 86_400.0
+"""Marks of files that are gone are kept so long: a compressed copy may turn up late."""
+REMOVED_GRACE = 60.0
+"""A file without a path is held open until it has not grown for so long: its writer may not know yet."""
+MISSING_GRACE = 10.0
+"""A file that is not open may be missed in a look while others are renamed around it."""
+VACATED_SECONDS = 600.0
+BROKEN_GRACE = 60.0
+"""A compressed file that ends too soon and has not changed for so long is not going to be whole."""
+
+Reason = Literal["truncated", "deleted", "bad_gzip"]
+log = structlog.get_logger("sidecar.receive")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What was there and could not be read any more."""
+
+    reason: Reason
+    path: str
+    bytes: int
+    records: int
+    """By estimate, from the mean length of those that were read."""
+
+
+@dataclass(slots=True)
+class _Vacated:
+    """A mark whose file has other content now: a copy of the old content may be found."""
+
+    mark: Mark
+    since: float
+    loss: Loss | None = None
+    """If no copy is found."""
+    start: bytes = b""
+    """The beginning of the old content, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Deferred:
+    """A copy of a file that is being read."""
+
+    state: tuple[int, float]
+    """Its size and time when it was looked at."""
+    origin: Key
+    start: bytes
+
+
+class Catalog:
+    """The files by key. For one thread."""
+
+    def __init__(self, marks: dict[Key, Mark], used_patterns: Iterable[str], start_at_end: bool, now: float) -> None:
+        self.files: dict[Key, Tracked] = {}
+        self.marks = marks
+        """As committed, also of files that are gone."""
+        self.pending: dict[bytes, bytes | None] = {}
+        """To be committed with the next entry."""
+        self.losses: list[Loss] = []
+        """Since they were last taken away."""
+        self.unreadable: dict[str, str] = {}
+        """path -> why."""
+        self.used_patterns = set(used_patterns)
+        self._start_at_end = start_at_end
+        self._vacated: list[_Vacated] = []
+        self._missing: dict[Key, float] = dict.fromkeys(marks, now)
+        self._broken: dict[Key, float] = {}
+        self._deferred: dict[Key, _Deferred] = {}
+
+    def update(self, candidates: Sequence[Candidate], patterns: Sequence[str], now: float, wall: float) -> None:
+        """Take note of what is there. `wall`: Unix seconds."""
+        there = {candidate.key for candidate in candidates}
+        self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
+        unknown: list[tuple[Candidate, bool]] = []
+        for candidate in candidates:
+            file = self.files.get(candidate.key)
+            if file is not None:
+                file.found(candidate)
+            elif (mark := self.marks.get(candidate.key)) is None:
+                unknown.append((candidate, False))
+            elif not self._resume(candidate, mark, now) and candidate.pattern:
+                unknown.append((candidate, True))
+        for candidate, reused in unknown:
+            self._classify(candidate, reused, now, wall)
+        self.used_patterns.update(patterns)
+        for file in [f for f in self.files.values() if f.key not in there]:
+            self._gone(file, now)
+        self._settle_vacated(now)
+        self._forget(there, now)
+
+    def _resume(self, candidate: Candidate, mark: Mark, now: float) -> bool:
+        """Track a file whose key has a mark; False if its content is another one."""
+        source = self.open(candidate.path, candidate.key)
+        if source is None:
+            return True
+        try:
+            same = mark.head_matches(source.pread) if mark.done else mark.matches(source.pread)
+        except (Broken, OSError):
+            source.close()
+            return True
+        if not same:
+            source.close()
+            self._vacated.append(_Vacated(mark, now))
+            return False
+        self._track(Tracked.of(candidate, now, mark), source)
+        return True
+
+    def _track(self, file: Tracked, source: Source) -> None:
+        file.source, file.compressed = source, source.compressed
+        file.read_start(source)
+        if file.done:
+            file.close()
+        else:
+            file.read_recent(source)
+        self.files[file.key] = file
+
+    def _classify(self, candidate: Candidate, reused: bool, now: float, wall: float) -> None:
+        # An empty file beside another may be a copy in the making.
+        waits = self._is_deferred(candidate) or (candidate.rotated and not candidate.size)
+        source = None if waits else self.open(candidate.path, candidate.key)
+        if source is None:
+            return
+        try:
+            if self._has_live_origin(candidate, source, now):
+                source.close()
+                return
+            file = self._as_copy(candidate, source, now) or self._as_new(candidate, reused, source, now)
+            self._track(file, source)
+        except OSError as error:
+            source.close()
+            self.note_unreadable(candidate.path, error)
+            return
+        except Broken:
+            source.close()
+            self._broken_for_good(candidate, wall)
+            return
+        if file.offset or file.done:
+            self.keep(file)
+
+    def _as_new(self, candidate: Candidate, reused: bool, source: Source, now: float) -> Tracked:
+        file = Tracked.of(candidate, now)
+        if self._start_at_end and not reused and candidate.pattern not in self.used_patterns:
+            if source.compressed:
+                file.done = True
+            else:
+                file.offset = file.size = source.size()
+                file.skipping = bool(file.offset) and source.pread(file.offset - 1, 1) != b"\n"
+        return file
+
+    def _is_deferred(self, candidate: Candidate) -> bool:
+        """It was found to be a copy of a file that is being read, and neither has changed in that."""
+        known = self._deferred.get(candidate.key)
+        origin = self.files.get(known.origin) if known is not None else None
+        if known is None or known.state != (candidate.size, candidate.modified) or origin is None:
+            self._deferred.pop(candidate.key, None)
+            return False
+        return origin.start == known.start
+
+    def _has_live_origin(self, candidate: Candidate, source: Source, now: float) -> bool:
+        """A file that we read has this content now: this is a copy of it, and there is nothing in it for us yet."""
+        if not candidate.rotated:
+            return False
+        for file in self.files.values():
+            if file.base != candidate.base or file.done or file.key == candidate.key:
+                continue
+            if _begins_alike(source, file.start) and self._same_text(file, source, now):
+                state = candidate.size, candidate.modified
+                self._deferred[candidate.key] = _Deferred(state, file.key, file.start)
+                return True
+        return False
+
+    def _same_text(self, file: Tracked, source: Source, now: float) -> bool:
+        """The file still has what was read of it, and what the copy ends with (as far as both go)."""
+        own = file.source or self.open(file.path, file.key)
+        if own is None:
+            return False
+        try:
+            if not file.unchanged(own):
+                self.vacate(file, now)
+                return False
+            end = file.offset if source.compressed else min(own.size(), source.size())
+            size = min(end, TAIL_BYTES)
+            theirs = source.pread(end - size, size)
+            # A compressed copy that is shorter than what was read has nothing either.
+            return len(theirs) < size or own.pread(end - size, size) == theirs
+        finally:
+            if own is not file.source:
+                own.close()
+
+    def _as_copy(self, candidate: Candidate, source: Source, now: float) -> Tracked | None:
+        """The file at the place of the mark that was made of its content; None if there is none."""
+        best: Mark | None = None
+        for mark, vacated in self._origins(candidate):
+            if vacated is not None and vacated.start:
+                alike = _begins_alike(source, vacated.start)
+            else:
+                alike = bool(mark.head_size) and mark.head_matches(source.pread)
+            if not alike:
+                continue
+            size = min(mark.offset, TAIL_BYTES)
+            tail = source.pread(mark.offset - size, size) if size else b""
+            whole = len(tail) == size and (digest(tail) if tail else "") == mark.tail
+            # A copy may have been made before the last lines came that we have read.
+            if not whole and not (vacated is not None and len(tail) < size):
+                continue
+            if vacated is not None:
+                vacated.loss = None
+            if best is None or mark.offset > best.offset:
+                best = mark
+        if best is None:
+            return None
+        offset = best.offset if source.compressed else min(best.offset, source.size())
+        done = best.done and source.compressed
+        return Tracked.of(candidate, now, replace(best, offset=offset, done=done))
+
+    def _origins(self, candidate: Candidate) -> Iterator[tuple[Mark, _Vacated | None]]:
+        """Marks without a file of their content."""
+        if candidate.rotated:
+            for vacated in self._vacated:
+                if vacated.mark.base == candidate.base:
+                    yield vacated.mark, vacated
+        for key, mark in self.marks.items():
+            if key in self.files or key == candidate.key or mark.base != candidate.base:
+                continue
+            # The same file on a device that got another number, or a copy of one that is gone.
+            moved = key[1] == candidate.key[1] and mark.path == candidate.path
+            if moved or candidate.rotated:
+                yield mark, None
+
+    def open(self, path: str, key: Key) -> Source | None:
+        """The file at this path, if it is the one with this key."""
+        try:
+            source = open_source(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.note_unreadable(path, error)
+            return None
+        self.unreadable.pop(path, None)
+        if source is not None and source.key != key:
+            source.close()
+            return None
+        return source
+
+    def note_unreadable(self, path: str, error: OSError) -> None:
+        """Say it once, and show it in the figures for as long as it is so."""
+        if path not in self.unreadable:
+            log.warning("a log file cannot be read", path=path, error=error.strerror or str(error))
+        self.unreadable[path] = error.strerror or str(error)
+
+    def _broken_for_good(self, candidate: Candidate, wall: float) -> None:
+        """Nothing of a compressed file can be unpacked; it may be in the making."""
+        if wall - candidate.modified > BROKEN_GRACE and candidate.key not in self._broken:
+            self._broken[candidate.key] = wall
+            self.lose(Loss("bad_gzip", candidate.path, candidate.size, 1))
+
+    def keep(self, file: Tracked) -> None:
+        """Have the file's place committed with the next entry."""
+        self.pending[key_bytes(file.key)] = file.mark().encode()
+        self.marks[file.key] = file.mark()
+
+    def vacate(self, file: Tracked, now: float) -> None:
+        """The file's content is another one. What was not read of the old one is lost unless a copy turns up."""
+        behind = file.behind()
+        loss = Loss("truncated", file.path, behind, file.estimated_records(behind)) if behind else None
+        self._vacated.append(_Vacated(file.mark(), now, loss, file.start))
+        file.begin_anew(now)
+
+    def _settle_vacated(self, now: float) -> None:
+        for vacated in self._vacated:
+            if vacated.loss is not None:
+                self.lose(vacated.loss)
+                vacated.loss = None
+        self._vacated = [v for v in self._vacated if now - v.since < VACATED_SECONDS][-1000:]
+
+    def _gone(self, file: Tracked, now: float) -> None:
+        if file.gone_since is None:
+            file.gone_since = now
+        if file.source is None and now - file.gone_since > MISSING_GRACE:
+            if behind := file.behind():
+                self.lose(Loss("deleted", file.path, behind, file.estimated_records(behind)))
+            del self.files[file.key]
+        elif file.source is not None and now - max(file.gone_since, file.grown_at) > REMOVED_GRACE:
+            file.close()
+            del self.files[file.key]
+
+    def lose(self, loss: Loss) -> None:
+        log.warning(
+            "lines of a file were gone before they could be read",
+            reason=loss.reason,
+            path=loss.path,
+            bytes=loss.bytes,
+            records_estimated=loss.records,
+        )
+        self.losses.append(loss)
+
+    def _forget(self, there: set[Key], now: float) -> None:
+        self._broken = {key: since for key, since in self._broken.items() if key in there}
+        self._deferred = {key: known for key, known in self._deferred.items() if key in there}
+        for key in list(self.marks):
+            if key in there or key in self.files:
+                self._missing.pop(key, None)
+            elif now - self._missing.setdefault(key, now) > REMEMBER_SECONDS:
+                del self.marks[key], self._missing[key]
+                self.pending[key_bytes(key)] = None
+
+    def close_idle(self, limit: int) -> None:
+        """Close those longest without growth beyond `limit` open files. One without a path stays open."""
+        open_files = [f for f in self.files.values() if f.source is not None]
+        spare = len(open_files) - limit
+        if spare <= 0:
+            return
+        idle = [f for f in open_files if f.gone_since is None and not f.compressed and not f.behind()]
+        for file in sorted(idle, key=lambda f: f.grown_at)[:spare]:
+            file.close()
+
+    def close(self) -> None:
+        for file in self.files.values():
+            file.close()
+
+
+def _begins_alike(source: Source, start: bytes) -> bool:
+    """Whether a content begins as another does, as far as both go."""
+    own = source.pread(0, len(start))
+    return bool(own) and start.startswith(own)

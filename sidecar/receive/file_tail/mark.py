@@ -1,0 +1,98 @@
+"""How far a file was read, and how its content is known again under another name or inode.
+
+A file is known by device and inode. Both may be given to another file, and a copy has others: so a mark also has a
+digest of the content's beginning and one of what is before the offset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import xxhash
+
+PREFIX = b"file_tail/"
+PATTERNS = PREFIX + b"include"
+"""Key under which the include patterns are kept that were used before."""
+HEAD_BYTES = 1024
+TAIL_BYTES = 256
+
+Key = tuple[int, int]
+"""(device, inode)"""
+Pread = Callable[[int, int], bytes]
+"""(offset, size) -> bytes of the content, fewer at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One file's place, as committed."""
+
+    path: str
+    """The real path it was last seen under."""
+    base: str
+    """The path of `include` that led to it; a rotated file has that of the file that it was."""
+    offset: int = 0
+    """Bytes of the content (unpacked) that are kept or need not be."""
+    head_size: int = 0
+    head: str = ""
+    """Digest of the first `head_size` bytes."""
+    tail: str = ""
+    """Digest of the up to 256 bytes before the offset."""
+    skipping: bool = False
+    """The offset is inside a line that was too long; the rest of it is left out."""
+    done: bool = False
+    """A compressed file that was read to its end, or is not to be read."""
+
+    def encode(self) -> bytes:
+        fields = [
+            self.path,
+            self.base,
+            self.offset,
+            self.head_size,
+            self.head,
+            self.tail,
+            int(self.skipping),
+            int(self.done),
+        ]
+        return json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+    def matches(self, pread: Pread) -> bool:
+        """Whether this content is the one that the mark was made of, grown or not."""
+        return self.head_matches(pread) and tail_of(pread, self.offset) == self.tail
+
+    def head_matches(self, pread: Pread) -> bool:
+        return not self.head_size or digest(pread(0, self.head_size)) == self.head
+
+
+def decode(value: bytes) -> Mark | None:
+    """A mark from its bytes; None for bytes of another version."""
+    try:
+        fields = json.loads(value)
+        path, base, offset, head_size, head, tail, skipping, done = fields
+        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done))
+    except (ValueError, TypeError):
+        return None
+
+
+def key_bytes(key: Key) -> bytes:
+    return PREFIX + b"%x:%x" % key
+
+
+def parse_key(data: bytes) -> Key | None:
+    device, _, inode = data.removeprefix(PREFIX).partition(b":")
+    try:
+        return int(device, 16), int(inode, 16)
+    except ValueError:
+        return None
+
+
+def tail_of(pread: Pread, offset: int) -> str:
+    """Digest of what is before the offset."""
+    size = min(offset, TAIL_BYTES)
+    return digest(pread(offset - size, size)) if size else ""
+
+
+def digest(data: bytes) -> str:
+    """16 hex characters."""
+    return xxhash.xxh3_64_hexdigest(data)

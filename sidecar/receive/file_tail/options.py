@@ -1,0 +1,73 @@
+"""What can be set about tailing files."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NAME = "file_tail"
+
+
+class Options(BaseModel):
+    """Log files that are read as they grow."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    include: tuple[str, ...] = Field(
+        (),
+        description="Absolute paths of the files to read, with `*`, `?`, `[...]` and `**`. Without any, nothing is "
+        "tailed.",
+    )
+    exclude: tuple[str, ...] = Field((), description="Paths, with the same wildcards, that are left out.")
+    rotated: bool = Field(
+        True,
+        description="Also read files beside an included one whose names are its name followed by `.` or `-` and more "
+        "(`app.log.1`, `app.log-20260101.gz`), gzip or not: what was rotated away while the sidecar was not running "
+        "is in them.",
+    )
+    start_at: Literal["beginning", "end"] = Field(
+        "beginning",
+        description="Where to begin in files that are there when a path of `include` is used for the first time. "
+        "Files that appear later are read from their beginning.",
+    )
+    format: Literal["auto", "json", "plain", "cri", "docker"] = Field(
+        "auto",
+        description="`json`: JSON lines, others are kept as text. `plain`: every line is text. `cri`: as container "
+        "runtimes write under Kubernetes. `docker`: as Docker's json-file driver writes. `auto`: cri or docker where "
+        "a file's first line is such, else json.",
+    )
+    multiline: bool = Field(
+        True, description="Put the lines of a stack trace (Python, Java, Node.js, .NET, Ruby, Go) into one record."
+    )
+    multiline_timeout: float = Field(
+        1.0, ge=0.1, description="Seconds after which a stack trace, or a part of a line, is taken to be complete."
+    )
+    resource: dict[str, str] = Field(
+        default_factory=dict,
+        description="Resource attributes for records that lack them, such as `service.name`.",
+    )
+    watch: Literal["auto", "poll"] = Field(
+        "auto",
+        description="`auto`: inotify where there is one, to be told of changes at once. Files are looked at every "
+        "`poll_interval` in any case, so that network file systems work too.",
+    )
+    poll_interval: float = Field(1.0, ge=0.05, description="Seconds between looks at the sizes of all files.")
+    scan_interval: float = Field(5.0, ge=0.1, description="Seconds between looks for new files.")
+    batch_delay: float = Field(
+        0.1, ge=0, description="Least seconds between two reads where files grow slowly; each is a commit."
+    )
+    max_open_files: int = Field(
+        512, ge=1, description="Files that are held open at once. Others are opened when they grow."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.include)
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        for pattern in (*self.include, *self.exclude):
+            if not pattern.startswith("/"):
+                raise ValueError(f"{pattern}: must be an absolute path")
+        return self

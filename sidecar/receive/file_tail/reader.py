@@ -1,0 +1,134 @@
+"""One step of reading one file: its next bytes as an OTLP payload, and where we are after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.decode import envelope
+from sidecar.decode.annotate import annotate
+from sidecar.decode.batch import Decoder
+from sidecar.decode.envelope import Taken
+from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.receive.file_tail.mark import TAIL_BYTES, Mark
+from sidecar.receive.file_tail.options import Options
+from sidecar.receive.file_tail.source import Source
+from sidecar.receive.file_tail.tracked import Tracked
+
+READ_BYTES = MAX_LINE_BYTES + (64 << 10)
+"""Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
+ENDED_AFTER = 5.0
+"""A last line without an end is taken when its file was rotated away and has not grown for so many seconds."""
+
+
+class Truncated(Exception):
+    """The content before our place is not there any more. Never leaves the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one read gave. Nothing of it is in the file's state before it is committed."""
+
+    file: Tracked
+    payload: bytes
+    items: int
+    consumed: int
+    recent: bytes
+    skipping: bool = False
+    done: bool = False
+    full: bool = False
+    """There is probably more to read at once."""
+
+    def mark(self) -> Mark:
+        """The file's place after this step."""
+        return self.file.mark_at(self.file.offset + self.consumed, self.recent, self.skipping, self.done)
+
+    def apply(self) -> None:
+        """It is committed."""
+        file = self.file
+        file.offset += self.consumed
+        file.recent, file.skipping, file.done = self.recent, self.skipping, self.done
+        file.held_since = None
+        file.records += self.items
+        file.bytes_read += self.consumed
+
+
+class Reader:
+    """Reads files by these options."""
+
+    def __init__(self, options: Options, decoder: Decoder) -> None:
+        self._options = options
+        self._decoder = decoder
+
+    def step(self, file: Tracked, source: Source, now: float, observed: int) -> Step | None:
+        """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns.
+
+        Raises `Truncated`, `Broken` or OSError.
+        """
+        size = source.size()
+        if size == file.offset and not source.compressed:
+            file.size = size
+            return None
+        if not source.compressed and (size < file.offset or not file.unchanged(source)):
+            raise Truncated
+        if size != file.size:
+            file.size, file.grown_at = size, now
+        file.read_start(source)
+        data = source.pread(file.offset, READ_BYTES)
+        at_end = len(data) < READ_BYTES
+        if source.compressed and not data:
+            return Step(file, b"", 0, 0, file.recent, done=True)
+        if file.skipping:
+            return self._skip(file, data, at_end)
+        return self._take(file, source, data, at_end, now, observed)
+
+    def _skip(self, file: Tracked, data: bytes, at_end: bool) -> Step | None:
+        """The rest of a line that was cut."""
+        end = data.find(b"\n") + 1
+        skipped = end or len(data)
+        return Step(
+            file, b"", 0, skipped, self._recent(file, data[:skipped]), skipping=not end, full=not at_end or end > 0
+        )
+
+    def _take(self, file: Tracked, source: Source, data: bytes, at_end: bool, now: float, observed: int) -> Step | None:
+        last = at_end and (source.compressed or self._ended(file, now))
+        piece = data + b"\n" if last and not data.endswith(b"\n") else data
+        if b"\n" not in piece:
+            return self._cut(file, data, observed) if len(data) > MAX_LINE_BYTES else None
+        waited = file.held_since is not None and now - file.held_since >= self._options.multiline_timeout
+        taken = self._records(file, piece, final=last or waited)
+        if not taken.consumed and not at_end:
+            taken = self._records(file, piece, final=True)
+        if not taken.consumed:
+            file.held_since = now if file.held_since is None else file.held_since
+            return None
+        consumed = min(taken.consumed, len(data))
+        payload, items = b"", 0
+        if taken.body:
+            made = self._decoder.json_lines(taken.body, observed)
+            payload = annotate(made.payload, self._attributes(file), taken.times, taken.streams)
+            items = made.check.items
+        return Step(file, payload, items, consumed, self._recent(file, data[:consumed]), full=not at_end)
+
+    def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
+        options = self._options
+        if file.kind is None:
+            first = piece[: piece.index(b"\n")]
+            file.kind = envelope.detect(first) if options.format == "auto" else options.format
+        return envelope.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
+
+    def _cut(self, file: Tracked, data: bytes, observed: int) -> Step:
+        """A line that is longer than what is kept of one."""
+        made = self._decoder.json_lines(data[: MAX_LINE_BYTES + 4], observed)
+        payload = annotate(made.payload, self._attributes(file))
+        return Step(file, payload, made.check.items, len(data), self._recent(file, data), skipping=True, full=True)
+
+    def _ended(self, file: Tracked, now: float) -> bool:
+        return (file.rotated or file.gone_since is not None) and now - file.grown_at >= ENDED_AFTER
+
+    def _attributes(self, file: Tracked) -> Mapping[str, str]:
+        return {**file.attributes, **self._options.resource}
+
+    @staticmethod
+    def _recent(file: Tracked, data: bytes) -> bytes:
+        return data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (file.recent + data)[-TAIL_BYTES:]

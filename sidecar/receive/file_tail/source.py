@@ -1,0 +1,120 @@
+"""An open file, plain or gzip, read by offsets of its content."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+from sidecar.receive.file_tail.mark import Key
+
+_GZIP = b"\x1f\x8b"
+_SKIP = 1 << 20
+
+
+class Broken(Exception):
+    """A compressed file that cannot be read on; it may be incomplete yet. Never leaves the package."""
+
+
+class Source(Protocol):
+    """`size` is that of the file; `pread` may be asked for any place of the content."""
+
+    key: Key
+    compressed: bool
+
+    def size(self) -> int: ...
+
+    def pread(self, offset: int, size: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class PlainSource:
+    """A regular file."""
+
+    compressed = False
+
+    def __init__(self, fd: int, key: Key) -> None:
+        self._fd = fd
+        self.key = key
+
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Short only at the end of the file."""
+        return os.pread(self._fd, size, offset)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class GzipSource:
+    """A compressed file; going back in it means to unpack it again. Raises `Broken`."""
+
+    compressed = True
+
+    def __init__(self, fd: int, key: Key) -> None:
+        self._raw = os.fdopen(fd, "rb")
+        self.key = key
+        self._begin()
+
+    def _begin(self) -> None:
+        self._raw.seek(0)
+        self._file = gzip.GzipFile(fileobj=self._raw, mode="rb")
+        self._place = 0
+        self._last = b""
+
+    def size(self) -> int:
+        """Bytes of the compressed file."""
+        return os.fstat(self._raw.fileno()).st_size
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Short only at the end of the content."""
+        start = self._place - len(self._last)
+        if offset < start:
+            self._begin()
+            start = 0
+        while self._place < offset:
+            self._last = self._read(min(offset - self._place, _SKIP))
+            if not self._last:
+                return b""
+            start = self._place - len(self._last)
+        # Reading begins again behind the last whole line, mostly a little before the end of what was read.
+        data = self._last[offset - start :]
+        if len(data) < size:
+            data += self._read(size - len(data))
+            self._last = data
+        return data[:size]
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            self._begin()
+            raise Broken(str(error)) from error
+        self._place += len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+
+def open_source(path: str | Path) -> Source | None:
+    """The regular file at this path; None if it is something else. OSError if it cannot be opened."""
+    # A FIFO without a writer would hold the open up.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            return None
+        key = status.st_dev, status.st_ino
+        return GzipSource(fd, key) if os.pread(fd, 2, 0) == _GZIP else PlainSource(fd, key)
+    except BaseException:
+        os.close(fd)
+        raise

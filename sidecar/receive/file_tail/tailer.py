@@ -1,0 +1,183 @@
+"""The loop's two parts, without the loop: look for files, and read what has grown. For one thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from sidecar.decode.batch import Decoder
+from sidecar.errors import Overloaded, Unavailable
+from sidecar.journal.entry import Draft, Log
+from sidecar.receive.file_tail import mark
+from sidecar.receive.file_tail.catalog import BROKEN_GRACE, Catalog, Loss
+from sidecar.receive.file_tail.find import Finder
+from sidecar.receive.file_tail.options import NAME, Options
+from sidecar.receive.file_tail.reader import Reader, Step, Truncated
+from sidecar.receive.file_tail.source import Broken
+from sidecar.receive.file_tail.tracked import Tracked
+from sidecar.telemetry import Telemetry
+
+BATCH_BYTES = 1 << 20
+"""Payload of one commit, from one file or many; one step may be larger."""
+
+log = structlog.get_logger("sidecar.receive")
+
+
+class Tailer:
+    """Where the files of these options are, and what of them is kept."""
+
+    def __init__(
+        self,
+        options: Options,
+        decoder: Decoder,
+        kept: Log,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._options = options
+        self._log = kept
+        self._telemetry = telemetry
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self._reader = Reader(options, decoder)
+        self.finder = Finder(options.include, options.exclude, options.rotated)
+        marks, used = _load(kept)
+        self.catalog = Catalog(marks, used, options.start_at == "end", clock())
+        self._first = True
+        self._said_too_many = False
+
+    def scan(self) -> set[str]:
+        """Look for files. Gives the directories in which changes are to be expected. Raises as `read` does."""
+        candidates = self.finder.find()
+        if self._first:
+            candidates = self.finder.with_marked(candidates, list(self.catalog.marks.items()))
+        new_patterns = set(self._options.include) - self.catalog.used_patterns
+        self.catalog.update(candidates, self._options.include, self._clock(), self._wall_ns() / 1e9)
+        self._first = False
+        if new_patterns:
+            self.catalog.pending[mark.PATTERNS] = json.dumps(sorted(self.catalog.used_patterns)).encode()
+        if self.finder.cut_short and not self._said_too_many:
+            log.error("there are too many log files; some are not read: narrow `include`", files=len(candidates))
+            self._said_too_many = True
+        if self.catalog.pending:
+            self._commit([])
+        return self.finder.directories(candidates)
+
+    def due(self, paths: Iterable[str] | None = None) -> list[Tracked]:
+        """The files under these paths (None: all), those that were not read for longest first."""
+        files = [f for f in self.catalog.files.values() if not f.done]
+        if paths is not None:
+            some = set(paths)
+            files = [f for f in files if f.path in some or f.held_since is not None]
+        return files
+
+    def read(self, files: Iterable[Tracked]) -> tuple[bool, bool]:
+        """Read each of the files once, and have it kept. (Whether there is more at once, whether a new scan is due.)
+
+        Raises `Overloaded` or `Unavailable` where the journal does; nothing is lost by that, the file has it.
+        """
+        batch: list[Step] = []
+        size, more, rescan = 0, False, False
+        for file in files:
+            try:
+                step = self._step(file)
+            except Truncated:
+                self.catalog.vacate(file, self._clock())
+                rescan = True
+                continue
+            if step is None:
+                continue
+            more |= step.full
+            batch.append(step)
+            size += len(step.payload)
+            if size >= BATCH_BYTES:
+                self._commit(batch)
+                batch, size = [], 0
+        if batch:
+            self._commit(batch)
+        self.catalog.close_idle(self._options.max_open_files)
+        return more, rescan
+
+    def _step(self, file: Tracked) -> Step | None:
+        if file.source is None:
+            file.source = self.catalog.open(file.path, file.key)
+            if file.source is None:
+                return None
+        try:
+            return self._reader.step(file, file.source, self._clock(), self._wall_ns())
+        except Broken as error:
+            return self._broken(file, error)
+        except OSError as error:
+            self.catalog.note_unreadable(file.path, error)
+            file.close()
+            return None
+
+    def _broken(self, file: Tracked, error: Broken) -> Step | None:
+        """A compressed file that ends too soon: it may be in the making."""
+        if self._clock() - file.grown_at < BROKEN_GRACE:
+            return None
+        log.warning("a compressed log file is not whole", path=file.path, error=str(error))
+        self.catalog.lose(Loss("bad_gzip", file.path, 0, 1))
+        return Step(file, b"", 0, 0, file.recent, done=True)
+
+    def _commit(self, batch: list[Step]) -> None:
+        marks: dict[bytes, bytes | None] = dict(self.catalog.pending)
+        for step in batch:
+            marks[mark.key_bytes(step.file.key)] = step.mark().encode()
+        payload = batch[0].payload if len(batch) == 1 else b"".join(step.payload for step in batch)
+        items = sum(step.items for step in batch)
+        began = time.perf_counter()
+        try:
+            self._log.append(Draft("logs", payload, items, marks=marks)).result()
+        except (Overloaded, Unavailable) as error:
+            if not self._landed(marks):
+                outcome = "overloaded" if isinstance(error, Overloaded) else "unavailable"
+                self._count(outcome)
+                raise
+        self.catalog.pending.clear()
+        for step in batch:
+            step.apply()
+            self.catalog.marks[step.file.key] = step.file.mark()
+            if step.done:
+                step.file.close()
+        if items:
+            self._count("kept")
+            self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - began, receiver=NAME)
+            read = sum(step.consumed for step in batch)
+            self._telemetry.add("sidecar_receiver_bytes_total", read, receiver=NAME, signal="logs")
+
+    def _landed(self, marks: dict[bytes, bytes | None]) -> bool:
+        """A commit that was reported as failed may be in the log all the same."""
+        kept = self._log.marks(mark.PREFIX)
+        return all(kept.get(key) == value for key, value in marks.items())
+
+    def _count(self, outcome: str) -> None:
+        self._telemetry.add("sidecar_receiver_requests_total", receiver=NAME, signal="logs", outcome=outcome)
+
+    def holds(self) -> bool:
+        """Some file has lines that may go on."""
+        return any(f.held_since is not None for f in self.catalog.files.values())
+
+    def take_losses(self) -> list[Loss]:
+        """What was lost since the last call."""
+        losses, self.catalog.losses = self.catalog.losses, []
+        return losses
+
+    def close(self) -> None:
+        self.catalog.close()
+
+
+def _load(kept: Log) -> tuple[dict[mark.Key, mark.Mark], list[str]]:
+    """The marks by key, and the patterns that were used before."""
+    found = kept.marks(mark.PREFIX)
+    used = json.loads(found.pop(mark.PATTERNS, b"[]"))
+    marks = {}
+    for data, value in found.items():
+        key, one = mark.parse_key(data), mark.decode(value)
+        if key is not None and one is not None:
+            marks[key] = one
+    return marks, used
