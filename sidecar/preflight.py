@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.decode.choice import decoder
+from sidecar.decode.shaping import Filter
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.receive.credentials import Credentials
@@ -37,6 +38,7 @@ def check(settings: Settings) -> list[Result]:
         *_store(settings),
         _credentials(settings),
         *_ports(settings),
+        *_shape(settings),
         *_sinks(settings),
     ]
 
@@ -102,6 +104,23 @@ def _ports(settings: Settings) -> Iterator[Result]:
                 yield Result("failed", name, f"cannot listen on {host}:{port}: {error.strerror}")
             else:
                 yield Result("ok", name, f"{host}:{port} is free")
+
+
+def _shape(settings: Settings) -> Iterator[Result]:
+    shape = settings.deliver.shape
+    if not shape.redacts:
+        return
+    try:
+        shape.rules(Filter(), keep_features=True)
+    except SidecarError as error:
+        yield Result("failed", "redaction", str(error))
+        return
+    blind = [name for name, _, options in settings.deliver.enabled() if "metrics" in options.chosen]
+    if blind:
+        detail = f"metrics go to {', '.join(blind)} as they are: rules are about spans and logs; leave metrics out by"
+        yield Result("warning", "redaction", f"{detail} `signals` where their attributes may hold secrets")
+    else:
+        yield Result("ok", "redaction", f"{len(shape.redact_keys)} keys, {len(shape.redact_values)} patterns")
 
 
 def _sinks(settings: Settings) -> Iterator[Result]:

@@ -72,6 +72,40 @@ def test_a_file_for_the_nodes_that_is_not_there_is_named(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
+    ("environ", "state", "detail"),
+    [
+        ({}, "ok", "1 keys, 0 patterns"),
+        ({"SIDECAR_DELIVER__SHAPE__HASH_KEY_FILE": "/not/there"}, "failed", "/not/there"),
+        ({"SIDECAR_DELIVER__OTLP__ENDPOINT": "http://127.0.0.1:1"}, "warning", "metrics go to otlp as they are"),
+        (
+            {"SIDECAR_DELIVER__OTLP__ENDPOINT": "http://127.0.0.1:1", "SIDECAR_DELIVER__OTLP__SIGNALS": "spans,logs"},
+            "ok",
+            "1 keys",
+        ),
+    ],
+)
+def test_redaction(tmp_path: Path, environ: dict[str, str], state: str, detail: str) -> None:
+    rules = {"SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "user.*=" + ("hash" if state == "failed" else "drop")}
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **rules, **environ)["redaction"]
+    assert found.state == state
+    assert detail in found.detail
+
+
+def test_every_sink_is_looked_at_by_its_name_and_one_that_is_off_is_said(tmp_path: Path) -> None:
+    more = "SIDECAR_DELIVER__MORE__"
+    environ = {
+        f"{more}ONE__KIND": "elasticsearch",
+        f"{more}ONE__URL": "http://127.0.0.1:1",
+        f"{more}TWO__KIND": "elasticsearch",
+    }
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)
+    assert found["one"].state == "failed"
+    assert "refused" in found["one"].detail
+    assert found["two"].state == "warning"
+    assert "deliver.more.two is not on" in found["two"].detail
+
+
+@pytest.mark.parametrize(
     ("status", "state"), [(200, "ok"), (401, "failed"), (403, "warning"), (404, "warning"), (503, "warning")]
 )
 def test_what_an_answer_says_of_delivery(status: int, state: str) -> None:
