@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,21 +107,26 @@ class FilterOptions(BaseModel):
 
     def filter(self) -> Filter:
         """The rule; equal to `Filter()` where all passes."""
-        sampled = self.one_in > 1
+        every = self._every()
+        if self.one_in > 1:
+            return every
+        return replace(every, keep_errors=False, slower_than_ns=0, keep_attributes=())
+
+    def _every(self) -> Filter:
         return Filter(
             services=self.services,
             exclude_services=self.exclude_services,
             min_severity=self.min_severity,
             event_names=self.event_names,
             one_in=self.one_in,
-            keep_errors=sampled and self.keep_errors,
-            slower_than_ns=int(self.slower_than * 1e9) if sampled else 0,
-            keep_attributes=self.keep_attributes if sampled else (),
+            keep_errors=self.keep_errors,
+            slower_than_ns=int(self.slower_than * 1e9),
+            keep_attributes=self.keep_attributes,
         )
 
     @model_validator(mode="after")
     def _fits(self) -> FilterOptions:
-        self.filter()
+        self._every()
         return self
 
 

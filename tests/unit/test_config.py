@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import config
+from sidecar.decode.shaping import Filter
 from sidecar.errors import ConfigError
 
 
@@ -117,3 +118,121 @@ def test_a_file_that_is_no_mapping_is_said(tmp_path: Path, content: str, message
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     assert "cannot be read" in problems({}, tmp_path / "none.yaml")[0]
+
+
+MORE = "SIDECAR_DELIVER__MORE__"
+
+
+def test_further_sinks_by_environment_have_every_option_of_their_kind() -> None:
+    environ = {
+        f"{MORE}SECOND_ONE__KIND": "elasticsearch",
+        f"{MORE}SECOND_ONE__URL": "http://a:1,http://b:2",
+        f"{MORE}SECOND_ONE__SIGNALS": "logs",
+        f"{MORE}SECOND_ONE__FILTER__MIN_SEVERITY": "WARN",
+        f"{MORE}SECOND_ONE__FILTER__SERVICES": "shop,cart-*",
+        f"{MORE}GATEWAY__KIND": "otlp",
+        f"{MORE}GATEWAY__ENDPOINT": "http://c:4317",
+        "SIDECAR_DELIVER__STORE__ENABLED": "false",
+    }
+    deliver = config.load(environ).deliver
+    assert [(name, kind.name) for name, kind, _ in deliver.enabled()] == [
+        ("gateway", "otlp"),
+        ("second_one", "elasticsearch"),
+    ]
+    second = {name: options for name, _, options in deliver.enabled()}["second_one"]
+    assert second.url == ("http://a:1", "http://b:2")
+    assert second.chosen == {"logs"}
+    assert second.filter.filter() == Filter(services=("shop", "cart-*"), min_severity=13)
+
+
+def test_further_sinks_in_a_file_are_overridden_by_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("deliver:\n  more:\n    one:\n      kind: elasticsearch\n      url: http://a:1\n      filter:\n")
+    (one,) = config.load({f"{MORE}ONE__URL": "http://b:2"}, file).deliver.more.values()
+    assert one.kind == "elasticsearch"  # type: ignore[attr-defined]
+    assert one.url == ("http://b:2",)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ONE__KIND", "store", "deliver.more.one.kind: must be one of elasticsearch, "),
+        ("ONE__KIND", "nothing", "(given: 'nothing')"),
+        ("ONE__URL", "http://a:1", "deliver.more.one.kind: must be one of"),
+        ("STORE__KIND", "otlp", "a sink cannot be named 'store'"),
+        ("DERIVE__KIND", "otlp", "a sink cannot be named 'derive'"),
+        ("1ST__KIND", "otlp", "'1st' is not a name"),
+        (f"{'X' * 33}__KIND", "otlp", "is not a name"),
+    ],
+)
+def test_further_sinks_that_cannot_be_are_said(name: str, value: str, message: str) -> None:
+    (problem,) = problems({MORE + name: value})
+    assert problem.startswith(f"environment variable {MORE}{name}: ")
+    assert message in problem
+
+
+def test_slips_in_further_sinks_are_named_with_their_place_and_a_suggestion(tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(
+        "deliver:\n  more:\n    one:\n      kind: elasticsearch\n      urls: http://a:1\n      filter:\n"
+        "        one_in: 0\n    two:\n      kind: otlp\n      url: http://a:1\n"
+    )
+    found = problems({f"{MORE}ONE__FILTER__SERVICE": "x", f"{MORE}TWO__ENDPOIN": "x"}, file)
+    assert f"{file}:5: deliver.more.one.urls: no such setting; did you mean deliver.more.one.url?" in found
+    assert any(p.startswith(f"{file}:7: deliver.more.one.filter.one_in: ") for p in found)
+    assert any(p.startswith(f"{file}:10: deliver.more.two.url: no such setting") for p in found)
+    assert (
+        f"environment variable {MORE}ONE__FILTER__SERVICE: no such setting; did you mean {MORE}ONE__FILTER__SERVICES?"
+        in found
+    )
+    assert f"environment variable {MORE}TWO__ENDPOIN: no such setting; did you mean {MORE}TWO__ENDPOINT?" in found
+
+
+def test_there_is_a_bound_on_further_sinks() -> None:
+    environ = {f"{MORE}S{n}__KIND": "otlp" for n in range(17)}
+    assert "at most 16 items" in problems(environ)[0]
+
+
+def test_signals_that_a_sink_cannot_take_are_said() -> None:
+    (problem,) = problems({"SIDECAR_DELIVER__ELASTICSEARCH__SIGNALS": "logs,metrics"})
+    assert "deliver.elasticsearch.signals: this kind of sink takes logs, spans" in problem
+    assert config.load({"SIDECAR_DELIVER__OTLP__SIGNALS": "metrics"}).deliver.otlp.chosen == {"metrics"}
+
+
+def test_which_variables_there_may_be() -> None:
+    assert config.is_variable(f"{MORE}ANY__URL")
+    assert config.is_variable(f"{MORE}ANY__KIND")
+    assert config.is_variable("SIDECAR_SERVE__PORT")
+    assert not config.is_variable(f"{MORE}ANY__NOTHING")
+    assert not config.is_variable("SIDECAR_DELIVER__ELASTICSEARCH__KIND")
+
+
+def test_the_pod_s_identity_is_read_from_the_downward_api() -> None:
+    environ = {
+        "POD_NAME": "plain",
+        "K8S_POD_NAME": "pod-1",
+        "POD_NAMESPACE": "ns",
+        "NODE_NAME": "node",
+        "POD_UID": "uid",
+        "K8S_CONTAINER_NAME": "model",
+        "K8S_NODE_NAME": "",
+    }
+    kubernetes = config.load(environ).deliver.shape.kubernetes
+    assert kubernetes.attributes() == {
+        "k8s.pod.name": "pod-1",
+        "k8s.namespace.name": "ns",
+        "k8s.node.name": "node",
+        "k8s.pod.uid": "uid",
+        "k8s.container.name": "model",
+    }
+    off = config.load(environ | {"SIDECAR_DELIVER__SHAPE__KUBERNETES__ENABLED": "false"})
+    assert off.deliver.shape.kubernetes.attributes() == {}
+    ours = config.load(environ | {"SIDECAR_DELIVER__SHAPE__KUBERNETES__POD_NAME": "chosen"})
+    assert ours.deliver.shape.kubernetes.pod_name == "chosen"
+
+
+def test_the_key_of_hashes_is_not_repeated() -> None:
+    shape = "SIDECAR_DELIVER__SHAPE__"
+    found = problems({f"{shape}HASH_KEY": "hunter2", f"{shape}REDACT_KEYS": "a=hash"})
+    assert "hash_key must have 16 characters at least" in found[0]
+    assert "hunter2" not in found[0]

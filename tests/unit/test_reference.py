@@ -58,3 +58,32 @@ def test_tables_survive_bars_and_indented_help() -> None:
     assert "First line.\n\nSecond paragraph.\n" in text
     rows = [line for line in text.splitlines() if line.startswith("| `SIDECAR_")]
     assert {len(line.replace("\\|", "").split("|")) for line in rows} == {6}
+
+
+def test_further_sinks_are_one_row_and_their_schema_is_that_of_the_kinds() -> None:
+    text = reference.markdown(click.Command("none"))
+    (row,) = [line for line in text.splitlines() if "DELIVER__MORE" in line]
+    assert row.startswith("| `SIDECAR_DELIVER__MORE__<NAME>__…` | `deliver.more.<name>.…` |  | Further sinks")
+    schema = reference.schema()
+    more = schema["$defs"]["DeliverOptions"]["properties"]["more"]["additionalProperties"]
+    kinds = more["discriminator"]["mapping"]
+    assert {"elasticsearch", "otlp"} <= set(kinds)
+    assert "store" not in kinds
+    assert {r["$ref"] for r in more["oneOf"]} == set(kinds.values())
+
+
+def test_further_sinks_can_be_shown_and_read_back_with_their_secrets_masked() -> None:
+    more = "SIDECAR_DELIVER__MORE__ONE__"
+    settings = config.load(
+        {
+            f"{more}KIND": "elasticsearch",
+            f"{more}API_KEY": "hunter2",
+            "SIDECAR_DELIVER__SHAPE__HASH_KEY": "hunter3hunter3hunter3",
+            "SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "password=hash",
+        }
+    )
+    shown = yaml.safe_load(text := reference.as_yaml(settings))
+    assert "hunter" not in text
+    assert shown["deliver"]["more"]["one"]["kind"] == "elasticsearch"
+    assert shown["deliver"]["shape"]["redact_keys"] == {"password": "hash"}
+    assert config.Settings.model_validate({"deliver": {"more": shown["deliver"]["more"]}})

@@ -43,6 +43,7 @@ def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkK
     enabled = kind.options.model_validate(ENABLING.get(kind.name, {})).enabled  # type: ignore[attr-defined]
     assert enabled is True
     assert kind.options.model_fields["kind"].default == kind.name
+    assert kind.options.takes == kind.signals
 
 
 def test_every_sink_is_what_its_kind_says(kind: SinkKind, tmp_path: Path) -> None:
