@@ -16,6 +16,8 @@ class Case:
     """Flags of `loadgen send`."""
     delivers: bool = True
     """The sidecar sends to the counting sink."""
+    far_side: str = "elasticsearch"
+    """How the sidecar takes the sink: a key of `systems.FAR_SIDES`."""
     settings: Mapping[str, str] = field(default_factory=dict)
     peers: tuple[str, ...] = ()
     """Collector pipelines (see `systems.PIPELINES`) that do the like."""
@@ -55,6 +57,20 @@ CASES: tuple[Case, ...] = (
         "spans over OTLP/HTTP: the same whole path",
         ("-signal", "traces", "-protocol", "http", *SATURATE),
         targets=MEMORY_TARGETS,
+    ),
+    Case(
+        "spans-kept",
+        "spans: durable journal, RED, no delivery: what the sinks' cases add to",
+        ("-signal", "traces", *SATURATE),
+        delivers=False,
+    ),
+    Case(
+        "spans-otlp",
+        "spans: durable journal, RED, forwarded over OTLP/HTTP with gzip",
+        ("-signal", "traces", *SATURATE),
+        far_side="otlp",
+        peers=("spanmetrics-proto-fsync",),
+        targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
     ),
     Case(
         "logs-full",

@@ -30,7 +30,7 @@ def measure(case: Case, system: System, sink_url: str, seconds: float) -> Row:
     began = time.monotonic()
     load = _load(case, system, seconds)
     loaded = time.monotonic()
-    expected = load["accepted"] + (load["events"] if system.name == "sidecar" else 0)
+    expected = load["accepted"] + (load["events"] if system.event_documents else 0)
     if system.delivers:
         _drain(sink_url, sunk_before["docs"] + expected)
     drained = time.monotonic()

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def _system(name: str, case: Case, sink_url: str) -> AbstractContextManager[System]:
     if name == "sidecar":
-        return sidecar(case.settings, sink_url if case.delivers else None)
+        return sidecar(case.settings, sink_url if case.delivers else None, case.far_side)
     return collector(name, sink_url)
 
 

@@ -13,6 +13,12 @@ from support.engines import free_port, http_get, run_collector, sidecar_process
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5", "Accept-Encoding": "gzip"}
 PIPELINES = ("spanmetrics", "spanmetrics-json", "spanmetrics-proto-fsync", "logs-json")
 
+FAR_SIDES: Mapping[str, Mapping[str, str]] = {
+    "elasticsearch": {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "{sink}"},
+    "otlp": {"SIDECAR_DELIVER__OTLP__ENDPOINT": "{sink}", "SIDECAR_DELIVER__OTLP__PROTOCOL": "http/protobuf"},
+}
+"""What the counting sink may be to the sidecar, and the settings for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class System:
@@ -22,16 +28,18 @@ class System:
     http_address: str
     metrics_url: str
     delivers: bool
+    event_documents: bool
+    """Span events arrive as documents of their own."""
     counters: Mapping[str, str]
     """Signal of the load -> the derived counter that must equal what was accepted; empty where it comes late."""
 
 
 @contextmanager
-def sidecar(settings: Mapping[str, str], sink_url: str | None) -> Iterator[System]:
+def sidecar(settings: Mapping[str, str], sink_url: str | None, far_side: str = "elasticsearch") -> Iterator[System]:
     """The installed program, with its embedded store off."""
     environment = {"SIDECAR_DELIVER__STORE__ENABLED": "false", "SIDECAR_TELEMETRY__LOG_LEVEL": "warning", **settings}
     if sink_url:
-        environment["SIDECAR_DELIVER__ELASTICSEARCH__URL"] = sink_url
+        environment |= {name: value.format(sink=sink_url) for name, value in FAR_SIDES[far_side].items()}
     with sidecar_process(environment) as process:
         yield System(
             "sidecar",
@@ -40,6 +48,7 @@ def sidecar(settings: Mapping[str, str], sink_url: str | None) -> Iterator[Syste
             process.otlp_url.removeprefix("http://"),
             f"{process.serve_url}/metrics",
             sink_url is not None,
+            far_side != "otlp",
             {
                 "traces": "traces_span_metrics_calls_total",
                 "logs": "log_records_total",
@@ -61,6 +70,7 @@ def collector(pipeline: str, sink_url: str) -> Iterator[System]:
             f"127.0.0.1:{http}",
             f"http://127.0.0.1:{metrics}/metrics",
             pipeline != "spanmetrics",
+            False,
             {},
         )
 
