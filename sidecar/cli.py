@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
-from sidecar import __version__, config, instrument, reference
-from sidecar.errors import ConfigError, SidecarError
-from sidecar.settings import Settings
-from sidecar.telemetry import configure_logging
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_config_option = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="YAML file; the environment overrides it."
-)
-
-
-def _reported(function: Callable[P, T]) -> Callable[P, T]:
-    """Errors of ours as one line each on stderr, never as a traceback."""
-
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except ConfigError as error:
-            for problem in error.problems:
-                click.echo(f"configuration: {problem}", err=True)
-            sys.exit(2)
-        except (SidecarError, OSError) as error:
-            click.echo(f"sidecar: {error}", err=True)
-            sys.exit(1)
-
-    return wrapper
-
-
-def _settings(config_file: Path | None) -> Settings:
-    """The configuration in force; from here on the program's own lines are JSON on stderr."""
-    settings = config.load(os.environ, config_file)
-    configure_logging(settings.telemetry.log_level)
-    return settings
+from sidecar import __version__, cli_setup, instrument, reference
+from sidecar.command import config_option as _config_option
+from sidecar.command import reported as _reported
+from sidecar.command import settings as _settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -206,7 +171,7 @@ def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
         sys.exit(1)
 
 
-for command in (instrument.instrument, instrument.agent):
+for command in (instrument.instrument, instrument.agent, cli_setup.setup):
     main.add_command(command)
 
 

@@ -4,8 +4,8 @@ Elasticsearch 8.16 and later bring `traces-otel@template` and `logs-otel@templat
 documents; they are left as they are and take precedence. Elsewhere (OpenSearch, older or reduced Elasticsearch) a
 `create` would make a plain index with guessed mappings; with these templates it makes a data stream.
 
-The templates are those that `sidecar setup elasticsearch` puts, each with its component templates written into it, so that
-one request is enough; the command replaces them by the composed ones.
+The templates are those that `sidecar setup elasticsearch` puts, each with its component templates written into it, so
+that one request is enough; the command replaces them by the composed ones.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _plain(value: Any) -> Any:
 
 def template(engine: str, kinds: Sequence[str], index: str | None = None) -> dict[str, Any]:
     """The index template for `traces-*.otel-*` or `logs-*.otel-*` with its component templates written into it, those
-    left out that are for an operator to fill. With `index`, it is for plain indices of that pattern, and for documents of
-    all `kinds`."""
+    left out that are for an operator to fill. With `index`, it is for plain indices of that pattern, and for
+    documents of all `kinds`."""
     components = load(engine, "component_templates")
     bodies = load(engine, "index_templates")
     merged: dict[str, Any] = {}

@@ -1,0 +1,50 @@
+"""Least privilege: roles as the engines take them, and an API key with the writer's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sidecar.deliver.templates import Request, load
+from sidecar.errors import Permanent
+from sidecar.provision.engine import Engine, answer
+from sidecar.provision.objects import OWNER
+
+WRITER = "sidecar-writer"
+PURPOSES = {
+    WRITER: "what the sidecar needs to deliver (set deliver.elasticsearch.bootstrap to false with it)",
+    "sidecar-setup": "what `sidecar setup` and `sidecar setup check` need",
+    "sidecar-reader": "what people who look at the documents need",
+}
+_PATHS = {"elasticsearch": "/_security/role/", "opensearch": "/_plugins/_security/api/roles/"}
+
+
+def roles(engine: Engine) -> Iterator[str]:
+    """Lines that can be pasted into the console of Kibana or OpenSearch Dashboards."""
+    bodies = load(engine.kind, "roles")
+    for name, purpose in PURPOSES.items():
+        yield f"# {purpose}"
+        yield f"PUT {_PATHS[engine.kind]}{name}"
+        yield json.dumps(bodies[name], indent=2)
+        yield ""
+
+
+def create_api_key(request: Request, engine: Engine, name: str, days: int | None) -> str:
+    """A new API key that may do what the writer may, in its encoded form. Raises `Permanent` where
+    the engine has none."""
+    if engine.kind != "elasticsearch":
+        raise Permanent("OpenSearch has no such API keys: make a user with the role that --roles prints")
+    if engine.lacks.get("security"):
+        raise Permanent(f"no API key: {engine.lacks['security']}")
+    body: dict[str, Any] = {
+        "name": name,
+        "role_descriptors": {WRITER: load(engine.kind, "roles")[WRITER]},
+        "metadata": {"managed_by": OWNER},
+    }
+    if days is not None:
+        body["expiration"] = f"{days}d"
+    made = answer(request("POST", "/_security/api_key", json.dumps(body).encode()), "creating an API key")
+    if not made or not made.get("encoded"):
+        raise Permanent("creating an API key: the answer holds no key")
+    return str(made["encoded"])

@@ -1,0 +1,39 @@
+"""The way to a far side, with the credentials and certificates of the Elasticsearch sink's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+import sidecar
+from sidecar.deliver.bulk import Reply
+from sidecar.deliver.elastic_http import ElasticHttp, Tls
+from sidecar.deliver.elasticsearch import Options, authorization
+
+
+class Connection:
+    """Requests to one far side. Use it as a context manager."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises `Permanent` where a secret cannot be read."""
+        value = authorization(options)
+        self._headers = {"accept": "application/json", **({"authorization": value} if value else {})}
+        tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
+        self._http = ElasticHttp(options.url, tls, options.timeout, 1, f"model-sidecar/{sidecar.__version__}")
+
+    def ask(self, method: str, target: str, body: bytes | None) -> Reply:
+        """A request to an engine; `body` is JSON, or for `_bulk` lines of it. Raises `Unreached`."""
+        kind = "application/x-ndjson" if "/_bulk" in target else "application/json"
+        return self.send(method, target, body, {} if body is None else {"content-type": kind})
+
+    def send(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        """A request with headers of its own. Raises `Unreached`."""
+        return self._http.request(method, target, body, {**self._headers, **headers})
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()

@@ -1,0 +1,183 @@
+"""Saved objects into Kibana 8 and 9 and OpenSearch Dashboards, by the API that both have for it.
+
+Source: `POST /api/saved_objects/_import` and `_export` in the references of Kibana 8 and OpenSearch Dashboards. An
+import answers 200 even where objects were not taken; `errors` has one entry for each with its type: `conflict` where
+the object is there and overwriting was not asked for. Kibana wants the header `kbn-xsrf`, OpenSearch Dashboards `osd-xsrf`;
+each takes no notice of the other's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
+
+from sidecar.deliver.bulk import Reply
+from sidecar.errors import Permanent
+from sidecar.provision.engine import refusal
+
+_XSRF = {"kbn-xsrf": "model-sidecar", "osd-xsrf": "model-sidecar"}
+_SPACE = re.compile(r"[a-z0-9_-]{1,100}")
+
+Key = tuple[str, str]
+"""(type, id) of a saved object."""
+
+
+class Send(Protocol):
+    """The way to Kibana: (method, target, body, headers) -> reply. May raise `Unreached`."""
+
+    def __call__(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The file to import."""
+
+    ndjson: bytes
+    keys: tuple[Key, ...]
+    titles: Mapping[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes, or became, of one saved object."""
+
+    action: Literal["create", "update", "keep"]
+    key: Key
+    title: str
+
+    def __str__(self) -> str:
+        return f"{self.action:<8} {self.key[0]} {self.key[1]}: {self.title}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboards:
+    """What answers at the address."""
+
+    name: Literal["Kibana", "OpenSearch Dashboards"]
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def shipped() -> Objects:
+    """The objects that come with the program."""
+    data = (files("sidecar") / "elk" / "kibana" / "objects.ndjson").read_bytes()
+    objects = [json.loads(line) for line in data.splitlines()]
+    titles = {(o["type"], o["id"]): str(o["attributes"]["title"]) for o in objects}
+    return Objects(data, tuple(titles), titles)
+
+
+def detect(send: Send) -> Dashboards:
+    """Ask who is there. Raises `Unreached`, or `Permanent` where it is neither or too old."""
+    reply = send("GET", "/api/status", None, _XSRF)
+    if reply.status != 200:
+        raise refusal(reply, "asking who is there")
+    try:
+        number = str(json.loads(reply.body)["version"]["number"])
+        major = int(number.split(".")[0])
+    except (ValueError, KeyError, TypeError):
+        raise Permanent(
+            "the address answers, but does not tell its version: is it Kibana or OpenSearch Dashboards, and are the "
+            "credentials right?"
+        ) from None
+    # OpenSearch Dashboards began to count at 1 when Kibana was at 7.
+    if major < 7:
+        return Dashboards("OpenSearch Dashboards", number)
+    if major < 8:
+        raise Permanent(f"Kibana {number} is too old: 8 or later is needed")
+    return Dashboards("Kibana", number)
+
+
+def plan(send: Send, objects: Objects, space: str, overwrite: bool) -> list[Step]:
+    """What an import would do. Changes nothing."""
+    there = present(send, objects, space)
+    steps = []
+    for key in objects.keys:
+        action: Literal["create", "update", "keep"] = "create"
+        if key in there:
+            action = "update" if overwrite else "keep"
+        steps.append(Step(action, key, objects.titles[key]))
+    return steps
+
+
+def present(send: Send, objects: Objects, space: str) -> set[Key]:
+    """Which of the objects are there. An export names those that it does not find, in a refusal."""
+    wanted = list(objects.keys)
+    for _ in range(2):
+        if not wanted:
+            return set()
+        asked = {"objects": [{"type": t, "id": i} for t, i in wanted], "excludeExportDetails": True}
+        headers = {**_XSRF, "content-type": "application/json"}
+        reply = send("POST", f"{prefix(space)}/api/saved_objects/_export", json.dumps(asked).encode(), headers)
+        if reply.status == 200:
+            return set(wanted)
+        missing = _missing(reply)
+        if not missing:
+            raise refusal(reply, "asking which saved objects are there")
+        wanted = [key for key in wanted if key not in missing]
+    return set(wanted)
+
+
+def _missing(reply: Reply) -> set[Key]:
+    if reply.status != 400:
+        return set()
+    try:
+        named = json.loads(reply.body)["attributes"]["objects"]
+        return {(str(o["type"]), str(o["id"])) for o in named}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def load(send: Send, objects: Objects, space: str, overwrite: bool) -> list[Step]:
+    """Import; what became of each object. Raises `Permanent` with the reasons where one was not taken."""
+    boundary = uuid.uuid4().hex
+    body = (
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="objects.ndjson"\r\n'
+            "Content-Type: application/ndjson\r\n\r\n"
+        ).encode()
+        + objects.ndjson
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
+    headers = {**_XSRF, "content-type": f"multipart/form-data; boundary={boundary}"}
+    target = f"{prefix(space)}/api/saved_objects/_import?overwrite={str(overwrite).lower()}"
+    reply = send("POST", target, body, headers)
+    if reply.status != 200:
+        raise refusal(reply, "importing saved objects")
+    return outcome(json.loads(reply.body), objects, overwrite)
+
+
+def outcome(said: Mapping[str, Any], objects: Objects, overwrite: bool) -> list[Step]:
+    """The reply of an import as steps."""
+    kept: set[Key] = set()
+    problems = []
+    for error in said.get("errors") or ():
+        key = (str(error.get("type")), str(error.get("id")))
+        problem = error.get("error") or {}
+        if problem.get("type") == "conflict" and not overwrite:
+            kept.add(key)
+        else:
+            problems.append(f"{key[0]} {key[1]}: {problem.get('message') or problem.get('type') or 'not taken'}")
+    if problems or not (said.get("success") or kept):
+        raise Permanent("not imported: " + "; ".join(problems or ["no reason given"]))
+    replaced = {(str(r.get("type")), str(r.get("id"))) for r in said.get("successResults") or () if r.get("overwrite")}
+    return [
+        Step("keep" if key in kept else "update" if key in replaced else "create", key, objects.titles[key])
+        for key in objects.keys
+    ]
+
+
+def prefix(space: str) -> str:
+    """Path of a space. Raises `Permanent` for what can be no space's name."""
+    if space in ("", "default"):
+        return ""
+    if not _SPACE.fullmatch(space):
+        raise Permanent(f"{space!r} is no name of a space: small letters, digits, hyphens and underscores")
+    return f"/s/{quote(space)}"
