@@ -2,8 +2,8 @@
 
 Source: `POST /api/saved_objects/_import` and `_export` in the references of Kibana 8 and OpenSearch Dashboards. An
 import answers 200 even where objects were not taken; `errors` has one entry for each with its type: `conflict` where
-the object is there and overwriting was not asked for. Kibana wants the header `kbn-xsrf`, OpenSearch Dashboards `osd-xsrf`;
-each takes no notice of the other's.
+the object is there and overwriting was not asked for. Kibana wants the header `kbn-xsrf`, OpenSearch Dashboards
+`osd-xsrf`; each takes no notice of the other's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""Everything in the dashboards is asked of real engines, which real sidecars filled: no panel is empty by construction,
+and every field that an object names is a field of the data."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from support import saved_objects
+from support.engines import sidecar_command, sidecar_process, wait_for
+from support.load import waiting
+from support.payloads import event, log, logs_payload, resource, span, trace_payload
+from support.search_client import ask
+
+OBJECTS = saved_objects.shipped()
+ASKING = [key for key in OBJECTS if key[0] in ("search", "visualization") and key[1] != "sidecar-one-trace-help"]
+SECOND = 10**9
+TRACE = bytes(range(1, 17))
+SPAN = bytes(range(1, 9))
+
+
+@dataclass(frozen=True)
+class Filled:
+    url: str
+
+    def search(self, index: str, body: Any) -> dict[str, Any]:
+        return ask(f"{self.url}/{index}/_search", body)
+
+
+def documents() -> tuple[bytes, bytes]:
+    """(spans, logs) of a service with a classifier, and of one that asks a generative model."""
+    now = time.time_ns()
+    of = resource("shop", attributes={"k8s.pod.name": "shop-0"})
+    http = {"http.route": "/predict", "http.request.method": "POST", "http.response.status_code": 200}
+    model = {"ml.model.name": "wine", "ml.model.version": "7", "ml.stage": "inference", "ml.operation": "predict"}
+    failed = event("exception", now, attributes={"exception.type": "ValueError", "exception.message": "bad row"})
+    spans = trace_payload(
+        span("POST /predict", trace_id=TRACE, span_id=SPAN, start=now, duration=2 * SECOND, attributes=http),
+        span("predict", kind=1, span_id=b"\x02" * 8, start=now, duration=SECOND // 100, attributes=model),
+        span(
+            "POST /predict",
+            span_id=b"\x03" * 8,
+            start=now,
+            duration=SECOND // 50,
+            status=2,
+            message="bad row",
+            attributes=http | {"http.response.status_code": 500},
+            events=[failed],
+        ),
+        span(
+            "chat",
+            kind=3,
+            span_id=b"\x04" * 8,
+            start=now,
+            duration=SECOND,
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.request.model": "small",
+                "gen_ai.usage.input_tokens": 12,
+                "gen_ai.usage.output_tokens": 34,
+            },
+        ),
+        of=of,
+    )
+    logs = logs_payload(
+        log("started", time=now, severity=SeverityNumber.SEVERITY_NUMBER_INFO, text="INFO"),
+        log(
+            "could not predict",
+            time=now,
+            severity=SeverityNumber.SEVERITY_NUMBER_ERROR,
+            text="ERROR",
+            trace_id=TRACE,
+            span_id=SPAN,
+            attributes={"exception.type": "ValueError"},
+        ),
+        log(
+            {"rows": 3},
+            time=now,
+            severity=9,
+            text="INFO",
+            trace_id=TRACE,
+            span_id=b"\x02" * 8,
+            event_name="ml.prediction",
+            attributes=model | {"ml.prediction.count": 3, "ml.prediction.duration": 0.01},
+        ),
+        of=of,
+    )
+    return spans, logs
+
+
+@contextmanager
+def filled(url: str) -> Iterator[Filled]:
+    settings = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": url}
+    with sidecar_process(settings) as sidecar:
+        for path, body in zip(("traces", "logs"), documents(), strict=True):
+            request = urllib.request.Request(
+                f"{sidecar.otlp_url}/v1/{path}", body, {"Content-Type": "application/x-protobuf"}
+            )
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                assert reply.status == 200
+        wait_for(lambda: waiting(sidecar.serve_url) == 0, 60, "everything to be delivered")
+    ask(f"{url}/traces-*,logs-*/_refresh")
+    yield Filled(url)
+
+
+@pytest.fixture(scope="module", params=["opensearch_url", "elasticsearch_url"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Filled]:
+    url = request.getfixturevalue(request.param)
+    setup(url)
+    with filled(url) as engine:
+        yield engine
+
+
+def setup(url: str) -> None:
+    done = subprocess.run(
+        [sidecar_command(), "setup", "elasticsearch", "--url", url], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("key", ASKING, ids=lambda key: key[1])
+def test_it_shows_something(engine: Filled, key: tuple[str, str]) -> None:
+    saved = OBJECTS[key]
+    answer = engine.search(saved_objects.index(saved), saved_objects.search(saved))
+    assert answer["_shards"]["failed"] == 0
+    assert saved_objects.empty(saved, answer) == ""
+
+
+def test_every_field_that_an_object_names_is_in_the_mapping(engine: Filled) -> None:
+    known = {}
+    for view in ("sidecar-traces", "sidecar-logs"):
+        pattern = OBJECTS["index-pattern", view]["attributes"]["title"]
+        capabilities = ask(f"{engine.url}/{pattern}/_field_caps?fields=*", method="GET")["fields"]
+        known[view] = set(capabilities)
+    for key, saved in OBJECTS.items():
+        if key[0] == "index-pattern":
+            assert saved_objects.fields(saved) - known[key[1]] == set(), key
+        elif key in ASKING:
+            assert saved_objects.fields(saved) - known[saved_objects.data_view(saved)] == set(), key
+
+
+def test_what_is_aggregated_can_be(engine: Filled) -> None:
+    for key in ASKING:
+        saved = OBJECTS[key]
+        if key[0] != "visualization":
+            continue
+        for agg in saved_objects.visual(saved)["aggs"]:
+            field = agg["params"].get("field")
+            if field is not None:
+                target = f"{engine.url}/{saved_objects.index(saved)}/_field_caps?fields={urllib.parse.quote(field)}"
+                types = ask(target, method="GET")["fields"][field]
+                assert all(t["aggregatable"] for t in types.values()), (key, field)
+
+
+def test_links_lead_from_spans_to_log_records_and_back(engine: Filled) -> None:
+    """What a click on an id asks is what the dashboard then shows: the trace's spans, and its log records."""
+    for view in ("sidecar-traces", "sidecar-logs"):
+        formats = json.loads(OBJECTS["index-pattern", view]["attributes"]["fieldFormatMap"])
+        for field, value in (("trace_id", TRACE.hex()), ("span_id", SPAN.hex())):
+            url = urllib.parse.unquote(formats[field]["params"]["urlTemplate"]).replace("{{value}}", value)
+            dashboard = re.search(r"#/view/([\w-]+)\?", url)
+            query = re.search(r"query:'([^']+)'", url)
+            assert dashboard is not None
+            assert query is not None
+            shown = OBJECTS["dashboard", dashboard[1]]["references"]
+            for panel in (OBJECTS[r["type"], r["id"]] for r in shown if r["type"] == "search"):
+                both = {"bool": {"filter": [saved_objects.kql(query[1]), saved_objects.search(panel)["query"]]}}
+                found = engine.search(saved_objects.index(panel), {"query": both})["hits"]["hits"]
+                assert found, (view, field, panel["id"])
+                assert all(hit["_source"][field] == value for hit in found)
+
+
+def test_an_error_that_is_none_is_not_shown(engine: Filled) -> None:
+    """The queries can fail: what they are to leave out is left out."""
+    errors = OBJECTS["search", "sidecar-log-errors"]
+    found = engine.search(saved_objects.index(errors), saved_objects.search(errors))["hits"]["hits"]
+    assert "started" not in [hit["_source"].get("body", {}).get("text") for hit in found]
+    slow = OBJECTS["search", "sidecar-slow-requests"]
+    found = engine.search(saved_objects.index(slow), saved_objects.search(slow))["hits"]["hits"]
+    assert {hit["_source"]["duration"] >= SECOND for hit in found} == {True}
