@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
+from sidecar.deliver.file import Options as FileOptions
 from sidecar.deliver.logstash import Options as LogstashOptions
 from sidecar.deliver.otlp import Options as OtlpOptions
 from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkKind
@@ -59,6 +60,7 @@ class DeliverOptions(Section):
     )
     store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
     otlp: OtlpOptions = Field(default=OtlpOptions(), description="Forwarding over OTLP.")
+    file: FileOptions = Field(default=FileOptions(), description="Lines in a file or on standard output.")
     logstash: LogstashOptions = Field(default=LogstashOptions(), description="Logstash.")
     keep_features: bool = Field(
         False,

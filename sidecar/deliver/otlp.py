@@ -41,6 +41,7 @@ class Options(WorkerOptions):
     """Forwarding over OTLP."""
 
     takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
+
     kind: Literal["otlp"] = Field("otlp", description="Kind of the sink.")
     endpoint: str | None = Field(
         None,
@@ -108,6 +109,12 @@ class Options(WorkerOptions):
         return found
 
     @property
+    def chosen(self) -> frozenset[Signal]:
+        """The signals that the sink is to have: of those that were chosen the ones that have an address."""
+        served = frozenset(self.endpoints)
+        return super().chosen & served if served else super().chosen
+
+    @property
     def gzip(self) -> bool:
         """Whether requests are compressed."""
         if self.compression is None:
@@ -157,6 +164,9 @@ class Options(WorkerOptions):
 
     @model_validator(mode="after")
     def _fits(self) -> Options:
+        missing = sorted(set(self.signals) - set(self.endpoints)) if self.endpoints else []
+        if missing:
+            raise ValueError(f"there is no address for {', '.join(missing)}")
         if bool(self.client_cert) != bool(self.client_key):
             raise ValueError("client_cert and client_key belong together")
         if self.token_file and any(name.lower() == "authorization" for name in self.headers):
@@ -366,7 +376,7 @@ def look(options: Options) -> Finding:
     headers = read_headers(options)
     client = _client(options, min(options.timeout, PROBE_SECONDS))
     try:
-        answers = {signal: client.export(signal, b"", headers) for signal in options.endpoints}
+        answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.chosen)}
     finally:
         client.close()
     state: Literal["ok", "warning", "failed"] = "ok"

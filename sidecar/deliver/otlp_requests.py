@@ -108,12 +108,18 @@ def purge(request: Request, check: Checker) -> Request | None:
     """The request of one part without the records that were refused at intake, on account of which a stricter
     receiver may refuse them all; None where there are none (or where it is metrics, whose points stand deeper)."""
     part = request.parts[0]
-    build = _BUILD.get(request.signal)
-    if part.purged or build is None or not check(request.body).rejected:
+    if part.purged or not check(request.body).rejected:
         return None
-    kept = [record for record in _records(request.body) if not _refused(record.field, build)]
-    body = _assemble(kept)
-    return Request(request.signal, body, (replace(part, end=len(body), purged=True),))
+    body = without_refused(request.signal, request.body)
+    return None if body is None else Request(request.signal, body, (replace(part, end=len(body), purged=True),))
+
+
+def without_refused(signal: Signal, payload: bytes) -> bytes | None:
+    """The payload without the records that were refused at intake; None for metrics. Raises DecodeError."""
+    build = _BUILD.get(signal)
+    if build is None:
+        return None
+    return _assemble([record for record in _records(payload) if not _refused(record.field, build)])
 
 
 def refused_at_intake(request: Request, check: Checker) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.decode.batch import Decoder, Signal
-from sidecar.deliver import elasticsearch, logstash, otlp, store, store_sink
+from sidecar.deliver import elasticsearch, file, logstash, otlp, store, store_sink
 from sidecar.deliver.sink import Finding, Sink, WorkerOptions
 from sidecar.journal.entry import Clock
 from sidecar.telemetry import Telemetry
@@ -64,6 +64,10 @@ def _logstash(name: str, options: logstash.Options, parts: Parts) -> Sink[Any]:
     return logstash.build(name, options, parts.decoder, parts.log_id, parts.clock)
 
 
+def _file(name: str, options: file.Options, parts: Parts) -> Sink[Any]:
+    return file.build(name, options, parts.decoder, parts.log_id, parts.clock)
+
+
 SINKS: tuple[SinkKind, ...] = (
     SinkKind(
         "elasticsearch",
@@ -75,6 +79,7 @@ SINKS: tuple[SinkKind, ...] = (
     SinkKind("store", store_sink.StoreSink.signals, store.Options, _store, many=False),
     SinkKind("otlp", otlp.OtlpSink.signals, otlp.Options, _otlp, otlp.look),
     SinkKind("logstash", logstash.LogstashSink.signals, logstash.Options, _logstash, logstash.look),
+    SinkKind("file", file.FileSink.signals, file.Options, _file, file.look),
 )
 TAKEN_NAMES = frozenset({kind.name for kind in SINKS} | {"derive"})
 """Names that no further sink may have: consumers of the journal have them."""

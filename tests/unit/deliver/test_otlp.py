@@ -265,6 +265,8 @@ def test_addresses() -> None:
     grpc = Options.model_validate({"endpoint": "http://far:4317", "logs_endpoint": "http://other:4317"})
     assert grpc.endpoints == {"spans": "http://far:4317", "logs": "http://other:4317", "metrics": "http://far:4317"}
     assert not grpc.gzip
+    assert Options.model_validate({"traces_endpoint": "http://far:4317"}).chosen == {"spans"}
+    assert Options.model_validate({"endpoint": "http://far:4317", "signals": ["logs"]}).chosen == {"logs"}
     assert not Options().enabled
 
 
@@ -292,6 +294,7 @@ def test_headers_in_one_variable() -> None:
         {"headers": {"Authorization": "x"}, "token_file": "t"},
         {"client_cert": "a.pem"},
         {"max_request_bytes": 10},
+        {"endpoint": None, "traces_endpoint": "http://far:4317", "signals": ["spans", "logs"]},
     ],
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from sidecar.telemetry import Telemetry
 
 ENABLING: dict[str, dict[str, Any]] = {
     "elasticsearch": {"url": "http://127.0.0.1:9"},
+    "file": {"path": "-"},
     "otlp": {"endpoint": "http://127.0.0.1:9"},
     "logstash": {"hosts": "127.0.0.1:9"},
 }
