@@ -2,9 +2,9 @@
 
     python elk/build.py
 
-Writes `elasticsearch/ingest_pipelines/*.json` (script put into place), `kibana/*.ndjson` (from `kibana/objects.yaml`), and
-`sidecar/elk/`, from which `sidecar setup` and the start-up of the Elasticsearch sink read. Deterministic: a second run changes
-nothing; a contract test holds the files to it.
+Writes `elasticsearch/ingest_pipelines/*.json` (script put into place), `kibana/*.ndjson` (from `kibana/objects.yaml`),
+and `sidecar/elk/`, from which `sidecar setup` and the start-up of the Elasticsearch sink read. Deterministic: a second
+run changes nothing; a contract test holds the files to it.
 """
 
 from __future__ import annotations
