@@ -119,6 +119,17 @@ def enum(name: str, value: int) -> int:
     return value if value < len(ENUMS[name]) else 0
 
 
+def read_value(data: bytes, pos: int, end: int) -> Value:
+    """The AnyValue in `data[pos:end]`."""
+    return any_value(data, pos, end, 1)[0]
+
+
+def read_pair(data: bytes, pos: int, end: int) -> tuple[str, Value]:
+    """The KeyValue in `data[pos:end]`."""
+    key, value, _ = _key_value(data, pos, end, 0)
+    return key, value
+
+
 def _key_value(data: bytes, pos: int, end: int, depth: int) -> tuple[str, Value, bool]:
     """KeyValue {1: key, 2: AnyValue} whose value has depth `depth` + 1, as (key, value, deep)."""
     key, value, deep = "", None, False

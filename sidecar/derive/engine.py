@@ -22,8 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.logs import LogDeriver, LogOptions
+from sidecar.derive.model_tables import ModelTables
 from sidecar.derive.passthrough import MAX_BYTES as PASSTHROUGH_BYTES
 from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
+from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.rules import MAX_RULES, Rule, RuleDeriver, check_rules
 from sidecar.derive.series import Arrival, Budget
@@ -54,6 +56,9 @@ class DeriveOptions(BaseModel):
     logs: LogOptions = Field(default_factory=LogOptions, description="Counters from log records.")
     passthrough: PassthroughOptions = Field(
         default_factory=PassthroughOptions, description="Metrics received over OTLP, shown as Prometheus has them."
+    )
+    predictions: PredictionOptions = Field(
+        default_factory=PredictionOptions, description="Metrics of models from predictions in logs and spans."
     )
     rules: tuple[Rule, ...] = Field(
         default=(),
@@ -162,49 +167,52 @@ class Deriver(Protocol[Batch]):
     def collect(self) -> Iterable[FamilySnapshot]: ...
 
 
-Build = Callable[[DeriveOptions, Targets, Telemetry], Deriver[Any] | None]
+Build = Callable[[DeriveOptions, Targets, Telemetry], Sequence[Deriver[Any]]]
+"""The derivers of one kind of metric, one for each signal that it is made from; none where it is off."""
 
 
-def _red(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
-    return RedDeriver(options.red, options.budget(), targets, telemetry) if options.red.enabled else None
+def _red(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    return [RedDeriver(options.red, options.budget(), targets, telemetry)] if options.red.enabled else []
 
 
-def _logs(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
-    return LogDeriver(options.budget(), targets, telemetry) if options.logs.enabled else None
+def _logs(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    return [LogDeriver(options.budget(), targets, telemetry)] if options.logs.enabled else []
 
 
-def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
+def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
     if not options.passthrough.enabled:
-        return None
+        return []
     deriver = PassthroughDeriver(options.series_budget, targets)
     telemetry.watch(
         "sidecar_dropped_items_total",
         lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
     )
-    return deriver
+    return [deriver]
 
 
-def _span_rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
-    return _rules(options, "spans", telemetry)
-
-
-def _log_rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Deriver[Any] | None:
-    return _rules(options, "logs", telemetry)
-
-
-def _rules(options: DeriveOptions, signal: Signal, telemetry: Telemetry) -> Deriver[Any] | None:
-    own = [rule for rule in options.rules if rule.signal == signal]
-    if not own:
-        return None
-    deriver = RuleDeriver(own, signal, options.budget())
+def _rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    signals: tuple[Signal, ...] = ("spans", "logs")
+    own = [(signal, [rule for rule in options.rules if rule.signal == signal]) for signal in signals]
+    derivers = [RuleDeriver(rules, signal, options.budget()) for signal, rules in own if rules]
     telemetry.watch(
         "sidecar_rule_values_ignored_total",
-        lambda: [(n, {"rule": rule, "reason": reason}) for (rule, reason), n in dict(deriver.ignored).items()],
+        lambda: [
+            (n, {"rule": rule, "reason": reason})
+            for deriver in derivers
+            for (rule, reason), n in dict(deriver.ignored).items()
+        ],
     )
-    return deriver
+    return derivers
 
 
-DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _span_rules, _log_rules)
+def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    if not options.predictions.enabled:
+        return []
+    tables = ModelTables(options.predictions.latency_buckets, options.budget())
+    return [PredictionDeriver("logs", tables), PredictionDeriver("spans", tables)]
+
+
+DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _rules, _predictions)
 
 
 @dataclass(slots=True)
@@ -240,8 +248,7 @@ class DeriveEngine:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
-        built = (build(options, self._targets, telemetry) for build in DERIVERS)
-        self._derivers = tuple(deriver for deriver in built if deriver is not None)
+        self._derivers = tuple(d for build in DERIVERS for d in build(options, self._targets, telemetry))
         self._kept: tuple[Kept, ...] = (*(kept for deriver in self._derivers for kept in deriver.kept), self._targets)
         self._unsaved = _Unsaved()
         self._to_catch_up = 0
@@ -273,7 +280,7 @@ class DeriveEngine:
         """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
         buckets = len(self._options.red.buckets) + 1
         red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = (3 + len(self._options.rules)) * (
+        tables = (10 + len(self._options.rules)) * (
             self._options.series_budget * 500 + 3 * self._options.budget().characters
         )
         return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES

@@ -21,21 +21,19 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sidecar.decode.batch import F64, U32, Decoder, LogBatch, Signal, SpanBatch
+from sidecar.derive.amounts import MAX_VALUE, NOT_NUMBER, accumulate, number
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
 
 MAX_RULES = 64
 OWN_NAMES = ("sidecar_", "traces_", "target_info", "log_records", "log_exceptions", "model_", "gen_ai_")
 """Beginnings of names that a rule's metric may not have."""
-MAX_VALUE = float(1 << 40)
-"""A value beyond this is no measurement: fixed point could not hold many of them."""
 DURATION = "span.duration"
 """Stands for a span's duration in seconds where a field is named."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,127}")
 _SPAN_FIELDS = ("service", "span.name", "span.kind", "span.status")
 _LOG_FIELDS = ("service", "severity", "exception.type")
-_NOT_NUMBER = math.nan
 
 Kind = Literal["count", "sum", "histogram", "last"]
 
@@ -193,15 +191,15 @@ class _Metric:
             return np.ones(len(picked)), {}
         if self.rule.field == DURATION:
             assert batch.seconds is not None
-            return np.where(batch.time[picked] > 0, batch.seconds[picked], _NOT_NUMBER), {}
-        numbers = np.fromiter((_number(group[self._field]) for group in batch.groups), np.float64, len(batch.groups))
+            return np.where(batch.time[picked] > 0, batch.seconds[picked], NOT_NUMBER), {}
+        numbers = np.fromiter((number(group[self._field]) for group in batch.groups), np.float64, len(batch.groups))
         values = numbers[batch.group[picked]]
         large = np.abs(values) > MAX_VALUE
         ignored = {"not_a_number": int(np.isnan(values).sum()), "too_large": int(large.sum())}
-        values[large] = _NOT_NUMBER
+        values[large] = NOT_NUMBER
         if self.rule.kind == "sum" and self.rule.monotonic:
             ignored["negative"] = int((values < 0).sum())
-            values[values < 0] = _NOT_NUMBER
+            values[values < 0] = NOT_NUMBER
         return values, ignored
 
     def _rows(self, batch: Read, picked: npt.NDArray[np.intp], arrival: Arrival) -> npt.NDArray[np.intp]:
@@ -220,15 +218,15 @@ class _Metric:
         table = self.table.values
         match self.rule.kind:
             case "count":
-                _accumulate(table, rows, 0, np.rint(weight * SCALE))
+                accumulate(table, rows, 0, np.rint(weight * SCALE))
             case "sum":
-                _accumulate(table, rows, 0, np.rint(values * weight * SCALE))
+                accumulate(table, rows, 0, np.rint(values * weight * SCALE))
             case "last":
                 _latest(table, rows, values, time)
             case "histogram":
                 bucket = np.searchsorted(np.array(self.rule.buckets), values)
-                _accumulate(table, rows, 1 + bucket, np.rint(weight * SCALE))
-                _accumulate(table, rows, 0, np.rint(values * weight * SCALE))
+                accumulate(table, rows, 1 + bucket, np.rint(weight * SCALE))
+                accumulate(table, rows, 0, np.rint(values * weight * SCALE))
 
     def snapshot(self) -> FamilySnapshot:
         rule = self.rule
@@ -259,32 +257,6 @@ class _Metric:
 def _columns(rule: Rule) -> int:
     """count and sum: the figure. last: time, bits of the double. histogram: sum, then a count for each bucket."""
     return {"count": 1, "sum": 1, "last": 2, "histogram": 2 + len(rule.buckets)}[rule.kind]
-
-
-def _number(text: str) -> float:
-    """An attribute's text as a number; a bool as 0 or 1; NaN where it is none."""
-    if text in ("true", "false"):
-        return float(text == "true")
-    try:
-        value = float(text)
-    except ValueError:
-        return _NOT_NUMBER
-    return value if math.isfinite(value) else _NOT_NUMBER
-
-
-def _accumulate(table: I64, rows: npt.NDArray[np.intp], columns: Any, amounts: F64) -> None:
-    """table[rows, columns] += amounts (whole numbers), stopping at the limits."""
-    cells, at = np.unique(rows * table.shape[1] + columns, return_inverse=True)
-    delta = np.zeros(len(cells), np.int64)
-    if float(np.abs(amounts).sum()) < LIMIT:
-        np.add.at(delta, at, amounts.astype(np.int64))
-    else:  # More than 64 bits hold: figures beyond reason, added as Python's integers.
-        sums = [0] * len(cells)
-        for cell, amount in zip(at.tolist(), amounts.tolist(), strict=True):
-            sums[cell] += int(amount)
-        delta[:] = [max(-LIMIT, min(LIMIT, total)) for total in sums]
-    flat = table.reshape(-1)
-    flat[cells] = np.clip(flat[cells] + delta, -LIMIT, LIMIT)
 
 
 def _latest(table: I64, rows: npt.NDArray[np.intp], values: F64, time: npt.NDArray[np.uint64]) -> None:
