@@ -154,12 +154,49 @@ def dead_letters_list(config_file: Path | None, sink: str | None, limit: int, sh
         click.echo(line)
 
 
+@dead_letters.command(name="show")
+@_config_option
+@click.argument("number", type=int)
+@_reported
+def dead_letters_show(config_file: Path | None, number: int) -> None:
+    """One of them, by its number in the list, with its document. Works beside a running sidecar."""
+    from sidecar import maintenance
+
+    click.echo(maintenance.show_dead_letter(_settings(config_file), number))
+
+
+@dead_letters.command(name="export")
+@_config_option
+@click.option("--sink", help="Only this sink's.")
+@click.option("--output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="File; else stdout.")
+@_reported
+def dead_letters_export(config_file: Path | None, sink: str | None, output: Any) -> None:
+    """All of them as JSON, one a line, with documents and reasons. They stay. Works beside a running sidecar."""
+    from sidecar import maintenance
+
+    for line in maintenance.export_dead_letters(_settings(config_file), sink):
+        click.echo(line, file=output)
+
+
+@dead_letters.command(name="expire")
+@_config_option
+@click.option("--older-than", "days", type=click.FloatRange(0), required=True, help="Days; older ones are deleted.")
+@click.option("--keep", default=2**31, type=click.IntRange(0), help="And of the others the oldest past this many.")
+@_reported
+def dead_letters_expire(config_file: Path | None, days: float, keep: int) -> None:
+    """Delete old ones. The sidecar does so by itself, see `journal.dead_letter_days`. Works beside a running one."""
+    from sidecar import maintenance
+
+    click.echo(f"{maintenance.expire_dead_letters(_settings(config_file), days, keep)} deleted")
+
+
 @dead_letters.command(name="replay")
 @_config_option
 @click.option("--sink", help="Only this sink's.")
 @_reported
 def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
-    """Send them again, after the mapping was mended; what is taken leaves the dead letters. Needs a stopped sidecar."""
+    """Send them again, after the mapping was mended; what is taken leaves the dead letters. Works beside a running
+    sidecar. Exit code 1 if any was refused again."""
     from sidecar import maintenance
 
     def progress(count: int) -> Any:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 from sidecar import status
 from sidecar.app import build_workers
 from sidecar.decode.choice import decoder
 from sidecar.deliver import dead_letters as replaying
-from sidecar.deliver import elasticsearch
+from sidecar.deliver.registry import Parts
 from sidecar.errors import ConfigError
 from sidecar.health import Health
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import DeadLetters, StoredLetter
-from sidecar.journal.lock import DirectoryLock
 from sidecar.journal.opening import open_log, read_ledger
 from sidecar.settings import Settings
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1
+_REPLAYING = ("elasticsearch", "logstash")
+"""Kinds of sinks whose dead letters are documents with ids, so that they may be sent again by hand."""
 
 
 def stat(settings: Settings) -> dict[str, Any]:
@@ -82,34 +85,70 @@ def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bo
         yield "there are no dead letters"
     for stored in page:
         letter = stored.letter
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(letter.time_ns / 1e9))
+        when = replaying.time_text(letter)
         yield f"{stored.id}  {when}  {letter.consumer}  {letter.index}  {letter.doc_id}  {letter.reason}"
         if show:
             yield letter.document.decode("utf-8", "replace").rstrip("\n")
 
 
+def show_dead_letter(settings: Settings, number: int) -> str:
+    """One letter with its document, as JSON in lines. Raises `ConfigError` where there is none of that number."""
+    stored = DeadLetters(_on_disk(settings).journal.path).show(number)
+    if stored is None:
+        raise ConfigError([f"there is no dead letter {number}; see `sidecar journal dead-letters list`"])
+    return json.dumps(replaying.as_record(stored.id, stored.letter), indent=2, ensure_ascii=False)
+
+
+def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
+    """Each letter with its document as one JSON object, oldest first. They stay where they are."""
+    for stored in DeadLetters(_on_disk(settings).journal.path).iterate(sink):
+        yield json.dumps(replaying.as_record(stored.id, stored.letter), ensure_ascii=False, separators=(",", ":"))
+
+
+def expire_dead_letters(settings: Settings, older_than_days: float, keep: int) -> int:
+    """Delete the letters older than that, and the oldest past `keep`; gives how many."""
+    before_ns = time.time_ns() - int(older_than_days * 86_400e9)
+    return DeadLetters(_on_disk(settings).journal.path).expire(before_ns, keep)
+
+
 def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable[[int], Any]) -> tuple[int, int]:
-    """Send the letters again and delete those that are taken; gives (taken, refused again). `progress(count)` gives a
-    progress bar as a context manager. Raises `Retryable` where the far side cannot take them now."""
-    options = settings.deliver.elasticsearch
-    if not options.enabled:
-        raise ConfigError(["deliver.elasticsearch.url is not set: there is nowhere to send dead letters to"])
+    """Send the letters again and delete those that are taken; gives (taken, refused again). Works beside a running
+    sidecar: documents are created under their own ids, so it does no harm if both send the same.
+
+    `progress(count)` gives a progress bar as a context manager. Raises `Retryable` where the far side cannot take them
+    now, `ConfigError` where no sink is on that could.
+    """
+    able = {name: (kind, options) for name, kind, options in settings.deliver.enabled() if kind.name in _REPLAYING}
+    names = [name for name in able if sink in (None, name)]
+    if not names:
+        said = f"no sink named {sink!r} is on" if sink else "deliver.elasticsearch.url is not set"
+        raise ConfigError([f"{said}: there is nowhere to send dead letters to"])
     path = _on_disk(settings).journal.path
+    letters = DeadLetters(path)
+    taken = refused = 0
     with ExitStack() as stack:
-        stack.callback(DirectoryLock(path).release)
-        letters = DeadLetters(path)
-        target = elasticsearch.build("elasticsearch", options, decoder(), "", time.time_ns)
-        stack.callback(target.close)
-        stored: list[StoredLetter] = list(letters.iterate(sink or target.name))
-        numbers = {(s.letter.consumer, s.letter.doc_id): s.id for s in stored}
-        bar = stack.enter_context(progress(len(stored)))
-        taken = refused = 0
-        for batch in replaying.replay((s.letter for s in stored), target.send):
-            letters.delete(numbers[letter.consumer, letter.doc_id] for letter in batch.taken)
-            taken += len(batch.taken)
-            refused += len(batch.refused)
-            bar.update(len(batch.taken) + len(batch.refused))
+        parts = Parts(decoder(), "", path, Telemetry(), time.time_ns)
+        count = sum(n for name, n in letters.count().items() if name in names)
+        bar = stack.enter_context(progress(count))
+        for name in names:
+            kind, options = able[name]
+            target = kind.build(name, options, parts)
+            stack.callback(target.close)
+            for stored in _batches(letters.iterate(name), replaying.BATCH):
+                numbers = {s.letter.doc_id: s.id for s in stored}
+                for batch in replaying.replay((s.letter for s in stored), target.send):
+                    letters.delete(numbers[letter.doc_id] for letter in batch.taken)
+                    for letter in batch.refused:
+                        letters.renew(numbers[letter.doc_id], letter.reason)
+                    taken += len(batch.taken)
+                    refused += len(batch.refused)
+                    bar.update(len(batch.taken) + len(batch.refused))
     return taken, refused
+
+
+def _batches(letters: Iterator[StoredLetter], size: int) -> Iterator[list[StoredLetter]]:
+    while batch := list(islice(letters, size)):
+        yield batch
 
 
 def _on_disk(settings: Settings) -> Settings:

@@ -8,7 +8,7 @@ that sending it again is always safe: what was already stored answers 409.
 |---|---|
 | item 200, 201 | delivered |
 | item 409 | already there: success |
-| item 429, 5xx, `cluster_block_exception` | sent again, alone, after a back-off |
+| item 429, 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
 | item 400 for a field that does not fit the mapping | sent again at once with that field as text, if so wanted |
 | item any other 4xx | dead letter, with the engine's reason |
 | request 413, 400 | cut in two and sent again at once; a single document becomes a dead letter |
@@ -44,6 +44,7 @@ MAX_REASON_CHARS = 2000
 """Characters kept of an engine's reason for a refusal."""
 
 _ALL_WELL = re.compile(rb'\s*\{(?:\s*"took"\s*:\s*\d+\s*,)?\s*"errors"\s*:\s*false\b')
+_NO_PIPELINE: Final = "pipeline with id ["
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 CONFLICT_AS_TEXT = "conflict_as_text"
@@ -234,7 +235,7 @@ class Judge:
         waiting: tuple[str, str] = ("", "")
         for index, item in enumerate(items):
             status, kind, reason = _read_item(item)
-            end = _end(status, kind)
+            end = _end(status, kind, reason)
             if end == DEAD and self._conflicts_to_text and status == 400:
                 changed = conflicts.relieve(documents.document(index), reason)
                 if changed is not None:
@@ -296,12 +297,13 @@ def _again(parcels: Sequence[Documents], reply: Reply, **how: Any) -> Again[Docu
     return Again(parcels, reason, detail, retry_after=reply.retry_after, **how)
 
 
-def _end(status: int, kind: str) -> int:
+def _end(status: int, kind: str, reason: str) -> int:
     if status in (200, 201):
         return DELIVERED
     if status == 409:
         return ALREADY_THERE
-    if 400 <= status < 500 and status != 429 and kind != "cluster_block_exception":
+    of_cluster = kind == "cluster_block_exception" or _NO_PIPELINE in reason
+    if 400 <= status < 500 and status != 429 and not of_cluster:
         return DEAD
     return RETRY
 

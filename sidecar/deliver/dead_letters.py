@@ -1,10 +1,14 @@
-"""Sending dead letters again, after what made the far side refuse them was mended."""
+"""Dead letters as people read them, and sending them again after what made the far side refuse them was mended."""
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +43,33 @@ def replay(letters: Iterable[DeadLetter], send: Send) -> Iterator[Replayed]:
     remaining = iter(letters)
     while batch := list(islice(remaining, BATCH)):
         yield _replay_batch(batch, send)
+
+
+def time_text(letter: DeadLetter) -> str:
+    """When it was refused, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(letter.time_ns / 1e9))
+
+
+def as_record(number: int, letter: DeadLetter) -> dict[str, Any]:
+    """The letter as a JSON object: `document` is the document, or `payload` the OTLP payload in base64 where the sink
+    delivers those."""
+    record: dict[str, Any] = {
+        "id": number,
+        "time": time_text(letter),
+        "sink": letter.consumer,
+        "signal": letter.signal,
+        "index": letter.index,
+        "document_id": letter.doc_id,
+        "reason": letter.reason,
+        "entry": letter.seq,
+    }
+    action, _, source = letter.document.partition(b"\n")
+    try:
+        if not action.startswith(b'{"create":'):
+            raise ValueError("not a line pair")
+        return record | {"document": json.loads(source)}
+    except (ValueError, RecursionError):
+        return record | {"payload": base64.b64encode(letter.document).decode("ascii")}
 
 
 def _replay_batch(batch: list[DeadLetter], send: Send) -> Replayed:

@@ -1,6 +1,7 @@
 """Documents that the far side refused for good: to look at, to replay after mending the mapping, to delete.
 
-Works on the file beside a running sidecar, or without one.
+Works on the file beside a running sidecar, or without one: a deletion here is one short transaction, which the
+sidecar's own writer waits for (`busy_timeout`), and nothing of what the sidecar holds in memory refers to a letter.
 """
 
 from __future__ import annotations
@@ -63,14 +64,32 @@ class DeadLetters:
 
     def delete(self, letter_ids: Iterable[int]) -> int:
         """Delete by number; gives how many there were."""
+        return self._write("DELETE FROM dead_letters WHERE id = ?", [(i,) for i in letter_ids])
+
+    def renew(self, letter_id: int, reason: str) -> None:
+        """Note why the far side refused the letter this time."""
+        self._write("UPDATE dead_letters SET reason = ? WHERE id = ?", [(reason, letter_id)])
+
+    def expire(self, before_ns: int, most: int) -> int:
+        """See the function of that name; gives how many letters are gone."""
         try:
             with closing(schema.connect(self._path)) as db:
                 db.execute("BEGIN IMMEDIATE")
-                deleted = db.executemany("DELETE FROM dead_letters WHERE id = ?", [(i,) for i in letter_ids]).rowcount
+                gone, _ = expire(db, before_ns, most)
                 db.execute("COMMIT")
-                return max(deleted, 0)
+                return gone
         except sqlite3.Error as error:
             raise Unavailable(f"cannot delete dead letters in {self._path}: {error}") from error
+
+    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> int:
+        try:
+            with closing(schema.connect(self._path)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                changed = db.executemany(statement, rows).rowcount
+                db.execute("COMMIT")
+                return max(changed, 0)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot change dead letters in {self._path}: {error}") from error
 
     def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -78,6 +97,18 @@ class DeadLetters:
                 return db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"cannot read dead letters in {self._path}: {error}") from error
+
+
+def expire(db: sqlite3.Connection, before_ns: int, most: int) -> tuple[int, int]:
+    """Delete the letters from before `before_ns` (Unix), and the oldest past `most`; gives (how many are gone, bytes of
+    those that are left). Within the caller's transaction."""
+    gone = db.execute("DELETE FROM dead_letters WHERE time < ?", (before_ns,)).rowcount
+    gone += db.execute(
+        "DELETE FROM dead_letters WHERE id <= (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (most,),
+    ).rowcount
+    left = db.execute("SELECT total(length(document) + length(reason)) FROM dead_letters").fetchone()[0]
+    return gone, int(left)
 
 
 def _stored(row: tuple[Any, ...]) -> StoredLetter:

@@ -34,6 +34,7 @@ _QUEUE_BYTES = 64 << 20
 _QUIET = 0.1
 """Seconds between steps of work that nobody waits for (giving space back)."""
 _TIDY_EVERY = 16
+_LETTERS_EVERY_SECONDS = 60.0
 _RETRY = 1.0
 _NO_DRAIN = 30.0
 
@@ -75,6 +76,7 @@ class Journal:
         self._last_try = False
         """The commit that is made at the end, come what may, was made."""
         self._untidy = False
+        self._letters_looked_at = time.monotonic()
         self._packer = Packer()
         self._writer = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._writer.start()
@@ -241,6 +243,7 @@ class Journal:
             self._rebuild()
         elif failure is None and (not batch or tx.number % _TIDY_EVERY == 0):
             self._tidy()
+            self._expire_letters()
 
     def _settle(
         self, tx: Transaction, batch: list[Item], failure: StoreError | None, now: int
@@ -296,6 +299,24 @@ class Journal:
         except StoreError as error:
             self._untidy = False
             log.warning("the journal could not give space back", error=str(error))
+
+    def _expire_letters(self) -> None:
+        """Delete old dead letters, and learn of those that somebody else deleted, at most once a minute."""
+        shared, now = self._shared, time.monotonic()
+        if now - self._letters_looked_at < _LETTERS_EVERY_SECONDS:
+            return
+        self._letters_looked_at = now
+        options = shared.book.options
+        oldest = shared.clock() - int(options.dead_letter_days * 86_400e9)
+        try:
+            gone, left = self._store.expire_dead_letters(oldest, options.dead_letter_count)
+        except StoreError as error:
+            log.warning("old dead letters could not be deleted", error=str(error))
+            return
+        with shared.lock:
+            shared.book.dead_letter_bytes = left
+        if gone:
+            log.warning("old dead letters were deleted", documents=gone)
 
     def _rebuild(self) -> None:
         if self._mend is None:

@@ -76,6 +76,14 @@ class MemoryStore:
         with self._lock:
             return list(self._dead.values())
 
+    def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
+        with self._lock:
+            before = len(self._dead)
+            fresh = [item for item in self._dead.items() if item[1].time_ns >= before_ns]
+            self._dead = dict(fresh[max(0, len(fresh) - most) :])
+            left = sum(len(letter.document) + len(letter.reason) for letter in self._dead.values())
+            return before - len(self._dead), left
+
     def bytes_on_disk(self) -> int:
         return self._bytes
 

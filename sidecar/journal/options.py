@@ -72,3 +72,9 @@ class JournalOptions(BaseModel):
         description="Bytes of documents that the far side refused for good and that are kept for replay. Past it they "
         "are dropped and counted, reason `dead_letters_full`.",
     )
+    dead_letter_days: float = Field(
+        30.0, gt=0, le=36_500, description="Days after which such a document is deleted; looked at about once a minute."
+    )
+    dead_letter_count: int = Field(
+        100_000, ge=0, description="Most such documents kept; the oldest are deleted, looked at about once a minute."
+    )

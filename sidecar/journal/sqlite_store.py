@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from sidecar.journal import schema
+from sidecar.journal import dead_letters, schema
 from sidecar.journal.codec import Row
 from sidecar.journal.index import Kept
 from sidecar.journal.ledger import Intake
@@ -118,6 +118,19 @@ class SqliteStore:
         except sqlite3.Error as error:
             log.warning("dead letters could not be counted", error=str(error))
         return self._letters
+
+    def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
+        db = None
+        try:
+            db = self._open()
+            db.execute("BEGIN IMMEDIATE")
+            gone, left = dead_letters.expire(db, before_ns, most)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db is not None and db.in_transaction:
+                db.rollback()
+            raise StoreError(str(error), corrupt=schema.is_corrupt(error)) from error
+        return gone, left
 
     def bytes_on_disk(self) -> int:
         total = 0

@@ -155,6 +155,11 @@ class Store(Protocol):
         """consumer -> letters kept."""
         ...
 
+    def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
+        """Delete those from before that time, and the oldest past `most`: (how many are gone, bytes of the rest).
+        Raises `StoreError`."""
+        ...
+
     def bytes_on_disk(self) -> int: ...
 
     def tidy(self) -> bool:

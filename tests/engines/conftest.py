@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.engines import elasticsearch9, opensearch
+from support.engines import elasticsearch8, elasticsearch9, opensearch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,4 +28,11 @@ def opensearch_url() -> Iterator[str]:
 def elasticsearch_url() -> Iterator[str]:
     """Base URL of a running Elasticsearch 9.5."""
     with elasticsearch9() as node:
+        yield node.url
+
+
+@pytest.fixture(scope="session")
+def elasticsearch8_url() -> Iterator[str]:
+    """Base URL of a running Elasticsearch 8.19."""
+    with elasticsearch8() as node:
         yield node.url

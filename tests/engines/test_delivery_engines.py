@@ -8,16 +8,19 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import pytest
-from support.delivery import FakeConsumer, entry, logs_payload, spans_payload
-from support.engines import elasticsearch9, opensearch
+from support.delivery import START, FakeConsumer, entry, logs_payload, spans_payload, structured_log
+from support.engines import SearchEngine, elasticsearch8, elasticsearch9, free_port, opensearch
 
 from sidecar.decode.choice import decoder as chosen_decoder
+from sidecar.deliver.bulk import CONFLICT_AS_TEXT
+from sidecar.deliver.conflicts import KEY
 from sidecar.deliver.dead_letters import replay
 from sidecar.deliver.elasticsearch import ElasticsearchSink, Options, build
 from sidecar.deliver.worker import Worker
@@ -70,7 +73,7 @@ class Engine:
         return {"data_stream.namespace": value or self.namespace}
 
 
-@pytest.fixture(params=["opensearch_url", "elasticsearch_url"])
+@pytest.fixture(params=["opensearch_url", "elasticsearch8_url", "elasticsearch_url"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     return Engine(request.getfixturevalue(request.param), f"t{uuid.uuid4().hex[:12]}")
 
@@ -145,7 +148,7 @@ def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engin
     good = spans_payload(3, first=1, amount=3, **engine.field())
     bad = spans_payload(1, first=50, amount="three", **engine.field())
     consumer = FakeConsumer([entry(1, good, 3)])
-    with delivering(engine, consumer):
+    with delivering(engine, consumer, on_conflict="dead_letter"):
         assert consumer.wait_for(1, 60)
         consumer.feed(entry(2, bad, 1), entry(3, spans_payload(3, first=90, amount=4, **engine.field()), 3))
         assert consumer.wait_for(3, 60)
@@ -158,7 +161,7 @@ def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engin
     assert "amount" in letter.reason
     assert (letter.index, letter.seq, letter.signal) == (engine.traces, 2, "spans")
     assert letter.doc_id not in engine.documents(engine.traces)
-    sink = make_sink(engine)
+    sink = make_sink(engine, on_conflict="dead_letter")
     (again,) = replay([letter], sink.send)
     assert again.taken == []
     assert again.refused[0].reason.startswith(reason)
@@ -170,6 +173,124 @@ def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engin
     assert len(again.taken) == 1
     sink.close()
     assert set(engine.documents(index)) == {letter.doc_id}
+
+
+def test_a_field_that_does_not_fit_becomes_text_and_the_document_stays(engine: Engine) -> None:
+    consumer = FakeConsumer([entry(1, spans_payload(3, first=1, amount=3, **engine.field()), 3)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+        consumer.feed(entry(2, spans_payload(2, first=50, amount="three", route="/a", **engine.field()), 2))
+        assert consumer.wait_for(2, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 3, ("spans", "delivered", CONFLICT_AS_TEXT): 2}
+    moved = [d["attributes"] for d in engine.documents(engine.traces).values() if KEY in d["attributes"]]
+    assert moved == [{"route": "/a", KEY: '{"attributes.amount":"three"}'}] * 2
+    query = {"query": {"match": {f"attributes.{KEY}": "three"}}}
+    assert engine.call("POST", f"/{engine.traces}/_search", query)[1]["hits"]["total"]["value"] == 2
+    with delivering(engine, consumer := FakeConsumer([entry(3, spans_payload(2, first=50, **engine.field()), 2)])):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "already_there", ""): 2}
+
+
+DEEP: dict[str, Any] = reduce(lambda inner, _: {"k": inner}, range(24), {"z": 1})
+STRUCTURED: dict[str, tuple[Any, Any]] = {
+    "an object against a scalar": ({"x": "s", "y": 1}, {"x": {"a": 1}, "y": 1}),
+    "a scalar against an object": ({"x": {"a": 1}, "y": 1}, {"x": "s", "y": 1}),
+    "a field and an object of one name": ({"y": 1}, {"a": 1, "a.b": 2, "y": 1}),
+    "mixed types in one array": ({"y": 1}, {"x": [1, "a"], "y": 1}),
+    "mixed scalars and objects": ({"y": 1}, {"x": [1, {"b": 2}], "y": 1}),
+    "names of dots": ({"y": 1}, {"a..b": 1, "y": 1}),
+    "too deep": ({"y": 1}, {"x": DEEP, "y": 1}),
+    "several at once": ({"p": 1, "q": 1, "r": 1, "y": 1}, {"p": "a", "q": "b", "r": {"c": "d"}, "y": 1}),
+}
+
+
+def test_every_conflict_of_a_structured_body_ends_in_text(engine: Engine) -> None:
+    consumer = FakeConsumer()
+    with delivering(engine, consumer):
+        for turn in (0, 1):  # The first makes the mapping.
+            for number, bodies in enumerate(STRUCTURED.values()):
+                payload = structured_log({f"case{number}": bodies[turn]}, **engine.field())
+                consumer.feed(entry(100 * (turn + 1) + number, payload, 1, signal="logs"))
+            assert consumer.wait_for(len(STRUCTURED) * (turn + 1), 60)
+    many = len(STRUCTURED)
+    assert consumer.letters() == []
+    assert consumer.counts() == {("logs", "delivered", ""): many, ("logs", "delivered", CONFLICT_AS_TEXT): many}
+    stored = engine.documents(engine.logs)
+    for number, name in enumerate(STRUCTURED):
+        document = stored[f"journal1-{200 + number}-0"]
+        left, moved = document["body"].get("structured"), json.loads(document["attributes"][KEY])
+        assert all(path.startswith("body.structured") for path in moved), name
+        # Some refusals name the field without its place, or no field: then the whole body is moved.
+        assert left in ({f"case{number}": {"y": 1}}, None), name
+
+
+def test_more_fields_than_an_index_may_have_do_not_lose_the_document(engine: Engine) -> None:
+    many = {f"field.{n}": n for n in range(990)}
+    consumer = FakeConsumer([entry(1, spans_payload(1, **many, **engine.field()), 1)])
+    with delivering(engine, consumer):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", CONFLICT_AS_TEXT): 1}
+    (stored,) = engine.documents(engine.traces).values()
+    assert json.loads(stored["attributes"][KEY]) == {"attributes": many}
+    assert stored["resource"]["attributes"] == {"service.name": "shop"}
+
+
+def test_a_fixed_index_by_the_documents_own_day(engine: Engine) -> None:
+    pattern = f"old-{engine.namespace}-{{type}}-%Y.%m.%d"
+    day = 86_400 * 10**9
+    spans = spans_payload(2, events=1, trace=7) + spans_payload(1, first=9, start=START + day)
+    entries = [entry(1, spans, 3, 2), entry(2, logs_payload("a"), 1, signal="logs")]
+    for outcome in ("delivered", "already_there"):
+        consumer = FakeConsumer(entries)
+        with delivering(engine, consumer, index=pattern):
+            assert consumer.wait_for(2, 60)
+        assert {o for _, o, _ in consumer.counts()} == {outcome}
+    assert len(engine.documents(f"old-{engine.namespace}-traces-2023.11.14")) == 2
+    assert len(engine.documents(f"old-{engine.namespace}-traces-2023.11.15")) == 1
+    assert len(engine.documents(f"old-{engine.namespace}-logs-2023.11.14")) == 3
+    _status, mapping = engine.call("GET", f"/old-{engine.namespace}-logs-2023.11.14/_mapping")
+    (properties,) = [m["mappings"]["properties"] for m in mapping.values()]
+    assert properties["@timestamp"]["type"] == "date_nanos"
+    for name in (f"sidecar-{kind}-index" for kind in ("logs", "traces")):
+        engine.call("DELETE", f"/_index_template/{name}")
+
+
+def test_ids_of_the_engine(engine: Engine) -> None:
+    consumer = FakeConsumer([entry(1, spans_payload(3, **engine.field()), 3)])
+    with delivering(engine, consumer, ids="none"):
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 3}
+    stored = engine.documents(engine.traces)
+    assert len(stored) == 3
+    assert not any(doc_id.startswith(document["trace_id"]) for doc_id, document in stored.items())
+
+
+def test_a_pipeline_is_gone_through_and_waited_for_where_it_is_not_there_yet(engine: Engine) -> None:
+    name = f"mark-{engine.namespace}"
+    consumer = FakeConsumer([entry(1, spans_payload(2, **engine.field()), 2)])
+    with delivering(engine, consumer, pipeline=name) as worker:
+        deadline = time.monotonic() + 20
+        while worker.status()["trouble"] is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert worker.status()["trouble"] == "item_400"
+        assert consumer.finished == {}
+        marks: list[Any] = [{"set": {"field": "attributes.seen", "value": "yes"}}]
+        status, _ = engine.call("PUT", f"/_ingest/pipeline/{name}", {"processors": marks})
+        if status != 200:  # An Elasticsearch that was built without processors.
+            marks = []
+            assert engine.call("PUT", f"/_ingest/pipeline/{name}", {"processors": marks})[0] == 200
+        assert consumer.wait_for(1, 60)
+    assert consumer.counts() == {("spans", "delivered", ""): 2}
+    seen = [d.get("attributes", {}).get("seen") for d in engine.documents(engine.traces).values()]
+    assert seen == (["yes", "yes"] if marks else [None, None])
+
+
+def test_a_node_that_is_down_is_passed_over(engine: Engine) -> None:
+    entries = several(engine, payloads=6)
+    consumer = FakeConsumer(entries)
+    with delivering(engine, consumer, url=f"http://127.0.0.1:{free_port()},{engine.url}"):
+        assert consumer.wait_for(len(entries), 60)
+    assert {o for _, o, _ in consumer.counts()} == {"delivered"}
 
 
 def test_index_templates_are_put_and_make_data_streams(engine: Engine) -> None:
@@ -231,9 +352,10 @@ def test_without_templates_it_works_too(engine: Engine) -> None:
     assert len(engine.documents(engine.traces)) == 4
 
 
-@pytest.mark.parametrize("kind", ["opensearch", "elasticsearch"])
-def test_overload_and_outage_slow_it_down_and_lose_nothing(kind: str) -> None:
-    start = opensearch if kind == "opensearch" else elasticsearch9
+@pytest.mark.parametrize("start", [opensearch, elasticsearch8, elasticsearch9])
+def test_overload_and_outage_slow_it_down_and_lose_nothing(
+    start: Callable[..., AbstractContextManager[SearchEngine]],
+) -> None:
     settings = {"indexing_pressure.memory.limit": "200kb", "http.max_content_length": "1mb"}
     with start(settings) as node:
         engine = Engine(node.url, "default")

@@ -13,10 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from support.delivery import FakeEngine, ids, logs_payload, spans_payload
 from support.journals import journal
 
+from sidecar import config, maintenance
 from sidecar.decode.choice import decoder as chosen_decoder
 from sidecar.deliver.bulk import Reply
 from sidecar.deliver.elasticsearch import Options, build
@@ -34,7 +36,7 @@ QUICK: dict[str, Any] = {"retry_initial": 0.01, "retry_max": 0.05, "linger": 0, 
 class FarSide:
     """An engine behind a socket. `fault` is asked before every `_bulk`; it answers itself and gives True, or False."""
 
-    def __init__(self, fault: Callable[[Exchange], bool]) -> None:
+    def __init__(self, fault: Callable[[Exchange], bool], port: int = 0) -> None:
         self.engine = FakeEngine()
         self.lock = threading.Lock()
         self.fault = fault
@@ -67,7 +69,7 @@ class FarSide:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that hung up is part of the game."""
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
@@ -369,3 +371,93 @@ def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
     log.close()
     assert log.ledger().balance() == []
+
+
+def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path: Path) -> None:
+    """Two nodes of one cluster: what one has, the other has."""
+    log = journal(tmp_path, time.time_ns)
+    with far_side(lambda e: False) as stays:
+        with far_side(lambda e: False) as dies:
+            dies.engine, dies.lock = stays.engine, stays.lock
+            urls = f"{stays.url},{dies.url}"
+            options = Options.model_validate({"url": urls, "batch_documents": 20, "max_concurrency": 2} | QUICK)
+            consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
+            sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
+            worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
+            worker.start()
+            expected = fill(log, 12)
+            documents = len(expected)
+            wait_until(lambda: not any(consumer.waiting().values()))
+            assert min(stays.requests, dies.requests) > 0, "one node had all the requests"
+            dies.fault = Exchange.hang_up  # On connections that are open; new ones are refused from here on.
+        before = stays.requests
+        expected |= fill(log, 12)
+        documents *= 2
+        wait_until(lambda: not any(consumer.waiting().values()))
+        assert set(stays.engine.kept) == expected
+        assert stays.requests > before
+        revived = FarSide(lambda e: False, int(dies.url.rpartition(":")[2]))
+        revived.engine, revived.lock = stays.engine, stays.lock
+        thread = threading.Thread(target=revived.server.serve_forever, daemon=True)
+        thread.start()
+
+        def is_used() -> bool:
+            nonlocal documents
+            documents += len(fill(log, 1))
+            return revived.requests > 0
+
+        wait_until(is_used)
+        assert worker.stop(30)
+        revived.server.shutdown()
+        revived.server.server_close()
+        thread.join()
+    log.close()
+    assert set(stays.engine.kept) == expected
+    assert set(check(log, documents)) <= {"delivered", "already_there"}
+
+
+def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> None:
+    with far_side(lambda e: False) as side:
+        settings = config.load(
+            {
+                "SIDECAR_JOURNAL__PATH": str(tmp_path),
+                "SIDECAR_DELIVER__ELASTICSEARCH__URL": side.url,
+                "SIDECAR_DELIVER__ELASTICSEARCH__BOOTSTRAP": "false",
+            }
+        )
+        log = journal(tmp_path, time.time_ns)
+        payload = spans_payload(6)
+        ours = ids(DECODER.span_lines([payload]))
+        side.engine.poison = dict.fromkeys(ours, (400, "some_exception", "not now"))
+        log.append(Draft("spans", payload, 6)).result(10)
+        options = settings.deliver.elasticsearch
+        consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
+        sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
+        worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
+        worker.start()
+        wait_until(lambda: log.dead_letters() == {"elasticsearch": 6})
+        # Mended for all but one; meanwhile the journal goes on writing.
+        side.engine.poison = {ours[3]: (400, "some_exception", "still not")}
+        writing = threading.Thread(target=fill, args=(log, 30))
+        writing.start()
+        assert maintenance.replay_dead_letters(settings, None, lambda _: click.progressbar(length=6)) == (5, 1)
+        writing.join()
+        assert log.dead_letters() == {"elasticsearch": 1}
+        (stored,) = DeadLetters(tmp_path).page()
+        assert (stored.letter.doc_id, stored.letter.reason) == (ours[3], "some_exception: still not")
+        side.engine.poison = {}
+        assert maintenance.replay_dead_letters(settings, "elasticsearch", lambda _: click.progressbar(length=1)) == (
+            1,
+            0,
+        )
+        assert worker.stop(30)
+        log.close()
+        assert set(ours) < set(side.engine.kept)
+    assert log.ledger().balance() == []
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)

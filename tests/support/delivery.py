@@ -7,6 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -16,6 +17,7 @@ from sidecar.decode.batch import Lines, Signal
 from sidecar.deliver.bulk import Reply
 from sidecar.errors import Unavailable
 from sidecar.journal.entry import DeadLetter, Done, Entry
+from support.payloads import any_value
 
 START = 1_700_000_000_123_456_789
 
@@ -66,6 +68,13 @@ def logs_payload(*bodies: str, trace: int = 0, **attributes: str | int) -> bytes
         record.attributes.extend(attribute(k, v) for k, v in attributes.items())
         if trace:
             record.trace_id = trace_id(trace)
+    return request.SerializeToString()
+
+
+def structured_log(body: Mapping[str, Any], **attributes: str | int) -> bytes:
+    """One log record whose body is a map."""
+    request = ExportLogsServiceRequest.FromString(logs_payload("", **attributes))
+    request.resource_logs[0].scope_logs[0].log_records[0].body.CopyFrom(any_value(dict(body)))
     return request.SerializeToString()
 
 
