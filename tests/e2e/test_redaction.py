@@ -1,0 +1,270 @@
+"""Secrets in every place of spans and logs: none of them is in any byte that any sink is sent or keeps."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import struct
+import urllib.request
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from support.delivery import START, trace_id
+from support.engines import SidecarProcess, sidecar_process, wait_for
+from support.load import samples, scrape, status, total, waiting
+from support.otlp_far_side import grpc_far_side
+from support.taps import http_tap, lumberjack_tap
+
+from sidecar.decode.native import native_decoder
+from sidecar.deliver.registry import SINKS
+
+EMAIL, CARD, DASHED, TOKEN = "jane.roe@clinic.example", "4111111111111111", "5500-0055-5555-5559", "tok3n-of-jane-4711"
+KEYED, FEATURE, NUMBER = "hunter2-by-key", "feature-text-of-jane", 48213.62517
+OWN = "PATIENT-0047110815"
+SECRETS = (EMAIL, CARD, DASHED, TOKEN, KEYED, FEATURE, OWN)
+RULES = {
+    "REDACT_KEYS": "user.password=drop,*.secret=mask,session=hash",
+    "REDACT_VALUES": "email=mask,card=mask,bearer=drop,patient=hash",
+    "PATTERNS": '{"patient": "PATIENT-[0-9]{10}"}',
+    "HASH_KEY": "a key of twenty-four bytes",
+}
+MARKS = (b"[email]", b"[card]", b"[masked]", b"[patient:")
+TRACE = trace_id(77)
+FEATURES = (FEATURE.encode(), repr(NUMBER).encode(), struct.pack("<d", NUMBER))
+
+
+def kinds_of(text: str) -> list[bytes]:
+    """A text as it may stand on a wire: as it is, in base64 at any offset, with its bytes in hex."""
+    raw = text.encode()
+    whole = [base64.b64encode(b"x" * n + raw)[4 if n else 0 : -4] for n in range(3)]
+    return [raw, raw.hex().encode(), *whole]
+
+
+def text(value: str) -> AnyValue:
+    return AnyValue(string_value=value)
+
+
+def said() -> str:
+    """A sentence that holds what patterns look for."""
+    return f"mail {EMAIL}, card {CARD} or {DASHED}, file {OWN}."
+
+
+def key_values() -> list[KeyValue]:
+    """Attributes with a secret in each, down to maps in arrays in maps."""
+    nested = AnyValue(
+        kvlist_value=KeyValueList(
+            values=[
+                KeyValue(key="user.password", value=text(KEYED)),
+                KeyValue(key="deep", value=AnyValue(array_value=ArrayValue(values=[text(said()), text(f"x {OWN}")]))),
+                KeyValue(key="api.secret", value=AnyValue(array_value=ArrayValue(values=[text(KEYED)]))),
+            ]
+        )
+    )
+    return [
+        KeyValue(key="user.password", value=text(KEYED)),
+        KeyValue(key="db.secret", value=text(KEYED)),
+        KeyValue(key="session", value=text(KEYED)),
+        KeyValue(key="note", value=text(said())),
+        KeyValue(key="header", value=text(f"authorization: Bearer {TOKEN}")),
+        KeyValue(key="raw", value=AnyValue(bytes_value=said().encode())),
+        KeyValue(key="list", value=AnyValue(array_value=ArrayValue(values=[nested, text(said())]))),
+        KeyValue(key=f"of {EMAIL}", value=text("in a key")),
+        KeyValue(key="ml.features.text", value=text(FEATURE)),
+        KeyValue(key="ml.features.number", value=AnyValue(double_value=NUMBER)),
+    ]
+
+
+def spans() -> bytes:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add(schema_url=f"https://{EMAIL}")
+    resource.resource.attributes.append(KeyValue(key="service.name", value=text("clinic")))
+    resource.resource.attributes.extend(key_values())
+    scope = resource.scope_spans.add()
+    scope.scope.name, scope.scope.version = said(), f"1 {EMAIL}"
+    scope.scope.attributes.extend(key_values())
+    for number in (1, 2):
+        span = scope.spans.add(
+            trace_id=TRACE,
+            span_id=number.to_bytes(8, "big"),
+            name=f"GET /patients/{OWN}/{EMAIL}",
+            trace_state=f"who={EMAIL}",
+            kind=2,
+            start_time_unix_nano=START,
+            end_time_unix_nano=START + 10,
+        )
+        span.attributes.extend(key_values())
+        span.status.code, span.status.message = 2, f"failed: {said()}"  # type: ignore[assignment]
+        event = span.events.add(name=f"sent to {EMAIL}", time_unix_nano=START)
+        event.attributes.extend(key_values())
+        link = span.links.add(trace_id=trace_id(78), span_id=b"12345678", trace_state=f"who={EMAIL}")
+        link.attributes.extend(key_values())
+    return request.SerializeToString()
+
+
+def logs() -> bytes:
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    resource.resource.attributes.append(KeyValue(key="service.name", value=text("clinic")))
+    resource.resource.attributes.extend(key_values())
+    records = resource.scope_logs.add().log_records
+    columns = KeyValueList(
+        values=[KeyValue(key="text", value=text(FEATURE)), KeyValue(key="n", value=AnyValue(double_value=NUMBER))]
+    )
+    prediction = KeyValueList(values=[KeyValue(key="features", value=AnyValue(kvlist_value=columns))])
+    for name, body in (
+        ("", text(said())),
+        (f"about {EMAIL}", AnyValue(kvlist_value=KeyValueList(values=key_values()))),
+        ("ml.prediction", AnyValue(kvlist_value=prediction)),
+    ):
+        record = records.add(
+            time_unix_nano=START, severity_number=9, severity_text=f"INFO {EMAIL}", event_name=name, body=body
+        )
+        record.trace_id = TRACE
+        record.attributes.extend(key_values())
+    return request.SerializeToString()
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Every byte that left, by sink, and the sidecar's own word about it."""
+
+    bytes: Mapping[str, bytes]
+    decoder: str
+    ledger: Mapping[str, Any]
+    changed: Mapping[str, float]
+
+
+@contextmanager
+def delivering(directory: Path, environ: Mapping[str, str]) -> Iterator[Delivered]:
+    """The corpus through a sidecar with a sink of every kind and way."""
+    with ExitStack() as stack:
+        engine, otlp, http = (stack.enter_context(http_tap()) for _ in range(3))
+        lumberjack, grpc = stack.enter_context(lumberjack_tap()), stack.enter_context(grpc_far_side(lambda *_: None))
+        files = {"ndjson": directory / "documents", "bulk": directory / "bulk", "otlp_json": directory / "otlp"}
+        more = {
+            "OTLP_GRPC": {"KIND": "otlp", "ENDPOINT": grpc.url},
+            "LOGSTASH_HTTP": {"KIND": "logstash", "MODE": "http", "HOSTS": http.url},
+            "FILE_BULK": {"KIND": "file", "PATH": str(files["bulk"]), "FORMAT": "bulk"},
+            "FILE_OTLP": {"KIND": "file", "PATH": str(files["otlp_json"]), "FORMAT": "otlp_json"},
+        }
+        sinks = {
+            "ELASTICSEARCH__URL": engine.url,
+            "ELASTICSEARCH__BOOTSTRAP": "false",
+            "OTLP__ENDPOINT": otlp.url,
+            "OTLP__PROTOCOL": "http/protobuf",
+            "LOGSTASH__HOSTS": f"127.0.0.1:{lumberjack.port}",
+            "FILE__PATH": str(files["ndjson"]),
+            **{f"MORE__{name}__{key}": value for name, options in more.items() for key, value in options.items()},
+        }
+        every = {f"SIDECAR_DELIVER__{name}": value for name, value in sinks.items()}
+        with sidecar_process({**every, **environ}) as sidecar:
+            for path, payload in (("traces", spans()), ("logs", logs())):
+                post(sidecar, f"/v1/{path}", payload)
+            wait_for(lambda: not waiting(sidecar.serve_url), 60, "everything to be delivered")
+            values = samples(scrape(sidecar.serve_url) or "")
+            said_of = status(sidecar.serve_url)
+            with urllib.request.urlopen(f"{sidecar.serve_url}/api/traces/{TRACE.hex()}", timeout=10) as reply:
+                shown = reply.read()
+            with urllib.request.urlopen(f"{sidecar.serve_url}/api/traces", timeout=10) as reply:
+                recent = reply.read()
+            yield Delivered(
+                {
+                    "elasticsearch": engine.wire,
+                    "otlp": otlp.wire,
+                    "otlp_grpc": b"\n".join(grpc.requests) + repr(grpc.headers).encode(),
+                    "logstash": lumberjack.wire,
+                    "logstash_http": http.wire,
+                    "file": files["ndjson"].read_bytes(),
+                    "file_bulk": files["bulk"].read_bytes(),
+                    "file_otlp": files["otlp_json"].read_bytes(),
+                    "store": b"\n".join(stored(sidecar)),
+                    "look-up": shown + recent,
+                    "log": sidecar.log.read_bytes(),
+                },
+                said_of["decoder"],
+                said_of["ledger"],
+                {
+                    s["sink"]: total(values, "sidecar_redacted_values_total", f'sink="{s["sink"]}"')
+                    for s in said_of["sinks"]
+                },
+            )
+
+
+def post(sidecar: SidecarProcess, path: str, payload: bytes) -> None:
+    headers = {"content-type": "application/x-protobuf"}
+    with urllib.request.urlopen(urllib.request.Request(sidecar.otlp_url + path, payload, headers), timeout=20) as reply:
+        assert reply.status == 200
+
+
+def stored(sidecar: SidecarProcess) -> Iterator[bytes]:
+    """The store's blocks, decompressed."""
+    with closing(sqlite3.connect(f"file:{sidecar.data_dir}/journal/store.db?mode=ro", uri=True)) as db:
+        for (payload,) in db.execute("SELECT payload FROM block"):
+            yield zlib.decompress(payload)
+
+
+def environ_of(decoder: str, directory: Path) -> dict[str, str]:
+    """What makes an installed sidecar run on one decoder."""
+    if decoder == "native":
+        if native_decoder() is None:
+            pytest.skip("the native core is not installed")
+        return {}
+    (directory / "sidecar_native.py").write_text("raise ImportError('as if it were not installed')\n")
+    return {"PYTHONPATH": str(directory)}
+
+
+def leaks(delivered: Delivered, needles: Mapping[str, list[bytes]]) -> list[tuple[str, str]]:
+    """(sink, secret) wherever one is found in any form."""
+    return [
+        (sink, name)
+        for sink, wire in delivered.bytes.items()
+        for name, forms in needles.items()
+        if any(form in wire for form in forms)
+    ]
+
+
+ALL = {secret: kinds_of(secret) for secret in SECRETS} | {"number": list(FEATURES[1:])}
+
+
+def test_the_corpus_has_a_sink_of_every_kind() -> None:
+    assert {kind.name for kind in SINKS} == {"elasticsearch", "store", "otlp", "logstash", "file"}
+
+
+@pytest.mark.parametrize("decoder", ["native", "reference"])
+def test_no_secret_leaves(decoder: str, tmp_path: Path) -> None:
+    rules = {f"SIDECAR_DELIVER__SHAPE__{name}": value for name, value in RULES.items()}
+    with delivering(tmp_path, rules | environ_of(decoder, tmp_path)) as delivered:
+        assert delivered.decoder == decoder
+        assert leaks(delivered, ALL) == []
+        for sink, wire in delivered.bytes.items():
+            missing = [mark for mark in MARKS if mark not in wire]
+            assert sink == "log" or not missing, f"{sink}: the corpus did not arrive, or rules did not work: {missing}"
+        assert delivered.ledger["problems"] == []
+        assert all(changed > 50 for changed in delivered.changed.values()), delivered.changed
+        documents = [json.loads(line) for line in delivered.bytes["file"].splitlines()]
+        assert len(documents) == 2 + 2 + 3, "spans, their events and logs; none is lost by what is taken out of it"
+
+
+def test_without_rules_feature_values_stay_and_all_else_leaves(tmp_path: Path) -> None:
+    with delivering(tmp_path, {}) as delivered:
+        found = leaks(delivered, ALL)
+        features = {FEATURE, "number"}
+        assert [(sink, name) for sink, name in found if name in features] == []
+        expected = {(sink, name) for sink in delivered.bytes if sink != "log" for name in ALL if name not in features}
+        assert expected - set(found) == set()
+
+
+def test_feature_values_leave_where_that_is_asked_for(tmp_path: Path) -> None:
+    with delivering(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": "true"}) as delivered:
+        found = set(leaks(delivered, ALL))
+        assert {(sink, name) for sink in delivered.bytes if sink != "log" for name in ALL} == found
+        assert not any(delivered.changed.values())
