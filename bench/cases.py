@@ -80,6 +80,19 @@ CASES: tuple[Case, ...] = (
         targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
     ),
     Case(
+        "logs-kept",
+        "log records: durable journal, counters, no delivery: what the sinks' cases add to",
+        ("-signal", "logs", *SATURATE),
+        delivers=False,
+    ),
+    Case(
+        "logs-lumberjack",
+        "log records: durable journal, counters, lumberjack with zlib",
+        ("-signal", "logs", *SATURATE),
+        far_side="logstash",
+        targets={"cpu_s_per_million": 2.5, **MEMORY_TARGETS},
+    ),
+    Case(
         "ndjson-full",
         "JSON lines of 340 bytes in bodies of 1 MB: durable journal, counters, _bulk with gzip",
         ("-signal", "ndjson", "-lines", "3000", *SATURATE),

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,6 +20,7 @@ from cases import CASES, Case  # noqa: E402
 from measure import Row, measure  # noqa: E402
 from report import scrape_table, table  # noqa: E402
 from support.engines import EngineUnavailable, collector_binary, run_nullsink  # noqa: E402
+from support.engines.lumberjack import lumbersink  # noqa: E402
 from systems import System, collector, sidecar  # noqa: E402
 
 
@@ -28,13 +29,19 @@ def main(arguments: list[str]) -> int:
     chosen = [c for c in CASES if not options.case or c.name in options.case]
     peers = _collector_is_there() if not options.no_collector else False
     rows: list[Row] = []
-    with run_nullsink() as sink, (HERE / "results.jsonl").open("a") as results:
+    with ExitStack() as stack:
+        sink = stack.enter_context(run_nullsink())
+        lumber = stack.enter_context(lumbersink(keep=False)) if any(c.far_side == "logstash" for c in chosen) else None
+        results = stack.enter_context((HERE / "results.jsonl").open("a"))
         for repetition in range(options.reps):
             for case in chosen:
                 for name in [*(["sidecar"] if not options.no_sidecar else []), *(case.peers if peers else ())]:
                     print(f"[{repetition + 1}/{options.reps}] {case.name}: {name} ...", file=sys.stderr, flush=True)
-                    with _system(name, case, sink.url) as system:
-                        row = measure(case, system, sink.url, options.seconds)
+                    address, figures = sink.url, sink.url
+                    if lumber is not None and case.far_side == "logstash":
+                        address, figures = lumber.address, lumber.status_url
+                    with _system(name, case, address) as system:
+                        row = measure(case, system, figures, options.seconds)
                     rows.append(row)
                     results.write(json.dumps({"repetition": repetition, "load": os.getloadavg()[0], **row}) + "\n")
                     results.flush()

@@ -16,6 +16,7 @@ PIPELINES = ("spanmetrics", "spanmetrics-json", "spanmetrics-proto-fsync", "logs
 FAR_SIDES: Mapping[str, Mapping[str, str]] = {
     "elasticsearch": {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "{sink}"},
     "otlp": {"SIDECAR_DELIVER__OTLP__ENDPOINT": "{sink}", "SIDECAR_DELIVER__OTLP__PROTOCOL": "http/protobuf"},
+    "logstash": {"SIDECAR_DELIVER__LOGSTASH__HOSTS": "{sink}"},
 }
 """What the counting sink may be to the sidecar, and the settings for it."""
 
