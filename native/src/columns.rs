@@ -28,7 +28,7 @@ const KINDS: [&str; 6] = [
 const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 const SERVICE_NAME: &[u8] = b"service.name";
 const EXCEPTION_TYPE: &[u8] = b"exception.type";
-const UNKNOWN_SERVICE: &str = "unknown_service";
+pub const UNKNOWN_SERVICE: &str = "unknown_service";
 const REPLACEMENT: &str = "\u{fffd}";
 
 /// The attributes that become columns of a group.
@@ -79,7 +79,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[inline]
-fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
+pub fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
     attributes.iter().find(|attribute| same(attribute.key, name)).map(|attribute| attribute.value)
 }
 

@@ -47,6 +47,15 @@ struct Writer<'a> {
     /// `"PREFIX-`, and the next ordinal, of the ids of log records.
     prefix: Vec<u8>,
     ordinal: usize,
+    /// The ordinals to write instead, where they are given.
+    given: Option<&'a [u32]>,
+}
+
+/// Why there are no documents, with the index of the payload.
+pub enum Failure {
+    Malformed(usize),
+    /// Other ordinals were given than there are records.
+    Ordinals(usize),
 }
 
 /// Memory of the last body that a thread wrote, kept up to this size: fresh pages cost more than the writing.
@@ -78,11 +87,15 @@ pub fn span_lines(payloads: &[&[u8]]) -> Result<Lines, usize> {
 }
 
 /// The documents of the accepted log records; ids are prefix, `-`, ordinal.
-pub fn log_lines(payloads: &[&[u8]], id_prefixes: &[String]) -> Result<Lines, usize> {
+pub fn log_lines(payloads: &[&[u8]], id_prefixes: &[String], ordinals: &[Option<Vec<u32>>]) -> Result<Lines, Failure> {
     let mut writer = Writer::new();
     for (index, (payload, prefix)) in payloads.iter().zip(id_prefixes).enumerate() {
         writer.begin_ids(prefix);
-        walk::<Log, _>(payload, Scopes::Whole, &mut writer).map_err(|_| index)?;
+        writer.given = ordinals.get(index).and_then(Option::as_deref);
+        walk::<Log, _>(payload, Scopes::Whole, &mut writer).map_err(|_| Failure::Malformed(index))?;
+        if writer.given.is_some_and(|given| given.len() != writer.ordinal) {
+            return Err(Failure::Ordinals(index));
+        }
         writer.end_payload();
     }
     Ok(writer.lines)
@@ -99,6 +112,7 @@ impl<'a> Writer<'a> {
             link: Link::default(),
             prefix: Vec::new(),
             ordinal: 0,
+            given: None,
         }
     }
 
@@ -217,7 +231,10 @@ impl<'a> Writer<'a> {
         let out = &mut self.lines.body;
         out.extend_from_slice(&stream.action);
         out.extend_from_slice(&self.prefix);
-        push_int(out, self.ordinal);
+        match self.given.and_then(|given| given.get(self.ordinal)) {
+            Some(&ordinal) => push_int(out, ordinal),
+            None => push_int(out, self.ordinal),
+        }
         self.ordinal += 1;
         out.extend_from_slice(b"\"}}\n{\"@timestamp\":");
         push_time(out, log.time());
@@ -394,7 +411,7 @@ fn push_links<'a>(out: &mut Vec<u8>, members: &mut Members<'a>, link: &mut Link<
 }
 
 /// The record's event name, or the text attribute that older clients put it in.
-fn event_name<'a>(log: &Log<'a>) -> &'a [u8] {
+pub fn event_name<'a>(log: &Log<'a>) -> &'a [u8] {
     if !log.event_name.is_empty() {
         return log.event_name;
     }

@@ -4,15 +4,20 @@
 //! walked once, borrowed and bounds-checked; the interpreter lock is released while the work is done.
 #![forbid(unsafe_code)]
 
+mod card;
 mod check;
 mod columns;
 mod documents;
 mod encode;
 mod fault;
+mod filter;
+mod gate;
+mod glob;
 mod intern;
 mod json;
 mod json_fields;
 mod json_log;
+mod keys;
 mod label;
 mod limits;
 mod log;
@@ -20,6 +25,8 @@ mod members;
 mod python;
 mod refusal;
 mod request;
+mod rewrite;
+mod rules;
 mod sampling;
 mod severity;
 mod span;

@@ -5,4 +5,5 @@ pub const MAX_ATTRIBUTES: usize = 1024;
 pub const MAX_ERRORS: usize = 5;
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 pub const MAX_LABEL_CHARS: usize = 1024;
+pub const MAX_EXPANDED_BYTES: usize = 128 << 20;
 pub const MAX_TIME_NS: u64 = (1 << 63) - 1;

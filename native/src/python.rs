@@ -6,11 +6,17 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::check::{self, Check};
 use crate::columns::{self, Columns, Tables};
-use crate::documents::{self, Lines};
+use crate::documents::{self, Failure, Lines};
 use crate::fault::{self, Fault};
+use crate::filter::{self, Filter};
+use crate::gate::Need;
+use crate::glob::Globs;
 use crate::json_log;
 use crate::log::Log;
+use crate::rewrite::{self, Shape, Shaped};
+use crate::rules::{Action, KeyRule, Rules, ValueSource};
 use crate::span::Span;
+use crate::wire::Stop;
 
 pyo3::create_exception!(
     sidecar_native,
@@ -19,7 +25,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 1;
+const ABI_VERSION: u32 = 2;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
@@ -180,19 +186,119 @@ fn span_lines<'py>(py: Python<'py>, payloads: Vec<Bound<'py, PyBytes>>) -> PyRes
     line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_traces))?)
 }
 
-/// (body, ends, event, docs): the `_bulk` line pairs of the accepted log records.
+/// (body, ends, event, docs): the `_bulk` line pairs of the accepted log records. `ordinals`: for each payload (or not
+/// at all) native 32-bit numbers for its records' ids, or None.
 #[pyfunction]
 fn log_lines<'py>(
     py: Python<'py>,
     payloads: Vec<Bound<'py, PyBytes>>,
     id_prefixes: Vec<String>,
+    ordinals: Vec<Option<Bound<'py, PyBytes>>>,
 ) -> PyResult<LineColumns<'py>> {
-    if payloads.len() != id_prefixes.len() {
-        return Err(PyValueError::new_err("there must be one id prefix for each payload"));
+    if payloads.len() != id_prefixes.len() || !(ordinals.is_empty() || ordinals.len() == payloads.len()) {
+        return Err(PyValueError::new_err(
+            "there must be one id prefix for each payload, and ordinals for all or none",
+        ));
     }
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    let lines = py.detach(|| documents::log_lines(&slices, &id_prefixes));
-    line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_logs))?)
+    let numbers = |bytes: &Bound<'_, PyBytes>| {
+        let (words, _) = bytes.as_bytes().as_chunks::<4>();
+        words.iter().map(|word| u32::from_ne_bytes(*word)).collect::<Vec<u32>>()
+    };
+    let ordinals: Vec<Option<Vec<u32>>> = ordinals.iter().map(|given| given.as_ref().map(numbers)).collect();
+    let lines = py.detach(|| documents::log_lines(&slices, &id_prefixes, &ordinals));
+    line_columns(
+        py,
+        lines.map_err(|failure| match failure {
+            Failure::Malformed(index) => malformed(slices[index], fault::in_logs),
+            Failure::Ordinals(index) => {
+                PyValueError::new_err(format!("payload {index} has another number of records than of ordinals"))
+            }
+        })?,
+    )
+}
+
+type KeySource = (Vec<String>, String, Vec<String>);
+type ValueTuple = (String, String, String, Vec<Vec<u8>>, Vec<u8>, usize, String, bool);
+type FilterTuple = (Vec<String>, Vec<String>, u8, Vec<String>, u64, bool, u64, Vec<String>);
+type ShapedTuple<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<Bound<'py, PyBytes>>, usize);
+
+/// One set of rules made ready. Made of (globs, action, events), (name, pattern, pattern without assertions, literals,
+/// run, run length, action, luhn), the key of hashes, (key, value) to add, the size limit of a field, the filter's parts
+/// and the seed of its sample.
+#[pyclass(frozen)]
+struct Shaper {
+    rules: Rules,
+    filter: Filter,
+    everywhere: u128,
+}
+
+fn action(name: &str) -> PyResult<Action> {
+    Action::parse(name).ok_or_else(|| PyValueError::new_err(format!("action {name:?}: drop, hash or mask")))
+}
+
+#[pymethods]
+impl Shaper {
+    #[new]
+    fn new(
+        keys: Vec<KeySource>,
+        values: Vec<ValueTuple>,
+        hash_key: &[u8],
+        add: Vec<(String, String)>,
+        limit: usize,
+        filter: FilterTuple,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let key = |(globs, name, events): KeySource| {
+            Ok(KeyRule { globs: Globs::new(&globs), action: action(&name)?, events })
+        };
+        let value = |(name, pattern, loose, literals, run, length, named, luhn): ValueTuple| {
+            let need = Need { literals, run, length };
+            Ok(ValueSource { name, pattern, loose, need, action: action(&named)?, luhn })
+        };
+        let keys = keys.into_iter().map(key).collect::<PyResult<Vec<_>>>()?;
+        let values = values.into_iter().map(value).collect::<PyResult<Vec<_>>>()?;
+        let add = add.into_iter().map(|(key, value)| (rewrite::attribute(&key, &value), key));
+        let add = add.map(|(field, key)| (key, field)).collect();
+        let rules = Rules::new(keys, values, hash_key, add, limit).map_err(PyValueError::new_err)?;
+        let (services, excluded, min_severity, event_names, one_in, keep_errors, slower_than, keep_attributes) = filter;
+        let filter = Filter {
+            services: Globs::new(&services),
+            excluded: Globs::new(&excluded),
+            min_severity,
+            event_names: Globs::new(&event_names),
+            one_in,
+            keep_errors,
+            slower_than,
+            keep_attributes,
+            seed,
+        };
+        Ok(Shaper { everywhere: filter::everywhere(&rules), rules, filter })
+    }
+
+    /// (payload, items, events, ordinals, changed); the payload is None where nothing changed, the ordinals are None
+    /// where all are left.
+    fn spans<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
+        let shaped = py.detach(|| {
+            let decisions = filter::decide::<Span>(payload, &self.filter, &self.rules)?;
+            Ok(rewrite::rewrite(payload, &self.rules, Shape::Span, self.everywhere, decisions))
+        });
+        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, fault::in_traces))?)
+    }
+
+    fn logs<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
+        let shaped = py.detach(|| {
+            let decisions = filter::decide::<Log>(payload, &self.filter, &self.rules)?;
+            Ok(rewrite::rewrite(payload, &self.rules, Shape::Log, self.everywhere, decisions))
+        });
+        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, fault::in_logs))?)
+    }
+}
+
+fn shaped_tuple(py: Python<'_>, shaped: Shaped) -> PyResult<ShapedTuple<'_>> {
+    let payload = shaped.payload.map(|payload| PyBytes::new(py, &payload));
+    let ordinals = shaped.ordinals.map(|ordinals| u32_bytes(py, &ordinals)).transpose()?;
+    Ok((payload, shaped.items, shaped.events, ordinals, shaped.changed))
 }
 
 /// (payload, (items, events, rejected, errors, timed)): JSON log lines as a logs request.
@@ -226,5 +332,6 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(span_lines, module)?)?;
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
+    module.add_class::<Shaper>()?;
     Ok(())
 }

@@ -1,16 +1,33 @@
 //! Why one record is refused while the rest of its payload is kept, in words that name the field by path.
 
-use crate::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_TIME_NS};
+use crate::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_TIME_NS};
 use crate::value::Attributes;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Reason {
     Zeros(&'static str),
-    Length { field: &'static str, found: usize, must: usize },
-    OptionalLength { field: &'static str, found: usize, must: usize },
-    Time { field: &'static str, value: u64 },
-    TooMany { count: usize },
-    TooDeep { field: &'static str },
+    Length {
+        field: &'static str,
+        found: usize,
+        must: usize,
+    },
+    OptionalLength {
+        field: &'static str,
+        found: usize,
+        must: usize,
+    },
+    Time {
+        field: &'static str,
+        value: u64,
+    },
+    TooMany {
+        count: usize,
+    },
+    TooDeep {
+        field: &'static str,
+    },
+    /// With the records before it, it comes to too much.
+    TooLarge,
 }
 
 /// A reason, with the event or link of the record that it is about.
@@ -36,6 +53,10 @@ impl Refusal {
             Reason::Time { field, value } => format!("{path}.{field}: {value}, at most {MAX_TIME_NS}"),
             Reason::TooMany { count } => format!("{path}.attributes: {count}, at most {MAX_ATTRIBUTES}"),
             Reason::TooDeep { field } => format!("{path}.{field}: nested deeper than {MAX_DEPTH}"),
+            Reason::TooLarge => format!(
+                "{path}: with resource and scope written out for each record the request comes to over \
+                 {MAX_EXPANDED_BYTES} bytes here; send fewer records in one, or smaller resource and scope attributes"
+            ),
         }
     }
 }

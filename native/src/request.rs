@@ -1,11 +1,14 @@
 //! The way from a request to its records: resources, scopes, records, and the verdict about each.
 
-use crate::refusal::{self, Refusal};
+use crate::limits::MAX_EXPANDED_BYTES;
+use crate::refusal::{self, Reason, Refusal};
 use crate::value::Attributes;
 use crate::wire::{Broken, Reader, Stop, Value};
 
 #[derive(Default)]
 pub struct Resource<'a> {
+    /// Bytes of the message and of the schema URL.
+    pub size: usize,
     pub attributes: Attributes<'a>,
     pub dropped_attributes: u32,
     pub schema_url: &'a [u8],
@@ -13,6 +16,8 @@ pub struct Resource<'a> {
 
 #[derive(Default)]
 pub struct Scope<'a> {
+    /// Bytes of the message and of the schema URL.
+    pub size: usize,
     pub name: &'a [u8],
     pub version: &'a [u8],
     pub attributes: Attributes<'a>,
@@ -55,11 +60,18 @@ pub trait Visitor<'a, R: Record<'a>> {
     fn refused(&mut self, place: Place, refusal: Option<Refusal>);
 }
 
+/// What a record counts towards MAX_EXPANDED_BYTES; `shared`: bytes of its resource and scope.
+#[inline(always)]
+pub fn expanded_bytes(record: usize, shared: usize, events: usize) -> usize {
+    shared.saturating_mul(1 + events).saturating_add(record)
+}
+
 /// How scopes are read. Records may stand before their scope on the wire, and a scope's schema URL mostly stands behind
 /// its records, but to look for what is behind them costs about half as much as to read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scopes {
-    /// What stands before the first record; schema URLs behind them are not seen, a scope there ends the walk.
+    /// What stands before the first record; schema URLs behind them are not seen. A scope there ends the walk, and so
+    /// does a request that may be over MAX_EXPANDED_BYTES, for which they count.
     Ahead,
     Whole,
 }
@@ -72,10 +84,11 @@ pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
 ) -> Result<(), Stop> {
     let mut record = R::default();
     let mut place = Place::default();
+    let mut expanded = 0;
     let mut request = Reader::new(payload);
     while let Some((number, field)) = request.next()? {
         if let (1, Value::Bytes(message)) = (number, field) {
-            walk_resource(message, place, scopes, &mut record, visitor)?;
+            walk_resource(message, place, scopes, &mut expanded, &mut record, visitor)?;
             place.resource += 1;
         }
     }
@@ -86,6 +99,7 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
     message: &'a [u8],
     mut place: Place,
     scopes: Scopes,
+    expanded: &mut usize,
     record: &mut R,
     visitor: &mut V,
 ) -> Result<(), Stop> {
@@ -99,37 +113,63 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
             let own = refusal::attributes(&scope.attributes).map(Refusal::from);
             visitor.scope(&resource, &scope, own);
             let all_refused = refusal.is_some() || own.is_some();
-            walk_records(message, place, scopes, all_refused, record, visitor)?;
+            let records = Records { message, shared: resource.size + scope.size, all_refused };
+            walk_records(records, place, scopes, expanded, record, visitor)?;
             place.scope += 1;
         }
     }
     Ok(())
 }
 
+/// The records of one scope.
+struct Records<'a> {
+    message: &'a [u8],
+    /// Bytes of resource and scope.
+    shared: usize,
+    all_refused: bool,
+}
+
 #[inline(always)]
 fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
-    message: &'a [u8],
+    records: Records<'a>,
     mut place: Place,
     scopes: Scopes,
-    all_refused: bool,
+    expanded: &mut usize,
     record: &mut R,
     visitor: &mut V,
 ) -> Result<(), Stop> {
-    let mut list = Reader::new(message);
+    let mut documents = 0usize;
+    let mut late_url = 0;
+    let mut list = Reader::new(records.message);
     while let Some((number, field)) = list.next()? {
         match (number, field) {
             (2, Value::Bytes(message)) => {
                 record.read(message)?;
                 let refusal = record.refusal();
-                if all_refused || refusal.is_some() {
+                if records.all_refused || refusal.is_some() {
                     visitor.refused(place, refusal);
                 } else {
-                    visitor.record(place, record);
+                    *expanded = expanded.saturating_add(expanded_bytes(message.len(), records.shared, record.events()));
+                    documents += 1 + record.events();
+                    if *expanded <= MAX_EXPANDED_BYTES {
+                        visitor.record(place, record);
+                    } else if scopes == Scopes::Ahead {
+                        return Err(Stop::LateScope);
+                    } else {
+                        visitor.refused(place, Some(Refusal::from(Reason::TooLarge)));
+                    }
                 }
                 place.record += 1;
             }
             (1, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => return Err(Stop::LateScope),
+            (3, Value::Bytes(url)) if scopes == Scopes::Ahead && place.record > 0 => late_url = url.len(),
             _ => {}
+        }
+    }
+    if late_url > 0 {
+        *expanded = expanded.saturating_add(documents.saturating_mul(late_url));
+        if *expanded > MAX_EXPANDED_BYTES {
+            return Err(Stop::LateScope);
         }
     }
     Ok(())
@@ -141,11 +181,15 @@ fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Value::Bytes(message)) => resource = read_resource_attributes(message)?,
+            (1, Value::Bytes(message)) => {
+                resource = read_resource_attributes(message)?;
+                resource.size = message.len();
+            }
             (3, Value::Bytes(url)) => schema_url = url,
             _ => {}
         }
     }
+    resource.size += schema_url.len();
     resource.schema_url = schema_url;
     Ok(resource)
 }
@@ -170,11 +214,15 @@ fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
             (2, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
-            (1, Value::Bytes(message)) => scope = read_scope_fields(message)?,
+            (1, Value::Bytes(message)) => {
+                scope = read_scope_fields(message)?;
+                scope.size = message.len();
+            }
             (3, Value::Bytes(url)) => schema_url = url,
             _ => {}
         }
     }
+    scope.size += schema_url.len();
     scope.schema_url = schema_url;
     Ok(scope)
 }

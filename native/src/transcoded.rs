@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use crate::check::Check;
+use crate::check::{self, Check};
 use crate::encode::{
     open, push_bytes, push_fixed32, push_fixed64, push_message, push_pair, push_text_pair, push_text_value, push_uint,
 };
 use crate::json_log::Line;
+use crate::limits::MAX_EXPANDED_BYTES;
+use crate::log::Log;
 
 /// Memory of the last request that a thread wrote, kept up to this size: fresh pages cost more than the writing.
 const KEPT_BYTES: usize = 8 << 20;
@@ -105,7 +107,15 @@ impl<'a> Request<'a> {
     pub fn finish(mut self) -> (Payload, Check) {
         self.end_run();
         let timed = self.items > 0 && self.without_time == 0;
-        (self.payload, Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed })
+        let all = Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed };
+        let most = self.items.saturating_mul(self.payload.openings.len()).saturating_add(self.payload.len());
+        if most <= MAX_EXPANDED_BYTES {
+            return (self.payload, all);
+        }
+        let mut whole = vec![0; self.payload.len()];
+        self.payload.write(&mut whole);
+        let checked = check::check::<Log>(&whole, check::LOGS).map(|check| Check { timed, ..check });
+        (self.payload, checked.unwrap_or(all))
     }
 }
 

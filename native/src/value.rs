@@ -89,7 +89,7 @@ fn walk_map(message: &[u8], depth: u32) -> Result<bool, Broken> {
 /// A pair as nearly all are written: a short key, then a short value that is text or a number. None if it is written in
 /// another way. The pair goes to `found` from where it is read, since values travel slowly through memory.
 #[inline(always)]
-fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
+pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
     let [0x0a, key_length, rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
     let [0x12, value_length, kind, rest @ ..] = rest else { return None };

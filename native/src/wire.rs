@@ -8,7 +8,7 @@ pub struct Broken;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     Broken,
-    /// A scope stood behind its records, and the walk was not prepared for that.
+    /// A scope stood behind its records, or what stands behind them may matter, and the walk was not prepared for that.
     LateScope,
 }
 

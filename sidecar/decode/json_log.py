@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NoReturn
 
@@ -20,11 +20,15 @@ from sidecar.decode import json_fields as names
 from sidecar.decode import severity
 from sidecar.decode.batch import Check, Transcoded
 from sidecar.decode.encode import any_value, key_value
-from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_LINE_BYTES
+from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_LINE_BYTES
 from sidecar.decode.message import Value
+from sidecar.decode.otlp import check_logs
 from sidecar.decode.timestamps import parse_time
 from sidecar.decode.tracebacks import read_traceback
 from sidecar.decode.wire import put_bytes, put_fixed32, put_fixed64, put_uint
+
+_RESOURCE_BYTES = 64
+"""More than a resource has beside the service's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,15 @@ class LogLine:
 
 def json_lines(body: bytes, observed: int) -> Transcoded:
     """NDJSON to an ExportLogsServiceRequest; blank lines are skipped. `observed`: Unix ns for every record's
-    observed time. Consecutive lines of one service share a resource. Never refuses a line."""
+    observed time. Consecutive lines of one service share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
     lines = [read_line(line) for line in _split(body)]
     payload = b"".join(
         _resource_logs(service, group, observed) for service, group in groupby(lines, lambda line: line.service)
     )
     timed = bool(lines) and all(line.time for line in lines)
+    resource = max((len(line.service.encode()) for line in lines), default=0) + _RESOURCE_BYTES
+    if len(payload) + len(lines) * resource > MAX_EXPANDED_BYTES:
+        return Transcoded(payload, replace(check_logs(payload), timed=timed))
     return Transcoded(payload, Check(len(lines), timed=timed))
 
 

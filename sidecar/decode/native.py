@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
-from sidecar.decode.documents import log_lines
-from sidecar.decode.rewrite import ReferenceShaper
-from sidecar.decode.shaping import Rules, Shaper
+from sidecar.decode.gates import gate
+from sidecar.decode.shaping import SAMPLING_SEED, Rules, Shaped, Shaper, ValueRule
 from sidecar.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -32,20 +31,20 @@ class NativeDecoder:
         self._core = core
 
     def check_spans(self, payload: bytes) -> Check:
-        with self._errors():
+        with _errors(self._core):
             return _check(self._core.check_spans(payload))
 
     def check_logs(self, payload: bytes) -> Check:
-        with self._errors():
+        with _errors(self._core):
             return _check(self._core.check_logs(payload))
 
     def json_lines(self, body: bytes, observed: int) -> Transcoded:
-        with self._errors():
+        with _errors(self._core):
             payload, check = self._core.json_lines(body, observed)
         return Transcoded(payload, _check(check))
 
     def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
-        with self._errors():
+        with _errors(self._core):
             columns = self._core.spans(payloads, dimensions)
         start, duration, weight, trace_ids, span_ids, group, groups, resource, resources, repaired = columns
         return SpanBatch(
@@ -62,7 +61,7 @@ class NativeDecoder:
         )
 
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
-        with self._errors():
+        with _errors(self._core):
             columns = self._core.logs(payloads, dimensions)
         time, trace_ids, span_ids, group, groups, resource, resources, repaired = columns
         return LogBatch(
@@ -77,31 +76,68 @@ class NativeDecoder:
         )
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
-        with self._errors():
+        with _errors(self._core):
             return _lines(self._core.span_lines(payloads))
 
     def log_lines(
         self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
     ) -> Lines:
-        if any(given is not None for given in ordinals):
-            return log_lines(payloads, id_prefixes, ordinals)
-        with self._errors():
-            return _lines(self._core.log_lines(payloads, id_prefixes))
+        given = [None if numbers is None else numbers.astype(np.uint32, copy=False).tobytes() for numbers in ordinals]
+        with _errors(self._core):
+            return _lines(self._core.log_lines(payloads, id_prefixes, given))
 
     def shaper(self, rules: Rules) -> Shaper:
-        return ReferenceShaper(rules)
+        return NativeShaper(self._core, rules)
+
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+        return any(needle in payload for needle in needles)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         digest: bytes = self._core.digest(payload, seed)
         return digest
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except self._core.Malformed as error:
-            message, offset = error.args
-            raise DecodeError(message, offset) from None
+
+class NativeShaper:
+    """See `shaping.Shaper`."""
+
+    def __init__(self, core: Any, rules: Rules) -> None:
+        wanted = rules.filter
+        self._core = core
+        self._shaper = core.Shaper(
+            [(rule.keys, rule.action, rule.events) for rule in rules.keys],
+            [_value_rule(rule) for rule in rules.values],
+            rules.hash_key,
+            rules.add,
+            rules.max_field_bytes,
+            (
+                wanted.services,
+                wanted.exclude_services,
+                wanted.min_severity,
+                wanted.event_names,
+                wanted.one_in,
+                wanted.keep_errors,
+                wanted.slower_than_ns,
+                wanted.keep_attributes,
+            ),
+            SAMPLING_SEED,
+        )
+
+    def spans(self, payload: bytes) -> Shaped:
+        with _errors(self._core):
+            return _shaped(payload, self._shaper.spans(payload))
+
+    def logs(self, payload: bytes) -> Shaped:
+        with _errors(self._core):
+            return _shaped(payload, self._shaper.logs(payload))
+
+
+@contextmanager
+def _errors(core: Any) -> Iterator[None]:
+    try:
+        yield
+    except core.Malformed as error:
+        message, offset = error.args
+        raise DecodeError(message, offset) from None
 
 
 def native_decoder() -> NativeDecoder | None:
@@ -123,3 +159,15 @@ def _check(verdict: tuple[int, int, int, list[str], bool]) -> Check:
 def _lines(lines: tuple[bytes, bytes, bytes, list[int]]) -> Lines:
     body, ends, event, docs = lines
     return Lines(body, np.frombuffer(ends, np.uint32), np.frombuffer(event, np.uint8), docs)
+
+
+def _value_rule(rule: ValueRule) -> tuple[str, str, str, tuple[bytes, ...], bytes, int, str, bool]:
+    pattern = rule.compiled()
+    need = gate(pattern.tree)
+    return rule.name, pattern.native, pattern.loose, need.literals, need.run, need.length, rule.action, rule.luhn
+
+
+def _shaped(payload: bytes, found: tuple[bytes | None, int, int, bytes | None, int]) -> Shaped:
+    changed_payload, items, events, ordinals, changed = found
+    left = None if ordinals is None else np.frombuffer(ordinals, np.uint32)
+    return Shaped(payload if changed_payload is None else changed_payload, items, events, left, changed)

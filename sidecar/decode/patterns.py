@@ -30,6 +30,37 @@ _MAX_NESTING = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Chars:
+    bytes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    part: Node
+    low: int
+    high: int | None
+    shortest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    kind: Literal["begin", "end", "word"]
+
+
+Node: TypeAlias = Chars | Sequential | Choice | Repeat | Assertion
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A pattern in the words of each engine."""
 
@@ -38,37 +69,8 @@ class Pattern:
     """For Rust `regex` without Unicode."""
     loose: str
     """The same without `^`, `$` and `\\b`: it matches in any bytes that contain a text which the pattern matches."""
+    tree: Node
 
-
-@dataclass(frozen=True, slots=True)
-class _Chars:
-    bytes: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sequence:
-    parts: tuple[_Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    parts: tuple[_Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeat:
-    part: _Node
-    low: int
-    high: int | None
-    shortest: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Assertion:
-    kind: Literal["begin", "end", "word"]
-
-
-_Node: TypeAlias = _Chars | _Sequence | _Choice | _Repeat | _Assertion
 
 _ALL = frozenset(range(256))
 _DIGITS = frozenset(b"0123456789")
@@ -85,13 +87,13 @@ def compile_pattern(text: str) -> Pattern:
     if len(text) > MAX_PATTERN_CHARS:
         raise ValueError(f"{len(text)} characters, at most {MAX_PATTERN_CHARS}")
     node = _Parser(text).parse()
-    if _least(node) == 0:
+    if least(node) == 0:
         raise ValueError("the pattern may match the empty text")
     if (size := _size(node)) > MAX_PATTERN_SIZE:
         raise ValueError(f"with its repeats written out it has {size} parts, at most {MAX_PATTERN_SIZE}")
     python = _write(node, {"begin": r"\A", "end": r"\Z", "word": r"\b"}.__getitem__)
     native = _write(node, {"begin": r"\A", "end": r"\z", "word": r"\b"}.__getitem__)
-    return Pattern(re.compile(python.encode()), native, _write(node, lambda _: "(?:)"))
+    return Pattern(re.compile(python.encode()), native, _write(node, lambda _: "(?:)"), node)
 
 
 class _Parser:
@@ -103,7 +105,7 @@ class _Parser:
         self._place = 4 if self._fold else 0
         self._nesting = 0
 
-    def parse(self) -> _Node:
+    def parse(self) -> Node:
         node = self._choice()
         if self._place < len(self._text):
             self._refuse("a closing parenthesis without an opening one")
@@ -124,20 +126,20 @@ class _Parser:
         self._place += 1
         return character
 
-    def _choice(self) -> _Node:
+    def _choice(self) -> Node:
         parts = [self._sequence()]
         while self._peek() == "|":
             self._place += 1
             parts.append(self._sequence())
-        return parts[0] if len(parts) == 1 else _Choice(tuple(parts))
+        return parts[0] if len(parts) == 1 else Choice(tuple(parts))
 
-    def _sequence(self) -> _Node:
-        parts: list[_Node] = []
+    def _sequence(self) -> Node:
+        parts: list[Node] = []
         while self._peek() not in ("", "|", ")"):
             parts.append(self._repeated(self._atom()))
-        return _Sequence(tuple(parts))
+        return Sequential(tuple(parts))
 
-    def _repeated(self, node: _Node) -> _Node:
+    def _repeated(self, node: Node) -> Node:
         bounds = self._bounds()
         if bounds is None:
             return node
@@ -146,11 +148,11 @@ class _Parser:
         self._place += shortest
         if self._bounds() is not None:
             self._refuse("two repeats in a row; possessive repeats are not taken")
-        if _least(node) == 0:
+        if least(node) == 0:
             self._refuse("what is repeated may be empty")
         if (high is None or high > 1) and _is_unbounded(node):
             self._refuse("a repeat without upper bound inside a repeat; give the inner one a bound, as in {1,100}")
-        return _Repeat(node, low, high, shortest)
+        return Repeat(node, low, high, shortest)
 
     def _bounds(self) -> tuple[int, int | None] | None:
         character = self._peek()
@@ -169,30 +171,30 @@ class _Parser:
             self._refuse(f"repeats go from 0 to {MAX_REPEAT}, the smaller number first")
         return low, high
 
-    def _atom(self) -> _Node:
+    def _atom(self) -> Node:
         match self._take():
             case "(":
                 return self._group()
             case "[":
-                return _Chars(self._folded(self._class()))
+                return Chars(self._folded(self._class()))
             case ".":
-                return _Chars(_ALL - {10})
+                return Chars(_ALL - {10})
             case "^":
-                return _Assertion("begin")
+                return Assertion("begin")
             case "$":
-                return _Assertion("end")
+                return Assertion("end")
             case "\\" if self._peek() == "b":
                 self._place += 1
-                return _Assertion("word")
+                return Assertion("word")
             case "\\":
-                return _Chars(self._folded(self._escape()))
+                return Chars(self._folded(self._escape()))
             case "*" | "+" | "?" | "{" | "}" | "]" as mark:
                 self._place -= 1
                 self._refuse(f"{mark} has nothing to work on; write \\{mark} for the character")
             case character:
-                return _Chars(self._folded(frozenset(character.encode())))
+                return Chars(self._folded(frozenset(character.encode())))
 
-    def _group(self) -> _Node:
+    def _group(self) -> Node:
         if self._peek() == "?":
             if not self._text.startswith("?:", self._place):
                 self._refuse("of groups only ( ) and (?: ) are taken; look-around and flags inside are not")
@@ -258,53 +260,53 @@ class _Parser:
         return found | frozenset(letters.lower()) | frozenset(letters.upper())
 
 
-def _least(node: _Node) -> int:
+def least(node: Node) -> int:
     """Bytes of the shortest match."""
     match node:
-        case _Chars():
+        case Chars():
             return 1
-        case _Sequence(parts):
-            return sum(map(_least, parts))
-        case _Choice(parts):
-            return min(map(_least, parts))
-        case _Repeat(part, low, _, _):
-            return low * _least(part)
-        case _Assertion():
+        case Sequential(parts):
+            return sum(map(least, parts))
+        case Choice(parts):
+            return min(map(least, parts))
+        case Repeat(part, low, _, _):
+            return low * least(part)
+        case Assertion():
             return 0
 
 
-def _size(node: _Node) -> int:
+def _size(node: Node) -> int:
     match node:
-        case _Sequence(parts) | _Choice(parts):
+        case Sequential(parts) | Choice(parts):
             return 1 + sum(map(_size, parts))
-        case _Repeat(part, low, high, _):
+        case Repeat(part, low, high, _):
             return max(low, high or 1) * _size(part)
         case _:
             return 1
 
 
-def _is_unbounded(node: _Node) -> bool:
+def _is_unbounded(node: Node) -> bool:
     match node:
-        case _Sequence(parts) | _Choice(parts):
+        case Sequential(parts) | Choice(parts):
             return any(map(_is_unbounded, parts))
-        case _Repeat(part, _, high, _):
+        case Repeat(part, _, high, _):
             return high is None or _is_unbounded(part)
         case _:
             return False
 
 
-def _write(node: _Node, assertion: Callable[[str], str]) -> str:
+def _write(node: Node, assertion: Callable[[str], str]) -> str:
     match node:
-        case _Chars(found):
+        case Chars(found):
             return _write_class(sorted(found))
-        case _Sequence(parts):
+        case Sequential(parts):
             return "".join(_write(part, assertion) for part in parts)
-        case _Choice(parts):
+        case Choice(parts):
             return f"(?:{'|'.join(_write(part, assertion) for part in parts)})"
-        case _Repeat(part, low, high, shortest):
+        case Repeat(part, low, high, shortest):
             bounds = f"{{{low},{'' if high is None else high}}}"
             return f"(?:{_write(part, assertion)}){bounds}{'?' if shortest else ''}"
-        case _Assertion(kind):
+        case Assertion(kind):
             return assertion(kind)
 
 

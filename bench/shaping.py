@@ -1,0 +1,89 @@
+"""What shaping costs beside the documents it goes before: CPU time per item, the best of several rounds.
+
+`python bench/shaping.py`; the payloads are those of the other benches (512 items each).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from support.engines import EngineUnavailable, payload_dir  # noqa: E402
+
+from sidecar.decode.native import native_decoder  # noqa: E402
+from sidecar.decode.reference import ReferenceDecoder  # noqa: E402
+from sidecar.decode.shaping import Filter, KeyRule, Rules, ValueRule, named_rule  # noqa: E402
+
+ITEMS = 512
+ROUND_SECONDS = 0.3
+ROUNDS = 7
+
+_NAMED = tuple(named_rule(name, "mask") for name in ("email", "card", "bearer", "jwt", "url_password", "aws_key"))
+_KEYS = (
+    KeyRule(("*password*", "*secret*", "*token*", "authorization", "cookie"), "drop"),
+    KeyRule(("user.id", "enduser.id", "client.address"), "hash"),
+)
+_OWN = (ValueRule("ssn", r"\b\d{3}-\d{2}-\d{4}\b", "mask"), ValueRule("session", r"sess_[a-z0-9]{16,}", "hash"))
+
+RULES: Mapping[str, Rules] = {
+    "no rules": Rules(),
+    "field limit": Rules(max_field_bytes=8192),
+    "2 key rules": Rules(keys=_KEYS, hash_key=b"key"),
+    "8 value rules": Rules(values=_NAMED + _OWN, hash_key=b"key"),
+    "10 rules": Rules(keys=_KEYS, values=_NAMED + _OWN, hash_key=b"key"),
+    "10 rules, a key masked in each": Rules(
+        keys=(*_KEYS[:1], KeyRule(("http.route", "event.id"), "mask")), values=_NAMED + _OWN, hash_key=b"key"
+    ),
+    "1 trace in 10, errors kept": Rules(filter=Filter(one_in=10, keep_errors=True)),
+}
+
+
+def main() -> int:
+    decoder = native_decoder() or ReferenceDecoder()
+    directory = payload_dir(ITEMS)
+    for signal in ("traces", "logs"):
+        payloads = [path.read_bytes() for path in sorted(directory.glob(f"{signal}-*"))[:8]]
+        items = ITEMS * len(payloads)
+        lines: Callable[[], object] = (
+            (lambda payloads=payloads: decoder.span_lines(payloads))
+            if signal == "traces"
+            else (lambda payloads=payloads: decoder.log_lines(payloads, ["0123456789abcdef-1"] * len(payloads)))
+        )
+        _show(decoder.name, signal, "documents, for comparison", _time(lines) / items)
+        for name, rules in RULES.items():
+            shaper = decoder.shaper(rules)
+            shape = shaper.spans if signal == "traces" else shaper.logs
+            changed = sum(shape(payload).changed for payload in payloads)
+            spent = _time(lambda shape=shape, payloads=payloads: [shape(payload) for payload in payloads])
+            _show(decoder.name, signal, f"{name} ({changed} changed)", spent / items)
+    return 0
+
+
+def _show(decoder: str, signal: str, name: str, seconds: float) -> None:
+    print(f"{decoder} {signal:7} {name:45} {seconds * 1e6:8.3f} µs/item", flush=True)
+
+
+def _time(run: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    run()
+    best = float("inf")
+    for _ in range(ROUNDS):
+        calls, began = 0, time.process_time()
+        while (spent := time.process_time() - began) < ROUND_SECONDS:
+            run()
+            calls += 1
+        best = min(best, spent / calls)
+    return best
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except EngineUnavailable as error:
+        print(f"the payloads cannot be made: {error}", file=sys.stderr)
+        sys.exit(2)

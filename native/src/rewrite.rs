@@ -1,0 +1,584 @@
+//! A request as the rules leave it. What a shaped payload looks like is said in the reference decoder (`rewrite`).
+
+use crate::encode::{open, push_bytes, push_message};
+use crate::filter::Decision;
+use crate::keys::Verdicts;
+use crate::label;
+use crate::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES};
+use crate::request::expanded_bytes;
+use crate::rules::{Action, Edit, Rules, MASKED};
+use crate::text::repair;
+use crate::value::{any, usual_pair, Any};
+use crate::wire::{Reader, Value};
+
+/// What a field is, and so what may become of it.
+#[derive(Clone, Copy)]
+enum Kind {
+    Keep,
+    Text,
+    /// Bytes of one of these lengths.
+    Id(&'static [usize]),
+    Pair,
+    Any,
+    Message(Shape),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Resource,
+    Scope,
+    Span,
+    Event,
+    Link,
+    Status,
+    Log,
+}
+
+impl Shape {
+    /// The kind of a field; None where it is not known.
+    #[inline(always)]
+    fn kind(self, number: u32, value: &Value<'_>) -> Option<Kind> {
+        use Value::{Bytes, Fixed32, Fixed64, Varint};
+        Some(match (self, number, value) {
+            (Shape::Span, 9, Bytes(_)) | (Shape::Log, 6, Bytes(_)) => Kind::Pair,
+            (Shape::Span, 1, Bytes(_)) | (Shape::Link, 1, Bytes(_)) => Kind::Id(&[16]),
+            (Shape::Span, 2, Bytes(_)) | (Shape::Link, 2, Bytes(_)) => Kind::Id(&[8]),
+            (Shape::Span, 4, Bytes(_)) => Kind::Id(&[0, 8]),
+            (Shape::Span, 3 | 5, Bytes(_)) => Kind::Text,
+            (Shape::Span, 6 | 10 | 12 | 14, Varint(_)) => Kind::Keep,
+            (Shape::Span, 7 | 8, Fixed64(_)) => Kind::Keep,
+            (Shape::Span, 11, Bytes(_)) => Kind::Message(Shape::Event),
+            (Shape::Span, 13, Bytes(_)) => Kind::Message(Shape::Link),
+            (Shape::Span, 15, Bytes(_)) => Kind::Message(Shape::Status),
+            (Shape::Span, 16, Fixed32(_)) => Kind::Keep,
+            (Shape::Log, 1 | 11, Fixed64(_)) => Kind::Keep,
+            (Shape::Log, 2 | 7, Varint(_)) => Kind::Keep,
+            (Shape::Log, 3 | 12, Bytes(_)) => Kind::Text,
+            (Shape::Log, 5, Bytes(_)) => Kind::Any,
+            (Shape::Log, 8, Fixed32(_)) => Kind::Keep,
+            (Shape::Log, 9, Bytes(_)) => Kind::Id(&[0, 16]),
+            (Shape::Log, 10, Bytes(_)) => Kind::Id(&[0, 8]),
+            (Shape::Resource, 1, Bytes(_)) | (Shape::Scope | Shape::Event, 3, Bytes(_)) => Kind::Pair,
+            (Shape::Link, 4, Bytes(_)) => Kind::Pair,
+            (Shape::Resource, 2, Varint(_)) | (Shape::Scope | Shape::Event, 4, Varint(_)) => Kind::Keep,
+            (Shape::Scope, 1 | 2, Bytes(_)) | (Shape::Event | Shape::Status, 2, Bytes(_)) => Kind::Text,
+            (Shape::Event, 1, Fixed64(_)) | (Shape::Link, 5, Varint(_)) => Kind::Keep,
+            (Shape::Link, 3, Bytes(_)) => Kind::Text,
+            (Shape::Link, 6, Fixed32(_)) | (Shape::Status, 3, Varint(_)) => Kind::Keep,
+            _ => return None,
+        })
+    }
+}
+
+/// A message that is copied only where something in it changes.
+struct Patch<'a> {
+    source: &'a [u8],
+    out: Vec<u8>,
+    copied: usize,
+}
+
+/// Where a field begins and ends in its message.
+#[derive(Clone, Copy)]
+struct Place {
+    begin: usize,
+    end: usize,
+}
+
+impl<'a> Patch<'a> {
+    fn new(source: &'a [u8]) -> Self {
+        Patch { source, out: Vec::new(), copied: 0 }
+    }
+
+    /// Copies up to `place`, and leaves out what stands there.
+    fn skip(&mut self, place: Place) {
+        if self.out.is_empty() {
+            self.out.reserve(self.source.len() + 64);
+        }
+        self.out.extend_from_slice(&self.source[self.copied..place.begin]);
+        self.copied = place.end;
+    }
+
+    /// The field `number` that stands at `place` with the content `old`.
+    #[inline(always)]
+    fn edit(&mut self, place: Place, number: u32, old: &[u8], edit: Edit) {
+        match edit {
+            Edit::Same => {}
+            Edit::Drop => self.skip(place),
+            Edit::Put(new) if new == old => {}
+            Edit::Put(new) => {
+                self.skip(place);
+                // Fields with a content that changes have numbers below 16.
+                push_bytes(&mut self.out, number as u8, &new);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(mut self) -> Edit {
+        if self.copied == 0 && self.out.is_empty() {
+            return Edit::Same;
+        }
+        self.out.extend_from_slice(&self.source[self.copied..]);
+        Edit::Put(self.out)
+    }
+}
+
+/// The fields of a message that was walked before, each with its place.
+struct Fields<'a> {
+    length: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Fields<'a> {
+    #[inline(always)]
+    fn new(message: &'a [u8]) -> Self {
+        Fields { length: message.len(), reader: Reader::new(message) }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (Place, u32, Value<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let begin = self.length - self.reader.rest().len();
+        let (number, value) = self.reader.next().ok().flatten()?;
+        Some((Place { begin, end: self.length - self.reader.rest().len() }, number, value))
+    }
+}
+
+/// A shaped payload.
+pub struct Shaped {
+    /// None where nothing changed.
+    pub payload: Option<Vec<u8>>,
+    pub items: usize,
+    pub events: usize,
+    /// None where all accepted records are left.
+    pub ordinals: Option<Vec<u32>>,
+    pub changed: usize,
+}
+
+/// One payload's way through the rules.
+struct Rewrite<'r> {
+    rules: &'r Rules,
+    record: Shape,
+    decisions: std::vec::IntoIter<Decision>,
+    verdicts: Verdicts,
+    /// The value rules that may match in the message that is being written.
+    suspects: u128,
+    /// The key rules that count in it, and those that count outside of records.
+    active: u128,
+    everywhere: u128,
+    /// The keys of the maps around an entry, each with a point, and its own.
+    path: Vec<u8>,
+    accepted: u32,
+    left: Vec<u32>,
+    events: usize,
+    changed: usize,
+    expanded: usize,
+}
+
+/// The request of which each record's `decisions` are given, with records of the shape `record`.
+pub fn rewrite(payload: &[u8], rules: &Rules, record: Shape, everywhere: u128, decisions: Vec<Decision>) -> Shaped {
+    let mut rewrite = Rewrite {
+        rules,
+        record,
+        left: Vec::with_capacity(decisions.len()),
+        decisions: decisions.into_iter(),
+        verdicts: Verdicts::new(),
+        suspects: 0,
+        active: everywhere,
+        everywhere,
+        path: Vec::new(),
+        accepted: 0,
+        events: 0,
+        changed: 0,
+        expanded: 0,
+    };
+    let edit = rewrite.request(payload);
+    Shaped {
+        payload: match edit {
+            Edit::Put(new) if new != payload => Some(new),
+            _ => None,
+        },
+        items: rewrite.left.len(),
+        events: rewrite.events,
+        ordinals: (rewrite.left.len() < rewrite.accepted as usize).then_some(rewrite.left),
+        changed: rewrite.changed,
+    }
+}
+
+/// Fields of a resource's or scope's list that are not children, and what they count for each record.
+struct Heads {
+    edits: std::vec::IntoIter<Edit>,
+    size: usize,
+}
+
+impl Rewrite<'_> {
+    fn request(&mut self, data: &[u8]) -> Edit {
+        let mut patch = Patch::new(data);
+        for (place, number, value) in Fields::new(data) {
+            match (number, value) {
+                (1, Value::Bytes(message)) => {
+                    let edit = self.of_resource(message);
+                    patch.edit(place, 1, message, edit);
+                }
+                _ => self.unknown(&mut patch, place),
+            }
+        }
+        patch.finish()
+    }
+
+    fn unknown(&self, patch: &mut Patch<'_>, place: Place) {
+        if self.rules.scrubs {
+            patch.skip(place);
+        }
+    }
+
+    /// A ResourceSpans or ResourceLogs.
+    fn of_resource(&mut self, data: &[u8]) -> Edit {
+        let before = self.changed;
+        let mut heads = self.heads(data, Shape::Resource);
+        let mut patch = Patch::new(data);
+        let has_resource = || Fields::new(data).any(|field| matches!(field, (_, 1, Value::Bytes(_))));
+        if !self.rules.add.is_empty() && !has_resource() {
+            let added = self.added(b"");
+            heads.size += added.len();
+            push_bytes(&mut patch.out, 1, &added);
+        }
+        let (mut children, mut left) = (0, 0);
+        for (place, number, value) in Fields::new(data) {
+            match (number, value) {
+                (2, Value::Bytes(message)) => {
+                    let (had, edit) = self.of_scope(message, heads.size);
+                    children += had;
+                    left += usize::from(had > 0 && !matches!(edit, Edit::Drop));
+                    patch.edit(place, 2, message, edit);
+                }
+                (_, value) => {
+                    let old = if let Value::Bytes(old) = value { old } else { b"" };
+                    patch.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
+                }
+            }
+        }
+        if children > 0 && left == 0 {
+            self.changed = before;
+            return Edit::Drop;
+        }
+        patch.finish()
+    }
+
+    /// A ScopeSpans or ScopeLogs, with the number of its records before. `shared`: bytes of its resource.
+    fn of_scope(&mut self, data: &[u8], shared: usize) -> (usize, Edit) {
+        let (before, before_left) = (self.changed, self.left.len());
+        let mut heads = self.heads(data, Shape::Scope);
+        let mut patch = Patch::new(data);
+        let mut records = 0;
+        for (place, number, value) in Fields::new(data) {
+            match (number, value) {
+                (2, Value::Bytes(message)) => {
+                    records += 1;
+                    let edit = self.one_record(message, shared + heads.size);
+                    patch.edit(place, 2, message, edit);
+                }
+                (_, value) => {
+                    let old = if let Value::Bytes(old) = value { old } else { b"" };
+                    patch.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
+                }
+            }
+        }
+        if records > 0 && self.left.len() == before_left {
+            self.changed = before;
+            return (records, Edit::Drop);
+        }
+        (records, patch.finish())
+    }
+
+    /// What becomes of the fields of `data` but its children.
+    fn heads(&mut self, data: &[u8], shape: Shape) -> Heads {
+        self.active = self.everywhere;
+        let is_head = |field: &(Place, u32, Value<'_>)| matches!(field, (_, 1, Value::Bytes(_)));
+        let last = Fields::new(data).filter(is_head).last().map(|(place, _, _)| place.begin);
+        let (mut head_size, mut url_size) = (0, 0);
+        let mut edits = Vec::new();
+        for (place, number, value) in Fields::new(data) {
+            edits.push(match (number, value) {
+                (2, Value::Bytes(_)) => continue,
+                (1, Value::Bytes(message)) => {
+                    self.suspects = self.rules.suspects(message);
+                    let mut edit = self.message(shape, message);
+                    if shape == Shape::Resource && last == Some(place.begin) {
+                        edit = self.with_added(message, edit);
+                    }
+                    head_size = length(message, &edit);
+                    edit
+                }
+                (3, Value::Bytes(url)) => {
+                    self.suspects = self.rules.suspects(url);
+                    let edit = self.text(url);
+                    url_size = length(url, &edit);
+                    edit
+                }
+                _ if self.rules.scrubs => Edit::Drop,
+                _ => Edit::Same,
+            });
+        }
+        Heads { edits: edits.into_iter(), size: head_size + url_size }
+    }
+
+    fn with_added(&self, resource: &[u8], edit: Edit) -> Edit {
+        let added = self.added(resource);
+        match edit {
+            edit if added.is_empty() => edit,
+            Edit::Put(new) => Edit::Put([new, added].concat()),
+            _ => Edit::Put([resource, &added].concat()),
+        }
+    }
+
+    /// The attributes to add to a resource message as it came in.
+    fn added(&self, resource: &[u8]) -> Vec<u8> {
+        let mut added = Vec::new();
+        if self.rules.add.is_empty() {
+            return added;
+        }
+        let pairs = Fields::new(resource).filter_map(|field| match field {
+            (_, 1, Value::Bytes(pair)) => Some(repair(last_key(pair))),
+            _ => None,
+        });
+        let present: Vec<_> = pairs.collect();
+        let room = MAX_ATTRIBUTES.saturating_sub(present.len());
+        let lacking = self.rules.add.iter().filter(|(key, _)| !present.iter().any(|found| **found == **key));
+        for (_, field) in lacking.take(room) {
+            added.extend_from_slice(field);
+        }
+        added
+    }
+
+    #[inline]
+    fn one_record(&mut self, message: &[u8], shared: usize) -> Edit {
+        let decision = self.decisions.next().unwrap_or_default();
+        let ordinal = self.accepted;
+        self.accepted += u32::from(decision.accepted);
+        if !decision.left {
+            return Edit::Drop;
+        }
+        let before = self.changed;
+        self.active = decision.active;
+        self.suspects = self.rules.suspects(message);
+        let edit = self.message(self.record, message);
+        let size = expanded_bytes(length(message, &edit), shared, decision.events);
+        self.expanded = self.expanded.saturating_add(size);
+        if self.expanded > MAX_EXPANDED_BYTES {
+            self.changed = before;
+            return Edit::Drop;
+        }
+        self.left.push(ordinal);
+        self.events += decision.events;
+        edit
+    }
+
+    #[inline]
+    fn message(&mut self, shape: Shape, data: &[u8]) -> Edit {
+        let mut patch = Patch::new(data);
+        for (place, number, value) in Fields::new(data) {
+            let Some(kind) = shape.kind(number, &value) else {
+                self.unknown(&mut patch, place);
+                continue;
+            };
+            let Value::Bytes(old) = value else { continue };
+            let edit = match kind {
+                Kind::Keep => continue,
+                Kind::Text => self.text(old),
+                Kind::Id(lengths) if !self.rules.scrubs || lengths.contains(&old.len()) => continue,
+                Kind::Id(_) => Edit::Drop,
+                Kind::Pair => self.pair(old, 0),
+                Kind::Any => self.any(old, 1),
+                Kind::Message(inner) => self.message(inner, old),
+            };
+            patch.edit(place, number, old, edit);
+        }
+        patch.finish()
+    }
+
+    #[inline(always)]
+    fn text(&mut self, raw: &[u8]) -> Edit {
+        if self.rules.may_stay(self.suspects, raw.len()) {
+            return Edit::Same;
+        }
+        self.changed_text(raw)
+    }
+
+    #[inline(never)]
+    fn changed_text(&mut self, raw: &[u8]) -> Edit {
+        let edit = self.rules.text(raw, self.suspects);
+        self.changed += usize::from(!matches!(edit, Edit::Same));
+        edit
+    }
+
+    /// A KeyValue whose value has depth `depth` + 1. `path` has the keys above it.
+    #[inline]
+    fn pair(&mut self, data: &[u8], depth: u32) -> Edit {
+        if depth == 0 && self.is_untouched(data) {
+            return Edit::Same;
+        }
+        let key = last_key(data);
+        let above = self.path.len();
+        self.path.extend_from_slice(key);
+        let edit = match self.verdicts.rule(self.rules, &self.path, key.len(), self.active) {
+            Some(rule) => {
+                self.changed += 1;
+                self.replaced(data, key, depth, self.rules.keys[rule].action)
+            }
+            None => self.entry(data, depth),
+        };
+        self.path.truncate(above);
+        edit
+    }
+
+    /// An entry as nearly all are, of which no rule says anything.
+    #[inline(always)]
+    fn is_untouched(&mut self, data: &[u8]) -> bool {
+        let mut untouched = false;
+        let (rules, suspects, active, verdicts) = (self.rules, self.suspects, self.active, &mut self.verdicts);
+        // The value's text is shorter than the entry.
+        let read = usual_pair(data, |key, _| {
+            untouched = rules.may_stay(suspects, data.len()) && verdicts.rule(rules, key, key.len(), active).is_none();
+        });
+        read.is_some() && untouched
+    }
+
+    fn entry(&mut self, data: &[u8], depth: u32) -> Edit {
+        let mut patch = Patch::new(data);
+        self.path.push(b'.');
+        for (place, number, value) in Fields::new(data) {
+            let (old, edit) = match (number, value) {
+                (1, Value::Bytes(key)) => (key, self.text(key)),
+                (2, Value::Bytes(message)) => (message, self.any(message, depth + 1)),
+                _ => {
+                    self.unknown(&mut patch, place);
+                    continue;
+                }
+            };
+            if matches!(edit, Edit::Drop) {
+                return Edit::Drop;
+            }
+            patch.edit(place, number, old, edit);
+        }
+        patch.finish()
+    }
+
+    /// An entry that a key rule concerns.
+    fn replaced(&mut self, data: &[u8], key: &[u8], depth: u32, action: Action) -> Edit {
+        if action == Action::Drop {
+            return Edit::Drop;
+        }
+        let shaped = match self.text(key) {
+            Edit::Same => key.to_vec(),
+            Edit::Drop => return Edit::Drop,
+            Edit::Put(new) => new,
+        };
+        let mut value = MASKED.to_vec();
+        if action == Action::Hash {
+            let found = Fields::new(data).filter_map(|field| match field {
+                (_, 2, Value::Bytes(message)) => Some(any(message, depth + 1).unwrap_or((Any::Empty, true))),
+                _ => None,
+            });
+            let (found, deep) = found.last().unwrap_or((Any::Empty, false));
+            let text = if deep { "".into() } else { label::full(found) };
+            value.clear();
+            self.rules.push_digest(&mut value, text.as_bytes());
+        }
+        let mut out = Vec::with_capacity(shaped.len() + value.len() + 8);
+        push_bytes(&mut out, 1, &shaped);
+        push_message(&mut out, 2, |out| push_bytes(out, 1, &value));
+        Edit::Put(out)
+    }
+
+    /// An AnyValue.
+    fn any(&mut self, data: &[u8], depth: u32) -> Edit {
+        if depth > MAX_DEPTH {
+            if !self.rules.scrubs {
+                return Edit::Same;
+            }
+            self.changed += 1;
+            return Edit::Put(Vec::new());
+        }
+        let mut patch = Patch::new(data);
+        for (place, number, value) in Fields::new(data) {
+            match (number, value) {
+                (1 | 7, Value::Bytes(text)) => {
+                    let edit = self.text(text);
+                    if matches!(edit, Edit::Drop) {
+                        return Edit::Drop;
+                    }
+                    patch.edit(place, number, text, edit);
+                }
+                (5, Value::Bytes(list)) => {
+                    let edit = self.elements(list, |this, element| this.any(element, depth + 1));
+                    patch.edit(place, number, list, edit);
+                }
+                (6, Value::Bytes(map)) => {
+                    let edit = self.elements(map, |this, pair| this.pair(pair, depth));
+                    patch.edit(place, number, map, edit);
+                }
+                (3, Value::Varint(int)) => match self.rules.integer(int as i64) {
+                    Edit::Same => {}
+                    Edit::Drop => {
+                        self.changed += 1;
+                        return Edit::Drop;
+                    }
+                    Edit::Put(digits) => {
+                        self.changed += 1;
+                        patch.skip(place);
+                        push_bytes(&mut patch.out, 1, &digits);
+                    }
+                },
+                (2, Value::Varint(_)) | (4, Value::Fixed64(_)) => {}
+                _ => self.unknown(&mut patch, place),
+            }
+        }
+        patch.finish()
+    }
+
+    /// An ArrayValue or a KeyValueList.
+    fn elements(&mut self, data: &[u8], mut shape: impl FnMut(&mut Self, &[u8]) -> Edit) -> Edit {
+        let mut patch = Patch::new(data);
+        for (place, number, value) in Fields::new(data) {
+            match (number, value) {
+                (1, Value::Bytes(element)) => {
+                    let edit = shape(self, element);
+                    patch.edit(place, 1, element, edit);
+                }
+                _ => self.unknown(&mut patch, place),
+            }
+        }
+        patch.finish()
+    }
+}
+
+fn length(old: &[u8], edit: &Edit) -> usize {
+    match edit {
+        Edit::Same => old.len(),
+        Edit::Drop => 0,
+        Edit::Put(new) => new.len(),
+    }
+}
+
+fn last_key(pair: &[u8]) -> &[u8] {
+    let keys = Fields::new(pair).filter_map(|field| match field {
+        (_, 1, Value::Bytes(key)) => Some(key),
+        _ => None,
+    });
+    keys.last().unwrap_or_default()
+}
+
+/// A resource attribute as a whole field.
+pub fn attribute(key: &str, value: &str) -> Vec<u8> {
+    let mut pair = Vec::new();
+    push_bytes(&mut pair, 1, key.as_bytes());
+    push_message(&mut pair, 2, |out| push_bytes(out, 1, value.as_bytes()));
+    let mut field = Vec::new();
+    open(&mut field, 1, pair.len());
+    field.extend_from_slice(&pair);
+    field
+}
