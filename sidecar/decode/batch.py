@@ -176,6 +176,10 @@ class Decoder(Protocol):
         """The rules made ready for many payloads. Raises ValueError for rules that cannot be applied."""
         ...
 
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+        """Whether any of `needles` stands in the payload. For a few sets of needles that do not change."""
+        ...
+
     def digest(self, payload: bytes, seed: int) -> bytes:
         """xxh3-128 of the payload, 16 bytes big-endian (canonical)."""
         ...

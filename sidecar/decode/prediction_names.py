@@ -30,7 +30,21 @@ whole numbers are classes, other numbers are values, an array is a batch."""
 STAGES = ("preprocess", "inference", "postprocess", "queue")
 """A span of one of these names, too, is a stage."""
 
-MARKS = (b"predict", b"confidence", b"probability", b"label", b"ml.stage")
-"""A payload in which none of these stands holds no prediction, and is not read for one."""
+_TELLING = ("class", "score", "value", "prediction")
 
-SPAN_MARKS = (*MARKS, b"preprocess", b"inference", b"postprocess")
+
+def _key(name: str) -> bytes:
+    """A KeyValue's key as it stands on the wire, with the tag of the value behind it."""
+    return b"\x0a" + bytes([len(name)]) + name.encode() + b"\x12"
+
+
+MARKS = (
+    *(_key(name) for concept in _TELLING for name in ALIASES[concept]),
+    *(b"b" + bytes([len(e)]) + e.encode() for e in (EVENT, LOADED)),
+)
+"""A logs request in which none of these stands tells of no prediction, and is not read for one."""
+SPAN_MARKS = (
+    *(_key(name) for concept in (*_TELLING, "stage") for name in ALIASES[concept]),
+    *(b"*" + bytes([len(s)]) + s.encode() for s in STAGES),
+)
+"""The same for a trace request."""

@@ -43,5 +43,8 @@ class ReferenceDecoder:
     def shaper(self, rules: Rules) -> Shaper:
         return ReferenceShaper(rules)
 
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+        return any(needle in payload for needle in needles)
+
     def digest(self, payload: bytes, seed: int) -> bytes:
         return xxhash.xxh3_128_digest(payload, seed)

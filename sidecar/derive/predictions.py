@@ -57,9 +57,8 @@ class PredictionDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Said]]:
         """What each payload says. Raises DecodeError."""
-        marks = SPAN_MARKS if self.signal == "spans" else MARKS
-        read = _spans if self.signal == "spans" else _logs
-        return [list(read(decoder, p)) if any(mark in p for mark in marks) else [] for p in payloads]
+        marks, read = (SPAN_MARKS, _spans) if self.signal == "spans" else (MARKS, _logs)
+        return [list(read(decoder, p)) if decoder.mentions(p, marks) else [] for p in payloads]
 
     def apply(self, batch: Sequence[Sequence[Said]], arrival: Arrival) -> None:
         """Add what payloads say."""
@@ -93,16 +92,14 @@ def _logs(decoder: Decoder, payload: bytes) -> Iterator[Said]:
 
 def _spans(decoder: Decoder, payload: bytes) -> Iterator[Said]:
     batch = decoder.spans([payload], _DIMENSIONS)
-    known: dict[int, Said | None] = {}
-    for row, duration, start, weight in zip(
-        batch.group.tolist(), batch.duration.tolist(), batch.start.tolist(), batch.weight.tolist(), strict=True
-    ):
-        if row not in known:
-            known[row] = _of_span(batch.groups[row])
-        said = known[row]
-        if said is not None:
-            seconds = said.seconds if said.seconds is not None else duration / 1e9 if start else None
-            yield replace(said, seconds=seconds, time=start + duration, weight=min(max(weight, 0.0), MAX_WEIGHT))
+    said_by = [_of_span(group) for group in batch.groups]
+    telling = np.flatnonzero(np.array([said is not None for said in said_by], np.bool_)[batch.group])
+    for i in telling.tolist():
+        said = said_by[batch.group[i]]
+        assert said is not None
+        start, duration, weight = int(batch.start[i]), int(batch.duration[i]), float(batch.weight[i])
+        seconds = said.seconds if said.seconds is not None else duration / 1e9 if start else None
+        yield replace(said, seconds=seconds, time=start + duration, weight=min(max(weight, 0.0), MAX_WEIGHT))
 
 
 def _of_span(group: tuple[str, ...]) -> Said | None:

@@ -81,6 +81,9 @@ class JsonDecoder:
         rows = [row for payload in payloads for row in _rows(payload)]
         return span_batch([Span(**{**row, "dimensions": ("",) * len(dimensions)}) for row in rows])
 
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+        return False
+
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
         return log_batch([(r[0], r[1], r[2]) for payload in payloads for r in _rows(payload)])
 
