@@ -1,8 +1,8 @@
 """`sidecar agent bundle`: a folder with everything that a model's container needs to be instrumented.
 
-An init container copies it to a volume, and the model's container has it on PYTHONPATH; its image is not
-changed. Nothing in it is compiled, so one folder serves every platform. The packages come from the Python package index by way of
-pip; what instruments is the installed `model-sidecar-instrumentation`.
+An init container copies it to a volume, and the model's container has it on PYTHONPATH; its image is not changed.
+Nothing in it is compiled, so one folder serves every platform. The packages come from the Python package index by way
+of pip; what instruments is the installed `model-sidecar-instrumentation`.
 """
 
 from __future__ import annotations

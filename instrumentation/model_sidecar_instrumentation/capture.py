@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +80,7 @@ class Capture:
         self._announced: set[tuple[str, str, str]] = set()
         self.complained: set[str] = set()
         self._last = threading.local()
+        self._taken, self._ask_at = True, 0.0
         metrics.get_meter("model_sidecar_instrumentation", __version__).create_observable_gauge(
             "ml.model.loaded", [self._loaded], "{model}", "Models that are in memory and were loaded or used."
         )
@@ -92,7 +92,7 @@ class Capture:
     ) -> Any:
         """Call `original(model, ...)` and tell of it. What it raises is raised, and nothing else is."""
         operation = self.operations.get(key)
-        if operation is None or _inside.get():
+        if operation is None:
             return original(model, *args, **kwargs)
         token = _inside.set(True)
         try:
@@ -161,17 +161,13 @@ class Capture:
         try:
             rows, width = self._size(call, result)
             counted = 0 if call.again or error is not None else (1 if rows is None else rows)
-            attributes = {
-                **call.identity.attributes,
-                "ml.operation": call.operation.name,
-                "ml.stage": "inference",
-                "ml.prediction.count": counted,
-                "ml.prediction.duration": seconds,
-            }
+            attributes = {**call.identity.attributes, "ml.stage": "inference", "ml.prediction.count": counted}
             if error is not None:
                 attributes["error.type"] = type(error).__qualname__
             if call.span.is_recording():
                 self._finish_span(call.span, attributes, error)
+            attributes["ml.operation"] = call.operation.name
+            attributes["ml.prediction.duration"] = seconds
             if self._wanted():
                 made = self._columns(call, model, result, rows, width) if error is None and rows else {}
                 self._emit(event.PREDICTION, attributes, event.body(rows, not call.again, made), call.context, error)
@@ -190,8 +186,8 @@ class Capture:
             return None, 0
         return (rows if counted is None else counted), width
 
-    def _finish_span(self, span: trace.Span, attributes: Mapping[str, Any], error: BaseException | None) -> None:
-        span.set_attributes(dict(attributes))
+    def _finish_span(self, span: trace.Span, attributes: dict[str, Any], error: BaseException | None) -> None:
+        span.set_attributes(attributes)
         if isinstance(error, Exception):
             span.record_exception(error)
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
@@ -252,14 +248,18 @@ class Capture:
         self._emit(event.LOADED, attributes, None, context.get_current(), None)
 
     def _wanted(self) -> bool:
-        """Whether anybody takes events: false with OTEL_LOGS_EXPORTER=none."""
-        enabled = getattr(self._logger, "enabled", None)
-        return True if enabled is None else bool(enabled(event_name=event.PREDICTION))
+        """Whether anybody takes events: not with OTEL_LOGS_EXPORTER=none. Asked again every second."""
+        now = time.monotonic()
+        if now >= self._ask_at:
+            enabled = getattr(self._logger, "enabled", None)
+            self._taken = True if enabled is None else bool(enabled(event_name=event.PREDICTION))
+            self._ask_at = now + 1
+        return self._taken
 
     def _emit(
         self,
         name: str,
-        attributes: Mapping[str, Any],
+        attributes: dict[str, Any],
         body: Any,
         current: context.Context,
         error: BaseException | None,
@@ -274,7 +274,7 @@ class Capture:
                 severity_number=severity,
                 severity_text=severity.name,
                 body=body,
-                attributes=dict(attributes),
+                attributes=attributes,
                 event_name=name,
             )
         )
@@ -311,22 +311,17 @@ def observe(key: str, original: Callable[..., Any], model: Any, args: tuple[Any,
     return _capture[0].observe(key, original, model, args, kwargs)
 
 
-def is_inside() -> bool:
-    """Whether this thread is inside of a prediction or of training."""
-    return _inside.get()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Prediction calls in here belong to something larger, and are not seen."""
-    token = _inside.set(True)
-    try:
-        yield
-    finally:
-        _inside.reset(token)
+is_inside = _inside.get
+"""Whether this thread is inside of a prediction or of training."""
 
 
 def run_quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call `function` as in `quiet`; for work that is handed to other threads and processes."""
-    with quiet():
+    """Call `function`; predictions in it belong to something larger, and are not seen. For training, and for work that
+    a prediction hands to other threads and processes."""
+    if _inside.get():
         return function(*args, **kwargs)
+    token = _inside.set(True)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _inside.reset(token)

@@ -30,28 +30,41 @@ def predicted(result: Any, classes: Sequence[Any] | None, sample: Sample, settin
     if array.ndim != 1:
         return outputs(array, sample, settings)
     if classes is not None or array.dtype.kind in "OUSbiu":
-        return classified(array, sample, settings)
+        return classified(array, sample, settings, classes)
     return {"value": plain_list(kept(array, sample), settings.text)}
 
 
-def classified(array: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
-    """An array of labels, shape (rows,)."""
-    made: dict[str, Any] = {"class": labels(plain_list(kept(array, sample), settings.text), settings.text)}
+def classified(
+    array: Any, sample: Sample, settings: CaptureSettings, classes: Sequence[Any] | None = None
+) -> dict[str, Any]:
+    """An array of labels, shape (rows,); `classes` in ascending order, where they are known."""
+    part = kept(array, sample)
+    limit = settings.text
+    numbered = array.dtype.kind in "iu"
+    named = list(map(str, part.tolist())) if numbered else labels(plain_list(part, limit), limit)
+    made: dict[str, Any] = {"class": named}
+    if len(named) == 1 == sample.rows:
+        made["class_counts"] = {named[0]: 1}
+        return made
+    counts: dict[Any, int]
     if sample.whole:
-        counts: dict[Any, int] = Counter(made["class"])
+        counts = Counter(named)
     else:
-        counts = dict(zip(labels((found := _counted(array)), settings.text), found.values()))
+        counts = dict(zip(labels((found := _counted(array, classes)), limit), found.values()))
     if len(counts) <= settings.classes:
         made["class_counts"] = dict(counts)
     return made
 
 
-def _counted(array: Any) -> dict[Any, int]:
-    if array.dtype.kind in "iu" and array.size and int(array.min()) >= 0 and int(array.max()) < _MANY:
-        numpy = sys.modules["numpy"]
-        counts = numpy.bincount(array)
-        present = numpy.flatnonzero(counts)
-        return dict(zip(present.tolist(), counts[present].tolist()))
+def _counted(array: Any, classes: Sequence[Any] | None) -> dict[Any, int]:
+    if array.dtype.kind in "iu" and array.size:
+        if classes is not None and len(classes) and isinstance(classes[0], int):
+            low, high = classes[0], classes[-1]
+        else:
+            low, high = int(array.min()), int(array.max())
+        if 0 <= low <= high < _MANY:
+            counts = sys.modules["numpy"].bincount(array).tolist()
+            return {label: count for label, count in enumerate(counts) if count}
     return Counter(array.tolist())
 
 

@@ -24,7 +24,7 @@ def observed(key: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         capture = sys.modules.get("model_sidecar_instrumentation.capture")
-        if capture is None:
+        if capture is None or capture.is_inside():
             return original(self, *args, **kwargs)
         return capture.observe(key, original, self, args, kwargs)
 
@@ -93,7 +93,7 @@ def cover_subclasses(base: type, operations: Mapping[str, str], train: Iterable[
 
     if not is_marked(inherited):
         init_subclass.__model_sidecar__ = True  # type: ignore[attr-defined]
-        base.__init_subclass__ = classmethod(init_subclass)  # type: ignore[assignment, arg-type]
+        base.__init_subclass__ = classmethod(init_subclass)  # type: ignore[assignment]
 
 
 def is_marked(method: Any) -> bool:

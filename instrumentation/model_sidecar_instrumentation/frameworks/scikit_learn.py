@@ -67,7 +67,8 @@ def _cover_parallel(module: Any) -> None:
     may not have this package; those of this machine come from the same installation."""
 
     def run(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not is_inside() or len(args) != 2 or type(args[0]._backend).__name__ not in LOCAL_BACKENDS:
+        here = not is_inside() or len(args) != 2 or args[0].n_jobs == 1
+        if here or type(args[0]._backend).__name__ not in LOCAL_BACKENDS:
             return original(*args, **kwargs)
         return original(args[0], ((partial(run_quiet, function), a, k) for function, a, k in args[1]), **kwargs)
 

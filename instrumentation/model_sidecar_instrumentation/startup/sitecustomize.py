@@ -2,8 +2,8 @@
 auto-instrumentation, and never keeps the app from running: what goes wrong is one line on stderr.
 
 Beside it there may be folders `py3.9`, `py3.10`, ... (made by `sidecar agent bundle`); the newest that is not newer
-than this Python is used. In it, `first` (OpenTelemetry, whose packages must be of one version) comes before the app's own
-packages, and `last` (what OpenTelemetry needs) after them, so that the app keeps its own versions.
+than this Python is used. In it, `first` (OpenTelemetry, whose packages must be of one version) comes before the app's
+own packages, and `last` (what OpenTelemetry needs) after them, so that the app keeps its own versions.
 
 An image's own `sitecustomize` is run as well, before OpenTelemetry is started.
 """

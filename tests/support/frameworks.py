@@ -1,0 +1,231 @@
+"""The frameworks that models are made with, in environments of their own outside the tree; a recording OTLP server; and
+the bundle that instruments them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from sidecar import bundle as bundles
+from support.engines.cache import ROOT, EngineUnavailable, command, entry
+
+PINNED = (
+    "absl-py==2.5.1",
+    "fastapi==0.165.0",
+    "flask==3.1.3",
+    "gunicorn==27.0.1",
+    "jax==0.10.2",
+    "keras==3.15.1",
+    "lightgbm==4.7.0",
+    "mlflow-skinny==3.17.2",
+    "numpy==2.4.6",
+    "onnx==1.23.2",
+    "onnxruntime==1.31.1",
+    "pandas==3.1.1",
+    "scikit-learn==1.9.1",
+    "six==1.17.0",
+    "skl2onnx==1.20.0",
+    "structlog==26.1.0",
+    "uvicorn==0.54.0",
+    "xgboost-cpu==3.2.0",
+)
+ALONE = ("catboost==1.2.10",)
+"""Installed without what they ask for, which is for drawing."""
+
+
+def frameworks_python() -> Path:
+    """A Python with `PINNED` and `ALONE`, about 1.1 GB; nothing of OpenTelemetry's but what MLflow brings."""
+    key = hashlib.sha256("\n".join(("1", sys.version, *PINNED, *ALONE)).encode()).hexdigest()[:12]
+
+    def make(folder: Path) -> None:
+        # An environment knows its own path: it is made where it will be used, and the entry is a mark that it is whole.
+        home = folder.parent / f"venv-{key}"
+        shutil.rmtree(home, ignore_errors=True)
+        command([sys.executable, "-m", "venv", home], "an environment for the frameworks", 120)
+        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command([*pip, "--no-compile", *PINNED], "pip install of the frameworks", 900)
+        command([*pip, "--no-compile", "--no-deps", *ALONE], "pip install of catboost", 600)
+
+    return entry(f"frameworks-{key}", make).parent / f"venv-{key}" / "bin" / "python"
+
+
+def bundle(folder: Path) -> Path:
+    """`sidecar agent bundle`; the packages from the index are fetched once, what is ours is as it is now."""
+
+    def fetch(target: Path, version: str) -> None:
+        key = hashlib.sha256("\n".join((version, *bundles.REQUIREMENTS)).encode()).hexdigest()[:12]
+
+        def make(at: Path) -> None:
+            try:
+                bundles.fetch_with_pip(at / "packages", version)
+            except bundles.BundleError as error:
+                raise EngineUnavailable(str(error)) from error
+
+        shutil.copytree(entry(f"agent-packages-{version}-{key}", make) / "packages", target)
+
+    bundles.make(folder, fetch=fetch)
+    return folder
+
+
+EXAMPLES = ROOT / "examples"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A log record as it came."""
+
+    name: str
+    attributes: dict[str, Any]
+    body: Any
+    trace_id: bytes
+    span_id: bytes
+    resource: dict[str, Any]
+
+
+@dataclass
+class Recorded:
+    """What an OTLP/HTTP server was sent."""
+
+    port: int = 0
+    events: list[Event] = field(default_factory=list)
+    spans: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
+    """Span and its attributes."""
+    metrics: dict[str, list[Any]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def predictions(self) -> list[Event]:
+        with self.lock:
+            return [event for event in self.events if event.name == "ml.prediction"]
+
+    def loaded(self) -> list[Event]:
+        with self.lock:
+            return [event for event in self.events if event.name == "ml.model.loaded"]
+
+    def rows(self) -> int:
+        """Predicted rows, as their attributes say."""
+        return sum(event.attributes["ml.prediction.count"] for event in self.predictions())
+
+    def classes(self) -> dict[str, int]:
+        """Rows by class, over the events that count."""
+        counts: dict[str, int] = {}
+        for event in self.predictions():
+            if event.body["counted"]:
+                for name, count in event.body.get("class_counts", {}).items():
+                    counts[name] = counts.get(name, 0) + count
+        return counts
+
+    def take(self, path: str, body: bytes) -> None:
+        with self.lock:
+            if path == "/v1/logs":
+                self._logs(ExportLogsServiceRequest.FromString(body))
+            elif path == "/v1/traces":
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    for scope in resource.scope_spans:
+                        self.spans += [(span, plain_map(span.attributes)) for span in scope.spans]
+            else:
+                for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                    for scope in resource.scope_metrics:
+                        for metric in scope.metrics:
+                            self.metrics.setdefault(metric.name, []).append(metric)
+
+    def _logs(self, request: ExportLogsServiceRequest) -> None:
+        for resource in request.resource_logs:
+            about = plain_map(resource.resource.attributes)
+            for scope in resource.scope_logs:
+                for r in scope.log_records:
+                    made = Event(
+                        r.event_name, plain_map(r.attributes), plain_value(r.body), r.trace_id, r.span_id, about
+                    )
+                    self.events.append(made)
+
+
+def plain_value(value: AnyValue) -> Any:
+    match value.WhichOneof("value"):
+        case None:
+            return None
+        case "array_value":
+            return [plain_value(v) for v in value.array_value.values]
+        case "kvlist_value":
+            return plain_map(value.kvlist_value.values)
+        case kind:
+            return getattr(value, kind)
+
+
+def plain_map(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: plain_value(pair.value) for pair in pairs}
+
+
+@contextmanager
+def recording() -> Iterator[Recorded]:
+    """An OTLP/HTTP server on a free port of 127.0.0.1 that keeps what it gets."""
+    recorded = Recorded()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            recorded.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    recorded.port = server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield recorded
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def environment(bundle_folder: Path, endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Of a container with the bundle: nothing of this process's but what a program needs to run."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(bundle_folder),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_SERVICE_NAME": "model",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **(more or {}),
+    }
+
+
+def run(python: Path, arguments: list[str], env: Mapping[str, str], cwd: Path | None = None) -> str:
+    """Output of a script that must end well, and must not have complained of the capture."""
+    done = subprocess.run(
+        [str(python), *arguments], env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not captured" not in done.stderr, done.stderr
+    assert "not instrumented" not in done.stderr, done.stderr
+    return done.stdout
