@@ -70,8 +70,6 @@ class Renderer:
         if entries[0].signal == "spans":
             return self._decoder.span_lines(payloads)
         prefixes = [f"{self._log_id}-{e.seq}" for e in entries]
-        if all(e.ordinals is None for e in entries):
-            return self._decoder.log_lines(payloads, prefixes)
         return self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
 
     def _drop(self, entry: Entry, error: DecodeError, into: Rendered) -> None:

@@ -134,6 +134,7 @@ def test_what_is_resent_after_a_kill_of_the_server_has_the_same_id(tmp_path: Pat
     check(log, len(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_both_sides_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     """The installed program, killed with SIGKILL in turn with the server."""
@@ -223,6 +224,8 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
         assert look(Options.model_validate({"hosts": named} | right)).state == "ok"
         assert look(Options.model_validate({"hosts": server.address, "server_name": "localhost"} | right)).state == "ok"
         assert look(Options.model_validate({"hosts": server.address, "server_name": "x"} | right)).state == "failed"
+        lax = {"verify": False, "server_name": "x", "ca_file": None}
+        assert look(Options.model_validate({"hosts": server.address} | right | lax)).state == "ok"
         both = Options.model_validate({"hosts": [server.address, "127.0.0.1:1"]} | right)
         assert look(both).state == "warning"
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import ValidationError
@@ -254,6 +255,12 @@ def test_spans_events_and_logs_are_sent_with_their_ids() -> None:
     assert {"journal1-2-0", "journal1-2-3"} < set(way.taken)
     to.close()
     assert way.closed
+
+
+def test_records_left_by_a_filter_keep_their_ids() -> None:
+    way = FakeWay()
+    send_all(sink(way), replace(LOGS, payload=logs_payload("b", "d"), items=2, ordinals=np.array([1, 3], np.uint32)))
+    assert way.taken == ["journal1-2-1", "journal1-2-3"]
 
 
 def test_the_next_host_gets_the_rest_under_the_same_ids() -> None:
