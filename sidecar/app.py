@@ -1,8 +1,9 @@
 """The only wiring.
 
      OTLP/gRPC ─┐                      ┌─► derive ──► /metrics
-     OTLP/HTTP ─┼─► intake ─► journal ─┼─► store  ──► /api/traces
-     NDJSON    ─┘   (fsync, reply)     └─► elasticsearch
+     OTLP/HTTP ─┼─► intake ─► journal ─┤              ┌─► store ──► /api/traces
+     NDJSON    ─┘   (fsync, reply)     └─► rules, ────┼─► elasticsearch, logstash, otlp, file
+                                           filters    └─► further ones by name
 
 Start: journal, derive, sinks, serve, receivers (so that nothing is taken before there is a place for it).
 Stop: receivers refuse, journal flushes, sinks deliver until the deadline, derive commits, serve ends.
