@@ -31,8 +31,8 @@ from sidecar.deliver.sink import Again, Verdict
 from sidecar.errors import Permanent
 
 WINDOW_BYTES = 1 << 20
-"""Most bytes of documents in one window. Logstash keeps a window in one buffer and complains of it from 4 MiB on; and what
-stays in the processor's cache from rendering to compression costs less."""
+"""Most bytes of documents in one window. Logstash keeps a window in one buffer and complains of it from 4 MiB on; and
+what stays in the processor's cache from framing to compression costs less."""
 
 
 @dataclass(frozen=True, slots=True)
