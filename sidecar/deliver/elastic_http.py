@@ -35,6 +35,7 @@ from sidecar.deliver.retry import parse_retry_after
 MAX_REPLY_BYTES = 32 << 20
 """A reply is about 40 bytes a document, and a few hundred for one that was refused."""
 _CHUNK = 1 << 16
+_TYPES = ("application/json", "application/x-ndjson", "application/*", "text/*", "multipart/form-data")
 
 # One line for every request and every node that is down, past structlog: the worker says what matters.
 logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
@@ -149,7 +150,7 @@ class ElasticHttp:
             configs,
             node_class=BoundedNode,
             # Every type by name for which the library has a serializer of its own, which would touch the bytes.
-            serializers=dict.fromkeys(("application/json", "application/x-ndjson", "application/*", "text/*"), _Raw()),
+            serializers=dict.fromkeys(_TYPES, _Raw()),
             # Another node is tried at once when one cannot be reached; everything else is the worker's business.
             max_retries=len(configs) - 1,
             retry_on_status=(),

@@ -13,7 +13,7 @@ from sidecar.provision.objects import OWNER
 
 WRITER = "sidecar-writer"
 PURPOSES = {
-    WRITER: "what the sidecar needs to deliver (set deliver.elasticsearch.bootstrap to false with it)",
+    WRITER: "what the sidecar needs to deliver, once the cluster is set up",
     "sidecar-setup": "what `sidecar setup` and `sidecar setup check` need",
     "sidecar-reader": "what people who look at the documents need",
 }

@@ -47,7 +47,7 @@ def _objects(request: Request, engine: Engine) -> Iterator[Result]:
         if step.action == "create":
             state = "failed" if step.wanted.kind in (objects.COMPONENT, objects.INDEX) else "warning"
             detail = "not there: run `sidecar setup elasticsearch`"
-        elif step.action in ("update", "foreign"):
+        elif step.action in ("update", "foreign", "skip"):
             state = "warning"
         yield Result(state, what, detail)
 
@@ -83,7 +83,7 @@ def _write(request: Request, engine: Engine) -> Iterator[Result]:
             request("POST", "/_security/user/_has_privileges", json.dumps(body).encode()), "asking for privileges"
         )
         for stream, held in ((said or {}).get("index") or {}).items():
-            missing = [name for name, has in held.items() if not has]
+            missing = [name for name in _PRIVILEGES if not held.get(name)]
             detail = f"the credentials lack {' and '.join(missing)}" if missing else "allowed"
             yield Result("failed" if missing else "ok", f"writing to {stream}", detail)
         return

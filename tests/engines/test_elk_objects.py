@@ -188,3 +188,47 @@ def test_an_error_that_is_none_is_not_shown(engine: Filled) -> None:
     slow = OBJECTS["search", "sidecar-slow-requests"]
     found = engine.search(saved_objects.index(slow), saved_objects.search(slow))["hits"]["hits"]
     assert {hit["_source"]["duration"] >= SECOND for hit in found} == {True}
+
+
+def test_lines_of_other_shippers_get_the_same_shape(opensearch_url: str) -> None:
+    """Elasticsearch's distribution for tests has no ingest processors; they are the same on both engines."""
+    setup(opensearch_url)
+    line = {"level": "warning", "message": "low stock", "ts": 1700000000.25, "traceId": TRACE.hex(), "user": {"id": 3}}
+    shipped = {
+        "@timestamp": "2026-01-01T00:00:00Z",
+        "agent": {"type": "filebeat"},
+        "host": {"name": "node-1"},
+        "kubernetes": {"namespace": "shop", "pod": {"name": "shop-0"}, "container": {"name": "web"}},
+        "log": {"file": {"path": "/var/log/x"}, "offset": 9},
+        "stream": "stderr",
+    }
+    sent = [
+        shipped | {"message": json.dumps(line | {"service": "shop"})},
+        {"message": "no JSON {"},
+        {"message": "{broken"},
+        {"severity": "ERROR", "msg": "boom", "time": "2026-01-02T03:04:05.678Z", "n": 3},
+    ]
+    body = {"docs": [{"_source": document} for document in sent]}
+    simulated = ask(f"{opensearch_url}/_ingest/pipeline/sidecar-json-logs/_simulate", body)
+    full, plain, broken, parsed = (document["doc"]["_source"] for document in simulated["docs"])
+    assert full == {
+        "@timestamp": "2023-11-14T22:13:20.250Z",
+        "trace_id": TRACE.hex(),
+        "severity_text": "warning",
+        "severity_number": 13,
+        "body": {"text": "low stock"},
+        "attributes": {"user": {"id": 3}, "log.file.path": "/var/log/x", "log.iostream": "stderr"},
+        "resource": {
+            "attributes": {
+                "service.name": "shop",
+                "host.name": "node-1",
+                "k8s.namespace.name": "shop",
+                "k8s.pod.name": "shop-0",
+                "k8s.container.name": "web",
+            }
+        },
+    }
+    assert (plain["body"], broken["body"]) == ({"text": "no JSON {"}, {"text": "{broken"})
+    assert {"@timestamp"} <= plain.keys() & broken.keys(), "a line without a time gets that of its arrival"
+    assert (parsed["@timestamp"], parsed["severity_number"]) == ("2026-01-02T03:04:05.678Z", 17)
+    assert parsed["attributes"] == {"n": 3}
