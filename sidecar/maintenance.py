@@ -23,8 +23,12 @@ from sidecar.settings import Settings
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1
-_REPLAYING = ("elasticsearch", "logstash")
-"""Kinds of sinks whose dead letters are documents with ids, so that they may be sent again by hand."""
+_REPLAYING: dict[str, replaying.Parcels] = {
+    "elasticsearch": replaying.document_parcels,
+    "logstash": replaying.document_parcels,
+    "otlp": replaying.otlp_parcels,
+}
+"""Kinds of sinks whose dead letters may be sent again by hand, and what is made of them."""
 
 
 def stat(settings: Settings) -> dict[str, Any]:
@@ -136,7 +140,7 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
             stack.callback(target.close)
             for stored in _batches(letters.iterate(name), replaying.BATCH):
                 numbers = {s.letter.doc_id: s.id for s in stored}
-                for batch in replaying.replay((s.letter for s in stored), target.send):
+                for batch in replaying.replay((s.letter for s in stored), target.send, _REPLAYING[kind.name]):
                     letters.delete(numbers[letter.doc_id] for letter in batch.taken)
                     for letter in batch.refused:
                         letters.renew(numbers[letter.doc_id], letter.reason)

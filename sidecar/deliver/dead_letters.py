@@ -14,6 +14,7 @@ import numpy as np
 
 from sidecar.decode.batch import Signal
 from sidecar.deliver.bulk import Documents, Origin
+from sidecar.deliver.otlp_requests import Part, Request
 from sidecar.deliver.sink import Verdict
 from sidecar.errors import Retryable
 from sidecar.journal.entry import DeadLetter
@@ -21,8 +22,14 @@ from sidecar.journal.entry import DeadLetter
 BATCH = 500
 """Letters sent as one request."""
 
-Send = Callable[[Documents], Verdict[Documents]]
-"""`ElasticsearchSink.send`."""
+_ANY_NUMBER = 1 << 40
+"""Records of a payload, which the letter does not tell and nothing counts here."""
+
+Send = Callable[[Any], Verdict[Any]]
+"""`Sink.send` of the sink that the letters are of."""
+Parcels = Callable[[Sequence[DeadLetter]], Sequence[Any]]
+"""Letters to what such a sink sends; a letter's row in the batch stands for its sequence number, as letters of several
+journals may share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +42,14 @@ class Replayed:
     """Refused again, with the reason of this time."""
 
 
-def replay(letters: Iterable[DeadLetter], send: Send) -> Iterator[Replayed]:
-    """Send the line pairs of `letters` again, batch by batch, so that the caller can delete as it goes.
+def replay(letters: Iterable[DeadLetter], send: Send, parcels: Parcels | None = None) -> Iterator[Replayed]:
+    """Send what the letters hold again, batch by batch, so that the caller can delete as it goes.
 
     Raises `Retryable` where the far side cannot take them now; what was not given before that is as it was.
     """
     remaining = iter(letters)
     while batch := list(islice(remaining, BATCH)):
-        yield _replay_batch(batch, send)
+        yield _replay_batch(batch, send, parcels or document_parcels)
 
 
 def time_text(letter: DeadLetter) -> str:
@@ -72,8 +79,8 @@ def as_record(number: int, letter: DeadLetter) -> dict[str, Any]:
         return record | {"payload": base64.b64encode(letter.document).decode("ascii")}
 
 
-def _replay_batch(batch: list[DeadLetter], send: Send) -> Replayed:
-    waiting = [_documents(batch)]
+def _replay_batch(batch: list[DeadLetter], send: Send, parcels: Parcels) -> Replayed:
+    waiting = list(parcels(batch))
     refused: dict[int, DeadLetter] = {}
     while waiting:
         verdict = send(waiting.pop())
@@ -90,17 +97,26 @@ def _replay_batch(batch: list[DeadLetter], send: Send) -> Replayed:
     )
 
 
-def _documents(batch: Sequence[DeadLetter]) -> Documents:
-    """The letters as one request. A letter's row in the batch stands for its sequence number: letters of several
-    journals may share one."""
+def document_parcels(batch: Sequence[DeadLetter]) -> list[Documents]:
+    """Letters that are line pairs as one request."""
     signals: dict[str, Signal] = {"spans": "spans", "span_events": "spans", "logs": "logs"}
-    return Documents(
+    documents = Documents(
         body=b"".join(letter.document for letter in batch),
         ends=np.cumsum([len(letter.document) for letter in batch], dtype=np.uint32),
         entry=np.arange(len(batch), dtype=np.uint32),
         event=np.array([letter.signal == "span_events" for letter in batch], dtype=np.uint8),
         origins=tuple(Origin(row, signals[letter.signal]) for row, letter in enumerate(batch)),
     )
+    return [documents]
+
+
+def otlp_parcels(batch: Sequence[DeadLetter]) -> list[Request]:
+    """Letters that are OTLP payloads, each as a request of its own."""
+    signals: dict[str, Signal] = {"spans": "spans", "logs": "logs", "metrics": "metrics"}
+    return [
+        Request(signals[letter.signal], letter.document, (Part(row, len(letter.document), _ANY_NUMBER, 0),))
+        for row, letter in enumerate(batch)
+    ]
 
 
 def _renewed(letter: DeadLetter, again: DeadLetter) -> DeadLetter:

@@ -14,10 +14,12 @@ from support.journals import Clock
 
 from sidecar.decode.batch import Signal
 from sidecar.decode.choice import decoder
+from sidecar.deliver.dead_letters import otlp_parcels, replay
 from sidecar.deliver.otlp import Options, OtlpSink
 from sidecar.deliver.otlp_reply import Answer, from_grpc, from_http
 from sidecar.deliver.otlp_requests import Request
 from sidecar.deliver.sink import Settled, Verdict
+from sidecar.errors import Retryable
 from sidecar.journal.entry import DeadLetter, Entry
 
 TAKEN = Answer("taken")
@@ -184,6 +186,27 @@ def test_pieces_of_one_payload_have_letters_of_their_own() -> None:
     assert ledger.counts == {("spans", "dead_lettered", "http_413"): 4}
     assert len({letter.doc_id for letter in ledger.letters}) == 4
     assert sum(letter.items for letter in ledger.letters) == 4
+
+
+def test_dead_letters_are_sent_again_and_go_when_they_are_taken() -> None:
+    receiver = Receiver()
+    receiver.poison = {b"step 1", b"step 41"}
+    far = sink(receiver)
+    letters = Ledger(far, [entry(n, spans_payload(3, first=10 * n + 1), 3) for n in range(1, 6)]).letters
+    assert [letter.seq for letter in letters] == [1, 4]
+    receiver.poison = {b"step 41"}
+    receiver.requests.clear()
+    (replayed,) = replay(letters, far.send, otlp_parcels)
+    assert list(replayed.taken) == letters[:1]
+    assert [(letter.seq, letter.document) for letter in replayed.refused] == [(4, letters[1].document)]
+    assert {body for _, body, _ in receiver.requests} == {letter.document for letter in letters}
+    receiver.largest = 150
+    receiver.poison = set()
+    (replayed,) = replay(letters, far.send, otlp_parcels)
+    assert len(replayed.taken) == 2
+    far_away = Receiver(from_http(503, "", b"", None))
+    with pytest.raises(Retryable):
+        list(replay(letters, sink(far_away).send, otlp_parcels))
 
 
 def test_a_signal_that_is_not_served_there_is_not_tried_piece_by_piece() -> None:
