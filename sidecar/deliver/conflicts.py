@@ -60,7 +60,7 @@ def relieve(line_pair: bytes, reason: str) -> bytes | None:
     the refusal is about no field, or nothing is left to move."""
     path = blame(reason)
     action, _, source = line_pair.partition(b"\n")
-    if path is None or path == f"attributes.{KEY}":
+    if path is None or path == f"attributes.{KEY}" or path.partition(".")[0] in _OURS:
         return None
     try:
         document = json.loads(source)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.delivery import entry, ids, logs_payload, spans_payload
 
 from sidecar.decode.reference import ReferenceDecoder
-from sidecar.deliver.bulk import Documents, Judge, Reply, cut, gather, pick
+from sidecar.deliver.bulk import CONFLICT_AS_TEXT, Documents, Judge, Reply, cut, gather, pick
+from sidecar.deliver.conflicts import KEY
 from sidecar.deliver.sink import Again, Verdict
 
 DECODER = ReferenceDecoder()
@@ -98,6 +99,66 @@ def test_a_blocked_index_is_not_the_documents_fault(status: int) -> None:
 def test_an_error_that_is_text_only_still_gives_a_letter() -> None:
     verdict = JUDGE.judge(documents(), items(*[(201, None)] * 4, (400, "no handler")))
     assert counted(verdict)[11] == {("spans", "dead_lettered", "unknown"): 1}
+
+
+class TestConflictsToText:
+    JUDGE = Judge("elasticsearch", lambda: 42, conflicts_to_text=True)
+
+    def documents(self, count: int = 3) -> Documents:
+        entries = [entry(10, spans_payload(count, n="x", m=1), count)]
+        return gather(DECODER.span_lines([entries[0].payload]), entries)
+
+    def test_a_document_comes_again_at_once_with_the_field_as_text(self) -> None:
+        verdict = self.JUDGE.judge(self.documents(), items((201, None), (400, POISON), (409, {"type": "x"})))
+        assert counted(verdict) == {10: {("spans", "delivered", ""): 1, ("spans", "already_there", ""): 1}}
+        error = again(verdict)
+        assert (error.at_once, error.reason) == (True, "mapping_conflict")
+        (mended,) = error.parcels
+        assert len(mended) == 1
+        before, after = self.documents().document(1), mended.document(0)
+        assert after.split(b"\n")[0] == before.split(b"\n")[0]
+        assert json.loads(after.split(b"\n")[1])["attributes"] == {"m": 1, KEY: '{"attributes.n":"x"}'}
+        done = self.JUDGE.judge(mended, Reply(200, b'{"errors":false}'))
+        assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 1}}
+
+    def test_refused_again_for_another_reason_it_is_a_dead_letter_as_it_was(self) -> None:
+        (mended,) = again(self.JUDGE.judge(self.documents(1), items((400, POISON)))).parcels
+        verdict = self.JUDGE.judge(mended, items((400, {"type": "some_exception", "reason": "no"})))
+        assert verdict.again is None
+        (letter,) = verdict.settled[0].dead
+        assert letter.document == self.documents(1).document(0)
+        assert letter.reason == "some_exception: no"
+
+    def test_what_cannot_be_mended_is_a_dead_letter_at_once(self) -> None:
+        reason = "failed to parse field [@timestamp] of type [date]"
+        no_time = {"type": "document_parsing_exception", "reason": reason}
+        verdict = self.JUDGE.judge(self.documents(1), items((400, no_time)))
+        assert verdict.again is None
+        assert counted(verdict) == {10: {("spans", "dead_lettered", "document_parsing_exception"): 1}}
+        assert verdict.settled[0].dead[0].document == self.documents(1).document(0)
+
+    def test_beside_one_that_has_to_wait_both_wait(self) -> None:
+        verdict = self.JUDGE.judge(self.documents(2), items((400, POISON), (429, BUSY)))
+        error = again(verdict)
+        assert (error.at_once, error.reason, error.slow_down) == (False, "item_429", True)
+        left, mended = error.parcels
+        assert (len(left), len(mended)) == (1, 1)
+        assert not left.before
+        assert mended.before
+
+    def test_cut_in_two_they_are_still_known_as_changed(self) -> None:
+        verdict = self.JUDGE.judge(self.documents(4), items(*[(400, POISON)] * 4))
+        (mended,) = again(verdict).parcels
+        for half in again(self.JUDGE.judge(mended, Reply(413))).parcels:
+            done = self.JUDGE.judge(half, Reply(200, b'{"errors":false}'))
+            assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 2}}
+
+
+def test_a_pipeline_that_is_not_there_is_not_the_documents_fault() -> None:
+    missing = {"type": "illegal_argument_exception", "reason": "pipeline with id [x] does not exist"}
+    verdict = JUDGE.judge(documents(), items(*[(400, missing)] * 5))
+    assert verdict.settled == []
+    assert len(again(verdict).parcels[0]) == 5
 
 
 @pytest.mark.parametrize("status", [413, 400])

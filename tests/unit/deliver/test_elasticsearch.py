@@ -4,12 +4,14 @@ import base64
 import gzip
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
-from support.delivery import FakeEngine, entry, logs_payload, spans_payload
+from support.delivery import FakeEngine, entry, ids, logs_payload, spans_payload
 
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.deliver.bulk import Documents, Reply, Unreached
@@ -168,6 +170,51 @@ def test_no_reply_is_a_verdict() -> None:
     assert (verdict.again.reason, verdict.again.detail, verdict.again.slow_down) == ("timeout", "read timed out", True)
 
 
+def test_pipeline_index_and_ids_as_set() -> None:
+    http = FakeHttp()
+    to = sink(http, pipeline="a/b", index="old-{type}-%Y", ids="none")
+    parcels = to.prepare([entry(1, spans_payload(1, events=1), 1, 1)]).parcels
+    http.script = lambda method, target: Reply(200, b'{"errors":false}')
+    assert [to.send(parcel).again for parcel in parcels] == [None]
+    (method, target, _headers) = http.asked[0]
+    assert (method, target.partition("&")[2]) == ("POST", "pipeline=a%2Fb")
+    assert to.prepare([]).parcels == []
+    letter = Documents.document(parcels[0], 0)
+    assert json.loads(letter.split(b"\n")[0])["create"]["_index"] == "old-traces-2023"
+    assert "_id" in json.loads(letter.split(b"\n")[0])["create"], "dead letters keep it"
+
+
+def test_ids_are_left_out_on_the_wire_only() -> None:
+    sent: list[bytes] = []
+
+    class Wire(FakeHttp):
+        def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+            sent.append(body or b"")
+            return Reply(200, b'{"errors":false}')
+
+    send_all(sink(Wire(), ids="none", compression=False), entry(1, logs_payload("a"), 1, signal="logs"))
+    assert json.loads(sent[0].split(b"\n")[0]) == {"create": {"_index": "logs-generic.otel-default"}}
+
+
+def test_records_that_a_filter_left_keep_the_ids_they_had() -> None:
+    http = FakeHttp()
+    left = replace(entry(5, logs_payload("b", "d"), 2, signal="logs"), ordinals=np.array([1, 3], np.uint32))
+    whole = entry(6, logs_payload("a"), 1, signal="logs")
+    send_all(sink(http), left, whole)
+    assert set(http.engine.kept) == {"journal1-5-1", "journal1-5-3", "journal1-6-0"}
+
+
+@pytest.mark.parametrize(("on_conflict", "outcome"), [("text", None), ("dead_letter", "dead_lettered")])
+def test_a_mapping_conflict_goes_the_way_that_is_set(on_conflict: str, outcome: str | None) -> None:
+    http = FakeHttp()
+    payload = spans_payload(1, n="x")
+    reason = "failed to parse field [attributes.n] of type [long]"
+    http.engine.poison = dict.fromkeys(ids(DECODER.span_lines([payload])), (400, "mapper_parsing_exception", reason))
+    (verdict,) = send_all(sink(http, on_conflict=on_conflict), entry(1, payload, 1))
+    assert (verdict.again is None) == (outcome is not None)
+    assert [o for s in verdict.settled for _, o, _ in s.counts] == ([outcome] if outcome else [])
+
+
 class TestBootstrap:
     def test_nothing_is_put_where_templates_exist(self) -> None:
         http = FakeHttp()
@@ -284,6 +331,8 @@ class TestOptions:
             ({"username": "b"}, "needs password"),
             ({"client_cert": "b"}, "belong together"),
             ({"urls": "http://a"}, "Extra inputs"),
+            ({"index": "Logs-%Y"}, "no name of an index"),
+            ({"index": "logs-%S"}, "no other %"),
         ],
     )
     def test_what_cannot_be_used_is_said(self, values: dict[str, str], message: str) -> None:
