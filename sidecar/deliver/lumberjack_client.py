@@ -58,7 +58,7 @@ class Connection:
             plain = socket.create_connection((host, port), wait)
         except TimeoutError as error:
             raise Unreached("timeout", f"no connection within {wait:g} s") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second of a name that no resolver can be asked for
             raise Unreached("unreachable", str(error)) from error
         self._socket = plain
         try:
