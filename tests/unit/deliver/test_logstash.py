@@ -18,6 +18,7 @@ from sidecar.decode.batch import Decoder
 from sidecar.decode.choice import decoder as chosen_decoder
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, all_settled, gather, pick
+from sidecar.deliver.dead_letters import replay
 from sidecar.deliver.hosts import FIRST_REST, LONGEST_REST, Hosts
 from sidecar.deliver.logstash import LogstashSink, Options, parse_host
 from sidecar.deliver.logstash_events import data_frames, json_array
@@ -335,6 +336,9 @@ def test_a_document_that_is_too_large_is_a_dead_letter_and_the_rest_goes_through
     for parcel in prepared.parcels:
         to.send(parcel)
     assert way.taken == ["journal1-3-0", "journal1-3-2"]
+    (replayed,) = replay([letter], to.send)
+    assert list(replayed.taken) == [letter]
+    assert way.taken[-1] == "journal1-3-1", "an operator who replays it wants it sent"
     only_large = to.prepare([entry(4, logs_payload("b" * 2000), 1, signal="logs")])
     assert only_large.parcels == []
     assert only_large.expected == {4: 1}
