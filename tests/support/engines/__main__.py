@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from support.engines import monitoring, peer, toolchains
+from support.engines import lumberjack, monitoring, peer, toolchains
 from support.engines.cache import EngineUnavailable, cache_dir
 from support.engines.search import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH, Distribution
 
@@ -30,6 +30,8 @@ WARM: dict[str, Callable[[], object]] = {
     "payloads": peer.payload_dir,
     "nullsink": peer.nullsink_binary,
     "telemetrygen": toolchains.telemetrygen_binary,
+    "tst-lj": lumberjack.tst_lj_binary,
+    "lumbersink": lumberjack.lumbersink_binary,
 }
 
 
