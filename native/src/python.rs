@@ -1,5 +1,6 @@
 //! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
 
+use aho_corasick::AhoCorasick;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -25,7 +26,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 2;
+const ABI_VERSION: u32 = 3;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
@@ -320,6 +321,26 @@ fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes
     PyBytes::new(py, &value.to_be_bytes())
 }
 
+/// A set of byte strings, made ready to be looked for in many payloads.
+#[pyclass(frozen)]
+struct Finder {
+    automaton: AhoCorasick,
+}
+
+#[pymethods]
+impl Finder {
+    #[new]
+    fn new(needles: Vec<Vec<u8>>) -> PyResult<Self> {
+        let automaton = AhoCorasick::new(needles).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self { automaton })
+    }
+
+    /// Whether any of them stands in the payload.
+    fn found(&self, py: Python<'_>, payload: &[u8]) -> bool {
+        py.detach(|| self.automaton.is_match(payload))
+    }
+}
+
 #[pymodule]
 fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ABI_VERSION", ABI_VERSION)?;
@@ -333,5 +354,6 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
     module.add_class::<Shaper>()?;
+    module.add_class::<Finder>()?;
     Ok(())
 }

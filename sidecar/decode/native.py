@@ -17,18 +17,20 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
 class NativeDecoder:
     """The `Decoder` that runs on the native core. Arrays are read-only views of the core's buffers. Thread-safe:
-    the core keeps no state between calls and releases the interpreter lock while it works."""
+    the core keeps no state of payloads between calls and releases the interpreter lock while it works."""
 
     name = "native"
 
     def __init__(self, core: Any) -> None:
         self._core = core
+        self._finders: dict[tuple[bytes, ...], Any] = {}
+        """Of the few sets of needles that the program looks for."""
 
     def check_spans(self, payload: bytes) -> Check:
         with _errors(self._core):
@@ -90,7 +92,11 @@ class NativeDecoder:
         return NativeShaper(self._core, rules)
 
     def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
-        return any(needle in payload for needle in needles)
+        finder = self._finders.get(needles)
+        if finder is None:
+            finder = self._finders[needles] = self._core.Finder(needles)
+        found: bool = finder.found(payload)
+        return found
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         digest: bytes = self._core.digest(payload, seed)

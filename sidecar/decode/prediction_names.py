@@ -30,6 +30,8 @@ whole numbers are classes, other numbers are values, an array is a batch."""
 STAGES = ("preprocess", "inference", "postprocess", "queue")
 """A span of one of these names, too, is a stage."""
 
+EVENT_MARKS = tuple(b"b" + bytes([len(name)]) + name.encode() for name in (EVENT, LOADED))
+"""LogRecord.event_name on the wire. A logs request in which neither stands has no event of the instrumentation."""
 _TELLING = ("class", "score", "value", "prediction")
 
 
@@ -38,10 +40,7 @@ def _key(name: str) -> bytes:
     return b"\x0a" + bytes([len(name)]) + name.encode() + b"\x12"
 
 
-MARKS = (
-    *(_key(name) for concept in _TELLING for name in ALIASES[concept]),
-    *(b"b" + bytes([len(e)]) + e.encode() for e in (EVENT, LOADED)),
-)
+MARKS = (*(_key(name) for concept in _TELLING for name in ALIASES[concept]), *EVENT_MARKS)
 """A logs request in which none of these stands tells of no prediction, and is not read for one."""
 SPAN_MARKS = (
     *(_key(name) for concept in (*_TELLING, "stage") for name in ALIASES[concept]),

@@ -209,7 +209,9 @@ def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
     if not options.predictions.enabled:
         return []
     tables = ModelTables(options.predictions.latency_buckets, options.budget())
-    return [PredictionDeriver("logs", tables), PredictionDeriver("spans", tables)]
+    attributes = options.predictions.attributes
+    logs = PredictionDeriver("logs", tables, attributes)
+    return [logs, PredictionDeriver("spans", tables)] if attributes else [logs]
 
 
 DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _rules, _predictions)

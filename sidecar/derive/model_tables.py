@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from sidecar.decode.batch import F64
 from sidecar.derive.amounts import MAX_VALUE, accumulate
@@ -71,18 +70,20 @@ class ModelTables:
         at = _Adding(time, now)
         for one in said:
             model = (one.model, one.version)
-            at.add(self.predictions, (*model, one.status), one.rows * one.weight)
+            at.count(self.predictions, (*model, one.status), one.rows * one.weight)
             for name, rows in one.classes.items():
-                at.add(self.classes, (*model, name), rows * one.weight)
+                at.count(self.classes, (*model, name), rows * one.weight)
             if one.seconds is not None:
-                at.observe(self.latency, (*model, one.stage), (one.seconds,), self._latency_buckets, one.weight)
+                at.observe(self.latency, (*model, one.stage), (one.seconds,), one.weight)
             if one.batch:
-                at.observe(self.batch, model, (one.batch,), BATCH, one.weight)
-            if len(one.scores):
-                at.observe(self.confidence, model, one.scores, CONFIDENCE, one.weight * one.row_weight)
-            if len(one.values):
-                at.sum_up(self.value, model, one.values, one.weight * one.row_weight)
+                at.observe(self.batch, model, (one.batch,), one.weight)
+            at.observe(self.confidence, model, one.scores, one.weight * one.row_weight)
+            at.observe(self.value, model, one.values, one.weight * one.row_weight)
             at.see(self.models, model, one)
+        at.put()
+        bounds = ((self.latency, self._latency_buckets), (self.batch, BATCH), (self.confidence, CONFIDENCE))
+        for table, buckets in (*bounds, (self.value, ())):
+            at.put_observed(table, buckets)
 
     def expire(self, before: int) -> None:
         """Take away series idle since before this time (Unix ns)."""
@@ -102,7 +103,7 @@ class ModelTables:
     def _values(self) -> FamilySnapshot:
         keys, _, values, created = self.value.show()
         block = Summaries(
-            _labels(self.value, keys), [()] * len(keys), whole(values[:, 0]), (values[:, 1] / SCALE).tolist(), created
+            _labels(self.value, keys), [()] * len(keys), whole(values[:, 1]), (values[:, 0] / SCALE).tolist(), created
         )
         return FamilySnapshot("model_prediction_value", "summary", "Predicted numbers: count and sum.", "", (block,))
 
@@ -123,41 +124,33 @@ class ModelTables:
 
 @dataclass(slots=True)
 class _Adding:
-    """What is added to the tables by one payload."""
+    """What one payload adds, gathered so that each row is written once."""
 
     time: int
     now: int
-    rows: dict[tuple[int, Labels], int] = field(default_factory=dict)
-    """(id of the table, label values) -> row, so that a payload of many records looks each up once."""
+    rows: dict[tuple[str, Labels], int] = field(default_factory=dict)
+    counts: dict[tuple[SeriesTable, int], int] = field(default_factory=dict)
+    observed: dict[SeriesTable, list[tuple[int, F64 | Sequence[float], float]]] = field(default_factory=dict)
+    """Table -> (row, values, weight of each)."""
 
     def row(self, table: SeriesTable, key: Labels) -> int:
-        known = self.rows.get((id(table), key))
+        known = self.rows.get((table.name, key))
         if known is not None:
             return known
         arrival = Arrival(np.array([1]), np.array([self.time]), self.now)
         row = int(table.rows([key], np.zeros(1, np.uint32), arrival)[0])
-        self.rows[id(table), key] = row
+        self.rows[table.name, key] = row
         table.touch(np.array([row]), self.now)
         return row
 
-    def add(self, table: SeriesTable, key: Labels, amount: float) -> None:
+    def count(self, table: SeriesTable, key: Labels, amount: float) -> None:
         if amount > 0:
-            row = self.row(table, key)
-            table.values[row, 0] = min(int(table.values[row, 0]) + round(amount * SCALE), LIMIT)
+            cell = (table, self.row(table, key))
+            self.counts[cell] = self.counts.get(cell, 0) + round(amount * SCALE)
 
-    def observe(
-        self, table: SeriesTable, key: Labels, numbers: F64 | Sequence[float], bounds: Sequence[float], weight: float
-    ) -> None:
-        values = _sane(numbers)
-        rows = np.full(len(values), self.row(table, key), np.intp)
-        accumulate(table.values, rows, 1 + np.searchsorted(bounds, values), np.full(len(values), _fixed(weight)))
-        accumulate(table.values, rows, 0, np.rint(values * weight * SCALE))
-
-    def sum_up(self, table: SeriesTable, key: Labels, numbers: F64 | Sequence[float], weight: float) -> None:
-        values = _sane(numbers)
-        rows: npt.NDArray[np.intp] = np.full(len(values), self.row(table, key), np.intp)
-        accumulate(table.values, rows, 0, np.full(len(values), _fixed(weight)))
-        accumulate(table.values, rows, 1, np.rint(values * weight * SCALE))
+    def observe(self, table: SeriesTable, key: Labels, values: F64 | Sequence[float], weight: float) -> None:
+        if len(values):
+            self.observed.setdefault(table, []).append((self.row(table, key), values, weight))
 
     def see(self, table: SeriesTable, key: Labels, one: Said) -> None:
         row = self.row(table, key)
@@ -166,14 +159,23 @@ class _Adding:
         elif one.rows:
             table.values[row, 1] = max(int(table.values[row, 1]), min(one.time or self.time, LIMIT))
 
+    def put(self) -> None:
+        for (table, row), amount in self.counts.items():
+            table.values[row, 0] = min(int(table.values[row, 0]) + amount, LIMIT)
 
-def _sane(numbers: F64 | Sequence[float]) -> F64:
-    values = np.asarray(numbers, np.float64)
-    return values[np.abs(values) <= MAX_VALUE]
-
-
-def _fixed(weight: float) -> float:
-    return float(round(weight * SCALE))
+    def put_observed(self, table: SeriesTable, bounds: Sequence[float]) -> None:
+        """Columns of the table: sum, then a count for each bucket (one bucket where there are no bounds)."""
+        found = self.observed.get(table, [])
+        if not found:
+            return
+        lengths = [len(values) for _, values, _ in found]
+        rows = np.repeat(np.array([row for row, _, _ in found], np.intp), lengths)
+        weights = np.repeat(np.array([weight for _, _, weight in found], np.float64), lengths)
+        values = np.concatenate([np.asarray(values, np.float64) for _, values, _ in found])
+        sane = np.abs(values) <= MAX_VALUE
+        rows, weights, values = rows[sane], weights[sane], values[sane]
+        accumulate(table.values, rows, 1 + np.searchsorted(bounds, values), np.rint(weights * SCALE))
+        accumulate(table.values, rows, 0, np.rint(values * weights * SCALE))
 
 
 def _histogram(name: str, labels: tuple[str, ...], bounds: Sequence[float], budget: Budget) -> SeriesTable:

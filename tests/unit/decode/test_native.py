@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from sidecar.decode import native
 from sidecar.decode.batch import Check
 from sidecar.decode.native import NativeDecoder, native_decoder
+from sidecar.decode.reference import ReferenceDecoder
 from sidecar.errors import DecodeError
 
 START = 1_795_256_301_122_834_607
@@ -167,3 +168,9 @@ def test_threads_share_a_decoder(decoder: NativeDecoder) -> None:
         requests = list(pool.map(lambda _: decoder.json_lines(json_lines, 1), range(20)))
     assert set(lines) == {expected}
     assert all(request == transcoded for request in requests)
+
+
+@pytest.mark.parametrize("needles", [(), (b"a",), (b"ab", b"ca"), (b"\x00", b"abcd", b"bcx")])
+def test_finding_is_that_of_the_reference(decoder: NativeDecoder, needles: tuple[bytes, ...]) -> None:
+    for payload in (b"", b"a", b"xxabc", b"bcbcbc\x00", b"bbbbcx" * 50, bytes(range(256)) * 3):
+        assert decoder.mentions(payload, needles) == ReferenceDecoder().mentions(payload, needles)

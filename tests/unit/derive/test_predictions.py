@@ -280,6 +280,15 @@ def test_classes_keep_to_the_budget() -> None:
     assert logs.kept[1].turned_away["class"] == 7
 
 
+def test_events_alone_are_read_where_attributes_are_not_asked_for() -> None:
+    logs = PredictionDeriver("logs", ModelTables((0.01,), Budget()), attributes=False)
+    feed(logs, json_lines([{"model": "churn", "prediction": "yes"}]))
+    feed(logs, event_payload(prediction(3)))
+    assert shown(logs, "model_predictions_total") == {
+        'model_predictions_total{model="churn",version="7",status="ok"}': "3"
+    }
+
+
 def test_payloads_without_a_prediction_are_not_read() -> None:
     logs, spans = derivers()
     assert logs.decode(DECODER, [b"\xff no request at all"]) == [[]]
