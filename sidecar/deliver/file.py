@@ -15,7 +15,7 @@ import structlog
 from pydantic import Field, field_validator, model_validator
 
 from sidecar.decode.batch import Decoder, Signal
-from sidecar.deliver.bulk import Documents, address
+from sidecar.deliver.bulk import Documents
 from sidecar.deliver.file_rotation import Rotation
 from sidecar.deliver.file_target import Block, LineFile, Locked, Output
 from sidecar.deliver.otlp_json_lines import json_line
@@ -29,6 +29,7 @@ from sidecar.journal.ledger import item_counts, whole
 APPETITE_BYTES = 1 << 20
 """Payload bytes of one append, about."""
 _STDOUT = frozenset({"-", "stdout"})
+_ID = b'"_id":'
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = structlog.get_logger("deliver.file")
@@ -207,15 +208,16 @@ class FileSink:
 
 def _lines(documents: Documents, id_field: str) -> bytes:
     """The sources of the documents, each with its id as the first member."""
-    parts: list[bytes] = []
-    name = json.dumps(id_field).encode() if id_field else b""
-    for index in range(len(documents)):
-        pair = documents.document(index)
-        source = pair[pair.index(b"\n") + 1 :]
-        if name:
-            parts += (b"{", name, b":", json.dumps(address(pair)[1]).encode(), b",")
-            source = source[1:]
-        parts.append(source)
+    body, parts, begin = bytes(documents.body), list[bytes](), 0
+    name = b"{" + json.dumps(id_field).encode() + b":"
+    for end in documents.ends.tolist():
+        # `{"create":{"_index":"...","_id":"..."}}`, of which no value needs an escape: see `decode.documents`.
+        source = body.index(b"\n", begin) + 1
+        if id_field:
+            parts += (name, body[body.index(_ID, begin) + len(_ID) : source - 3], b",", body[source + 1 : end])
+        else:
+            parts.append(body[source:end])
+        begin = end
     return b"".join(parts)
 
 

@@ -68,6 +68,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return found.st_ino, found.st_size
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path: Path) -> None:
     file = tmp_path / "out" / "documents.ndjson"
@@ -88,7 +89,7 @@ def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path:
         )
         for sender in senders:
             sender.start()
-        for _ in range(4):
+        for _ in range(3):
             before = len(senders[0].acknowledged)
             wait_for(lambda before=before: len(senders[0].acknowledged) > before + 150, 30, "load to flow")  # type: ignore[misc]
             sidecar.kill9()

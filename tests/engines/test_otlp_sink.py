@@ -19,9 +19,11 @@ from support.delivery import logs_payload, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
 from support.load import Sender, make_logs, make_spans, status, waiting
+from support.otlp_cases import metrics_request
 from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_far_side
 
 from sidecar.decode.choice import decoder as chosen_decoder
+from sidecar.decode.metrics import check_metrics
 from sidecar.deliver.otlp import Options, OtlpSink, build, look
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
@@ -36,7 +38,7 @@ FAR_SIDES: dict[str, Callable[[Script], AbstractContextManager[FarSide]]] = {
     "grpc": grpc_far_side,
     "http/protobuf": http_far_side,
 }
-SPANS, LOGS, EVENTS = 160, 120, 160
+SPANS, LOGS, EVENTS, POINTS = 160, 120, 160, 5
 
 
 @pytest.fixture(params=FAR_SIDES)
@@ -52,6 +54,8 @@ def fill(log: Journal) -> None:
         else:
             payload = spans_payload(20, first=1 + number * 100, events=1)
             log.append(Draft("spans", payload, 20, events=20)).result(10)
+    payload = metrics_request().SerializeToString()
+    log.append(Draft("metrics", payload, check_metrics(payload).items)).result(10)
 
 
 def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Counter[tuple[str, str, str]]:
@@ -74,7 +78,7 @@ def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Co
     sums = Counter[str]()
     for (signal, _, _), count in counts.items():
         sums[signal] += count
-    assert sums == {"spans": SPANS, "logs": LOGS, "span_events": EVENTS}
+    assert sums == {"spans": SPANS, "logs": LOGS, "span_events": EVENTS, "metrics": POINTS}
     return counts
 
 
@@ -87,9 +91,15 @@ def arrived(side: FarSide, once: bool = False) -> None:
     spans, logs = side.spans(once), side.logs(once)
     assert (len(spans), len(logs)) == (SPANS, LOGS)
     assert set(spans.values()) | set(logs.values()) == {1}
+    assert metrics_request().SerializeToString() in {body for _, body in side.kept}
 
 
-ALL_DELIVERED = {("spans", "delivered", ""): SPANS, ("logs", "delivered", ""): LOGS, ("span_events", "delivered", ""): EVENTS}  # fmt: skip  # noqa: E501
+ALL_DELIVERED = {
+    ("spans", "delivered", ""): SPANS,
+    ("logs", "delivered", ""): LOGS,
+    ("span_events", "delivered", ""): EVENTS,
+    ("metrics", "delivered", ""): POINTS,
+}
 
 PASSING = {
     "unavailable": Fault(code=14),
