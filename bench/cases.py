@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MEMORY = {"SIDECAR_JOURNAL__KIND": "memory"}
+TEN_RULES = {
+    "SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "user.password,*.secret=mask,user_agent.original=hash,*token*,client.*=mask",
+    "SIDECAR_DELIVER__SHAPE__REDACT_VALUES": "email,card,bearer=drop,jwt,patient=hash",
+    "SIDECAR_DELIVER__SHAPE__PATTERNS": '{"patient": "PATIENT-[0-9]{10}"}',
+    "SIDECAR_DELIVER__SHAPE__HASH_KEY": "the same in every pod",
+}
+"""One of them changes a value in every span of the load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,13 @@ CASES: tuple[Case, ...] = (
         ("-signal", "traces", *SATURATE),
         peers=("spanmetrics-json", "spanmetrics-proto-fsync"),
         targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
+    ),
+    Case(
+        "spans-rules",
+        "spans: the whole path with ten redaction rules (at most 1.5 times spans-full)",
+        ("-signal", "traces", *SATURATE),
+        settings=TEN_RULES,
+        targets=MEMORY_TARGETS,
     ),
     Case(
         "spans-http",
