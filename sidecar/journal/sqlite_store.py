@@ -120,15 +120,13 @@ class SqliteStore:
         return self._letters
 
     def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
-        db = None
         try:
             db = self._open()
             db.execute("BEGIN IMMEDIATE")
             gone, left = dead_letters.expire(db, before_ns, most)
             db.execute("COMMIT")
         except sqlite3.Error as error:
-            if db is not None and db.in_transaction:
-                db.rollback()
+            self._drop()  # Which rolls back.
             raise StoreError(str(error), corrupt=schema.is_corrupt(error)) from error
         return gone, left
 

@@ -220,7 +220,7 @@ def test_every_conflict_of_a_structured_body_ends_in_text(engine: Engine) -> Non
         document = stored[f"journal1-{200 + number}-0"]
         left, moved = document["body"].get("structured"), json.loads(document["attributes"][KEY])
         assert all(path.startswith("body.structured") for path in moved), name
-        # Some refusals name the field without its place, or no field: then the whole body is moved. Of what is too deep,
+        # Some refusals name the field without its place, or none: then the whole body is moved. Of what is too deep,
         # only the depth is.
         assert left in ({f"case{number}": {"y": 1}}, None) or name == "too deep", name
 
