@@ -22,10 +22,10 @@ from typing import Protocol
 
 from isal import igzip_lib
 
+from sidecar.decode.lumberjack import Sending, compressed_frame
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, all_settled, cut, pick, pick_rows
 from sidecar.deliver.elasticsearch import Http
 from sidecar.deliver.logstash_events import data_frames, json_array
-from sidecar.deliver.lumberjack import Sending, compressed_frame
 from sidecar.deliver.lumberjack_client import Connections
 from sidecar.deliver.sink import Again, Verdict
 from sidecar.errors import Permanent

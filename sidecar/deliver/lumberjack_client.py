@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.decode.lumberjack import AckReader, Sending
 from sidecar.deliver.bulk import Unreached
-from sidecar.deliver.lumberjack import AckReader, Sending
 from sidecar.errors import DecodeError
 
 CONNECT_SECONDS = 10.0

@@ -16,6 +16,7 @@ from support.delivery import entry, logs_payload, spans_payload
 
 from sidecar.decode.batch import Decoder
 from sidecar.decode.choice import decoder as chosen_decoder
+from sidecar.decode.lumberjack import BatchReader, window_frame
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, all_settled, gather, pick
 from sidecar.deliver.dead_letters import replay
@@ -23,7 +24,6 @@ from sidecar.deliver.hosts import FIRST_REST, LONGEST_REST, Hosts
 from sidecar.deliver.logstash import LogstashSink, Options, parse_host
 from sidecar.deliver.logstash_events import data_frames, json_array
 from sidecar.deliver.logstash_ways import Attempt, HttpWay, Way
-from sidecar.deliver.lumberjack import BatchReader, window_frame
 from sidecar.deliver.sink import Again, Verdict
 from sidecar.errors import Permanent
 from sidecar.journal.entry import Entry

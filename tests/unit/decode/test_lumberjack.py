@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sidecar.deliver.lumberjack import (
+from sidecar.decode.lumberjack import (
     AckReader,
     Batch,
     BatchReader,
