@@ -17,10 +17,10 @@ help:
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make docs           write docs/reference from the program"
 
-$(LOCKED): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock pyproject.toml instrumentation/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./instrumentation
 	@touch $@
 
 # The native core is built where cargo is found; without it the program runs on the reference decoder and says so.

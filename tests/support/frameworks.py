@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -106,6 +107,8 @@ class Recorded:
     spans: list[tuple[Any, dict[str, Any]]] = field(default_factory=list)
     """Span and its attributes."""
     metrics: dict[str, list[Any]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    """Requests that could not be read."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -184,7 +187,10 @@ def recording() -> Iterator[Recorded]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            recorded.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+            try:
+                recorded.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+            except (DecodeError, OSError) as error:
+                recorded.broken.append(f"{self.path}: {error}")
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
@@ -202,6 +208,7 @@ def recording() -> Iterator[Recorded]:
     finally:
         server.shutdown()
         server.server_close()
+    assert not recorded.broken
 
 
 def environment(bundle_folder: Path, endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -91,9 +91,6 @@ def initialise(here):
         from opentelemetry.instrumentation.auto_instrumentation import initialize
 
         initialize()
-        from model_sidecar_instrumentation.processes import flush_in_children
-
-        flush_in_children()
     finally:
         os.environ["PYTHONPATH"] = before
 

@@ -1,0 +1,173 @@
+"""The servers of `examples/`, unchanged, under environment variables alone: what a driver sent is what is told of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.engines import Child, answers, free_port, sidecar_process, wait_for
+from support.frameworks import EXAMPLES, Recorded, environment, recording, run
+from support.load import samples, scrape, total
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+BATCHES = [1, 1, 3, 10, 1, 2, 150]
+
+
+@contextlib.contextmanager
+def _server(command: list[str | Path], env: Mapping[str, str], folder: Path, ready: str, log: Path) -> Iterator[None]:
+    child = Child("model", command, log, env, folder)
+    child.start()
+    try:
+        child.wait_until(lambda: answers(ready), 60)
+        yield
+    except BaseException as error:
+        error.add_note(child.tail())
+        raise
+    finally:
+        code = child.stop()
+    assert "not captured" not in log.read_text(), log.read_text()
+    assert code is not None
+
+
+def _post(url: str, body: Any) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def _batches(recorded: Recorded) -> Counter[int]:
+    return Counter(event.body["rows"] for event in recorded.predictions())
+
+
+def test_http_server_with_xgboost(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    port, benign = free_port(), 0
+    folder, url = EXAMPLES / "http_xgboost", f"http://127.0.0.1:{port}/"
+    with recording() as recorded:
+        env = environment(agent, recorded.url, {"SIDECAR_MODEL_VERSION": "3"})
+        with _server([frameworks, "server.py", str(port)], env, folder, url, tmp_path / "log"):
+            for number, size in enumerate(BATCHES):
+                rows = [[20.0 - (number * 7 + i) % 15] * 30 for i in range(size)]
+                benign += sum(p > 0.5 for p in _post(url, rows)["benign"])
+            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+        assert recorded.rows() == sum(BATCHES)
+        assert _batches(recorded) == Counter(BATCHES)
+        assert recorded.classes() == {"0": sum(BATCHES) - benign, "1": benign}
+        assert {e.attributes["ml.model.version"] for e in recorded.predictions()} == {"3"}
+        assert all(len(e.body["features"]) == 30 for e in recorded.predictions())
+        assert max(e.body["kept"] for e in recorded.predictions()) <= 2000 // 30, "150 rows are thinned"
+        wait_for(
+            lambda: {"process.cpu.time", "process.memory.usage", "ml.model.loaded"} <= set(recorded.metrics),
+            10,
+            "saturation and the model that is loaded",
+        )
+
+
+def test_gunicorn_with_two_workers_and_lightgbm(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    port, workers = free_port(), Counter[int]()
+    url, sums = f"http://127.0.0.1:{port}", 0.0
+    command = [frameworks.with_name("gunicorn"), "--workers", "2", "--bind", f"127.0.0.1:{port}", "server:app"]
+    with recording() as recorded:
+        env = environment(
+            agent,
+            recorded.url,
+            {
+                "OTEL_TRACES_SAMPLER": "traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "0.1",
+                "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel,process",
+            },
+        )
+        with _server(command, env, EXAMPLES / "gunicorn_lightgbm", f"{url}/health", tmp_path / "log"):
+            sent = BATCHES * 4
+            while len(workers) < 2 or len(sent) > sum(workers.values()):
+                size = sent[sum(workers.values()) % len(sent)]
+                row = {"rooms": 0.5, "area": 0.3, "age": 0.1, "distance": 0.9}
+                answer = _post(f"{url}/price", [row] * size)
+                workers[answer["worker"]] += 1
+                sums += sum(answer["prices"])
+                assert sum(workers.values()) < 500, "both workers answer"
+        sizes = Counter(sent[n % len(sent)] for n in range(sum(workers.values())))
+        assert _batches(recorded) == sizes, "the last ones are flushed when the workers end"
+        assert Counter(e.resource["process.pid"] for e in recorded.predictions()) == workers
+        kept = [(e.body["value"][0], e.body["rows"]) for e in recorded.predictions()]
+        assert sum(value * rows for value, rows in kept) == pytest.approx(sums, rel=1e-3)
+        assert set(recorded.predictions()[0].body["features"]) == {"rooms", "area", "age", "distance"}
+        spans = [span for span, _ in recorded.spans if span.name.startswith("predict ")]
+        assert len(spans) < sum(workers.values()) / 2, "head sampling thins the traces, not the predictions"
+
+
+def test_onnxruntime_batch_script(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    folder = EXAMPLES / "onnx_script"
+    model, table = tmp_path / "iris.onnx", tmp_path / "rows.csv"
+    run(frameworks, ["train.py", str(model)], {"PATH": "/usr/bin:/bin"}, folder)
+    table.write_text("".join(f"5.{n % 9},3.1,{1 + n % 5}.4,0.{n % 7}\n" for n in range(103)))
+    with recording() as recorded:
+        env = environment(agent, recorded.url)
+        out = run(frameworks, ["score.py", str(model), str(table), "25"], env, folder)
+    assert recorded.classes() == Counter(out.split())
+    assert _batches(recorded) == Counter([25, 25, 25, 25, 3])
+    assert {e.attributes["ml.model.name"] for e in recorded.predictions()} == {"iris"}
+    first = recorded.predictions()[0].body
+    assert first["features"]["f2"][:3] == pytest.approx([1.4, 2.4, 3.4])
+
+
+def test_mlflow_models_serve(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "PATH": f"{frameworks.parent}:/usr/bin:/bin", "GIT_PYTHON_REFRESH": "quiet"}
+    run(frameworks, [str(EXAMPLES / "mlflow_serve" / "train.py"), str(tmp_path / "wine")], home, tmp_path)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [frameworks.with_name("mlflow"), "models", "serve", "--model-uri", str(tmp_path / "wine")]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    answered: Counter[str] = Counter()
+    with recording() as recorded:
+        env = environment(agent, recorded.url, {**home, "SIDECAR_MODEL_NAME": "wine"})
+        with _server(command, env, tmp_path, f"{url}/health", tmp_path / "log"):
+            for size in BATCHES:
+                rows = [
+                    [13.0 + i % 2, 1.7, 2.4, 15.6, 100 + i, 2.8, 3.0, 0.3, 2.3, 5.6, 1.0, 3.9, 1065]
+                    for i in range(size)
+                ]
+                answered.update(str(p) for p in _post(f"{url}/invocations", {"inputs": rows})["predictions"])
+            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+    assert _batches(recorded) == Counter(BATCHES)
+    assert recorded.classes() == answered
+    assert {e.attributes["ml.framework"] for e in recorded.predictions()} == {"mlflow"}
+
+
+def test_fastapi_with_scikit_learn_into_a_running_sidecar(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    port, answered = free_port(), Counter[str]()
+    url = f"http://127.0.0.1:{port}"
+    command = [frameworks, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "true"}) as sidecar:
+        env = environment(agent, sidecar.otlp_url, {"SIDECAR_MODEL_NAME": "wine"})
+        with _server(command, env, EXAMPLES / "fastapi_sklearn", f"{url}/health", tmp_path / "log"):
+            for number, size in enumerate(BATCHES):
+                rows = [
+                    [13.0, 1.7, 2.4, 15.6, 127, 2.8, 3.0, 0.3, 2.3, 5.6, 1.0, 3.9, 1065.0 - 40 * (number + i)]
+                    for i in range(size)
+                ]
+                answered.update(_post(f"{url}/predict", {"rows": rows})["predictions"])
+
+        def counted() -> float:
+            return total(samples(scrape(sidecar.serve_url) or ""), "model_predictions_total", 'model="wine"')
+
+        wait_for(lambda: counted() >= sum(BATCHES), 20, "every row to be counted")
+        values = samples(scrape(sidecar.serve_url) or "")
+        assert counted() == sum(BATCHES)
+        names = {"0": "class_0", "1": "class_1", "2": "class_2"}
+        by_class = {
+            names[match[1]]: value
+            for series, value in values.items()
+            if series.startswith("model_predictions_by_class_total{")
+            and (match := re.search(r'class="([^"]*)"', series))
+            and value
+        }
+        assert by_class == answered
+        assert total(values, "model_batch_size_count", 'model="wine"') == len(BATCHES)
+        assert total(values, "model_batch_size_sum", 'model="wine"') == sum(BATCHES)
