@@ -32,6 +32,32 @@ def run(config_file: Path | None) -> None:
 
 
 @main.command()
+@click.option("--tee", is_flag=True, help="Write what is read to standard output, unchanged.")
+@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP intake.")
+@click.option("--token-file", type=click.Path(path_type=Path, exists=True), help="File with the bearer token.")
+@click.option(
+    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the intake's certificate."
+)
+@click.option("--buffer-mb", default=16, show_default=True, help="Lines kept in memory while the sidecar is away.")
+@click.option("--wait", default=10.0, show_default=True, help="Seconds to send what is left at the end of the input.")
+@_reported
+def logs(tee: bool, url: str, token_file: Path | None, ca_file: str | None, buffer_mb: int, wait: float) -> None:
+    """Send the lines of standard input to a running sidecar.
+
+    For programs that only write to their output: `model 2>&1 | sidecar logs --tee`. Ends with the input. Exit code 1
+    if lines could not be sent, which never holds the program up.
+    """
+    from sidecar import piping
+
+    token = token_file.read_text().split()[0] if token_file is not None else None
+    sender = piping.Sender(piping.poster(url, token, ca_file), buffer_mb << 20)
+    ended = piping.run(sys.stdin.buffer, sys.stdout.buffer if tee else None, sender, wait)
+    if ended.dropped or ended.refused:
+        click.echo(f"sidecar: {ended.dropped} lines could not be sent to {url}, {ended.refused} were refused", err=True)
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--once", is_flag=True, help="End after showing what was seen; exit code 1 if anything is missing.")
 @_reported
 def demo(once: bool) -> None:

@@ -21,6 +21,7 @@ from sidecar.journal.options import JournalOptions
 from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail.options import Options as FileTailOptions
 from sidecar.receive.intake import IntakeOptions
+from sidecar.receive.json_tcp import Options as JsonTcpOptions
 from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
 from sidecar.receive.otlp_http import Options as OtlpHttpOptions
 from sidecar.serve.http import Options as ServeOptions
@@ -39,6 +40,7 @@ class ReceiveOptions(Section):
     credentials: CredentialsOptions = Field(default=CredentialsOptions(), description="Who may send.")
     otlp_grpc: OtlpGrpcOptions = Field(default=OtlpGrpcOptions(), description="OTLP over gRPC.")
     otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
+    json_tcp: JsonTcpOptions = Field(default=JsonTcpOptions(), description="JSON lines over TCP or a Unix socket.")
     file_tail: FileTailOptions = Field(default=FileTailOptions(), description="Log files that are read as they grow.")
 
 

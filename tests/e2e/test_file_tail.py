@@ -1,0 +1,116 @@
+"""kill -9 of the sidecar while it tails: every line is in a real engine once."""
+
+from __future__ import annotations
+
+import collections
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.engines import SearchEngine, SidecarProcess, opensearch, sidecar_process, wait_for
+from support.load import samples, scrape, status, total, waiting
+from support.search_client import LOGS, ask, count, documents
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+WRITER = """
+import json, logging, logging.handlers, sys, time
+handler = logging.handlers.RotatingFileHandler(sys.argv[1], maxBytes=300_000, backupCount=400)
+handler.setFormatter(logging.Formatter("%(message)s"))
+logger = logging.getLogger("writer")
+logger.setLevel(logging.INFO)
+logger.addHandler(handler)
+n, end = 0, time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    for _ in range(20):
+        logger.info(json.dumps({"timestamp": time.time(), "message": "line", "n": n, "pad": "x" * 150}))
+        n += 1
+    time.sleep(0.01)
+print(n)
+"""
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[SearchEngine]:
+    with opensearch() as node:
+        yield node
+
+
+@pytest.fixture(autouse=True)
+def _empty(engine: SearchEngine) -> None:
+    ask(f"{engine.url}/_data_stream/{LOGS}", method="DELETE") if count(engine.url, LOGS) else None
+
+
+def _environment(engine: SearchEngine, include: Path) -> dict[str, str]:
+    return {
+        "SIDECAR_DELIVER__ELASTICSEARCH__URL": engine.url,
+        "SIDECAR_DELIVER__STORE__ENABLED": "false",
+        "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(include),
+    }
+
+
+def _numbers(engine: SearchEngine) -> collections.Counter[int]:
+    found = documents(engine.url, LOGS, ["attributes"])
+    return collections.Counter(d["attributes"]["n"] for d in found if "n" in d.get("attributes", {}))
+
+
+def _all_read(sidecar: SidecarProcess, lines: int) -> bool:
+    return status(sidecar.serve_url)["ledger"]["received"].get("logs", 0) >= lines and not waiting(sidecar.serve_url)
+
+
+@pytest.mark.timeout(300)
+def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -> None:
+    file = tmp_path / "app.log"
+    moments = random.Random(10)
+    with sidecar_process(_environment(engine, tmp_path / "*.log")) as sidecar:
+        command = [sys.executable, "-c", WRITER, str(file), "45"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            for _ in range(KILLS):
+                time.sleep(moments.uniform(0.1, 1.2))
+                sidecar.kill9()
+                sidecar.start()
+            lines = int(writer.communicate(timeout=60)[0])
+        wait_for(lambda: _all_read(sidecar, lines), 60, "everything to be read and delivered")
+        time.sleep(2)
+        ledger = status(sidecar.serve_url)["ledger"]
+        dropped = total(samples(scrape(sidecar.serve_url) or ""), "sidecar_dropped_items_total")
+    assert len(list(tmp_path.glob("app.log*"))) > KILLS, "the writer rotated too seldom: the test proved nothing"
+    assert _numbers(engine) == collections.Counter(range(lines))
+    assert ledger["received"]["logs"] == lines
+    assert ledger["problems"] == []
+    assert not dropped
+
+
+@pytest.mark.timeout(300)
+def test_kills_in_the_middle_of_a_big_file(engine: SearchEngine, tmp_path: Path) -> None:
+    lines = 60_000
+    file = tmp_path / "big.log"
+    with file.open("w") as out:
+        for n in range(lines):
+            out.write(f'{{"timestamp":{1_790_000_000 + n},"level":"info","message":"m","n":{n},"pad":"{"x" * 280}"}}\n')
+    kills = 0
+    with sidecar_process(_environment(engine, file)) as sidecar:
+        seen = 0
+        while kills < 4:
+            seen = status(sidecar.serve_url)["ledger"]["received"].get("logs", 0)
+            if seen >= lines:
+                break
+            wait_for(
+                lambda seen=seen: status(sidecar.serve_url)["ledger"]["received"].get("logs", 0) > seen,
+                30,
+                "some more lines to be read",
+                interval=0.002,
+            )
+            sidecar.kill9()
+            kills += 1
+            sidecar.start()
+        wait_for(lambda: _all_read(sidecar, lines), 120, "everything to be read and delivered")
+        ledger = status(sidecar.serve_url)["ledger"]
+    assert kills >= 2, "the file was read before it could be killed: the test proved nothing"
+    assert _numbers(engine) == collections.Counter(range(lines)), "0 lost, 0 doubled"
+    assert ledger["received"]["logs"] == lines
