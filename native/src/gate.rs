@@ -1,7 +1,7 @@
 //! Which value rules may match somewhere in a record, found in one look at its bytes. No rule that matches a text in
 //! them is left out; some that do not match are named.
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{packed, AhoCorasick, Input, MatchKind, Span};
 use regex::bytes::Regex;
 
 /// Bit n stands for value rule n.
@@ -48,13 +48,37 @@ impl Run {
     }
 }
 
-fn automaton(literals: &[Vec<u8>]) -> Result<AhoCorasick, String> {
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(literals).map_err(|error| error.to_string())
+/// Literals of two bytes and more, looked for all at once.
+pub enum Finder {
+    /// Many bytes at a time; not on every processor, nor for very many literals.
+    Packed(Box<packed::Searcher>),
+    Automaton(Box<AhoCorasick>),
+}
+
+impl Finder {
+    fn new(literals: &[&[u8]]) -> Result<Self, String> {
+        if let Some(searcher) = packed::Config::new().builder().extend(literals).build() {
+            return Ok(Finder::Packed(Box::new(searcher)));
+        }
+        let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(literals);
+        built.map(|automaton| Finder::Automaton(Box::new(automaton))).map_err(|error| error.to_string())
+    }
+
+    /// Index and begin of the first literal from `place` on.
+    #[inline]
+    fn find(&self, bytes: &[u8], place: usize) -> Option<(usize, usize)> {
+        let hit = match self {
+            Finder::Packed(searcher) => searcher.find_in(bytes, Span::from(place..bytes.len())),
+            Finder::Automaton(automaton) => automaton.find(Input::new(bytes).range(place..)),
+        }?;
+        Some((hit.pattern().as_usize(), hit.start()))
+    }
 }
 
 /// The look at one text for one rule.
 pub enum Gate {
-    Literals(Box<AhoCorasick>),
+    /// Literals of one byte, and longer ones.
+    Literals(Vec<u8>, Option<Finder>),
     Run(Box<Run>),
     Open,
 }
@@ -62,7 +86,11 @@ pub enum Gate {
 impl Gate {
     pub fn new(need: &Need) -> Result<Self, String> {
         Ok(if !need.literals.is_empty() {
-            Gate::Literals(Box::new(automaton(&need.literals)?))
+            let single = |literal: &Vec<u8>| <[u8; 1]>::try_from(&literal[..]).ok();
+            let bytes = need.literals.iter().filter_map(single).map(|[byte]| byte).collect();
+            let longer: Vec<&[u8]> = need.literals.iter().map(Vec::as_slice).filter(|it| it.len() > 1).collect();
+            let finder = if longer.is_empty() { None } else { Some(Finder::new(&longer)?) };
+            Gate::Literals(bytes, finder)
         } else if need.length > 0 {
             Gate::Run(Box::new(Run::new(need)))
         } else {
@@ -73,7 +101,10 @@ impl Gate {
     #[inline]
     pub fn passes(&self, text: &[u8]) -> bool {
         match self {
-            Gate::Literals(literals) => literals.is_match(text),
+            Gate::Literals(single, longer) => {
+                single.iter().any(|&byte| memchr::memchr(byte, text).is_some())
+                    || longer.as_ref().is_some_and(|longer| longer.find(text, 0).is_some())
+            }
             Gate::Run(run) => run.is_in(text),
             Gate::Open => true,
         }
@@ -84,7 +115,7 @@ impl Gate {
 #[derive(Default)]
 pub struct Gates {
     bytes: Vec<(u8, Suspects)>,
-    literals: Option<AhoCorasick>,
+    literals: Option<Finder>,
     /// Rules of each literal, and of those that it begins with or that begin with it.
     owners: Vec<Suspects>,
     all_owners: Suspects,
@@ -127,8 +158,8 @@ impl Gates {
         gates.owners = literals.iter().map(|(literal, _)| owners(literal)).collect();
         gates.all_owners = gates.owners.iter().fold(0, |all, rules| all | rules);
         if !literals.is_empty() {
-            let patterns: Vec<Vec<u8>> = literals.iter().map(|(literal, _)| literal.to_vec()).collect();
-            gates.literals = Some(automaton(&patterns)?);
+            let patterns: Vec<&[u8]> = literals.iter().map(|(literal, _)| *literal).collect();
+            gates.literals = Some(Finder::new(&patterns)?);
         }
         if !unknown.is_empty() {
             gates.loose = Some(compile(&unknown.join("|"))?);
@@ -136,22 +167,30 @@ impl Gates {
         Ok(gates)
     }
 
+    /// Rules for which a single byte speaks.
     #[inline]
-    pub fn suspects(&self, bytes: &[u8]) -> Suspects {
+    pub fn by_bytes(&self, bytes: &[u8]) -> Suspects {
         let mut found = 0;
         for &(byte, rule) in &self.bytes {
             if memchr::memchr(byte, bytes).is_some() {
                 found |= rule;
             }
         }
+        found
+    }
+
+    /// Rules for which anything else speaks.
+    #[inline]
+    pub fn by_others(&self, bytes: &[u8]) -> Suspects {
+        let mut found = 0;
         if let Some(literals) = &self.literals {
             let mut place = 0;
-            while let Some(hit) = literals.find(Input::new(bytes).range(place..)) {
-                found |= self.owners[hit.pattern().as_usize()];
+            while let Some((literal, begin)) = literals.find(bytes, place) {
+                found |= self.owners[literal];
                 if found & self.all_owners == self.all_owners {
                     break;
                 }
-                place = hit.start() + 1;
+                place = begin + 1;
             }
         }
         for (run, rule) in &self.runs {

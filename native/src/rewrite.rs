@@ -364,7 +364,16 @@ impl Rewrite<'_> {
         }
         let before = self.changed;
         self.active = decision.active;
-        self.suspects = self.rules.suspects(message);
+        let (rules, shape) = (self.rules, self.record);
+        self.suspects = rules.suspects_in(message, |message| {
+            let texts =
+                Fields::new(message).filter_map(|(_, number, value)| match (value, shape.kind(number, &value)) {
+                    (_, Some(Kind::Id(_))) => None,
+                    (Value::Bytes(text), Some(_)) => Some(text),
+                    _ => None,
+                });
+            texts.fold(0, |found, text| found | rules.suspects_by_bytes(text))
+        });
         let edit = self.message(self.record, message);
         let size = expanded_bytes(length(message, &edit), shared, decision.events);
         self.expanded = self.expanded.saturating_add(size);
@@ -442,7 +451,7 @@ impl Rewrite<'_> {
         let (rules, suspects, active, verdicts) = (self.rules, self.suspects, self.active, &mut self.verdicts);
         // The value's text is shorter than the entry.
         let read = usual_pair(data, |key, _| {
-            untouched = rules.may_stay(suspects, data.len()) && verdicts.rule(rules, key, key.len(), active).is_none();
+            untouched = rules.entry_may_stay(suspects, data) && verdicts.rule(rules, key, key.len(), active).is_none();
         });
         read.is_some() && untouched
     }

@@ -117,7 +117,35 @@ impl Rules {
     /// The value rules that may match a text in these bytes.
     #[inline]
     pub fn suspects(&self, bytes: &[u8]) -> Suspects {
-        self.gates.suspects(bytes)
+        self.gates.by_bytes(bytes) | self.gates.by_others(bytes)
+    }
+
+    /// The same for a message whose `texts` are known to hold all its texts. Ids and times have any bytes in them, so
+    /// that single ones are looked for in the texts alone.
+    #[inline]
+    pub fn suspects_in<'a>(&self, message: &'a [u8], texts: impl Fn(&'a [u8]) -> Suspects) -> Suspects {
+        let others = self.gates.by_others(message);
+        if self.gates.by_bytes(message) & !others == 0 {
+            return others;
+        }
+        others | texts(message)
+    }
+
+    #[inline]
+    pub fn suspects_by_bytes(&self, text: &[u8]) -> Suspects {
+        self.gates.by_bytes(text)
+    }
+
+    /// Whether none of the suspect rules matches a text in these bytes.
+    #[inline]
+    fn passes_none(&self, suspects: Suspects, bytes: &[u8]) -> bool {
+        self.values.iter().enumerate().all(|(index, rule)| suspects >> index & 1 == 0 || !rule.gate.passes(bytes))
+    }
+
+    /// Whether an entry of texts and small numbers is of no interest to the value rules and the limit.
+    #[inline(always)]
+    pub fn entry_may_stay(&self, suspects: Suspects, entry: &[u8]) -> bool {
+        (self.limit == 0 || entry.len() <= self.limit) && (suspects == 0 || self.passes_none(suspects, entry))
     }
 
     /// Whether texts are of any interest where no value rule is suspect.
