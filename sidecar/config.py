@@ -48,8 +48,8 @@ NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
 #: `SIDECAR_SERVE_PORT` may as well be a slip of the pen, by its value.
 _SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
 _SERVICE_LINK_PORT = re.compile(r"^SIDECAR_(\w+_)?PORT=(tcp|udp|sctp)://")
-#: Read by the instrumentation in the model's own container, which may share an environment with the sidecar.
-_CAPTURE = re.compile(r"^SIDECAR_CAPTURE\w*$")
+#: Read in the model's own container, which may share an environment with the sidecar.
+_IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|MODEL_(NAME|VERSION|CLASSES))$")
 #: Keys whose values are never repeated.
 SECRETS = frozenset({"token", "password", "api_key", "hash_key"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -99,7 +99,7 @@ def is_variable(name: str) -> bool:
     """Whether an environment variable of this name may set something."""
     further = _further(name)
     known = fields() if further is None else further_fields(further, None)
-    return name in NOT_SETTINGS or any(name == f.variable for f in known)
+    return name in NOT_SETTINGS or bool(_IN_THE_MODEL.match(name)) or any(name == f.variable for f in known)
 
 
 def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
@@ -185,7 +185,7 @@ def _from_environment(
     values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
 ) -> None:
     known = {f.variable: f for f in fields()}
-    named = sorted(n for n in environ if n.startswith(PREFIX) and n not in NOT_SETTINGS and not _CAPTURE.match(n))
+    named = sorted(n for n in environ if n.startswith(PREFIX) and n not in NOT_SETTINGS and not _IN_THE_MODEL.match(n))
     for sink in {s for s in map(_further, named) if s is not None}:
         kind = environ.get(SEPARATOR.join((_MORE_PREFIX, sink.upper(), "KIND"))) or _kind_in(values, sink)
         known |= {f.variable: f for f in further_fields(sink, kind)}

@@ -52,8 +52,9 @@ def test_references_in_yaml_take_the_environment_or_the_default(tmp_path: Path) 
     assert (settings.serve.host, settings.serve.port) == ("127.0.0.3", 81)
 
 
-def test_service_links_of_kubernetes_and_capture_variables_are_not_taken_for_settings() -> None:
+def test_service_links_of_kubernetes_and_variables_of_the_model_are_not_taken_for_settings() -> None:
     names = ["SIDECAR_SERVICE_HOST", "SIDECAR_PORT_4317_TCP_ADDR", "SIDECAR_SERVICE_PORT_GRPC", "SIDECAR_CAPTURE_ROWS"]
+    names += ["SIDECAR_MODEL_NAME", "SIDECAR_MODEL_VERSION"]
     config.load(dict.fromkeys(names, "10.0.0.1"))
 
 
@@ -203,6 +204,7 @@ def test_which_variables_there_may_be() -> None:
     assert config.is_variable(f"{MORE}ANY__URL")
     assert config.is_variable(f"{MORE}ANY__KIND")
     assert config.is_variable("SIDECAR_SERVE__PORT")
+    assert config.is_variable("SIDECAR_MODEL_NAME")
     assert not config.is_variable(f"{MORE}ANY__NOTHING")
     assert not config.is_variable("SIDECAR_DELIVER__ELASTICSEARCH__KIND")
 
