@@ -5,7 +5,18 @@
 
 pub type Slots = u128;
 
-const TIME_NAMES: &[&str] = &["timestamp", "ts", "time", "@timestamp", "asctime", "datetime", "@t", "timeMillis"];
+const TIME_NAMES: &[&str] = &[
+    "timestamp",
+    "ts",
+    "time",
+    "@timestamp",
+    "asctime",
+    "datetime",
+    "@t",
+    "timeMillis",
+    "record.time.timestamp",
+    "Timestamp",
+];
 const LEVEL_NAMES: &[&str] = &[
     "level",
     "severity",
@@ -23,18 +34,78 @@ const LEVEL_NAMES: &[&str] = &[
     "SeverityNumber",
     "levelno",
     "level_number",
+    "record.level.name",
     "priority",
     "PRIORITY",
 ];
-const TRACE_ID_NAMES: &[&str] =
-    &["trace_id", "trace.id", "traceId", "otelTraceID", "TraceId", "traceID", "dd.trace_id"];
-const SPAN_ID_NAMES: &[&str] = &["span_id", "span.id", "spanId", "otelSpanID", "SpanId", "spanID", "dd.span_id"];
+const TRACE_ID_NAMES: &[&str] = &[
+    "trace_id",
+    "trace.id",
+    "traceId",
+    "otelTraceID",
+    "TraceId",
+    "traceID",
+    "dd.trace_id",
+    "mdc.trace_id",
+    "mdc.traceId",
+    "contextMap.trace_id",
+    "contextMap.traceId",
+    "record.extra.trace_id",
+    "record.extra.otelTraceID",
+    "logging.googleapis.com/trace",
+];
+const SPAN_ID_NAMES: &[&str] = &[
+    "span_id",
+    "span.id",
+    "spanId",
+    "otelSpanID",
+    "SpanId",
+    "spanID",
+    "dd.span_id",
+    "mdc.span_id",
+    "mdc.spanId",
+    "contextMap.span_id",
+    "contextMap.spanId",
+    "record.extra.span_id",
+    "record.extra.otelSpanID",
+    "logging.googleapis.com/spanId",
+];
 const SERVICE_NAMES: &[&str] =
     &["service", "service.name", "service_name", "otelServiceName", "serviceName", "dd.service"];
-const BODY_NAMES: &[&str] =
-    &["message", "msg", "event", "log", "text", "@m", "@mt", "fields.message", "short_message", "MESSAGE"];
-const EXCEPTION_TYPE_NAMES: &[&str] = &["exception.type", "error.type", "err.type", "error.kind", "exc_type"];
-const EXCEPTION_MESSAGE_NAMES: &[&str] = &["exception.message", "error.message", "err.message", "exc_message"];
+const BODY_NAMES: &[&str] = &[
+    "message",
+    "msg",
+    "event",
+    "log",
+    "record.message",
+    "text",
+    "@m",
+    "@mt",
+    "fields.message",
+    "short_message",
+    "MESSAGE",
+    "Body",
+    "body",
+];
+const EXCEPTION_TYPE_NAMES: &[&str] = &[
+    "exception.type",
+    "error.type",
+    "err.type",
+    "error.kind",
+    "exc_type",
+    "throwable.className",
+    "record.exception.type",
+];
+const EXCEPTION_MESSAGE_NAMES: &[&str] = &[
+    "exception.message",
+    "error.message",
+    "err.message",
+    "exc_message",
+    "throwable.message",
+    "record.exception.value",
+    "error",
+    "err",
+];
 const STACKTRACE_NAMES: &[&str] = &[
     "exception.stacktrace",
     "error.stack_trace",
@@ -96,6 +167,17 @@ pub const EXCEPTION_STACKTRACE: usize = named("exception.stacktrace");
 pub const EXCEPTION_TYPE_ITSELF: usize = named("exception.type");
 pub const EXCEPTION_MESSAGE_ITSELF: usize = named("exception.message");
 
+/// Its value is `projects/PROJECT/traces/ID`.
+pub const GOOGLE_TRACE: usize = named("logging.googleapis.com/trace");
+
+/// Names whose text is a stack trace even if it is not of a form that is known.
+pub const SURE_STACKTRACE: Slots = 1 << named("exception.stacktrace")
+    | 1 << named("error.stack_trace")
+    | 1 << named("error.stack")
+    | 1 << named("err.stack")
+    | 1 << named("stacktrace")
+    | 1 << named("stack_trace");
+
 /// Names whose ids are 64-bit decimal numbers.
 pub const DECIMAL_IDS: Slots = 1 << named("dd.trace_id") | 1 << named("dd.span_id");
 
@@ -107,7 +189,8 @@ pub enum Levels {
     Otlp,
 }
 
-const PYTHON_LEVELS: Slots = 1 << named("levelname") | 1 << named("levelno") | 1 << named("level_number");
+const PYTHON_LEVELS: Slots =
+    1 << named("levelname") | 1 << named("levelno") | 1 << named("level_number") | 1 << named("record.level.name");
 const OTLP_LEVELS: Slots = 1 << named("severity_text")
     | 1 << named("severityText")
     | 1 << named("SeverityText")
@@ -127,7 +210,25 @@ pub fn levels(slot: usize) -> Levels {
 
 /// Objects whose members are read like members of the line, as `object.member`.
 pub fn is_object(key: &str) -> bool {
-    matches!(key, "log" | "trace" | "span" | "service" | "error" | "err" | "dd" | "fields")
+    matches!(
+        key,
+        "log"
+            | "trace"
+            | "span"
+            | "service"
+            | "error"
+            | "err"
+            | "dd"
+            | "fields"
+            | "mdc"
+            | "contextMap"
+            | "throwable"
+            | "record"
+            | "record.level"
+            | "record.time"
+            | "record.exception"
+            | "record.extra"
+    )
 }
 
 const BUCKETS: usize = 512;

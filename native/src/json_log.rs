@@ -6,7 +6,7 @@ use crate::check::Check;
 use crate::json::{read_object, Json, Object};
 use crate::json_fields::{self as fields, Slots};
 use crate::limits::{MAX_ATTRIBUTES, MAX_LINE_BYTES};
-use crate::severity::{from_name, from_number, range_name};
+use crate::severity::{from_name, from_number, guess, range_name};
 use crate::text::repair;
 use crate::timestamps::parse_time;
 use crate::tracebacks::read_traceback;
@@ -60,6 +60,8 @@ fn read_line<'a>(bytes: &'a [u8], line: &mut Line<'a>) {
         line.set_text(repair(cut(bytes)), TRUNCATED);
     } else if !line.read(bytes) {
         line.set_text(repair(bytes), UNPARSED);
+        let (number, word) = guess(bytes);
+        (line.severity_number, line.severity_text) = (number, Cow::Borrowed(word));
     }
 }
 
@@ -124,11 +126,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Members of the well-known objects as `object.member`, at the object's place.
+/// Members of the well-known objects as `object.member`, at the object's place; those of objects in them too.
 fn expand(object: &mut Object<'_>) {
-    let expands = |key: &str, value: &Json<'_>| {
-        matches!(value, Json::Object(inner) if !inner.members.is_empty()) && fields::is_object(key)
-    };
     if !object.members.iter().any(|(key, value)| expands(key, value)) {
         return;
     }
@@ -136,14 +135,23 @@ fn expand(object: &mut Object<'_>) {
     for (key, value) in std::mem::take(&mut object.members) {
         match value {
             Json::Object(inner) if !inner.members.is_empty() && fields::is_object(&key) => {
+                let mut own = Object::default();
                 for (name, value) in inner.members {
-                    expanded.insert(Cow::Owned(format!("{key}.{name}")), value);
+                    own.insert(Cow::Owned(format!("{key}.{name}")), value);
+                }
+                expand(&mut own);
+                for (name, value) in own.members {
+                    expanded.insert(name, value);
                 }
             }
             value => expanded.insert(key, value),
         }
     }
     *object = expanded;
+}
+
+fn expands(key: &str, value: &Json<'_>) -> bool {
+    matches!(value, Json::Object(inner) if !inner.members.is_empty()) && fields::is_object(key)
 }
 
 /// The members of a line that are not yet understood, by the slots of their names.
@@ -250,6 +258,7 @@ impl<'r, 'a> Rest<'r, 'a> {
     fn take_id<const N: usize>(&mut self, aliases: Slots) -> Option<[u8; N]> {
         for slot in each(self.present & aliases) {
             let found = match self.value(slot) {
+                Json::Text(text) if slot == fields::GOOGLE_TRACE => text.rsplit('/').next().and_then(hex_id::<N>),
                 Json::Text(text) => hex_id::<N>(text).or_else(|| {
                     let number = decimal::<u64>(text, MAX_ID_DIGITS)?;
                     decimal_id(number, slot)
@@ -301,10 +310,8 @@ impl<'r, 'a> Rest<'r, 'a> {
                 derived.1.clone_from(message);
             }
         }
-        let first_text =
-            |aliases| each(self.present & aliases).find(|&slot| self.text(slot).is_some_and(|t| !t.is_empty()));
-        let kind = first_text(fields::EXCEPTION_TYPE);
-        let message = first_text(fields::EXCEPTION_MESSAGE);
+        let kind = self.first_text(fields::EXCEPTION_TYPE);
+        let message = self.first_text(fields::EXCEPTION_MESSAGE);
         self.rename(stacktrace, fields::EXCEPTION_STACKTRACE);
         let has_type = self.rename(kind, fields::EXCEPTION_TYPE_ITSELF);
         let has_message = self.rename(message, fields::EXCEPTION_MESSAGE_ITSELF);
@@ -319,6 +326,11 @@ impl<'r, 'a> Rest<'r, 'a> {
         }
     }
 
+    /// The first of these that holds text.
+    fn first_text(&self, aliases: Slots) -> Option<usize> {
+        each(self.present & aliases).find(|&slot| self.text(slot).is_some_and(|text| !text.is_empty()))
+    }
+
     /// Gives a member the name of another slot unless that is present; whether there is one of that name then.
     fn rename(&mut self, from: Option<usize>, to: usize) -> bool {
         let Some(from) = from.filter(|_| !self.has(to)) else { return self.has(to) };
@@ -330,7 +342,7 @@ impl<'r, 'a> Rest<'r, 'a> {
     fn stacktrace(&self) -> (Option<usize>, (String, String)) {
         each(self.present & fields::STACKTRACE)
             .find_map(|slot| Some((Some(slot), read_traceback(self.text(slot)?)?)))
-            .unwrap_or_default()
+            .unwrap_or_else(|| (self.first_text(fields::SURE_STACKTRACE), Default::default()))
     }
 
     /// (type, message) of structlog's list of exceptions.

@@ -68,3 +68,36 @@ pub fn from_name(name: &[u8]) -> u8 {
         _ => 0,
     }
 }
+
+const SPOKEN: [&str; 11] =
+    ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "SEVERE", "CRITICAL", "FATAL", "PANIC"];
+const LOOK_AT: usize = 128;
+
+/// (severity number, the word that says so) of a line of plain text: glog's first letter, or the first word that is a
+/// level's name in capitals, or in any case between brackets or behind `level=`.
+pub fn guess(line: &[u8]) -> (u8, &str) {
+    let head = &line[..line.len().min(LOOK_AT)];
+    if let [letter @ (b'I' | b'W' | b'E' | b'F'), rest @ ..] = head {
+        if rest.len() >= 5 && rest[..4].iter().all(u8::is_ascii_digit) && rest[4] == b' ' {
+            let number = from_name(&[*letter]);
+            return (number, range_name(number, b""));
+        }
+    }
+    let mut begin = 0;
+    while begin < head.len() {
+        if !head[begin].is_ascii_alphabetic() {
+            begin += 1;
+            continue;
+        }
+        let length = head[begin..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let (before, word, behind) = (&head[..begin], &head[begin..begin + length], head.get(begin + length));
+        let marked = (before.ends_with(b"[") && behind == Some(&b']')) || before.ends_with(b"level=");
+        let spoken = std::str::from_utf8(word).unwrap_or_default();
+        let number = if marked || SPOKEN.contains(&spoken) { from_name(word) } else { 0 };
+        if number != 0 {
+            return (number, spoken);
+        }
+        begin += length;
+    }
+    (0, "")
+}

@@ -8,15 +8,30 @@ from __future__ import annotations
 
 from typing import Literal
 
-VERSION = 1
+VERSION = 2
 
-OBJECTS = frozenset({"log", "trace", "span", "service", "error", "err", "dd", "fields"})
+OBJECTS = frozenset({
+    "log", "trace", "span", "service", "error", "err", "dd", "fields", "mdc", "contextMap", "throwable",
+    "record", "record.level", "record.time", "record.exception", "record.extra",
+})  # fmt: skip
 
 BODY = (
-    "message", "msg", "event", "log", "text", "@m", "@mt", "fields.message", "short_message", "MESSAGE",
+    "message", "msg", "event", "log", "record.message", "text", "@m", "@mt", "fields.message", "short_message",
+    "MESSAGE", "Body", "body",
 )  # fmt: skip
 
-TIME = ("timestamp", "ts", "time", "@timestamp", "asctime", "datetime", "@t", "timeMillis")
+TIME = (
+    "timestamp",
+    "ts",
+    "time",
+    "@timestamp",
+    "asctime",
+    "datetime",
+    "@t",
+    "timeMillis",
+    "record.time.timestamp",
+    "Timestamp",
+)
 
 Levels = Literal["javascript", "python", "otlp"]
 """What a number means there; names are understood everywhere."""
@@ -38,24 +53,43 @@ LEVEL: tuple[tuple[str, Levels], ...] = (
     ("SeverityNumber", "otlp"),
     ("levelno", "python"),
     ("level_number", "python"),
+    ("record.level.name", "python"),
     ("priority", "javascript"),
     ("PRIORITY", "javascript"),
 )
 
-TRACE_ID = ("trace_id", "trace.id", "traceId", "otelTraceID", "TraceId", "traceID", "dd.trace_id")
-SPAN_ID = ("span_id", "span.id", "spanId", "otelSpanID", "SpanId", "spanID", "dd.span_id")
+TRACE_ID = (
+    "trace_id", "trace.id", "traceId", "otelTraceID", "TraceId", "traceID", "dd.trace_id", "mdc.trace_id",
+    "mdc.traceId", "contextMap.trace_id", "contextMap.traceId", "record.extra.trace_id", "record.extra.otelTraceID",
+    "logging.googleapis.com/trace",
+)  # fmt: skip
+SPAN_ID = (
+    "span_id", "span.id", "spanId", "otelSpanID", "SpanId", "spanID", "dd.span_id", "mdc.span_id", "mdc.spanId",
+    "contextMap.span_id", "contextMap.spanId", "record.extra.span_id", "record.extra.otelSpanID",
+    "logging.googleapis.com/spanId",
+)  # fmt: skip
+#: Its value is `projects/PROJECT/traces/ID`.
+GOOGLE_TRACE = "logging.googleapis.com/trace"
 #: Names whose ids are 64-bit decimal numbers; 128-bit ones are hex there too.
 DECIMAL_IDS = frozenset({"dd.trace_id", "dd.span_id"})
 TRACEPARENT = "traceparent"
 
 SERVICE = ("service", "service.name", "service_name", "otelServiceName", "serviceName", "dd.service")
 
-EXCEPTION_TYPE = ("exception.type", "error.type", "err.type", "error.kind", "exc_type")
-EXCEPTION_MESSAGE = ("exception.message", "error.message", "err.message", "exc_message")
+EXCEPTION_TYPE = (
+    "exception.type", "error.type", "err.type", "error.kind", "exc_type", "throwable.className",
+    "record.exception.type",
+)  # fmt: skip
+EXCEPTION_MESSAGE = (
+    "exception.message", "error.message", "err.message", "exc_message", "throwable.message", "record.exception.value",
+    "error", "err",
+)  # fmt: skip
 STACKTRACE = (
     "exception.stacktrace", "error.stack_trace", "error.stack", "err.stack", "exception", "exc_info", "exc_text",
     "stack", "stacktrace", "stack_trace", "traceback", "@x",
 )  # fmt: skip
+#: Those of them whose text is a stack trace even if it is not of a form that is known.
+SURE_STACKTRACE = ("exception.stacktrace", "error.stack_trace", "error.stack", "err.stack", "stacktrace", "stack_trace")
 #: Members of structlog's list of dicts (`dict_tracebacks`), outermost exception first.
 STRUCTURED_EXCEPTION = "exception"
 STRUCTURED_TYPE, STRUCTURED_MESSAGE = "exc_type", "exc_value"

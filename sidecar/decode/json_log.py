@@ -75,7 +75,9 @@ def read_line(line: bytes) -> LogLine:
         found = _interpret(_expand(members))
         if len(found.attributes) <= MAX_ATTRIBUTES:
             return found
-    return LogLine(line.decode("utf-8", "replace"), {names.UNPARSED: True})
+    number, level = severity.guess(line)
+    text = line.decode("utf-8", "replace")
+    return LogLine(text, {names.UNPARSED: True}, severity_number=number, severity_text=level)
 
 
 def _cut(line: bytes) -> str:
@@ -133,11 +135,11 @@ def _deeper(value: Value, limit: int) -> bool:
 
 
 def _expand(members: dict[str, Value]) -> dict[str, Value]:
-    """Members of the well-known objects as `object.member`, at the object's place."""
+    """Members of the well-known objects as `object.member`, at the object's place; those of objects in them too."""
     expanded: dict[str, Value] = {}
     for key, value in members.items():
         if isinstance(value, dict) and value and key in names.OBJECTS:
-            expanded.update({f"{key}.{inner}": element for inner, element in value.items()})
+            expanded.update(_expand({f"{key}.{inner}": element for inner, element in value.items()}))
         else:
             expanded[key] = value
     return expanded
@@ -217,6 +219,8 @@ def _take_id(rest: dict[str, Value], aliases: tuple[str, ...], length: int) -> b
     """The first alias that holds a usable id; others stay attributes."""
     for name in aliases:
         value = rest.get(name)
+        if name == names.GOOGLE_TRACE and isinstance(value, str):
+            value = value.rpartition("/")[2]
         found = _hex(value) if isinstance(value, str) and len(value) == 2 * length else b""
         if not found and name in names.DECIMAL_IDS:
             found = _decimal_id(value, length)
@@ -272,7 +276,7 @@ def _stacktrace(rest: dict[str, Value]) -> tuple[str | None, str, str]:
         value = rest.get(name)
         if isinstance(value, str) and (found := read_traceback(value)) is not None:
             return name, *found
-    return None, "", ""
+    return _text_member(rest, names.SURE_STACKTRACE), "", ""
 
 
 def _text_member(rest: dict[str, Value], aliases: tuple[str, ...]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 #: Lower-case level name -> OTLP severity number. Names of log4j, logback, java.util.logging, Python, structlog, loguru,
@@ -52,6 +53,34 @@ def range_name(number: int, name: str) -> str:
     """TRACE, DEBUG, INFO, WARN, ERROR or FATAL by number, by name where the number is 0, else UNSPECIFIED."""
     number = number or from_name(name)
     return RANGES[(number - 1) // 4] if number else UNSPECIFIED
+
+
+#: Level names that are looked for in text, in capitals.
+_SPOKEN = frozenset(
+    (b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"SEVERE", b"CRITICAL", b"FATAL", b"PANIC")
+)
+_LOOK_AT = 128
+_WORD = re.compile(rb"[A-Za-z]+")
+_GLOG = re.compile(rb"([IWEF])[0-9]{4} ")
+
+
+def guess(line: bytes) -> tuple[int, str]:
+    """(severity number, the word that says so) of a line of plain text; (0, "") where nothing says.
+
+    glog's first letter (Triton: `E1121 15:49:01.1 …`), or the first word within 128 bytes that is a level's name in
+    capitals, or in any case between brackets or behind `level=`.
+    """
+    head = line[:_LOOK_AT]
+    if glog := _GLOG.match(head):
+        number = from_name(glog[1].decode())
+        return number, range_name(number, "")
+    for word in _WORD.finditer(head):
+        before, behind = head[: word.start()], head[word.end() : word.end() + 1]
+        marked = (before[-1:] == b"[" and behind == b"]") or before[-6:] == b"level="
+        number = from_name(word[0].decode()) if marked or word[0] in _SPOKEN else 0
+        if number:
+            return number, word[0].decode()
+    return 0, ""
 
 
 def _step(number: int, steps: tuple[tuple[int, int], ...]) -> int:

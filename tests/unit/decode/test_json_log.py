@@ -181,7 +181,7 @@ def test_ecs_error_and_pino_err() -> None:
     assert read(error={"type": "E", "message": "m", "stack_trace": PYTHON}).attributes == expected
     assert read(**{"error.type": "E", "error.message": "m", "error.stack_trace": PYTHON}).attributes == expected
     assert read(err={"type": "E", "message": "m", "stack": PYTHON}).attributes == expected
-    assert read(error="just text").attributes == {"error": "just text"}
+    assert read(error="just text").attributes == {"exception.message": "just text"}
 
 
 def test_a_name_that_is_taken_is_not_overwritten() -> None:
