@@ -50,7 +50,7 @@ def _unusual(value: Any, limit: int) -> Any:
 
 
 def _as_float(value: int) -> float:
-    return float(value) if value.bit_length() < 1024 else math.copysign(math.inf, value)
+    return float(value) if value.bit_length() < 1024 else (math.inf if value > 0 else -math.inf)
 
 
 def plain_list(array: Any, limit: int) -> list[Any]:

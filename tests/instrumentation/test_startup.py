@@ -104,7 +104,6 @@ def test_the_app_keeps_its_own_packages_but_opentelemetry_is_of_one_piece(agent:
     own = tmp_path / "own"
     old = own / "opentelemetry" / "sdk"
     old.mkdir(parents=True)
-    (old / "__init__.py").write_text("")
     (old / "version.py").write_text("__version__ = '0'\n")
     (own / "idna.py").write_text("OWN = 'own'\n")
     with recording() as recorded:
