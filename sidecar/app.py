@@ -158,6 +158,10 @@ def build_workers(
     workers = []
     for name, kind, options in settings.deliver.enabled():
         rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
+        if settings.deliver.shape.redacts and "metrics" in options.chosen:
+            log.warning(
+                "metrics_not_redacted", sink=name, what_to_do="leave them out by the option `signals`, if need be"
+            )
         sink = kind.build(name, options, parts)
         if not changes_nothing(rules):
             sink = ShapingSink(sink, decoder.shaper(rules), telemetry)
