@@ -68,7 +68,7 @@ def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -
     file = tmp_path / "app.log"
     moments = random.Random(10)
     with sidecar_process(_environment(engine, tmp_path / "*.log")) as sidecar:
-        command = [sys.executable, "-c", WRITER, str(file), "45"]
+        command = [sys.executable, "-c", WRITER, str(file), "30"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             for _ in range(KILLS):
                 time.sleep(moments.uniform(0.1, 1.2))
@@ -88,7 +88,7 @@ def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -
 
 @pytest.mark.timeout(300)
 def test_kills_in_the_middle_of_a_big_file(engine: SearchEngine, tmp_path: Path) -> None:
-    lines = 60_000
+    lines = 40_000
     file = tmp_path / "big.log"
     with file.open("w") as out:
         for n in range(lines):
@@ -96,7 +96,7 @@ def test_kills_in_the_middle_of_a_big_file(engine: SearchEngine, tmp_path: Path)
     kills = 0
     with sidecar_process(_environment(engine, file)) as sidecar:
         seen = 0
-        while kills < 4:
+        while kills < 3:
             seen = status(sidecar.serve_url)["ledger"]["received"].get("logs", 0)
             if seen >= lines:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -282,8 +283,6 @@ def test_disk_full_of_the_journal(make: Make, logs: Path) -> None:
 
 
 def test_a_commit_that_landed_though_it_failed_is_not_read_again(make: Make, logs: Path) -> None:
-    import sqlite3
-
     (logs / "app.log").write_bytes(lines(0, 5))
     tailing = make()
     tailing.tailer.scan()
