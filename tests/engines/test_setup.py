@@ -115,7 +115,7 @@ def test_what_is_foreign_stays(node: SearchEngine) -> None:
         assert call(url, "DELETE", f"/_component_template/{component}")[0] == 200
 
 
-def test_from_nothing_to_documents(node: SearchEngine) -> None:
+def test_from_nothing_to_documents(node: SearchEngine, tmp_path: Path) -> None:
     url = node.url
     before = state(url)
     dry = sidecar("setup", "elasticsearch", "--url", url, "--dry-run")
@@ -135,6 +135,13 @@ def test_from_nothing_to_documents(node: SearchEngine) -> None:
     assert set(second.actions.values()) == {"keep", "skip"}
     assert "nothing to change" in second.out
     assert state(url) == after
+
+    roles = sidecar("setup", "elasticsearch", "--url", url, "--roles")
+    assert roles.code == 0
+    assert "/sidecar-writer\n{" in roles.out
+    no_key = sidecar("setup", "elasticsearch", "--url", url, "--create-api-key", tmp_path / "key")
+    assert no_key.code == 1
+    assert not (tmp_path / "key").exists()
 
     empty = sidecar("setup", "check", "--url", url)
     assert empty.code == 1
