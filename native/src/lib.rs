@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod documents;
 mod encode;
+mod events;
 mod fault;
 mod filter;
 mod gate;

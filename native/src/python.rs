@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use crate::check::{self, Check};
 use crate::columns::{self, Columns, Tables};
 use crate::documents::{self, Failure, Lines};
+use crate::events::{Events, Form, Frame};
 use crate::fault::{self, Fault};
 use crate::filter::{self, Filter};
 use crate::gate::Need;
@@ -26,7 +27,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 3;
+const ABI_VERSION: u32 = 5;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
@@ -219,6 +220,25 @@ fn log_lines<'py>(
     )
 }
 
+/// The line pairs of `body` as Logstash events: lumberjack data frames, or one JSON array. `ends`: native 32-bit numbers.
+#[pyfunction]
+fn events<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    ends: &[u8],
+    framed: bool,
+    begin: &[u8],
+    middle: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let form = if framed { Form::Frames } else { Form::Array };
+    let events = py.detach(|| Events::new(body, ends, Frame { begin, middle }, form));
+    let events = events.map_err(|index| PyValueError::new_err(format!("document {index} is not a line pair")))?;
+    PyBytes::new_with(py, events.len(), |out| {
+        py.detach(|| events.write(out));
+        Ok(())
+    })
+}
+
 type KeySource = (Vec<String>, String, Vec<String>);
 type ValueTuple = (String, String, String, Vec<Vec<u8>>, Vec<u8>, usize, String, bool);
 type FilterTuple = (Vec<String>, Vec<String>, u8, Vec<String>, u64, bool, u64, Vec<String>);
@@ -321,7 +341,7 @@ fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes
     PyBytes::new(py, &value.to_be_bytes())
 }
 
-/// A set of byte strings, made ready to be looked for in many payloads.
+/// A set of byte strings, made ready to be looked for in many payloads; `fold`: in any (ASCII) case.
 #[pyclass(frozen)]
 struct Finder {
     automaton: AhoCorasick,
@@ -330,8 +350,11 @@ struct Finder {
 #[pymethods]
 impl Finder {
     #[new]
-    fn new(needles: Vec<Vec<u8>>) -> PyResult<Self> {
-        let automaton = AhoCorasick::new(needles).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    fn new(needles: Vec<Vec<u8>>, fold: bool) -> PyResult<Self> {
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(fold)
+            .build(needles)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self { automaton })
     }
 
@@ -352,6 +375,7 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logs, module)?)?;
     module.add_function(wrap_pyfunction!(span_lines, module)?)?;
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(events, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
     module.add_class::<Shaper>()?;
     module.add_class::<Finder>()?;

@@ -172,12 +172,22 @@ class Decoder(Protocol):
         `Shaped.ordinals` has them. Raises ValueError if they are not as many as the records."""
         ...
 
+    def data_frames(self, body: bytes, ends: U32) -> bytes:
+        """Line pairs, as `Lines` has them, as Logstash events in lumberjack data frames, numbered from 1 (`events` says
+        what an event is). Raises ValueError for what is not a line pair of a decoder."""
+        ...
+
+    def event_array(self, body: bytes, ends: U32) -> bytes:
+        """The same events as one JSON array."""
+        ...
+
     def shaper(self, rules: Rules) -> Shaper:
         """The rules made ready for many payloads. Raises ValueError for rules that cannot be applied."""
         ...
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
-        """Whether any of `needles` stands in the payload. For a few sets of needles that do not change."""
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        """Whether any of `needles` stands in the payload (`fold`: in any ASCII case). For a few sets of needles that do
+        not change."""
         ...
 
     def digest(self, payload: bytes, seed: int) -> bytes:

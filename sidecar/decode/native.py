@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sidecar.decode import events
 from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
 from sidecar.decode.gates import gate
 from sidecar.decode.shaping import SAMPLING_SEED, Rules, Shaped, Shaper, ValueRule
@@ -17,7 +18,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 3
+ABI_VERSION = 5
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -29,7 +30,7 @@ class NativeDecoder:
 
     def __init__(self, core: Any) -> None:
         self._core = core
-        self._finders: dict[tuple[bytes, ...], Any] = {}
+        self._finders: dict[tuple[tuple[bytes, ...], bool], Any] = {}
         """Of the few sets of needles that the program looks for."""
 
     def check_spans(self, payload: bytes) -> Check:
@@ -88,13 +89,24 @@ class NativeDecoder:
         with _errors(self._core):
             return _lines(self._core.log_lines(payloads, id_prefixes, given))
 
+    def data_frames(self, body: bytes, ends: U32) -> bytes:
+        return self._events(body, ends, True)
+
+    def event_array(self, body: bytes, ends: U32) -> bytes:
+        return self._events(body, ends, False)
+
+    def _events(self, body: bytes, ends: U32, framed: bool) -> bytes:
+        offsets = ends.astype(np.uint32, copy=False).tobytes()
+        found: bytes = self._core.events(body, offsets, framed, events.BEGIN, events.MIDDLE)
+        return found
+
     def shaper(self, rules: Rules) -> Shaper:
         return NativeShaper(self._core, rules)
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
-        finder = self._finders.get(needles)
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        finder = self._finders.get((needles, fold))
         if finder is None:
-            finder = self._finders[needles] = self._core.Finder(needles)
+            finder = self._finders[needles, fold] = self._core.Finder(needles, fold)
         found: bool = finder.found(payload)
         return found
 

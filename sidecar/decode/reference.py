@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import xxhash
 
-from sidecar.decode import columns, documents, json_log, otlp
+from sidecar.decode import columns, documents, events, json_log, otlp
 from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
 from sidecar.decode.rewrite import ReferenceShaper
 from sidecar.decode.shaping import Rules, Shaper
@@ -40,10 +40,18 @@ class ReferenceDecoder:
     ) -> Lines:
         return documents.log_lines(payloads, id_prefixes, ordinals)
 
+    def data_frames(self, body: bytes, ends: U32) -> bytes:
+        return events.data_frames(body, ends)
+
+    def event_array(self, body: bytes, ends: U32) -> bytes:
+        return events.event_array(body, ends)
+
     def shaper(self, rules: Rules) -> Shaper:
         return ReferenceShaper(rules)
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        if fold:
+            payload, needles = payload.lower(), tuple(needle.lower() for needle in needles)
         return any(needle in payload for needle in needles)
 
     def digest(self, payload: bytes, seed: int) -> bytes:

@@ -250,7 +250,7 @@ def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clo
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
         log.warning("certificates_not_verified", sink=name)
-    way = _http_way(name, options, clock) if options.mode == "http" else _lumberjack_way(options)
+    way = _http_way(name, options, decoder, clock) if options.mode == "http" else _lumberjack_way(options, decoder)
     return LogstashSink(name, options, decoder, log_id, way, clock)
 
 
@@ -272,9 +272,9 @@ def look(options: Options) -> Finding:
     return Finding("failed" if len(failures) == len(options.hosts) else "warning", "; ".join(failures))
 
 
-def _lumberjack_way(options: Options) -> LumberjackWay:
+def _lumberjack_way(options: Options, decoder: Decoder) -> LumberjackWay:
     connections = Connections(*_endpoints(options), options.timeout)
-    return LumberjackWay(connections, options.window, options.pipelining, options.compression)
+    return LumberjackWay(decoder, connections, options.window, options.pipelining, options.compression)
 
 
 def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None]]:
@@ -290,7 +290,7 @@ def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None
     )
 
 
-def _http_way(name: str, options: Options, clock: Clock) -> HttpWay:
+def _http_way(name: str, options: Options, decoder: Decoder, clock: Clock) -> HttpWay:
     from sidecar.deliver.elastic_http import ElasticHttp
     from sidecar.deliver.elastic_http import Tls as HttpTls
 
@@ -302,4 +302,4 @@ def _http_way(name: str, options: Options, clock: Clock) -> HttpWay:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = f"{parts.scheme}://{parts.netloc}"
         hosts.append((ElasticHttp([base], tls, options.timeout, options.max_concurrency + 1, agent), target))
-    return HttpWay(hosts, options.credentials, options.compression, Judge(name, clock))
+    return HttpWay(decoder, hosts, options.credentials, options.compression, Judge(name, clock))

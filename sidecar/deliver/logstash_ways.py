@@ -22,10 +22,10 @@ from typing import Protocol
 
 from isal import igzip_lib
 
+from sidecar.decode.batch import Decoder
 from sidecar.decode.lumberjack import Sending, compressed_frame
 from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, all_settled, cut, pick, pick_rows
 from sidecar.deliver.elasticsearch import Http
-from sidecar.deliver.logstash_events import data_frames, json_array
 from sidecar.deliver.lumberjack_client import Connections
 from sidecar.deliver.sink import Again, Verdict
 from sidecar.errors import Permanent
@@ -54,8 +54,10 @@ class Way(Protocol):
 class LumberjackWay:
     """Windows of data frames, several under way; what is acknowledged is settled."""
 
-    def __init__(self, connections: Connections, window: int, pipelining: int, compression: bool) -> None:
-        self._connections = connections
+    def __init__(
+        self, decoder: Decoder, connections: Connections, window: int, pipelining: int, compression: bool
+    ) -> None:
+        self._decoder, self._connections = decoder, connections
         self._window, self._pipelining, self._compression = window, pipelining, compression
 
     def deliver(self, host: int, documents: Documents) -> Attempt:
@@ -71,7 +73,7 @@ class LumberjackWay:
 
     def _windows(self, documents: Documents) -> Iterator[tuple[int, bytes]]:
         for part in cut(documents, WINDOW_BYTES, self._window):
-            frames = data_frames(part)
+            frames = self._decoder.data_frames(bytes(part.body), part.ends)
             yield len(part), compressed_frame(frames) if self._compression else frames
 
 
@@ -80,6 +82,7 @@ class HttpWay:
 
     def __init__(
         self,
+        decoder: Decoder,
         hosts: Sequence[tuple[Http, str]],
         credentials: Callable[[], tuple[str, str] | None],
         compression: bool,
@@ -87,7 +90,8 @@ class HttpWay:
     ) -> None:
         """`hosts`: the way to each, and the path there. `credentials`: (user, password), asked for anew after a
         refusal; raises `Permanent` where they cannot be read."""
-        self._hosts, self._credentials, self._compression, self._judge = hosts, credentials, compression, judge
+        self._decoder, self._hosts, self._credentials = decoder, hosts, credentials
+        self._compression, self._judge = compression, judge
         self._authorization: str | None = None
 
     def deliver(self, host: int, documents: Documents) -> Attempt:
@@ -125,7 +129,7 @@ class HttpWay:
     def _post(self, host: int, documents: Documents) -> Reply:
         http, target = self._hosts[host]
         headers = {"content-type": "application/json", **self._authorize()}
-        body = json_array(documents)
+        body = self._decoder.event_array(bytes(documents.body), documents.ends)
         if self._compression:
             headers["content-encoding"] = "gzip"
             body = igzip_lib.compress(body, 1, igzip_lib.COMP_GZIP)

@@ -22,7 +22,6 @@ from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, all_settled
 from sidecar.deliver.dead_letters import replay
 from sidecar.deliver.hosts import FIRST_REST, LONGEST_REST, Hosts
 from sidecar.deliver.logstash import LogstashSink, Options, parse_host
-from sidecar.deliver.logstash_events import data_frames, json_array
 from sidecar.deliver.logstash_ways import Attempt, HttpWay, Way
 from sidecar.deliver.sink import Again, Verdict
 from sidecar.errors import Permanent
@@ -39,7 +38,7 @@ def documents(payload: bytes, count: int, decoder: Decoder = DECODER) -> Documen
 
 
 def framed(of: Documents) -> list[dict[str, Any]]:
-    (batch,) = BatchReader().feed(window_frame(len(of)) + data_frames(of))
+    (batch,) = BatchReader().feed(window_frame(len(of)) + DECODER.data_frames(bytes(of.body), of.ends))
     assert batch.sequence == len(of)
     return [json.loads(document) for document in batch.documents]
 
@@ -83,7 +82,7 @@ def test_an_event_is_the_document_with_what_logstash_needs(decoder: Decoder) -> 
     of = gather(lines, [entry(1, payload, 3, 3)])
     rows = lines.body.split(b"\n")
     events = framed(of)
-    assert json.loads(json_array(of)) == events
+    assert json.loads(DECODER.event_array(bytes(of.body), of.ends)) == events
     assert len(events) == 6
     for event, action, source in zip(events, rows[0:-1:2], rows[1::2], strict=True):
         target, document = json.loads(action)["create"], json.loads(source)
@@ -110,9 +109,8 @@ def test_some_of_a_window_are_framed_anew_from_1() -> None:
 
 def test_a_pair_of_another_shape_is_a_bug_that_shows() -> None:
     pair = b'{"index":{"_id":"1"}}\n{"a":"a document whose first member is not its time"}\n'
-    of = documents(at(1), 1)
-    with pytest.raises(ValueError, match="not a line pair"):
-        data_frames(replace(of, body=pair, ends=of.ends * 0 + len(pair)))
+    with pytest.raises(ValueError, match="document 0 is not a line pair"):
+        DECODER.data_frames(pair, np.array([len(pair)], np.uint32))
 
 
 # -- hosts
@@ -391,6 +389,7 @@ class FakeHttp:
 def http_way(*https: FakeHttp, credentials: Sequence[tuple[str, str]] = (), compression: bool = True) -> HttpWay:
     remaining = list(credentials)
     return HttpWay(
+        DECODER,
         [(h, "/in?a=b") for h in https],
         lambda: remaining.pop(0) if remaining else None,
         compression,
