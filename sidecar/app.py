@@ -19,7 +19,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +30,7 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__, status
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
+from sidecar.decode.shaping import concerned
 from sidecar.deliver.registry import Parts
 from sidecar.deliver.shaping import ShapingSink, changes_nothing
 from sidecar.deliver.store_sink import StoreSink
@@ -164,9 +165,13 @@ def build_workers(
             )
         sink = kind.build(name, options, parts)
         if not changes_nothing(rules):
-            sink = ShapingSink(sink, decoder.shaper(rules), telemetry)
+            sink = ShapingSink(sink, decoder.shaper(rules), telemetry, _gate(decoder, concerned(rules)))
         workers.append(Worker(sink, kept.consumer(name, options.chosen), options, telemetry, time.time_ns, health))
     return workers
+
+
+def _gate(decoder: Decoder, needles: tuple[bytes, ...]) -> Callable[[bytes], bool] | None:
+    return (lambda payload: decoder.mentions(payload, needles, fold=True)) if needles else None
 
 
 def run(settings: Settings) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -19,6 +20,8 @@ MAX_RULES = 100
 MAX_GLOBS = 1000
 """Globs (keys, services, event names) of all rules together."""
 MAX_GLOB_BYTES = 256
+MAX_ABOVE_BYTES = 256
+"""Of the keys above a nested entry the last so many bytes count: a long one would be looked at again for each entry."""
 MAX_NAME_CHARS = 32
 MAX_ADDED = 64
 MIN_FIELD_BYTES = 64
@@ -242,3 +245,26 @@ def _check_key(key: str) -> None:
     _check_glob(key)
     if "\ufffd" in key:
         raise ValueError(f"{key!r}: U+FFFD stands for what is not text")
+
+
+def concerned(rules: Rules) -> tuple[bytes, ...]:
+    """Texts of which at least one stands, in any ASCII case, in every payload that the rules change; () where they may
+    change any payload, or no such text is known.
+
+    A key may be spread over nested maps (`ml` > `features`), so only a part of it without points is sure to stand.
+    """
+    if rules.values or rules.add or rules.max_field_bytes or rules.filter != Filter():
+        return ()
+    sure: set[bytes] = set()
+    for rule in rules.keys:
+        for glob in rule.events or rule.keys:
+            parts = [glob] if rule.events else re.split(r"[*.]", glob)
+            longest = max(parts, key=len)
+            if len(longest) < _SHORTEST_SURE:
+                return ()
+            sure.add(longest.encode())
+    return tuple(sorted(sure))
+
+
+_SHORTEST_SURE = 4
+"""Shorter texts stand in most payloads anyway."""

@@ -6,7 +6,7 @@ sink by itself. What cannot be decoded never goes on: there is no knowing what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -31,7 +31,11 @@ def changes_nothing(rules: Rules) -> bool:
 class ShapingSink(Generic[P]):
     """A sink that gets what `shaper` leaves of each entry. Metrics pass as they are: rules are about spans and logs."""
 
-    def __init__(self, inner: Sink[P], shaper: Shaper, telemetry: Telemetry) -> None:
+    def __init__(
+        self, inner: Sink[P], shaper: Shaper, telemetry: Telemetry, concerned: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """`concerned`: whether the rules may change a payload; what they cannot is not walked."""
+        self._concerned = concerned
         self.inner, self.name, self.signals = inner, inner.name, inner.signals
         self._shaper, self._telemetry = shaper, telemetry
 
@@ -66,6 +70,8 @@ class ShapingSink(Generic[P]):
     def _shape(self, entry: Entry) -> tuple[Entry | None, Settled | None]:
         """What is left of an entry for the sink, and what has come to an end."""
         if entry.signal == "metrics" or not entry.items:
+            return entry, None
+        if self._concerned is not None and not self._concerned(entry.payload):
             return entry, None
         shape = self._shaper.spans if entry.signal == "spans" else self._shaper.logs
         try:

@@ -81,7 +81,7 @@ class JsonDecoder:
         rows = [row for payload in payloads for row in _rows(payload)]
         return span_batch([Span(**{**row, "dimensions": ("",) * len(dimensions)}) for row in rows])
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...]) -> bool:
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
         return False
 
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:

@@ -173,4 +173,7 @@ def test_threads_share_a_decoder(decoder: NativeDecoder) -> None:
 @pytest.mark.parametrize("needles", [(), (b"a",), (b"ab", b"ca"), (b"\x00", b"abcd", b"bcx")])
 def test_finding_is_that_of_the_reference(decoder: NativeDecoder, needles: tuple[bytes, ...]) -> None:
     for payload in (b"", b"a", b"xxabc", b"bcbcbc\x00", b"bbbbcx" * 50, bytes(range(256)) * 3):
-        assert decoder.mentions(payload, needles) == ReferenceDecoder().mentions(payload, needles)
+        for fold in (False, True):
+            for case in (payload, payload.upper()):
+                expected = ReferenceDecoder().mentions(case, needles, fold)
+                assert decoder.mentions(case, needles, fold) == expected
