@@ -11,6 +11,9 @@ use crate::text::repair;
 use crate::value::{any, usual_pair, Any};
 use crate::wire::{Reader, Value};
 
+/// Of the keys above a nested entry the last so many bytes count.
+const MAX_ABOVE_BYTES: usize = 256;
+
 /// What a field is, and so what may become of it.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -457,8 +460,20 @@ impl Rewrite<'_> {
     }
 
     fn entry(&mut self, data: &[u8], depth: u32) -> Edit {
-        let mut patch = Patch::new(data);
         self.path.push(b'.');
+        // The part that counts for what is below; the caller's own is put back behind it.
+        let above = self.path.len().saturating_sub(MAX_ABOVE_BYTES);
+        let below = (above > 0).then(|| self.path[above..].to_vec());
+        let whole = below.map(|below| std::mem::replace(&mut self.path, below));
+        let edit = self.entry_fields(data, depth);
+        if let Some(whole) = whole {
+            self.path = whole;
+        }
+        edit
+    }
+
+    fn entry_fields(&mut self, data: &[u8], depth: u32) -> Edit {
+        let mut patch = Patch::new(data);
         for (place, number, value) in Fields::new(data) {
             let (old, edit) = match (number, value) {
                 (1, Value::Bytes(key)) => (key, self.text(key)),

@@ -34,7 +34,7 @@ from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES
 from sidecar.decode.message import any_value, text
 from sidecar.decode.redaction import Redaction
 from sidecar.decode.schema import MESSAGES, Field
-from sidecar.decode.shaping import MASKED, Action, Rules, Shaped
+from sidecar.decode.shaping import MASKED, MAX_ABOVE_BYTES, Action, Rules, Shaped
 from sidecar.decode.text import as_text
 from sidecar.decode.wire import fields, put_bytes, signed, whole_fields
 
@@ -239,7 +239,7 @@ class _Rewrite:
             if tag == _KEY:
                 shaped = self._text(data[c:d])
             elif tag == _VALUE:
-                shaped = self._any(data, c, d, depth + 1, above + key + b".")
+                shaped = self._any(data, c, d, depth + 1, (above + key + b".")[-MAX_ABOVE_BYTES:])
             else:
                 parts.append(b"" if self.rules.scrubs else data[begin:end])
                 continue

@@ -200,6 +200,15 @@ def test_keys(decoder: Decoder) -> None:
     assert shaped.changed == 7
 
 
+def test_long_keys_above_an_entry(decoder: Decoder) -> None:
+    rules = Rules(keys=(KeyRule(("*.secret.a", "root.secret.*"), "mask"),))
+    for above in ("k" * 10, "k" * 249, "k" * 300, "k" * 100_000):
+        inner = {above: {"secret": {"a": "1", "b": "2"}}, "a": "3"}
+        shaped = body_of(decoder, rules, {"root": inner, "secret": {"a": "4"}})
+        inner = {above: {"secret": {"a": "[masked]", "b": "2"}}, "a": "3"}
+        assert shaped == any_value({"root": inner, "secret": {"a": "4"}}).kvlist_value
+
+
 def test_key_rules_for_events(decoder: Decoder) -> None:
     rules = Rules(keys=(KeyRule(("features*",), "drop", events=("ml.prediction",)),))
     payload = logs_payload(
