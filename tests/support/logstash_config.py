@@ -20,13 +20,15 @@ _TOKEN = re.compile(
 _FIELD_IN_TEXT = re.compile(r"%\{([^}]*)\}")
 _REFERENCE = re.compile(r"(?:\[[^\[\]]+\])+|[@A-Za-z_][\w@.-]*")
 
-COMMON = {"input": {"id", "add_field", "codec", "enable_metric", "tags", "type"}}
+COMMON: dict[str, set[str]] = {"codec": {"id", "enable_metric"}}
+COMMON |= {"input": {"id", "add_field", "codec", "enable_metric", "tags", "type"}}
 COMMON["filter"] = {"id", "add_field", "add_tag", "enable_metric", "periodic_flush", "remove_field", "remove_tag"}
 COMMON["output"] = {"id", "codec", "enable_metric"}
 _SSL_SERVER = {
     "ssl_enabled", "ssl_certificate", "ssl_key", "ssl_key_passphrase", "ssl_certificate_authorities",
     "ssl_client_authentication", "ssl_handshake_timeout", "ssl_cipher_suites", "ssl_supported_protocols",
 }  # fmt: skip
+STAGES = ("input", "filter", "output")
 OPTIONS: dict[tuple[str, str], set[str]] = {
     ("input", "beats"): _SSL_SERVER
     | {"port", "host", "client_inactivity_timeout", "ecs_compatibility", "enrich", "executor_threads"},
@@ -39,6 +41,7 @@ OPTIONS: dict[tuple[str, str], set[str]] = {
     ("input", "dead_letter_queue"): {
         "path", "pipeline_id", "commit_offsets", "clean_consumed", "sincedb_path", "start_timestamp",
     },
+    ("codec", "json"): {"charset", "ecs_compatibility", "target"},
     ("filter", "mutate"): {
         "convert", "copy", "gsub", "join", "lowercase", "merge", "coerce", "rename", "replace", "split", "strip",
         "tag_on_failure", "update", "uppercase", "capitalize",
@@ -94,7 +97,7 @@ class _Parser:
     def pipeline(self) -> Pipeline:
         while self._at < len(self._tokens):
             stage = self._take("word")
-            if stage not in COMMON:
+            if stage not in STAGES:
                 raise ValueError(f"no section {stage!r}")
             self._block(stage)
         return self._found
@@ -146,6 +149,8 @@ class _Parser:
     def _value(self) -> Any:
         kind, value, line = self._tokens[self._at]
         self._at += 1
+        if kind == "word" and self._peek() == "{":
+            return Plugin("codec", value, self._options())
         if kind in ("string", "word"):
             return value
         if kind == "number":
@@ -209,17 +214,23 @@ def problems(pipeline: Pipeline) -> Iterator[str]:
     if len(set(identities)) != len(identities):
         yield "ids are not unique"
     for plugin in pipeline.plugins:
-        known = OPTIONS.get((plugin.stage, plugin.name))
-        if known is None:
-            yield f"no plugin {plugin.stage} {plugin.name}"
-            continue
-        for name in plugin.options.keys() - known - COMMON[plugin.stage]:
-            yield f"{plugin.stage} {plugin.name} has no option {name}"
-        for name in REQUIRED.get((plugin.stage, plugin.name), set()) - plugin.options.keys():
-            yield f"{plugin.stage} {plugin.name} needs {name}"
-        for reference in references(plugin):
-            if not _REFERENCE.fullmatch(reference):
-                yield f"{plugin.name}: {reference!r} is no field"
+        yield from _problems(plugin)
+
+
+def _problems(plugin: Plugin) -> Iterator[str]:
+    known = OPTIONS.get((plugin.stage, plugin.name))
+    if known is None:
+        yield f"no plugin {plugin.stage} {plugin.name}"
+        return
+    for name in plugin.options.keys() - known - COMMON[plugin.stage]:
+        yield f"{plugin.stage} {plugin.name} has no option {name}"
+    for name in REQUIRED.get((plugin.stage, plugin.name), set()) - plugin.options.keys():
+        yield f"{plugin.stage} {plugin.name} needs {name}"
+    for reference in references(plugin):
+        if not _REFERENCE.fullmatch(reference):
+            yield f"{plugin.name}: {reference!r} is no field"
+    if isinstance(codec := plugin.options.get("codec"), Plugin):
+        yield from _problems(codec)
 
 
 def references(plugin: Plugin) -> Iterator[str]:
