@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from sidecar import bundle as bundles
-from support.engines.cache import ROOT, EngineUnavailable, command, entry
+from support.engines.cache import ROOT, EngineUnavailable, command, entry, need
 
 PINNED = (
     "absl-py==2.5.1",
@@ -236,3 +236,54 @@ def run(python: Path, arguments: list[str], env: Mapping[str, str], cwd: Path | 
     assert "not captured" not in done.stderr, done.stderr
     assert "not instrumented" not in done.stderr, done.stderr
     return done.stdout
+
+
+TORCH_PINNED = ("numpy==1.26.4", "transformers==4.40.2", "typing-extensions==4.16.0")
+
+
+@dataclass(frozen=True)
+class Torch:
+    """Python with a torch for CPUs and transformers; `env` has what it needs beside it."""
+
+    python: Path
+    env: Mapping[str, str]
+
+
+def torch_python() -> Torch:
+    """Debian's python3-torch and the libraries that it needs, unpacked and not installed (650 MB): PyPI's builds for
+    this platform bring gigabytes for GPUs. Only where its Python is this one, and where apt-get has it."""
+    if sys.version_info[:2] != (3, 11):
+        raise EngineUnavailable("Debian's python3-torch is for Python 3.11")
+    key = hashlib.sha256("\n".join(("1", sys.version, *TORCH_PINNED)).encode()).hexdigest()[:12]
+    tree = entry("debian-python3-torch", _unpack_torch)
+
+    def make(folder: Path) -> None:
+        home = folder.parent / f"venv-torch-{key}"
+        shutil.rmtree(home, ignore_errors=True)
+        command([sys.executable, "-m", "venv", home], "an environment for torch", 120)
+        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command([*pip, "--no-compile", *TORCH_PINNED], "pip install of transformers", 600)
+        packages = next(home.glob("lib/python3*/site-packages"))
+        for path in (tree / "usr/lib/python3/dist-packages").glob("*torch*"):
+            (packages / path.name).symlink_to(path)
+
+    home = entry(f"torch-{key}", make).parent / f"venv-torch-{key}"
+    libraries = tree / "usr/lib/x86_64-linux-gnu"
+    path = [libraries, libraries / "lapack", libraries / "blas", tree / "lib/x86_64-linux-gnu", tree / "usr/lib"]
+    return Torch(home / "bin" / "python", {"LD_LIBRARY_PATH": ":".join(map(str, path))})
+
+
+def _unpack_torch(folder: Path) -> None:
+    apt, dpkg = need("apt-get", "python3-torch"), need("dpkg", "python3-torch")
+    packages = folder / "packages"
+    (packages / "partial").mkdir(parents=True)
+    options = ["-q", "-y", "--no-install-recommends", "--download-only", "-o", f"Dir::Cache::archives={packages}"]
+    fetch = [apt, *options, "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "install", "python3-torch"]
+    try:
+        command(fetch, "apt-get download of python3-torch", 600)
+    except EngineUnavailable:
+        command([apt, "-q", "-o", "APT::Sandbox::User=", "update"], "apt-get update", 300)
+        command(fetch, "apt-get download of python3-torch", 600)
+    for package in sorted(packages.glob("*.deb")):
+        command([dpkg, "-x", package, folder], f"unpack {package.name}", 120)
+    shutil.rmtree(packages)

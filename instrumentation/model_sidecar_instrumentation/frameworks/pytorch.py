@@ -6,6 +6,7 @@ Reading the result of a model on a GPU waits for it, as the app does when it rea
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -25,7 +26,8 @@ def _rows(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _skip(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    return bool(model.training)
+    tracing = getattr(sys.modules["torch"].jit, "is_tracing", None)
+    return bool(model.training) or (tracing is not None and bool(tracing()))
 
 
 def _result(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
