@@ -7,8 +7,7 @@ from types import TracebackType
 
 import sidecar
 from sidecar.deliver.bulk import Reply
-from sidecar.deliver.elastic_http import ElasticHttp, Tls
-from sidecar.deliver.elasticsearch import Options, authorization
+from sidecar.deliver.elasticsearch import Http, Options, authorization
 
 
 class Connection:
@@ -16,10 +15,13 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         """Raises `Permanent` where a secret cannot be read."""
+        # Imported where it is used: the commands that do not need it, `run` among them, are 7 MiB smaller for it.
+        from sidecar.deliver.elastic_http import ElasticHttp, Tls
+
         value = authorization(options)
         self._headers = {"accept": "application/json", **({"authorization": value} if value else {})}
         tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
-        self._http = ElasticHttp(options.url, tls, options.timeout, 1, f"model-sidecar/{sidecar.__version__}")
+        self._http: Http = ElasticHttp(options.url, tls, options.timeout, 1, f"model-sidecar/{sidecar.__version__}")
 
     def ask(self, method: str, target: str, body: bytes | None) -> Reply:
         """A request to an engine; `body` is JSON, or for `_bulk` lines of it. Raises `Unreached`."""
