@@ -10,6 +10,7 @@ from sidecar.decode.annotate import annotate
 from sidecar.decode.batch import Decoder
 from sidecar.decode.envelope import Taken
 from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.shaping import Rules, Shaper
 from sidecar.receive.file_tail.mark import TAIL_BYTES, Mark
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.source import Source
@@ -17,6 +18,7 @@ from sidecar.receive.file_tail.tracked import Tracked
 
 READ_BYTES = MAX_LINE_BYTES + (64 << 10)
 """Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
+MAX_SHAPERS = 256
 ENDED_AFTER = 5.0
 """A last line without an end is taken when its file was rotated away and has not grown for so many seconds."""
 
@@ -59,6 +61,7 @@ class Reader:
     def __init__(self, options: Options, decoder: Decoder) -> None:
         self._options = options
         self._decoder = decoder
+        self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
 
     def step(self, file: Tracked, source: Source, now: float, observed: int) -> Step | None:
         """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns.
@@ -105,9 +108,7 @@ class Reader:
         consumed = min(taken.consumed, len(data))
         payload, items = b"", 0
         if taken.body:
-            made = self._decoder.json_lines(taken.body, observed)
-            payload = annotate(made.payload, self._attributes(file), taken.times, taken.streams)
-            items = made.check.items
+            payload, items = self._made(file, taken, observed)
         return Step(file, payload, items, consumed, self._recent(file, data[:consumed]), full=not at_end)
 
     def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
@@ -119,9 +120,28 @@ class Reader:
 
     def _cut(self, file: Tracked, data: bytes, observed: int) -> Step:
         """A line that is longer than what is kept of one."""
-        made = self._decoder.json_lines(data[: MAX_LINE_BYTES + 4], observed)
-        payload = annotate(made.payload, self._attributes(file))
-        return Step(file, payload, made.check.items, len(data), self._recent(file, data), skipping=True, full=True)
+        payload, items = self._made(file, Taken(data[: MAX_LINE_BYTES + 4], len(data)), observed)
+        return Step(file, payload, items, len(data), self._recent(file, data), skipping=True, full=True)
+
+    def _made(self, file: Tracked, taken: Taken, observed: int) -> tuple[bytes, int]:
+        """(payload with what is known of the file, records)"""
+        made = self._decoder.json_lines(taken.body, observed)
+        attributes = self._attributes(file)
+        if taken.times:
+            payload = annotate(made.payload, attributes, taken.times, taken.streams)
+        else:
+            # The same for resources alone, but natively.
+            payload = self._shaper(attributes).logs(made.payload).payload
+        return payload, made.check.items
+
+    def _shaper(self, attributes: Mapping[str, str]) -> Shaper:
+        key = tuple(attributes.items())
+        shaper = self._shapers.get(key)
+        if shaper is None:
+            if len(self._shapers) >= MAX_SHAPERS:
+                self._shapers.clear()
+            shaper = self._shapers[key] = self._decoder.shaper(Rules(add=key))
+        return shaper
 
     def _ended(self, file: Tracked, now: float) -> bool:
         return (file.rotated or file.gone_since is not None) and now - file.grown_at >= ENDED_AFTER
