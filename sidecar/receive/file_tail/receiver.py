@@ -51,8 +51,8 @@ class FileTailReceiver:
 
     async def start(self) -> None:
         """Begin to read."""
-        self._waker = Waker(self._options.watch == "auto")
-        self._thread = threading.Thread(target=self._run, name="file-tail", daemon=True)
+        self._waker = waker = Waker(self._options.watch == "auto")
+        self._thread = threading.Thread(target=self._run, args=(waker,), name="file-tail", daemon=True)
         self._thread.start()
 
     async def stop(self, grace: float) -> None:
@@ -62,19 +62,21 @@ class FileTailReceiver:
             self._waker.wake()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, grace)
+            if self._waker is not None and not self._thread.is_alive():
+                self._waker.close()
+                self._waker = None
 
-    def _run(self) -> None:
+    def _run(self, waker: Waker) -> None:
         """A fault of ours is told, and everything is begun anew from what is kept."""
-        assert self._waker is not None
         while not self._stop.is_set():
             tailer: Tailer | None = None
             try:
                 tailer = Tailer(self._options, self._intake.decoder, self._intake.log, self._telemetry)
                 self._tailer = tailer
-                _Loop(tailer, self._options, self._waker, self._stop, self._note_losses).run()
+                _Loop(tailer, self._options, waker, self._stop, self._note_losses).run()
             except Exception:
                 log.exception("tailing files failed; it is begun anew", seconds=RECOVER_SECONDS)
-                self._waker.pause(RECOVER_SECONDS)
+                waker.pause(RECOVER_SECONDS)
             finally:
                 self._tailer = None
                 if tailer is not None:
