@@ -8,7 +8,8 @@ that sending it again is always safe: what was already stored answers 409.
 |---|---|
 | item 200, 201 | delivered |
 | item 409 | already there: success |
-| item 429, 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
+| item 429 | sent again after a back-off, in halves, with fewer requests in flight |
+| item 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
 | item 400 for a field that does not fit the mapping | sent again at once with that field as text, if so wanted |
 | item any other 4xx | dead letter, with the engine's reason |
 | request 413, 400 | cut in two and sent again at once; a single document becomes a dead letter |
@@ -47,6 +48,8 @@ _ALL_WELL = re.compile(rb'\s*\{(?:\s*"took"\s*:\s*\d+\s*,)?\s*"errors"\s*:\s*fal
 _NO_PIPELINE: Final = "pipeline with id ["
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+ITEM_BUSY = "item_429"
+"""Reason of a retry: the engine is too busy for some of the documents."""
 CONFLICT_AS_TEXT = "conflict_as_text"
 """Reason in the counts of documents that were delivered with a field moved to text."""
 
@@ -153,6 +156,13 @@ def halves(documents: Documents) -> list[Documents]:
     return [_run(documents, 0, half), _run(documents, half, len(documents))]
 
 
+def _smaller(documents: Documents) -> list[Documents]:
+    """In halves, where the engine was busy: one request may be more than its whole budget for indexing (or, where it
+    refuses the items, than what the same bytes leave of it), and as it is would never be taken."""
+    large = len(documents) > 1 and len(documents.body) >= 2 * SMALLEST_HALF
+    return halves(documents) if large else [documents]
+
+
 def pick(documents: Documents, indices: Sequence[int]) -> Documents:
     """Some of the documents as a request of their own (copied: what surrounded them can be let go)."""
     chosen = np.asarray(indices, dtype=np.intp)
@@ -214,10 +224,9 @@ class Judge:
             return self._items(documents, reply)
         if reply.status in (400, 413):
             return self._too_much(documents, reply)
-        if reply.status == 429 and len(documents) > 1 and len(documents.body) >= 2 * SMALLEST_HALF:
-            # One request may be more than the engine's whole budget for indexing: as it is it would never be taken.
-            return Verdict(again=_again(halves(documents), reply, slow_down=True))
-        if reply.status in (408, 429) or reply.status >= 500:
+        if reply.status == 429:
+            return Verdict(again=_again(_smaller(documents), reply, slow_down=True))
+        if reply.status == 408 or reply.status >= 500:
             return Verdict(again=_again([documents], reply, slow_down=True))
         return Verdict(again=_again([documents], reply, level="error"))
 
@@ -252,10 +261,10 @@ class Judge:
         mended = [_replaced(documents, relieved)] if relieved else []
         if not ends[RETRY]:
             return Verdict(settled, Again(mended, "mapping_conflict", at_once=True) if mended else None)
-        left = [pick(documents, ends[RETRY]), *mended]
+        left, busy = pick(documents, ends[RETRY]), waiting[0] == ITEM_BUSY
+        parcels = _smaller(left) if busy else [left]
         return Verdict(
-            settled,
-            Again(left, waiting[0], waiting[1], retry_after=reply.retry_after, slow_down=waiting[0] == "item_429"),
+            settled, Again([*parcels, *mended], waiting[0], waiting[1], retry_after=reply.retry_after, slow_down=busy)
         )
 
     def _too_much(self, documents: Documents, reply: Reply) -> Verdict[Documents]:

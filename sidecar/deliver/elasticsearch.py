@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 import sidecar
 from sidecar.decode.batch import Decoder, Lines, Signal
 from sidecar.deliver import targets
-from sidecar.deliver.bulk import Documents, Judge, Reply, Unreached, cut, gather
+from sidecar.deliver.bulk import ITEM_BUSY, Documents, Judge, Reply, Unreached, cut, gather
 from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
 from sidecar.deliver.templates import ensure_templates
 from sidecar.errors import DecodeError, Permanent
@@ -217,8 +217,10 @@ class ElasticsearchSink:
             return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
         if reply.status in (401, 403):
             self._authorization = None
-        self._adapt(reply.status, len(parcel.body))
-        return self._judge.judge(parcel, reply)
+        verdict = self._judge.judge(parcel, reply)
+        busy = verdict.again is not None and verdict.again.reason == ITEM_BUSY
+        self._adapt(429 if busy else reply.status, len(parcel.body))
+        return verdict
 
     def status(self) -> Mapping[str, Any]:
         return {"nodes": list(self._options.url), "batch_bytes": self._batch_bytes}

@@ -360,17 +360,17 @@ def test_overload_and_outage_slow_it_down_and_lose_nothing(
     settings = {"indexing_pressure.memory.limit": "200kb", "http.max_content_length": "1mb"}
     with start(settings) as node:
         engine = Engine(node.url, "default")
-        entries = several(engine, payloads=60, spans=100)
-        consumer = FakeConsumer(entries[:30])
+        entries = several(engine, payloads=36, spans=100)
+        consumer = FakeConsumer(entries[:18])
         with delivering(engine, consumer, batch_bytes=2 << 20, max_concurrency=4, timeout=5) as worker:
-            assert consumer.wait_for(30, 60)
+            assert consumer.wait_for(18, 60)
             node.stop()
-            consumer.feed(*entries[30:])
+            consumer.feed(*entries[18:])
             stalled = threading.Event()
             assert not stalled.wait(1.0)
-            assert len(consumer.finished) == 30
+            assert len(consumer.finished) == 18
             node.start()
-            assert consumer.wait_for(60, 90)
+            assert consumer.wait_for(36, 90)
             assert worker.status()["trouble"] is None
             assert worker._concurrency.generation > 0, "nothing was ever refused: the test tests nothing"
         spans, logs = expected(entries)

@@ -332,6 +332,25 @@ def test_all_faults_in_turn(tmp_path: Path) -> None:
     assert set(check(log, len(expected))) <= {"delivered", "already_there"}
 
 
+def test_every_fault_once_one_after_the_other(tmp_path: Path) -> None:
+    turns = ["some items busy", "429", "413", "503", "time-out after commit", "garbage", "trickle"]
+    faults = FAULTS | {"413": _scripted(413)}
+    seen: list[str] = []
+
+    def fault(exchange: Exchange) -> bool:
+        if exchange.number > len(turns):
+            return False
+        seen.append(turns[exchange.number - 1])
+        return faults[seen[-1]](exchange)
+
+    with far_side(fault) as side:
+        log, expected = deliver(tmp_path, side, batch_documents=60, max_concurrency=1)
+        assert set(side.engine.kept) == expected
+    assert seen == turns
+    outcomes = check(log, len(expected))
+    assert set(outcomes) == {"delivered", "already_there"}
+
+
 def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(tmp_path: Path) -> None:
     with far_side(lambda e: e.number > 2 and e.answer(Reply(503))) as side:
         log = journal(tmp_path, time.time_ns)

@@ -191,6 +191,15 @@ def test_a_large_request_that_met_429_comes_again_in_halves_after_a_back_off() -
     assert len(again(JUDGE.judge(documents(), Reply(429))).parcels) == 1
 
 
+def test_many_items_that_met_429_come_again_in_halves_too() -> None:
+    """As a whole they may be more than the engine can ever take, once the request itself is counted."""
+    entries = [entry(1, spans_payload(400), 400)]
+    large = gather(DECODER.span_lines([entries[0].payload]), entries)
+    error = again(JUDGE.judge(large, items((201, None), *[(429, BUSY)] * 399)))
+    assert [len(p) for p in error.parcels] == [199, 200]
+    assert (error.at_once, error.slow_down, error.reason) == (False, True, "item_429")
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "slow", "level"),
     [

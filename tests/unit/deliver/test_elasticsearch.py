@@ -142,6 +142,16 @@ def test_requests_shrink_on_overload_and_grow_back() -> None:
     assert target.status()["batch_bytes"] == 1 << 20
 
 
+def test_requests_shrink_where_the_items_are_refused_as_well() -> None:
+    busy = {"create": {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "x"}}}
+    reply = Reply(200, json.dumps({"errors": True, "items": [busy] * 300}).encode())
+    target = sink(FakeHttp(lambda method, target: reply), batch_bytes=1 << 20)
+    (verdict,) = send_all(target, entry(1, spans_payload(300), 300))
+    assert verdict.again is not None
+    assert [len(parcel) for parcel in verdict.again.parcels] == [150, 150]
+    assert target.status()["batch_bytes"] < 1 << 20
+
+
 def test_a_payload_that_cannot_be_decoded_is_dropped_and_counted_and_the_rest_goes_through() -> None:
     http = FakeHttp()
     target = sink(http)
