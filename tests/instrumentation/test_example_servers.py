@@ -56,17 +56,17 @@ def test_http_server_with_xgboost(agent: Path, frameworks: Path, tmp_path: Path)
                 rows = [[20.0 - (number * 7 + i) % 15] * 30 for i in range(size)]
                 benign += sum(p > 0.5 for p in _post(url, rows)["benign"])
             wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+            wait_for(
+                lambda: {"process.cpu.time", "process.memory.usage", "ml.model.loaded"} <= set(recorded.metrics),
+                10,
+                "saturation and the model that is loaded",
+            )
         assert recorded.rows() == sum(BATCHES)
         assert _batches(recorded) == Counter(BATCHES)
         assert recorded.classes() == {"0": sum(BATCHES) - benign, "1": benign}
         assert {e.attributes["ml.model.version"] for e in recorded.predictions()} == {"3"}
         assert all(len(e.body["features"]) == 30 for e in recorded.predictions())
         assert max(e.body["kept"] for e in recorded.predictions()) <= 2000 // 30, "150 rows are thinned"
-        wait_for(
-            lambda: {"process.cpu.time", "process.memory.usage", "ml.model.loaded"} <= set(recorded.metrics),
-            10,
-            "saturation and the model that is loaded",
-        )
 
 
 def test_gunicorn_with_two_workers_and_lightgbm(agent: Path, frameworks: Path, tmp_path: Path) -> None:
