@@ -23,6 +23,7 @@ mod label;
 mod limits;
 mod log;
 mod members;
+mod patch;
 mod python;
 mod refusal;
 mod request;
