@@ -90,7 +90,7 @@ def _credentials(settings: Settings) -> Result:
 
 def _ports(settings: Settings) -> Iterator[Result]:
     listeners = [("serve", settings.serve.host, settings.serve.port)]
-    for name in ("otlp_grpc", "otlp_http"):
+    for name in ("otlp_grpc", "otlp_http", "json_tcp"):
         section = getattr(settings.receive, name)
         if section.enabled:
             listeners.append((name, section.host, section.port))

@@ -68,7 +68,9 @@ class _Deferred:
 class Catalog:
     """The files by key. For one thread."""
 
-    def __init__(self, marks: dict[Key, Mark], used_patterns: Iterable[str], start_at_end: bool, now: float) -> None:
+    def __init__(
+        self, marks: dict[Key, Mark], used_patterns: Iterable[str], start_at_end: bool, max_open: int, now: float
+    ) -> None:
         self.files: dict[Key, Tracked] = {}
         self.marks = marks
         """As committed, also of files that are gone."""
@@ -80,6 +82,9 @@ class Catalog:
         """path -> why."""
         self.used_patterns = set(used_patterns)
         self._start_at_end = start_at_end
+        self._max_open = max_open
+        self._room = max_open
+        """Files that this look may leave open."""
         self._vacated: list[_Vacated] = []
         self._missing: dict[Key, float] = dict.fromkeys(marks, now)
         self._broken: dict[Key, float] = {}
@@ -88,6 +93,7 @@ class Catalog:
     def update(self, candidates: Sequence[Candidate], patterns: Sequence[str], now: float, wall: float) -> None:
         """Take note of what is there. `wall`: Unix seconds."""
         there = {candidate.key for candidate in candidates}
+        self._room = self._max_open - sum(file.source is not None for file in self.files.values())
         self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
         unknown: list[tuple[Candidate, bool]] = []
         for candidate in candidates:
@@ -126,10 +132,11 @@ class Catalog:
     def _track(self, file: Tracked, source: Source) -> None:
         file.source, file.compressed = source, source.compressed
         file.read_start(source)
-        if file.done:
-            file.close()
-        else:
+        if not file.done:
             file.read_recent(source)
+        if file.done or self._room <= 0:
+            file.close()
+        self._room -= file.source is not None
         self.files[file.key] = file
 
     def _classify(self, candidate: Candidate, reused: bool, now: float, wall: float) -> None:
@@ -322,10 +329,10 @@ class Catalog:
                 del self.marks[key], self._missing[key]
                 self.pending[key_bytes(key)] = None
 
-    def close_idle(self, limit: int) -> None:
-        """Close those longest without growth beyond `limit` open files. One without a path stays open."""
+    def close_idle(self) -> None:
+        """Close those longest without growth beyond `max_open` files. One without a path stays open."""
         open_files = [f for f in self.files.values() if f.source is not None]
-        spare = len(open_files) - limit
+        spare = len(open_files) - self._max_open
         if spare <= 0:
             return
         idle = [f for f in open_files if f.gone_since is None and not f.compressed and not f.behind()]

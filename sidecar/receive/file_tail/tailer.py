@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -22,6 +23,9 @@ from sidecar.telemetry import Telemetry
 
 BATCH_BYTES = 1 << 20
 """Payload of one commit, from one file or many; one step may be larger."""
+
+OPEN_STEP = 64
+"""Files opened before some are closed again, where there are more than may be open."""
 
 log = structlog.get_logger("sidecar.receive")
 
@@ -46,7 +50,7 @@ class Tailer:
         self._reader = Reader(options, decoder)
         self.finder = Finder(options.include, options.exclude, options.rotated)
         marks, used = _load(kept)
-        self.catalog = Catalog(marks, used, options.start_at == "end", clock())
+        self.catalog = Catalog(marks, used, options.start_at == "end", options.max_open_files, clock())
         self._first = True
         self._said_too_many = False
 
@@ -63,8 +67,7 @@ class Tailer:
         if self.finder.cut_short and not self._said_too_many:
             log.error("there are too many log files; some are not read: narrow `include`", files=len(candidates))
             self._said_too_many = True
-        if self.catalog.pending:
-            self._commit([])
+        self._commit([])
         return self.finder.directories(candidates)
 
     def due(self, paths: Iterable[str] | None = None) -> list[Tracked]:
@@ -81,26 +84,37 @@ class Tailer:
         Raises `Overloaded` or `Unavailable` where the journal does; nothing is lost by that, the file has it.
         """
         batch: list[Step] = []
-        size, more, rescan = 0, False, False
+        size, opened, more, rescan = 0, 0, False, False
         for file in files:
+            if file.source is None:
+                if self._nothing_new(file):
+                    continue
+                opened += 1
             try:
                 step = self._step(file)
             except Truncated:
                 self.catalog.vacate(file, self._clock())
                 rescan = True
                 continue
-            if step is None:
-                continue
-            more |= step.full
-            batch.append(step)
-            size += len(step.payload)
-            if size >= BATCH_BYTES:
+            if step is not None:
+                more |= step.full
+                batch.append(step)
+                size += len(step.payload)
+            if size >= BATCH_BYTES or opened >= OPEN_STEP:
                 self._commit(batch)
-                batch, size = [], 0
+                self.catalog.close_idle()
+                batch, size, opened = [], 0, 0
         if batch:
             self._commit(batch)
-        self.catalog.close_idle(self._options.max_open_files)
+        self.catalog.close_idle()
         return more, rescan
+
+    def _nothing_new(self, file: Tracked) -> bool:
+        """Of a file that is not open, without opening it."""
+        try:
+            return not file.compressed and file.held_since is None and os.stat(file.path).st_size == file.offset
+        except OSError:
+            return False
 
     def _step(self, file: Tracked) -> Step | None:
         if file.source is None:
@@ -125,10 +139,12 @@ class Tailer:
         return Step(file, b"", 0, 0, file.recent, done=True)
 
     def _commit(self, batch: list[Step]) -> None:
+        if not batch and not self.catalog.pending:
+            return
         marks: dict[bytes, bytes | None] = dict(self.catalog.pending)
         for step in batch:
             marks[mark.key_bytes(step.file.key)] = step.mark().encode()
-        payload = batch[0].payload if len(batch) == 1 else b"".join(step.payload for step in batch)
+        payload = b"".join(step.payload for step in batch)
         items = sum(step.items for step in batch)
         began = time.perf_counter()
         try:

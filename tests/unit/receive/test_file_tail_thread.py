@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail import receiver as module
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.receiver import FileTailReceiver
+from sidecar.receive.intake import Intake, IntakeOptions
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def _tailing(tmp_path: Path, **more: Any) -> Iterator[tuple[Path, Disk, Callable
     log = journal(tmp_path / "journal", disk=disk)
     consumer = log.consumer("test", frozenset({"logs"}))
     options = Options(include=(f"{logs}/*.log",), poll_interval=0.05, batch_delay=0.01, **more)
-    intake: Any = SimpleNamespace(decoder=ReferenceDecoder(), log=log)
+    intake = Intake(ReferenceDecoder(), log, counted.telemetry, IntakeOptions(), seed=1)
     tail = FileTailReceiver(options, intake, Credentials(CredentialsOptions()), counted.telemetry)
     seen = 0
 
@@ -47,6 +47,7 @@ def _tailing(tmp_path: Path, **more: Any) -> Iterator[tuple[Path, Disk, Callable
         yield logs, disk, until, counted
     finally:
         asyncio.run(tail.stop(5))
+        intake.close()
         log.close()
         counted.telemetry.provider.shutdown()
 
