@@ -22,6 +22,7 @@ from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail.options import Options as FileTailOptions
 from sidecar.receive.intake import IntakeOptions
 from sidecar.receive.json_tcp import Options as JsonTcpOptions
+from sidecar.receive.lumberjack_in import Options as LumberjackOptions
 from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
 from sidecar.receive.otlp_http import Options as OtlpHttpOptions
 from sidecar.serve.http import Options as ServeOptions
@@ -41,6 +42,7 @@ class ReceiveOptions(Section):
     otlp_grpc: OtlpGrpcOptions = Field(default=OtlpGrpcOptions(), description="OTLP over gRPC.")
     otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
     json_tcp: JsonTcpOptions = Field(default=JsonTcpOptions(), description="JSON lines over TCP or a Unix socket.")
+    lumberjack: LumberjackOptions = Field(default=LumberjackOptions(), description="Events of Beats.")
     file_tail: FileTailOptions = Field(default=FileTailOptions(), description="Log files that are read as they grow.")
 
 

@@ -188,6 +188,11 @@ class BatchReader:
         """Documents of a window that is not complete yet."""
         return len(self._documents)
 
+    @property
+    def held(self) -> int:
+        """Bytes in hand: of frames that are not there as a whole yet, and of documents."""
+        return len(self._buffer) + self._bytes
+
     def feed(self, data: bytes) -> list[Batch]:
         """The batches that are complete now. Raises DecodeError for bytes that are not version 2 of the protocol,
         TooLarge over a limit; after either the connection is of no more use."""

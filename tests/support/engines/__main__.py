@@ -32,6 +32,7 @@ WARM: dict[str, Callable[[], object]] = {
     "telemetrygen": toolchains.telemetrygen_binary,
     "tst-lj": lumberjack.tst_lj_binary,
     "lumbersink": lumberjack.lumbersink_binary,
+    "lumbersource": lumberjack.lumbersource_binary,
 }
 
 

@@ -39,6 +39,17 @@ def lumbersink_binary() -> Path:
     return entry(f"lumbersink-{content_key(source, PEER / 'build.sh')}", make) / "lumbersink"
 
 
+def lumbersource_binary() -> Path:
+    """A client on go-lumber that sends events as Filebeat makes them (`tests/support/lumbersource`)."""
+    source = Path(__file__).parents[1] / "lumbersource"
+
+    def make(directory: Path) -> None:
+        built = directory / "lumbersource"
+        command([need("go", "lumbersource"), "build", "-C", source, "-trimpath", "-o", built, "."], "build it", 600)
+
+    return entry(f"lumbersource-{content_key(source)}", make) / "lumbersource"
+
+
 def accepts(port: int) -> bool:
     """Whether somebody listens there."""
     with socket.socket() as probe:
