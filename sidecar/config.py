@@ -32,6 +32,8 @@ STANDARD_VARIABLES = {
     "OTEL_EXPORTER_PROMETHEUS_HOST": ("serve", "host"),
     "OTEL_EXPORTER_PROMETHEUS_PORT": ("serve", "port"),
     "OTEL_LOG_LEVEL": ("telemetry", "log_level"),
+    "OTEL_SERVICE_NAME": ("receive", "intake", "service_name"),
+    "OTEL_RESOURCE_ATTRIBUTES": ("receive", "intake", "resource"),
     "POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
     "K8S_POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
     "POD_NAMESPACE": ("deliver", "shape", "kubernetes", "namespace_name"),

@@ -18,9 +18,9 @@ const MAX_LEVEL_DIGITS: usize = 2;
 const MAX_ID_DIGITS: usize = 20;
 
 /// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
-/// service share a resource; blank lines are skipped.
-pub fn json_lines(body: &[u8], observed: u64) -> (Payload, Check) {
-    let mut request = Request::new(observed);
+/// service share a resource; blank lines are skipped. `anonymous`: content of the Resource of lines that name no service.
+pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check) {
+    let mut request = Request::new(observed, anonymous);
     let mut line = Line::default();
     let mut begin = 0;
     for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {

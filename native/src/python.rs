@@ -27,7 +27,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 5;
+const ABI_VERSION: u32 = 6;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
@@ -324,8 +324,13 @@ fn shaped_tuple(py: Python<'_>, shaped: Shaped) -> PyResult<ShapedTuple<'_>> {
 
 /// (payload, (items, events, rejected, errors, timed)): JSON log lines as a logs request.
 #[pyfunction]
-fn json_lines<'py>(py: Python<'py>, body: &[u8], observed: u64) -> PyResult<(Bound<'py, PyBytes>, Verdict)> {
-    let (payload, check) = py.detach(|| json_log::json_lines(body, observed));
+fn json_lines<'py>(
+    py: Python<'py>,
+    body: &[u8],
+    observed: u64,
+    anonymous: &[u8],
+) -> PyResult<(Bound<'py, PyBytes>, Verdict)> {
+    let (payload, check) = py.detach(|| json_log::json_lines(body, observed, anonymous));
     let bytes = PyBytes::new_with(py, payload.len(), |out| {
         payload.write(out);
         Ok(())

@@ -59,6 +59,8 @@ pub struct Request<'a> {
     payload: Payload,
     resource: Vec<u8>,
     service: Option<Cow<'a, str>>,
+    /// Content of the Resource of lines that name no service.
+    anonymous: &'a [u8],
     begin: usize,
     observed: u64,
     items: usize,
@@ -66,11 +68,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub fn new(observed: u64) -> Self {
+    pub fn new(observed: u64, anonymous: &'a [u8]) -> Self {
         Request {
             payload: Payload { openings: Vec::new(), records: RECORDS.take(), runs: Vec::new() },
             resource: Vec::new(),
             service: None,
+            anonymous,
             begin: 0,
             observed,
             items: 0,
@@ -96,6 +99,8 @@ impl<'a> Request<'a> {
         self.resource.clear();
         if !service.is_empty() {
             push_message(&mut self.resource, 1, |out| push_text_pair(out, 1, "service.name", service));
+        } else if !self.anonymous.is_empty() {
+            push_bytes(&mut self.resource, 1, self.anonymous);
         }
         open(&mut self.resource, 2, length);
         open(openings, 1, self.resource.len() + length);

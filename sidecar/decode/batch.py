@@ -151,8 +151,9 @@ class Decoder(Protocol):
     def check_spans(self, payload: bytes) -> Check: ...
     def check_logs(self, payload: bytes) -> Check: ...
 
-    def json_lines(self, body: bytes, observed: int) -> Transcoded:
-        """NDJSON log lines to an OTLP logs request. `observed`: Unix ns put as observed_time of each record.
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
+        """NDJSON log lines to an OTLP logs request. `observed`: Unix ns put as observed_time of each record;
+        `anonymous`: attributes of the resource of lines that name no service (see `encode.resource`).
         `Check.timed` is True only if every line carried a time of its own."""
         ...
 

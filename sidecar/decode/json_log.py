@@ -46,15 +46,17 @@ class LogLine:
     flags: int = 0
 
 
-def json_lines(body: bytes, observed: int) -> Transcoded:
+def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
     """NDJSON to an ExportLogsServiceRequest; blank lines are skipped. `observed`: Unix ns for every record's
-    observed time. Consecutive lines of one service share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
+    observed time; `anonymous`: content of the Resource of lines that name no service. Consecutive lines of one service
+    share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
     lines = [read_line(line) for line in _split(body)]
     payload = b"".join(
-        _resource_logs(service, group, observed) for service, group in groupby(lines, lambda line: line.service)
+        _resource_logs(_resource(service) or anonymous, group, observed)
+        for service, group in groupby(lines, lambda line: line.service)
     )
     timed = bool(lines) and all(line.time for line in lines)
-    resource = max((len(line.service.encode()) for line in lines), default=0) + _RESOURCE_BYTES
+    resource = max((len(line.service.encode()) for line in lines), default=0) + len(anonymous) + _RESOURCE_BYTES
     if len(payload) + len(lines) * resource > MAX_EXPANDED_BYTES:
         return Transcoded(payload, replace(check_logs(payload), timed=timed))
     return Transcoded(payload, Check(len(lines), timed=timed))
@@ -293,9 +295,14 @@ def _structured_exception(rest: dict[str, Value]) -> tuple[str, str] | None:
             return None
 
 
-def _resource_logs(service: str, lines: Iterator[LogLine], observed: int) -> bytes:
-    """ResourceLogs {1: Resource {1: attributes}, 2: ScopeLogs {2: records}} as field 1 of the request."""
-    resource = put_bytes(1, key_value(1, "service.name", service)) if service else b""
+def _resource(service: str) -> bytes:
+    """Content of the Resource of a service's lines."""
+    return key_value(1, "service.name", service) if service else b""
+
+
+def _resource_logs(resource: bytes, lines: Iterator[LogLine], observed: int) -> bytes:
+    """ResourceLogs {1: Resource, 2: ScopeLogs {2: records}} as field 1 of the request."""
+    resource = put_bytes(1, resource) if resource else b""
     records = b"".join(put_bytes(2, _log_record(line, observed)) for line in lines)
     return put_bytes(1, resource + put_bytes(2, records))
 

@@ -18,7 +18,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -41,9 +41,9 @@ class NativeDecoder:
         with _errors(self._core):
             return _check(self._core.check_logs(payload))
 
-    def json_lines(self, body: bytes, observed: int) -> Transcoded:
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
         with _errors(self._core):
-            payload, check = self._core.json_lines(body, observed)
+            payload, check = self._core.json_lines(body, observed, anonymous)
         return Transcoded(payload, _check(check))
 
     def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:

@@ -23,8 +23,8 @@ class ReferenceDecoder:
     def check_logs(self, payload: bytes) -> Check:
         return otlp.check_logs(payload)
 
-    def json_lines(self, body: bytes, observed: int) -> Transcoded:
-        return json_log.json_lines(body, observed)
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
+        return json_log.json_lines(body, observed, anonymous)
 
     def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
         return columns.span_batch(payloads, dimensions)

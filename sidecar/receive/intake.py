@@ -11,16 +11,19 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode import metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
+from sidecar.decode.json_documents import as_lines
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
 from sidecar.receive import reply
+from sidecar.receive.neighbours import Neighbours
 from sidecar.receive.reply import Outcome, Refused
 from sidecar.telemetry import Telemetry
 
@@ -51,6 +54,37 @@ class IntakeOptions(BaseModel):
         "commit), over all receivers. Requests beyond it are told to come back later. One request is always let in, "
         "whatever its size.",
     )
+    service_name: str = Field(
+        "", description="Service of log lines that name none; OTEL_SERVICE_NAME where it is not set."
+    )
+    resource: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Resource attributes of log lines that name no service, as a mapping or as `key=value,…`; "
+        "OTEL_RESOURCE_ATTRIBUTES where it is not set.",
+    )
+    learn_resource: bool = Field(
+        True,
+        description="Log lines that name no service get the resource of the one service that has sent spans in the "
+        "last ten minutes (in files of containers: of that container's).",
+    )
+
+    @field_validator("resource", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        """`key=value,…` with percent-encoded values, as OTEL_RESOURCE_ATTRIBUTES is written."""
+        if isinstance(value, str):
+            value = [part for part in value.split(",") if part.strip()]
+        if not isinstance(value, list | tuple):
+            return value
+        pairs = [str(part).partition("=") for part in value]
+        if not all(equals and key.strip() for key, equals, _ in pairs):
+            raise ValueError("must be key=value pairs, separated by commas")
+        return {key.strip(): unquote(text.strip()) for key, _, text in pairs}
+
+    def anonymous(self) -> dict[str, str]:
+        """Attributes of lines that name no service."""
+        return {**self.resource, **({"service.name": self.service_name} if self.service_name else {})}
 
 
 class Lease:
@@ -94,6 +128,7 @@ class Intake:
         self._stopping = False
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
+        self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.learn_resource)
         self.in_flight_bytes = 0
         telemetry.watch("sidecar_receiver_in_flight_bytes", lambda: [(self.in_flight_bytes, {})])
 
@@ -173,6 +208,8 @@ class Intake:
             if check.rejected == 0:
                 return None, reply.KEPT
             return None, reply.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
+        if signal == "spans":
+            self.neighbours.learn(done.payload)
         digest = (
             self.decoder.digest(body, self._seed_of(signal, encoding)) if check.timed and encoding != "lines" else None
         )
@@ -187,8 +224,9 @@ class Intake:
     def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
         if encoding == "protobuf":
             return Transcoded(body, self._check_protobuf(signal, body))
-        if encoding in ("ndjson", "lines"):
-            return self.decoder.json_lines(body, time.time_ns())
+        if encoding in ("ndjson", "json", "lines"):
+            lines = as_lines(body) if encoding == "json" else body
+            return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
         return otlp_json.TRANSCODERS[signal](body)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:

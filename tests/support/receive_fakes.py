@@ -81,7 +81,7 @@ class FakeDecoder:
 
     check_logs = check_spans
 
-    def json_lines(self, body: bytes, observed: int) -> Transcoded:
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
         return Transcoded(b"transcoded " + body, self.check_logs(body))
 
     def digest(self, payload: bytes, seed: int) -> bytes:

@@ -15,6 +15,7 @@ from sidecar.receive.file_tail.mark import TAIL_BYTES, Mark
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.source import Source
 from sidecar.receive.file_tail.tracked import Tracked
+from sidecar.receive.neighbours import CONTAINER, Neighbours
 
 READ_BYTES = MAX_LINE_BYTES + (64 << 10)
 """Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
@@ -58,9 +59,11 @@ class Step:
 class Reader:
     """Reads files by these options."""
 
-    def __init__(self, options: Options, decoder: Decoder) -> None:
+    def __init__(self, options: Options, decoder: Decoder, neighbours: Neighbours) -> None:
+        """`neighbours`: whose lines those are that name no service."""
         self._options = options
         self._decoder = decoder
+        self._neighbours = neighbours
         self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
 
     def step(self, file: Tracked, source: Source, now: float, observed: int) -> Step | None:
@@ -125,8 +128,9 @@ class Reader:
 
     def _made(self, file: Tracked, taken: Taken, observed: int) -> tuple[bytes, int]:
         """(payload with what is known of the file, records)"""
-        made = self._decoder.json_lines(taken.body, observed)
         attributes = self._attributes(file)
+        anonymous = self._neighbours.anonymous(attributes.get(CONTAINER, ""))
+        made = self._decoder.json_lines(taken.body, observed, anonymous)
         if taken.times:
             payload = annotate(made.payload, attributes, taken.times, taken.streams)
         else:

@@ -71,7 +71,13 @@ class FileTailReceiver:
         while not self._stop.is_set():
             tailer: Tailer | None = None
             try:
-                tailer = Tailer(self._options, self._intake.decoder, self._intake.log, self._telemetry)
+                tailer = Tailer(
+                    self._options,
+                    self._intake.decoder,
+                    self._intake.log,
+                    self._telemetry,
+                    neighbours=self._intake.neighbours,
+                )
                 self._tailer = tailer
                 _Loop(tailer, self._options, waker, self._stop, self._note_losses).run()
             except Exception:

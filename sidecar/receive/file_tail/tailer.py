@@ -19,6 +19,7 @@ from sidecar.receive.file_tail.options import NAME, Options
 from sidecar.receive.file_tail.reader import Reader, Step, Truncated
 from sidecar.receive.file_tail.source import Broken
 from sidecar.receive.file_tail.tracked import Tracked
+from sidecar.receive.neighbours import Neighbours
 from sidecar.telemetry import Telemetry
 
 BATCH_BYTES = 1 << 20
@@ -41,13 +42,15 @@ class Tailer:
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        """`neighbours`: whose lines those are that name no service; nobody's where not given."""
         self._options = options
         self._log = kept
         self._telemetry = telemetry
         self._clock = clock
         self._wall_ns = wall_ns
-        self._reader = Reader(options, decoder)
+        self._reader = Reader(options, decoder, neighbours or Neighbours(wall_ns, {}))
         self.finder = Finder(options.include, options.exclude, options.rotated)
         marks, used = _load(kept)
         self.catalog = Catalog(marks, used, options.start_at == "end", options.max_open_files, clock())

@@ -231,3 +231,18 @@ def test_counted() -> None:
             assert counted.values("sidecar_receiver_in_flight_bytes") == {(): 0}
 
     asyncio.run(run())
+
+
+def test_an_array_of_records_is_kept_as_lines() -> None:
+    log = FakeLog()
+    with intake_of(log) as (intake, _):
+        assert asyncio.run(intake.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == reply.KEPT
+        assert asyncio.run(intake.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == reply.KEPT
+    assert [draft.payload for draft in log.drafts] == [b'transcoded {"a":1}\n{"a":2}\n', b'transcoded {"a":1}\n']
+
+
+def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
+    options = module.IntakeOptions.model_validate({"resource": "team=ml, note=a%2Cb", "service_name": "scorer"})
+    assert options.anonymous() == {"team": "ml", "note": "a,b", "service.name": "scorer"}
+    with pytest.raises(ValueError, match="key=value pairs"):
+        module.IntakeOptions.model_validate({"resource": "team"})
