@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import itertools
 import json
 import os
@@ -35,10 +36,11 @@ ENVIRONMENT = {
     "OTEL_SERVICE_NAME": SERVICE,
     "OTEL_TRACES_EXPORTER": "otlp",
     "OTEL_METRICS_EXPORTER": "otlp",
-    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "otlp",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
     "OTEL_PYTHON_LOG_CORRELATION": "true",
     "OTEL_BSP_SCHEDULE_DELAY": "300",
+    "OTEL_BLRP_SCHEDULE_DELAY": "300",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
 }
@@ -64,6 +66,8 @@ class Sent:
     """What the driver sent, by the status that came back."""
 
     by_status: dict[int, int] = field(default_factory=dict)
+    rows: int = 0
+    """Rows of the requests that were answered with predictions."""
 
     @property
     def total(self) -> int:
@@ -170,12 +174,13 @@ def _ship(process: subprocess.Popen[bytes], port: int) -> None:
             _request("POST", port, "/v1/json", line, {"Content-Type": "application/x-ndjson"})
 
 
-def _drive(at: Addresses, count: int) -> Sent:
+def _drive(at: Addresses, requests: int) -> Sent:
     rows, sent = _rows(), Sent()
-    with click.progressbar(range(count), label="2/4 sending requests", file=sys.stderr) as numbers:
+    with click.progressbar(range(requests), label="2/4 sending requests", file=sys.stderr) as numbers:
         for n in numbers:
-            status = _predict(at, rows, n)
+            status, count = _predict(at, rows, n)
             sent.by_status[status] = sent.by_status.get(status, 0) + 1
+            sent.rows += count if status == 200 else 0
     return sent
 
 
@@ -186,9 +191,9 @@ def _rows() -> list[list[float]]:
     return rows
 
 
-def _predict(at: Addresses, rows: Sequence[list[float]], n: int) -> int:
+def _predict(at: Addresses, rows: Sequence[list[float]], n: int) -> tuple[int, int]:
     """The `n`th request: rows of the wine data set; of twenty requests one is empty and one has rows too short.
-    Gives the status of the answer."""
+    Gives the status of the answer, and how many rows were sent."""
     if n % 20 == 7:
         body: list[list[float]] = []
     elif n % 20 == 13:
@@ -196,7 +201,7 @@ def _predict(at: Addresses, rows: Sequence[list[float]], n: int) -> int:
     else:
         body = [rows[(n + k) % len(rows)] for k in range(1 + n % 4)]
     payload = json.dumps({"rows": body}).encode()
-    return _request("POST", at.model, "/predict", payload, {"Content-Type": "application/json"})[0]
+    return _request("POST", at.model, "/predict", payload, {"Content-Type": "application/json"})[0], len(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,8 @@ class Seen:
     """Span name -> upper edge in seconds of the bucket that holds the 95th percentile."""
     logs: dict[str, int]
     """Severity -> records."""
+    predictions: dict[str, int] | None
+    """Predicted class -> rows; None where the instrumentation that tells of them is not installed."""
     trace: dict[str, Any]
     """One failed request's trace: spans and logs."""
     ledger: dict[str, Any]
@@ -237,9 +244,15 @@ def _look(at: Addresses) -> Seen:
             requests[key] = requests.get(key, 0) + int(value)
         elif name == "log_records_total":
             logs[labels["severity"]] = logs.get(labels["severity"], 0) + int(value)
+    classes = {
+        f"{labels['model']} {labels.get('class', '')}": int(value)
+        for name, labels, value in metrics
+        if name == "model_predictions_by_class_total"
+    }
+    predictions = classes if importlib.util.find_spec("model_sidecar_instrumentation") else None
     status, body = _request("GET", at.serve, "/status")
     ledger = json.loads(body).get("ledger", {}) if status == 200 else {}
-    return Seen(requests, _percentiles(metrics), logs, _failed_trace(at), ledger)
+    return Seen(requests, _percentiles(metrics), logs, predictions, _failed_trace(at), ledger)
 
 
 def _failed_trace(at: Addresses) -> dict[str, Any]:
@@ -285,6 +298,8 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
     for level, count in wanted.items():
         if seen.logs.get(level, 0) < count:
             gone.append(f"{level} log records: {seen.logs.get(level, 0)}, at least {count} were written")
+    if seen.predictions is not None and sum(seen.predictions.values()) != sent.rows:
+        gone.append(f"predictions by class: {sum(seen.predictions.values())} rows, {sent.rows} were predicted")
     if not seen.trace:
         gone.append("a failed request's trace with its spans and log lines")
     if not seen.ledger or seen.ledger.get("problems"):
@@ -305,12 +320,18 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
     click.echo("\nLogs by level")
     for level, count in sorted(seen.logs.items()):
         click.echo(f"  {level:<28} {count:>12}")
+    if seen.predictions is not None:
+        click.echo("\nPredictions by model and class (the model's code says nothing of them)")
+        for name, rows in sorted(seen.predictions.items()):
+            click.echo(f"  {name:<28} {rows:>12}")
     if seen.trace:
+        spans = {span["spanId"]: span["name"] for span in seen.trace["spans"]}
         click.echo(f"\nA failed request: trace {seen.trace['traceId']}")
         for span in seen.trace["spans"]:
             click.echo(f"  span  {span.get('kind', ''):<10} {span.get('name', '')}")
         for record in seen.trace["logs"]:
-            click.echo(f"  log   {record.get('severityText', ''):<10} {record.get('body', '')}")
+            inside = spans.get(record.get("spanId"), "")
+            click.echo(f"  log   {record.get('severityText', ''):<10} {_short(record)}   (in span {inside})")
             kind, message = (record["attributes"].get(f"exception.{part}") for part in ("type", "message"))
             if kind:
                 click.echo(f"        {'':<10} {kind}: {message}")
@@ -322,6 +343,11 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
     click.echo(f"  http://127.0.0.1:{at.serve}/status")
     if seen.trace:
         click.echo(f"  http://127.0.0.1:{at.serve}/api/traces/{seen.trace['traceId']}")
+
+
+def _short(record: dict[str, Any]) -> str:
+    body = record.get("body", "")
+    return body if isinstance(body, str) else record.get("eventName") or "…"
 
 
 def _keep_on(at: Addresses) -> None:

@@ -15,6 +15,16 @@ SIDECAR = Path(sys.executable).with_name("sidecar")
 def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
     done = subprocess.run([SIDECAR, "demo", "--once"], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    parts = ("RED per route", "POST /predict", "Logs by level", "A failed request: trace", "Ledger", "/api/traces/")
+    parts = (
+        "RED per route",
+        "POST /predict",
+        "Logs by level",
+        "Predictions by model and class",
+        "RandomForestClassifier 1",
+        "A failed request: trace",
+        "prediction failed   (in span POST /predict)",
+        "Ledger",
+        "/api/traces/",
+    )
     for part in parts:
         assert part in done.stdout

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar import demo
 
-SENT = demo.Sent({200: 8, 400: 1, 500: 1})
+SENT = demo.Sent({200: 8, 400: 1, 500: 1}, rows=20)
 
 
 def seen(**change: Any) -> demo.Seen:
@@ -16,6 +16,7 @@ def seen(**change: Any) -> demo.Seen:
         "requests": {("POST /predict", str(status)): count for status, count in SENT.by_status.items()},
         "p95": {},
         "logs": {"INFO": 9, "WARN": 1, "ERROR": 1},
+        "predictions": {"forest 0": 12, "forest 1": 8},
         "trace": {"traceId": "1", "spans": [{}], "logs": [{}]},
         "ledger": {"problems": [], "consumers": {"derive": {"waiting": {"spans": 0, "metrics": 7}}}},
     }
@@ -26,11 +27,16 @@ def test_nothing_is_missing_when_all_was_seen() -> None:
     assert demo._missing(SENT, seen()) == []
 
 
+def test_predictions_are_not_asked_for_where_nothing_tells_of_them() -> None:
+    assert demo._missing(SENT, seen(predictions=None)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"requests": {("POST /predict", "200"): 9}}, "status 200: 9 calls, 8 were sent"),
         ({"logs": {"INFO": 9, "WARN": 1}}, "ERROR log records: 0"),
+        ({"predictions": {"forest 0": 12}}, "predictions by class: 12 rows, 20 were predicted"),
         ({"trace": {}}, "a failed request's trace"),
         ({"ledger": {}}, "a balanced ledger"),
         ({"ledger": {"problems": ["store/spans: off"]}}, "store/spans: off"),
