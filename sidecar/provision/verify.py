@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from sidecar.deliver.templates import Request
@@ -128,8 +129,10 @@ def _arriving(request: Request, minutes: int) -> Iterator[Result]:
         found = json.loads(reply.body)
         count = int(found["hits"]["total"]["value"])
         if count:
-            newest = found["aggregations"]["newest"].get("value_as_string", "?")
-            yield Result("ok", "documents", f"{count} within {minutes} minutes, the newest of {newest}")
+            # Not `value_as_string`: its format is the mapping's, which is milliseconds since 1970 in some.
+            newest = datetime.fromtimestamp(found["aggregations"]["newest"]["value"] / 1000, UTC)
+            detail = f"{count} within {minutes} minutes, the newest of {newest:%Y-%m-%dT%H:%M:%SZ}"
+            yield Result("ok", "documents", detail)
         else:
             detail = f"none within {minutes} minutes: send something, then see `sidecar journal stat`"
             yield Result("failed", "documents", detail)

@@ -12,7 +12,10 @@ from sidecar.deliver.bulk import Reply
 from sidecar.provision import objects, plan, verify
 from sidecar.provision.engine import detect
 
-FOUND = {"hits": {"total": {"value": 3}}, "aggregations": {"newest": {"value_as_string": "today"}}}
+FOUND = {
+    "hits": {"total": {"value": 3}},
+    "aggregations": {"newest": {"value": 1.7e12, "value_as_string": "1700000000000"}},
+}
 NOTHING = {"hits": {"total": {"value": 0}}, "aggregations": {"newest": {"value": None}}}
 SEARCH = ("POST", "/traces-*.otel-*,logs-*.otel-*/_search")
 STREAM = "/logs-generic.otel-default"
@@ -41,7 +44,7 @@ def states(engine: FakeEngine) -> set[str]:
 def test_all_is_well(kind: str) -> None:
     engine = ready(kind)
     assert "failed" not in states(engine)
-    assert results(engine)["documents"].detail == "3 within 60 minutes, the newest of today"
+    assert results(engine)["documents"].detail == "3 within 60 minutes, the newest of 2023-11-14T22:13:20Z"
 
 
 def test_no_document_is_a_failure_and_none_that_may_be_read_a_warning() -> None:
