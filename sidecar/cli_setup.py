@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from sidecar.command import config_option, reported, settings
 from sidecar.deliver.bulk import Unreached
@@ -163,8 +164,9 @@ def _options(config_file: Path | None, url: str | None) -> Options:
     if url is not None:
         try:
             return Options.model_validate({**options.model_dump(exclude_unset=True), "url": url})
-        except ValueError as error:
-            raise ConfigError([f"--url: {error}"]) from error
+        except ValidationError as error:  # Its own text repeats what was given, secrets included.
+            problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+            raise ConfigError([f"--url: {problem}" for problem in problems]) from error
     if not options.enabled:
         raise ConfigError(["there is no address: give --url or set deliver.elasticsearch.url"])
     return options
