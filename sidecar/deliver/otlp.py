@@ -178,6 +178,8 @@ class Options(WorkerOptions):
                 raise ValueError("an address for gRPC has no path: write it as http://host:port or https://host:port")
             if any(name.lower().endswith("-bin") for name in self.headers):
                 raise ValueError("headers whose names end in -bin are binary over gRPC, and cannot be set")
+        elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.takes)))):
+            raise ValueError("the signals' paths are put behind endpoint: write it without, or set traces_endpoint")
         return self
 
 
@@ -379,18 +381,27 @@ def look(options: Options) -> Finding:
         answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.chosen)}
     finally:
         client.close()
-    state: Literal["ok", "warning", "failed"] = "ok"
-    words = []
+    return judge(options.endpoints, answers)
+
+
+def judge(addresses: Mapping[Signal, str], answers: Mapping[Signal, Answer]) -> Finding:
+    """What the answers to empty requests say of delivery to come; signals with the same answer are named together."""
+    told: dict[str, list[str]] = {}
     for signal, answer in answers.items():
         if answer.kind == "taken":
-            words.append(f"{signal}: taken")
+            words = "taken"
         elif answer.whole_signal:
-            state = "warning" if state == "ok" else state
-            words.append(f"{signal}: not served there ({answer.detail})")
+            words = f"not served at {addresses[signal]} ({answer.detail})"
         else:
-            state = "failed"
-            words.append(f"{signal}: {answer.detail}")
-    return Finding(state, "; ".join(words))
+            words = answer.detail
+        told.setdefault(words, []).append(signal)
+    detail = "; ".join(f"{', '.join(signals)}: {words}" for words, signals in told.items())
+    others = [answer for answer in answers.values() if answer.kind != "taken"]
+    if not others:
+        return Finding("ok", detail)
+    # A receiver of some signals may be meant to be one: what it does not take becomes dead letters.
+    partly = len(others) < len(answers) and all(answer.whole_signal for answer in others)
+    return Finding("warning" if partly else "failed", detail)
 
 
 def _client(options: Options, timeout: float) -> Client:

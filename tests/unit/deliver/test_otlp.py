@@ -15,10 +15,10 @@ from support.journals import Clock
 from sidecar.decode.batch import Signal
 from sidecar.decode.choice import decoder
 from sidecar.deliver.dead_letters import otlp_parcels, replay
-from sidecar.deliver.otlp import Options, OtlpSink
+from sidecar.deliver.otlp import Options, OtlpSink, judge
 from sidecar.deliver.otlp_reply import Answer, from_grpc, from_http
 from sidecar.deliver.otlp_requests import Request
-from sidecar.deliver.sink import Settled, Verdict
+from sidecar.deliver.sink import Finding, Settled, Verdict
 from sidecar.errors import Retryable
 from sidecar.journal.entry import DeadLetter, Entry
 
@@ -307,6 +307,7 @@ def test_headers_in_one_variable() -> None:
         {"endpoint": "http://me:secret@far:4317"},
         {"endpoint": "http://far:4317/path"},
         {"endpoint": "http://far:0"},
+        {"endpoint": "http://far:4318/v1/traces", "protocol": "http/protobuf"},
         {"protocol": "http/json"},
         {"verify": False},
         {"headers": {"content-type": "x"}},
@@ -323,6 +324,19 @@ def test_headers_in_one_variable() -> None:
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Options.model_validate({"endpoint": "http://far:4317", **wrong})
+
+
+def test_a_look_names_signals_with_the_same_answer_together() -> None:
+    addresses: dict[Signal, str] = {"logs": "http://far/l", "metrics": "http://far/m", "spans": "http://far/s"}
+    taken, away = Answer("taken"), Answer("retry", "unreachable", "nobody there")
+    missing = Answer("refused", "http_404", "HTTP 404", whole_signal=True)
+    assert judge(addresses, dict.fromkeys(addresses, taken)) == Finding("ok", "logs, metrics, spans: taken")
+    assert judge(addresses, dict.fromkeys(addresses, away)) == Finding("failed", "logs, metrics, spans: nobody there")
+    some = judge(addresses, {"logs": missing, "metrics": missing, "spans": taken})
+    assert some.state == "warning"
+    assert "logs: not served at http://far/l (HTTP 404); metrics: not served at http://far/m" in some.detail
+    assert judge(addresses, {"logs": missing, "spans": missing}).state == "failed"
+    assert judge(addresses, {"logs": away, "spans": taken}).state == "failed"
 
 
 def test_an_error_shows_no_secret() -> None:
