@@ -28,7 +28,8 @@ from sidecar.journal.ledger import item_counts, whole
 
 APPETITE_BYTES = 1 << 20
 """Payload bytes of one append, about."""
-_STDOUT = frozenset({"-", "stdout"})
+_STDOUT = frozenset({"-", "stdout", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+"""Names of standard output. A device by its path is none that could be rotated or looked into."""
 _ID = b'"_id":'
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -241,9 +242,14 @@ def look(options: Options) -> Finding:
     if options.stdout or options.path is None:
         return Finding("ok", "standard output")
     path = Path(options.path).absolute()
-    there = next(p for p in (path, *path.parents) if p.exists())
+    try:
+        there = next(p for p in (path, *path.parents) if p.exists())
+    except OSError as error:
+        raise Permanent(f"{path}: {error.strerror}") from error
     if path.is_dir():
         raise Permanent(f"{path} is a directory")
+    if there != path and not there.is_dir():
+        raise Permanent(f"{there} is no directory")
     if not os.access(there, os.W_OK):
         raise Permanent(f"{there} cannot be written")
     return Finding("ok", str(path))

@@ -15,7 +15,7 @@ from support.journals import Clock
 
 from sidecar.decode.choice import decoder
 from sidecar.deliver.file import FileSink, Options, build, look
-from sidecar.deliver.file_target import Block
+from sidecar.deliver.file_target import Block, Output
 from sidecar.errors import Permanent
 from sidecar.journal.entry import Entry
 
@@ -156,6 +156,17 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
     assert look(Options(path="-")).detail == "standard output"
     with pytest.raises(Permanent):
         look(Options(path=str(tmp_path)))
+    file.parent.write_text("in the way")
+    with pytest.raises(Permanent, match="is no directory"):
+        look(Options(path=str(file)))
+    with pytest.raises(Permanent, match="name too long"):
+        look(Options(path=str(tmp_path / ("x" * 300))))
+
+
+@pytest.mark.parametrize("name", ["-", "stdout", "/dev/stdout"])
+def test_names_of_standard_output(name: str) -> None:
+    assert Options(path=name).stdout
+    assert isinstance(build("out", Options(path=name), DECODER, "log", Clock())._target, Output)
 
 
 def test_a_built_sink_writes_a_file(tmp_path: Path) -> None:
