@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sidecar.deliver.elasticsearch import Options as ElasticsearchOptions
 from sidecar.deliver.file import Options as FileOptions
@@ -92,6 +93,17 @@ class DeliverOptions(Section):
                     "lower-case letters, digits, hyphens and single underscores"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _own_files(self) -> DeliverOptions:
+        """Each file has one writer: the second would wait for as long as the first lives."""
+        writers: dict[str, str] = {}
+        for name, _, options in self.enabled():
+            if isinstance(options, FileOptions) and options.path and not options.stdout:
+                other = writers.setdefault(os.path.abspath(options.path), name)
+                if other != name:
+                    raise ValueError(f"{other} and {name} write to the same file: {options.path}")
+        return self
 
     def enabled(self) -> Iterator[tuple[str, SinkKind, Any]]:
         """(name, kind, options) of every sink that is on."""

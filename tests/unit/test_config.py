@@ -172,6 +172,15 @@ def test_further_sinks_that_cannot_be_are_said(name: str, value: str, message: s
     assert message in problem
 
 
+def test_two_sinks_cannot_write_to_one_file() -> None:
+    two = {f"{MORE}TWO__KIND": "file", "SIDECAR_DELIVER__FILE__PATH": "/var/log/a.ndjson"}
+    with pytest.raises(ConfigError, match="file and two write to the same file: /var/log/x/"):
+        config.load({**two, f"{MORE}TWO__PATH": "/var/log/x/../a.ndjson"})
+    config.load({**two, f"{MORE}TWO__PATH": "/var/log/b.ndjson"})
+    both = {"SIDECAR_DELIVER__FILE__PATH": "-", f"{MORE}TWO__PATH": "-"}
+    assert [name for name, _, _ in config.load({**two, **both}).deliver.enabled()] == ["store", "file", "two"]
+
+
 def test_slips_in_further_sinks_are_named_with_their_place_and_a_suggestion(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text(
