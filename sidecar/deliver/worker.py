@@ -328,7 +328,7 @@ class Worker(Generic[P]):
             documents=count,
             index=letters[0].index,
             reason=letters[0].reason,
-            what_to_do="see `sidecar journal dead-letters list`; mend the mapping and replay them",
+            what_to_do="see `sidecar journal dead-letters list`; mend the cause and replay them",
         )
 
     def _commit(self, done: list[Done]) -> None:
