@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from support.engines import EngineUnavailable
 
 
@@ -31,3 +33,14 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     except EngineUnavailable as error:
         reason = error
     _give_up(reason)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A test that runs a command in this process sets up logging, to a stream that is gone after it."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    structlog.reset_defaults()
+    root.setLevel(level)
+    root.handlers[:] = handlers

@@ -33,6 +33,7 @@ while time.monotonic() < end:
 print(n)
 """
 KILLS = 10
+BLOCK = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -88,29 +89,32 @@ def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -
 
 @pytest.mark.timeout(300)
 def test_kills_in_the_middle_of_a_big_file(engine: SearchEngine, tmp_path: Path) -> None:
-    lines = 40_000
+    """Each kill comes as soon as some of the lines that were just appended are read."""
     file = tmp_path / "big.log"
-    with file.open("w") as out:
-        for n in range(lines):
-            out.write(f'{{"timestamp":{1_790_000_000 + n},"level":"info","message":"m","n":{n},"pad":"{"x" * 280}"}}\n')
-    kills = 0
+    file.write_text(_block(0))
+    written, middle = BLOCK, 0
     with sidecar_process(_environment(engine, file)) as sidecar:
-        seen = 0
-        while kills < 3:
-            seen = status(sidecar.serve_url)["ledger"]["received"].get("logs", 0)
-            if seen >= lines:
-                break
-            wait_for(
-                lambda seen=seen: status(sidecar.serve_url)["ledger"]["received"].get("logs", 0) > seen,
-                30,
-                "some more lines to be read",
-                interval=0.002,
-            )
+        for _ in range(KILLS // 2):
+            seen = _read(sidecar)
+            with file.open("a") as out:
+                out.write(_block(written))
+            written += BLOCK
+            while _read(sidecar) == seen:
+                time.sleep(0.001)
+            middle += _read(sidecar) < written
             sidecar.kill9()
-            kills += 1
             sidecar.start()
-        wait_for(lambda: _all_read(sidecar, lines), 120, "everything to be read and delivered")
+        wait_for(lambda: _all_read(sidecar, written), 120, "everything to be read and delivered")
         ledger = status(sidecar.serve_url)["ledger"]
-    assert kills >= 2, "the file was read before it could be killed: the test proved nothing"
-    assert _numbers(engine) == collections.Counter(range(lines)), "0 lost, 0 doubled"
-    assert ledger["received"]["logs"] == lines
+    assert middle >= KILLS // 4, "the file was read before it could be killed: the test proved nothing"
+    assert _numbers(engine) == collections.Counter(range(written)), "0 lost, 0 doubled"
+    assert ledger["received"]["logs"] == written
+
+
+def _block(first: int) -> str:
+    line = f'"level":"info","message":"m","pad":"{"x" * 280}"}}\n'
+    return "".join(f'{{"timestamp":{1_790_000_000 + n},"n":{n},{line}' for n in range(first, first + BLOCK))
+
+
+def _read(sidecar: SidecarProcess) -> int:
+    return int(status(sidecar.serve_url)["ledger"]["received"].get("logs", 0))

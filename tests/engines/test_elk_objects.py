@@ -20,7 +20,7 @@ from support import saved_objects
 from support.engines import sidecar_command, sidecar_process, wait_for
 from support.load import waiting
 from support.payloads import event, log, logs_payload, resource, span, trace_payload
-from support.search_client import ask
+from support.search_client import ask, forget
 
 OBJECTS = saved_objects.shipped()
 ASKING = [key for key in OBJECTS if key[0] in ("search", "visualization") and key[1] != "sidecar-one-trace-help"]
@@ -116,6 +116,7 @@ def filled(url: str) -> Iterator[Filled]:
 @pytest.fixture(scope="module", params=["opensearch_url", "elasticsearch_url"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Filled]:
     url = request.getfixturevalue(request.param)
+    forget(url, "traces-*,logs-*")
     setup(url)
     with filled(url) as engine:
         yield engine
