@@ -31,9 +31,11 @@ const EXCEPTION_TYPE: &[u8] = b"exception.type";
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// The attributes that become columns of a group.
+/// The attributes that become columns of a group, and behind them those that are wanted as numbers.
 struct Dimensions<'d> {
     names: &'d [String],
+    /// How many of the names make the group.
+    grouping: usize,
     /// Bit n: a name has n bytes modulo 64.
     lengths: u64,
     /// A name that only a key with broken UTF-8 may have, once repaired.
@@ -41,9 +43,10 @@ struct Dimensions<'d> {
 }
 
 impl<'d> Dimensions<'d> {
-    fn new(names: &'d [String]) -> Self {
+    fn new(names: &'d [String], grouping: usize) -> Self {
         Dimensions {
             names,
+            grouping,
             lengths: names.iter().fold(0, |bits, name| bits | 1 << (name.len() % 64)),
             unclean: names.iter().any(|name| name.contains(REPLACEMENT)),
         }
@@ -78,6 +81,10 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a == b
 }
 
+fn number(value: Option<Any<'_>>) -> f64 {
+    value.map_or(f64::NAN, label::number)
+}
+
 #[inline]
 pub fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
     attributes.iter().find(|attribute| same(attribute.key, name)).map(|attribute| attribute.value)
@@ -89,6 +96,7 @@ struct Context<'a> {
     /// The resource's own dimensions, and their texts, made once: they may be long and the groups many.
     inherited: Vec<Option<Any<'a>>>,
     inherited_texts: Vec<Cow<'a, str>>,
+    inherited_numbers: Vec<f64>,
     attributes: Vec<Attribute<'a>>,
     /// Set with the first accepted record: number of the context (service and inherited dimensions) and of the resource.
     rows: Option<(u32, u32)>,
@@ -284,6 +292,8 @@ pub struct Columns {
     /// Of spans only.
     pub durations: Vec<u64>,
     pub weights: Vec<f64>,
+    /// A column for each attribute that is wanted as a number.
+    pub numbers: Vec<Vec<f64>>,
 }
 
 struct Builder<'a, 'd> {
@@ -294,18 +304,23 @@ struct Builder<'a, 'd> {
 }
 
 /// The accepted spans of the payloads; an error has the index of the payload that is malformed.
-pub fn spans(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
-    build(payloads, dimensions, walk::<Span, _>)
+pub fn spans(payloads: &[&[u8]], names: &[String], grouping: usize) -> Result<Columns, usize> {
+    build(payloads, names, grouping, walk::<Span, _>)
 }
 
 /// The accepted log records of the payloads; an error has the index of the payload that is malformed.
-pub fn logs(payloads: &[&[u8]], dimensions: &[String]) -> Result<Columns, usize> {
-    build(payloads, dimensions, walk::<Log, _>)
+pub fn logs(payloads: &[&[u8]], names: &[String], grouping: usize) -> Result<Columns, usize> {
+    build(payloads, names, grouping, walk::<Log, _>)
 }
 
-fn build<'a, 'd>(payloads: &[&'a [u8]], dimensions: &'d [String], walk: Walk<'a, 'd>) -> Result<Columns, usize> {
-    match build_with(payloads, dimensions, walk, Scopes::Ahead) {
-        Err((Stop::LateScope, _)) => build_with(payloads, dimensions, walk, Scopes::Whole),
+fn build<'a, 'd>(
+    payloads: &[&'a [u8]],
+    names: &'d [String],
+    grouping: usize,
+    walk: Walk<'a, 'd>,
+) -> Result<Columns, usize> {
+    match build_with(payloads, Dimensions::new(names, grouping), walk, Scopes::Ahead) {
+        Err((Stop::LateScope, _)) => build_with(payloads, Dimensions::new(names, grouping), walk, Scopes::Whole),
         other => other,
     }
     .map_err(|(_, index)| index)
@@ -315,7 +330,7 @@ type Walk<'a, 'd> = fn(&'a [u8], Scopes, &mut Builder<'a, 'd>) -> Result<(), Sto
 
 fn build_with<'a, 'd>(
     payloads: &[&'a [u8]],
-    dimensions: &'d [String],
+    dimensions: Dimensions<'d>,
     walk: Walk<'a, 'd>,
     scopes: Scopes,
 ) -> Result<Columns, (Stop, usize)> {
@@ -329,8 +344,9 @@ fn build_with<'a, 'd>(
             tables: Tables::new(),
             durations: Vec::new(),
             weights: Vec::new(),
+            numbers: vec![Vec::new(); dimensions.names.len() - dimensions.grouping],
         },
-        dimensions: Dimensions::new(dimensions),
+        dimensions,
         context: None,
         found: Vec::new(),
     };
@@ -348,11 +364,13 @@ impl<'a> Builder<'a, '_> {
         }
         let mut inherited = Vec::new();
         self.dimensions.pick(&resource.attributes.list, &mut inherited);
+        let inherited_numbers = inherited.split_off(self.dimensions.grouping).into_iter().map(number).collect();
         let service = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
         self.context = Some(Context {
             service: service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE)),
             inherited_texts: inherited.iter().map(|value| value.map(label::of).unwrap_or_default()).collect(),
             inherited,
+            inherited_numbers,
             attributes: resource.attributes.list.clone(),
             rows: None,
         });
@@ -364,7 +382,12 @@ impl<'a> Builder<'a, '_> {
         let tables = &mut self.columns.tables;
         let (number, resource) = tables.enter(context);
         self.dimensions.pick(attributes, &mut self.found);
-        self.columns.group.push(tables.group(context, number, head, &self.found));
+        let (own, figures) = self.found.split_at(self.dimensions.grouping);
+        for ((column, value), inherited) in self.columns.numbers.iter_mut().zip(figures).zip(&context.inherited_numbers)
+        {
+            column.push(value.map_or(*inherited, |_| self::number(*value)));
+        }
+        self.columns.group.push(tables.group(context, number, head, own));
         self.columns.resource.push(resource);
     }
 }

@@ -26,6 +26,32 @@ pub fn of(value: Any<'_>) -> Cow<'_, str> {
     Cow::Owned(cut(&full(value), MAX_LABEL_CHARS).to_owned())
 }
 
+const MAX_DIGITS: usize = 64;
+
+/// A value as a number: a bool as 0 or 1; a text that is a decimal number (ASCII digits, no blanks, 64 characters at
+/// most) as that; NaN for anything else and for what is not finite.
+pub fn number(value: Any<'_>) -> f64 {
+    let found = match value {
+        Any::Bool(bool) => f64::from(u8::from(bool)),
+        Any::Int(int) => int as f64,
+        Any::Double(double) => double,
+        Any::Text(text) if text.len() <= MAX_DIGITS => decimal(text),
+        _ => f64::NAN,
+    };
+    if found.is_finite() {
+        found
+    } else {
+        f64::NAN
+    }
+}
+
+fn decimal(text: &[u8]) -> f64 {
+    // What Rust reads beyond a decimal number has other letters: inf, infinity, nan.
+    let plain = text.iter().all(|&byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    let text = std::str::from_utf8(text).ok().filter(|_| plain);
+    text.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// A string as it is; numbers and booleans as JSON; bytes base64; arrays and maps as compact JSON with sorted keys;
 /// nothing as the empty text.
 pub fn full(value: Any<'_>) -> Cow<'_, str> {

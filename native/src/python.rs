@@ -27,10 +27,10 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 6;
+const ABI_VERSION: u32 = 7;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
-type Build = fn(&[&[u8]], &[String]) -> Result<Columns, usize>;
+type Build = fn(&[&[u8]], &[String], usize) -> Result<Columns, usize>;
 type Verdict = (usize, usize, usize, Vec<String>, bool);
 
 fn malformed(payload: &[u8], locate: Locate) -> PyErr {
@@ -109,25 +109,33 @@ fn resources<'py>(py: Python<'py>, tables: &Tables) -> PyResult<Bound<'py, PyLis
     PyList::new(py, rows)
 }
 
+fn figures<'py>(py: Python<'py>, columns: &[Vec<f64>]) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    columns.iter().map(|column| f64_bytes(py, column)).collect()
+}
+
 fn run_columns(
     py: Python<'_>,
     payloads: &[Bound<'_, PyBytes>],
-    dimensions: &[String],
+    mut dimensions: Vec<String>,
+    numbers: Vec<String>,
     build: Build,
     locate: Locate,
 ) -> PyResult<Columns> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    py.detach(|| build(&slices, dimensions)).map_err(|index| malformed(slices[index], locate))
+    let grouping = dimensions.len();
+    dimensions.extend(numbers);
+    py.detach(|| build(&slices, &dimensions, grouping)).map_err(|index| malformed(slices[index], locate))
 }
 
-/// (start, duration, weight, trace ids, span ids, group, groups, resource, resources, repaired) of the accepted spans.
+/// (start, duration, weight, trace ids, span ids, group, groups, resource, resources, repaired, numbers) of the accepted spans.
 #[pyfunction]
 fn spans<'py>(
     py: Python<'py>,
     payloads: Vec<Bound<'py, PyBytes>>,
     dimensions: Vec<String>,
+    numbers: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let columns = run_columns(py, &payloads, &dimensions, columns::spans, fault::in_traces)?;
+    let columns = run_columns(py, &payloads, dimensions, numbers, columns::spans, fault::in_traces)?;
     (
         u64_bytes(py, &columns.times)?,
         u64_bytes(py, &columns.durations)?,
@@ -139,18 +147,20 @@ fn spans<'py>(
         u32_bytes(py, &columns.resource)?,
         resources(py, &columns.tables)?,
         columns.tables.repaired,
+        figures(py, &columns.numbers)?,
     )
         .into_pyobject(py)
 }
 
-/// (time, trace ids, span ids, group, groups, resource, resources, repaired) of the accepted log records.
+/// (time, trace ids, span ids, group, groups, resource, resources, repaired, numbers) of the accepted log records.
 #[pyfunction]
 fn logs<'py>(
     py: Python<'py>,
     payloads: Vec<Bound<'py, PyBytes>>,
     dimensions: Vec<String>,
+    numbers: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let columns = run_columns(py, &payloads, &dimensions, columns::logs, fault::in_logs)?;
+    let columns = run_columns(py, &payloads, dimensions, numbers, columns::logs, fault::in_logs)?;
     (
         u64_bytes(py, &columns.times)?,
         PyBytes::new(py, &columns.trace_ids),
@@ -160,6 +170,7 @@ fn logs<'py>(
         u32_bytes(py, &columns.resource)?,
         resources(py, &columns.tables)?,
         columns.tables.repaired,
+        figures(py, &columns.numbers)?,
     )
         .into_pyobject(py)
 }

@@ -94,6 +94,8 @@ class SpanBatch:
     """Distinct resources."""
     repaired: int = 0
     """Group texts in which bytes that are not UTF-8 became U+FFFD (counted once a span or resource text read)."""
+    numbers: tuple[F64, ...] = ()
+    """A column for each attribute that was asked for as a number (own beats resource; see `text.number`)."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -117,6 +119,8 @@ class LogBatch:
     resource: U32
     resources: list[Resource]
     repaired: int = 0
+    numbers: tuple[F64, ...] = ()
+    """As in `SpanBatch`."""
 
     def __len__(self) -> int:
         return len(self.time)
@@ -157,8 +161,8 @@ class Decoder(Protocol):
         `Check.timed` is True only if every line carried a time of its own."""
         ...
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch: ...
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch: ...
+    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch: ...
+    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch: ...
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""

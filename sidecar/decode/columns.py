@@ -13,7 +13,7 @@ from sidecar.decode.batch import SPAN_KINDS, STATUS_CODES, UNKNOWN_SERVICE, LogB
 from sidecar.decode.message import Attributes, Value
 from sidecar.decode.sampling import weight
 from sidecar.decode.severity import range_name
-from sidecar.decode.text import label, repaired
+from sidecar.decode.text import label, number, repaired
 
 Group = tuple[str, ...]
 T = TypeVar("T", bound=Hashable)
@@ -30,11 +30,12 @@ class _Row:
     group: Group
     resource: Resource
     repaired: int
+    numbers: tuple[float, ...]
 
 
-def span_batch(payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
+def span_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
     """The accepted spans of the payloads. Raises DecodeError if one is malformed."""
-    rows = list(_rows(payloads, otlp.spans, _span_texts, dimensions))
+    rows = list(_rows(payloads, otlp.spans, _span_texts, dimensions, numbers))
     spans = [row.record for row in rows if isinstance(row.record, otlp.Span)]
     group, groups = _encode([row.group for row in rows])
     resource, resources = _encode([row.resource for row in rows])
@@ -49,12 +50,13 @@ def span_batch(payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatc
         resource=np.array(resource, np.uint32),
         resources=resources,
         repaired=sum(row.repaired for row in rows),
+        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(numbers))),
     )
 
 
-def log_batch(payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
+def log_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
     """The accepted log records of the payloads. Raises DecodeError if one is malformed."""
-    rows = list(_rows(payloads, otlp.log_records, _log_texts, dimensions))
+    rows = list(_rows(payloads, otlp.log_records, _log_texts, dimensions, numbers))
     group, groups = _encode([row.group for row in rows])
     resource, resources = _encode([row.resource for row in rows])
     return LogBatch(
@@ -66,6 +68,7 @@ def log_batch(payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
         resource=np.array(resource, np.uint32),
         resources=resources,
         repaired=sum(row.repaired for row in rows),
+        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(numbers))),
     )
 
 
@@ -100,6 +103,7 @@ def _rows(
     records: Callable[[bytes], Iterator[otlp.Placed]],
     texts: _Texts,
     dimensions: Sequence[str],
+    numbers: Sequence[str],
 ) -> Iterator[_Row]:
     for payload in payloads:
         last = -1
@@ -117,7 +121,8 @@ def _rows(
                 resource = resource_texts(placed.resource.attributes)
                 read += (service, *(inherited[name] for name in dimensions if name in inherited))
             group = (service_name(placed.resource.attributes), *own, *_dimensions(dimensions, values, inherited))
-            yield _Row(placed.record, group, resource, sum(map(repaired, read)))
+            found = tuple(number(values[name] if name in values else inherited.get(name)) for name in numbers)
+            yield _Row(placed.record, group, resource, sum(map(repaired, read)), found)
 
 
 def _dimensions(names: Sequence[str], own: Mapping[str, Value], inherited: Mapping[str, Value]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 6
+ABI_VERSION = 7
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -46,10 +46,10 @@ class NativeDecoder:
             payload, check = self._core.json_lines(body, observed, anonymous)
         return Transcoded(payload, _check(check))
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
+    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
         with _errors(self._core):
-            columns = self._core.spans(payloads, dimensions)
-        start, duration, weight, trace_ids, span_ids, group, groups, resource, resources, repaired = columns
+            columns = self._core.spans(payloads, dimensions, numbers)
+        start, duration, weight, trace_ids, span_ids, group, groups, resource, resources, repaired, figures = columns
         return SpanBatch(
             start=np.frombuffer(start, np.uint64),
             duration=np.frombuffer(duration, np.uint64),
@@ -61,12 +61,13 @@ class NativeDecoder:
             resource=np.frombuffer(resource, np.uint32),
             resources=resources,
             repaired=repaired,
+            numbers=tuple(np.frombuffer(column, np.float64) for column in figures),
         )
 
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
+    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
         with _errors(self._core):
-            columns = self._core.logs(payloads, dimensions)
-        time, trace_ids, span_ids, group, groups, resource, resources, repaired = columns
+            columns = self._core.logs(payloads, dimensions, numbers)
+        time, trace_ids, span_ids, group, groups, resource, resources, repaired, figures = columns
         return LogBatch(
             time=np.frombuffer(time, np.uint64),
             trace_ids=trace_ids,
@@ -76,6 +77,7 @@ class NativeDecoder:
             resource=np.frombuffer(resource, np.uint32),
             resources=resources,
             repaired=repaired,
+            numbers=tuple(np.frombuffer(column, np.float64) for column in figures),
         )
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:

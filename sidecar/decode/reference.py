@@ -26,11 +26,11 @@ class ReferenceDecoder:
     def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
         return json_log.json_lines(body, observed, anonymous)
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> SpanBatch:
-        return columns.span_batch(payloads, dimensions)
+    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
+        return columns.span_batch(payloads, dimensions, numbers)
 
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:
-        return columns.log_batch(payloads, dimensions)
+    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
+        return columns.log_batch(payloads, dimensions, numbers)
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         return documents.span_lines(payloads)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 
 from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.message import Repaired, Value
 
 _PLAIN_FROM, _PLAIN_BELOW = 1e-6, 1e21
+_MAX_DIGITS = 64
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def label(value: Value) -> str:
@@ -31,6 +34,21 @@ def as_text(value: Value) -> str:
             return base64.b64encode(value).decode()
         case _:
             return _sorted_json(value)
+
+
+def number(value: Value) -> float:
+    """A value as a number: a bool as 0 or 1; a text that is a decimal number (ASCII digits, no blanks, 64 characters at
+    most) as that; NaN for anything else and for what is not finite."""
+    match value:
+        case bool() | int():
+            return float(value)
+        case float():
+            return value if math.isfinite(value) else math.nan
+        case str() if len(value) <= _MAX_DIGITS and _NUMBER.fullmatch(value):
+            found = float(value)
+            return found if math.isfinite(found) else math.nan
+        case _:
+            return math.nan
 
 
 def repaired(value: Value) -> bool:

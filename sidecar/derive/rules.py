@@ -1,7 +1,7 @@
 """Metrics that the user asks for: count, sum, histogram or last value of a field of matching spans or log records.
 
-A rule reads its field, its labels and what it matches as text, the way that RED reads dimensions (record beats
-resource, first of a duplicate key wins), so it costs one more decode of the payloads, only where there are rules.
+A rule reads its labels and what it matches as text, its field as a number, the way that RED reads dimensions (record
+beats resource, first of a duplicate key wins), so it costs one more decode of the payloads, only where there are rules.
 Sums are fixed point with 20 fractional bits: exact, whatever the order in which records come, so that a replay after a
 crash gives the same figure. A sampled span stands for as many as its tracestate says.
 """
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sidecar.decode.batch import F64, U32, Decoder, LogBatch, Signal, SpanBatch
-from sidecar.derive.amounts import MAX_VALUE, NOT_NUMBER, accumulate, number
+from sidecar.derive.amounts import MAX_VALUE, NOT_NUMBER, accumulate
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
 
@@ -104,8 +104,8 @@ class Read:
     weight: F64 | None
     """How many records each stands for; None where each stands for itself."""
     time: npt.NDArray[np.uint64]
-    seconds: F64 | None
-    """Duration of each span."""
+    numbers: Mapping[str, F64]
+    """Field -> its value in each record, NaN where it has none."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -117,8 +117,8 @@ class RuleDeriver:
     def __init__(self, rules: Sequence[Rule], signal: Signal, budget: Budget) -> None:
         self.signal: Signal = signal
         own = _SPAN_FIELDS if signal == "spans" else _LOG_FIELDS
-        wanted = {key for rule in rules for key in (rule.field, *rule.match, *rule.labels)} - {*own, DURATION, ""}
-        self._dimensions = tuple(sorted(wanted))
+        self._dimensions = tuple(sorted({key for rule in rules for key in (*rule.match, *rule.labels)} - {*own}))
+        self._numbers = tuple(sorted({rule.field for rule in rules} - {DURATION, ""}))
         place = {key: n for n, key in enumerate((*own, *self._dimensions))}
         self._metrics = tuple(_Metric(rule, place, budget) for rule in rules)
         self.kept = tuple(metric.table for metric in self._metrics)
@@ -128,8 +128,9 @@ class RuleDeriver:
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Read:
         """The columns that `apply` needs. Raises DecodeError."""
         if self.signal == "spans":
-            return _of_spans(decoder.spans(payloads, self._dimensions))
-        return _of_logs(decoder.logs(payloads, self._dimensions))
+            return self._of_spans(decoder.spans(payloads, self._dimensions, self._numbers))
+        batch = decoder.logs(payloads, self._dimensions, self._numbers)
+        return Read(batch.group, batch.groups, None, batch.time, self._named(batch))
 
     def apply(self, batch: Read, arrival: Arrival) -> None:
         """Add a batch of records."""
@@ -145,15 +146,14 @@ class RuleDeriver:
     def collect(self) -> Iterable[FamilySnapshot]:
         return [metric.snapshot() for metric in self._metrics]
 
+    def _of_spans(self, batch: SpanBatch) -> Read:
+        weight = np.clip(batch.weight, 0, MAX_WEIGHT)
+        sampled = weight if (weight != 1).any() else None
+        seconds = np.where(batch.start > 0, batch.duration / 1e9, NOT_NUMBER)
+        return Read(batch.group, batch.groups, sampled, batch.start, {**self._named(batch), DURATION: seconds})
 
-def _of_spans(batch: SpanBatch) -> Read:
-    weight = np.clip(batch.weight, 0, MAX_WEIGHT)
-    sampled = weight if (weight != 1).any() else None
-    return Read(batch.group, batch.groups, sampled, batch.start, batch.duration / 1e9)
-
-
-def _of_logs(batch: LogBatch) -> Read:
-    return Read(batch.group, batch.groups, None, batch.time, None)
+    def _named(self, batch: SpanBatch | LogBatch) -> dict[str, F64]:
+        return dict(zip(self._numbers, batch.numbers, strict=True))
 
 
 class _Metric:
@@ -163,7 +163,6 @@ class _Metric:
         self.rule = rule
         self._match = [(place[key], re.compile(fnmatch.translate(glob))) for key, glob in sorted(rule.match.items())]
         self._labels = [place[label] for label in rule.labels]
-        self._field = place.get(rule.field, -1)
         # The key without any label is that of the overflow series; an empty value is not shown.
         names = [label_name(label) for label in rule.labels] or ["_"]
         self.table = SeriesTable(rule.name, names, _columns(rule), budget, rule.model_dump_json(exclude={"help"}))
@@ -190,10 +189,8 @@ class _Metric:
         if self.rule.kind == "count":
             return np.ones(len(picked)), {}
         if self.rule.field == DURATION:
-            assert batch.seconds is not None
-            return np.where(batch.time[picked] > 0, batch.seconds[picked], NOT_NUMBER), {}
-        numbers = np.fromiter((number(group[self._field]) for group in batch.groups), np.float64, len(batch.groups))
-        values = numbers[batch.group[picked]]
+            return batch.numbers[DURATION][picked], {}
+        values = batch.numbers[self.rule.field][picked]
         large = np.abs(values) > MAX_VALUE
         ignored = {"not_a_number": int(np.isnan(values).sum()), "too_large": int(large.sum())}
         values[large] = NOT_NUMBER

@@ -31,7 +31,11 @@ def result(call: Any) -> Any:
     except DecodeError as error:
         return str(error), error.offset
     values = (getattr(found, field.name) for field in dataclasses.fields(found))
-    return [value.tolist() if hasattr(value, "tolist") else value for value in values]
+    return [[_plain(each) for each in (value if isinstance(value, tuple) else (value,))] for value in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.tobytes() if hasattr(value, "tobytes") else value
 
 
 def compare(native: Any, reference: Any, data: bytes) -> None:
@@ -40,12 +44,12 @@ def compare(native: Any, reference: Any, data: bytes) -> None:
     for decoder_call in (
         (
             lambda decoder: decoder.check_spans(payload),
-            lambda decoder: decoder.spans([payload], DIMENSIONS),
+            lambda decoder: decoder.spans([payload], DIMENSIONS, DIMENSIONS),
             lambda decoder: decoder.span_lines([payload]),
         ),
         (
             lambda decoder: decoder.check_logs(payload),
-            lambda decoder: decoder.logs([payload], DIMENSIONS),
+            lambda decoder: decoder.logs([payload], DIMENSIONS, DIMENSIONS),
             lambda decoder: decoder.log_lines([payload], ["p"]),
         ),
         (lambda decoder: decoder.json_lines(payload, OBSERVED),),

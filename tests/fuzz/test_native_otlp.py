@@ -36,11 +36,13 @@ DIMENSIONS = [
 
 
 def plain(result: Any) -> Any:
-    """A result with its arrays as (dtype, list), so that equality means equality."""
-    return tuple(
-        (value.dtype, value.tolist()) if isinstance(value, np.ndarray) else value
-        for value in (getattr(result, field.name) for field in dataclasses.fields(result))
-    )
+    """A result with its arrays as (dtype, bytes), so that equality means equality, of what is no number too."""
+    values = (getattr(result, field.name) for field in dataclasses.fields(result))
+    return tuple(tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value) for value in values)
+
+
+def _plain(value: Any) -> Any:
+    return (value.dtype, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
 def outcome(decoder: Decoder, call: Call) -> Any:
@@ -60,9 +62,10 @@ def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: 
         assert_same(lambda decoder, payload=payload: decoder.check_spans(payload))
     for payload in logs:
         assert_same(lambda decoder, payload=payload: decoder.check_logs(payload))
-    assert_same(lambda decoder: decoder.spans(traces, dimensions))
+    numbers = [*dimensions[1:], "n"]
+    assert_same(lambda decoder: decoder.spans(traces, dimensions, numbers))
     assert_same(lambda decoder: decoder.span_lines(traces))
-    assert_same(lambda decoder: decoder.logs(logs, dimensions))
+    assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers))
     prefixes = [f'id "{index}"' for index in range(len(logs))]
     assert_same(lambda decoder: decoder.log_lines(logs, prefixes))
 
@@ -144,3 +147,15 @@ def test_bytes_as_text(value: bytes) -> None:
 def test_digest(payload: bytes, seed: int) -> None:
     assert NATIVE is not None
     assert NATIVE.digest(payload, seed) == REFERENCE.digest(payload, seed)
+
+
+@fuzzed
+@given(st.text("0123456789+-.eE_ infa٣", max_size=8) | st.from_regex(r"\A[+-]?[0-9]*\.?[0-9]*(e[+-]?[0-9]{1,3})?\Z"))
+@example("1" * 64)
+@example("1" * 65)
+@example("1e400")
+def test_text_as_a_number(text: str) -> None:
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    record.attributes.append(KeyValue(key="n", value=AnyValue(string_value=text)))
+    assert_same(lambda decoder: decoder.logs([request.SerializeToString()], [], ["n", "n"]))
