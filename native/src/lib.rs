@@ -24,6 +24,7 @@ mod limits;
 mod log;
 mod members;
 mod patch;
+mod predictions;
 mod python;
 mod refusal;
 mod request;

@@ -15,6 +15,7 @@ use crate::gate::Need;
 use crate::glob::Globs;
 use crate::json_log;
 use crate::log::Log;
+use crate::predictions::{read_events, Figures};
 use crate::rewrite::{self, Shape, Shaped};
 use crate::rules::{Action, KeyRule, Rules, ValueSource};
 use crate::span::Span;
@@ -150,6 +151,48 @@ fn spans<'py>(
         figures(py, &columns.numbers)?,
     )
         .into_pyobject(py)
+}
+
+fn bytes_of<'py>(py: Python<'py>, figures: &Figures) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    Ok((u32_bytes(py, &figures.event)?, f64_bytes(py, &figures.number)?))
+}
+
+/// (payload, time, group, groups, count, rows, one_in, counted, seconds, (class event, class name, class rows),
+/// class names, (score event, score), (value event, value)) of the accepted events of these names.
+#[pyfunction]
+fn predictions<'py>(
+    py: Python<'py>,
+    payloads: Vec<Bound<'py, PyBytes>>,
+    names: Vec<Vec<u8>>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
+    let found = py.detach(|| read_events(&slices, &names));
+    let events = found.map_err(|index| malformed(slices[index], fault::in_logs))?;
+    let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
+    PyTuple::new(
+        py,
+        [
+            u32_bytes(py, &events.payload)?.into_any(),
+            u64_bytes(py, &events.time)?.into_any(),
+            u32_bytes(py, &events.group)?.into_any(),
+            PyList::new(py, groups)?.into_any(),
+            u64_bytes(py, &events.count)?.into_any(),
+            u64_bytes(py, &events.rows)?.into_any(),
+            u64_bytes(py, &events.one_in)?.into_any(),
+            PyBytes::new(py, &events.counted).into_any(),
+            f64_bytes(py, &events.seconds)?.into_any(),
+            (
+                u32_bytes(py, &events.class_event)?,
+                u32_bytes(py, &events.class_name)?,
+                u64_bytes(py, &events.class_rows)?,
+            )
+                .into_pyobject(py)?
+                .into_any(),
+            PyList::new(py, events.class_names())?.into_any(),
+            bytes_of(py, &events.score)?.into_pyobject(py)?.into_any(),
+            bytes_of(py, &events.value)?.into_pyobject(py)?.into_any(),
+        ],
+    )
 }
 
 /// (time, trace ids, span ids, group, groups, resource, resources, repaired, numbers) of the accepted log records.
@@ -386,6 +429,7 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Malformed", module.py().get_type::<Malformed>())?;
     module.add_function(wrap_pyfunction!(check_spans, module)?)?;
     module.add_function(wrap_pyfunction!(check_logs, module)?)?;
+    module.add_function(wrap_pyfunction!(predictions, module)?)?;
     module.add_function(wrap_pyfunction!(json_lines, module)?)?;
     module.add_function(wrap_pyfunction!(spans, module)?)?;
     module.add_function(wrap_pyfunction!(logs, module)?)?;

@@ -127,6 +127,46 @@ class LogBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """The accepted events `ml.prediction` and `ml.model.loaded` of one or more payloads of log records, as columns of
+    equal length n. Only what the metrics need is there: feature columns are stepped over. What the members of an event
+    mean stands with the instrumentation (`model_sidecar_instrumentation.event`)."""
+
+    payload: U32
+    """Index of the payload of each event."""
+    time: U64
+    """Unix nanoseconds; time, else observed time, else 0."""
+    group: U32
+    groups: list[tuple[str, ...]]
+    """Distinct (event name, model, version, error type, stage) as text."""
+    count: U64
+    """Rows to be counted: 0 for a call that raised, and for one that repeats another."""
+    rows: U64
+    """Rows given to the model; 0 where that is not known."""
+    one_in: U64
+    """One row in so many is kept in the columns of numbers; at least 1."""
+    counted: U8
+    """0 where the event says that it repeats another, else 1."""
+    seconds: F64
+    """Duration of the call; NaN where it is not told."""
+    class_event: U32
+    """Event of each of the m pairs of an event and a class; the rows of an event's classes are `count` at most."""
+    class_name: U32
+    """Row of `class_names` for each pair."""
+    class_names: list[str]
+    class_rows: U64
+    score_event: U32
+    """Event of each score, in order."""
+    score: F64
+    """Finite."""
+    value_event: U32
+    value: F64
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Documents as `_bulk` line pairs (`{"create":{...}}` newline, source, newline)."""
 
@@ -163,6 +203,8 @@ class Decoder(Protocol):
 
     def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch: ...
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch: ...
+
+    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch: ...
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecar.decode import events
-from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode.batch import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
 from sidecar.decode.gates import gate
+from sidecar.decode.prediction_names import EVENT, LOADED
 from sidecar.decode.shaping import SAMPLING_SEED, Rules, Shaped, Shaper, ValueRule
 from sidecar.errors import DecodeError
 
@@ -78,6 +79,31 @@ class NativeDecoder:
             resources=resources,
             repaired=repaired,
             numbers=tuple(np.frombuffer(column, np.float64) for column in figures),
+        )
+
+    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
+        with _errors(self._core):
+            found = self._core.predictions(payloads, (EVENT.encode(), LOADED.encode()))
+        payload, time, group, groups, *calls, classes, names, score, value = found
+        count, rows, one_in, counted, seconds = calls
+        return PredictionBatch(
+            payload=np.frombuffer(payload, np.uint32),
+            time=np.frombuffer(time, np.uint64),
+            group=np.frombuffer(group, np.uint32),
+            groups=groups,
+            count=np.frombuffer(count, np.uint64),
+            rows=np.frombuffer(rows, np.uint64),
+            one_in=np.frombuffer(one_in, np.uint64),
+            counted=np.frombuffer(counted, np.uint8),
+            seconds=np.frombuffer(seconds, np.float64),
+            class_event=np.frombuffer(classes[0], np.uint32),
+            class_name=np.frombuffer(classes[1], np.uint32),
+            class_names=names,
+            class_rows=np.frombuffer(classes[2], np.uint64),
+            score_event=np.frombuffer(score[0], np.uint32),
+            score=np.frombuffer(score[1], np.float64),
+            value_event=np.frombuffer(value[0], np.uint32),
+            value=np.frombuffer(value[1], np.float64),
         )
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import xxhash
 
-from sidecar.decode import columns, documents, events, json_log, otlp
-from sidecar.decode.batch import U32, Check, Lines, LogBatch, SpanBatch, Transcoded
+from sidecar.decode import columns, documents, events, json_log, otlp, prediction_event
+from sidecar.decode.batch import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
 from sidecar.decode.rewrite import ReferenceShaper
 from sidecar.decode.shaping import Rules, Shaper
 
@@ -31,6 +31,9 @@ class ReferenceDecoder:
 
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
         return columns.log_batch(payloads, dimensions, numbers)
+
+    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
+        return prediction_event.prediction_batch(payloads)
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         return documents.span_lines(payloads)

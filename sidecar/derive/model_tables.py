@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sidecar.decode.batch import F64
 from sidecar.derive.amounts import MAX_VALUE, accumulate
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, Summaries
-from sidecar.derive.series import LIMIT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
+from sidecar.derive.series import I64, LIMIT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
+from sidecar.derive.told import Said, Told, told
 
 MODEL = ("model", "version")
 CONFIDENCE = tuple(n / 20 for n in range(1, 20))
 """Twenty bins of 0.05; the last one reaches to 1 and beyond."""
 BATCH = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
-
-
-@dataclass(slots=True)
-class Said:
-    """What one record says of one model's predictions."""
-
-    model: str
-    version: str
-    time: int
-    rows: int = 0
-    """Rows that are counted."""
-    status: str = "ok"
-    classes: dict[str, int] = field(default_factory=dict)
-    seconds: float | None = None
-    stage: str = "inference"
-    batch: int = 0
-    """Rows of the call; 0 where it is no call of its own."""
-    scores: F64 | Sequence[float] = ()
-    values: F64 | Sequence[float] = ()
-    weight: float = 1.0
-    """How many such records it stands for."""
-    row_weight: float = 1.0
-    """How many rows each score and value stands for."""
-    loaded: bool = False
 
 
 class ModelTables:
@@ -67,23 +46,25 @@ class ModelTables:
 
     def add(self, said: Sequence[Said], time: int, now: int) -> None:
         """Add what the records of one payload say. `time`: when it was received, Unix ns."""
-        at = _Adding(time, now)
-        for one in said:
-            model = (one.model, one.version)
-            at.count(self.predictions, (*model, one.status), one.rows * one.weight)
-            for name, rows in one.classes.items():
-                at.count(self.classes, (*model, name), rows * one.weight)
-            if one.seconds is not None:
-                at.observe(self.latency, (*model, one.stage), (one.seconds,), one.weight)
-            if one.batch:
-                at.observe(self.batch, model, (one.batch,), one.weight)
-            at.observe(self.confidence, model, one.scores, one.weight * one.row_weight)
-            at.observe(self.value, model, one.values, one.weight * one.row_weight)
-            at.see(self.models, model, one)
-        at.put()
-        bounds = ((self.latency, self._latency_buckets), (self.batch, BATCH), (self.confidence, CONFIDENCE))
-        for table, buckets in (*bounds, (self.value, ())):
-            at.put_observed(table, buckets)
+        if said:
+            self.add_columns(told(said, [0] * len(said)), np.array([time], np.int64), now)
+
+    def add_columns(self, found: Told, received: I64, now: int) -> None:
+        """Add what records say. `received`: when each payload was received, Unix ns."""
+        if not len(found):
+            return
+        adding = _Adding(found, received[found.payload], now)
+        adding.count(self.predictions, [(m, v, status) for m, v, status, _ in found.groups])
+        adding.classes(self.classes)
+        timed = np.flatnonzero(np.isfinite(found.seconds))
+        stages = [(m, v, stage) for m, v, _, stage in found.groups]
+        adding.observe(self.latency, stages, timed, found.seconds[timed], found.weight[timed], self._latency_buckets)
+        models = [(m, v) for m, v, _, _ in found.groups]
+        calls = np.flatnonzero(found.batch > 0)
+        adding.observe(self.batch, models, calls, found.batch[calls], found.weight[calls], BATCH)
+        for table, figures, bounds in ((self.confidence, found.scores, CONFIDENCE), (self.value, found.values, ())):
+            adding.observe(table, models, figures.of, figures.number, figures.weight, bounds)
+        adding.see(self.models, models)
 
     def expire(self, before: int) -> None:
         """Take away series idle since before this time (Unix ns)."""
@@ -122,60 +103,67 @@ class ModelTables:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Adding:
-    """What one payload adds, gathered so that each row is written once."""
+    """Adds what records say to tables."""
 
-    time: int
+    found: Told
+    received: I64
+    """When each record was received."""
     now: int
-    rows: dict[tuple[str, Labels], int] = field(default_factory=dict)
-    counts: dict[tuple[SeriesTable, int], int] = field(default_factory=dict)
-    observed: dict[SeriesTable, list[tuple[int, F64 | Sequence[float], float]]] = field(default_factory=dict)
-    """Table -> (row, values, weight of each)."""
 
-    def row(self, table: SeriesTable, key: Labels) -> int:
-        known = self.rows.get((table.name, key))
-        if known is not None:
-            return known
-        arrival = Arrival(np.array([1]), np.array([self.time]), self.now)
-        row = int(table.rows([key], np.zeros(1, np.uint32), arrival)[0])
-        self.rows[table.name, key] = row
-        table.touch(np.array([row]), self.now)
-        return row
+    def count(self, table: SeriesTable, keys: Sequence[Labels]) -> None:
+        """`rows` of the records that have some. `keys`: of each group."""
+        counted = np.flatnonzero(self.found.rows > 0)
+        rows = self._rows(table, keys, self.found.group[counted], counted)
+        accumulate(table.values, rows, 0, np.rint(self.found.rows[counted] * SCALE))
 
-    def count(self, table: SeriesTable, key: Labels, amount: float) -> None:
-        if amount > 0:
-            cell = (table, self.row(table, key))
-            self.counts[cell] = self.counts.get(cell, 0) + round(amount * SCALE)
+    def classes(self, table: SeriesTable) -> None:
+        classes = self.found.classes
+        width = max(len(classes.names), 1)
+        pairs, codes = np.unique(
+            self.found.group[classes.of].astype(np.int64) * width + classes.name, return_inverse=True
+        )
+        keys = [(*self.found.groups[pair // width][:2], classes.names[pair % width]) for pair in pairs.tolist()]
+        rows = self._rows(table, keys, codes, classes.of)
+        accumulate(table.values, rows, 0, np.rint(classes.rows * SCALE))
 
-    def observe(self, table: SeriesTable, key: Labels, values: F64 | Sequence[float], weight: float) -> None:
-        if len(values):
-            self.observed.setdefault(table, []).append((self.row(table, key), values, weight))
+    def observe(
+        self,
+        table: SeriesTable,
+        keys: Sequence[Labels],
+        of: npt.NDArray[Any],
+        numbers: F64,
+        weights: F64,
+        bounds: Sequence[float],
+    ) -> None:
+        """Columns of the table: sum, then a count for each bucket (one bucket where there are no bounds). `of`: the
+        record that tells each number."""
+        rows = self._rows(table, keys, self.found.group[of], of)
+        sane = np.abs(numbers) <= MAX_VALUE
+        rows, weights, numbers = rows[sane], weights[sane], numbers[sane]
+        accumulate(table.values, rows, 1 + np.searchsorted(bounds, numbers), np.rint(weights * SCALE))
+        accumulate(table.values, rows, 0, np.rint(numbers * weights * SCALE))
 
-    def see(self, table: SeriesTable, key: Labels, one: Said) -> None:
-        row = self.row(table, key)
-        if one.loaded:
-            table.values[row, 0] = 1
-        elif one.rows:
-            table.values[row, 1] = max(int(table.values[row, 1]), min(one.time or self.time, LIMIT))
+    def see(self, table: SeriesTable, keys: Sequence[Labels]) -> None:
+        """Column 0: 1 for what is loaded. Column 1: the latest time of a prediction."""
+        found = self.found
+        rows = self._rows(table, keys, found.group, np.arange(len(found)))
+        table.values[rows[found.loaded], 0] = 1
+        used = np.flatnonzero((found.rows > 0) & ~found.loaded)
+        time = np.minimum(found.time[used], np.uint64(LIMIT)).astype(np.int64)
+        np.maximum.at(table.values[:, 1], rows[used], np.where(time > 0, time, self.received[used]))
 
-    def put(self) -> None:
-        for (table, row), amount in self.counts.items():
-            table.values[row, 0] = min(int(table.values[row, 0]) + amount, LIMIT)
-
-    def put_observed(self, table: SeriesTable, bounds: Sequence[float]) -> None:
-        """Columns of the table: sum, then a count for each bucket (one bucket where there are no bounds)."""
-        found = self.observed.get(table, [])
-        if not found:
-            return
-        lengths = [len(values) for _, values, _ in found]
-        rows = np.repeat(np.array([row for row, _, _ in found], np.intp), lengths)
-        weights = np.repeat(np.array([weight for _, _, weight in found], np.float64), lengths)
-        values = np.concatenate([np.asarray(values, np.float64) for _, values, _ in found])
-        sane = np.abs(values) <= MAX_VALUE
-        rows, weights, values = rows[sane], weights[sane], values[sane]
-        accumulate(table.values, rows, 1 + np.searchsorted(bounds, values), np.rint(weights * SCALE))
-        accumulate(table.values, rows, 0, np.rint(values * weights * SCALE))
+    def _rows(
+        self, table: SeriesTable, keys: Sequence[Labels], codes: npt.NDArray[Any], of: npt.NDArray[Any]
+    ) -> npt.NDArray[np.intp]:
+        """The row of each of some items, which have these keys and come from these records."""
+        if not len(codes):
+            return np.zeros(0, np.intp)
+        arrival = Arrival(np.arange(1, len(codes) + 1), self.received[of], self.now)
+        rows: npt.NDArray[np.intp] = table.rows(keys, codes.astype(np.uint32, copy=False), arrival)[codes]
+        table.touch(np.unique(rows), self.now)
+        return rows
 
 
 def _histogram(name: str, labels: tuple[str, ...], bounds: Sequence[float], budget: Budget) -> SeriesTable:

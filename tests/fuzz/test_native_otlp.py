@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common._internal import _encode_value as encode_value
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from support.odd_requests import Rng, a_log, a_request, a_span, mutated
 
 from sidecar.decode import wire
 from sidecar.decode.batch import Decoder
+from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.native import native_decoder
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.errors import DecodeError
@@ -66,6 +70,7 @@ def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: 
     assert_same(lambda decoder: decoder.spans(traces, dimensions, numbers))
     assert_same(lambda decoder: decoder.span_lines(traces))
     assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers))
+    assert_same(lambda decoder: decoder.predictions(logs))
     prefixes = [f'id "{index}"' for index in range(len(logs))]
     assert_same(lambda decoder: decoder.log_lines(logs, prefixes))
 
@@ -159,3 +164,59 @@ def test_text_as_a_number(text: str) -> None:
     record = request.resource_logs.add().scope_logs.add().log_records.add()
     record.attributes.append(KeyValue(key="n", value=AnyValue(string_value=text)))
     assert_same(lambda decoder: decoder.logs([request.SerializeToString()], [], ["n", "n"]))
+
+
+COLUMN = [0.5, math.nan, math.inf, 3, True, "a", None, [1.0], 2**53 + 1]
+
+
+def an_event(rng: Rng) -> LogRecord:
+    """An event of the instrumentation, or something like one."""
+    record = LogRecord(
+        time_unix_nano=rng.choice([0, 5]),
+        observed_time_unix_nano=rng.choice([0, 7]),
+        event_name=rng.choice([*["ml.prediction"] * 8, "ml.model.loaded", "ml.predictions", ""]),
+        trace_id=b"short" if rng.randrange(12) == 0 else b"",
+    )
+    names = ["churn", "größe", 7, "x" * 5000, b"\xff"]
+    texts = {name: rng.choice(names) for name in ("ml.model.name", "ml.model.version", "error.type", "ml.stage")}
+    counts = [0, 1, 3, -1, 2**41, True, "3", 2.0]
+    given = {
+        **texts,
+        "ml.prediction.count": rng.choice([3, 5, 7, 9, 14, 20, 99, *counts]),
+        "ml.prediction.duration": rng.choice([0.5, -1.0, math.nan, 1]),
+    }
+    for key, value in rng.sample(sorted(given.items()), len(given) - rng.choice([0, 0, 1, 4])) * rng.choice([1, 1, 2]):
+        record.attributes.append(KeyValue(key=key, value=encode_value(value)))
+    long = "c" * (MAX_LABEL_CHARS + 5)
+    classes = {
+        name: rng.choice(counts) for name in rng.sample(["a", "b", "", long, long + "d", "größe"], rng.randrange(7))
+    }
+    column = [rng.choice(COLUMN) for _ in range(rng.randrange(6))]
+    body = {
+        "rows": rng.choice(counts),
+        "one_in": rng.choice(counts),
+        "counted": rng.choice([True, False, 0, None]),
+        "class_counts": rng.choice([*[classes] * 8, "a", None]),
+        "score": rng.choice([*[column] * 6, 0.5, {}]),
+        "value": rng.choice([column, column, None]),
+        "features": {"age": column},
+    }
+    members = dict(rng.sample(sorted(body.items(), key=lambda member: member[0]), len(body) - rng.choice([0, 0, 1, 4])))
+    record.body.CopyFrom(encode_value(rng.choice([*[members] * 8, "text", None])))
+    if rng.randrange(8) == 0 and record.body.HasField("kvlist_value"):
+        record.body.kvlist_value.values.extend(encode_value(body).kvlist_value.values)
+    return record
+
+
+@fuzzed
+@given(randoms)
+def test_prediction_events(rng: Rng) -> None:
+    payloads = []
+    for _ in range(rng.choice([1, 1, 3])):
+        request = ExportLogsServiceRequest()
+        for _ in range(rng.randrange(3)):
+            records = [an_event(rng) for _ in range(rng.randrange(5))]
+            request.resource_logs.add().scope_logs.add().log_records.extend(records)
+        payload = request.SerializeToString()
+        payloads.append(mutated(rng, payload) if rng.randrange(5) == 0 else payload)
+    assert_same(lambda decoder: decoder.predictions(payloads))

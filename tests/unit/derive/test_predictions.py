@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -16,12 +17,11 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from support.derive_fakes import arrival, lines
 
-from sidecar.decode.prediction_event import events
 from sidecar.decode.prediction_names import ALIASES
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.predictions import PredictionDeriver
-from sidecar.derive.series import Budget
+from sidecar.derive.predictions import PredictionDeriver, Read
+from sidecar.derive.series import Arrival, Budget
 
 DECODER = ReferenceDecoder()
 SECOND = 10**9
@@ -148,8 +148,9 @@ def test_kept_rows_stand_for_those_that_were_not() -> None:
 
 
 def test_columns_with_numbers_that_are_none() -> None:
-    [event] = events(event_payload(prediction(4, score=[0.5, math.nan, math.inf, 1], value=["a", None, 2])), 1)
-    assert (list(event.scores), list(event.values)) == ([0.5, 1.0], [2.0])
+    payload = event_payload(prediction(4, score=[0.5, math.nan, math.inf, 1], value=["a", None, True, 2]))
+    batch = DECODER.predictions([payload])
+    assert (batch.score.tolist(), batch.value.tolist()) == ([0.5, 1.0], [2.0])
 
 
 def test_a_body_that_is_no_map_counts_all_the_same() -> None:
@@ -291,5 +292,19 @@ def test_events_alone_are_read_where_attributes_are_not_asked_for() -> None:
 
 def test_payloads_without_a_prediction_are_not_read() -> None:
     logs, spans = derivers()
-    assert logs.decode(DECODER, [b"\xff no request at all"]) == [[]]
-    assert spans.decode(DECODER, [b"\xff"]) == [[]]
+    assert logs.decode(DECODER, [b"\xff no request at all"]) == Read(None, None)
+    assert spans.decode(DECODER, [b"\xff"]) == Read(None, None)
+
+
+def test_records_of_several_payloads_have_the_time_of_theirs() -> None:
+    logs, _ = derivers()
+    payloads = [
+        json_lines([{"model": "a", "message": "nothing told"}, {"model": "a", "prediction": "x"}]),
+        json_lines([{"model": "b", "prediction": "x"}]),
+    ]
+    sent = [event_payload(prediction(1, attributes={"ml.model.name": name})) for name in ("c", "d")]
+    times = np.array([3, 4, 5, 6], np.int64) * SECOND
+    logs.apply(logs.decode(DECODER, [*payloads, *sent]), Arrival(np.array([2, 3, 4, 5], np.int64), times, 9 * SECOND))
+    [points] = next(iter(logs.collect())).blocks
+    assert [label[7] for label in points.labels] == ["c", "d", "a", "b"]
+    assert points.created == [5, 6, 3, 4]

@@ -1,0 +1,177 @@
+"""What the attributes of records say of predictions, by the table of names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.decode.batch import F64, U32, U64
+from sidecar.decode.prediction_names import ALIASES, STAGES
+from sidecar.derive.amounts import NOT_NUMBER, number
+from sidecar.derive.series import MAX_WEIGHT, Labels
+from sidecar.derive.told import Classes, Figures, Told
+
+MAX_BATCH = 10_000
+"""Elements that are read of an attribute with an array of predictions."""
+FRAMEWORK = "ml.framework"
+"""Only the zero-code instrumentation sets it."""
+
+_NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
+_OTHERS = tuple(concept for concept in ALIASES if concept not in _NUMERIC)
+TEXTS = (*(name for concept in _OTHERS for name in ALIASES[concept]), FRAMEWORK)
+"""Attributes that a decoder is asked for as text."""
+NUMBERS = tuple(name for concept in _NUMERIC for name in ALIASES[concept])
+"""Attributes that it is asked for as numbers."""
+_INTEGER_CHARS = frozenset("0123456789-")
+
+
+@dataclass(frozen=True, slots=True)
+class Figured:
+    """The numbers that n records tell; NaN where one tells none."""
+
+    score: F64
+    value: F64
+    rows: F64
+    seconds: F64
+
+    @classmethod
+    def of(cls, numbers: Sequence[F64]) -> Figured:
+        """`numbers`: a column for each of NUMBERS."""
+        columns = dict(zip(NUMBERS, numbers, strict=True))
+        first = {concept: _first_finite([columns[name] for name in ALIASES[concept]]) for concept in _NUMERIC}
+        seconds = _first_finite([first["seconds"], first["milliseconds"] / 1000])
+        sane = np.where(seconds >= 0, seconds, np.nan)
+        rows = np.where((first["rows"] >= 1) & (first["rows"] < MAX_WEIGHT), np.floor(first["rows"]), np.nan)
+        return cls(first["score"], first["value"], rows, sane)
+
+
+def _first_finite(columns: Sequence[F64]) -> F64:
+    found = columns[0]
+    for column in columns[1:]:
+        found = np.where(np.isnan(found), column, found)
+    return found
+
+
+class Group:
+    """Records with the same texts."""
+
+    def __init__(self, texts: dict[str, str], failed: bool, stage: str = "", stages: bool = False) -> None:
+        """`stage`: of the record, where no attribute says one. `stages`: it counts even without a prediction."""
+        self.model = _first(texts, "model")
+        stage = _first(texts, "stage") or stage
+        status = "error" if failed or _first(texts, "error") else "ok"
+        self.key: Labels = (self.model, _first(texts, "version"), status, stage or "inference")
+        self.only_stage = bool(stages and self.model and stage in STAGES)
+        self.named = _first(texts, "class")
+        self.classes, self.values = _answers(_first(texts, "prediction")) if not self.named else ([], [])
+
+
+def _first(texts: dict[str, str], concept: str) -> str:
+    return next((texts[name] for name in ALIASES[concept] if texts[name]), "")
+
+
+def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, time: U64, weight: F64) -> Told:
+    """The records that tell of a prediction (or of a stage), `payload` being each one's place among the n records.
+
+    `groups`: None for records that are left out; `time`: Unix ns; `weight`: how many records each stands for.
+    """
+    models = np.array([known is not None and bool(known.model) for known in groups], np.bool_)
+    answers = np.array([known is not None and bool(known.named or known.classes or known.values) for known in groups])
+    stages = np.array([known is not None and known.only_stage for known in groups], np.bool_)
+    numeric = np.isfinite(figured.score) | np.isfinite(figured.value)
+    predicts = models[group] & (answers.astype(np.bool_)[group] | numeric)
+    picked = np.flatnonzero(predicts | stages[group])
+    nobody = Group(dict.fromkeys(TEXTS, ""), False)
+    kept = [known or nobody for known in groups]
+    code, value = group[picked], figured.value[picked]
+    # A class or a number of its own beats what `prediction` says.
+    silent = np.array([bool(known.named) for known in kept], np.bool_)[code] | np.isfinite(value)
+    classes = _spread(np.where(silent, len(kept), code), [*(known.classes for known in kept), []])
+    values = _spread(np.where(silent, len(kept), code), [*(known.values for known in kept), []])
+    named = [[known.named] if known.named else [] for known in kept]
+    own = _spread(code, named)
+    answered = np.maximum(np.bincount(classes[0], minlength=len(picked)), np.bincount(values[0], minlength=len(picked)))
+    rows = np.where(np.isnan(figured.rows[picked]), np.maximum(answered, 1), figured.rows[picked])
+    rows = np.where(predicts[picked], rows, 0.0)
+    factor = weight[picked]
+    return Told(
+        payload=picked.astype(np.uint32),
+        time=time[picked],
+        group=code,
+        groups=[known.key for known in kept],
+        rows=rows * factor,
+        weight=factor,
+        seconds=figured.seconds[picked],
+        batch=rows,
+        loaded=np.zeros(len(picked), np.bool_),
+        classes=_classes([own, classes], factor),
+        scores=_finite(figured.score[picked], factor),
+        values=_joined(_finite(value, factor), values, factor),
+    )
+
+
+def _spread(
+    code: npt.NDArray[np.integer], lists: Sequence[Sequence[object]]
+) -> tuple[npt.NDArray[np.intp], list[object]]:
+    """(record, element) for the elements of each record's list; a record's list is that of its code."""
+    lengths = np.array([len(each) for each in lists], np.intp)
+    if not lengths.any():
+        return np.zeros(0, np.intp), []
+    telling = np.flatnonzero(lengths[code])
+    elements = [element for at in code[telling].tolist() for element in lists[at]]
+    return np.repeat(telling, lengths[code[telling]]), elements
+
+
+def _classes(spreads: Sequence[tuple[npt.NDArray[np.intp], list[object]]], factor: F64) -> Classes:
+    names: dict[str, int] = {}
+    of = np.concatenate([of for of, _ in spreads])
+    codes = [names.setdefault(str(name), len(names)) for _, found in spreads for name in found]
+    return Classes(of.astype(np.uint32), np.array(codes, np.uint32), list(names), factor[of])
+
+
+def _finite(numbers: F64, factor: F64) -> Figures:
+    of = np.flatnonzero(np.isfinite(numbers))
+    return Figures(of.astype(np.uint32), numbers[of], factor[of])
+
+
+def _joined(figures: Figures, spread: tuple[npt.NDArray[np.intp], list[object]], factor: F64) -> Figures:
+    of, found = spread
+    return Figures(
+        np.concatenate([figures.of, of.astype(np.uint32)]),
+        np.concatenate([figures.number, np.array(found, np.float64)]),
+        np.concatenate([figures.weight, factor[of]]),
+    )
+
+
+def _answers(text: str) -> tuple[list[str], list[float]]:
+    """(classes, values) of the rows that an attribute `prediction` tells."""
+    elements = _elements(text)
+    if all(isinstance(e, float) for e in elements):
+        return [], [e for e in elements if isinstance(e, float)]
+    return [str(e) for e in elements], []
+
+
+def _elements(text: str) -> list[str | float]:
+    """A prediction by its type: text and whole numbers are classes, other numbers are values, an array is a batch."""
+    if not text:
+        return []
+    if text.startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:  # the text of a long array is cut
+            return []
+        flat = [e[0] if isinstance(e, list) and len(e) == 1 else e for e in found[:MAX_BATCH]]
+        return [e for e in (_element(json.dumps(e) if not isinstance(e, str) else e) for e in flat) if e != ""]
+    return [_element(text)]
+
+
+def _element(text: str) -> str | float:
+    if _INTEGER_CHARS.issuperset(text):
+        return text
+    value = number(text) if text not in ("true", "false") else NOT_NUMBER
+    return value if math.isfinite(value) else text
