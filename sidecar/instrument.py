@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
 }
 """What the process is given where its environment does not say otherwise."""
+SAMPLER = "sidecar_ratio"
+"""The instrumentation's sampler; the SDK's own do not write into a span how many it stands for."""
 
 
 @contextmanager
@@ -42,6 +44,11 @@ def _reported() -> Iterator[None]:
 @click.option("--model", help="Name of the model.  [default: by MLflow, the model's file or its class]")
 @click.option("--model-version", help="Version of the model.")
 @click.option("--capture", type=click.Choice(["features", "predictions", "none"]), help="What events hold.")
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 1),
+    help="Share of the traces to keep. Spans say it, so that their metrics are scaled; predictions are not sampled.",
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Use this bundle instead of installed packages.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def instrument(
@@ -50,6 +57,7 @@ def instrument(
     model: str | None,
     model_version: str | None,
     capture: str | None,
+    sample: float | None,
     bundle: Path | None,
     command: Sequence[str],
 ) -> None:
@@ -64,6 +72,8 @@ def instrument(
         "SIDECAR_MODEL_NAME": model,
         "SIDECAR_MODEL_VERSION": model_version,
         "SIDECAR_CAPTURE": capture,
+        "OTEL_TRACES_SAMPLER": None if sample is None else SAMPLER,
+        "OTEL_TRACES_SAMPLER_ARG": None if sample is None else repr(sample),
     }
     with _reported():
         startup = bundle.absolute() if bundle else bundles.package_folder() / "startup"

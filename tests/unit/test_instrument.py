@@ -105,3 +105,18 @@ def test_a_compiled_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(bundle.BundleError, match="compiled"):
         bundle.make(tmp_path / "new", fetch=fetch)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_is_two_variables_and_no_sample_is_none() -> None:
+    code = "import os; print(*(os.environ.get(k) for k in ('OTEL_TRACES_SAMPLER', 'OTEL_TRACES_SAMPLER_ARG')))"
+    env = {"PATH": os.environ["PATH"], "OTEL_SDK_DISABLED": "true"}
+    for options, said in ((["--sample", "0.1"], "sidecar_ratio 0.1\n"), ([], "None None\n")):
+        command = [SIDECAR, "instrument", *options, "--", sys.executable, "-c", code]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == said
+
+
+def test_a_sample_beyond_one_is_refused() -> None:
+    result = CliRunner().invoke(main, ["instrument", "--sample", "10", "--", "true"])
+    assert result.exit_code == 2
+    assert "10.0 is not in the range" in result.output
