@@ -1,4 +1,4 @@
-"""The generated reference: settings, commands and the program's own metrics, each from where it is defined."""
+"""The generated reference: settings, commands, the program's own metrics, names; each from where it is defined."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 import yaml
 
 from sidecar.config import MORE, PREFIX, SECRETS, SEPARATOR, STANDARD_VARIABLES, Field, fields
+from sidecar.decode.prediction_names import ALIASES, MEANINGS
 from sidecar.settings import Settings
 from sidecar.telemetry import HTTP_METRICS, TABLE
 
@@ -26,7 +27,8 @@ def schema() -> dict[str, Any]:
 
 def markdown(command: click.Command) -> str:
     """The whole reference page."""
-    return "\n".join([*_settings_lines(), "", *_command_lines(command), "", *_metric_lines()]) + "\n"
+    parts = (_settings_lines(), _command_lines(command), _metric_lines(), _alias_lines())
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
 def _settings_lines() -> Iterator[str]:
@@ -88,6 +90,18 @@ def _metric_lines() -> Iterator[str]:
     yield ""
     yield "The HTTP intake is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
     yield ", ".join(f"`sidecar.{name}`" for name in HTTP_METRICS) + " (dots become underscores, units are added)."
+
+
+def _alias_lines() -> Iterator[str]:
+    yield "## What tells of a prediction"
+    yield ""
+    yield "Attributes of log records, JSON lines and spans, for `derive.predictions.attributes`; of each concept the"
+    yield "first that is there counts. See docs/how-to/predictions.md."
+    yield ""
+    yield "| concept | attributes | meaning |"
+    yield "|---|---|---|"
+    for concept, names in ALIASES.items():
+        yield f"| {concept} | {', '.join(f'`{name}`' for name in names)} | {_cell(MEANINGS[concept])} |"
 
 
 def _default(field: Field) -> str:

@@ -5,27 +5,49 @@ OpenTelemetry has no convention for predictions of classical models, so what ser
 
 from __future__ import annotations
 
-VERSION = 1
+from collections.abc import Mapping, Sequence
+
+VERSION = 2
 
 EVENT = "ml.prediction"
 LOADED = "ml.model.loaded"
 """Names of the events of the zero-code instrumentation."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "model": ("ml.model.name", "model.name", "model_name", "model", "model_id", "inferenceservicename"),
+    "model": (
+        "ml.model.name", "model.name", "model_name", "model", "model_id", "inferenceservicename",
+        "gen_ai.response.model", "gen_ai.request.model", "llm.response.model_name", "llm.model_name",
+        "mlflow.llm.model",
+    ),
     "version": ("ml.model.version", "model.version", "model_version", "modelversion", "version"),
-    "class": ("ml.prediction.class", "predicted_class", "prediction_label", "label"),
+    "class": ("ml.prediction.class", "predicted_class", "predicted_label", "prediction_label", "label"),
     "score": ("ml.prediction.score", "prediction_score", "confidence", "probability"),
-    "value": ("ml.prediction.value", "prediction_value"),
+    "value": ("ml.prediction.value", "prediction_value", "predicted_value"),
     "prediction": ("prediction", "predictions"),
     "rows": ("ml.prediction.count", "batch_size"),
     "seconds": ("ml.prediction.duration", "latency_seconds", "duration_seconds", "inference_seconds"),
     "milliseconds": ("latency_ms", "duration_ms", "inference_ms", "inference_time_ms"),
     "stage": ("ml.stage", "stage"),
     "error": ("error.type", "exception.type"),
-}
+}  # fmt: skip
 """Concept -> attributes. `class` is a label, `value` a number, `prediction` the one or the other by its type: text and
-whole numbers are classes, other numbers are values, an array is a batch."""
+whole numbers are classes, other numbers are values, an array is a batch. What became of a prediction later (its id, the
+truth) has a table of its own, `label_names`."""
+
+MEANINGS: dict[str, str] = {
+    "model": "Name of the model. A record that names none is no prediction.",
+    "version": "Version of the model.",
+    "class": "Predicted class of one row.",
+    "score": "Probability of the predicted class.",
+    "value": "Predicted number of one row.",
+    "prediction": "A class (text, whole number) or a value (other numbers) by its type; an array is a batch of rows.",
+    "rows": "Rows of the call; without it as many as there are answers.",
+    "seconds": "Seconds that the model took. A span without it took its own duration.",
+    "milliseconds": "The same in milliseconds.",
+    "stage": "preprocess, inference (where nothing is said), postprocess or queue. A span that is named so is one too.",
+    "error": "Class of the exception: the prediction failed. A failed span or an ERROR record is one too.",
+}
+"""Concept -> what it is, for the reference."""
 
 STAGES = ("preprocess", "inference", "postprocess", "queue")
 """A span of one of these names, too, is a stage."""
@@ -40,10 +62,48 @@ def _key(name: str) -> bytes:
     return b"\x0a" + bytes([len(name)]) + name.encode() + b"\x12"
 
 
-MARKS = (*(_key(name) for concept in _TELLING for name in ALIASES[concept]), *EVENT_MARKS)
-"""A logs request in which none of these stands tells of no prediction, and is not read for one."""
-SPAN_MARKS = (
-    *(_key(name) for concept in (*_TELLING, "stage") for name in ALIASES[concept]),
-    *(b"*" + bytes([len(s)]) + s.encode() for s in STAGES),
-)
-"""The same for a trace request."""
+def marks(names: Mapping[str, Sequence[str]]) -> tuple[bytes, ...]:
+    """For a table of names: a logs request in which none of these stands tells of no prediction, and is not read for
+    one."""
+    return (*(_key(name) for concept in _TELLING for name in names[concept]), *EVENT_MARKS)
+
+
+def span_marks(names: Mapping[str, Sequence[str]]) -> tuple[bytes, ...]:
+    """The same for a trace request."""
+    told = (_key(name) for concept in (*_TELLING, "stage") for name in names[concept])
+    return (*told, *(b"*" + bytes([len(s)]) + s.encode() for s in STAGES))
+
+
+MARKS = marks(ALIASES)
+SPAN_MARKS = span_marks(ALIASES)
+
+MAX_FURTHER = 16
+"""Further names of one concept."""
+MAX_NAME_BYTES = 127
+"""Bytes of a name: its length is one byte on the wire."""
+
+
+def aliases(extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """`ALIASES` with further names behind the built-in ones of each concept. A name that a concept has already stays
+    where it is. Raises ValueError for a concept that there is not, for too many names, and for a name that is empty,
+    too long, or another concept's."""
+    names = dict(ALIASES)
+    for concept, further in extra.items():
+        if concept not in ALIASES:
+            raise ValueError(f"no concept is called {concept!r}; there are {', '.join(ALIASES)}")
+        if len(further) > MAX_FURTHER:
+            raise ValueError(f"{concept}: {len(further)} further names; at most {MAX_FURTHER} are read")
+        for name in further:
+            if not 0 < len(name.encode()) <= MAX_NAME_BYTES:
+                raise ValueError(f"{concept}: {name!r} is no attribute's name of 1 to {MAX_NAME_BYTES} bytes")
+        names[concept] = tuple(dict.fromkeys([*ALIASES[concept], *further]))
+    _check_distinct(names)
+    return names
+
+
+def _check_distinct(names: Mapping[str, Sequence[str]]) -> None:
+    owner: dict[str, str] = {}
+    for concept, own in names.items():
+        for name in own:
+            if owner.setdefault(name, concept) != concept:
+                raise ValueError(f"{name!r} cannot be {owner[name]} and {concept}")
