@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.labels import LabelDeriver, LabelOptions
 from sidecar.derive.logs import LogDeriver, LogOptions
 from sidecar.derive.model_tables import ModelTables
 from sidecar.derive.passthrough import MAX_BYTES as PASSTHROUGH_BYTES
@@ -60,6 +61,7 @@ class DeriveOptions(BaseModel):
     predictions: PredictionOptions = Field(
         default_factory=PredictionOptions, description="Metrics of models from predictions in logs and spans."
     )
+    labels: LabelOptions = Field(default_factory=LabelOptions, description="Counters of labels of predictions.")
     rules: tuple[Rule, ...] = Field(
         default=(),
         max_length=MAX_RULES,
@@ -214,7 +216,11 @@ def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
     return [logs, PredictionDeriver("spans", tables)] if attributes else [logs]
 
 
-DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _rules, _predictions)
+def _labels(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    return [LabelDeriver(options.budget())] if options.labels.enabled else []
+
+
+DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _rules, _predictions, _labels)
 
 
 @dataclass(slots=True)
@@ -282,7 +288,7 @@ class DeriveEngine:
         """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
         buckets = len(self._options.red.buckets) + 1
         red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = (10 + len(self._options.rules)) * (
+        tables = (11 + len(self._options.rules)) * (
             self._options.series_budget * 500 + 3 * self._options.budget().characters
         )
         return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES

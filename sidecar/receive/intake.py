@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode import metrics, otlp_json
+from sidecar.decode import labels, metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
 from sidecar.decode.json_documents import as_lines
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
@@ -29,7 +29,7 @@ from sidecar.telemetry import Telemetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Encoding = Literal["protobuf", "otlp_json", "ndjson", "json", "lines"]
+Encoding = Literal["protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines"]
 """`lines` are `ndjson` from a client that is told nothing, and so sends nothing again: equal ones are not the same."""
 
 PYTHON_INLINE_BYTES = 64 << 10
@@ -37,6 +37,7 @@ PYTHON_INLINE_BYTES = 64 << 10
 (about a millisecond of work)."""
 NATIVE_INLINE_BYTES = 2 << 20
 """The same for the native core (about a millisecond of work too)."""
+_IN_PYTHON = frozenset({"otlp_json", "json", *labels.TRANSCODERS})
 _THREADS = 2
 
 _logger = structlog.get_logger("sidecar.receive")
@@ -198,7 +199,7 @@ class Intake:
 
     async def _draft(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Draft | None, Outcome]:
         """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
-        in_python = encoding in ("otlp_json", "json") or signal == "metrics" or self.decoder.name != "native"
+        in_python = encoding in _IN_PYTHON or signal == "metrics" or self.decoder.name != "native"
         if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
             done = await self.in_thread(self._check, signal, body, encoding)
         else:
@@ -215,11 +216,10 @@ class Intake:
         )
         draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
-            return draft, reply.KEPT
+            return draft, reply.kept(check.items)
         total = check.items + check.rejected
-        return draft, reply.partial(
-            check.rejected, f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
-        )
+        message = f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
+        return draft, reply.partial(check.rejected, message, check.items, check.errors)
 
     def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
         if encoding == "protobuf":
@@ -227,6 +227,8 @@ class Intake:
         if encoding in ("ndjson", "json", "lines"):
             lines = as_lines(body) if encoding == "json" else body
             return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
+        if encoding in labels.TRANSCODERS:
+            return labels.TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
         return otlp_json.TRANSCODERS[signal](body)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON; `/v1/json` is served beside them.
+"""OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON; `MORE` is served beside them.
 
 Replies are in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
 """
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Signal
-from sidecar.receive import json_http
+from sidecar.receive import json_http, labels_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.http_intake import HttpIntake, Media, route
 from sidecar.receive.intake import Intake
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 NAME = "otlp_http"
 PATHS: dict[str, Signal] = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+MORE = (json_http.lines_route, labels_http.labels_route)
+"""What else is taken on this port. A new one is a file, a test and an entry here."""
 TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_json", "json")}
 
 
 class Options(BaseModel):
-    """OTLP and JSON lines over HTTP."""
+    """OTLP, JSON lines and labels over HTTP."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +49,8 @@ def build_app(http: HttpIntake, meter_provider: MeterProvider | None = None) -> 
     """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
     of the arrival of traces would have no end)."""
     routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[*routes, json_http.lines_route(http)])
+    more = [make(http) for make in MORE]
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[*routes, *more])
     if meter_provider is not None:
         _measure(app, meter_provider)
     return app

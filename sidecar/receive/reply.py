@@ -14,6 +14,8 @@
 A client retries on RESOURCE_EXHAUSTED with RetryInfo, UNAVAILABLE, 429 and 503, and drops on everything else (OTLP
 specification, "Failures"). INTERNAL, UNKNOWN and 500 are therefore never sent: a client would drop what it may retry.
 
+Where labels are taken, 200 says how many were accepted and refused, and why: `{"accepted", "rejected", "errors"}`.
+
 An error's body is a `google.rpc.Status`. Its three message types and the export responses are small enough to be
 written here by hand, so that no generated code is needed.
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sidecar.decode.batch import Signal
@@ -31,7 +33,8 @@ from sidecar.errors import SidecarError
 Kind = Literal[
     "kept", "partial", "malformed", "too_large", "unsupported", "overloaded", "unavailable", "unauthenticated"
 ]
-BodyEncoding = Literal["protobuf", "json"]
+BodyEncoding = Literal["protobuf", "json", "labels"]
+"""Of a reply. `labels` is JSON that differs from `json` in the body of a success."""
 
 MIN_RETRY_SECONDS = 1.0
 MAX_MESSAGE_CHARS = 1000
@@ -56,6 +59,10 @@ class Outcome:
     message: str = ""
     rejected: int = 0
     """Records refused as invalid while the rest was kept (`partial` only)."""
+    accepted: int = field(default=0, compare=False)
+    """Records that were kept."""
+    errors: tuple[str, ...] = field(default=(), compare=False)
+    """Why the first of the refused ones were; `message` has them too."""
     retry_after: float | None = None
     """Seconds after which the client may try again (`overloaded` and `unavailable` only)."""
 
@@ -82,9 +89,14 @@ TABLE: dict[Kind, Row] = {
 KEPT = Outcome("kept")
 
 
-def partial(rejected: int, message: str) -> Outcome:
+def kept(accepted: int) -> Outcome:
+    """The payload is kept with all its records."""
+    return Outcome("kept", accepted=accepted)
+
+
+def partial(rejected: int, message: str, accepted: int = 0, errors: tuple[str, ...] = ()) -> Outcome:
     """The payload is kept without `rejected` of its records."""
-    return Outcome("partial", message, rejected=rejected)
+    return Outcome("partial", message, rejected=rejected, accepted=accepted, errors=errors)
 
 
 def malformed(message: str) -> Outcome:
@@ -153,10 +165,20 @@ def http_reply(outcome: Outcome, signal: Signal, encoding: BodyEncoding) -> Http
     if row.http == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if row.http == 200:
-        body = success_body(outcome, signal) if encoding == "protobuf" else success_json(outcome, signal)
+        body = _success(outcome, signal, encoding)
     else:
         body = status_body(outcome) if encoding == "protobuf" else status_json(outcome)
     return HttpReply(row.http, headers, body)
+
+
+def _success(outcome: Outcome, signal: Signal, encoding: BodyEncoding) -> bytes:
+    match encoding:
+        case "protobuf":
+            return success_body(outcome, signal)
+        case "json":
+            return success_json(outcome, signal)
+        case "labels":
+            return labels_json(outcome)
 
 
 def grpc_error(outcome: Outcome) -> GrpcError | None:
@@ -185,6 +207,12 @@ def success_json(outcome: Outcome, signal: Signal) -> bytes:
         return b"{}"
     success = {_REJECTED_FIELD[signal]: str(outcome.rejected), "errorMessage": outcome.message}
     return json.dumps({"partialSuccess": success}).encode()
+
+
+def labels_json(outcome: Outcome) -> bytes:
+    """What became of labels."""
+    errors = [_shown(error) for error in outcome.errors]
+    return json.dumps({"accepted": outcome.accepted, "rejected": outcome.rejected, "errors": errors}).encode()
 
 
 def status_body(outcome: Outcome) -> bytes:

@@ -1,0 +1,77 @@
+"""The labels in a logs request, however they came: over `POST /v1/labels`, as OTLP log events, as JSON log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sidecar.decode import otlp
+from sidecar.decode.label_names import ALIASES, EVENT, MARK, NAMED_BY
+from sidecar.decode.label_record import Label, Unusable, find, read_label
+from sidecar.decode.message import Value, read
+from sidecar.decode.text import label as as_label
+from sidecar.decode.wire import fields
+
+_OWN: dict[Any, tuple[str, ...]] = {**ALIASES, "trace_id": (), "span_id": ()}
+"""The ids of the trace are the log record's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A log record that says that it is a label."""
+
+    model: str
+    version: str
+    label: Label | None
+    """None where it has no id of a prediction, no truth, or either is not what it should be."""
+
+
+def label_events(payload: bytes, accepted: int) -> Iterator[LabelEvent]:
+    """The labels in a logs request of which `accepted` records were accepted. Raises DecodeError."""
+    places = list(_places(payload))
+    if len(places) != accepted:  # Refused ones among them: the whole rules decide.
+        for placed in otlp.log_records(payload):
+            assert isinstance(placed.record, otlp.LogRecord)
+            if not placed.refusal and _is_label(placed.record):
+                yield _event(placed.record)
+        return
+    for a, b in places:
+        if payload.find(MARK[0], a, b) < 0:  # Most records of a mixed payload are none: not worth reading.
+            continue
+        record, _ = otlp.build_log_record(read(payload, a, b, "LogRecord"), "")
+        if _is_label(record):
+            yield _event(record)
+
+
+def _places(payload: bytes) -> Iterator[tuple[int, int]]:
+    """Where each record lies: fields 1, 2 and 2 of the messages around it."""
+    for outer, a, b in fields(payload, 0, len(payload)):
+        if outer != 0x0A:
+            continue
+        for inner, c, d in fields(payload, a, b):
+            if inner != 0x12:
+                continue
+            for leaf, e, f in fields(payload, c, d):
+                if leaf == 0x12:
+                    yield e, f
+
+
+def _is_label(record: otlp.LogRecord) -> bool:
+    attributes = record.attributes.values
+    return EVENT in (record.event_name, record.body, *(attributes.get(name) for name in NAMED_BY))
+
+
+def _event(record: otlp.LogRecord) -> LabelEvent:
+    attributes = record.attributes.values
+    model, version = (_text(find(attributes, ALIASES[concept])[1]) for concept in ("model", "version"))
+    try:
+        label = read_label(attributes, written=False, names=_OWN)
+    except Unusable:
+        return LabelEvent(model, version, None)
+    found = replace(label, time=label.time or record.time, trace_id=record.trace_id, span_id=record.span_id)
+    return LabelEvent(model, version, found)
+
+
+def _text(value: Value) -> str:
+    return as_label(value)
