@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from support import saved_objects
-from support.engines import sidecar_command, sidecar_process, wait_for
+from support.engines import elasticsearch9, opensearch, sidecar_command, sidecar_process, wait_for
 from support.load import waiting
 from support.payloads import event, log, logs_payload, resource, span, trace_payload
-from support.search_client import ask, forget
+from support.search_client import ask
 
 OBJECTS = saved_objects.shipped()
 ASKING = [key for key in OBJECTS if key[0] in ("search", "visualization") and key[1] != "sidecar-one-trace-help"]
@@ -113,13 +113,13 @@ def filled(url: str) -> Iterator[Filled]:
     yield Filled(url)
 
 
-@pytest.fixture(scope="module", params=["opensearch_url", "elasticsearch_url"])
+@pytest.fixture(scope="module", params=[opensearch, elasticsearch9], ids=["opensearch", "elasticsearch9"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Filled]:
-    url = request.getfixturevalue(request.param)
-    forget(url, "traces-*,logs-*")
-    setup(url)
-    with filled(url) as engine:
-        yield engine
+    """A node of its own: the dashboards look at all traces and logs, which other tests map in their own ways."""
+    with request.param() as node:
+        setup(node.url)
+        with filled(node.url) as engine:
+            yield engine
 
 
 def setup(url: str) -> None:

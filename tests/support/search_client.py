@@ -40,13 +40,3 @@ def count(url: str, index: str) -> int:
     """Number of documents after a refresh; 0 if there is no such index."""
     ask(f"{url}/_refresh")
     return int(ask(f"{url}/{index}/_count?ignore_unavailable=true&allow_no_indices=true", method="GET")["count"])
-
-
-def forget(url: str, pattern: str) -> None:
-    """Delete the data streams and indices of these names: what other tests left on a shared engine."""
-    found = ask(f"{url}/_resolve/index/{pattern}", method="GET")
-    for stream in found["data_streams"]:
-        ask(f"{url}/_data_stream/{stream['name']}", method="DELETE")
-    for index in found["indices"]:
-        if "data_stream" not in index:
-            ask(f"{url}/{index['name']}", method="DELETE")
