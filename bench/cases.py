@@ -31,6 +31,8 @@ class Case:
     payload_size: int = 512
     targets: Mapping[str, float] = field(default_factory=dict)
     """Column of the row -> the most that it should be, for the sidecar."""
+    predictions: int = 0
+    """Predictions that each item tells of; figures are for a million of those, where it is not 0."""
     scrapes: int = 0
     """How often the metrics are fetched after the load, to measure what one costs."""
 
@@ -105,6 +107,29 @@ CASES: tuple[Case, ...] = (
         ("-signal", "logs", *SATURATE),
         far_side="logstash",
         targets={"cpu_s_per_million": 2.5, **MEMORY_TARGETS},
+    ),
+    Case(
+        "predictions",
+        "prediction events of one row with 20 features, per row: durable journal, model metrics, no delivery",
+        ("-signal", "logs", "-files", "predictions", *SATURATE),
+        delivers=False,
+        predictions=1,
+        targets={"cpu_s_per_million": 6.0, **MEMORY_TARGETS},
+    ),
+    Case(
+        "predictions-batch",
+        "prediction events of ten rows with 20 features, per row: the same",
+        ("-signal", "logs", "-files", "predictions10", *SATURATE),
+        delivers=False,
+        predictions=10,
+        targets={"cpu_s_per_million": 6.0, **MEMORY_TARGETS},
+    ),
+    Case(
+        "predictions-full",
+        "prediction events of one row with 20 features, per row: the same, and _bulk with gzip",
+        ("-signal", "logs", "-files", "predictions", *SATURATE),
+        predictions=1,
+        targets=MEMORY_TARGETS,
     ),
     Case(
         "ndjson-full",

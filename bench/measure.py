@@ -43,7 +43,7 @@ def measure(case: Case, system: System, sink_url: str, seconds: float) -> Row:
         "errors": load["errors"],
         "items_per_s": load["items_per_s"],
         "cpu_s": cpu,
-        "cpu_s_per_million": cpu / load["accepted"] * 1e6 if load["accepted"] else None,
+        "cpu_s_per_million": cpu / (load["accepted"] * (case.predictions or 1)) * 1e6 if load["accepted"] else None,
         "cpu_cores": cpu / (drained - began),
         "peak_mib": proc.peak_mib(system.pid),
         "ack_p50_ms": load["p50_ms"],
@@ -117,6 +117,11 @@ def _mismatch(case: Case, system: System, row: Row, sunk: dict[str, int]) -> str
         counted = counter_total(system.metrics_url, name)
         if counted < row["accepted"] or (counted > row["accepted"] and not row["errors"]):
             found.append(f"accepted {row['accepted']} items, {name} says {counted:.0f}")
+    if case.predictions:
+        counter_total(system.metrics_url, "model_predictions_total")
+        told, counted = row["accepted"] * case.predictions, counter_total(system.metrics_url, "model_predictions_total")
+        if counted != told and not row["errors"]:
+            found.append(f"accepted {told} predictions, model_predictions_total says {counted:.0f}")
     return "; ".join(found)
 
 

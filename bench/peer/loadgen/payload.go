@@ -36,7 +36,7 @@ func (p payload) fresh(k, nonce uint64) []byte {
 	return c
 }
 
-func load(dir, signal string, lines int) ([]payload, error) {
+func load(dir, signal, files string, lines int) ([]payload, error) {
 	mb, err := os.ReadFile(filepath.Join(dir, "meta.json"))
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func load(dir, signal string, lines int) ([]payload, error) {
 	}
 	var out []payload
 	for n := 0; n < meta.Payloads; n++ {
-		b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%s-%02d", signal, n)))
+		b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%s-%02d", files, n)))
 		if err != nil {
 			return nil, err
 		}
