@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from model_sidecar_instrumentation.settings import CaptureSettings, read
 
 _log = logging.getLogger(__name__)
 _inside: ContextVar[bool] = ContextVar("model_sidecar_inside", default=False)
+_FRAMES = 32
+"""Of a traceback, the deepest so many."""
 
 
 def _nothing(*_: Any) -> Any:
@@ -189,7 +193,9 @@ class Capture:
     def _finish_span(self, span: trace.Span, attributes: dict[str, Any], error: BaseException | None) -> None:
         span.set_attributes(attributes)
         if isinstance(error, Exception):
-            span.record_exception(error)
+            # Its message may quote a feature ("could not convert string to float: 'Jane'"), and spans are delivered.
+            told = {"exception.type": type(error).__qualname__, "exception.stacktrace": _where(error)}
+            span.add_event("exception", told)
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
 
     def _columns(self, call: _Call, model: Any, result: Any, rows: int, width: int) -> dict[str, Any]:
@@ -291,7 +297,13 @@ class Capture:
         """Inside of an `except`: once for each place, so that a broken place cannot fill the app's log."""
         if what not in self.complained and len(self.complained) < 1000:
             self.complained.add(what)
-            _log.warning("prediction not captured in full: %s", what, exc_info=True)
+            error = sys.exc_info()[1]
+            _log.warning("prediction not captured in full: %s\n%s", what, _where(error) if error else "")
+
+
+def _where(error: BaseException) -> str:
+    """The traceback without any message: lines of code and the exception's class."""
+    return "".join([*traceback.format_tb(error.__traceback__, -_FRAMES), type(error).__qualname__])
 
 
 _capture: list[Capture] = []

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import sqlite3
-import struct
+import os
 import urllib.request
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from support.delivery import START, trace_id
-from support.engines import SidecarProcess, sidecar_process, wait_for
-from support.load import samples, scrape, status, total, waiting
-from support.otlp_far_side import grpc_far_side
-from support.taps import http_tap, lumberjack_tap
+from support.engines import SidecarProcess
+from support.every_sink import Delivered, every_sink, forms_of, forms_of_number, leaks, ways_taken, ways_there_are
 
 from sidecar.decode.native import native_decoder
-from sidecar.deliver.registry import SINKS
 
 EMAIL, CARD, DASHED, TOKEN = "jane.roe@clinic.example", "4111111111111111", "5500-0055-5555-5559", "tok3n-of-jane-4711"
 KEYED, FEATURE, NUMBER = "hunter2-by-key", "feature-text-of-jane", 48213.62517
@@ -39,14 +31,6 @@ RULES = {
 }
 MARKS = (b"[email]", b"[card]", b"[masked]", b"[patient:")
 TRACE = trace_id(77)
-FEATURES = (FEATURE.encode(), repr(NUMBER).encode(), struct.pack("<d", NUMBER))
-
-
-def kinds_of(text: str) -> list[bytes]:
-    """A text as it may stand on a wire: as it is, in base64 at any offset, with its bytes in hex."""
-    raw = text.encode()
-    whole = [base64.b64encode(b"x" * n + raw)[4 if n else 0 : -4] for n in range(3)]
-    return [raw, raw.hex().encode(), *whole]
 
 
 def text(value: str) -> AnyValue:
@@ -133,83 +117,19 @@ def logs() -> bytes:
     return request.SerializeToString()
 
 
-@dataclass(frozen=True)
-class Delivered:
-    """Every byte that left, by sink, and the sidecar's own word about it."""
-
-    bytes: Mapping[str, bytes]
-    decoder: str
-    ledger: Mapping[str, Any]
-    changed: Mapping[str, float]
-
-
 @contextmanager
 def delivering(directory: Path, environ: Mapping[str, str]) -> Iterator[Delivered]:
     """The corpus through a sidecar with a sink of every kind and way."""
-    with ExitStack() as stack:
-        engine, otlp, http = (stack.enter_context(http_tap()) for _ in range(3))
-        lumberjack, grpc = stack.enter_context(lumberjack_tap()), stack.enter_context(grpc_far_side(lambda *_: None))
-        files = {"ndjson": directory / "documents", "bulk": directory / "bulk", "otlp_json": directory / "otlp"}
-        more = {
-            "OTLP_GRPC": {"KIND": "otlp", "ENDPOINT": grpc.url},
-            "LOGSTASH_HTTP": {"KIND": "logstash", "MODE": "http", "HOSTS": http.url},
-            "FILE_BULK": {"KIND": "file", "PATH": str(files["bulk"]), "FORMAT": "bulk"},
-            "FILE_OTLP": {"KIND": "file", "PATH": str(files["otlp_json"]), "FORMAT": "otlp_json"},
-        }
-        sinks = {
-            "ELASTICSEARCH__URL": engine.url,
-            "ELASTICSEARCH__BOOTSTRAP": "false",
-            "OTLP__ENDPOINT": otlp.url,
-            "OTLP__PROTOCOL": "http/protobuf",
-            "LOGSTASH__HOSTS": f"127.0.0.1:{lumberjack.port}",
-            "FILE__PATH": str(files["ndjson"]),
-            **{f"MORE__{name}__{key}": value for name, options in more.items() for key, value in options.items()},
-        }
-        every = {f"SIDECAR_DELIVER__{name}": value for name, value in sinks.items()}
-        with sidecar_process({**every, **environ}) as sidecar:
-            for path, payload in (("traces", spans()), ("logs", logs())):
-                post(sidecar, f"/v1/{path}", payload)
-            wait_for(lambda: not waiting(sidecar.serve_url), 60, "everything to be delivered")
-            values = samples(scrape(sidecar.serve_url) or "")
-            said_of = status(sidecar.serve_url)
-            with urllib.request.urlopen(f"{sidecar.serve_url}/api/traces/{TRACE.hex()}", timeout=10) as reply:
-                shown = reply.read()
-            with urllib.request.urlopen(f"{sidecar.serve_url}/api/traces", timeout=10) as reply:
-                recent = reply.read()
-            yield Delivered(
-                {
-                    "elasticsearch": engine.wire,
-                    "otlp": otlp.wire,
-                    "otlp_grpc": b"\n".join(grpc.requests) + repr(grpc.headers).encode(),
-                    "logstash": lumberjack.wire,
-                    "logstash_http": http.wire,
-                    "file": files["ndjson"].read_bytes(),
-                    "file_bulk": files["bulk"].read_bytes(),
-                    "file_otlp": files["otlp_json"].read_bytes(),
-                    "store": b"\n".join(stored(sidecar)),
-                    "look-up": shown + recent,
-                    "log": sidecar.log.read_bytes(),
-                },
-                said_of["decoder"],
-                said_of["ledger"],
-                {
-                    s["sink"]: total(values, "sidecar_redacted_values_total", f'sink="{s["sink"]}"')
-                    for s in said_of["sinks"]
-                },
-            )
+    with every_sink(directory, environ) as (sidecar, delivered):
+        for path, payload in (("traces", spans()), ("logs", logs())):
+            post(sidecar, f"/v1/{path}", payload)
+        yield delivered()
 
 
 def post(sidecar: SidecarProcess, path: str, payload: bytes) -> None:
     headers = {"content-type": "application/x-protobuf"}
     with urllib.request.urlopen(urllib.request.Request(sidecar.otlp_url + path, payload, headers), timeout=20) as reply:
         assert reply.status == 200
-
-
-def stored(sidecar: SidecarProcess) -> Iterator[bytes]:
-    """The store's blocks, decompressed."""
-    with closing(sqlite3.connect(f"file:{sidecar.data_dir}/journal/store.db?mode=ro", uri=True)) as db:
-        for (payload,) in db.execute("SELECT payload FROM block"):
-            yield zlib.decompress(payload)
 
 
 def environ_of(decoder: str, directory: Path) -> dict[str, str]:
@@ -219,24 +139,14 @@ def environ_of(decoder: str, directory: Path) -> dict[str, str]:
             pytest.skip("the native core is not installed")
         return {}
     (directory / "sidecar_native.py").write_text("raise ImportError('as if it were not installed')\n")
-    return {"PYTHONPATH": str(directory)}
+    return {"PYTHONPATH": os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])}
 
 
-def leaks(delivered: Delivered, needles: Mapping[str, list[bytes]]) -> list[tuple[str, str]]:
-    """(sink, secret) wherever one is found in any form."""
-    return [
-        (sink, name)
-        for sink, wire in delivered.bytes.items()
-        for name, forms in needles.items()
-        if any(form in wire for form in forms)
-    ]
-
-
-ALL = {secret: kinds_of(secret) for secret in SECRETS} | {"number": list(FEATURES[1:])}
+ALL = {secret: forms_of(secret) for secret in SECRETS} | {"number": forms_of_number(NUMBER)}
 
 
 def test_the_corpus_has_a_sink_of_every_kind() -> None:
-    assert {kind.name for kind in SINKS} == {"elasticsearch", "store", "otlp", "logstash", "file"}
+    assert ways_taken() == ways_there_are()
 
 
 @pytest.mark.parametrize("decoder", ["native", "reference"])
@@ -244,7 +154,7 @@ def test_no_secret_leaves(decoder: str, tmp_path: Path) -> None:
     rules = {f"SIDECAR_DELIVER__SHAPE__{name}": value for name, value in RULES.items()}
     with delivering(tmp_path, rules | environ_of(decoder, tmp_path)) as delivered:
         assert delivered.decoder == decoder
-        assert leaks(delivered, ALL) == []
+        assert leaks(delivered.bytes, ALL) == []
         for sink, wire in delivered.bytes.items():
             missing = [mark for mark in MARKS if mark not in wire]
             assert sink == "log" or not missing, f"{sink}: the corpus did not arrive, or rules did not work: {missing}"
@@ -257,7 +167,7 @@ def test_no_secret_leaves(decoder: str, tmp_path: Path) -> None:
 
 def test_without_rules_feature_values_stay_and_all_else_leaves(tmp_path: Path) -> None:
     with delivering(tmp_path, {}) as delivered:
-        found = leaks(delivered, ALL)
+        found = leaks(delivered.bytes, ALL)
         features = {FEATURE, "number"}
         assert [(sink, name) for sink, name in found if name in features] == []
         expected = {(sink, name) for sink in delivered.bytes if sink != "log" for name in ALL if name not in features}
@@ -266,6 +176,6 @@ def test_without_rules_feature_values_stay_and_all_else_leaves(tmp_path: Path) -
 
 def test_feature_values_leave_where_that_is_asked_for(tmp_path: Path) -> None:
     with delivering(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": "true"}) as delivered:
-        found = set(leaks(delivered, ALL))
+        found = set(leaks(delivered.bytes, ALL))
         assert {(sink, name) for sink in delivered.bytes if sink != "log" for name in ALL} == found
         assert not any(delivered.changed.values())
