@@ -15,7 +15,7 @@ from sidecar.receive import compression, reply
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Encoding, Intake, Lease
-from sidecar.receive.reply import BodyEncoding, Refused
+from sidecar.receive.reply import BodyEncoding, HttpReply, Refused
 
 INFLATE_INLINE_BYTES = 256 << 10
 """Larger compressed bodies are opened in a thread."""
@@ -41,8 +41,8 @@ class HttpIntake:
         self, receiver: str, signal: Signal, types: Mapping[str, Media], scope: Scope, receive: Receive
     ) -> Response:
         """The reply to a POST whose content type must be one of `types`."""
-        headers = _headers(scope)
-        given = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+        headers = headers_of(scope)
+        given = content_type(headers)
         media = types.get(given)
 
         async def read(lease: Lease) -> bytes:
@@ -50,16 +50,13 @@ class HttpIntake:
             if media is None:
                 known = ", ".join(name for name in types if name)
                 raise Refused(reply.unsupported(f"content-type {given or 'absent'}: must be one of {known}"))
-            return await self._body(headers, receive, lease)
+            return await self.body(headers, receive, lease)
 
         encoding = media.body if media else "otlp_json"
         outcome = await self.intake.receive(receiver, signal, encoding, read)
-        answer = reply.http_reply(outcome, signal, media.reply if media else "json")
-        if answer.status == 415:
-            answer.headers["Accept-Encoding"] = "gzip, deflate, zstd"
-        return Response(answer.body, answer.status, answer.headers)
+        return response(reply.http_reply(outcome, signal, media.reply if media else "json"))
 
-    async def _body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
+    async def body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
         """The decompressed body; neither it nor what came over the wire may be over the limit."""
         limit = self.max_message_bytes
         named = headers.get(b"content-encoding", "").strip().lower()
@@ -99,9 +96,21 @@ class HttpIntake:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _headers(scope: Scope) -> dict[bytes, str]:
+def headers_of(scope: Scope) -> dict[bytes, str]:
     """Headers by their names, which ASGI gives in lower case; the first of several of one name."""
     return {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+def content_type(headers: Mapping[bytes, str]) -> str:
+    """The media type without its parameters, in lower case; empty where there is none."""
+    return headers.get(b"content-type", "").partition(";")[0].strip().lower()
+
+
+def response(answer: HttpReply) -> Response:
+    """A reply of the table as Starlette sends it."""
+    if answer.status == 415:
+        answer.headers["Accept-Encoding"] = "gzip, deflate, zstd"
+    return Response(answer.body, answer.status, answer.headers)
 
 
 @dataclass(frozen=True, slots=True)

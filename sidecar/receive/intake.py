@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode import labels, metrics, otlp_json
+from sidecar.decode import cloud_events, labels, metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
 from sidecar.decode.json_documents import as_lines
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
@@ -29,7 +29,9 @@ from sidecar.telemetry import Telemetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Encoding = Literal["protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines"]
+Encoding = Literal[
+    "protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines", "cloudevents"
+]
 """`lines` are `ndjson` from a client that is told nothing, and so sends nothing again: equal ones are not the same."""
 
 PYTHON_INLINE_BYTES = 64 << 10
@@ -37,7 +39,8 @@ PYTHON_INLINE_BYTES = 64 << 10
 (about a millisecond of work)."""
 NATIVE_INLINE_BYTES = 2 << 20
 """The same for the native core (about a millisecond of work too)."""
-_IN_PYTHON = frozenset({"otlp_json", "json", *labels.TRANSCODERS})
+_TRANSCODERS = {**labels.TRANSCODERS, "cloudevents": cloud_events.transcode}
+_IN_PYTHON = frozenset({"otlp_json", "json", *_TRANSCODERS})
 _THREADS = 2
 
 _logger = structlog.get_logger("sidecar.receive")
@@ -227,8 +230,8 @@ class Intake:
         if encoding in ("ndjson", "json", "lines"):
             lines = as_lines(body) if encoding == "json" else body
             return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
-        if encoding in labels.TRANSCODERS:
-            return labels.TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
+        if encoding in _TRANSCODERS:
+            return _TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
         return otlp_json.TRANSCODERS[signal](body)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:

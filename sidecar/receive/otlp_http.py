@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Signal
-from sidecar.receive import json_http, labels_http
+from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.http_intake import HttpIntake, Media, route
 from sidecar.receive.intake import Intake
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "otlp_http"
 PATHS: dict[str, Signal] = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
-MORE = (json_http.lines_route, labels_http.labels_route)
+MORE = (json_http.lines_route, labels_http.labels_route, cloudevents_http.events_route)
 """What else is taken on this port. A new one is a file, a test and an entry here."""
 TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_json", "json")}
 

@@ -1,0 +1,132 @@
+"""Where in a log record the request and the response of a model are, and what is told beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sidecar.decode.message import Value
+from sidecar.decode.prediction_names import ALIASES
+from sidecar.decode.serving.call import Answers, Asked, Call, Part
+from sidecar.decode.text import label, number
+
+Members = Mapping[str, Value]
+
+REQUEST = ("request", "request_body", "input", "payload")
+RESPONSE = ("response", "response_body", "output", "result")
+"""Members in which loggers put a request's or response's body. Without one it stands among the record's own members."""
+IDS = ("ml.prediction.id", "prediction_id", "inferenceId", "eventId", "correlationid", "request_id")
+SERVICE = "service.name"
+_NONE: Members = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One accepted log record."""
+
+    event: str
+    time: int
+    """Unix ns."""
+    attributes: Members
+    body: Value = None
+    resource: Members = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A record opened."""
+
+    own: Members
+    """The record's attributes and the members of its body."""
+    asked: Value
+    """The request's body, or what may be one; None where this record tells of none."""
+    answered: Value
+    """The same of the response."""
+    record: Record
+    apart: bool = False
+    """`answered` is the body of a response and nothing else."""
+    model: str = ""
+    id: str = ""
+    exchange: str = ""
+
+
+def members(value: Value) -> Members:
+    """A map's members; none of anything else."""
+    return value if isinstance(value, dict) else _NONE
+
+
+def opened(record: Record) -> Exchange:
+    """A record of an ordinary logger."""
+    body = members(record.body)
+    own = {**body, **record.attributes} if body else record.attributes
+    asked, answered = _wrapped(own, REQUEST), _wrapped(own, RESPONSE)
+    return Exchange(own, dict(own) if asked is None else asked, answered or dict(own), record, answered is not None)
+
+
+def _wrapped(own: Members, names: tuple[str, ...]) -> dict[str, Value] | None:
+    for name in names:
+        found = own.get(name)
+        if isinstance(found, dict) and found:
+            return found
+    return None
+
+
+def first(found: Members, names: tuple[str, ...]) -> str:
+    """The first of these members that has a text, number or bool, as text; empty where none has."""
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, str | int | float) and value != "":
+            return label(value)
+    return ""
+
+
+def call(
+    protocol: str,
+    exchange: Exchange,
+    asked: Asked | None,
+    answers: Answers | None,
+    failed: bool = False,
+) -> Call | None:
+    """The call that these halves make; None where there is neither. Model, version and id are those that the record
+    names, else the response, else the request, else the resource."""
+    if asked is None and answers is None and not failed:
+        return None
+    part: Part = "request" if answers is None and not failed else "response" if asked is None else "both"
+    places = (exchange.own, members(exchange.answered), members(exchange.asked), exchange.record.resource)
+    return Call(
+        protocol,
+        part,
+        model=exchange.model or _found(places, ALIASES["model"]) or first(exchange.record.resource, (SERVICE,)),
+        version=_found(places[:3], ALIASES["version"]),
+        id=exchange.id or _found(places[:3], IDS) or (asked.id if asked else ""),
+        exchange=exchange.exchange,
+        time=exchange.record.time,
+        rows=(answers.rows if answers else 0) or (asked.rows if asked else 0),
+        failed=failed,
+        classes=answers.classes if answers else {},
+        values=answers.values if answers else (),
+        scores=answers.scores if answers else (),
+        features=asked.features if asked else {},
+        seconds=seconds(exchange.own),
+    )
+
+
+def _found(places: tuple[Members, ...], names: tuple[str, ...]) -> str:
+    return next((text for place in places if (text := first(place, names))), "")
+
+
+def seconds(own: Members) -> float | None:
+    """How long it took, if told under a name that says the unit."""
+    for concept, scale in (("seconds", 1.0), ("milliseconds", 1e-3)):
+        for name in ALIASES[concept]:
+            found = number(own.get(name)) * scale
+            if 0 <= found < math.inf:
+                return found
+    return None
+
+
+def is_error(answered: Value) -> bool:
+    """Whether a response is the error of one of these protocols: a member `error` (or MLflow's `error_code`)."""
+    found = members(answered)
+    return bool(found.get("error") or found.get("error_code"))

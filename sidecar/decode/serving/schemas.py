@@ -1,0 +1,61 @@
+"""Schemas of BentoML's monitors, as far as they were seen: a log of data refers to one that was logged before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sidecar.decode.serving.exchange import Members
+
+MAX_SCHEMAS = 64
+MAX_COLUMNS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a monitor."""
+
+    name: str
+    role: str
+    """`feature`, `prediction` or `target`."""
+    type: str
+    """`numerical`, `categorical` or `numerical_sequence`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a monitor said of its columns."""
+
+    model: str
+    version: str
+    columns: tuple[Column, ...]
+
+    def fits(self, own: Members) -> bool:
+        """Whether a record has all of the columns."""
+        return all(column.name in own for column in self.columns)
+
+
+@dataclass
+class Schemas:
+    """The latest schemas, by the source that logged them. Bounded: the one that was told of longest ago goes."""
+
+    by_source: dict[tuple[str, tuple[str, ...]], Schema] = field(default_factory=dict)
+    """(source, names of the columns) -> schema."""
+
+    def add(self, source: str, schema: Schema) -> None:
+        """Keep a schema."""
+        key = source, tuple(column.name for column in schema.columns)
+        if self.by_source.get(key) == schema:
+            return
+        self.by_source.pop(key, None)
+        self.by_source[key] = schema
+        while len(self.by_source) > MAX_SCHEMAS:
+            del self.by_source[next(iter(self.by_source))]
+
+    def find(self, source: str, own: Members) -> Schema | None:
+        """The schema of a record from this source: of those that fit it the one with the most columns."""
+        fitting = (schema for at, schema in self._of(source) if schema.fits(own))
+        return max(fitting, key=lambda schema: len(schema.columns), default=None)
+
+    def _of(self, source: str) -> Iterator[tuple[str, Schema]]:
+        return ((at, schema) for (at, _), schema in self.by_source.items() if at == source)

@@ -1,0 +1,49 @@
+"""TensorFlow Serving's REST API (documentation of 2.19, "RESTful API"), whose predict format is also that of KServe's
+protocol v1 and of TorchServe's JSON envelope (torchserve 0.12, `ts/torch_handler/request_envelope/json.py`).
+
+Row format: `instances`, an element for each row, answered by `predictions`, an element for each row (a map where there
+is more than one output). Column format: `inputs`, answered by `outputs`, each one tensor or a map of tensors by name.
+"""
+
+from __future__ import annotations
+
+from sidecar.decode.message import Value
+from sidecar.decode.serving import answers, tables
+from sidecar.decode.serving.call import Answers, Asked, Call
+from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members
+from sidecar.decode.serving.schemas import Schemas
+
+NAME = "tensorflow"
+KEYS = ("instances", "predictions", "inputs", "outputs")
+
+
+def read(exchange: Exchange, schemas: Schemas) -> Call | None:
+    """See `protocols.Protocol.read`."""
+    del schemas
+    asked, answered = _asked(members(exchange.asked)), _answered(members(exchange.answered))
+    failed = asked is not None and answered is None and exchange.apart and is_error(exchange.answered)
+    return call(NAME, exchange, asked, answered, failed)
+
+
+def _asked(request: Members) -> Asked | None:
+    match request:
+        case {"instances": list(rows)}:
+            return Asked(len(rows), tables.of_rows(rows))
+        case {"inputs": list(rows)}:
+            return Asked(len(rows), tables.of_rows(rows))
+        case {"inputs": dict(columns)}:
+            arrays = [values for values in columns.values() if isinstance(values, list)]
+            return Asked(max(map(len, arrays)), tables.of_columns(columns)) if arrays else None
+        case _:
+            return None
+
+
+def _answered(response: Members) -> Answers | None:
+    if "predictions" in response:
+        return answers.of_predictions(_rows(response["predictions"]))
+    return answers.of_predictions(_rows(response.get("outputs")))
+
+
+def _rows(found: Value) -> Value:
+    """A text or number is no tensor."""
+    return found if isinstance(found, list | dict) else None

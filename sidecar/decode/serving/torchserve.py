@@ -1,0 +1,30 @@
+"""TorchServe's own bodies (torchserve 0.12, `ts/torch_handler`): what a handler returns, without any envelope. An array
+with an answer for each row; of an image classifier, maps of the likeliest labels to their probabilities; one answer
+stands without the array. The request is whatever the handler takes, so only its response is read.
+
+Such a body can be told only where a record says that it is a response: in a CloudEvent of KServe's logger.
+"""
+
+from __future__ import annotations
+
+from sidecar.decode.serving import answers
+from sidecar.decode.serving.call import Asked, Call
+from sidecar.decode.serving.exchange import Exchange, call
+from sidecar.decode.serving.schemas import Schemas
+
+NAME = "torchserve"
+KEYS = ()
+
+
+def read(exchange: Exchange, schemas: Schemas) -> Call | None:
+    """See `protocols.Protocol.read`."""
+    del schemas
+    if not exchange.apart:
+        return None
+    match exchange.answered:
+        case [*rows] if rows:
+            return call(NAME, exchange, None, answers.of_predictions(rows))
+        case dict(row) if answers.is_distribution(row):
+            return call(NAME, exchange, None, answers.of_predictions([row]))
+        case _:
+            return call(NAME, exchange, Asked(len(exchange.asked)) if isinstance(exchange.asked, list) else None, None)

@@ -1,0 +1,53 @@
+"""CloudEvents over HTTP: `POST /v1/cloudevents`, binary, structured or batched, as KServe's logger sends them.
+
+Events are kept as log records (`decode.cloud_events`); replies are those of OTLP/JSON logs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from sidecar.decode import cloud_events
+from sidecar.receive import reply
+from sidecar.receive.http_intake import INFLATE_INLINE_BYTES, HttpIntake, content_type, headers_of, response
+from sidecar.receive.intake import Lease
+
+NAME = "cloudevents_http"
+PATH = "/v1/cloudevents"
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """An ASGI application of its own, as the others are."""
+
+    http: HttpIntake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._answer(scope, receive))(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        headers = headers_of(scope)
+        kind = content_type(headers)
+
+        async def read(lease: Lease) -> bytes:
+            self.http.credentials.check(headers.get(b"authorization"))
+            body = await self.http.body(headers, receive, lease)
+            names = {name.decode("latin-1"): value for name, value in headers.items()}
+            if len(body) > INFLATE_INLINE_BYTES:
+                batch = await self.http.intake.in_thread(cloud_events.as_batch, names, kind, body)
+            else:
+                batch = cloud_events.as_batch(names, kind, body)
+            lease.cover(len(body) + len(batch))
+            return batch
+
+        outcome = await self.http.intake.receive(NAME, "logs", "cloudevents", read)
+        return response(reply.http_reply(outcome, "logs", "json"))
+
+
+def events_route(http: HttpIntake) -> Route:
+    """The route; any content type is taken, for in the binary mode it is that of the event's data."""
+    return Route(PATH, _Endpoint(http), methods=["POST"], name=PATH)
