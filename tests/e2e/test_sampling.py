@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import SidecarProcess, sidecar_process, wait_for
-from support.load import Samples, samples, scrape, status, total, waiting
+from support.engines import sidecar_process
+from support.load import figures, status, total
 
 REQUESTS = 50_000
 SAMPLE = 0.1
@@ -66,19 +66,12 @@ def run_app(folder: Path, url: str, *options: str) -> Any:
     return json.loads(done.stdout)
 
 
-def figures(sidecar: SidecarProcess) -> Samples:
-    """The exposition when everything has been derived: the second one, since a counter is first shown at 0."""
-    wait_for(lambda: not waiting(sidecar.serve_url), 60, "everything to be derived")
-    scrape(sidecar.serve_url)
-    return samples(scrape(sidecar.serve_url) or "")
-
-
 @pytest.mark.slow
 def test_under_ten_percent_predictions_are_exact_and_red_is_scaled(tmp_path: Path) -> None:
     with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "false"}) as sidecar:
         said = run_app(tmp_path, sidecar.otlp_url, "--sample", str(SAMPLE))
         kept = {int(taken): count for taken, count in said["kept"].items()}
-        values = figures(sidecar)
+        values = figures(sidecar.serve_url)
         received = status(sidecar.serve_url)["ledger"]["received"]
 
     assert received["spans"] == 2 * sum(kept.values()), "the request and the prediction in it"
@@ -124,7 +117,7 @@ def test_a_sampler_that_does_not_tell_is_told_of_and_counts_are_what_was_receive
         env |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
         command = [Path(sys.executable).with_name("sidecar"), "instrument", "--endpoint", sidecar.otlp_url, "--"]
         subprocess.run([*command, sys.executable, str(file)], env=env, capture_output=True, timeout=60, check=True)
-        values = figures(sidecar)
+        values = figures(sidecar.serve_url)
         received = status(sidecar.serve_url)["ledger"]["received"]
     calls = total(values, "traces_span_metrics_calls_total", 'span_name="call"')
     assert 0 < calls == received["spans"] < 100

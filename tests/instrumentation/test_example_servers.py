@@ -7,17 +7,19 @@ import json
 import re
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engines import Child, answers, free_port, sidecar_process, wait_for
 from support.frameworks import EXAMPLES, Recorded, environment, recording, run
-from support.load import samples, scrape, total
+from support.load import Samples, figures, total
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 BATCHES = [1, 1, 3, 10, 1, 2, 150]
+BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
+"""Upper bounds of model_batch_size."""
 
 
 @contextlib.contextmanager
@@ -46,10 +48,52 @@ def _batches(recorded: Recorded) -> Counter[int]:
     return Counter(event.body["rows"] for event in recorded.predictions())
 
 
+@contextlib.contextmanager
+def _watched() -> Iterator[tuple[Recorded, Callable[[], Samples]]]:
+    """A recorder in front of a running sidecar, and the sidecar's figures of all that it was sent."""
+    with (
+        sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "true"}) as sidecar,
+        recording(sidecar.otlp_url) as recorded,
+    ):
+        yield recorded, lambda: figures(sidecar.serve_url)
+
+
+def _metrics(values: Samples, model: str) -> dict[str, Any]:
+    """What the sidecar shows of a model: rows, rows by class, calls, and calls by the buckets of their rows."""
+    name = f'model="{model}"'
+    classes = Counter[str]()
+    for series, value in values.items():
+        if series.startswith("model_predictions_by_class_total{") and name in series:
+            classes[re.findall(r'class="([^"]*)"', series)[0]] += int(value)
+    return {
+        "rows": total(values, "model_predictions_total", name, 'status="ok"'),
+        "errors": total(values, "model_predictions_total", name, 'status="error"'),
+        "classes": +classes,
+        "calls": total(values, "model_batch_size_count", name),
+        "rows of calls": total(values, "model_batch_size_sum", name),
+        "buckets": {b: total(values, "model_batch_size_bucket", name, f'le="{float(b)}"') for b in BUCKETS},
+        "timed": total(values, "model_inference_latency_seconds_count", name, 'stage="inference"'),
+    }
+
+
+def _sent(sizes: Iterable[int], classes: Mapping[str, int]) -> dict[str, Any]:
+    """The same of what a driver sent in calls of these sizes and was answered."""
+    calls = list(sizes)
+    return {
+        "rows": sum(calls),
+        "errors": 0,
+        "classes": Counter(classes),
+        "calls": len(calls),
+        "rows of calls": sum(calls),
+        "buckets": {bucket: sum(size <= bucket for size in calls) for bucket in BUCKETS},
+        "timed": len(calls),
+    }
+
+
 def test_http_server_with_xgboost(agent: Path, frameworks: Path, tmp_path: Path) -> None:
     port, benign = free_port(), 0
     folder, url = EXAMPLES / "http_xgboost", f"http://127.0.0.1:{port}/"
-    with recording() as recorded:
+    with _watched() as (recorded, shown):
         env = environment(agent, recorded.url, {"SIDECAR_MODEL_VERSION": "3"})
         with _server([frameworks, "server.py", str(port)], env, folder, url, tmp_path / "log"):
             for number, size in enumerate(BATCHES):
@@ -61,9 +105,11 @@ def test_http_server_with_xgboost(agent: Path, frameworks: Path, tmp_path: Path)
                 10,
                 "saturation and the model that is loaded",
             )
+        classes = {"0": sum(BATCHES) - benign, "1": benign}
+        assert _metrics(shown(), "XGBClassifier") == _sent(BATCHES, classes)
         assert recorded.rows() == sum(BATCHES)
         assert _batches(recorded) == Counter(BATCHES)
-        assert recorded.classes() == {"0": sum(BATCHES) - benign, "1": benign}
+        assert recorded.classes() == classes
         assert {e.attributes["ml.model.version"] for e in recorded.predictions()} == {"3"}
         assert all(len(e.body["features"]) == 30 for e in recorded.predictions())
         assert max(e.body["kept"] for e in recorded.predictions()) <= 2000 // 30, "150 rows are thinned"
@@ -73,12 +119,12 @@ def test_gunicorn_with_two_workers_and_lightgbm(agent: Path, frameworks: Path, t
     port, workers = free_port(), Counter[int]()
     url, sums = f"http://127.0.0.1:{port}", 0.0
     command = [frameworks.with_name("gunicorn"), "--workers", "2", "--bind", f"127.0.0.1:{port}", "server:app"]
-    with recording() as recorded:
+    with _watched() as (recorded, shown):
         env = environment(
             agent,
             recorded.url,
             {
-                "OTEL_TRACES_SAMPLER": "traceidratio",
+                "OTEL_TRACES_SAMPLER": "sidecar_ratio",
                 "OTEL_TRACES_SAMPLER_ARG": "0.1",
                 "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel,process",
             },
@@ -93,6 +139,8 @@ def test_gunicorn_with_two_workers_and_lightgbm(agent: Path, frameworks: Path, t
                 sums += sum(answer["prices"])
                 assert sum(workers.values()) < 500, "both workers answer"
         sizes = Counter(sent[n % len(sent)] for n in range(sum(workers.values())))
+        values = shown()
+        assert _metrics(values, "LGBMRegressor") == _sent(sizes.elements(), {})
         assert _batches(recorded) == sizes, "the last ones are flushed when the workers end"
         assert Counter(e.resource["process.pid"] for e in recorded.predictions()) == workers
         kept = [(e.body["value"][0], e.body["rows"]) for e in recorded.predictions()]
@@ -100,6 +148,8 @@ def test_gunicorn_with_two_workers_and_lightgbm(agent: Path, frameworks: Path, t
         assert set(recorded.predictions()[0].body["features"]) == {"rooms", "area", "age", "distance"}
         spans = [span for span, _ in recorded.spans if span.name.startswith("predict ")]
         assert len(spans) < sum(workers.values()) / 2, "head sampling thins the traces, not the predictions"
+        calls = total(values, "traces_span_metrics_calls_total", 'span_name="predict LGBMRegressor"')
+        assert calls == 10 * len(spans), "each span that is left counts ten"
 
 
 def test_onnxruntime_batch_script(agent: Path, frameworks: Path, tmp_path: Path) -> None:
@@ -107,9 +157,10 @@ def test_onnxruntime_batch_script(agent: Path, frameworks: Path, tmp_path: Path)
     model, table = tmp_path / "iris.onnx", tmp_path / "rows.csv"
     run(frameworks, ["train.py", str(model)], {"PATH": "/usr/bin:/bin"}, folder)
     table.write_text("".join(f"5.{n % 9},3.1,{1 + n % 5}.4,0.{n % 7}\n" for n in range(103)))
-    with recording() as recorded:
+    with _watched() as (recorded, shown):
         env = environment(agent, recorded.url)
         out = run(frameworks, ["score.py", str(model), str(table), "25"], env, folder)
+        assert _metrics(shown(), "iris") == _sent([25, 25, 25, 25, 3], Counter(out.split()))
     assert recorded.classes() == Counter(out.split())
     assert _batches(recorded) == Counter([25, 25, 25, 25, 3])
     assert {e.attributes["ml.model.name"] for e in recorded.predictions()} == {"iris"}
@@ -125,7 +176,7 @@ def test_mlflow_models_serve(agent: Path, frameworks: Path, tmp_path: Path) -> N
     command = [frameworks.with_name("mlflow"), "models", "serve", "--model-uri", str(tmp_path / "wine")]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     answered: Counter[str] = Counter()
-    with recording() as recorded:
+    with _watched() as (recorded, shown):
         env = environment(agent, recorded.url, {**home, "SIDECAR_MODEL_NAME": "wine"})
         with _server(command, env, tmp_path, f"{url}/health", tmp_path / "log"):
             for size in BATCHES:
@@ -135,39 +186,28 @@ def test_mlflow_models_serve(agent: Path, frameworks: Path, tmp_path: Path) -> N
                 ]
                 answered.update(str(p) for p in _post(f"{url}/invocations", {"inputs": rows})["predictions"])
             wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+        assert _metrics(shown(), "wine") == _sent(BATCHES, answered)
     assert _batches(recorded) == Counter(BATCHES)
     assert recorded.classes() == answered
     assert {e.attributes["ml.framework"] for e in recorded.predictions()} == {"mlflow"}
 
 
-def test_fastapi_with_scikit_learn_into_a_running_sidecar(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+def test_fastapi_with_scikit_learn_and_two_workers(agent: Path, frameworks: Path, tmp_path: Path) -> None:
     port, answered = free_port(), Counter[str]()
     url = f"http://127.0.0.1:{port}"
     command = [frameworks, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
-    with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "true"}) as sidecar:
-        env = environment(agent, sidecar.otlp_url, {"SIDECAR_MODEL_NAME": "wine"})
+    names = {"class_0": "0", "class_1": "1", "class_2": "2"}
+    with _watched() as (recorded, shown):
+        env = environment(agent, recorded.url, {"SIDECAR_MODEL_NAME": "wine"})
         with _server(command, env, EXAMPLES / "fastapi_sklearn", f"{url}/health", tmp_path / "log"):
             for number, size in enumerate(BATCHES):
                 rows = [
                     [13.0, 1.7, 2.4, 15.6, 127, 2.8, 3.0, 0.3, 2.3, 5.6, 1.0, 3.9, 1065.0 - 40 * (number + i)]
                     for i in range(size)
                 ]
-                answered.update(_post(f"{url}/predict", {"rows": rows})["predictions"])
-
-        def counted() -> float:
-            return total(samples(scrape(sidecar.serve_url) or ""), "model_predictions_total", 'model="wine"')
-
-        wait_for(lambda: counted() >= sum(BATCHES), 20, "every row to be counted")
-        values = samples(scrape(sidecar.serve_url) or "")
-        assert counted() == sum(BATCHES)
-        names = {"0": "class_0", "1": "class_1", "2": "class_2"}
-        by_class = {
-            names[match[1]]: value
-            for series, value in values.items()
-            if series.startswith("model_predictions_by_class_total{")
-            and (match := re.search(r'class="([^"]*)"', series))
-            and value
-        }
-        assert by_class == answered
-        assert total(values, "model_batch_size_count", 'model="wine"') == len(BATCHES)
-        assert total(values, "model_batch_size_sum", 'model="wine"') == sum(BATCHES)
+                answered.update(names[name] for name in _post(f"{url}/predict", {"rows": rows})["predictions"])
+            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+        values = shown()
+        assert _metrics(values, "wine") == _sent(BATCHES, answered)
+        calls = total(values, "traces_span_metrics_calls_total", 'span_name="POST /predict"', "SPAN_KIND_SERVER")
+        assert calls == len(BATCHES)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -178,8 +179,9 @@ def plain_map(pairs: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 @contextmanager
-def recording() -> Iterator[Recorded]:
-    """An OTLP/HTTP server on a free port of 127.0.0.1 that keeps what it gets."""
+def recording(forward: str = "") -> Iterator[Recorded]:
+    """An OTLP/HTTP server on a free port of 127.0.0.1 that keeps what it gets, and sends it on to the address `forward`
+    as it came."""
     recorded = Recorded()
 
     class Handler(BaseHTTPRequestHandler):
@@ -189,6 +191,9 @@ def recording() -> Iterator[Recorded]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 recorded.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+                if forward:
+                    copy = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "content-encoding")}
+                    urllib.request.urlopen(urllib.request.Request(forward + self.path, body, copy), timeout=20).close()
             except (DecodeError, OSError) as error:
                 recorded.broken.append(f"{self.path}: {error}")
             self.send_response(200)

@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from support.engines.processes import wait_for
+
 Samples = dict[str, float]
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)")
 _COUNTER = re.compile(r"^# TYPE (\S+) (counter|histogram)$", re.M)
@@ -115,6 +117,14 @@ def waiting(url: str) -> int:
 def samples(text: str) -> Samples:
     """Series as written (name and labels) -> value."""
     return {m.group(1): float(m.group(2)) for m in map(_SAMPLE.match, text.splitlines()) if m}
+
+
+def figures(url: str, timeout: float = 60) -> Samples:
+    """The samples when everything that was received is derived and delivered; of the second scrape, since a counter is
+    first shown at 0."""
+    wait_for(lambda: not waiting(url), timeout, "everything to be derived")
+    scrape(url)
+    return samples(scrape(url) or "")
 
 
 def total(values: Mapping[str, float], name: str, *labels: str) -> float:
