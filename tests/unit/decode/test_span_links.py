@@ -1,0 +1,56 @@
+"""Parents and first events, read from the wire, against the whole decoder."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from support.payloads import T0, event, resource, resource_spans, span, trace_payload
+
+from sidecar.decode import otlp
+from sidecar.decode.span_links import Link, links
+from sidecar.errors import DecodeError
+
+A, B = (n.to_bytes(8, "big") for n in (1, 2))
+made = st.builds(
+    lambda own, parent, times, refused: span(
+        span_id=own.to_bytes(8, "big"),
+        parent=parent.to_bytes(8, "big") if parent else b"",
+        trace_id=bytes(16) if refused else b"t" * 16,
+        attributes={"chunk": "chunk", "n": [1, {"a": 2}]},
+        events=[event(name, time) for name, time in times],
+    ),
+    st.integers(1, 9),
+    st.integers(0, 9),
+    st.lists(st.tuples(st.sampled_from(["chunk", "first", "other"]), st.integers(0, 2**62)), max_size=4),
+    st.booleans(),
+)
+
+
+def test_the_parent_and_the_earliest_of_the_events() -> None:
+    spans = [
+        span(span_id=A, events=[event("chunk", T0 + 9), event("other", T0 + 1), event("chunk", T0 + 3)]),
+        span(span_id=B, parent=A),
+    ]
+    payload = trace_payload(resource_spans(spans[0], of=resource("a")), resource_spans(spans[1], of=resource("b")))
+    assert links(payload, 2, ("chunk",)) == [Link(b"", T0 + 3), Link(A, 0)]
+    assert links(payload, 2, ()) == [Link(b"", 0), Link(A, 0)]
+
+
+@given(st.lists(made, max_size=6))
+def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[Span]) -> None:
+    payload = trace_payload(*spans)
+    accepted = [one.record for one in otlp.spans(payload) if not one.refusal]
+    expected = []
+    for record in accepted:
+        assert isinstance(record, otlp.Span)
+        times = [e.time_unix_nano for e in record.events if e.name in ("chunk", "first") and e.time_unix_nano]
+        expected.append(Link(record.parent_span_id, min(times, default=0)))
+    assert links(payload, len(accepted), ("chunk", "first")) == expected
+
+
+def test_a_payload_that_is_cut_off() -> None:
+    payload = trace_payload(span(events=[event("chunk")]))
+    with pytest.raises(DecodeError):
+        links(payload[:-3], 1, ("chunk",))
