@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,20 @@ FRAMEWORK = "ml.framework"
 """Only the zero-code instrumentation sets it."""
 
 _NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
-_OTHERS = tuple(concept for concept in ALIASES if concept not in _NUMERIC)
-TEXTS = (*(name for concept in _OTHERS for name in ALIASES[concept]), FRAMEWORK)
-"""Attributes that a decoder is asked for as text."""
-NUMBERS = tuple(name for concept in _NUMERIC for name in ALIASES[concept])
-"""Attributes that it is asked for as numbers."""
 _INTEGER_CHARS = frozenset("0123456789-")
+
+Aliases = Mapping[str, Sequence[str]]
+"""Concept -> attributes, the first that is there counts (`prediction_names.aliases`)."""
+
+
+def text_names(aliases: Aliases) -> tuple[str, ...]:
+    """Attributes that a decoder is asked for as text."""
+    return (*(name for concept, names in aliases.items() if concept not in _NUMERIC for name in names), FRAMEWORK)
+
+
+def number_names(aliases: Aliases) -> tuple[str, ...]:
+    """Attributes that it is asked for as numbers."""
+    return tuple(name for concept in _NUMERIC for name in aliases[concept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,10 @@ class Figured:
     seconds: F64
 
     @classmethod
-    def of(cls, numbers: Sequence[F64]) -> Figured:
-        """`numbers`: a column for each of NUMBERS."""
-        columns = dict(zip(NUMBERS, numbers, strict=True))
-        first = {concept: _first_finite([columns[name] for name in ALIASES[concept]]) for concept in _NUMERIC}
+    def of(cls, aliases: Aliases, numbers: Sequence[F64]) -> Figured:
+        """`numbers`: a column for each of `number_names`."""
+        columns = dict(zip(number_names(aliases), numbers, strict=True))
+        first = {concept: _first_finite([columns[name] for name in aliases[concept]]) for concept in _NUMERIC}
         seconds = _first_finite([first["seconds"], first["milliseconds"] / 1000])
         sane = np.where(seconds >= 0, seconds, np.nan)
         rows = np.where((first["rows"] >= 1) & (first["rows"] < MAX_WEIGHT), np.floor(first["rows"]), np.nan)
@@ -60,19 +68,21 @@ def _first_finite(columns: Sequence[F64]) -> F64:
 class Group:
     """Records with the same texts."""
 
-    def __init__(self, texts: dict[str, str], failed: bool, stage: str = "", stages: bool = False) -> None:
-        """`stage`: of the record, where no attribute says one. `stages`: it counts even without a prediction."""
-        self.model = _first(texts, "model")
-        stage = _first(texts, "stage") or stage
-        status = "error" if failed or _first(texts, "error") else "ok"
-        self.key: Labels = (self.model, _first(texts, "version"), status, stage or "inference")
+    def __init__(
+        self, texts: Mapping[str, str], aliases: Aliases, failed: bool, stage: str = "", stages: bool = False
+    ) -> None:
+        """`texts`: of `text_names`, empty where a record has none. `stage`: of the record, where no attribute says one.
+        `stages`: it counts even without a prediction."""
+        said = {
+            concept: next((texts[name] for name in names if texts.get(name)), "") for concept, names in aliases.items()
+        }
+        self.model = said["model"]
+        stage = said["stage"] or stage
+        status = "error" if failed or said["error"] else "ok"
+        self.key: Labels = (self.model, said["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
-        self.named = _first(texts, "class")
-        self.classes, self.values = _answers(_first(texts, "prediction")) if not self.named else ([], [])
-
-
-def _first(texts: dict[str, str], concept: str) -> str:
-    return next((texts[name] for name in ALIASES[concept] if texts[name]), "")
+        self.named = said["class"]
+        self.classes, self.values = _answers(said["prediction"]) if not self.named else ([], [])
 
 
 def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, time: U64, weight: F64) -> Told:
@@ -86,7 +96,7 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
     numeric = np.isfinite(figured.score) | np.isfinite(figured.value)
     predicts = models[group] & (answers.astype(np.bool_)[group] | numeric)
     picked = np.flatnonzero(predicts | stages[group])
-    nobody = Group(dict.fromkeys(TEXTS, ""), False)
+    nobody = Group({}, ALIASES, False)
     kept = [known or nobody for known in groups]
     code, value = group[picked], figured.value[picked]
     # A class or a number of its own beats what `prediction` says.

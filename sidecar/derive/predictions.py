@@ -15,10 +15,19 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Decoder, LogBatch, PredictionBatch, Signal, SpanBatch
-from sidecar.decode.prediction_names import EVENT_MARKS, LOADED, MARKS, SPAN_MARKS, STAGES
+from sidecar.decode.prediction_names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
+from sidecar.derive.alias_options import DESCRIPTION, FurtherNames
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.prediction_attributes import FRAMEWORK, NUMBERS, TEXTS, Figured, Group, of_attributes
+from sidecar.derive.prediction_attributes import (
+    FRAMEWORK,
+    Aliases,
+    Figured,
+    Group,
+    number_names,
+    of_attributes,
+    text_names,
+)
 from sidecar.derive.series import MAX_WEIGHT, Arrival
 from sidecar.derive.told import Classes, Figures, Told
 
@@ -48,6 +57,7 @@ class PredictionOptions(BaseModel):
         le=86_400,
         description="Seconds after which a request that KServe's logger told of counts as unanswered.",
     )
+    aliases: FurtherNames = Field(default_factory=dict, description=DESCRIPTION)
     latency_buckets: tuple[float, ...] = Field(
         default=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         min_length=1,
@@ -65,27 +75,42 @@ class Read:
     """Its `payload` is not set yet: it stands for the record's place among all records of the payloads."""
 
 
+class _Names:
+    """A table of names, made ready."""
+
+    def __init__(self, aliases: Aliases) -> None:
+        self.aliases = aliases
+        self.marks, self.span_marks = marks(aliases), span_marks(aliases)
+        self.texts, self.numbers = text_names(aliases), number_names(aliases)
+
+    def group(self, dimensions: Sequence[str], failed: bool, stage: str = "", stages: bool = False) -> Group | None:
+        """None for what the instrumentation sent: its event says the same."""
+        texts = dict(zip(self.texts, dimensions, strict=True))
+        return None if texts[FRAMEWORK] else Group(texts, self.aliases, failed, stage, stages)
+
+
 class PredictionDeriver:
     """One signal's predictions into the tables. The deriver of the logs keeps the tables, that of the spans adds to
     them. The caller guards both with one lock."""
 
-    def __init__(self, signal: Signal, tables: ModelTables, attributes: bool = True) -> None:
-        """`attributes`: read those of all records, not only the events."""
+    def __init__(self, signal: Signal, tables: ModelTables, aliases: Aliases | None = ALIASES) -> None:
+        """`aliases`: the attributes that are read of all records; None to read only the events."""
         self.signal: Signal = signal
-        self._attributes = attributes
+        self._names = None if aliases is None else _Names(aliases)
         self._tables = tables
         self.kept = tables.kept if signal == "logs" else ()
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Read:
         """What the payloads say. Raises DecodeError."""
+        names, events, attributes = self._names, None, None
         if self.signal == "spans":
-            telling = self._attributes and any(decoder.mentions(p, SPAN_MARKS) for p in payloads)
-            return Read(None, _of_spans(decoder.spans(payloads, TEXTS, NUMBERS)) if telling else None)
-        events = attributes = None
+            if names is not None and any(decoder.mentions(p, names.span_marks) for p in payloads):
+                attributes = _of_spans(names, decoder.spans(payloads, names.texts, names.numbers))
+            return Read(None, attributes)
         if any(decoder.mentions(p, EVENT_MARKS) for p in payloads):
             events = of_events(decoder.predictions(payloads))
-        if self._attributes and any(decoder.mentions(p, MARKS) for p in payloads):
-            attributes = _of_logs(decoder.logs(payloads, TEXTS, NUMBERS))
+        if names is not None and any(decoder.mentions(p, names.marks) for p in payloads):
+            attributes = _of_logs(names, decoder.logs(payloads, names.texts, names.numbers))
         return Read(events, attributes)
 
     def apply(self, batch: Read, arrival: Arrival) -> None:
@@ -147,27 +172,20 @@ def _classes(batch: PredictionBatch) -> Classes:
     )
 
 
-def _of_logs(batch: LogBatch) -> Told:
-    """A record of the instrumentation is left out: its event says the same."""
-    own = [dict(zip(TEXTS, group[3:], strict=True)) for group in batch.groups]
-    groups = [
-        None if texts[FRAMEWORK] else Group(texts, group[1] in _ERRORS or bool(group[2]))
-        for group, texts in zip(batch.groups, own, strict=True)
-    ]
-    figured = Figured.of(batch.numbers)
+def _of_logs(names: _Names, batch: LogBatch) -> Told:
+    groups = [names.group(group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
+    figured = Figured.of(names.aliases, batch.numbers)
     return of_attributes(batch.group, groups, figured, batch.time, np.ones(len(batch)))
 
 
-def _of_spans(batch: SpanBatch) -> Told:
+def _of_spans(names: _Names, batch: SpanBatch) -> Told:
     """A stage of a named model counts even if its span says nothing of a prediction."""
-    groups: list[Group | None] = []
-    for _, name, _, status, *dimensions in batch.groups:
-        texts = dict(zip(TEXTS, dimensions, strict=True))
-        failed = status == "STATUS_CODE_ERROR"
-        stage = name if name in STAGES else ""
-        groups.append(None if texts[FRAMEWORK] else Group(texts, failed, stage, True))
-    figured = Figured.of(batch.numbers)
-    told_of = np.where(batch.start > 0, batch.duration / 1e9, np.nan)
-    figured = replace(figured, seconds=np.where(np.isfinite(figured.seconds), figured.seconds, told_of))
+    groups = [
+        names.group(dimensions, status == "STATUS_CODE_ERROR", name if name in STAGES else "", True)
+        for _, name, _, status, *dimensions in batch.groups
+    ]
+    figured = Figured.of(names.aliases, batch.numbers)
+    own = np.where(batch.start > 0, batch.duration / 1e9, np.nan)
+    figured = replace(figured, seconds=np.where(np.isfinite(figured.seconds), figured.seconds, own))
     weight = np.clip(batch.weight, 0, MAX_WEIGHT)
     return of_attributes(batch.group, groups, figured, batch.start + batch.duration, weight)

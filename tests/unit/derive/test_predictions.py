@@ -282,7 +282,7 @@ def test_classes_keep_to_the_budget() -> None:
 
 
 def test_events_alone_are_read_where_attributes_are_not_asked_for() -> None:
-    logs = PredictionDeriver("logs", ModelTables((0.01,), Budget()), attributes=False)
+    logs = PredictionDeriver("logs", ModelTables((0.01,), Budget()), aliases=None)
     feed(logs, json_lines([{"model": "churn", "prediction": "yes"}]))
     feed(logs, event_payload(prediction(3)))
     assert shown(logs, "model_predictions_total") == {
