@@ -31,6 +31,7 @@ from sidecar import __version__, status
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.choice import decoder as choose_decoder
 from sidecar.decode.shaping import concerned
+from sidecar.deliver.features import FeatureShaper
 from sidecar.deliver.registry import Parts
 from sidecar.deliver.shaping import ShapingSink, changes_nothing
 from sidecar.deliver.store_sink import StoreSink
@@ -165,7 +166,11 @@ def build_workers(
             )
         sink = kind.build(name, options, parts)
         if not changes_nothing(rules):
-            sink = ShapingSink(sink, decoder.shaper(rules), telemetry, _gate(decoder, concerned(rules)))
+            shaper, gate = decoder.shaper(rules), _gate(decoder, concerned(rules))
+            if not settings.deliver.keep_features:
+                features = FeatureShaper(shaper, decoder)
+                shaper, gate = features, features.gate(gate)
+            sink = ShapingSink(sink, shaper, telemetry, gate)
         workers.append(Worker(sink, kept.consumer(name, options.chosen), options, telemetry, time.time_ns, health))
     return workers
 

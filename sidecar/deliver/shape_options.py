@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from sidecar.decode import severity
+from sidecar.decode.serving import kserve
 from sidecar.decode.shaping import (
     MAX_ADDED,
     MAX_RULES,
@@ -25,7 +26,7 @@ from sidecar.decode.shaping import (
 from sidecar.errors import ConfigError
 
 MIN_HASH_KEY_CHARS = 16
-PREDICTION_EVENTS = ("ml.prediction",)
+PREDICTION_EVENTS = ("ml.prediction", kserve.RESPONSE)
 FEATURES = (
     KeyRule(("ml.features", "ml.features.*"), "drop"),
     KeyRule(
@@ -35,8 +36,9 @@ FEATURES = (
         "drop",
         PREDICTION_EVENTS,
     ),
+    KeyRule((kserve.DATA, f"{kserve.DATA}.*"), "drop", (kserve.REQUEST,)),
 )  # fmt: skip
-"""What keeps feature values from leaving."""
+"""What keeps feature values from leaving; what keys cannot say is for `features`."""
 
 
 def _severity(value: Any) -> Any:

@@ -149,7 +149,7 @@ def _arrays(output: Output, rows: Sequence[Value]) -> _Column:
     classes: Classes = []
     scores: Numbers = []
     for row in rows:
-        if not isinstance(row, list) or not _is_probabilities(row, named):
+        if not isinstance(row, list) or not row or not _is_probabilities(row, named):
             continue
         best = max(row, key=_number)
         classes.append(str(row.index(best)))

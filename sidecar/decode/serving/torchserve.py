@@ -19,6 +19,8 @@ KEYS = ()
 def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     """See `protocols.Protocol.read`."""
     del schemas
+    if isinstance(exchange.asked, list):  # Only an event's body can be an array.
+        return call(NAME, exchange, Asked(len(exchange.asked)), None)
     if not exchange.apart:
         return None
     match exchange.answered:
@@ -27,4 +29,4 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
         case dict(row) if answers.is_distribution(row):
             return call(NAME, exchange, None, answers.of_predictions([row]))
         case _:
-            return call(NAME, exchange, Asked(len(exchange.asked)) if isinstance(exchange.asked, list) else None, None)
+            return None
