@@ -21,7 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.prediction_names import aliases
+from sidecar.derive.doubles import shown_once
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.genai import GenaiDeriver, GenaiOptions
+from sidecar.derive.genai_tables import METRICS as GENAI_METRICS
 from sidecar.derive.labels import LabelDeriver, LabelOptions
 from sidecar.derive.logs import LogDeriver, LogOptions
 from sidecar.derive.model_tables import ModelTables
@@ -47,6 +50,8 @@ LINGER_BELOW_BYTES = 1 << 20
 CHECKPOINT_ENTRIES = 4096
 EXPIRE_EVERY_SECONDS = 30.0
 PULL_TIMEOUT_SECONDS = 0.5
+_TWO_SOURCES = frozenset(metric.name for metric in GENAI_METRICS)
+"""Names that both spans and apps give."""
 
 
 class DeriveOptions(BaseModel):
@@ -63,6 +68,7 @@ class DeriveOptions(BaseModel):
         default_factory=PredictionOptions, description="Metrics of models from predictions in logs and spans."
     )
     labels: LabelOptions = Field(default_factory=LabelOptions, description="Counters of labels of predictions.")
+    genai: GenaiOptions = Field(default_factory=GenaiOptions, description="Metrics of generative models from spans.")
     rules: tuple[Rule, ...] = Field(
         default=(),
         max_length=MAX_RULES,
@@ -193,6 +199,10 @@ def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
     return [deriver]
 
 
+def _genai(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
+    return [GenaiDeriver(options.budget())] if options.genai.enabled else []
+
+
 def _rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
     signals: tuple[Signal, ...] = ("spans", "logs")
     own = [(signal, [rule for rule in options.rules if rule.signal == signal]) for signal in signals]
@@ -213,15 +223,18 @@ def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
         return []
     tables = ModelTables(options.predictions.latency_buckets, options.budget())
     names = aliases(options.predictions.aliases) if options.predictions.attributes else None
-    logs = PredictionDeriver("logs", tables, names)
-    return [logs] if names is None else [logs, PredictionDeriver("spans", tables, names)]
+    derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names)]
+    if names is not None:
+        derivers.append(PredictionDeriver("spans", tables, names))
+    return derivers
 
 
 def _labels(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
     return [LabelDeriver(options.budget())] if options.labels.enabled else []
 
 
-DERIVERS: tuple[Build, ...] = (_red, _logs, _passthrough, _rules, _predictions, _labels)
+# What is made from spans stands before what apps send: of one name the first is shown.
+DERIVERS: tuple[Build, ...] = (_red, _logs, _genai, _passthrough, _rules, _predictions, _labels)
 
 
 @dataclass(slots=True)
@@ -283,13 +296,14 @@ class DeriveEngine:
         with self._lock:
             families = [family for deriver in self._derivers for family in deriver.collect()]
             families.append(self._targets.snapshot())
+        families = shown_once(families, _TWO_SOURCES)
         return [family for family in families if any(block.labels for block in family.blocks)]
 
     def memory_bound_bytes(self) -> int:
         """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
         buckets = len(self._options.red.buckets) + 1
         red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = (11 + len(self._options.rules)) * (
+        tables = (11 + len(GENAI_METRICS) + len(self._options.rules)) * (
             self._options.series_budget * 500 + 3 * self._options.budget().characters
         )
         return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES
