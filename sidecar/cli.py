@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sidecar import __version__, cli_setup, instrument, reference
+from sidecar import __version__, cli_labels, cli_setup, instrument, reference
 from sidecar.command import config_option as _config_option
 from sidecar.command import reported as _reported
 from sidecar.command import settings as _settings
@@ -234,7 +234,7 @@ def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
         sys.exit(1)
 
 
-for command in (instrument.instrument, instrument.agent, cli_setup.setup):
+for command in (instrument.instrument, instrument.agent, cli_setup.setup, cli_labels.labels):
     main.add_command(command)
 
 

@@ -6,14 +6,11 @@ does not fit there is dropped and told of at the end. Lines that must outlive a 
 
 from __future__ import annotations
 
-import http.client
 import os
 import select
 import signal
-import ssl
 import threading
 import time
-import urllib.parse
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +18,8 @@ from typing import IO
 
 from sidecar.decode import envelope
 from sidecar.decode.limits import MAX_LINE_BYTES
-from sidecar.errors import ConfigError
+from sidecar.errors import Retryable
+from sidecar.posting import Poster
 
 READ_BYTES = 64 << 10
 REQUEST_BYTES = 1 << 20
@@ -198,32 +196,14 @@ def _pass_on(target: int, data: bytes) -> bool:
     return True
 
 
-def poster(url: str, token: str | None, ca_file: str | None, timeout: float = 10.0) -> Post:
+def poster(url: str, token: str | None, ca_file: str | None) -> Post:
     """Posts to the JSON intake below `url`. `ConfigError` if that is no URL."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError([f"--url {url}: must be http://HOST:PORT or https://HOST:PORT"])
-    host, port = parts.hostname, parts.port
-    path = parts.path.rstrip("/") + "/v1/json"
-    tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
-    headers = {"Content-Type": "application/x-ndjson"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    kept: list[http.client.HTTPConnection] = []
-
-    def connect() -> http.client.HTTPConnection:
-        if tls is not None:
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=tls)
-        return http.client.HTTPConnection(host, port, timeout=timeout)
+    sidecar = Poster(url, token, ca_file)
 
     def post(lines: bytes) -> int | None:
-        connection = kept.pop() if kept else connect()
         try:
-            connection.request("POST", path, lines, headers)
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
+            return sidecar.post("/v1/json", lines, "application/x-ndjson").status
+        except Retryable:
             return None
-        kept.append(connection)
-        return response.status
 
     return post

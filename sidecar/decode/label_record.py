@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Mapping
@@ -242,8 +243,14 @@ def members(label: Label) -> dict[str, str | int | float]:
         "ml.model.version": label.version or None,
         "ml.label.row": label.row,
         "ml.label.source": label.source or None,
-        "ml.label.time": label.time or None,
+        "ml.label.time": _iso(label.time) if label.time else None,
         "trace_id": label.trace_id.hex() or None,
         "span_id": label.span_id.hex() or None,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _iso(time: int) -> str:
+    """As text: a number of nanoseconds before 1973 would be taken for another unit."""
+    seconds, nanoseconds = divmod(time, 10**9)
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

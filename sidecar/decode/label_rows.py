@@ -21,7 +21,7 @@ from sidecar.decode.label_record import Label, Names, Unusable, read_label
 from sidecar.errors import DecodeError
 
 MAX_RECORD_BYTES = 64 << 10
-"""One record as it is written: a line, a row of CSV with its line ends, an element of an array."""
+"""One record as it is written: a line; in characters, a row of CSV over several lines and an element of an array."""
 MAX_COLUMNS = 256
 _PIECE = 64 << 10
 _BOM = codecs.BOM_UTF8

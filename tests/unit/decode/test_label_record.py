@@ -199,7 +199,7 @@ LABELS = st.builds(
     st.sampled_from(["", "7"]),
     st.none() | st.integers(0, MAX_ROW),
     st.sampled_from(["", "review"]),
-    st.just(0) | st.integers(10**17, 2**63 - 1),
+    st.just(0) | st.integers(1, 2**63 - 1),
     st.just(b"") | st.binary(min_size=16, max_size=16),
     st.just(b"") | st.binary(min_size=8, max_size=8),
 )
