@@ -23,9 +23,7 @@ SCALARS: Any = (
     | st.integers()
     | st.floats()
     | st.text(max_size=12)
-    | st.sampled_from(
-        ["1", "007", "nan", "2026-01-02T03:04:05Z", "0af7651916cd43dd8448eb211c80319c", "\ud800"]
-    )
+    | st.sampled_from(["1", "007", "nan", "2026-01-02T03:04:05Z", "0af7651916cd43dd8448eb211c80319c", "\ud800"])
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=8
