@@ -1,12 +1,15 @@
-"""What OpenTelemetry's SDK leaves open in processes that fork, as gunicorn and `multiprocessing` do.
+"""What OpenTelemetry's SDK leaves open in processes that fork or that a signal ends, as gunicorn, `multiprocessing` and
+uvicorn have them.
 
 - A child inherits the exporters' connections. Requests of two processes in one socket are garbage to the server: the
   child gets connections of its own.
 - Children of `multiprocessing` end without Python's exit functions, and would take what waits to be exported with them.
+- uvicorn, when it has shut down in order, ends itself by the signal that it was sent: no exit functions either.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -27,6 +30,7 @@ def prepare() -> None:
     if sessions and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: _renew(sessions))
     when_imported("multiprocessing.util", lambda util: _kept.append(_Children(util)))
+    when_imported("uvicorn.server", _flush_when_it_stops)
 
 
 def flush() -> None:
@@ -46,6 +50,19 @@ def _flush_all() -> None:
 
 def _providers() -> list[Any]:
     return [get_logger_provider(), trace.get_tracer_provider(), metrics.get_meter_provider()]
+
+
+def _flush_when_it_stops(uvicorn: Any) -> None:
+    original = uvicorn.Server.shutdown
+
+    @functools.wraps(original)
+    async def shutdown(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await original(*args, **kwargs)
+        finally:
+            flush()  # Nothing else is left for the loop to do.
+
+    uvicorn.Server.shutdown = shutdown
 
 
 class _Children:

@@ -21,6 +21,8 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
         "Logs by level",
         "Predictions by model and class",
         "RandomForestClassifier 1",
+        "One trace in ten kept",
+        "predictions counted                  1250   every one",
         "A failed request: trace",
         "prediction failed   (in span POST /predict)",
         "Ledger",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar import demo
+from sidecar.demo import processes, sampling
 
 SENT = demo.Sent({200: 8, 400: 1, 500: 1}, rows=20)
 
@@ -49,10 +51,35 @@ def test_what_is_missing_is_said(change: dict[str, Any], message: str) -> None:
 
 def test_telemetry_settings_of_the_shell_stay_out_of_the_demo() -> None:
     environ = {"PATH": "/bin", "SIDECAR_DELIVER__ELASTICSEARCH__URL": "https://real", "OTEL_TRACES_EXPORTER": "none"}
-    assert demo.clean(environ) == {"PATH": "/bin"}
+    assert processes.clean(environ) == {"PATH": "/bin"}
 
 
 def test_the_end_of_a_log_is_shown_indented(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("".join(f"line {n}\n" for n in range(40)))
-    assert demo._end_of(log).splitlines() == ["", *(f"  line {n}" for n in range(25, 40))]
+    assert processes.end_of(log).splitlines() == ["", *(f"  line {n}" for n in range(25, 40))]
+
+
+GOOD = sampling.Figures(requests=500, rows=1250, spans=132, calls=1320, requests_by_red=440, predictions=1250)
+
+
+def test_a_sample_that_came_whole_misses_nothing_however_far_off_its_estimate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert sampling.missing(GOOD) == []
+    sampling.show(GOOD)
+    shown = capsys.readouterr().out
+    assert "440   -12% (within ±27% in 19 runs of 20)" in shown
+    assert "1250   every one" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"predictions": 1249}, "predictions under sampling: 1249 rows, 1250 were predicted"),
+        ({"calls": 132}, "132 calls of 132 spans that each stand for ten"),
+        ({"spans": 0, "calls": 0}, "0 calls of 0 spans"),
+    ],
+)
+def test_what_a_sample_misses_is_said(change: dict[str, int], message: str) -> None:
+    assert any(message in gone for gone in sampling.missing(dataclasses.replace(GOOD, **change)))

@@ -7,29 +7,27 @@ its standard output, which is sent to the JSON intake as a container's log agent
 from __future__ import annotations
 
 import contextlib
-import http.client
 import importlib.util
 import itertools
 import json
-import os
-import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sidecar.errors import SidecarError
+from sidecar.demo import sampling
+from sidecar.demo.ask import request, samples, status_of
+from sidecar.demo.processes import DemoError, port, process, terminated_in_order, wait
+from sidecar.demo.traffic import Sent, drive, predict, rows
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "fastapi_sklearn"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fastapi_sklearn"
 SERVICE = "wine-classifier"
 #: Everything that the model server is given; its code knows nothing of it.
 ENVIRONMENT = {
@@ -47,10 +45,6 @@ ENVIRONMENT = {
 REQUESTS = 300
 
 
-class DemoError(SidecarError):
-    """The demo could not run, or did not see what it should have seen."""
-
-
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where the parts of the demo listen, on loopback."""
@@ -61,19 +55,6 @@ class Addresses:
     model: int
 
 
-@dataclass(slots=True)
-class Sent:
-    """What the driver sent, by the status that came back."""
-
-    by_status: dict[int, int] = field(default_factory=dict)
-    rows: int = 0
-    """Rows of the requests that were answered with predictions."""
-
-    @property
-    def total(self) -> int:
-        return sum(self.by_status.values())
-
-
 def run(once: bool) -> None:
     """Run the demo; raises `DemoError` with what is missing. With `once` it ends by itself."""
     if not (EXAMPLE / "server.py").exists():
@@ -81,20 +62,21 @@ def run(once: bool) -> None:
             f"{EXAMPLE} is missing: the demo runs from a checkout of the source tree (git clone, make demo)"
         )
     with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as folder, contextlib.ExitStack() as stack:
-        at = Addresses(*(_port(p) for p in (4317, 4318, 9464, 8000)))
-        stack.enter_context(_terminated_in_order())
-        click.echo("1/4 starting the sidecar and the model server", err=True)
+        at = Addresses(*(port(p) for p in (4317, 4318, 9464, 8000)))
+        stack.enter_context(terminated_in_order())
+        click.echo("1/5 starting the sidecar and the model server", err=True)
         log = Path(folder) / "sidecar.log"
         command = [sys.executable, "-m", "sidecar.cli", "run"]
-        sidecar = stack.enter_context(_process(command, _sidecar_env(at, folder), log))
-        _wait(lambda: _status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start", log)
+        sidecar = stack.enter_context(process(command, _sidecar_env(at, folder), log))
+        wait(lambda: status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start", log)
         log = Path(folder) / "model.log"
         model = stack.enter_context(_model(at, log))
-        _wait(lambda: _status_of(at.model, "/health") == 200, 90, model, "the model server to start", log)
-        sent = _drive(at, REQUESTS)
+        wait(lambda: status_of(at.model, "/health") == 200, 90, model, "the model server to start", log)
+        sent = drive(at.model, REQUESTS, "2/5 sending requests")
         seen = _gather(at, sent)
-        _show(at, sent, seen)
-        missing = _missing(sent, seen)
+        sampled = sampling.run(at.http, at.serve, port(0), Path(folder), EXAMPLE) if _instrumented() else None
+        _show(at, sent, seen, sampled)
+        missing = _missing(sent, seen) + (sampling.missing(sampled) if sampled is not None else [])
         if missing:
             raise DemoError("the demo is missing: " + "; ".join(missing))
         if not once:
@@ -110,37 +92,6 @@ def _sidecar_env(at: Addresses, folder: str) -> dict[str, str]:
         "SIDECAR_SERVE__PORT": str(at.serve),
         "SIDECAR_DELIVER__STORE__ENABLED": "true",
     }
-
-
-@contextlib.contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: with both processes, not leaving them behind."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without what would send the demo's telemetry elsewhere, such as the address of a real Elasticsearch."""
-    return {name: value for name, value in environ.items() if not name.startswith(("SIDECAR_", "OTEL_"))}
-
-
-@contextlib.contextmanager
-def _process(command: list[str], env: dict[str, str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        options.setdefault("stdout", output)
-        process = subprocess.Popen(command, env={**clean(os.environ), **env}, stderr=output, **options)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @contextlib.contextmanager
@@ -161,47 +112,21 @@ def _model(at: Addresses, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         "--no-access-log",
     ]
     env = {**ENVIRONMENT, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{at.grpc}", "PYTHONDONTWRITEBYTECODE": "1"}
-    with _process(command, env, log, stdout=subprocess.PIPE, cwd=EXAMPLE) as process:
-        threading.Thread(target=_ship, args=(process, at.http), daemon=True).start()
-        yield process
+    with process(command, env, log, stdout=subprocess.PIPE, cwd=EXAMPLE) as server:
+        threading.Thread(target=_ship, args=(server, at.http), daemon=True).start()
+        yield server
 
 
-def _ship(process: subprocess.Popen[bytes], port: int) -> None:
+def _instrumented() -> bool:
+    return importlib.util.find_spec("model_sidecar_instrumentation") is not None
+
+
+def _ship(server: subprocess.Popen[bytes], port: int) -> None:
     """The model's standard output to the JSON intake, a line at a time."""
-    assert process.stdout is not None
-    for line in process.stdout:
+    assert server.stdout is not None
+    for line in server.stdout:
         with contextlib.suppress(OSError):
-            _request("POST", port, "/v1/json", line, {"Content-Type": "application/x-ndjson"})
-
-
-def _drive(at: Addresses, requests: int) -> Sent:
-    rows, sent = _rows(), Sent()
-    with click.progressbar(range(requests), label="2/4 sending requests", file=sys.stderr) as numbers:
-        for n in numbers:
-            status, count = _predict(at, rows, n)
-            sent.by_status[status] = sent.by_status.get(status, 0) + 1
-            sent.rows += count if status == 200 else 0
-    return sent
-
-
-def _rows() -> list[list[float]]:
-    from sklearn.datasets import load_wine  # type: ignore[import-untyped,unused-ignore]
-
-    rows: list[list[float]] = load_wine().data.tolist()
-    return rows
-
-
-def _predict(at: Addresses, rows: Sequence[list[float]], n: int) -> tuple[int, int]:
-    """The `n`th request: rows of the wine data set; of twenty requests one is empty and one has rows too short.
-    Gives the status of the answer, and how many rows were sent."""
-    if n % 20 == 7:
-        body: list[list[float]] = []
-    elif n % 20 == 13:
-        body = [rows[n % len(rows)][:3]]
-    else:
-        body = [rows[(n + k) % len(rows)] for k in range(1 + n % 4)]
-    payload = json.dumps({"rows": body}).encode()
-    return _request("POST", at.model, "/predict", payload, {"Content-Type": "application/json"})[0], len(body)
+            request("POST", port, "/v1/json", line, {"Content-Type": "application/x-ndjson"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +147,7 @@ class Seen:
 
 
 def _gather(at: Addresses, sent: Sent) -> Seen:
-    click.echo("3/4 waiting until everything sent has been seen", err=True)
+    click.echo("3/5 waiting until everything sent has been seen", err=True)
     seen = _look(at)
     deadline = time.monotonic() + 30
     while _missing(sent, seen) and time.monotonic() < deadline:
@@ -232,8 +157,8 @@ def _gather(at: Addresses, sent: Sent) -> Seen:
 
 
 def _look(at: Addresses) -> Seen:
-    _, raw = _request("GET", at.serve, "/metrics")
-    metrics = list(_samples(raw.decode()))
+    _, raw = request("GET", at.serve, "/metrics")
+    metrics = list(samples(raw.decode()))
     requests: dict[tuple[str, str], int] = {}
     logs: dict[str, int] = {}
     for name, labels, value in metrics:
@@ -247,23 +172,23 @@ def _look(at: Addresses) -> Seen:
     classes = {
         f"{labels['model']} {labels.get('class', '')}": int(value)
         for name, labels, value in metrics
-        if name == "model_predictions_by_class_total"
+        if name == "model_predictions_by_class_total" and labels["model"] != sampling.MODEL
     }
-    predictions = classes if importlib.util.find_spec("model_sidecar_instrumentation") else None
-    status, body = _request("GET", at.serve, "/status")
+    predictions = classes if _instrumented() else None
+    status, body = request("GET", at.serve, "/status")
     ledger = json.loads(body).get("ledger", {}) if status == 200 else {}
     return Seen(requests, _percentiles(metrics), logs, predictions, _failed_trace(at), ledger)
 
 
 def _failed_trace(at: Addresses) -> dict[str, Any]:
     """The first recent trace that has spans and a log line with an exception."""
-    status, body = _request("GET", at.serve, f"/api/traces?service={SERVICE}&limit=100")
+    status, body = request("GET", at.serve, f"/api/traces?service={SERVICE}&limit=100")
     if status != 200:
         return {}
     for summary in json.loads(body)["traces"]:
         if not summary.get("error"):
             continue
-        status, one = _request("GET", at.serve, f"/api/traces/{summary['traceId']}")
+        status, one = request("GET", at.serve, f"/api/traces/{summary['traceId']}")
         trace: dict[str, Any] = json.loads(one) if status == 200 else {}
         if trace.get("spans") and trace.get("logs"):
             return trace
@@ -312,8 +237,8 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
     return gone
 
 
-def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
-    click.secho(f"\n4/4 what the sidecar saw of {sent.total} requests", bold=True)
+def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Figures | None) -> None:
+    click.secho(f"\n5/5 what the sidecar saw of {sent.total} requests", bold=True)
     click.echo("\nRED per route")
     for (name, status), calls in sorted(seen.requests.items()):
         click.echo(f"  {name:<28} {status or '-':>4}  {calls:>6} calls   p95 <= {seen.p95.get(name, float('nan')):g} s")
@@ -324,6 +249,8 @@ def _show(at: Addresses, sent: Sent, seen: Seen) -> None:
         click.echo("\nPredictions by model and class (the model's code says nothing of them)")
         for name, rows in sorted(seen.predictions.items()):
             click.echo(f"  {name:<28} {rows:>12}")
+    if sampled is not None:
+        sampling.show(sampled)
     if seen.trace:
         spans = {span["spanId"]: span["name"] for span in seen.trace["spans"]}
         click.echo(f"\nA failed request: trace {seen.trace['traceId']}")
@@ -353,63 +280,7 @@ def _short(record: dict[str, Any]) -> str:
 def _keep_on(at: Addresses) -> None:
     click.echo("\nTraffic goes on at about 5 requests a second; Ctrl-C ends the demo.")
     with contextlib.suppress(KeyboardInterrupt):
-        rows = _rows()
+        table = rows()
         for n in itertools.count():
-            _predict(at, rows, n)
+            predict(at.model, table, n)
             time.sleep(0.2)
-
-
-_SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
-_LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
-
-
-def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    for line in text.splitlines():
-        match = _SAMPLE.match(line)
-        if match:
-            yield match.group(1), dict(_LABEL.findall(match.group(2) or "")), float(match.group(3))
-
-
-def _request(
-    method: str, port: int, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
-
-
-def _status_of(port: int, path: str) -> int:
-    try:
-        return _request("GET", port, path)[0]
-    except OSError:
-        return 0
-
-
-def _wait(good: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], what: str, log: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not good():
-        if process.poll() is not None:
-            raise DemoError(f"waiting for {what}: it ended with exit code {process.returncode}{_end_of(log)}")
-        if time.monotonic() > deadline:
-            raise DemoError(f"waiting for {what}: not there after {seconds:g} s{_end_of(log)}")
-        time.sleep(0.1)
-
-
-def _end_of(log: Path) -> str:
-    """The last lines of a process's output, which is gone with the demo's directory."""
-    lines = log.read_text("utf-8", "replace").splitlines()[-15:]
-    return "".join(f"\n  {line}" for line in lines)
-
-
-def _port(wanted: int) -> int:
-    """The usual port if it is free, else any free one."""
-    for candidate in (wanted, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", candidate))
-            return int(probe.getsockname()[1])
-    raise DemoError("no free port on 127.0.0.1")
