@@ -19,7 +19,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
-from support.engines import SidecarProcess, sidecar_command, sidecar_process, wait_for
+from support.engines import SidecarProcess, free_port, sidecar_command, sidecar_process, wait_for
 from support.load import samples, scrape, status, waiting
 
 RECORDS, BATCH = 20_000, 100
@@ -180,3 +180,47 @@ def test_an_import_through_kills_of_both_sides_keeps_every_label_once(tmp_path: 
     refusals = [json.loads(line) for line in Path(f"{file}.refused").read_text("utf-8").splitlines()]
     assert {r["place"] for r in refusals} == {f"line {n + 1}" for n in BAD}
     assert all(r["reason"].startswith("no prediction id (any of ") for r in refusals)
+
+
+def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp_path: Path) -> None:
+    """The far side is away and the quota small: the import gets 429 and waits, is ended, and goes on when it is taken
+    again."""
+    file = tmp_path / "labels.ndjson.gz"
+    lines = [json.dumps({"id": os.urandom(100).hex(), "label": n % 2, "row": n}) for n in range(RECORDS)]
+    file.write_bytes(gzip.compress("\n".join(lines).encode()))
+    far = free_port()
+    environ = {
+        "SIDECAR_DELIVER__STORE__ENABLED": "false",
+        "SIDECAR_DELIVER__OTLP__ENDPOINT": f"http://127.0.0.1:{far}",
+        "SIDECAR_JOURNAL__QUOTA_BYTES": str(1 << 20),
+        "SIDECAR_LIFE__STOP_DEADLINE": "1",
+    }
+    with sidecar_process(environ, tmp_path) as running:
+        options = ("--url", running.otlp_url, "--batch", "1000")
+        with importing(file, *options) as process:
+            assert process.stderr is not None
+            said = iter(process.stderr.readline, "")
+            waits = next(line for line in said if "; the sidecar says 429: " in line)
+            assert "trying again in " in waits
+            process.terminate()
+            out, errors = process.communicate(timeout=30)
+            assert process.returncode == 1
+        stopped = int(re.search(r"stopped after record (\d+); go on with --skip \1$", errors.strip())[1])  # type: ignore[index]
+        assert "sidecar: interrupted\n" in errors
+        assert out == f"{stopped} records: {stopped} accepted, 0 refused\n"
+        assert 0 < stopped < RECORDS
+        assert kept(running) == stopped
+        with importing(file, *options, "--skip", str(stopped), "--patience", "0.5") as process:
+            _, errors = process.communicate(timeout=30)
+            assert process.returncode == 1
+            assert "gave up after 0.5 s: the sidecar says 429: " in errors
+        running.child.env["SIDECAR_JOURNAL__QUOTA_BYTES"] = str(1 << 30)
+        running.restart()
+        with importing(file, *options, "--skip", str(stopped)) as process:
+            out, errors = process.communicate(timeout=60)
+            assert (process.returncode, out) == (
+                0,
+                f"{RECORDS - stopped} records: {RECORDS - stopped} accepted, 0 refused\n",
+            )
+        wait_for(lambda: received(running) == {'{status="ok"}': float(RECORDS)}, 30, "the figure")
+        assert kept(running) == RECORDS
