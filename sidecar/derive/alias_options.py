@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from sidecar.decode.prediction_names import ALIASES, MAX_FURTHER, aliases
 
@@ -17,8 +17,10 @@ def _lists(value: Any) -> Any:
     return {k: [name.strip() for name in v.split(",")] if isinstance(v, str) else v for k, v in value.items()}
 
 
-def _checked(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _checked(value: dict[str, tuple[str, ...]], about: ValidationInfo) -> dict[str, tuple[str, ...]]:
     aliases(value)
+    if value and about.data.get("attributes") is False:
+        raise ValueError("they are looked for only where derive.predictions.attributes is true")
     return value
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from support.derive_fakes import arrival, lines
 from support.payloads import any_value
 
-from sidecar.decode.batch import Decoder
+from sidecar import config
+from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.native import native_decoder
 from sidecar.decode.prediction_names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
 from sidecar.decode.reference import ReferenceDecoder
@@ -24,8 +25,10 @@ from sidecar.derive.alias_options import FurtherNames
 from sidecar.derive.model_tables import ModelTables
 from sidecar.derive.predictions import PredictionDeriver
 from sidecar.derive.series import Budget
+from sidecar.errors import ConfigError
 
 SECOND = 10**9
+Names = Mapping[str, tuple[str, ...]]
 DECODERS: dict[str, Decoder | None] = {"reference": ReferenceDecoder(), "native": native_decoder()}
 RECORD: dict[str, Any] = {"ml.model.name": "m", "prediction": "x", "ml.prediction.duration": 0.5}
 """A record that tells of a prediction in three names; each case leaves out the one that it tries another for."""
@@ -102,10 +105,10 @@ def span_payload(record: Mapping[str, Any]) -> bytes:
     return request.SerializeToString()
 
 
-def metrics(decoder: Decoder, signal: str, record: Mapping[str, Any]) -> dict[str, float]:
+def metrics(decoder: Decoder, signal: Signal, record: Mapping[str, Any], names: Names = ALIASES) -> dict[str, float]:
     """The series that one record gives, shown as they are."""
     tables = ModelTables((0.1, 1.0), Budget())
-    by_signal = {"logs": PredictionDeriver("logs", tables), "spans": PredictionDeriver("spans", tables)}
+    by_signal = {"logs": PredictionDeriver("logs", tables, names), "spans": PredictionDeriver("spans", tables, names)}
     deriver, payload = by_signal[signal], (log_payload if signal == "logs" else span_payload)(record)
     deriver.apply(deriver.decode(decoder, [payload]), arrival(1, 5 * SECOND))
     for kept in by_signal["logs"].kept:
@@ -120,7 +123,7 @@ def test_every_concept_has_a_case_and_a_meaning() -> None:
 @pytest.mark.parametrize("signal", ["logs", "spans"])
 @pytest.mark.parametrize("name_of_decoder", DECODERS)
 @pytest.mark.parametrize(("concept", "name"), EVERY, ids=lambda x: x)
-def test_each_name_alone_gives_its_metric(concept: str, name: str, name_of_decoder: str, signal: str) -> None:
+def test_each_name_alone_gives_its_metric(concept: str, name: str, name_of_decoder: str, signal: Signal) -> None:
     decoder = DECODERS[name_of_decoder]
     if decoder is None:
         pytest.skip("the native core is not installed")
@@ -178,6 +181,46 @@ def test_further_names_come_behind_the_built_in_ones() -> None:
     assert any(mark in payload for mark in marks(names))
     assert not any(mark in payload for mark in marks(ALIASES))
     assert any(mark in span_payload({"sureness": 1.0}) for mark in span_marks(names))
+
+
+@pytest.mark.parametrize("signal", ["logs", "spans"])
+@pytest.mark.parametrize("concept", ALIASES)
+def test_a_further_name_of_any_concept_gives_its_metric(concept: str, signal: Signal) -> None:
+    beside, values = CASES[concept]
+    bare = {key: value for key, value in beside.items() if key not in ALIASES[concept]}
+    for value, expected in values.items():
+        got = metrics(ReferenceDecoder(), signal, {**bare, "own.name": value}, aliases({concept: ("own.name",)}))
+        assert {series: got.get(series, 0.0) for series in expected} == pytest.approx(expected, abs=1e-5)
+
+
+def test_in_the_configuration(tmp_path: Path) -> None:
+    environ = {
+        "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true",
+        "SIDECAR_DERIVE__PREDICTIONS__ALIASES": '{"class": ["verdict"], "model": "net"}',
+    }
+    assert config.load(environ).derive.predictions.aliases == {"class": ("verdict",), "model": ("net",)}
+    file = tmp_path / "sidecar.yaml"
+    file.write_text("derive:\n  predictions:\n    attributes: true\n    aliases:\n      class: [verdict]\n")
+    assert config.load({}, file).derive.predictions.aliases == {"class": ("verdict",)}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names", "said"),
+    [
+        ("false", '{"class": ["verdict"]}', "only where derive.predictions.attributes is true"),
+        ("true", '{"klass": ["verdict"]}', "no concept is called 'klass'"),
+        ("true", "verdict", "SIDECAR_DERIVE__PREDICTIONS__ALIASES"),
+    ],
+)
+def test_in_the_configuration_what_is_wrong_is_said_with_its_place(attributes: str, names: str, said: str) -> None:
+    environ = {
+        "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": attributes,
+        "SIDECAR_DERIVE__PREDICTIONS__ALIASES": names,
+    }
+    with pytest.raises(ConfigError) as caught:
+        config.load(environ)
+    assert said in str(caught.value)
+    assert "SIDECAR_DERIVE__PREDICTIONS__ALIASES" in str(caught.value)
 
 
 class Options(BaseModel):
