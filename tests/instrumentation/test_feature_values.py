@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.every_sink import (
@@ -80,6 +83,60 @@ def run(agent: Path, frameworks: Path, tmp_path: Path) -> Callable[..., Delivere
             return delivered()
 
     return run_app
+
+
+def served_lines() -> dict[str, dict[str, Any]]:
+    """Log lines with payloads of serving protocols, each with a marker of its own: name -> line."""
+
+    def marked(name: str) -> str:
+        return f"feature-of-{name}-jane"
+
+    schema = {"age": {"name": "age", "role": "feature"}, "verdict": {"name": "verdict", "role": "prediction"}}
+    return {
+        "tensorflow": {"model": "m", "instances": [{"city": marked("tensorflow")}], "predictions": ["leaves"]},
+        "split": {"model": "m", "dataframe_split": {"columns": ["c"], "data": [[marked("split")]]}, "predictions": [1]},
+        "records": {"model": "m", "request": {"dataframe_records": [{"c": marked("records")}]}},
+        "open-inference": {
+            "model_name": "m",
+            "request": {
+                "inputs": [{"name": "c", "datatype": "BYTES", "shape": [1], "data": [marked("open-inference")]}]
+            },
+            "response": {"outputs": [{"name": "label", "datatype": "BYTES", "shape": [1], "data": ["leaves"]}]},
+        },
+        "bento": {"age": marked("bento"), "verdict": "leaves", "bento_meta": {"bento_name": "m", "schema": schema}},
+    }
+
+
+CLOUD_EVENT = {
+    "id": "1",
+    "source": "http://kserve",
+    "specversion": "1.0",
+    "type": "org.kubeflow.serving.inference.request",
+    "inferenceservicename": "m",
+    "data": {"instances": [["feature-of-kserve-jane"]]},
+}
+SERVED = {name: forms_of(f"feature-of-{name}-jane") for name in (*served_lines(), "kserve")}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_feature_values_in_payloads_of_serving_protocols_leave_only_where_that_is_asked_for(
+    tmp_path: Path, keep: bool
+) -> None:
+    body = "\n".join(json.dumps({"msg": "scored", **line}) for line in served_lines().values()).encode()
+    with every_sink(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": str(keep).lower()}) as (sidecar, delivered):
+        post(f"{sidecar.otlp_url}/v1/json", body, "application/x-ndjson")
+        post(f"{sidecar.otlp_url}/v1/cloudevents", json.dumps(CLOUD_EVENT).encode(), "application/cloudevents+json")
+        seen = delivered()
+    # Look-ups go by trace, and these lines are of none.
+    sinks = {where: wire for where, wire in seen.bytes.items() if where not in ("log", "look-up")}
+    found = set(leaks({**seen.bytes, **seen.served}, SERVED))
+    assert found == ({(where, name) for where in sinks for name in SERVED} if keep else set())
+    assert [where for where, wire in sinks.items() if b"scored" not in wire or b"leaves" not in wire] == []
+
+
+def post(url: str, body: bytes, kind: str) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}), timeout=20) as reply:
+        assert reply.status < 300
 
 
 def test_every_kind_of_sink_and_every_wire_of_it_is_looked_at() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from model_sidecar_instrumentation.advice import advise
 from model_sidecar_instrumentation.sampling import SPACE, from_argument
 from opentelemetry import trace
@@ -56,6 +58,11 @@ def test_a_root_says_its_threshold_and_the_sidecar_reads_the_ratio_back(argument
     result = asked(from_argument(argument), HIGH)
     assert (result.decision.is_sampled(), header(result), dict(result.attributes)) == (True, says, {"k": "v"})
     assert weight(says) == pytest.approx(1 / float(argument or 1), rel=1e-12)
+
+
+@given(st.floats(1e-7, 1))
+def test_any_ratio_is_read_back(ratio: float) -> None:
+    assert weight(header(asked(from_argument(repr(ratio)), HIGH))) == pytest.approx(1 / ratio, rel=1e-9)
 
 
 def test_without_an_argument_everything_is_kept() -> None:
