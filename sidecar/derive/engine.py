@@ -34,6 +34,8 @@ from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.rules import MAX_RULES, Rule, RuleDeriver, check_rules
 from sidecar.derive.series import Arrival, Budget
+from sidecar.derive.servings import MAX_BYTES as SERVING_BYTES
+from sidecar.derive.servings import ServingDeriver
 from sidecar.derive.targets import MAX_CHARACTERS as TARGET_BYTES
 from sidecar.derive.targets import Targets
 from sidecar.errors import DecodeError, SidecarError
@@ -226,6 +228,9 @@ def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
     derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names)]
     if names is not None:
         derivers.append(PredictionDeriver("spans", tables, names))
+    if options.predictions.payloads:
+        patience = options.predictions.response_timeout
+        derivers.append(ServingDeriver(tables, options.budget(), patience, options.series_ttl, names))
     return derivers
 
 
@@ -303,10 +308,10 @@ class DeriveEngine:
         """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
         buckets = len(self._options.red.buckets) + 1
         red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = (11 + len(GENAI_METRICS) + len(self._options.rules)) * (
+        tables = (12 + len(GENAI_METRICS) + len(self._options.rules)) * (
             self._options.series_budget * 500 + 3 * self._options.budget().characters
         )
-        return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES
+        return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES + SERVING_BYTES
 
     def restore(self) -> None:
         """Take over what was committed. `start` does it; a test that calls `pull` itself does too."""
