@@ -252,20 +252,36 @@ def concerned(rules: Rules) -> tuple[bytes, ...]:
     """Texts of which at least one stands, in any ASCII case, in every payload that the rules change; () where they may
     change any payload, or no such text is known.
 
-    A key may be spread over nested maps (`ml` > `features`), so only a part of it without points is sure to stand.
+    A key may be spread over nested maps (`ml` > `features`), so it stands whole only up to the end of some part of it.
     """
     if rules.values or rules.add or rules.max_field_bytes or rules.filter != Filter():
         return ()
     sure: set[bytes] = set()
     for rule in rules.keys:
         for glob in rule.events or rule.keys:
-            parts = [glob] if rule.events else re.split(r"[*.]", glob)
-            longest = max(parts, key=len)
-            if len(longest) < _SHORTEST_SURE:
+            found = _long_enough(glob) if rule.events else _standing(glob)
+            if not found:
                 return ()
-            sure.add(longest.encode())
+            sure |= found
     return tuple(sorted(sure))
 
 
+def _standing(glob: str) -> set[bytes]:
+    """Texts of which one stands wherever a key, spread or not, matches the glob; none where no good one is known."""
+    first, _, rest = glob.partition(".")
+    second = re.split(r"[*.]", rest)[0]
+    if first and second and "*" not in first and len(first.encode()) < _ONE_BYTE_LENGTH:
+        # Both parts in one key; or the first is a map's whole key, with its length before it, which may be written in
+        # more bytes than it needs: the last of those is 0.
+        name = first.encode()
+        return {f"{first}.{second}".encode(), bytes([len(name)]) + name, b"\0" + name}
+    return _long_enough(max(re.split(r"[*.]", glob), key=len))
+
+
+def _long_enough(text: str) -> set[bytes]:
+    return {text.encode()} if len(text) >= _SHORTEST_SURE else set()
+
+
+_ONE_BYTE_LENGTH = 128
 _SHORTEST_SURE = 4
 """Shorter texts stand in most payloads anyway."""

@@ -18,7 +18,9 @@ DECODER = ReferenceDecoder()
 @pytest.mark.parametrize(
     ("rules", "texts"),
     [
-        (Rules(keys=(KeyRule(("ml.features", "ml.features.*"), "drop"),)), (b"features",)),
+        (Rules(keys=(KeyRule(("ml.features", "ml.features.*"), "drop"),)), (b"\0ml", b"\x02ml", b"ml.features")),
+        (Rules(keys=(KeyRule(("a.*",), "drop"),)), ()),
+        (Rules(keys=(KeyRule(("x",), "drop", ("ml.prediction", "abc")),)), ()),
         (Rules(keys=(KeyRule(("a*password",), "mask"),)), (b"password",)),
         (Rules(keys=(KeyRule(("x",), "drop", ("ml.prediction",)),)), (b"ml.prediction",)),
         (Rules(keys=(KeyRule(("id*",), "drop"),)), ()),
@@ -49,3 +51,11 @@ def test_a_payload_in_which_none_stands_stays_as_it_is(rules: Rules, record: dic
     texts = concerned(rules)
     if texts and not DECODER.mentions(payload, texts, fold=True):
         assert DECODER.shaper(rules).logs(payload).payload is payload
+
+
+def test_a_key_whose_length_takes_more_bytes_than_it_needs_is_found_too() -> None:
+    payload = DECODER.json_lines(b'{"ml": {"features": 1}}', 1).payload
+    at = payload.index(b"\x0a\x02ml")
+    odd = payload[: at + 1] + b"\x82\x80\x00" + payload[at + 2 :]
+    texts = concerned(Rules(keys=(KeyRule(("ml.features",), "drop"),)))
+    assert DECODER.mentions(odd, texts, fold=True)
