@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 from sidecar.decode import otlp
 from sidecar.decode.wire import fields
@@ -13,25 +12,39 @@ _PARENT, _EVENT = 0x22, 0x5A
 _EVENT_TIME, _EVENT_NAME = 0x09, 0x12
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One span."""
+class SpanLinks:
+    """The accepted spans of one trace request, by their index in its batch. Only what is asked for is read.
 
-    parent: bytes = b""
-    """8 bytes, empty for a root."""
-    first: int = 0
-    """Unix ns of the earliest of the events asked for; 0 where it has none."""
+    Where refused spans are among them the whole decoder reads them, since its rules decide."""
 
+    def __init__(self, payload: bytes, accepted: int) -> None:
+        """`accepted`: how many spans the batch has. Raises DecodeError."""
+        self._payload = payload
+        self._places = list(_spans(payload))
+        self._records: list[otlp.Span] = []
+        if len(self._places) != accepted:
+            records = (placed.record for placed in otlp.spans(payload) if not placed.refusal)
+            self._records = [record for record in records if isinstance(record, otlp.Span)]
 
-def links(payload: bytes, accepted: int, events: Sequence[str]) -> list[Link]:
-    """Of each of the `accepted` spans of a trace request, in the order of its batch. Raises DecodeError."""
-    wanted = frozenset(name.encode() for name in events)
-    found = [_link(payload, a, b, wanted) for a, b in _spans(payload)]
-    if len(found) == accepted:
-        return found
-    # Refused ones are among them: the whole rules decide.
-    records = (placed.record for placed in otlp.spans(payload) if not placed.refusal)
-    return [_of_span(record, events) for record in records if isinstance(record, otlp.Span)]
+    def parent(self, span: int) -> bytes:
+        """8 bytes, empty for a root."""
+        if self._records:
+            return self._records[span].parent_span_id
+        # It stands in front of most of a span: the first one found will do.
+        found = (self._payload[a:b] for tag, a, b in fields(self._payload, *self._places[span]) if tag == _PARENT)
+        return next(found, b"")
+
+    def first(self, span: int, events: Collection[str]) -> int:
+        """Unix ns of the earliest of the events of these names; 0 where it has none."""
+        if self._records:
+            named = (event for event in self._records[span].events if event.name in events)
+            return min((event.time_unix_nano for event in named if event.time_unix_nano), default=0)
+        names = [name.encode() for name in events]
+        a, b = self._places[span]
+        if all(self._payload.find(name, a, b) < 0 for name in names):
+            return 0
+        found = (_event_time(self._payload, c, d, names) for tag, c, d in fields(self._payload, a, b) if tag == _EVENT)
+        return min((time for time in found if time), default=0)
 
 
 def _spans(payload: bytes) -> Iterator[tuple[int, int]]:
@@ -43,28 +56,12 @@ def _spans(payload: bytes) -> Iterator[tuple[int, int]]:
                 yield from ((e, f) for leaf, e, f in fields(payload, c, d) if leaf == _SPAN)
 
 
-def _link(payload: bytes, a: int, b: int, wanted: frozenset[bytes]) -> Link:
-    parent, first = b"", 0
-    for tag, start, end in fields(payload, a, b):
-        if tag == _PARENT:
-            parent = payload[start:end]
-        elif tag == _EVENT and wanted:
-            time = _event_time(payload, start, end, wanted)
-            first = min(time, first or time) or first
-    return Link(parent, first)
-
-
-def _event_time(payload: bytes, a: int, b: int, wanted: frozenset[bytes]) -> int:
-    """Unix ns of an event, 0 if it is none of the wanted."""
+def _event_time(payload: bytes, a: int, b: int, names: Collection[bytes]) -> int:
+    """Unix ns of an event, 0 if it has another name."""
     time, name = 0, b""
     for tag, start, end in fields(payload, a, b):
         if tag == _EVENT_TIME:
             time = start
         elif tag == _EVENT_NAME:
             name = payload[start:end]
-    return time if name in wanted else 0
-
-
-def _of_span(span: otlp.Span, wanted: Sequence[str]) -> Link:
-    times = [event.time_unix_nano for event in span.events if event.name in wanted and event.time_unix_nano]
-    return Link(span.parent_span_id, min(times, default=0))
+    return time if name in names else 0

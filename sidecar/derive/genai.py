@@ -41,7 +41,7 @@ class GenaiDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Calls:
         """The calls that the payloads tell of. Raises DecodeError."""
-        return calls(decoder, ((i, p) for i, p in enumerate(payloads) if _tells(decoder, p)))
+        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if _tells(decoder, p)])
 
     def apply(self, batch: Calls, arrival: Arrival) -> None:
         """Add calls."""

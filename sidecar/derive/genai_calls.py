@@ -16,11 +16,12 @@ two are kept apart, so that a request that both tell of is in each once.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ from sidecar.decode.genai_names import (
     USAGE,
     USAGE_MEMBERS,
 )
-from sidecar.decode.span_links import Link, links
+from sidecar.decode.span_links import SpanLinks
+from sidecar.derive.amounts import MAX_VALUE
 from sidecar.derive.series import I64, MAX_WEIGHT
 
 FIGURES = ("input", "output", "cache_read", "cache_write", "reasoning", "seconds", "first", "per_token", "queue")
@@ -105,25 +107,12 @@ class _Group:
         return self.call, self.outgoing, self.server, self.embeds
 
 
-def calls(decoder: Decoder, payloads: Iterable[tuple[int, bytes]]) -> Calls:
+def calls(decoder: Decoder, payloads: Sequence[tuple[int, bytes]]) -> Calls:
     """The calls that these payloads, with their indexes, tell of. Raises DecodeError."""
-    known: dict[Identity, int] = {}
-    found = [_of_payload(decoder, payload, place, known) for place, payload in payloads]
-    if not found:
-        return Calls([], np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0), {})
-    return Calls(
-        list(known),
-        np.concatenate([calls.code for calls in found]),
-        np.concatenate([calls.payload for calls in found]),
-        np.concatenate([calls.weight for calls in found]),
-        {name: np.concatenate([calls.figures[name] for calls in found]) for name in FIGURES},
-    )
-
-
-def _of_payload(decoder: Decoder, payload: bytes, place: int, known: dict[Identity, int]) -> Calls:
-    """The calls of one payload; their identities are put in `known`, whose values are the codes."""
-    batch = decoder.spans([payload], _DIMENSIONS, _COLUMNS)
-    told = _told(decoder, payload, batch)
+    if not payloads:
+        return Calls((), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0), {})
+    read = _read(decoder, [payload for _, payload in payloads])
+    batch, told = read.batch, _told(decoder, read)
     groups = [_group(group) for group in batch.groups]
     flags = np.array([group.flags() for group in groups], np.intp).reshape(-1, 4)
     call, outgoing, server, embeds = flags[batch.group].T
@@ -131,19 +120,44 @@ def _of_payload(decoder: Decoder, payload: bytes, place: int, known: dict[Identi
     tokens = np.isfinite(told["input"]) | np.isfinite(told["output"])
     counts = (call == _ALWAYS) | ((call == _PERHAPS) & (engine | (tokens & (outgoing == 1))))
     server = (server == 1) | engine
-    links_of = _Links(payload, len(batch))
-    picked = _innermost(batch, np.flatnonzero(counts), 2 * server + embeds, links_of)
-    figures = _figures(batch, told, server, picked, links_of)
+    picked = _innermost(read, np.flatnonzero(counts), 2 * server + embeds)
+    figures = _figures(read, told, server, picked)
     kinds, kind = np.unique(2 * batch.group[picked].astype(np.int64) + server[picked], return_inverse=True)
     own = [(groups[n // 2], bool(n % 2)) for n in kinds.tolist()]
-    codes = [known.setdefault(Identity(side, group.labels, group.error), len(known)) for group, side in own]
     return Calls(
-        (),
-        np.array(codes, np.uint32)[kind],
-        np.full(len(picked), place, np.int64),
+        [Identity(side, group.labels, group.error) for group, side in own],
+        kind.astype(np.uint32),
+        np.array([place for place, _ in payloads], np.int64)[read.payload[picked]],
         np.clip(batch.weight[picked], 0, MAX_WEIGHT),
         {name: column[picked] for name, column in figures.items()},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Payloads and their spans, one batch for all."""
+
+    payloads: Sequence[bytes]
+    batch: SpanBatch
+    payload: Indexes
+    """Index of the payload of each span."""
+    begins: Sequence[int]
+    """Index of the first span of each payload."""
+    _links: dict[int, SpanLinks] = field(default_factory=dict)
+
+    def links(self, payload: int) -> SpanLinks:
+        """Read when they are first asked for: most payloads need none."""
+        found = self._links.get(payload)
+        if found is None:
+            ends = [*self.begins[1:], len(self.batch)]
+            found = self._links[payload] = SpanLinks(self.payloads[payload], ends[payload] - self.begins[payload])
+        return found
+
+
+def _read(decoder: Decoder, payloads: Sequence[bytes]) -> _Read:
+    batch = decoder.spans(payloads, _DIMENSIONS, _COLUMNS)
+    sizes = [len(batch)] if len(payloads) == 1 else [decoder.check_spans(payload).items for payload in payloads]
+    return _Read(payloads, batch, np.repeat(np.arange(len(payloads)), sizes), [0, *itertools.accumulate(sizes[:-1])])
 
 
 def _group(group: tuple[str, ...]) -> _Group:
@@ -169,31 +183,31 @@ def _plain(text: str) -> str:
     """MLflow writes every attribute as JSON: a text stands in quotes."""
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
-            return str(json.loads(text))
+            return str(json.loads(text)).encode("utf-8", "replace").decode()  # Half of a surrogate pair is no text.
         except ValueError:
             return text
     return text
 
 
-def _told(decoder: Decoder, payload: bytes, batch: SpanBatch) -> dict[str, F64]:
+def _told(decoder: Decoder, read: _Read) -> dict[str, F64]:
     """Concept -> its value in each span, NaN where it is not told."""
     told: dict[str, F64] = {}
-    columns = iter(batch.numbers)
+    columns = iter(read.batch.numbers)
     for concept, names in NUMBERS.items():
         value = next(columns)
         for _ in names[1:]:
             value = np.where(np.isnan(value), next(columns), value)
         told[concept] = value
-    told["per_token"] = np.full(len(batch), math.nan)
-    if decoder.mentions(payload, (USAGE.encode(),)):
-        _fill(told, decoder.spans([payload], (USAGE,)), _usage)
-    if decoder.mentions(payload, (b"time_per_token",)):
-        _fill(told, decoder.spans([payload], _TIMES), _router_times)
+    told["per_token"] = np.full(len(read.batch), math.nan)
+    for mark, names, meaning in ((USAGE, (USAGE,), _usage), (ROUTER_TIMES["per_token"], _TIMES, _router_times)):
+        if any(decoder.mentions(payload, (mark.encode(),)) for payload in read.payloads):
+            _fill(told, decoder.spans(read.payloads, names), meaning)
+    told = {concept: np.where((n >= 0) & (n <= MAX_VALUE), n, math.nan) for concept, n in told.items()}
     missing = told.pop("total")
     for one, other in (("input", "output"), ("output", "input")):
         rest = missing - told[other]
         told[one] = np.where(np.isnan(told[one]) & (rest > 0), rest, told[one])
-    return {concept: np.where(value >= 0, value, math.nan) for concept, value in told.items()}
+    return told
 
 
 def _fill(told: dict[str, F64], texts: SpanBatch, read: Callable[[tuple[str, ...]], dict[str, float]]) -> None:
@@ -209,12 +223,10 @@ def _usage(texts: tuple[str, ...]) -> dict[str, float]:
         members: Any = json.loads(texts[0]) if texts[0] else {}
     except (ValueError, RecursionError):
         return {}
-    found = {concept: members.get(member) for concept, member in USAGE_MEMBERS.items()} if _is_map(members) else {}
-    return {concept: float(n) for concept, n in found.items() if isinstance(n, int) and abs(n) < 1 << 53}
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict)
+    if not isinstance(members, dict):
+        return {}
+    found = {concept: members.get(member) for concept, member in USAGE_MEMBERS.items()}
+    return {concept: float(n) for concept, n in found.items() if type(n) is int and abs(n) < 1 << 53}
 
 
 def _router_times(texts: tuple[str, ...]) -> dict[str, float]:
@@ -228,59 +240,57 @@ def _duration(text: str) -> float:
     return float(number) * _SECONDS_OF[unit]
 
 
-class _Links:
-    """The links of a payload's spans, read when they are first asked for: most payloads need none."""
-
-    def __init__(self, payload: bytes, accepted: int) -> None:
-        self._payload, self._accepted = payload, accepted
-        self._read: list[Link] = []
-        self.has_chunks = any(mark in payload for mark in _CHUNK_MARKS)
-
-    def __call__(self) -> list[Link]:
-        if not self._read:
-            self._read = links(self._payload, self._accepted, FIRST_CHUNK_EVENTS if self.has_chunks else ())
-        return self._read
-
-
-def _innermost(batch: SpanBatch, picked: Indexes, sort: Indexes, links_of: _Links) -> Indexes:
+def _innermost(read: _Read, picked: Indexes, sort: Indexes) -> Indexes:
     """The calls without those that have another call of their sort below them."""
-    traces = np.frombuffer(batch.trace_ids, "V16")[picked]
-    if len(picked) < 2 or len(set(traces.tolist())) == len(picked):
+    batch = read.batch
+    traces = np.frombuffer(batch.trace_ids, "V16")[picked].tolist()
+    if len(set(traces)) == len(traces):
         return picked
-    read = links_of()
-    ids = [batch.trace_ids[16 * i : 16 * i + 16] + batch.span_ids[8 * i : 8 * i + 8] for i in range(len(batch))]
-    place = {own: i for i, own in enumerate(ids)}
-    calls = set(picked.tolist())
+    by_trace: dict[tuple[int, bytes], list[int]] = {}
+    for call, payload, trace in zip(picked.tolist(), read.payload[picked].tolist(), traces, strict=True):
+        by_trace.setdefault((payload, trace), []).append(call)
     outer: set[int] = set()
-    for call in picked.tolist():
-        above = call
-        for _ in range(_MOST_ANCESTORS):
-            above = place.get(ids[call][:16] + read[above].parent, -1)
-            if above in (-1, call):
-                break
-            if above in calls and sort[above] == sort[call]:
-                outer.add(above)
-    return np.array(sorted(calls - outer), np.intp)
+    for payload in sorted({payload for (payload, _), found in by_trace.items() if len(found) > 1}):
+        begin, links = read.begins[payload], read.links(payload)
+        places = {_id(batch, i): i for i in np.flatnonzero(read.payload == payload).tolist()}
+        together = {call for (of, _), found in by_trace.items() if of == payload and len(found) > 1 for call in found}
+        for call in together:
+            trace, above = _id(batch, call)[:16], call
+            for _ in range(_MOST_ANCESTORS):
+                above = places.get(trace + links.parent(above - begin), -1)
+                if above in (-1, call):
+                    break
+                if above in together and sort[above] == sort[call]:
+                    outer.add(above)
+    return np.array([call for call in picked.tolist() if call not in outer], np.intp)
 
 
-def _figures(
-    batch: SpanBatch, told: Mapping[str, F64], server: Flags, picked: Indexes, links_of: _Links
-) -> Mapping[str, F64]:
+def _id(batch: SpanBatch, span: int) -> bytes:
+    return batch.trace_ids[16 * span : 16 * span + 16] + batch.span_ids[8 * span : 8 * span + 8]
+
+
+def _figures(read: _Read, told: Mapping[str, F64], server: Flags, picked: Indexes) -> Mapping[str, F64]:
+    batch = read.batch
     seconds = np.where(batch.start > 0, batch.duration / 1e9, math.nan)
     seconds = np.where(np.isnan(told["e2e"]), seconds, told["e2e"])
     decoding = np.where(np.isnan(told["decode"]), seconds - told["first_token"], told["decode"])
     further = np.where(told["output"] > 1, told["output"] - 1, math.nan)
     per_token = np.where(np.isnan(told["per_token"]), decoding / further, told["per_token"])
-    chunk = told["first_chunk"]
-    if links_of.has_chunks:
-        chunk = chunk.copy()
-        for i in picked[np.isnan(chunk[picked])].tolist():
-            waited = links_of()[i].first - int(batch.start[i])
-            if batch.start[i] and waited >= 0:
-                chunk[i] = waited / 1e9
     return {
         **{name: told[name] for name in ("input", "output", "cache_read", "cache_write", "reasoning", "queue")},
         "seconds": seconds,
-        "first": np.where(server, told["first_token"], chunk),
+        "first": np.where(server, told["first_token"], _first_chunks(read, told["first_chunk"], picked)),
         "per_token": np.where(per_token >= 0, per_token, math.nan),
     }
+
+
+def _first_chunks(read: _Read, told: F64, picked: Indexes) -> F64:
+    """What is told, else the time from the start to the first event of a chunk."""
+    found = told.copy()
+    telling = np.array([any(mark in payload for mark in _CHUNK_MARKS) for payload in read.payloads], np.bool_)
+    for call in picked[telling[read.payload[picked]] & np.isnan(told[picked])].tolist():
+        payload, start = int(read.payload[call]), int(read.batch.start[call])
+        waited = read.links(payload).first(call - read.begins[payload], FIRST_CHUNK_EVENTS) - start
+        if start and waited >= 0:
+            found[call] = waited / 1e9
+    return found

@@ -9,7 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.payloads import T0, event, resource, resource_spans, span, trace_payload
 
 from sidecar.decode import otlp
-from sidecar.decode.span_links import Link, links
+from sidecar.decode.span_links import SpanLinks
 from sidecar.errors import DecodeError
 
 A, B = (n.to_bytes(8, "big") for n in (1, 2))
@@ -31,26 +31,28 @@ made = st.builds(
 def test_the_parent_and_the_earliest_of_the_events() -> None:
     spans = [
         span(span_id=A, events=[event("chunk", T0 + 9), event("other", T0 + 1), event("chunk", T0 + 3)]),
-        span(span_id=B, parent=A),
+        span("chunk", span_id=B, parent=A, events=[event("other", T0)]),
     ]
     payload = trace_payload(resource_spans(spans[0], of=resource("a")), resource_spans(spans[1], of=resource("b")))
-    assert links(payload, 2, ("chunk",)) == [Link(b"", T0 + 3), Link(A, 0)]
-    assert links(payload, 2, ()) == [Link(b"", 0), Link(A, 0)]
+    links = SpanLinks(payload, 2)
+    assert [links.parent(n) for n in (0, 1)] == [b"", A]
+    assert [links.first(n, ("chunk",)) for n in (0, 1)] == [T0 + 3, 0], "a name elsewhere in a span is no event"
+    assert links.first(0, ()) == 0
 
 
 @given(st.lists(made, max_size=6))
 def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[Span]) -> None:
     payload = trace_payload(*spans)
     accepted = [one.record for one in otlp.spans(payload) if not one.refusal]
-    expected = []
-    for record in accepted:
+    links = SpanLinks(payload, len(accepted))
+    for n, record in enumerate(accepted):
         assert isinstance(record, otlp.Span)
         times = [e.time_unix_nano for e in record.events if e.name in ("chunk", "first") and e.time_unix_nano]
-        expected.append(Link(record.parent_span_id, min(times, default=0)))
-    assert links(payload, len(accepted), ("chunk", "first")) == expected
+        assert links.parent(n) == record.parent_span_id
+        assert links.first(n, ("chunk", "first")) == min(times, default=0)
 
 
 def test_a_payload_that_is_cut_off() -> None:
     payload = trace_payload(span(events=[event("chunk")]))
     with pytest.raises(DecodeError):
-        links(payload[:-3], 1, ("chunk",))
+        SpanLinks(payload[:-3], 1)

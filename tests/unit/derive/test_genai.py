@@ -20,6 +20,7 @@ from sidecar.decode.batch import Decoder
 from sidecar.decode.genai_names import NUMBERS, OPERATIONS, ROUTER_MARK, ROUTER_TIMES, TEXTS, USAGE, USAGE_MEMBERS
 from sidecar.decode.native import native_decoder
 from sidecar.decode.reference import ReferenceDecoder
+from sidecar.derive.amounts import MAX_VALUE
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
 from sidecar.derive.genai import GenaiDeriver, GenaiOptions
 from sidecar.derive.genai_tables import FIRST_TOKEN, PER_TOKEN, SECONDS, TOKENS
@@ -426,7 +427,18 @@ def test_every_member_of_the_usage_text(decoder: Decoder) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[1]", '{"input_tokens": "many"}', '{"input_tokens": 1.5}', "[" * 2000, '{"input_tokens": -3}', "7"],
+    [
+        "",
+        "{",
+        "[1]",
+        '{"input_tokens": "many"}',
+        '{"input_tokens": 1.5}',
+        "[" * 2000,
+        '{"input_tokens": -3}',
+        '{"input_tokens": true}',
+        "7",
+        "null",
+    ],
 )
 def test_a_usage_text_that_says_nothing(decoder: Decoder, text: str) -> None:
     attributes = {"mlflow.spanType": '"LLM"', USAGE: text}
@@ -596,6 +608,29 @@ def test_numbers_that_are_no_tokens(decoder: Decoder, value: Any) -> None:
     assert shown == observed(TOOK, labels("chat"), 0.5)
 
 
+@given(st.dictionaries(st.sampled_from([a for names in NUMBERS.values() for a in names]), st.floats(), min_size=1))
+def test_any_numbers_give_figures_that_make_sense(numbers: dict[str, float]) -> None:
+    payload = trace_payload(call({"gen_ai.operation.name": "chat", **numbers}))
+    shown = derived(payload, decoder=native_decoder() or REFERENCE)
+    assert all(0 <= value <= MAX_VALUE for value in shown.values())
+    assert sum(value for key, value in shown.items() if "duration_seconds_count" in key) == 1
+
+
+TEXTS_IN_JSON = ['"\\ud800x"', '"', '""', '"a\x00b"', '"\\u0000"', '"unfinished', '{"a": 1}', "é" * 2000]
+
+
+@pytest.mark.parametrize("text", TEXTS_IN_JSON)
+def test_any_text_is_a_model(decoder: Decoder, text: str) -> None:
+    payload = trace_payload(call({**tokens(3), "mlflow.llm.model": text}))
+    deriver = GenaiDeriver(Budget())
+    feed(deriver, [payload], decoder)
+    assert counted(seen(deriver)) == (3, 1)
+    kept = {key: value for table in deriver.kept for key, value in table.checkpoint() if value is not None}
+    again = GenaiDeriver(Budget())
+    assert set().union(*(table.restore(kept) for table in again.kept)) == kept.keys()
+    assert seen(again) == seen(deriver)
+
+
 def test_buckets_are_those_of_the_conventions() -> None:
     assert TOKENS == (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
     assert SECONDS == (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -670,6 +705,44 @@ def test_any_split_and_a_restart_give_the_same_figures(spans: list[Span], cuts: 
             used = [table.restore(state) for table in rough.kept]
             assert set().union(*used) == state.keys()
     assert seen(rough, buckets=True) == seen(whole, buckets=True)
+
+
+any_span = st.builds(
+    lambda own, parent, trace, attributes, kind, chunk, refused: span(
+        attributes=attributes,
+        kind=kind,
+        trace_id=bytes(16) if refused else bytes([trace]) * 16,
+        span_id=bytes([own]) * 8,
+        parent=bytes([parent]) * 8 if parent else b"",
+        events=[event(name, T0 + at) for name, at in chunk],
+    ),
+    st.integers(1, 5),
+    st.integers(0, 5),
+    st.integers(1, 3),
+    st.sampled_from(
+        [
+            {"http.route": "/"},
+            tokens(3),
+            tokens(5, **{"gen_ai.response.time_to_first_chunk": 0.5}),
+            {"openinference.span.kind": "EMBEDDING", "llm.token_count.prompt": 2},
+            DIALECTS["vLLM"].attributes,
+            DIALECTS["MLflow, streamed"].attributes,
+            DIALECTS["Text Generation Inference"].attributes,
+        ]
+    ),
+    st.sampled_from([CLIENT, SERVER, INTERNAL]),
+    st.lists(st.tuples(st.sampled_from(["First Token Stream Event", "x"]), st.integers(-9, 10**9)), max_size=2),
+    st.integers(0, 6).map(lambda n: n == 6),
+)
+
+
+@given(st.lists(st.lists(any_span, max_size=6), min_size=1, max_size=5))
+def test_payloads_read_together_give_what_each_gives_alone(groups: list[list[Span]]) -> None:
+    decoder = native_decoder() or REFERENCE
+    payloads = [trace_payload(*spans) for spans in groups]
+    together = derived(*payloads, decoder=decoder)
+    assert together == derived(*payloads, decoder=decoder, at_once=False)
+    assert together == derived(*payloads, decoder=REFERENCE)
 
 
 def both_ways(decoder: Decoder, options: DeriveOptions | None = None) -> str:
