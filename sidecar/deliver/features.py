@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.decode.batch import Decoder
-from sidecar.decode.serving import protocols
 from sidecar.decode.serving.schemas import Schemas
 from sidecar.decode.serving.strip import NEEDLES, strip
 from sidecar.decode.shaping import Shaped, Shaper
@@ -38,5 +37,4 @@ class FeatureShaper:
         return None if inner is None else lambda payload: inner(payload) or self._tells(payload)
 
     def _tells(self, payload: bytes) -> bool:
-        watched = protocols.watched(self._schemas)
-        return self._decoder.mentions(payload, NEEDLES) or any(mark in payload for mark in watched)
+        return self._decoder.mentions(payload, NEEDLES) or any(mark in payload for mark in self._schemas.marks)

@@ -57,13 +57,12 @@ class ServingDeriver:
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._monitors.schemas
-        marks = protocols.watched(schemas)
-        if not decoder.mentions(payload, protocols.MARKS) and not any(mark in payload for mark in marks):
+        if not decoder.mentions(payload, protocols.MARKS) and not any(mark in payload for mark in schemas.marks):
             return []
         accepted = len(decoder.logs([payload], ()))
         return [
             call
-            for record in records.records(payload, protocols.MARKS + marks, accepted)
+            for record in records.records(payload, lambda: protocols.MARKS + schemas.marks, accepted)
             if not self._counted_elsewhere(record) and (call := protocols.read(record, schemas)) is not None
         ]
 

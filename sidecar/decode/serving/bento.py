@@ -61,15 +61,6 @@ def _folder(record: Record) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def is_data_file(record: Record) -> bool:
-    """Whether the record is a line of a data file of the default monitor."""
-    path = record.resource.get(FILE) or record.attributes.get(FILE)
-    return isinstance(path, str) and _DATA_FILE.search(path) is not None
-
-
-_DATA_FILE = re.compile(r"/data/data\.[^/]*$")
-
-
 def schema_in(record: Record, own: Members) -> Schema | None:
     """The schema that a record of either monitor tells of."""
     meta = own.get(META)

@@ -9,8 +9,7 @@ from sidecar.decode.prediction_names import EVENT, LOADED
 from sidecar.decode.serving import bento, kserve, mlflow, open_inference, tensorflow, torchserve
 from sidecar.decode.serving.call import Call
 from sidecar.decode.serving.exchange import Record, opened
-from sidecar.decode.serving.schemas import Schemas
-from sidecar.decode.wire import put_bytes
+from sidecar.decode.serving.schemas import Schemas, key_mark
 
 FRAMEWORK = "ml.framework"
 """Only the zero-code instrumentation sets it: its events are counted elsewhere."""
@@ -40,23 +39,13 @@ PROTOCOLS: tuple[Protocol, ...] = (
 KEYS = tuple(dict.fromkeys(key for protocol in PROTOCOLS for key in protocol.keys))
 
 
-def key_mark(name: str) -> bytes:
-    """A KeyValue's key as it stands on the wire, with the tag of the value behind it."""
-    return put_bytes(1, name.encode()) + b"\x12"
-
-
 MARKS = (
     *map(key_mark, KEYS),
     *(b"b" + bytes([len(name)]) + name.encode() for name in kserve.EVENTS),
     *(b"\x0a" + bytes([len(name)]) + name.encode() for name in kserve.EVENTS),
 )
 """A logs request in which none of these stands has no payload of these protocols, but perhaps lines of a monitor whose
-schema is known (`watched`). The events by LogRecord.event_name, and as the text of an attribute."""
-
-
-def watched(schemas: Schemas) -> tuple[bytes, ...]:
-    """What stands in every request with a line of a monitor whose schema is known: the last column of each."""
-    return tuple(dict.fromkeys(key_mark(schema.columns[-1].name) for schema in schemas.by_source.values()))
+schema is known (`Schemas.marks`). The events by LogRecord.event_name, and as the text of an attribute."""
 
 
 def read(record: Record, schemas: Schemas) -> Call | None:

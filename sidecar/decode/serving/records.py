@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
 from sidecar.decode import otlp
-from sidecar.decode.message import Value, read_pair, read_value
+from sidecar.decode.message import Value
 from sidecar.decode.serving.exchange import Record
+from sidecar.decode.serving.values import read_pair, read_value
 from sidecar.decode.wire import fields
 
 _RESOURCE, _CHILDREN = 0x0A, 0x12
@@ -16,15 +17,19 @@ _TIME, _OBSERVED, _BODY, _ATTRIBUTE, _EVENT = 0x09, 0x59, 0x2A, 0x32, 0x62
 Place = tuple[int, int]
 
 
-def records(payload: bytes, marks: tuple[bytes, ...], accepted: int) -> Iterator[Record]:
+def records(payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: int) -> Iterator[Record]:
     """The accepted records in which one of `marks` stands, of a request of which `accepted` records were accepted.
-    Raises DecodeError."""
+    `marks` is asked for each record anew: one may tell of more. Raises DecodeError."""
     found = list(_scopes(payload))
     if sum(len(places) for _, places in found) == accepted:
         for resource, places in found:
-            telling = [place for place in places if _tells(payload, place, marks)]
-            about = _attributes(payload, *resource, _RESOURCE) if telling and resource else {}
-            yield from (read_record(payload, *place, about) for place in telling)
+            about: dict[str, Value] | None = None
+            for place in places:
+                if not _tells(payload, place, marks()):
+                    continue
+                if about is None and resource is not None:
+                    about = _attributes(payload, *resource, _RESOURCE)
+                yield read_record(payload, *place, about or {})
         return
     for placed in otlp.log_records(payload):  # Refused ones among them: the whole rules decide.
         record = placed.record
@@ -39,13 +44,13 @@ def records(payload: bytes, marks: tuple[bytes, ...], accepted: int) -> Iterator
             )
 
 
-def _scopes(payload: bytes) -> Iterator[tuple[Place | tuple[()], list[Place]]]:
+def _scopes(payload: bytes) -> Iterator[tuple[Place | None, list[Place]]]:
     """The places of each resource message (the last one counts) and of its records."""
     for a, b in _children(payload, 0, len(payload), _RESOURCE):
         resource = list(_children(payload, a, b, _RESOURCE))
         scopes = _children(payload, a, b, _CHILDREN)
         yield (
-            resource[-1] if resource else (),
+            resource[-1] if resource else None,
             list(chain.from_iterable(_children(payload, c, d, _CHILDREN) for c, d in scopes)),
         )
 

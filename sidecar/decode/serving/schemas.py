@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sidecar.decode.serving.exchange import Members
+from sidecar.decode.wire import put_bytes
 
 MAX_SCHEMAS = 64
 MAX_COLUMNS = 256
+
+
+def key_mark(name: str) -> bytes:
+    """A KeyValue's key as it stands on the wire, with the tag of the value behind it."""
+    return put_bytes(1, name.encode()) + b"\x12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Schemas:
 
     by_source: dict[tuple[str, tuple[str, ...]], Schema] = field(default_factory=dict)
     """(source, names of the columns) -> schema."""
+    marks: tuple[bytes, ...] = ()
+    """One of these stands in each record of a monitor whose schema is known: the last column of each."""
 
     def add(self, source: str, schema: Schema) -> None:
         """Keep a schema."""
@@ -51,6 +59,7 @@ class Schemas:
         self.by_source[key] = schema
         while len(self.by_source) > MAX_SCHEMAS:
             del self.by_source[next(iter(self.by_source))]
+        self.marks = tuple(dict.fromkeys(key_mark(known.columns[-1].name) for known in self.by_source.values()))
 
     def find(self, source: str, own: Members) -> Schema | None:
         """The schema of a record from this source: of those that fit it the one with the most columns."""

@@ -5,7 +5,7 @@ Of a record's attributes and structured body, at any depth, these are left out:
 - `inputs`, `instances`, `dataframe_split` and `dataframe_records` that are arrays or maps (a number so named stays);
 - `features` that is an array or map and stands beside something that tells of a prediction;
 - columns of role `feature` of BentoML's monitors, by the record's own schema or the one that was told of before; of a
-  line from a monitor's data file whose schema is not known, every column;
+  record of a monitor (its scope or its file says so) whose schema is not known, every column;
 - the data of a request of KServe's logger, whatever it is, where the event came as a JSON log line. (Where it came as
   an event, key rules of `deliver.shape_options` do that.)
 """
@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sidecar.decode.message import read_pair
 from sidecar.decode.prediction_names import ALIASES
-from sidecar.decode.serving import bento, kserve, protocols
+from sidecar.decode.serving import bento, kserve
 from sidecar.decode.serving.exchange import Members, Record, opened
 from sidecar.decode.serving.records import read_record
-from sidecar.decode.serving.schemas import Schemas
+from sidecar.decode.serving.schemas import Schemas, key_mark
+from sidecar.decode.serving.values import read_pair
 from sidecar.decode.wire import fields, put_bytes, whole_fields
 
 INPUTS = frozenset({b"inputs", b"instances", b"dataframe_split", b"dataframe_records"})
@@ -32,14 +32,15 @@ _TELLING = frozenset(
         "outputs",
     )
 )
-_DATA_FILE = b"/data/data."
-_KEPT = ("request_id", "log.", "k8s.", "container.")
-"""Beginnings of attributes of a data file's line that are no columns."""
+_MONITORS = (b"/data/data.", b"bentoml_monitor_data")
+"""A monitor's file, and the scope of its records over OTLP."""
+_KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
+"""Beginnings of attributes of a monitor's record that are no columns."""
 
 _NAMES = (*(name.decode() for name in sorted(INPUTS)), FEATURES.decode(), *bento.KEYS)
-NEEDLES = (*(protocols.key_mark(name) for name in _NAMES), put_bytes(1, kserve.REQUEST.encode()), _DATA_FILE)
+NEEDLES = (*(key_mark(name) for name in _NAMES), put_bytes(1, kserve.REQUEST.encode()), *_MONITORS)
 """A request in which none of these stands has nothing to leave out, but perhaps lines of a monitor whose schema is
-known (`protocols.watched`)."""
+known (`Schemas.marks`)."""
 
 _RESOURCE, _CHILDREN, _BODY, _ATTRIBUTE = 0x0A, 0x12, 0x2A, 0x32
 _KEY, _VALUE, _ARRAY, _MAP = 0x0A, 0x12, 0x2A, 0x32
@@ -61,7 +62,6 @@ class Stripped:
 @dataclass
 class _Stripping:
     schemas: Schemas
-    needles: tuple[bytes, ...]
     count: int = 0
 
     def request(self, data: bytes) -> bytes:
@@ -72,13 +72,13 @@ class _Stripping:
         for tag, c, d in fields(data, a, b):
             if tag == _RESOURCE:
                 about = dict(read_pair(data, e, f) for inner, e, f in fields(data, c, d) if inner == _RESOURCE)
-        every = data.find(_DATA_FILE, a, b) >= 0
+        of_monitor = any(data.find(name, a, b) >= 0 for name in _MONITORS)
 
         def of_scope(data: bytes, c: int, d: int) -> bytes:
             def of_record(data: bytes, e: int, f: int) -> bytes:
-                if not every and not any(data.find(needle, e, f) >= 0 for needle in self.needles):
+                if not of_monitor and not any(data.find(one, e, f) >= 0 for one in NEEDLES + self.schemas.marks):
                     return data[e:f]
-                return self._record(data, e, f, about)
+                return self._record(data, e, f, about, of_monitor)
 
             return self._children(data, c, d, _CHILDREN, of_record)
 
@@ -91,9 +91,8 @@ class _Stripping:
             parts.append(_again(data, begin, end, c, d, rewrite(data, c, d)) if tag == wanted else data[begin:end])
         return b"".join(parts)
 
-    def _record(self, data: bytes, a: int, b: int, resource: Members) -> bytes:
-        record = read_record(data, a, b, resource)
-        columns = _columns(record, self.schemas)
+    def _record(self, data: bytes, a: int, b: int, resource: Members, of_monitor: bool) -> bytes:
+        columns = _columns(read_record(data, a, b, resource), self.schemas, of_monitor)
         top = [(c, d) for tag, c, d in fields(data, a, b) if tag == _ATTRIBUTE]
         beside = _keys(data, top)
         parts = []
@@ -144,19 +143,19 @@ class _Stripping:
 
 def strip(payload: bytes, schemas: Schemas) -> Stripped:
     """A logs request without feature values. Schemas that it tells of go into `schemas`. Raises DecodeError."""
-    stripping = _Stripping(schemas, NEEDLES + protocols.watched(schemas))
+    stripping = _Stripping(schemas)
     stripped = stripping.request(payload)
     return Stripped(stripped if stripping.count else payload, stripping.count)
 
 
-def _columns(record: Record, schemas: Schemas) -> frozenset[bytes]:
-    """Keys of the record that hold features by what the record is."""
+def _columns(record: Record, schemas: Schemas, of_monitor: bool) -> frozenset[bytes]:
+    """Keys of the record that hold features by what the record is. `of_monitor`: it may be one of a monitor."""
     own = opened(record).own
     bento.learn(record, own, schemas)
     schema = schemas.find(bento.source(record), own)
     if schema is not None:
         return frozenset(column.name.encode() for column in schema.columns if column.role == "feature")
-    if bento.is_data_file(record):
+    if of_monitor and not bento.schema_in(record, own):
         return frozenset(key.encode() for key in own if not key.startswith(_KEPT))
     if own.get("type") == kserve.REQUEST:
         return frozenset({kserve.DATA.encode(), b"data_base64"})

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.serving_libraries import golden
 
 from sidecar.decode import otlp
 from sidecar.decode.encode import any_value, key_value
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.decode.serving.schemas import Schemas
 from sidecar.decode.serving.strip import strip
+from sidecar.decode.shaping import KeyRule, Rules
 from sidecar.decode.wire import put_bytes
 
 DECODER = ReferenceDecoder()
@@ -137,3 +140,17 @@ def expected(value: Any) -> Any:
             return {k: expected(v) for k, v in value.items() if not (k in gone and isinstance(v, list | dict))}
         case _:
             return value
+
+
+def test_the_records_behind_the_one_with_the_schema_are_stripped_too() -> None:
+    made = payload({"age": 39, "pred": "yes", "bento_meta": META}, {"age": 40, "pred": "no"}, {"n": 1})
+    assert left(made) == [{"pred": "yes", "bento_meta": META}, {"pred": "no"}, {"n": 1}]
+
+
+def test_what_a_real_monitor_sends_without_its_schema_keeps_no_column() -> None:
+    request = base64.b64decode(golden("bento")[1]["requests"][0])
+    with_schema = left(request)
+    assert [record["body"].keys() & {"age", "income", "city", "pred"} for record in with_schema] == [{"pred"}] * 3
+    first = DECODER.shaper(Rules(keys=(KeyRule(("bento_meta",), "drop"),))).logs(request).payload
+    kept = {key for record in left(first) for key in record["body"]}
+    assert kept == {"request_id"}
