@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.batch import F64, U32, U64
+from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.prediction_names import ALIASES, STAGES
 from sidecar.derive.amounts import NOT_NUMBER, number
 from sidecar.derive.series import MAX_WEIGHT, Labels
@@ -23,6 +24,7 @@ FRAMEWORK = "ml.framework"
 
 _NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
 _INTEGER_CHARS = frozenset("0123456789-")
+_DECODER = json.JSONDecoder()
 
 Aliases = Mapping[str, Sequence[str]]
 """Concept -> attributes, the first that is there counts (`prediction_names.aliases`)."""
@@ -159,11 +161,19 @@ def _joined(figures: Figures, spread: tuple[npt.NDArray[np.intp], list[object]],
 
 
 def _answers(text: str) -> tuple[list[str], list[float]]:
-    """(classes, values) of the rows that an attribute `prediction` tells."""
+    """(classes, values) of the rows that an attribute `prediction` tells: one of the two is empty. Numbers of which one
+    is not whole are all values; a row that holds neither text, number nor bool has the class without a name."""
     elements = _elements(text)
-    if all(isinstance(e, float) for e in elements):
-        return [], [e for e in elements if isinstance(e, float)]
+    values = [_value(e) for e in elements]
+    if any(isinstance(e, float) for e in elements) and all(map(math.isfinite, values)):
+        return [], values
     return [str(e) for e in elements], []
+
+
+def _value(element: str | float) -> float:
+    if isinstance(element, float):
+        return element
+    return number(element) if _INTEGER_CHARS.issuperset(element) else NOT_NUMBER
 
 
 def _elements(text: str) -> list[str | float]:
@@ -171,13 +181,44 @@ def _elements(text: str) -> list[str | float]:
     if not text:
         return []
     if text.startswith("["):
-        try:
-            found = json.loads(text)
-        except ValueError:  # the text of a long array is cut
-            return []
-        flat = [e[0] if isinstance(e, list) and len(e) == 1 else e for e in found[:MAX_BATCH]]
-        return [e for e in (_element(json.dumps(e) if not isinstance(e, str) else e) for e in flat) if e != ""]
+        flat = [e[0] if isinstance(e, list) and len(e) == 1 else e for e in _array(text)[:MAX_BATCH]]
+        return [_of_json(e) for e in flat if e != ""]
     return [_element(text)]
+
+
+def _array(text: str) -> list[object]:
+    """The elements of an array; none where it is no JSON. Of one that a decoder has cut those that are whole."""
+    try:
+        found: list[object] = json.loads(text)
+    except RecursionError:
+        return []
+    except ValueError:
+        return _whole_elements(text) if len(text) == MAX_LABEL_CHARS else []
+    return found
+
+
+def _whole_elements(text: str) -> list[object]:
+    found: list[object] = []
+    rest = text[1:].lstrip()
+    try:
+        while True:
+            element, end = _DECODER.raw_decode(rest)
+            between, comma, rest = rest[end:].partition(",")
+            if not comma or between.strip():  # Of the last one more may have been cut away.
+                return found
+            found.append(element)
+            rest = rest.lstrip()
+    except (ValueError, RecursionError):
+        return found
+
+
+def _of_json(found: object) -> str | float:
+    """An array's element. A row of probabilities, say, names no class: as one it would be a series of its own."""
+    if found is None or isinstance(found, list | dict):
+        return ""
+    # An escape can be half of a surrogate pair, which is no text and could not be kept.
+    text = found.encode("utf-8", "replace").decode() if isinstance(found, str) else json.dumps(found)
+    return _element(text)
 
 
 def _element(text: str) -> str | float:

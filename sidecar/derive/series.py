@@ -119,8 +119,9 @@ class SeriesTable:
 
     def admit(self, labels: Labels, created: int, records: int) -> int:
         """The row for these label values: their own, that of `__other__`, or the overflow series."""
-        mapped = list(labels)
-        for i, value in enumerate(labels):
+        # Half of a surrogate pair is no text and could not be kept; decoders replace it, this is the last line.
+        mapped = [value if value.isascii() else value.encode("utf-8", "replace").decode() for value in labels]
+        for i, value in enumerate(mapped):
             in_use = self._in_use[i]
             if value and value not in in_use and len(in_use) >= self._budget.values:
                 mapped[i] = OTHER

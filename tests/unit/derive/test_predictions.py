@@ -205,6 +205,63 @@ def test_json_lines() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "classes", "values"),
+    [
+        ([1, 2.5, 3], {}, ("3", "6.5")),
+        (["1", 2.5, "-3"], {}, ("3", "0.5")),
+        ([1, 2, 3], {"1": "1", "2": "1", "3": "1"}, None),
+        ([True, 2.5], {"true": "1", "2.5": "1"}, None),
+        ([[1.5], [2]], {}, ("2", "3.5")),
+        ([[0.1, 0.9], [0.8, 0.2]], {"": "2"}, None),
+        ([None, {"label": "a"}, "b"], {"": "2", "b": "1"}, None),
+        ('["\\ud800", "b"]', {"?": "1", "b": "1"}, None),
+        ("[" * 1000, None, None),
+        ("['a', 'b']", None, None),
+        ("[" + "7" * 1000 + "]", {"7" * 1000: "1"}, None),
+    ],
+)
+def test_arrays_of_predictions_by_their_elements(
+    told: Any, classes: dict[str, str] | None, values: tuple[str, str] | None
+) -> None:
+    logs, _ = derivers()
+    feed(logs, json_lines([{"model": "m", "prediction": told}]))
+    named = {f',class="{name}"' if name else "": n for name, n in (classes or {}).items()}
+    assert shown(logs, "model_predictions_by_class") == {
+        f'model_predictions_by_class_total{{model="m"{name}}}': n for name, n in named.items()
+    }
+    figures = zip(("count", "sum"), values or (), strict=False)
+    assert shown(logs, "model_prediction_value") == {
+        f'model_prediction_value_{what}{{model="m"}}': n for what, n in figures
+    }
+    counted = sum(map(int, (classes or {}).values())) + int((values or "0")[0])
+    expected = {'model_predictions_total{model="m",status="ok"}': str(counted)} if counted else {}
+    assert shown(logs, "model_predictions_total") == expected
+    for kept in logs.kept:
+        assert all(len(key) for key, _ in kept.checkpoint())
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_of_an_array_that_is_cut_the_whole_elements_count_and_the_rows_that_are_told(text: bool) -> None:
+    logs, _ = derivers()
+    # 1,024 characters: the bracket, then 9 for each element and comma (10 with a blank); the last of them is cut.
+    answers = json.dumps(["leaves"] * 300) if text else ["leaves"] * 300
+    feed(logs, json_lines([{"model": "m", "predictions": answers, "batch_size": 300}]))
+    feed(logs, json_lines([{"model": "n", "predictions": answers}]))
+    feed(logs, json_lines([{"model": "o", "predictions": [n + 0.5 for n in range(300)], "batch_size": 300}]))
+    feed(logs, json_lines([{"model": "p", "predictions": ["a, b" * 200] * 2}]))
+    whole = "102" if text else "113"
+    assert shown(logs, "model_predictions_total") == {
+        'model_predictions_total{model="m",status="ok"}': "300",
+        'model_predictions_total{model="n",status="ok"}': whole,
+        'model_predictions_total{model="o",status="ok"}': "300",
+        'model_predictions_total{model="p",status="ok"}': "1",
+    }
+    by_class = shown(logs, "model_predictions_by_class")
+    assert by_class['model_predictions_by_class_total{model="m",class="leaves"}'] == whole
+    assert by_class['model_predictions_by_class_total{model="n",class="leaves"}'] == whole
+
+
 WORKS = {
     "model": ("m", 'model_predictions_total{model="m",status="ok"}'),
     "version": ("9", 'model_predictions_total{model="a",version="9",status="ok"}'),

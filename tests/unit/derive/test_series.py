@@ -151,6 +151,15 @@ def test_restored_rows_are_equal_bit_for_bit() -> None:
     assert len(dict(again.checkpoint())) == 1
 
 
+def test_half_of_a_surrogate_pair_in_a_label_is_replaced_and_kept() -> None:
+    t = table()
+    add(t, [("a", "x\ud800"), ("a", "x\ud800"), ("a", "x?")])
+    add(t, [("a", "x\ud800")])
+    other = table()
+    other.restore({key: value for key, value in t.checkpoint() if value is not None})
+    assert shown(t) == shown(other) == {("a", "x?"): 4}
+
+
 def test_rows_of_another_shape_are_not_taken_over() -> None:
     t = table()
     add(t, [("shop", "a")])
