@@ -7,8 +7,9 @@ What is a call:
 2. A span without an operation is one if an engine's latencies are told, or if it is of kind client or server and has
    tokens; not if it is marked as a wrapper.
 3. Of calls inside of each other (a framework's span around the provider's, for one request) only the innermost counts;
-   an embedding inside of a generation is another request. Looked for within a payload, so that what is counted does
-   not depend on which payloads are read together.
+   an embedding inside of a generation is another request. The same where a framework only hears of the call, and its
+   span stands beside (`genai_once`). Looked for within a payload, so that what is counted does not depend on which
+   payloads are read together.
 
 A call is the server's where the span's kind is server or an engine's latencies are told, otherwise the client's. The
 two are kept apart, so that a request that both tell of is in each once.
@@ -16,12 +17,11 @@ two are kept apart, so that a request that both tell of is in each once.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,9 @@ from sidecar.decode.genai_names import (
     USAGE,
     USAGE_MEMBERS,
 )
-from sidecar.decode.span_links import SpanLinks
 from sidecar.derive.amounts import MAX_VALUE
+from sidecar.derive.genai_once import apart, innermost
+from sidecar.derive.genai_spans import Flags, Indexes, Spans, spans
 from sidecar.derive.series import I64, MAX_WEIGHT
 
 FIGURES = ("input", "output", "cache_read", "cache_write", "reasoning", "seconds", "first", "per_token", "queue")
@@ -54,11 +55,7 @@ _CHUNK_MARKS = tuple(name.encode() for name in FIRST_CHUNK_EVENTS)
 _TIMES = (ROUTER_MARK, *ROUTER_TIMES.values())
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|ms|µs|us|ns)")
 _SECONDS_OF = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
-_MOST_ANCESTORS = 64
 _NEVER, _PERHAPS, _ALWAYS = 0, 1, 2
-
-Indexes = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,53 +108,37 @@ def calls(decoder: Decoder, payloads: Sequence[tuple[int, bytes]]) -> Calls:
     """The calls that these payloads, with their indexes, tell of. Raises DecodeError."""
     if not payloads:
         return Calls((), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0), {})
-    read = _read(decoder, [payload for _, payload in payloads])
-    batch, told = read.batch, _told(decoder, read)
+    found = spans(decoder, [payload for _, payload in payloads], _DIMENSIONS, _COLUMNS)
+    batch, told = found.batch, _told(decoder, found)
     groups = [_group(group) for group in batch.groups]
-    flags = np.array([group.flags() for group in groups], np.intp).reshape(-1, 4)
-    call, outgoing, server, embeds = flags[batch.group].T
-    engine = np.isfinite([told[name] for name in (*_ENGINE, "per_token")]).any(axis=0)
-    tokens = np.isfinite(told["input"]) | np.isfinite(told["output"])
-    counts = (call == _ALWAYS) | ((call == _PERHAPS) & (engine | (tokens & (outgoing == 1))))
-    server = (server == 1) | engine
-    picked = _innermost(read, np.flatnonzero(counts), 2 * server + embeds)
-    figures = _figures(read, told, server, picked)
+    picked, server = _calls(found, told, groups)
+    figures = _figures(found, told, server, picked)
     kinds, kind = np.unique(2 * batch.group[picked].astype(np.int64) + server[picked], return_inverse=True)
     own = [(groups[n // 2], bool(n % 2)) for n in kinds.tolist()]
     return Calls(
         [Identity(side, group.labels, group.error) for group, side in own],
         kind.astype(np.uint32),
-        np.array([place for place, _ in payloads], np.int64)[read.payload[picked]],
+        np.array([place for place, _ in payloads], np.int64)[found.payload[picked]],
         np.clip(batch.weight[picked], 0, MAX_WEIGHT),
         {name: column[picked] for name, column in figures.items()},
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Payloads and their spans, one batch for all."""
-
-    payloads: Sequence[bytes]
-    batch: SpanBatch
-    payload: Indexes
-    """Index of the payload of each span."""
-    begins: Sequence[int]
-    """Index of the first span of each payload."""
-    _links: dict[int, SpanLinks] = field(default_factory=dict)
-
-    def links(self, payload: int) -> SpanLinks:
-        """Read when they are first asked for: most payloads need none."""
-        found = self._links.get(payload)
-        if found is None:
-            ends = [*self.begins[1:], len(self.batch)]
-            found = self._links[payload] = SpanLinks(self.payloads[payload], ends[payload] - self.begins[payload])
-        return found
-
-
-def _read(decoder: Decoder, payloads: Sequence[bytes]) -> _Read:
-    batch = decoder.spans(payloads, _DIMENSIONS, _COLUMNS)
-    sizes = [len(batch)] if len(payloads) == 1 else [decoder.check_spans(payload).items for payload in payloads]
-    return _Read(payloads, batch, np.repeat(np.arange(len(payloads)), sizes), [0, *itertools.accumulate(sizes[:-1])])
+def _calls(found: Spans, told: Mapping[str, F64], groups: Sequence[_Group]) -> tuple[Indexes, Flags]:
+    """(indexes of the spans that count as calls, whether each span would be the server's)."""
+    flags = np.array([group.flags() for group in groups], np.intp).reshape(-1, 4)
+    call, outgoing, server, embeds = flags[found.batch.group].T
+    engine = np.isfinite([told[name] for name in (*_ENGINE, "per_token")]).any(axis=0)
+    tokens = np.isfinite(told["input"]) | np.isfinite(told["output"])
+    counts = (call == _ALWAYS) | ((call == _PERHAPS) & (engine | (tokens & (outgoing == 1))))
+    by_server = (server == 1) | engine
+    sort = 2 * by_server + embeds
+    codes: dict[str, int] = {}
+    service = np.array([codes.setdefault(group.labels[0], len(codes)) for group in groups], np.intp)
+    providers = [group.labels[2].lower() for group in groups]
+    picked = innermost(found, np.flatnonzero(counts), sort)
+    kind = 4 * service[found.batch.group] + sort
+    return apart(found, picked, kind, providers, (told["input"], told["output"])), by_server
 
 
 def _group(group: tuple[str, ...]) -> _Group:
@@ -189,19 +170,19 @@ def _plain(text: str) -> str:
     return text
 
 
-def _told(decoder: Decoder, read: _Read) -> dict[str, F64]:
+def _told(decoder: Decoder, found: Spans) -> dict[str, F64]:
     """Concept -> its value in each span, NaN where it is not told."""
     told: dict[str, F64] = {}
-    columns = iter(read.batch.numbers)
+    columns = iter(found.batch.numbers)
     for concept, names in NUMBERS.items():
         value = next(columns)
         for _ in names[1:]:
             value = np.where(np.isnan(value), next(columns), value)
         told[concept] = value
-    told["per_token"] = np.full(len(read.batch), math.nan)
+    told["per_token"] = np.full(len(found.batch), math.nan)
     for mark, names, meaning in ((USAGE, (USAGE,), _usage), (ROUTER_TIMES["per_token"], _TIMES, _router_times)):
-        if any(decoder.mentions(payload, (mark.encode(),)) for payload in read.payloads):
-            _fill(told, decoder.spans(read.payloads, names), meaning)
+        if any(decoder.mentions(payload, (mark.encode(),)) for payload in found.payloads):
+            _fill(told, decoder.spans(found.payloads, names), meaning)
     told = {concept: np.where((n >= 0) & (n <= MAX_VALUE), n, math.nan) for concept, n in told.items()}
     missing = told.pop("total")
     for one, other in (("input", "output"), ("output", "input")):
@@ -240,37 +221,8 @@ def _duration(text: str) -> float:
     return float(number) * _SECONDS_OF[unit]
 
 
-def _innermost(read: _Read, picked: Indexes, sort: Indexes) -> Indexes:
-    """The calls without those that have another call of their sort below them."""
-    batch = read.batch
-    traces = np.frombuffer(batch.trace_ids, "V16")[picked].tolist()
-    if len(set(traces)) == len(traces):
-        return picked
-    by_trace: dict[tuple[int, bytes], list[int]] = {}
-    for call, payload, trace in zip(picked.tolist(), read.payload[picked].tolist(), traces, strict=True):
-        by_trace.setdefault((payload, trace), []).append(call)
-    outer: set[int] = set()
-    for payload in sorted({payload for (payload, _), found in by_trace.items() if len(found) > 1}):
-        begin, links = read.begins[payload], read.links(payload)
-        places = {_id(batch, i): i for i in np.flatnonzero(read.payload == payload).tolist()}
-        together = {call for (of, _), found in by_trace.items() if of == payload and len(found) > 1 for call in found}
-        for call in together:
-            trace, above = _id(batch, call)[:16], call
-            for _ in range(_MOST_ANCESTORS):
-                above = places.get(trace + links.parent(above - begin), -1)
-                if above in (-1, call):
-                    break
-                if above in together and sort[above] == sort[call]:
-                    outer.add(above)
-    return np.array([call for call in picked.tolist() if call not in outer], np.intp)
-
-
-def _id(batch: SpanBatch, span: int) -> bytes:
-    return batch.trace_ids[16 * span : 16 * span + 16] + batch.span_ids[8 * span : 8 * span + 8]
-
-
-def _figures(read: _Read, told: Mapping[str, F64], server: Flags, picked: Indexes) -> Mapping[str, F64]:
-    batch = read.batch
+def _figures(found: Spans, told: Mapping[str, F64], server: Flags, picked: Indexes) -> Mapping[str, F64]:
+    batch = found.batch
     seconds = np.where(batch.start > 0, batch.duration / 1e9, math.nan)
     seconds = np.where(np.isnan(told["e2e"]), seconds, told["e2e"])
     decoding = np.where(np.isnan(told["decode"]), seconds - told["first_token"], told["decode"])
@@ -279,18 +231,18 @@ def _figures(read: _Read, told: Mapping[str, F64], server: Flags, picked: Indexe
     return {
         **{name: told[name] for name in ("input", "output", "cache_read", "cache_write", "reasoning", "queue")},
         "seconds": seconds,
-        "first": np.where(server, told["first_token"], _first_chunks(read, told["first_chunk"], picked)),
+        "first": np.where(server, told["first_token"], _first_chunks(found, told["first_chunk"], picked)),
         "per_token": np.where(per_token >= 0, per_token, math.nan),
     }
 
 
-def _first_chunks(read: _Read, told: F64, picked: Indexes) -> F64:
+def _first_chunks(found: Spans, told: F64, picked: Indexes) -> F64:
     """What is told, else the time from the start to the first event of a chunk."""
-    found = told.copy()
-    telling = np.array([any(mark in payload for mark in _CHUNK_MARKS) for payload in read.payloads], np.bool_)
-    for call in picked[telling[read.payload[picked]] & np.isnan(told[picked])].tolist():
-        payload, start = int(read.payload[call]), int(read.batch.start[call])
-        waited = read.links(payload).first(call - read.begins[payload], FIRST_CHUNK_EVENTS) - start
+    chunks = told.copy()
+    telling = np.array([any(mark in payload for mark in _CHUNK_MARKS) for payload in found.payloads], np.bool_)
+    for call in picked[telling[found.payload[picked]] & np.isnan(told[picked])].tolist():
+        start = int(found.batch.start[call])
+        waited = found.first(call, FIRST_CHUNK_EVENTS) - start
         if start and waited >= 0:
-            found[call] = waited / 1e9
-    return found
+            chunks[call] = waited / 1e9
+    return chunks

@@ -176,6 +176,36 @@ def test_two_instrumentations_around_one_call_count_it_once(
     assert total(found, f"{USED}_sum") == ASKED + ANSWERED + sum(len(text.split()) for text in EMBEDDED)
 
 
+LANGCHAIN = """
+import sys
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(base_url=sys.argv[1], api_key="none", model="echo-1", max_retries=0, stream_usage=True)
+chain = ChatPromptTemplate.from_messages([("user", "{text}")]) | model
+for text in sys.argv[2:-2]:
+    assert "".join(chunk.content for chunk in chain.stream({"text": text})).split() == text.split()
+chain.batch([{"text": text} for text in sys.argv[-2:]])
+"""
+
+
+@pytest.mark.parametrize("library", ["openinference", "opentelemetry-genai", None])
+def test_a_framework_that_hears_of_calls_and_the_library_that_makes_them(
+    agent: Path, python: Path, model: str, library: str | None
+) -> None:
+    """LangChain's callbacks: chains, and a span of the model that is not above the library's."""
+    names = ["openinference-langchain", *([library] if library else [])]
+    with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "true"}) as sidecar:
+        env = under(agent, sidecar, [instrumentation(name) for name in names], {})
+        run(python, ["-c", LANGCHAIN, model, *STREAMED, *WHOLE], env)
+        found = settled(sidecar, CHATS)
+    calls = "traces_span_metrics_calls_total"
+    assert total(found, calls, 'span_name="RunnableSequence"') == CHATS, "the chains made spans"
+    assert total(found, calls, 'span_name="ChatOpenAI"') == CHATS, "and so did the framework's model"
+    assert total(found, f"{TOOK}_count") == CHATS
+    for kind in ("input", "output"):
+        assert total(found, f"{USED}_sum", f'gen_ai_token_type="{kind}"') == ANSWERED
+
+
 MLFLOW = """
 import sys, mlflow, openai
 mlflow.openai.autolog()

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from support.engines.cache import command, entry
 
-CLIENTS = ("openai==2.54.0", "mlflow-tracing==3.17.2", "opentelemetry-exporter-otlp-proto-http==1.45.2")
+CLIENTS = (
+    "langchain-openai==1.7.3",
+    "mlflow-tracing==3.17.2",
+    "openai==2.54.0",
+    "opentelemetry-exporter-otlp-proto-http==1.45.2",
+)
 INSTRUMENTATIONS = {
     "opentelemetry-openai-v2": (
         "opentelemetry-instrumentation-openai-v2==2.4b0",
@@ -23,11 +28,16 @@ INSTRUMENTATIONS = {
         "openinference-instrumentation==0.1.72",
         "openinference-semantic-conventions==0.1.42",
     ),
+    "openinference-langchain": (
+        "openinference-instrumentation-langchain==0.1.80",
+        "openinference-instrumentation==0.1.72",
+        "openinference-semantic-conventions==0.1.42",
+    ),
 }
 
 
 def clients_python() -> Path:
-    """A Python with `CLIENTS`, about 150 MB."""
+    """A Python with `CLIENTS`, about 170 MB."""
     key = hashlib.sha256("\n".join(("1", sys.version, *CLIENTS)).encode()).hexdigest()[:12]
 
     def make(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Parents and first events, read from the wire, against the whole decoder."""
+"""Parents, scopes and first events, read from the wire, against the whole decoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from support.payloads import T0, event, resource, resource_spans, span, trace_payload
+from support.payloads import T0, event, resource, resource_spans, scope, span, trace_payload
 
 from sidecar.decode import otlp
 from sidecar.decode.span_links import SpanLinks
@@ -33,20 +33,25 @@ def test_the_parent_and_the_earliest_of_the_events() -> None:
         span(span_id=A, events=[event("chunk", T0 + 9), event("other", T0 + 1), event("chunk", T0 + 3)]),
         span("chunk", span_id=B, parent=A, events=[event("other", T0)]),
     ]
-    payload = trace_payload(resource_spans(spans[0], of=resource("a")), resource_spans(spans[1], of=resource("b")))
+    payload = trace_payload(
+        resource_spans(spans[0], of=resource("a"), by=scope("one")), resource_spans(spans[1], by=scope(""))
+    )
     links = SpanLinks(payload, 2)
     assert [links.parent(n) for n in (0, 1)] == [b"", A]
+    assert [links.scope(n) for n in (0, 1)] == [b"one", b""]
     assert [links.first(n, ("chunk",)) for n in (0, 1)] == [T0 + 3, 0], "a name elsewhere in a span is no event"
     assert links.first(0, ()) == 0
 
 
-@given(st.lists(made, max_size=6))
-def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[Span]) -> None:
-    payload = trace_payload(*spans)
-    accepted = [one.record for one in otlp.spans(payload) if not one.refusal]
+@given(st.lists(st.tuples(made, st.sampled_from(["", "lib", "é"])), max_size=6))
+def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[tuple[Span, str]]) -> None:
+    payload = trace_payload(*(resource_spans(one, by=scope(name)) for one, name in spans))
+    accepted = [one for one in otlp.spans(payload) if not one.refusal]
     links = SpanLinks(payload, len(accepted))
-    for n, record in enumerate(accepted):
+    for n, placed in enumerate(accepted):
+        record = placed.record
         assert isinstance(record, otlp.Span)
+        assert links.scope(n) == placed.scope.name.encode()
         times = [e.time_unix_nano for e in record.events if e.name in ("chunk", "first") and e.time_unix_nano]
         assert links.parent(n) == record.parent_span_id
         assert links.first(n, ("chunk", "first")) == min(times, default=0)

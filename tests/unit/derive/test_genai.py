@@ -12,9 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from support.derive_fakes import FakeLog, lines
-from support.payloads import T0, event, histogram, metrics_payload, resource, span, trace_payload
+from support.payloads import (
+    T0,
+    event,
+    histogram,
+    metrics_payload,
+    resource,
+    resource_spans,
+    scope,
+    span,
+    trace_payload,
+)
 
 from sidecar.decode.batch import Decoder
 from sidecar.decode.genai_names import NUMBERS, OPERATIONS, ROUTER_MARK, ROUTER_TIMES, TEXTS, USAGE, USAGE_MEMBERS
@@ -538,6 +548,63 @@ def test_an_embedding_inside_of_a_generation_is_a_call_of_its_own(decoder: Decod
     embedding = {"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 2}
     spans = family((1, 0, tokens(5)), (2, 1, embedding), (3, 1, {**embedding, "openinference.span.kind": "EMBEDDING"}))
     assert counted(derived(trace_payload(*spans), decoder=decoder)) == (9, 3)
+
+
+def beside(*calls: tuple[str, int, int, Mapping[str, Any]], service: str = "svc") -> list[ResourceSpans]:
+    """Calls in traces of their own: (instrumentation, start and end in ms, attributes)."""
+    return [
+        resource_spans(
+            call({"gen_ai.provider.name": "openai", **own}, n, start=T0 + a * 10**6, duration=(b - a) * 10**6),
+            of=resource(service),
+            by=scope(by),
+        )
+        for n, (by, a, b, own) in enumerate(calls, 1)
+    ]
+
+
+FAILS = {"gen_ai.operation.name": "chat", "error.type": "timeout"}
+FRAMEWORK, LIBRARY = ("langchain", 0, 100, tokens(7)), ("openai", 10, 90, tokens(7))
+ALIKE: dict[str, tuple[list[ResourceSpans], int]] = {
+    "a framework that only hears of the call": (beside(FRAMEWORK, LIBRARY), 1),
+    "in any order": (beside(LIBRARY, FRAMEWORK), 1),
+    "of the same time": (beside(FRAMEWORK, ("openai", 0, 100, tokens(7))), 1),
+    "two that fail": (beside(("langchain", 0, 100, FAILS), ("openai", 10, 90, FAILS)), 1),
+    "without a provider": (beside(("langchain", 0, 100, tokens(7, **{"gen_ai.provider.name": ""})), LIBRARY), 1),
+    "a provider in capitals": (beside(("x", 0, 100, tokens(7, **{"gen_ai.provider.name": "OpenAI"})), LIBRARY), 1),
+    "three around each other": (beside(FRAMEWORK, ("litellm", 5, 95, tokens(7)), LIBRARY), 1),
+    "two at a time": (
+        beside(FRAMEWORK, ("langchain", 1, 99, tokens(7)), LIBRARY, ("openai", 11, 89, tokens(7))),
+        2,
+    ),
+    "one around two": (beside(FRAMEWORK, LIBRARY, ("openai", 91, 99, tokens(7))), 2),
+    "of the same instrumentation": (beside(FRAMEWORK, ("langchain", 10, 90, tokens(7))), 2),
+    "other tokens": (beside(FRAMEWORK, ("openai", 10, 90, tokens(8))), 2),
+    "another provider": (beside(FRAMEWORK, ("openai", 10, 90, tokens(7, **{"gen_ai.provider.name": "cohere"}))), 2),
+    "not within its time": (beside(FRAMEWORK, ("openai", 50, 101, tokens(7))), 2),
+    "before it": (beside(FRAMEWORK, ("openai", 101, 102, tokens(7))), 2),
+    "another operation": (
+        beside(FRAMEWORK, ("openai", 10, 90, tokens(7, **{"gen_ai.operation.name": "embeddings"}))),
+        2,
+    ),
+    "another service": (beside(FRAMEWORK) + beside(LIBRARY, service="other"), 2),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_calls_beside_each_other_that_are_alike(decoder: Decoder, name: str) -> None:
+    spans, count = ALIKE[name]
+    shown = derived(trace_payload(*spans), decoder=decoder)
+    assert counted(shown, TOOK)[1] == count
+    if name == "a framework that only hears of the call":
+        assert counted(shown, TOOK)[0] == pytest.approx(0.08, abs=1e-6), "the provider's counts"
+    apart = [trace_payload(one) for one in spans]
+    assert counted(derived(*apart, decoder=decoder), TOOK)[1] == len(spans), "of other payloads nothing is known"
+
+
+def test_many_calls_at_a_time_that_are_alike(decoder: Decoder) -> None:
+    pairs = [(FRAMEWORK[0], n, 1000 - n, tokens(7)) for n in range(0, 60, 2)]
+    pairs += [(LIBRARY[0], n, 1000 - n, tokens(7)) for n in range(1, 61, 2)]
+    assert counted(derived(trace_payload(*beside(*pairs)), decoder=decoder)) == (7 * 30, 30)
 
 
 def test_a_span_that_is_its_own_parent(decoder: Decoder) -> None:
