@@ -1,21 +1,45 @@
-"""Schemas of BentoML's monitors, kept with the place in the log: a monitor logs its schema once, when it starts."""
+"""Schemas of BentoML's monitors, kept with the place in the log: a monitor logs its schema once, when it starts.
+
+Schema and data are in two files, whose lines may come in either order: lines of data that are early wait for theirs.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 
+from sidecar.decode.serving import protocols
+from sidecar.decode.serving.call import Call
+from sidecar.decode.serving.exchange import Record
 from sidecar.decode.serving.schemas import Column, Schema, Schemas
+from sidecar.decode.text import as_text
 
+MAX_EARLY = 200
+"""Lines of data that wait for their schema."""
+MAX_EARLY_BYTES = 20_000
 _PREFIX = b"serving/schema/"
+_EARLY = b"serving/early/"
 
 
 class KeptSchemas:
-    """`schemas` with its place in the kept state. Not thread-safe."""
+    """`schemas` and early lines with their place in the kept state. Not thread-safe."""
 
     def __init__(self) -> None:
         self.schemas = Schemas()
+        self._early: list[Record] = []
         self._saved: dict[bytes, bytes] = {}
+
+    def hold(self, record: Record) -> None:
+        """Keep a line of data whose schema is not known yet; of too many the first ones go, and long ones at once."""
+        if len(_packed_record(record)) > MAX_EARLY_BYTES:
+            return
+        self._early = [*self._early[1 - MAX_EARLY :], record]
+
+    def read_again(self) -> list[Call]:
+        """The calls of early lines whose schema is known now."""
+        read = [(record, protocols.read(record, self.schemas)) for record in self._early]
+        self._early = [record for record, call in read if call is None]
+        return [call for _, call in read if call is not None]
 
     def all_shown(self) -> None:
         """Nothing of this is shown."""
@@ -31,16 +55,21 @@ class KeptSchemas:
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         now = dict(_packed(source, schema) for (source, _), schema in self.schemas.by_source.items())
+        now |= {_EARLY + b"%04d" % n: _packed_record(record) for n, record in enumerate(self._early)}
         yield from ((key, value) for key, value in now.items() if self._saved.get(key) != value)
         yield from ((key, None) for key in self._saved.keys() - now.keys())
         self._saved = now
 
     def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
-        """Take over the kept schemas; the keys that were of use."""
-        for key, value in state.items():
-            found = _unpacked(value) if key.startswith(_PREFIX) else None
-            if found is not None:
-                self.schemas.add(*found)
+        """Take over what was kept; the keys that were of use."""
+        for key, value in sorted(state.items()):
+            schema = _unpacked(value) if key.startswith(_PREFIX) else None
+            early = _unpacked_record(value) if key.startswith(_EARLY) else None
+            if schema is not None:
+                self.schemas.add(*schema)
+            if early is not None:
+                self._early.append(early)
+            if schema is not None or early is not None:
                 self._saved[key] = value
         return set(self._saved)
 
@@ -58,3 +87,18 @@ def _unpacked(value: bytes) -> tuple[str, Schema] | None:
         return str(source), Schema(str(model), str(version), tuple(Column(*map(str, one)) for one in columns))
     except (ValueError, TypeError):
         return None
+
+
+def _packed_record(record: Record) -> bytes:
+    return json.dumps([record.time, dict(record.attributes), dict(record.resource)], default=as_text).encode()
+
+
+def _unpacked_record(value: bytes) -> Record | None:
+    """None for what is not from here."""
+    try:
+        match json.loads(value):
+            case [int(time), dict(attributes), dict(resource)]:
+                return Record("", time, attributes, None, resource)
+    except ValueError:
+        return None
+    return None

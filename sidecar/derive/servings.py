@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from sidecar.decode.batch import Decoder, Signal
-from sidecar.decode.serving import protocols, records
+from sidecar.decode.serving import bento, protocols, records
 from sidecar.decode.serving.call import Call
 from sidecar.decode.serving.exchange import Record, first
 from sidecar.derive.exchanges import Exchanges, Half
@@ -24,8 +24,9 @@ from sidecar.derive.told import Said, told
 
 MAX_WAITING = 10_000
 """Requests and responses that wait for the other half."""
-MAX_BYTES = MAX_WAITING * 4000
-"""What they can take at most, about: three labels' texts each, of which one is cut at `limits.MAX_LABEL_CHARS`."""
+MAX_BYTES = MAX_WAITING * 4000 + (20 << 20)
+"""What they and what is kept of monitors can take at most, about: texts are cut at `limits.MAX_LABEL_CHARS`."""
+_GATE = (*protocols.MARKS, bento.FILE_MARK)
 _TELLING = ("class", "score", "value", "prediction")
 
 Names = Mapping[str, Sequence[str]]
@@ -57,14 +58,23 @@ class ServingDeriver:
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._monitors.schemas
-        if not decoder.mentions(payload, protocols.MARKS) and not any(mark in payload for mark in schemas.marks):
+        if not decoder.mentions(payload, _GATE) and not any(mark in payload for mark in schemas.marks):
             return []
+        every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
         accepted = len(decoder.logs([payload], ()))
-        return [
-            call
-            for record in records.records(payload, lambda: protocols.MARKS + schemas.marks, accepted)
-            if not self._counted_elsewhere(record) and (call := protocols.read(record, schemas)) is not None
-        ]
+        calls: list[Call] = []
+        for record in records.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted):
+            if self._counted_elsewhere(record):
+                continue
+            known = schemas.version
+            call = protocols.read(record, schemas)
+            if call is not None:
+                calls.append(call)
+            elif bento.is_early(record, schemas):
+                self._monitors.hold(record)
+            if schemas.version != known:
+                calls += self._monitors.read_again()
+        return calls
 
     def _counted_elsewhere(self, record: Record) -> bool:
         """Whether attributes of the record tell of a prediction, and are read for one."""

@@ -23,6 +23,8 @@ KEYS = ("bento_meta", "meta_data")
 
 META = "bento_meta"
 FILE = "log.file.path"
+FILE_MARK = b"/data/data."
+"""In the path of each data file of the default monitor."""
 _FOLDER = re.compile(r"(.*/|^)([^/]+)/(?:data/data|schema/schema)\.[^/]*$")
 _MONITOR = "monitor_name"
 _VALUE, _CLASS = "numerical", "categorical"
@@ -59,6 +61,13 @@ def _folder(record: Record) -> tuple[str, str] | None:
     path = record.resource.get(FILE) or record.attributes.get(FILE)
     found = _FOLDER.match(path) if isinstance(path, str) else None
     return (found[1], found[2]) if found else None
+
+
+def is_early(record: Record, schemas: Schemas) -> bool:
+    """Whether a record is from a data file of the default monitor, and the schema of that monitor is not known."""
+    path = record.resource.get(FILE) or record.attributes.get(FILE)
+    of_data = _folder(record) is not None and FILE_MARK in str(path).encode()
+    return of_data and not schemas.knows(source(record))
 
 
 def schema_in(record: Record, own: Members) -> Schema | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sidecar.decode.serving.exchange import Members
@@ -49,22 +48,26 @@ class Schemas:
     """(source, names of the columns) -> schema."""
     marks: tuple[bytes, ...] = ()
     """One of these stands in each record of a monitor whose schema is known: the last column of each."""
+    version: int = 0
+    """Grows with each schema that is new."""
 
     def add(self, source: str, schema: Schema) -> None:
         """Keep a schema."""
         key = source, tuple(column.name for column in schema.columns)
         if self.by_source.get(key) == schema:
             return
+        self.version += 1
         self.by_source.pop(key, None)
         self.by_source[key] = schema
         while len(self.by_source) > MAX_SCHEMAS:
             del self.by_source[next(iter(self.by_source))]
         self.marks = tuple(dict.fromkeys(key_mark(known.columns[-1].name) for known in self.by_source.values()))
 
+    def knows(self, source: str) -> bool:
+        """Whether there is a schema of this source."""
+        return any(at == source for at, _ in self.by_source)
+
     def find(self, source: str, own: Members) -> Schema | None:
         """The schema of a record from this source: of those that fit it the one with the most columns."""
-        fitting = (schema for at, schema in self._of(source) if schema.fits(own))
+        fitting = (known for (at, _), known in self.by_source.items() if at == source and known.fits(own))
         return max(fitting, key=lambda schema: len(schema.columns), default=None)
-
-    def _of(self, source: str) -> Iterator[tuple[str, Schema]]:
-        return ((at, schema) for (at, _), schema in self.by_source.items() if at == source)

@@ -32,7 +32,7 @@ _TELLING = frozenset(
         "outputs",
     )
 )
-_MONITORS = (b"/data/data.", b"bentoml_monitor_data")
+_MONITORS = (bento.FILE_MARK, b"bentoml_monitor_data")
 """A monitor's file, and the scope of its records over OTLP."""
 _KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
 """Beginnings of attributes of a monitor's record that are no columns."""

@@ -11,10 +11,13 @@ from support.derive_fakes import lines
 
 from sidecar.decode import otlp
 from sidecar.decode.cloud_events import transcode
+from sidecar.decode.encode import key_value
 from sidecar.decode.prediction_names import ALIASES
 from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.wire import put_bytes
 from sidecar.derive.engine import DERIVERS, DeriveOptions
 from sidecar.derive.model_tables import ModelTables
+from sidecar.derive.monitors import MAX_EARLY, MAX_EARLY_BYTES
 from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.servings import ServingDeriver
@@ -219,6 +222,41 @@ def test_a_monitor_and_what_is_kept_of_it() -> None:
     found = again.shown(*COUNTS, "model_inference_latency_seconds_sum")
     assert {k: v for k, v in found.items() if "iris" in k} == expected
     assert found['model_inference_latency_seconds_sum{model="fraud",stage="inference"}'] == "1.0"
+
+
+def filed(path: str, *members: dict[str, Any]) -> bytes:
+    resource = key_value(1, "log.file.path", path)[2:]
+    return DECODER.json_lines("\n".join(map(json.dumps, members)).encode(), 1, put_bytes(1, resource)).payload
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_lines_of_data_that_come_before_their_schema_wait_for_it(restart: bool) -> None:
+    derived = Derived()
+    derived.feed(filed("/m/watch/data/data.0.log", *ROWS, {"odd": 1}))
+    assert derived.shown(*COUNTS) == {}
+    if restart:
+        state = {k: v for kept in derived.servings.kept for k, v in kept.checkpoint() if v is not None}
+        derived = Derived()
+        assert set().union(*(kept.restore(state) for kept in derived.servings.kept)) == state.keys()
+    derived.feed(filed("/m/other/schema/schema.0.log", SCHEMA))
+    assert derived.shown("model_predictions_total") == {}
+    derived.feed(filed("/m/watch/schema/schema.0.log", SCHEMA))
+    expected = {'model_predictions_total{model="iris",version="v3",status="ok"}': "2"}
+    assert derived.shown("model_predictions_total") == expected
+    derived.feed(filed("/m/watch/schema/schema.1.log", SCHEMA), filed("/m/watch/data/data.1.log", ROWS[0]))
+    expected = {'model_predictions_total{model="iris",version="v3",status="ok"}': "3"}
+    assert derived.shown("model_predictions_total") == expected
+
+
+def test_lines_that_wait_are_bounded() -> None:
+    derived = Derived()
+    many = [{"age": n, "pred": "yes"} for n in range(MAX_EARLY + 50)]
+    derived.feed(filed("/m/watch/data/data.0.log", {"age": "x" * MAX_EARLY_BYTES, "pred": "yes"}))
+    derived.feed(filed("/m/watch/data/data.0.log", *many))
+    derived.feed(filed("/m/watch/schema/schema.0.log", SCHEMA))
+    assert derived.shown("model_predictions_total") == {
+        'model_predictions_total{model="iris",version="v3",status="ok"}': str(MAX_EARLY)
+    }
 
 
 def test_a_schema_that_is_no_more_is_not_kept() -> None:
