@@ -1,6 +1,6 @@
 //! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
 
-use aho_corasick::AhoCorasick;
+use memchr::memmem;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -403,23 +403,38 @@ fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes
 /// A set of byte strings, made ready to be looked for in many payloads; `fold`: in any (ASCII) case.
 #[pyclass(frozen)]
 struct Finder {
-    automaton: AhoCorasick,
+    needles: Vec<memmem::Finder<'static>>,
+    fold: bool,
 }
 
 #[pymethods]
 impl Finder {
     #[new]
-    fn new(needles: Vec<Vec<u8>>, fold: bool) -> PyResult<Self> {
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(fold)
-            .build(needles)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self { automaton })
+    fn new(needles: Vec<Vec<u8>>, fold: bool) -> Self {
+        let finder = |mut needle: Vec<u8>| {
+            if fold {
+                needle.make_ascii_lowercase();
+            }
+            memmem::Finder::new(&needle).into_owned()
+        };
+        Finder { needles: needles.into_iter().map(finder).collect(), fold }
     }
 
-    /// Whether any of them stands in the payload.
+    /// Whether any of them stands in the payload. One search for each: that is many times quicker than an automaton for
+    /// all, which reads byte by byte where the needles have not much in common.
     fn found(&self, py: Python<'_>, payload: &[u8]) -> bool {
-        py.detach(|| self.automaton.is_match(payload))
+        py.detach(|| {
+            if !self.fold {
+                return self.stands(payload);
+            }
+            self.stands(&payload.to_ascii_lowercase())
+        })
+    }
+}
+
+impl Finder {
+    fn stands(&self, payload: &[u8]) -> bool {
+        self.needles.iter().any(|needle| needle.find(payload).is_some())
     }
 }
 
