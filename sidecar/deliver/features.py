@@ -6,17 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sidecar.decode.batch import Decoder
+from sidecar.decode.serving import kserve
+from sidecar.decode.serving.protocols import mentions
 from sidecar.decode.serving.schemas import Schemas
 from sidecar.decode.serving.strip import NEEDLES, strip
-from sidecar.decode.shaping import Shaped, Shaper
+from sidecar.decode.shaping import Rules, Shaped, Shaper
+from sidecar.deliver.shape_options import EVENT_FEATURES
+
+_EVENTS = (kserve.MARK,)
 
 
 class FeatureShaper:
-    """`inner`, and what key rules cannot say: see `decode.serving.strip`. For one sink: it remembers the schemas of
-    monitors that went by. Thread-safe as far as the decoder is."""
+    """`inner`, then the rules for events of KServe's logger, then what key rules cannot say (`decode.serving.strip`).
+    For one sink: it remembers the schemas of monitors that went by. Thread-safe as far as the decoder is."""
 
     def __init__(self, inner: Shaper, decoder: Decoder) -> None:
         self._inner = inner
+        self._events = decoder.shaper(Rules(keys=EVENT_FEATURES))
         self._decoder = decoder
         self._schemas = Schemas()
 
@@ -27,14 +33,20 @@ class FeatureShaper:
     def logs(self, payload: bytes) -> Shaped:
         """Raises DecodeError if the payload is malformed."""
         shaped = self._inner.logs(payload)
-        if not self._tells(shaped.payload):
-            return shaped
-        stripped = strip(shaped.payload, self._schemas)
-        return replace(shaped, payload=stripped.payload, changed=shaped.changed + stripped.count)
+        if self._decoder.mentions(shaped.payload, _EVENTS):
+            # What is left holds accepted records only: none is left out, and ordinals stay.
+            events = self._events.logs(shaped.payload)
+            shaped = replace(shaped, payload=events.payload, changed=shaped.changed + events.changed)
+        if self._tells(shaped.payload):
+            stripped = strip(shaped.payload, self._schemas)
+            shaped = replace(shaped, payload=stripped.payload, changed=shaped.changed + stripped.count)
+        return shaped
 
     def gate(self, inner: Callable[[bytes], bool] | None) -> Callable[[bytes], bool] | None:
         """Whether a payload may change, where `inner` says that of the inner shaper; None where every one may."""
-        return None if inner is None else lambda payload: inner(payload) or self._tells(payload)
+        if inner is None:
+            return None
+        return lambda payload: inner(payload) or self._decoder.mentions(payload, _EVENTS) or self._tells(payload)
 
     def _tells(self, payload: bytes) -> bool:
-        return self._decoder.mentions(payload, NEEDLES) or any(mark in payload for mark in self._schemas.marks)
+        return mentions(self._decoder, payload, NEEDLES, self._schemas)

@@ -26,19 +26,22 @@ from sidecar.decode.shaping import (
 from sidecar.errors import ConfigError
 
 MIN_HASH_KEY_CHARS = 16
-PREDICTION_EVENTS = ("ml.prediction", kserve.RESPONSE)
+PREDICTION_EVENTS = ("ml.prediction",)
+_INPUTS = (
+    # The names of what holds features in prediction records: plain, Open Inference, MLflow.
+    "features", "features.*", "inputs", "inputs.*", "dataframe_split", "dataframe_split.*", "dataframe_records",
+    "dataframe_records.*", "instances", "instances.*",
+)  # fmt: skip
 FEATURES = (
     KeyRule(("ml.features", "ml.features.*"), "drop"),
-    KeyRule(
-        # The names of what holds features in prediction records: plain, Open Inference, MLflow.
-        ("features", "features.*", "inputs", "inputs.*", "dataframe_split", "dataframe_split.*", "dataframe_records",
-         "dataframe_records.*", "instances", "instances.*"),
-        "drop",
-        PREDICTION_EVENTS,
-    ),
+    KeyRule(_INPUTS, "drop", PREDICTION_EVENTS),
+)
+"""What keeps feature values from leaving."""
+EVENT_FEATURES = (
     KeyRule((kserve.DATA, f"{kserve.DATA}.*"), "drop", (kserve.REQUEST,)),
-)  # fmt: skip
-"""What keeps feature values from leaving; what keys cannot say is for `features`."""
+    KeyRule(_INPUTS, "drop", (kserve.RESPONSE,)),
+)
+"""The same in events of KServe's logger. Apart, since few payloads have any, and which have is told quickly."""
 
 
 def _severity(value: Any) -> Any:

@@ -26,7 +26,7 @@ MAX_WAITING = 10_000
 """Requests and responses that wait for the other half."""
 MAX_BYTES = MAX_WAITING * 4000 + (20 << 20)
 """What they and what is kept of monitors can take at most, about: texts are cut at `limits.MAX_LABEL_CHARS`."""
-_GATE = (*protocols.MARKS, bento.FILE_MARK)
+_GATE = (*protocols.GATE, bento.FILE_MARK)
 _TELLING = ("class", "score", "value", "prediction")
 
 Names = Mapping[str, Sequence[str]]
@@ -58,7 +58,7 @@ class ServingDeriver:
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._monitors.schemas
-        if not decoder.mentions(payload, _GATE) and not any(mark in payload for mark in schemas.marks):
+        if not protocols.mentions(decoder, payload, _GATE, schemas):
             return []
         every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
         accepted = len(decoder.logs([payload], ()))

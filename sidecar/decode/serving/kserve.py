@@ -17,6 +17,8 @@ KEYS = ()
 REQUEST = "org.kubeflow.serving.inference.request"
 RESPONSE = "org.kubeflow.serving.inference.response"
 EVENTS = (REQUEST, RESPONSE)
+MARK = b"org.kubeflow.serving.inference.re"
+"""In both."""
 SERVICE = "inferenceservicename"
 
 DATA = "data"

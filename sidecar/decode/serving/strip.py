@@ -19,7 +19,7 @@ from sidecar.decode.prediction_names import ALIASES
 from sidecar.decode.serving import bento, kserve
 from sidecar.decode.serving.exchange import Members, Record, opened
 from sidecar.decode.serving.records import read_record
-from sidecar.decode.serving.schemas import Schemas, key_mark
+from sidecar.decode.serving.schemas import Schemas
 from sidecar.decode.serving.values import read_pair
 from sidecar.decode.wire import fields, put_bytes, whole_fields
 
@@ -37,8 +37,14 @@ _MONITORS = (bento.FILE_MARK, b"bentoml_monitor_data")
 _KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
 """Beginnings of attributes of a monitor's record that are no columns."""
 
-_NAMES = (*(name.decode() for name in sorted(INPUTS)), FEATURES.decode(), *bento.KEYS)
-NEEDLES = (*(key_mark(name) for name in _NAMES), put_bytes(1, kserve.REQUEST.encode()), *_MONITORS)
+_STRUCTURED = "specversion"
+"""Stands in each CloudEvent that came as a JSON log line."""
+_WHOLE = tuple(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED))
+"""What the record is decides about its keys where one of these stands in it."""
+_NAMES = (*(name.decode() for name in sorted(INPUTS)), FEATURES.decode())
+_NAME_MARKS = tuple(put_bytes(1, name.encode()) for name in _NAMES)
+"""Without the tag of the value behind it: nobody has to write the key first."""
+NEEDLES = (*_NAME_MARKS, *_WHOLE, *_MONITORS)
 """A request in which none of these stands has nothing to leave out, but perhaps lines of a monitor whose schema is
 known (`Schemas.marks`)."""
 
@@ -92,7 +98,9 @@ class _Stripping:
         return b"".join(parts)
 
     def _record(self, data: bytes, a: int, b: int, resource: Members, of_monitor: bool) -> bytes:
-        columns = _columns(read_record(data, a, b, resource), self.schemas, of_monitor)
+        columns = _NOTHING
+        if of_monitor or any(data.find(mark, a, b) >= 0 for mark in _WHOLE + self.schemas.marks):
+            columns = _columns(read_record(data, a, b, resource), self.schemas, of_monitor)
         top = [(c, d) for tag, c, d in fields(data, a, b) if tag == _ATTRIBUTE]
         beside = _keys(data, top)
         parts = []
@@ -119,6 +127,8 @@ class _Stripping:
 
     def _any(self, data: bytes, a: int, b: int, columns: frozenset[bytes] = _NOTHING) -> bytes:
         """An AnyValue."""
+        if not columns and not any(data.find(mark, a, b) >= 0 for mark in _NAME_MARKS):
+            return data[a:b]
         parts = []
         for tag, c, d, begin, end in whole_fields(data, a, b):
             if tag == _MAP:
@@ -157,7 +167,7 @@ def _columns(record: Record, schemas: Schemas, of_monitor: bool) -> frozenset[by
         return frozenset(column.name.encode() for column in schema.columns if column.role == "feature")
     if of_monitor and not bento.schema_in(record, own):
         return frozenset(key.encode() for key in own if not key.startswith(_KEPT))
-    if own.get("type") == kserve.REQUEST:
+    if own.get("type") == kserve.REQUEST and _STRUCTURED in own:
         return frozenset({kserve.DATA.encode(), b"data_base64"})
     return _NOTHING
 

@@ -67,7 +67,10 @@ def _array(data: bytes, a: int, b: int) -> list[Value] | None:
     while a < b:
         if data[a] != _ELEMENT:
             return None
-        length, begin = varint(data, a + 1, b, a)
+        if a + 1 < b and (length := data[a + 1]) < 0x80:  # Most lengths are one byte: no call for each.
+            begin = a + 2
+        else:
+            length, begin = varint(data, a + 1, b, a)
         a = begin + length
         if a > b:
             return None
@@ -81,7 +84,10 @@ def _map(data: bytes, a: int, b: int) -> dict[str, Value] | None:
     while a < b:
         if data[a] != _ELEMENT:
             return None
-        length, begin = varint(data, a + 1, b, a)
+        if a + 1 < b and (length := data[a + 1]) < 0x80:  # Most lengths are one byte: no call for each.
+            begin = a + 2
+        else:
+            length, begin = varint(data, a + 1, b, a)
         a = begin + length
         if a > b:
             return None

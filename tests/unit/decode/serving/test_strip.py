@@ -48,7 +48,7 @@ def left(payload: bytes, schemas: Schemas | None = None) -> list[dict[str, Any]]
         ({"x": [{"inputs": [1], "y": 2}]}, {"x": [{"y": 2}]}),
         ({"features": {"age": 1}, "prediction": "a"}, {"prediction": "a"}),
         ({"in": {"features": [1], "model": "m"}}, {"in": {"model": "m"}}),
-        ({"type": "org.kubeflow.serving.inference.request", "data": [1], "id": "1"}, {"id": "1"}),
+        ({"type": "org.kubeflow.serving.inference.request", "data": [1], "specversion": "1.0"}, {"specversion": "1.0"}),
     ],
 )  # fmt: skip
 def test_what_goes(members: dict[str, Any], rest: dict[str, Any]) -> None:
@@ -84,6 +84,12 @@ def test_structured_bodies() -> None:
     record = put_bytes(5, body)
     made = put_bytes(1, put_bytes(2, put_bytes(2, record)))
     assert left(made) == [{"body": {"id": "4", "nested": {"label": "a"}}}]
+
+
+def test_a_key_behind_its_value_goes_too() -> None:
+    value = put_bytes(2, any_value([1.5]))
+    record = put_bytes(6, value + put_bytes(1, b"instances")) + key_value(6, "n", 1)
+    assert left(put_bytes(1, put_bytes(2, put_bytes(2, record)))) == [{"n": 1}]
 
 
 META = {
