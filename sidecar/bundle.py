@@ -86,7 +86,9 @@ def package_folder() -> Path:
     """Where the installed instrumentation is."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise BundleError(f"{DISTRIBUTION} is not installed here: pip install {DISTRIBUTION}")
+        raise BundleError(
+            f"{DISTRIBUTION} is not installed here: pip install ./instrumentation in the source tree of model-sidecar"
+        )
     return Path(spec.origin).parent
 
 

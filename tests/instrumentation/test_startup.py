@@ -125,6 +125,15 @@ def test_an_app_that_breaks_opentelemetry_still_runs(agent: Path, tmp_path: Path
     assert "not instrumented" in done.stderr
 
 
+@pytest.mark.parametrize(("disabled", "said"), [("", True), ("true", False)])
+def test_where_nothing_is_there_that_sends_it_is_said(agent: Path, tmp_path: Path, disabled: str, said: bool) -> None:
+    # The distribution's configurator is passed over, as where opentelemetry-distro is not installed.
+    env = environment(agent, "http://127.0.0.1:9", {"OTEL_PYTHON_CONFIGURATOR": "none", "OTEL_SDK_DISABLED": disabled})
+    done = _run(sys.executable, _app(tmp_path, "predict(1)\nprint('ran')"), env)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert ("sends nothing" in done.stderr) == said
+
+
 def test_no_sidecar_costs_neither_the_app_nor_its_exit(agent: Path, tmp_path: Path) -> None:
     app = _app(tmp_path, "predict(1)\nprint('ran')")
     env = environment(agent, "http://127.0.0.1:9", {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"})

@@ -93,6 +93,19 @@ def initialise(here):
         initialize()
     finally:
         os.environ["PYTHONPATH"] = before
+    check_sending()
+
+
+def check_sending():
+    """Instrumentations can be installed without what sends, and OpenTelemetry says nothing of that."""
+    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not disabled and isinstance(get_tracer_provider(), ProxyTracerProvider):
+        sys.stderr.write(
+            "model-sidecar: this process sends nothing unless it sets OpenTelemetry up itself: there is no "
+            "opentelemetry-distro (it needs opentelemetry-exporter-otlp-proto-http too)\n"
+        )
 
 
 def complain(what):
