@@ -31,7 +31,7 @@ TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_js
 
 
 class Options(BaseModel):
-    """OTLP, JSON lines and labels over HTTP."""
+    """OTLP, JSON lines, labels and CloudEvents over HTTP."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -53,9 +53,16 @@ attribute."""
 
 
 def mentions(decoder: Decoder, payload: bytes, texts: tuple[bytes, ...], schemas: Schemas) -> bool:
-    """Whether one of a few texts that never change, or a mark of a schema, stands in a payload. Looked for one by one:
-    that is a quarter of the work of looking for a dozen at once."""
-    return any(decoder.mentions(payload, (text,)) for text in texts) or any(mark in payload for mark in schemas.marks)
+    """Whether one of a few texts that never change, or a mark of a schema, stands in a payload. In a long one they are
+    looked for one by one: a dozen calls, but less work for each byte."""
+    if len(payload) < _LONG:
+        found = decoder.mentions(payload, texts)
+    else:
+        found = any(decoder.mentions(payload, (text,)) for text in texts)
+    return found or any(mark in payload for mark in schemas.marks)
+
+
+_LONG = 16 << 10
 
 
 def read(record: Record, schemas: Schemas) -> Call | None:
