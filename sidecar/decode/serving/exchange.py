@@ -93,13 +93,13 @@ def call(
     if asked is None and answers is None and not failed:
         return None
     part: Part = "request" if answers is None and not failed else "response" if asked is None else "both"
-    places = (exchange.own, members(exchange.answered), members(exchange.asked), exchange.record.resource)
+    places = _places(exchange)
     return Call(
         protocol,
         part,
-        model=exchange.model or _found(places, ALIASES["model"]) or first(exchange.record.resource, (SERVICE,)),
-        version=_found(places[:3], ALIASES["version"]),
-        id=exchange.id or _found(places[:3], IDS) or (asked.id if asked else ""),
+        model=model_of(exchange) or first(exchange.record.resource, (SERVICE,)),
+        version=_found(places, ALIASES["version"]),
+        id=exchange.id or _found(places, IDS) or (asked.id if asked else ""),
         exchange=exchange.exchange,
         time=exchange.record.time,
         rows=(answers.rows if answers else 0) or (asked.rows if asked else 0),
@@ -110,6 +110,15 @@ def call(
         features=asked.features if asked else {},
         seconds=seconds(exchange.own),
     )
+
+
+def model_of(exchange: Exchange) -> str:
+    """The model that the record, or else its resource, names; empty where neither does."""
+    return exchange.model or _found((*_places(exchange), exchange.record.resource), ALIASES["model"])
+
+
+def _places(exchange: Exchange) -> tuple[Members, ...]:
+    return exchange.own, members(exchange.answered), members(exchange.asked)
 
 
 def _found(places: tuple[Members, ...], names: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Answers, Asked, Call
-from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members
+from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members, model_of
 from sidecar.decode.serving.schemas import Schemas
 
 NAME = "tensorflow"
@@ -18,8 +18,11 @@ KEYS = ("instances", "predictions", "inputs", "outputs")
 
 
 def read(exchange: Exchange, schemas: Schemas) -> Call | None:
-    """See `protocols.Protocol.read`."""
+    """See `protocols.Protocol.read`. Many programs log `inputs` and `outputs`: where a record does not say that they
+    are a request's or response's body, it must name a model."""
     del schemas
+    if not exchange.apart and not model_of(exchange):
+        return None
     asked, answered = _asked(members(exchange.asked)), _answered(members(exchange.answered))
     failed = asked is not None and answered is None and exchange.apart and is_error(exchange.answered)
     return call(NAME, exchange, asked, answered, failed)

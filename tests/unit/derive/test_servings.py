@@ -182,9 +182,11 @@ def test_a_record_is_counted_once(attributes: bool) -> None:
     assert derived.shown("model_predictions_total") == {'model_predictions_total{model="m",status="ok"}': "3"}
 
 
-def test_a_record_without_model_is_not_counted_by_attributes_and_so_is_here() -> None:
+def test_a_body_of_its_own_is_counted_for_the_service_where_no_model_is_named() -> None:
     derived = Derived(True)
-    derived.feed(logged({"service": "svc", "predictions": ["a"]}))
+    derived.feed(
+        logged({"service": "svc", "predictions": ["a"]}, {"service": "svc", "response": {"predictions": ["a"]}})
+    )
     assert derived.shown("model_predictions_total") == {'model_predictions_total{model="svc",status="ok"}': "1"}
 
 

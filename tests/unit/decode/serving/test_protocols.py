@@ -90,22 +90,23 @@ def test_who_names_model_version_and_id() -> None:
     call = found(model="own", request={"instances": [1]}, response=response, request_id="r", latency_ms=20)
     assert (call.model, call.version, call.id, call.seconds) == ("own", "3", "r", pytest.approx(0.02))
     assert found(response=response).model == "of the response"
-    assert found(predictions=[1]).model == "svc"
+    assert found(response={"predictions": [1]}).model == "svc"
     assert found(**OIP, id="42").id == "42"
 
 
 @pytest.mark.parametrize(
     "members",
     [
-        {"instances": 3},
-        {"inputs": "a text"},
-        {"inputs": {"a": 1}},
-        {"outputs": "a text", "predictions": 4},
+        {"predictions": [1], "instances": [1]},
+        {"instances": 3, "model": "m"},
+        {"inputs": "a text", "model": "m"},
+        {"inputs": {"a": 1}, "model": "m"},
+        {"outputs": "a text", "predictions": 4, "model": "m"},
         {"dataframe_split": [1]},
         {"dataframe_records": {"a": 1}},
-        {"predictions": None},
+        {"predictions": None, "model": "m"},
         {"msg": "hello"},
-        {"instances": [1], "ml.framework": "sklearn"},
+        {"instances": [1], "ml.framework": "sklearn", "model": "m"},
         {"meta_data": {"a": 1}, "columns": [1]},
         {"bento_meta": "x"},
     ],
@@ -115,7 +116,7 @@ def test_what_is_no_payload(members: dict[str, Any]) -> None:
 
 
 def test_events_of_the_instrumentation_are_counted_elsewhere() -> None:
-    assert read(Record("ml.prediction", 1, {}, {"instances": [1]})) is None
+    assert read(Record("ml.prediction", 1, {"model": "m"}, {"instances": [1]})) is None
 
 
 @pytest.mark.parametrize("response", [{"error": "no such model"}, {"error_code": "BAD_REQUEST", "message": "m"}])
