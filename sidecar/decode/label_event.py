@@ -29,19 +29,30 @@ class LabelEvent:
 
 def label_events(payload: bytes, accepted: int) -> Iterator[LabelEvent]:
     """The labels in a logs request of which `accepted` records were accepted. Raises DecodeError."""
+    for _, record in _found(payload, accepted):
+        yield _event(record)
+
+
+def label_indices(payload: bytes, accepted: int) -> list[int]:
+    """Which of the accepted records (from 0, `accepted` in all) of a logs request are labels. Raises DecodeError."""
+    return [index for index, _ in _found(payload, accepted)]
+
+
+def _found(payload: bytes, accepted: int) -> Iterator[tuple[int, otlp.LogRecord]]:
     places = list(_places(payload))
     if len(places) != accepted:  # Refused ones among them: the whole rules decide.
-        for placed in otlp.log_records(payload):
-            assert isinstance(placed.record, otlp.LogRecord)
-            if not placed.refusal and _is_label(placed.record):
-                yield _event(placed.record)
+        whole = (placed.record for placed in otlp.log_records(payload) if not placed.refusal)
+        for index, record in enumerate(whole):
+            assert isinstance(record, otlp.LogRecord)
+            if _is_label(record):
+                yield index, record
         return
-    for a, b in places:
+    for index, (a, b) in enumerate(places):
         if payload.find(MARK[0], a, b) < 0:  # Most records of a mixed payload are none: not worth reading.
             continue
         record, _ = otlp.build_log_record(read(payload, a, b, "LogRecord"), "")
         if _is_label(record):
-            yield _event(record)
+            yield index, record
 
 
 def _places(payload: bytes) -> Iterator[tuple[int, int]]:

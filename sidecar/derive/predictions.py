@@ -15,6 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Decoder, LogBatch, PredictionBatch, Signal, SpanBatch
+from sidecar.decode.label_event import label_indices
+from sidecar.decode.label_names import MARK as LABEL_MARK
 from sidecar.decode.prediction_names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
 from sidecar.derive.alias_options import DESCRIPTION, FurtherNames
 from sidecar.derive.families import FamilySnapshot
@@ -110,7 +112,8 @@ class PredictionDeriver:
         if any(decoder.mentions(p, EVENT_MARKS) for p in payloads):
             events = of_events(decoder.predictions(payloads))
         if names is not None and any(decoder.mentions(p, names.marks) for p in payloads):
-            attributes = _of_logs(names, decoder.logs(payloads, names.texts, names.numbers))
+            batch = decoder.logs(payloads, names.texts, names.numbers)
+            attributes = _of_logs(names, batch, _labels(decoder, payloads))
         return Read(events, attributes)
 
     def apply(self, batch: Read, arrival: Arrival) -> None:
@@ -172,10 +175,30 @@ def _classes(batch: PredictionBatch) -> Classes:
     )
 
 
-def _of_logs(names: _Names, batch: LogBatch) -> Told:
+def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
+    """Which of all records of the payloads are labels: they name a model and a class as a prediction does, but tell the
+    truth of one that was counted when it was made."""
+    found: list[int] = []
+    if any(decoder.mentions(payload, LABEL_MARK) for payload in payloads):
+        before = 0
+        for payload in payloads:
+            accepted = len(decoder.logs([payload], ()))
+            if decoder.mentions(payload, LABEL_MARK):
+                found += [before + index for index in label_indices(payload, accepted)]
+            before += accepted
+    return found
+
+
+def _of_logs(names: _Names, batch: LogBatch, labels: Sequence[int]) -> Told:
+    """`labels`: records that are none of predictions."""
     groups = [names.group(group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
     figured = Figured.of(names.aliases, batch.numbers)
-    return of_attributes(batch.group, groups, figured, batch.time, np.ones(len(batch)))
+    group = batch.group
+    if labels:
+        group = group.copy()
+        group[labels] = len(groups)
+        groups.append(None)
+    return of_attributes(group, groups, figured, batch.time, np.ones(len(batch)))
 
 
 def _of_spans(names: _Names, batch: SpanBatch) -> Told:

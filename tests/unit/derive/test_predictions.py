@@ -262,6 +262,31 @@ def test_of_an_array_that_is_cut_the_whole_elements_count_and_the_rows_that_are_
     assert by_class['model_predictions_by_class_total{model="n",class="leaves"}'] == whole
 
 
+def test_a_label_is_no_prediction_though_it_names_a_model_and_a_class() -> None:
+    label = {"event": "ml.label", "prediction_id": "p-1", "label": "yes", "model": "churn"}
+    named = {"event.name": "ml.label", "prediction_id": "p-2", "label": "no", "prediction": "yes", "model": "churn"}
+    told = {"model": "churn", "label": "yes", "message": "about ml.label"}
+    logs, _ = derivers()
+    payloads = [json_lines([told, label, told]), json_lines([told]), json_lines([named, label, told])]
+    logs.apply(logs.decode(DECODER, payloads), Arrival(np.array([3, 4, 7]), np.full(3, 5 * SECOND), 5 * SECOND))
+    assert shown(logs, "model_predictions") == {
+        'model_predictions_total{model="churn",status="ok"}': "4",
+        'model_predictions_by_class_total{model="churn",class="yes"}': "4",
+    }
+
+
+def test_labels_are_told_apart_beside_refused_records() -> None:
+    request = ExportLogsServiceRequest.FromString(json_lines([{"model": "m", "label": "a"}]))
+    records = request.resource_logs[0].scope_logs[0].log_records
+    records.add(trace_id=b"short", event_name="x")
+    label = records.add(event_name="ml.label")
+    label.CopyFrom(records[0])
+    label.event_name = "ml.label"
+    logs, _ = derivers()
+    feed(logs, request.SerializeToString())
+    assert shown(logs, "model_predictions_total") == {'model_predictions_total{model="m",status="ok"}': "1"}
+
+
 WORKS = {
     "model": ("m", 'model_predictions_total{model="m",status="ok"}'),
     "version": ("9", 'model_predictions_total{model="a",version="9",status="ok"}'),
