@@ -74,6 +74,8 @@ class Rule(BaseModel):
             raise ValueError(f"{self.name}: {DURATION} is known of spans only")
         if list(self.buckets) != sorted(set(self.buckets)) or not all(map(math.isfinite, self.buckets)):
             raise ValueError(f"{self.name}: buckets must ascend and be finite")
+        if self.kind == "histogram" and "le" in map(label_name, self.labels):
+            raise ValueError(f"{self.name}: `le` is the label of a histogram's buckets; choose another attribute")
         if len({label_name(label) for label in self.labels}) != len(self.labels):
             raise ValueError(f"{self.name}: two labels would have the same name")
         return self
@@ -84,13 +86,20 @@ class Rule(BaseModel):
         return self.name.removesuffix("_total") if self._counts else self.name
 
     @property
+    def shown_as(self) -> tuple[str, ...]:
+        """Every name that the metric takes in Prometheus."""
+        if self.kind == "histogram":
+            return self.name, *(f"{self.name}_{part}" for part in ("bucket", "sum", "count", "created"))
+        return (self.family, f"{self.family}_total", f"{self.family}_created") if self._counts else (self.name,)
+
+    @property
     def _counts(self) -> bool:
         return self.kind == "count" or (self.kind == "sum" and self.monotonic)
 
 
 def check_rules(rules: Sequence[Rule]) -> None:
-    """Raises ValueError where two rules would make the same metric."""
-    twice = [name for name, n in Counter(rule.family for rule in rules).items() if n > 1]
+    """Raises ValueError where two rules would make the same metric, or one of a name that another's parts have."""
+    twice = [name for name, n in Counter(name for rule in rules for name in rule.shown_as).items() if n > 1]
     if twice:
         raise ValueError(f"two rules make the same metric: {', '.join(twice)}")
 

@@ -170,6 +170,7 @@ def test_figures_beyond_reason_stop_at_the_limit() -> None:
         ({"name": "x", "kind": "histogram", "field": "y", "buckets": (2, 1)}, "ascend"),
         ({"name": "x", "kind": "sum", "field": "span.duration"}, "spans only"),
         ({"name": "x", "labels": ("a.b", "a_b")}, "same name"),
+        ({"name": "x", "kind": "histogram", "field": "y", "labels": ("le",)}, "label of a histogram's buckets"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any], says: str) -> None:
@@ -180,3 +181,11 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any], says: str) 
 def test_two_rules_of_one_metric_are_refused() -> None:
     with pytest.raises(ValidationError, match="the same metric: x"):
         DeriveOptions(rules=(Rule(name="x"), Rule(name="x_total")))
+
+
+def test_a_rule_whose_name_is_a_part_of_anothers_metric_is_refused() -> None:
+    histogram = Rule(name="x", kind="histogram", field="f")
+    for name in ("x_count", "x_sum", "x_bucket", "x_created"):
+        with pytest.raises(ValidationError, match=f"the same metric: {name}"):
+            DeriveOptions(rules=(histogram, Rule(name=name, kind="last", field="f")))
+    DeriveOptions(rules=(histogram, Rule(name="x_counts"), Rule(name="y", kind="last", field="f")))
