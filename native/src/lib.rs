@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod documents;
 mod encode;
+mod entry;
 mod events;
 mod fault;
 mod filter;

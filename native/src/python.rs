@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use crate::check::{self, Check};
 use crate::columns::{self, Columns, Tables};
 use crate::documents::{self, Failure, Lines};
+use crate::entry;
 use crate::events::{Events, Form, Frame};
 use crate::fault::{self, Fault};
 use crate::filter::{self, Filter};
@@ -28,7 +29,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 7;
+const ABI_VERSION: u32 = 8;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &[String], usize) -> Result<Columns, usize>;
@@ -293,7 +294,7 @@ fn events<'py>(
     })
 }
 
-type KeySource = (Vec<String>, String, Vec<String>);
+type KeySource = (Vec<String>, String, Vec<String>, bool, Vec<String>);
 type ValueTuple = (String, String, String, Vec<Vec<u8>>, Vec<u8>, usize, String, bool);
 type FilterTuple = (Vec<String>, Vec<String>, u8, Vec<String>, u64, bool, u64, Vec<String>);
 type ShapedTuple<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<Bound<'py, PyBytes>>, usize);
@@ -324,8 +325,8 @@ impl Shaper {
         filter: FilterTuple,
         seed: u64,
     ) -> PyResult<Self> {
-        let key = |(globs, name, events): KeySource| {
-            Ok(KeyRule { globs: Globs::new(&globs), action: action(&name)?, events })
+        let key = |(globs, name, events, nested, beside): KeySource| {
+            Ok(KeyRule { globs: Globs::new(&globs), action: action(&name)?, events, nested, beside })
         };
         let value = |(name, pattern, loose, literals, run, length, named, luhn): ValueTuple| {
             let need = Need { literals, run, length };
@@ -333,7 +334,7 @@ impl Shaper {
         };
         let keys = keys.into_iter().map(key).collect::<PyResult<Vec<_>>>()?;
         let values = values.into_iter().map(value).collect::<PyResult<Vec<_>>>()?;
-        let add = add.into_iter().map(|(key, value)| (rewrite::attribute(&key, &value), key));
+        let add = add.into_iter().map(|(key, value)| (entry::attribute(&key, &value), key));
         let add = add.map(|(field, key)| (key, field)).collect();
         let rules = Rules::new(keys, values, hash_key, add, limit).map_err(PyValueError::new_err)?;
         let (services, excluded, min_severity, event_names, one_in, keep_errors, slower_than, keep_attributes) = filter;

@@ -1,6 +1,7 @@
 //! A request as the rules leave it. What a shaped payload looks like is said in the reference decoder (`rewrite`).
 
-use crate::encode::{open, push_bytes, push_message};
+use crate::encode::{push_bytes, push_message};
+use crate::entry::{is_nested, last_key, Around};
 use crate::filter::Decision;
 use crate::keys::Verdicts;
 use crate::label;
@@ -269,7 +270,7 @@ impl Rewrite<'_> {
                 Kind::Text => self.text(old),
                 Kind::Id(lengths) if !self.rules.scrubs || lengths.contains(&old.len()) => continue,
                 Kind::Id(_) => Edit::Drop,
-                Kind::Pair => self.pair(old, 0),
+                Kind::Pair => self.pair(old, 0, Around { message: data, number }),
                 Kind::Any => self.any(old, 1),
                 Kind::Message(inner) => self.message(inner, old),
             };
@@ -295,14 +296,14 @@ impl Rewrite<'_> {
 
     /// A KeyValue whose value has depth `depth` + 1. `path` has the keys above it.
     #[inline]
-    fn pair(&mut self, data: &[u8], depth: u32) -> Edit {
+    fn pair(&mut self, data: &[u8], depth: u32, around: Around<'_>) -> Edit {
         if depth == 0 && self.is_untouched(data) {
             return Edit::Same;
         }
         let key = last_key(data);
         let above = self.path.len();
         self.path.extend_from_slice(key);
-        let edit = match self.verdicts.rule(self.rules, &self.path, key.len(), self.active) {
+        let edit = match self.key_rule(data, key.len(), around) {
             Some(rule) => {
                 self.changed += 1;
                 self.replaced(data, key, depth, self.rules.keys[rule].action)
@@ -313,11 +314,29 @@ impl Rewrite<'_> {
         edit
     }
 
+    /// The first key rule that concerns an entry, whose key `path` ends in.
+    #[inline]
+    fn key_rule(&mut self, data: &[u8], key_length: usize, around: Around<'_>) -> Option<usize> {
+        let mut active = self.active;
+        if active & self.rules.nested != 0 && !is_nested(data) {
+            active &= !self.rules.nested;
+        }
+        loop {
+            let rule = self.verdicts.rule(self.rules, &self.path, key_length, active)?;
+            let beside = &self.rules.keys[rule].beside;
+            if beside.is_empty() || around.has(beside) {
+                return Some(rule);
+            }
+            active &= !(1 << rule);
+        }
+    }
+
     /// An entry as nearly all are, of which no rule says anything.
     #[inline(always)]
     fn is_untouched(&mut self, data: &[u8]) -> bool {
         let mut untouched = false;
-        let (rules, suspects, active, verdicts) = (self.rules, self.suspects, self.active, &mut self.verdicts);
+        let (rules, suspects, verdicts) = (self.rules, self.suspects, &mut self.verdicts);
+        let active = self.active & !rules.nested;
         // The value's text is shorter than the entry.
         let read = usual_pair(data, |key, _| {
             untouched = rules.entry_may_stay(suspects, data) && verdicts.rule(rules, key, key.len(), active).is_none();
@@ -408,7 +427,8 @@ impl Rewrite<'_> {
                     patch.edit(place, number, list, edit);
                 }
                 (6, Value::Bytes(map)) => {
-                    let edit = self.elements(map, |this, pair| this.pair(pair, depth));
+                    let around = Around { message: map, number: 1 };
+                    let edit = self.elements(map, |this, pair| this.pair(pair, depth, around));
                     patch.edit(place, number, map, edit);
                 }
                 (3, Value::Varint(int)) => match self.rules.integer(int as i64) {
@@ -452,23 +472,4 @@ fn length(old: &[u8], edit: &Edit) -> usize {
         Edit::Drop => 0,
         Edit::Put(new) => new.len(),
     }
-}
-
-fn last_key(pair: &[u8]) -> &[u8] {
-    let keys = Fields::new(pair).filter_map(|field| match field {
-        (_, 1, Value::Bytes(key)) => Some(key),
-        _ => None,
-    });
-    keys.last().unwrap_or_default()
-}
-
-/// A resource attribute as a whole field.
-pub fn attribute(key: &str, value: &str) -> Vec<u8> {
-    let mut pair = Vec::new();
-    push_bytes(&mut pair, 1, key.as_bytes());
-    push_message(&mut pair, 2, |out| push_bytes(out, 1, value.as_bytes()));
-    let mut field = Vec::new();
-    open(&mut field, 1, pair.len());
-    field.extend_from_slice(&pair);
-    field
 }

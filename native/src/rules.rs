@@ -41,6 +41,10 @@ pub struct KeyRule {
     pub action: Action,
     /// Names of the log events in which the rule counts; none: everywhere.
     pub events: Vec<String>,
+    /// It counts where the value is an array or a map.
+    pub nested: bool,
+    /// Keys of which one has to stand in the same map; none: it counts in every one.
+    pub beside: Vec<String>,
 }
 
 pub struct ValueRule {
@@ -81,6 +85,8 @@ pub struct Rules {
     pub add: Vec<(String, Vec<u8>)>,
     /// There are key or value rules.
     pub scrubs: bool,
+    /// A bit for each key rule that is for arrays and maps only.
+    pub nested: u128,
 }
 
 impl Rules {
@@ -96,7 +102,9 @@ impl Rules {
         }
         let hmac = Hmac::<Sha256>::new_from_slice(hash_key).map_err(|error| error.to_string())?;
         let scrubs = !keys.is_empty() || !values.is_empty();
-        let mut rules = Rules { keys, values: Vec::new(), luhn: 0, gates: Gates::default(), hmac, limit, add, scrubs };
+        let nested = keys.iter().enumerate().fold(0, |bits, (index, rule)| bits | u128::from(rule.nested) << index);
+        let (values_read, gates) = (Vec::new(), Gates::default());
+        let mut rules = Rules { keys, values: values_read, luhn: 0, gates, hmac, limit, add, scrubs, nested };
         let (mut needs, mut loose) = (Vec::new(), Vec::new());
         for (index, source) in values.into_iter().enumerate() {
             rules.luhn |= Suspects::from(source.luhn) << index;

@@ -19,7 +19,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 7
+ABI_VERSION = 8
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -150,7 +150,7 @@ class NativeShaper:
         wanted = rules.filter
         self._core = core
         self._shaper = core.Shaper(
-            [(rule.keys, rule.action, rule.events) for rule in rules.keys],
+            [(rule.keys, rule.action, rule.events, rule.nested, rule.beside) for rule in rules.keys],
             [_value_rule(rule) for rule in rules.values],
             rules.hash_key,
             rules.add,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar.decode.shaping import CUT, HASH_DIGITS, MAX_SEARCHES, Action, KeyRule, Rules, ValueRule
@@ -49,6 +49,22 @@ class _Value:
     pattern: re.Pattern[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What key rules see of an attribute or an entry of a map."""
+
+    key: bytes
+    path: bytes
+    """The key behind those above it."""
+    nested: bool
+    """Its value is an array or a map."""
+    keys: Callable[[], frozenset[bytes]]
+    """Keys of the map that it stands in, or of the same attributes."""
+
+    def stands_beside(self, names: Sequence[str]) -> bool:
+        return not self.keys().isdisjoint(name.encode() for name in names)
+
+
 class Redaction:
     """The rules made ready."""
 
@@ -58,12 +74,14 @@ class Redaction:
         self._hash_key = rules.hash_key
         self._limit = rules.max_field_bytes
 
-    def key_action(self, key: bytes, path: bytes, event: str | None) -> Action | None:
-        """What the first rule for this key says; `path` is the key behind those above it. `event`: name of the log
-        record around it, None where there is none."""
+    def key_action(self, entry: Entry, event: str | None) -> Action | None:
+        """What the first rule for this entry says. `event`: name of the log record around it, None where there is
+        none."""
         for rule, globs in self._keys:
             concerned = not rule.events or (event is not None and event in rule.events)
-            if concerned and (globs.match(key) or globs.match(path)):
+            if not concerned or not (globs.match(entry.key) or globs.match(entry.path)):
+                continue
+            if (not rule.nested or entry.nested) and (not rule.beside or entry.stands_beside(rule.beside)):
                 return rule.action
         return None
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from sidecar.decode.encode import key_value
 from sidecar.decode.filtering import event_name, taken
 from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES
 from sidecar.decode.message import any_value, text
-from sidecar.decode.redaction import Redaction
+from sidecar.decode.redaction import Entry, Redaction
 from sidecar.decode.schema import MESSAGES, Field
 from sidecar.decode.shaping import MASKED, MAX_ABOVE_BYTES, Action, Rules, Shaped
 from sidecar.decode.text import as_text
@@ -88,6 +89,18 @@ class ReferenceShaper:
             ordinals=None if len(left) == len(accepted) else np.array(left, np.uint32),
             changed=rewrite.changed,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """The message `data[a:b]` that has entries in fields of this tag."""
+
+    a: int
+    b: int
+    tag: int
+
+    def keys(self, data: bytes) -> frozenset[bytes]:
+        return frozenset(_last_key(data, c, d) for tag, c, d in fields(data, self.a, self.b) if tag == self.tag)
 
 
 @dataclass
@@ -205,12 +218,14 @@ class _Rewrite:
         parts: list[bytes] = []
         for tag, c, d, begin, end in whole_fields(data, a, b):
             if tag in known:
-                parts.append(self._field(data, (begin, end, c, d), known[tag], message))
+                parts.append(self._field(data, (begin, end, c, d), known[tag], message, _Around(a, b, tag)))
             elif not self.rules.scrubs:
                 parts.append(data[begin:end])
         return b"".join(parts)
 
-    def _field(self, data: bytes, place: tuple[int, int, int, int], known: Field, message: str) -> bytes:
+    def _field(
+        self, data: bytes, place: tuple[int, int, int, int], known: Field, message: str, around: _Around
+    ) -> bytes:
         begin, end, a, b = place
         match known.kind:
             case "string":
@@ -219,7 +234,7 @@ class _Rewrite:
                 lengths = (_LOG_ID_LENGTHS if message == "LogRecord" else _ID_LENGTHS)[known.name]
                 return b"" if self.rules.scrubs and b - a not in lengths else data[begin:end]
             case "attributes":
-                return _again(data, begin, end, a, b, self._pair(data, a, b, 0, b""))
+                return _again(data, begin, end, a, b, self._pair(data, a, b, 0, b"", around))
             case "any":
                 return _again(data, begin, end, a, b, self._any(data, a, b, 1, b""))
             case "message":
@@ -227,10 +242,11 @@ class _Rewrite:
             case _:
                 return data[begin:end]
 
-    def _pair(self, data: bytes, a: int, b: int, depth: int, above: bytes) -> bytes | None:
+    def _pair(self, data: bytes, a: int, b: int, depth: int, above: bytes, around: _Around) -> bytes | None:
         """A KeyValue whose value has depth `depth` + 1. `above`: the keys of the maps around it, each with a point."""
         key = _last_key(data, a, b)
-        action = self.redaction.key_action(key, above + key, self.event)
+        entry = Entry(key, above + key, _is_nested(data, a, b), lambda: around.keys(data))
+        action = self.redaction.key_action(entry, self.event)
         if action is not None:
             self.changed += 1
             return None if action == "drop" else self._replaced(data, a, b, depth, action)
@@ -247,6 +263,9 @@ class _Rewrite:
                 return None
             parts.append(_again(data, begin, end, c, d, shaped))
         return b"".join(parts)
+
+    def _entry(self, data: bytes, depth: int, above: bytes, around: _Around, a: int, b: int) -> bytes | None:
+        return self._pair(data, a, b, depth, above, around)
 
     def _replaced(self, data: bytes, a: int, b: int, depth: int, action: Action) -> bytes | None:
         key = self._text(_last_key(data, a, b))
@@ -271,7 +290,8 @@ class _Rewrite:
             elif tag == _ARRAY:
                 shaped = self._elements(data, c, d, lambda c, d: self._any(data, c, d, depth + 1, above))
             elif tag == _MAP:
-                shaped = self._elements(data, c, d, lambda c, d: self._pair(data, c, d, depth, above))
+                around = _Around(c, d, _KEY)
+                shaped = self._elements(data, c, d, partial(self._entry, data, depth, above, around))
             elif tag == _INT:
                 digits = self._integer(signed(c))
                 if digits is None:
@@ -321,6 +341,12 @@ def _again(data: bytes, begin: int, end: int, a: int, b: int, shaped: bytes | No
     if len(shaped) == b - a and shaped == data[a:b]:
         return data[begin:end]
     return put_bytes(next(fields(data, begin, end))[0] >> 3, shaped)
+
+
+def _is_nested(data: bytes, a: int, b: int) -> bool:
+    """Whether an array or a map stands in a value of a KeyValue."""
+    values = [(c, d) for tag, c, d in fields(data, a, b) if tag == _VALUE]
+    return any(tag in (_ARRAY, _MAP) for c, d in values for tag, _, _ in fields(data, c, d))
 
 
 def _last_key(data: bytes, a: int, b: int) -> bytes:

@@ -54,13 +54,22 @@ class KeyRule:
     events: tuple[str, ...] = ()
     """Only in log records of one of these event names; () = everywhere. A rule with events leaves resource and scope
     alone."""
+    nested: bool = False
+    """Only where the value is an array or a map."""
+    beside: tuple[str, ...] = ()
+    """Only where one of these keys stands in the same map, or among the same attributes; () = everywhere. A rule with
+    these has to be for nested values."""
 
     def __post_init__(self) -> None:
         _check_action(self.action)
         for glob in self.keys:
             _check_glob(glob)
+        for key in self.beside:
+            _check_key(key)
         if not self.keys:
             raise ValueError("a key rule without keys")
+        if self.beside and not self.nested:
+            raise ValueError("a key rule that looks at keys beside an entry is for nested values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,13 +277,14 @@ def concerned(rules: Rules) -> tuple[bytes, ...]:
 
 def _standing(glob: str) -> set[bytes]:
     """Texts of which one stands wherever a key, spread or not, matches the glob; none where no good one is known."""
-    first, _, rest = glob.partition(".")
+    first, point, rest = glob.partition(".")
     second = re.split(r"[*.]", rest)[0]
-    if first and second and "*" not in first and len(first.encode()) < _ONE_BYTE_LENGTH:
-        # Both parts in one key; or the first is a map's whole key, with its length before it, which may be written in
-        # more bytes than it needs: the last of those is 0.
+    if first and bool(point) == bool(second) and "*" not in first and len(first.encode()) < _ONE_BYTE_LENGTH:
+        # Both parts in one key; or the first is a whole key, with its length before it, which may be written in more
+        # bytes than it needs: the last of those is 0.
         name = first.encode()
-        return {f"{first}.{second}".encode(), bytes([len(name)]) + name, b"\0" + name}
+        whole = {bytes([len(name)]) + name, b"\0" + name}
+        return {*whole, f"{first}.{second}".encode()} if second else whole
     return _long_enough(max(re.split(r"[*.]", glob), key=len))
 
 

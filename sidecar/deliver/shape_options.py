@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from sidecar.decode import severity
+from sidecar.decode import feature_names, severity
 from sidecar.decode.serving import kserve
 from sidecar.decode.shaping import (
     MAX_ADDED,
@@ -35,8 +35,10 @@ _INPUTS = (
 FEATURES = (
     KeyRule(("ml.features", "ml.features.*"), "drop"),
     KeyRule(_INPUTS, "drop", PREDICTION_EVENTS),
+    KeyRule(feature_names.INPUTS, "drop", nested=True),
+    KeyRule((feature_names.FEATURES,), "drop", nested=True, beside=feature_names.TELLING),
 )
-"""What keeps feature values from leaving."""
+"""What keeps feature values from leaving; what keys cannot say is for `features`."""
 EVENT_FEATURES = (
     KeyRule((kserve.DATA, f"{kserve.DATA}.*"), "drop", (kserve.REQUEST,)),
     KeyRule(_INPUTS, "drop", (kserve.RESPONSE,)),

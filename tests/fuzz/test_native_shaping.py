@@ -49,6 +49,7 @@ GLOBS = [
     "*", "k", "http.*", "*.NAME", "service.name", "model.name", "größe", "in", "*e*e*", "exception.type", "in.in*",
     "k.k", "*.k", "some.1*", "event.name", "", "\ufffd",
 ]  # fmt: skip
+BESIDE = ["k", "model.name", "größe", "_", 'quo"te']
 EVENTS = ["ml.prediction", "n" * 1024, "predict", "\ufffd("]
 
 
@@ -56,10 +57,12 @@ def some_rules(rng: Rng) -> Rules:
     def globs(most: int) -> tuple[str, ...]:
         return tuple(glob for glob in rng.sample(GLOBS, rng.randrange(most + 1)) if glob)
 
-    keys = tuple(
-        KeyRule(globs(4) or ("k",), rng.choice(ACTIONS), tuple(rng.sample(EVENTS, rng.choice([0, 0, 1, 2]))))
-        for _ in range(rng.choice([0, 0, 1, 3]))
-    )
+    def key_rule() -> KeyRule:
+        beside = tuple(rng.sample(BESIDE, rng.choice([0, 1, 3])))
+        events = tuple(rng.sample(EVENTS, rng.choice([0, 0, 1, 2])))
+        return KeyRule(globs(4) or ("k",), rng.choice(ACTIONS), events, bool(beside or rng.randrange(3) == 0), beside)
+
+    keys = tuple(key_rule() for _ in range(rng.choice([0, 0, 1, 3])))
     named = [named_rule(name, rng.choice(ACTIONS)) for name in rng.sample(list(VALUE_PATTERNS), rng.choice([0, 1, 4]))]
     own = [
         ValueRule(f"r{i}", rng.choice(PATTERNS), rng.choice(ACTIONS), rng.randrange(8) == 0)

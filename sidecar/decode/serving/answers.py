@@ -132,15 +132,11 @@ def _scalars(output: Output, rows: Sequence[Value]) -> _Column:
 
 
 def _class(row: Value) -> str:
-    match row:
-        case bool():
-            return "true" if row else "false"
-        case int():
-            return str(row)
-        case str() if len(row) <= MAX_CLASS_CHARS:
-            return row
-        case _:
-            return ""
+    if isinstance(row, str):
+        return row if len(row) <= MAX_CLASS_CHARS else ""
+    if isinstance(row, bool):
+        return "true" if row else "false"
+    return str(row) if isinstance(row, int) else ""
 
 
 def _arrays(output: Output, rows: Sequence[Value]) -> _Column:

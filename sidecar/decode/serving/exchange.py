@@ -59,9 +59,9 @@ def members(value: Value) -> Members:
 def opened(record: Record) -> Exchange:
     """A record of an ordinary logger."""
     body = members(record.body)
-    own = {**body, **record.attributes} if body else record.attributes
+    own = {**body, **record.attributes}
     asked, answered = _wrapped(own, REQUEST), _wrapped(own, RESPONSE)
-    return Exchange(own, dict(own) if asked is None else asked, answered or dict(own), record, answered is not None)
+    return Exchange(own, asked or own, answered or own, record, apart=answered is not None)
 
 
 def _wrapped(own: Members, names: tuple[str, ...]) -> dict[str, Value] | None:
@@ -75,9 +75,10 @@ def _wrapped(own: Members, names: tuple[str, ...]) -> dict[str, Value] | None:
 def first(found: Members, names: tuple[str, ...]) -> str:
     """The first of these members that has a text, number or bool, as text; empty where none has."""
     for name in names:
-        value = found.get(name)
-        if isinstance(value, str | int | float) and value != "":
-            return label(value)
+        if name in found:
+            value = found[name]
+            if isinstance(value, str | int | float) and value != "":
+                return label(value)
     return ""
 
 
@@ -118,7 +119,8 @@ def model_of(exchange: Exchange) -> str:
 
 
 def _places(exchange: Exchange) -> tuple[Members, ...]:
-    return exchange.own, members(exchange.answered), members(exchange.asked)
+    bodies = (exchange.answered, exchange.asked)
+    return exchange.own, *(members(body) for body in bodies if body is not exchange.own)
 
 
 def _found(places: tuple[Members, ...], names: tuple[str, ...]) -> str:
@@ -129,8 +131,7 @@ def seconds(own: Members) -> float | None:
     """How long it took, if told under a name that says the unit."""
     for concept, scale in (("seconds", 1.0), ("milliseconds", 1e-3)):
         for name in ALIASES[concept]:
-            found = number(own.get(name)) * scale
-            if 0 <= found < math.inf:
+            if name in own and 0 <= (found := number(own[name]) * scale) < math.inf:
                 return found
     return None
 

@@ -1,21 +1,19 @@
-"""Feature values taken out of payloads of serving protocols, on the wire of a logs request, before it is delivered.
+"""Feature values taken out of a logs request before it is delivered, where no key says what they are.
 
-Of a record's attributes and structured body, at any depth, these are left out:
+Of a record's attributes and of the members of its body these are left out:
 
-- `inputs`, `instances`, `dataframe_split` and `dataframe_records` that are arrays or maps (a number so named stays);
-- `features` that is an array or map and stands beside something that tells of a prediction;
 - columns of role `feature` of BentoML's monitors, by the record's own schema or the one that was told of before; of a
   record of a monitor (its scope or its file says so) whose schema is not known, every column;
-- the data of a request of KServe's logger, whatever it is, where the event came as a JSON log line. (Where it came as
-  an event, key rules of `deliver.shape_options` do that.)
+- the data of a request of KServe's logger, whatever it is, where the event came as a JSON log line.
+
+What stands under keys that always hold features, key rules of `deliver.shape_options` leave out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar.decode.prediction_names import ALIASES
 from sidecar.decode.serving import bento, kserve
 from sidecar.decode.serving.exchange import Members, Record, opened
 from sidecar.decode.serving.records import read_record
@@ -23,15 +21,6 @@ from sidecar.decode.serving.schemas import Schemas
 from sidecar.decode.serving.values import read_pair
 from sidecar.decode.wire import fields, put_bytes, whole_fields
 
-INPUTS = frozenset({b"inputs", b"instances", b"dataframe_split", b"dataframe_records"})
-FEATURES = b"features"
-_TELLING = frozenset(
-    name.encode()
-    for name in (
-        *(name for concept in ("model", "class", "score", "value", "prediction") for name in ALIASES[concept]),
-        "outputs",
-    )
-)
 _MONITORS = (bento.FILE_MARK, b"bentoml_monitor_data")
 """A monitor's file, and the scope of its records over OTLP."""
 _KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
@@ -39,19 +28,15 @@ _KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
 
 _STRUCTURED = "specversion"
 """Stands in each CloudEvent that came as a JSON log line."""
-_WHOLE = tuple(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED))
-"""What the record is decides about its keys where one of these stands in it."""
-_NAMES = (*(name.decode() for name in sorted(INPUTS)), FEATURES.decode())
-_NAME_MARKS = tuple(put_bytes(1, name.encode()) for name in _NAMES)
-"""Without the tag of the value behind it: nobody has to write the key first."""
-NEEDLES = (*_NAME_MARKS, *_WHOLE, *_MONITORS)
+NEEDLES = (*(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED)), *_MONITORS)
 """A request in which none of these stands has nothing to leave out, but perhaps lines of a monitor whose schema is
 known (`Schemas.marks`)."""
 
 _RESOURCE, _CHILDREN, _BODY, _ATTRIBUTE = 0x0A, 0x12, 0x2A, 0x32
-_KEY, _VALUE, _ARRAY, _MAP = 0x0A, 0x12, 0x2A, 0x32
+_KEY, _MAP = 0x0A, 0x32
 _NOTHING: frozenset[bytes] = frozenset()
 
+Place = tuple[int, int]
 Rewrite = Callable[[bytes, int, int], bytes]
 
 
@@ -98,54 +83,36 @@ class _Stripping:
         return b"".join(parts)
 
     def _record(self, data: bytes, a: int, b: int, resource: Members, of_monitor: bool) -> bytes:
-        columns = _NOTHING
-        if of_monitor or any(data.find(mark, a, b) >= 0 for mark in _WHOLE + self.schemas.marks):
-            columns = _columns(read_record(data, a, b, resource), self.schemas, of_monitor)
-        top = [(c, d) for tag, c, d in fields(data, a, b) if tag == _ATTRIBUTE]
-        beside = _keys(data, top)
-        parts = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _ATTRIBUTE:
-                parts.append(_again(data, begin, end, c, d, self._pair(data, c, d, beside, columns)))
-            elif tag == _BODY:
-                parts.append(_again(data, begin, end, c, d, self._any(data, c, d, columns)))
-            else:
-                parts.append(data[begin:end])
-        return b"".join(parts)
-
-    def _pair(self, data: bytes, a: int, b: int, beside: frozenset[bytes], columns: frozenset[bytes]) -> bytes | None:
-        """A KeyValue; None where it is left out. `beside`: keys of its map."""
-        key, place = _key_and_value(data, a, b)
-        if key in columns or (place and _is_nested(data, *place) and _is_features(key, beside)):
-            self.count += 1
-            return None
-        parts = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            again = _again(data, begin, end, c, d, self._any(data, c, d)) if tag == _VALUE else data[begin:end]
-            parts.append(again)
-        return b"".join(parts)
-
-    def _any(self, data: bytes, a: int, b: int, columns: frozenset[bytes] = _NOTHING) -> bytes:
-        """An AnyValue."""
-        if not columns and not any(data.find(mark, a, b) >= 0 for mark in _NAME_MARKS):
+        columns = _columns(read_record(data, a, b, resource), self.schemas, of_monitor)
+        if not columns:
             return data[a:b]
         parts = []
         for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _MAP:
-                parts.append(_again(data, begin, end, c, d, self._map(data, c, d, columns)))
-            elif tag == _ARRAY and _holds_maps(data, c, d):
-                rewritten = self._children(data, c, d, _KEY, self._any)
-                parts.append(_again(data, begin, end, c, d, rewritten))
+            if tag == _ATTRIBUTE:
+                parts.append(self._pair(data, (begin, end), (c, d), columns))
+            elif tag == _BODY:
+                parts.append(_again(data, begin, end, c, d, self._body(data, c, d, columns)))
             else:
                 parts.append(data[begin:end])
         return b"".join(parts)
 
-    def _map(self, data: bytes, a: int, b: int, columns: frozenset[bytes]) -> bytes:
-        beside = _keys(data, ((c, d) for tag, c, d in fields(data, a, b) if tag == _KEY))
+    def _pair(self, data: bytes, whole: Place, content: Place, columns: frozenset[bytes]) -> bytes:
+        """A field with a KeyValue; nothing where that is left out."""
+        if _key(data, *content) not in columns:
+            return data[slice(*whole)]
+        self.count += 1
+        return b""
+
+    def _body(self, data: bytes, a: int, b: int, columns: frozenset[bytes]) -> bytes:
+        """An AnyValue, which may be a map."""
         parts = []
         for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _KEY:
-                parts.append(_again(data, begin, end, c, d, self._pair(data, c, d, beside, columns)))
+            if tag == _MAP:
+                pairs = (
+                    self._pair(data, (first, last), (e, f), columns) if inner == _KEY else data[first:last]
+                    for inner, e, f, first, last in whole_fields(data, c, d)
+                )
+                parts.append(_again(data, begin, end, c, d, b"".join(pairs)))
             else:
                 parts.append(data[begin:end])
         return b"".join(parts)
@@ -172,38 +139,17 @@ def _columns(record: Record, schemas: Schemas, of_monitor: bool) -> frozenset[by
     return _NOTHING
 
 
-def _is_features(key: bytes, beside: frozenset[bytes]) -> bool:
-    return key in INPUTS or (key == FEATURES and not beside.isdisjoint(_TELLING))
-
-
-def _keys(data: bytes, pairs: Iterable[tuple[int, int]]) -> frozenset[bytes]:
-    return frozenset(_key_and_value(data, a, b)[0] for a, b in pairs)
-
-
-def _key_and_value(data: bytes, a: int, b: int) -> tuple[bytes, tuple[int, int] | None]:
-    """A KeyValue's key and the place of its value; the last of either counts."""
-    key, place = b"", None
+def _key(data: bytes, a: int, b: int) -> bytes:
+    """A KeyValue's key; the last one counts."""
+    key = b""
     for tag, c, d in fields(data, a, b):
         if tag == _KEY:
             key = data[c:d]
-        elif tag == _VALUE:
-            place = c, d
-    return key, place
+    return key
 
 
-def _is_nested(data: bytes, a: int, b: int) -> bool:
-    return any(tag in (_ARRAY, _MAP) for tag, _, _ in fields(data, a, b))
-
-
-def _holds_maps(data: bytes, a: int, b: int) -> bool:
-    """Whether there is an array or a map in an array; most hold numbers."""
-    return any(_is_nested(data, c, d) for tag, c, d in fields(data, a, b) if tag == _KEY)
-
-
-def _again(data: bytes, begin: int, end: int, a: int, b: int, content: bytes | None) -> bytes:
-    """The field `data[begin:end]` of the content `data[a:b]` with another content; nothing where there is none."""
-    if content is None:
-        return b""
+def _again(data: bytes, begin: int, end: int, a: int, b: int, content: bytes) -> bytes:
+    """The field `data[begin:end]` of the content `data[a:b]` with another content."""
     if len(content) == b - a and content == data[a:b]:
         return data[begin:end]
     return put_bytes(next(fields(data, begin, end))[0] >> 3, content)

@@ -22,6 +22,7 @@ DECODER = ReferenceDecoder()
         (Rules(keys=(KeyRule(("a.*",), "drop"),)), ()),
         (Rules(keys=(KeyRule(("x",), "drop", ("ml.prediction", "abc")),)), ()),
         (Rules(keys=(KeyRule(("a*password",), "mask"),)), (b"password",)),
+        (Rules(keys=(KeyRule(("inputs",), "drop", nested=True),)), (b"\0inputs", b"\x06inputs")),
         (Rules(keys=(KeyRule(("x",), "drop", ("ml.prediction",)),)), (b"ml.prediction",)),
         (Rules(keys=(KeyRule(("id*",), "drop"),)), ()),
         (Rules(keys=(KeyRule(("password",), "drop"),), max_field_bytes=100), ()),
