@@ -152,7 +152,9 @@ class _Adding:
         table.values[rows[found.loaded], 0] = 1
         used = np.flatnonzero((found.rows > 0) & ~found.loaded)
         time = np.minimum(found.time[used], np.uint64(LIMIT)).astype(np.int64)
-        np.maximum.at(table.values[:, 1], rows[used], np.where(time > 0, time, self.received[used]))
+        # No prediction is made after it was received: of a clock that is ahead the gauge would never come back.
+        latest = np.where(time > 0, np.minimum(time, self.received[used]), self.received[used])
+        np.maximum.at(table.values[:, 1], rows[used], latest)
 
     def _rows(
         self, table: SeriesTable, keys: Sequence[Labels], codes: npt.NDArray[Any], of: npt.NDArray[Any]

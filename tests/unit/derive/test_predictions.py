@@ -39,7 +39,7 @@ def shown(logs: PredictionDeriver, only: str = "") -> dict[str, str]:
 
 
 def feed(deriver: PredictionDeriver, payload: bytes) -> None:
-    deriver.apply(deriver.decode(DECODER, [payload]), arrival(1, 5 * SECOND))
+    deriver.apply(deriver.decode(DECODER, [payload]), arrival(1, 12 * SECOND))
 
 
 def event_payload(*made: tuple[str, dict[str, Any], Any]) -> bytes:
@@ -260,6 +260,18 @@ def test_of_an_array_that_is_cut_the_whole_elements_count_and_the_rows_that_are_
     by_class = shown(logs, "model_predictions_by_class")
     assert by_class['model_predictions_by_class_total{model="m",class="leaves"}'] == whole
     assert by_class['model_predictions_by_class_total{model="n",class="leaves"}'] == whole
+
+
+def test_the_last_prediction_is_not_later_than_it_was_received() -> None:
+    logs, _ = derivers()
+    feed(logs, json_lines([{"model": "m", "prediction": "a", "time": "2100-01-01T00:00:00Z"}]))
+    series = 'model_last_prediction_timestamp_seconds{model="m"}'
+    assert shown(logs)[series] == "12.0"
+    logs.apply(
+        logs.decode(DECODER, [json_lines([{"model": "m", "prediction": "a", "time": "1970-01-01T00:00:20.5Z"}])]),
+        arrival(1, 30 * SECOND),
+    )
+    assert shown(logs)[series] == "20.5"
 
 
 def test_a_label_is_no_prediction_though_it_names_a_model_and_a_class() -> None:
