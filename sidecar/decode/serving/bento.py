@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import partial
 
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers
@@ -38,7 +39,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     schema = schemas.find(source(record), own)
     if schema is None:
         return None
-    asked = Asked(1, _of_role(schema, own, "feature"), first(own, ("request_id",)))
+    asked = Asked(1, partial(_of_role, schema, own, "feature"), first(own, ("request_id",)))
     found = call(NAME, Exchange({}, None, None, record, model=schema.model), asked, _answered(schema, own))
     return found and replace(found, version=schema.version, targets=_of_role(schema, own, "target"))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sidecar.decode.message import Value
 from sidecar.decode.prediction_names import ALIASES
-from sidecar.decode.serving.call import Answers, Asked, Call, Part
+from sidecar.decode.serving.call import Answers, Asked, Call, Part, no_columns
 from sidecar.decode.text import label, number
 
 Members = Mapping[str, Value]
@@ -108,7 +108,7 @@ def call(
         classes=answers.classes if answers else {},
         values=answers.values if answers else (),
         scores=answers.scores if answers else (),
-        features=asked.features if asked else {},
+        table=asked.table if asked else no_columns,
         seconds=seconds(exchange.own),
     )
 

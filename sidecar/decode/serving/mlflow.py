@@ -5,6 +5,8 @@ TensorFlow Serving. A response has `predictions`: an array, an array of records 
 
 from __future__ import annotations
 
+from functools import partial
+
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Asked, Call
 from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members
@@ -30,8 +32,8 @@ def _asked(request: Members) -> Asked | None:
         data, columns = split.get("data"), split.get("columns")
         if not isinstance(data, list):
             return None
-        return Asked(len(data), tables.of_rows(data, columns if isinstance(columns, list) else ()))
+        return Asked(len(data), partial(tables.of_rows, data, columns if isinstance(columns, list) else ()))
     records = request.get("dataframe_records")
     if isinstance(records, list):
-        return Asked(len(records), tables.of_rows(records))
+        return Asked(len(records), partial(tables.of_rows, records))
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers, tables
@@ -36,7 +37,7 @@ def _asked(request: Members) -> Asked | None:
     tensors = _tensors(request.get("inputs"))
     if tensors is None:
         return None
-    return Asked(_rows(tensors), _features(tensors), first(request, ("id",)))
+    return Asked(_rows(tensors), partial(_features, tensors), first(request, ("id",)))
 
 
 def _answered(response: Members) -> Answers | None:

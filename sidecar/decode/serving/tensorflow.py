@@ -7,6 +7,8 @@ is more than one output). Column format: `inputs`, answered by `outputs`, each o
 
 from __future__ import annotations
 
+from functools import partial
+
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Answers, Asked, Call
@@ -31,12 +33,12 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
 def _asked(request: Members) -> Asked | None:
     match request:
         case {"instances": list(rows)}:
-            return Asked(len(rows), tables.of_rows(rows))
+            return Asked(len(rows), partial(tables.of_rows, rows))
         case {"inputs": list(rows)}:
-            return Asked(len(rows), tables.of_rows(rows))
+            return Asked(len(rows), partial(tables.of_rows, rows))
         case {"inputs": dict(columns)}:
             arrays = [values for values in columns.values() if isinstance(values, list)]
-            return Asked(max(map(len, arrays)), tables.of_columns(columns)) if arrays else None
+            return Asked(max(map(len, arrays)), partial(tables.of_columns, columns)) if arrays else None
         case _:
             return None
 

@@ -67,10 +67,7 @@ def _array(data: bytes, a: int, b: int) -> list[Value] | None:
     while a < b:
         if data[a] != _ELEMENT:
             return None
-        if a + 1 < b and (length := data[a + 1]) < 0x80:  # Most lengths are one byte: no call for each.
-            begin = a + 2
-        else:
-            length, begin = varint(data, a + 1, b, a)
+        length, begin = varint(data, a + 1, b, a)
         a = begin + length
         if a > b:
             return None
@@ -84,10 +81,7 @@ def _map(data: bytes, a: int, b: int) -> dict[str, Value] | None:
     while a < b:
         if data[a] != _ELEMENT:
             return None
-        if a + 1 < b and (length := data[a + 1]) < 0x80:  # Most lengths are one byte: no call for each.
-            begin = a + 2
-        else:
-            length, begin = varint(data, a + 1, b, a)
+        length, begin = varint(data, a + 1, b, a)
         a = begin + length
         if a > b:
             return None

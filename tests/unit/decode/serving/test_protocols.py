@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sidecar.decode import serving
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.decode.serving import bento, kserve, protocols, records
-from sidecar.decode.serving.call import Call
+from sidecar.decode.serving.call import MAX_COLUMNS, Call
 from sidecar.decode.serving.exchange import Record
 from sidecar.decode.serving.schemas import MAX_SCHEMAS, Column, Schema, Schemas
 
@@ -287,4 +287,5 @@ def test_nothing_is_too_odd_to_be_read(body: Any, event: str, as_body: bool, col
     if call is not None:
         assert call.part in ("request", "response", "both")
         assert call.rows >= 0
+        assert len(call.features) <= MAX_COLUMNS
         assert sum(call.classes.values()) <= max(call.rows, 1)
