@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from sidecar.decode.message import Value
 from sidecar.decode.wire import put_bytes, put_double, put_uint
 
@@ -20,11 +22,19 @@ def any_value(value: Value) -> bytes:
         case float():
             return put_double(4, value)
         case list():
-            return put_bytes(5, b"".join(put_bytes(1, any_value(element)) for element in value))
+            return put_bytes(5, b"".join(map(_element, value)))
         case dict():
             return put_bytes(6, b"".join(key_value(1, key, element) for key, element in value.items()))
         case bytes():
             return put_bytes(7, value)
+
+
+def _element(value: Value) -> bytes:
+    """An AnyValue as field 1. Long arrays are those of numbers: they are written in one go."""
+    return _double(b"\x0a\x09\x21", value) if type(value) is float else put_bytes(1, any_value(value))
+
+
+_double = struct.Struct("<3sd").pack
 
 
 def key_value(number: int, key: str, value: Value) -> bytes:

@@ -106,8 +106,13 @@ def double(value: int) -> float:
     return result
 
 
+_SHORT = [bytes([value]) for value in range(0x80)]
+
+
 def put_varint(value: int) -> bytes:
     """An unsigned value below 2^64 as varint."""
+    if value < 0x80:  # By far the most: tags and lengths.
+        return _SHORT[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
