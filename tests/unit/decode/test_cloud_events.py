@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.decode import otlp
 from sidecar.decode.batch import Check
@@ -184,3 +186,37 @@ def test_what_is_in_no_mode() -> None:
         as_batch({}, "application/cloudevents+avro", b"{}")
     with pytest.raises(TooLarge, match="at most"):
         as_batch({}, BATCH_TYPE, b" " * (MAX_BATCH_BYTES + 1))
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=15,
+)
+NAMES = st.sampled_from([*NEEDED, "data", "data_base64", "datacontenttype", "time", "traceparent", "subject", "x"])
+
+
+@given(st.lists(JSON | st.dictionaries(NAMES, JSON).map(lambda more: {**NEEDED, **more}), max_size=3))
+def test_whatever_events_say_the_request_is_sound(events: Any) -> None:
+    done = transcode(json.dumps(events).encode(), OBSERVED)
+    assert done.check.items + done.check.rejected == len(events)
+    check = otlp.check_logs(done.payload)
+    assert (check.items, check.rejected) == (done.check.items, 0)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8)), st.binary(max_size=40))
+def test_any_headers_and_body(more: dict[str, str], body: bytes) -> None:
+    try:
+        done = transcode(as_batch({**headers(), **more}, "application/json", body), OBSERVED)
+    except DecodeError:
+        return
+    assert done.check.items + done.check.rejected == 1
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_batch_or_malformed(body: bytes) -> None:
+    try:
+        done = transcode(as_batch({}, BATCH_TYPE, body), OBSERVED)
+    except DecodeError:
+        return
+    assert otlp.check_logs(done.payload).items == done.check.items
