@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from sidecar.decode.serving import protocols
 from sidecar.decode.serving.call import Call
 from sidecar.decode.serving.exchange import Record
 from sidecar.decode.serving.schemas import Column, Schema, Schemas
 from sidecar.decode.text import as_text
+from sidecar.errors import DecodeError
 
 MAX_EARLY = 200
 """Lines of data that wait for their schema."""
@@ -28,6 +30,17 @@ class KeptSchemas:
         self.schemas = Schemas()
         self._early: list[Record] = []
         self._saved: dict[bytes, bytes] = {}
+
+    @contextmanager
+    def undone_by_errors(self) -> Iterator[None]:
+        """Of what is read inside nothing stays if that raises: payloads are read again one by one, to find the bad."""
+        known, early = dict(self.schemas.by_source), list(self._early)
+        try:
+            yield
+        except DecodeError:
+            self.schemas.replace(known)
+            self._early = early
+            raise
 
     def hold(self, record: Record) -> None:
         """Keep a line of data whose schema is not known yet; of too many the first ones go, and long ones at once."""

@@ -53,8 +53,9 @@ class ServingDeriver:
         self.kept = (self.unanswered, self.exchanges, self._monitors)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Call]]:
-        """The calls that each payload tells of. Raises DecodeError."""
-        return [self._calls(decoder, payload) for payload in payloads]
+        """The calls that each payload tells of. Raises DecodeError, and has then learnt nothing."""
+        with self._monitors.undone_by_errors():
+            return [self._calls(decoder, payload) for payload in payloads]
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._monitors.schemas

@@ -56,11 +56,15 @@ class Schemas:
         key = source, tuple(column.name for column in schema.columns)
         if self.by_source.get(key) == schema:
             return
+        # A copy, so that another thread that looks for one at the moment is not disturbed.
+        others = {at: known for at, known in self.by_source.items() if at != key}
+        latest = list(others.items())[1 - MAX_SCHEMAS :]
+        self.replace({**dict(latest), key: schema})
+
+    def replace(self, by_source: dict[tuple[str, tuple[str, ...]], Schema]) -> None:
+        """Have these schemas and no others."""
+        self.by_source = by_source
         self.version += 1
-        self.by_source.pop(key, None)
-        self.by_source[key] = schema
-        while len(self.by_source) > MAX_SCHEMAS:
-            del self.by_source[next(iter(self.by_source))]
         self.marks = tuple(dict.fromkeys(key_mark(known.columns[-1].name) for known in self.by_source.values()))
 
     def knows(self, source: str) -> bool:

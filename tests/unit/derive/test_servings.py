@@ -22,6 +22,7 @@ from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.servings import ServingDeriver
 from sidecar.derive.targets import Targets
+from sidecar.errors import DecodeError
 from sidecar.telemetry import Telemetry
 
 DECODER = ReferenceDecoder()
@@ -248,6 +249,19 @@ def test_lines_of_data_that_come_before_their_schema_wait_for_it(restart: bool) 
     derived.feed(filed("/m/watch/schema/schema.1.log", SCHEMA), filed("/m/watch/data/data.1.log", ROWS[0]))
     expected = {'model_predictions_total{model="iris",version="v3",status="ok"}': "3"}
     assert derived.shown("model_predictions_total") == expected
+
+
+def test_a_payload_that_cannot_be_read_undoes_what_was_learnt_beside_it() -> None:
+    derived = Derived()
+    derived.feed(filed("/m/watch/data/data.0.log", ROWS[0]))
+    good = [filed("/m/watch/data/data.0.log", ROWS[1]), filed("/m/watch/schema/schema.0.log", SCHEMA)]
+    broken = logged({"model": "m", "instances": [1]})[:-3]
+    with pytest.raises(DecodeError):
+        derived.servings.decode(DECODER, [*good, broken])
+    derived.feed(*good)
+    assert derived.shown("model_predictions_total") == {
+        'model_predictions_total{model="iris",version="v3",status="ok"}': "2"
+    }
 
 
 def test_lines_that_wait_are_bounded() -> None:
