@@ -32,10 +32,25 @@ pub const UNKNOWN_SERVICE: &str = "unknown_service";
 const REPLACEMENT: &str = "\u{fffd}";
 
 /// The attributes that become columns of a group, and behind them those that are wanted as numbers.
-struct Dimensions<'d> {
-    names: &'d [String],
+pub struct Wanted {
+    names: Vec<String>,
     /// How many of the names make the group.
     grouping: usize,
+    /// Which of those make none of a double.
+    measures: Vec<usize>,
+}
+
+impl Wanted {
+    pub fn new(dimensions: Vec<String>, numbers: Vec<String>, measures: &[String]) -> Self {
+        let grouping = dimensions.len();
+        let measures = (0..grouping).filter(|&place| measures.contains(&dimensions[place])).collect();
+        Wanted { names: dimensions.into_iter().chain(numbers).collect(), grouping, measures }
+    }
+}
+
+struct Dimensions<'d> {
+    names: &'d [String],
+    wanted: &'d Wanted,
     /// Bit n: a name has n bytes modulo 64.
     lengths: u64,
     /// A name that only a key with broken UTF-8 may have, once repaired.
@@ -43,10 +58,11 @@ struct Dimensions<'d> {
 }
 
 impl<'d> Dimensions<'d> {
-    fn new(names: &'d [String], grouping: usize) -> Self {
+    fn new(wanted: &'d Wanted) -> Self {
+        let names = wanted.names.as_slice();
         Dimensions {
             names,
-            grouping,
+            wanted,
             lengths: names.iter().fold(0, |bits, name| bits | 1 << (name.len() % 64)),
             unclean: names.iter().any(|name| name.contains(REPLACEMENT)),
         }
@@ -62,6 +78,16 @@ impl<'d> Dimensions<'d> {
                 self.assign(repair(attribute.key).as_bytes(), attribute.value, found);
             } else if self.lengths >> (attribute.key.len() % 64) & 1 == 1 {
                 self.assign(attribute.key, attribute.value, found);
+            }
+        }
+    }
+
+    /// Doubles of measures are no part of a group.
+    #[inline(always)]
+    fn leave_doubles(&self, own: &mut [Option<Any<'_>>]) {
+        for &place in &self.wanted.measures {
+            if let Some(Any::Double(_)) = own[place] {
+                own[place] = Some(Any::Empty);
             }
         }
     }
@@ -304,23 +330,18 @@ struct Builder<'a, 'd> {
 }
 
 /// The accepted spans of the payloads; an error has the index of the payload that is malformed.
-pub fn spans(payloads: &[&[u8]], names: &[String], grouping: usize) -> Result<Columns, usize> {
-    build(payloads, names, grouping, walk::<Span, _>)
+pub fn spans(payloads: &[&[u8]], wanted: &Wanted) -> Result<Columns, usize> {
+    build(payloads, wanted, walk::<Span, _>)
 }
 
 /// The accepted log records of the payloads; an error has the index of the payload that is malformed.
-pub fn logs(payloads: &[&[u8]], names: &[String], grouping: usize) -> Result<Columns, usize> {
-    build(payloads, names, grouping, walk::<Log, _>)
+pub fn logs(payloads: &[&[u8]], wanted: &Wanted) -> Result<Columns, usize> {
+    build(payloads, wanted, walk::<Log, _>)
 }
 
-fn build<'a, 'd>(
-    payloads: &[&'a [u8]],
-    names: &'d [String],
-    grouping: usize,
-    walk: Walk<'a, 'd>,
-) -> Result<Columns, usize> {
-    match build_with(payloads, Dimensions::new(names, grouping), walk, Scopes::Ahead) {
-        Err((Stop::LateScope, _)) => build_with(payloads, Dimensions::new(names, grouping), walk, Scopes::Whole),
+fn build<'a, 'd>(payloads: &[&'a [u8]], wanted: &'d Wanted, walk: Walk<'a, 'd>) -> Result<Columns, usize> {
+    match build_with(payloads, Dimensions::new(wanted), walk, Scopes::Ahead) {
+        Err((Stop::LateScope, _)) => build_with(payloads, Dimensions::new(wanted), walk, Scopes::Whole),
         other => other,
     }
     .map_err(|(_, index)| index)
@@ -344,7 +365,7 @@ fn build_with<'a, 'd>(
             tables: Tables::new(),
             durations: Vec::new(),
             weights: Vec::new(),
-            numbers: vec![Vec::new(); dimensions.names.len() - dimensions.grouping],
+            numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
         },
         dimensions,
         context: None,
@@ -364,7 +385,8 @@ impl<'a> Builder<'a, '_> {
         }
         let mut inherited = Vec::new();
         self.dimensions.pick(&resource.attributes.list, &mut inherited);
-        let inherited_numbers = inherited.split_off(self.dimensions.grouping).into_iter().map(number).collect();
+        let inherited_numbers = inherited.split_off(self.dimensions.wanted.grouping).into_iter().map(number).collect();
+        self.dimensions.leave_doubles(&mut inherited);
         let service = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
         self.context = Some(Context {
             service: service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE)),
@@ -382,7 +404,8 @@ impl<'a> Builder<'a, '_> {
         let tables = &mut self.columns.tables;
         let (number, resource) = tables.enter(context);
         self.dimensions.pick(attributes, &mut self.found);
-        let (own, figures) = self.found.split_at(self.dimensions.grouping);
+        self.dimensions.leave_doubles(&mut self.found);
+        let (own, figures) = self.found.split_at(self.dimensions.wanted.grouping);
         for ((column, value), inherited) in self.columns.numbers.iter_mut().zip(figures).zip(&context.inherited_numbers)
         {
             column.push(value.map_or(*inherited, |_| self::number(*value)));

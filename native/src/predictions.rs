@@ -26,6 +26,7 @@ pub struct Figures {
 pub struct Events<'e> {
     names: &'e [Vec<u8>],
     pub payload: Vec<u32>,
+    pub record: Vec<u32>,
     pub time: Vec<u64>,
     pub group: Vec<u32>,
     groups: Interner,
@@ -42,7 +43,9 @@ pub struct Events<'e> {
     pub value: Figures,
     /// For each class name where its last pair is.
     places: Vec<usize>,
+    /// Number of the payload, and of accepted records before the one at hand.
     number: u32,
+    accepted: u32,
     key: Vec<u8>,
 }
 
@@ -51,6 +54,7 @@ impl<'e> Events<'e> {
         Events {
             names,
             payload: Vec::new(),
+            record: Vec::new(),
             time: Vec::new(),
             group: Vec::new(),
             groups: Interner::new(),
@@ -67,6 +71,7 @@ impl<'e> Events<'e> {
             value: Figures::default(),
             places: Vec::new(),
             number: 0,
+            accepted: 0,
             key: Vec::new(),
         }
     }
@@ -84,6 +89,7 @@ impl<'e> Events<'e> {
         let own = &log.attributes.list;
         let event = self.time.len() as u32;
         self.payload.push(self.number);
+        self.record.push(self.accepted);
         self.time.push(log.time());
         self.key.clear();
         push_part(&mut self.key, log.event_name);
@@ -95,6 +101,7 @@ impl<'e> Events<'e> {
         self.count.push(count);
         self.seconds.push(match find(own, b"ml.prediction.duration") {
             Some(Any::Double(seconds)) if (0.0..f64::INFINITY).contains(&seconds) => seconds,
+            Some(Any::Int(seconds)) if seconds >= 0 => seconds as f64,
             _ => f64::NAN,
         });
         let mut members = Vec::new();
@@ -155,9 +162,11 @@ fn text(key: &[u8]) -> &str {
     std::str::from_utf8(key).unwrap_or_default()
 }
 
+/// A count; a double counts as one where it is a whole number.
 fn whole(value: Option<Any<'_>>) -> u64 {
     match value {
         Some(Any::Int(int)) if (0..MAX_ROWS).contains(&int) => int as u64,
+        Some(Any::Double(double)) if (0.0..MAX_ROWS as f64).contains(&double) && double.fract() == 0.0 => double as u64,
         _ => 0,
     }
 }
@@ -190,6 +199,7 @@ impl<'a> Visitor<'a, Log<'a>> for Events<'_> {
         if !log.event_name.is_empty() && self.names.iter().any(|name| name == log.event_name) {
             self.add(log);
         }
+        self.accepted += 1;
     }
 
     fn refused(&mut self, _: Place, _: Option<Refusal>) {}

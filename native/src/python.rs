@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::check::{self, Check};
-use crate::columns::{self, Columns, Tables};
+use crate::columns::{self, Columns, Tables, Wanted};
 use crate::documents::{self, Failure, Lines};
 use crate::entry;
 use crate::events::{Events, Form, Frame};
@@ -29,10 +29,10 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 8;
+const ABI_VERSION: u32 = 9;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
-type Build = fn(&[&[u8]], &[String], usize) -> Result<Columns, usize>;
+type Build = fn(&[&[u8]], &Wanted) -> Result<Columns, usize>;
 type Verdict = (usize, usize, usize, Vec<String>, bool);
 
 fn malformed(payload: &[u8], locate: Locate) -> PyErr {
@@ -118,15 +118,12 @@ fn figures<'py>(py: Python<'py>, columns: &[Vec<f64>]) -> PyResult<Vec<Bound<'py
 fn run_columns(
     py: Python<'_>,
     payloads: &[Bound<'_, PyBytes>],
-    mut dimensions: Vec<String>,
-    numbers: Vec<String>,
+    wanted: &Wanted,
     build: Build,
     locate: Locate,
 ) -> PyResult<Columns> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    let grouping = dimensions.len();
-    dimensions.extend(numbers);
-    py.detach(|| build(&slices, &dimensions, grouping)).map_err(|index| malformed(slices[index], locate))
+    py.detach(|| build(&slices, wanted)).map_err(|index| malformed(slices[index], locate))
 }
 
 /// (start, duration, weight, trace ids, span ids, group, groups, resource, resources, repaired, numbers) of the accepted spans.
@@ -136,8 +133,10 @@ fn spans<'py>(
     payloads: Vec<Bound<'py, PyBytes>>,
     dimensions: Vec<String>,
     numbers: Vec<String>,
+    measures: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let columns = run_columns(py, &payloads, dimensions, numbers, columns::spans, fault::in_traces)?;
+    let wanted = Wanted::new(dimensions, numbers, &measures);
+    let columns = run_columns(py, &payloads, &wanted, columns::spans, fault::in_traces)?;
     (
         u64_bytes(py, &columns.times)?,
         u64_bytes(py, &columns.durations)?,
@@ -158,7 +157,7 @@ fn bytes_of<'py>(py: Python<'py>, figures: &Figures) -> PyResult<(Bound<'py, PyB
     Ok((u32_bytes(py, &figures.event)?, f64_bytes(py, &figures.number)?))
 }
 
-/// (payload, time, group, groups, count, rows, one_in, counted, seconds, (class event, class name, class rows),
+/// (payload, record, time, group, groups, count, rows, one_in, counted, seconds, (class event, class name, class rows),
 /// class names, (score event, score), (value event, value)) of the accepted events of these names.
 #[pyfunction]
 fn predictions<'py>(
@@ -174,6 +173,7 @@ fn predictions<'py>(
         py,
         [
             u32_bytes(py, &events.payload)?.into_any(),
+            u32_bytes(py, &events.record)?.into_any(),
             u64_bytes(py, &events.time)?.into_any(),
             u32_bytes(py, &events.group)?.into_any(),
             PyList::new(py, groups)?.into_any(),
@@ -203,8 +203,10 @@ fn logs<'py>(
     payloads: Vec<Bound<'py, PyBytes>>,
     dimensions: Vec<String>,
     numbers: Vec<String>,
+    measures: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let columns = run_columns(py, &payloads, dimensions, numbers, columns::logs, fault::in_logs)?;
+    let wanted = Wanted::new(dimensions, numbers, &measures);
+    let columns = run_columns(py, &payloads, &wanted, columns::logs, fault::in_logs)?;
     (
         u64_bytes(py, &columns.times)?,
         PyBytes::new(py, &columns.trace_ids),

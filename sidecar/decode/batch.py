@@ -134,6 +134,8 @@ class PredictionBatch:
 
     payload: U32
     """Index of the payload of each event."""
+    record: U32
+    """Place of each event among the accepted records of all payloads, as `logs` gives them."""
     time: U64
     """Unix nanoseconds; time, else observed time, else 0."""
     group: U32
@@ -201,8 +203,26 @@ class Decoder(Protocol):
         `Check.timed` is True only if every line carried a time of its own."""
         ...
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch: ...
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch: ...
+    def spans(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> SpanBatch:
+        """`dimensions` make groups, `numbers` columns. `measures`: those of the dimensions of which a double makes no
+        group: its text is empty, whatever the resource says."""
+        ...
+
+    def logs(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> LogBatch:
+        """As `spans`."""
+        ...
 
     def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch: ...
 

@@ -33,9 +33,18 @@ class _Row:
     numbers: tuple[float, ...]
 
 
-def span_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Attributes to be read (see `batch.Decoder.spans`)."""
+
+    dimensions: Sequence[str] = ()
+    numbers: Sequence[str] = ()
+    measures: frozenset[str] = frozenset()
+
+
+def span_batch(payloads: Sequence[bytes], wanted: Wanted) -> SpanBatch:
     """The accepted spans of the payloads. Raises DecodeError if one is malformed."""
-    rows = list(_rows(payloads, otlp.spans, _span_texts, dimensions, numbers))
+    rows = list(_rows(payloads, otlp.spans, _span_texts, wanted))
     spans = [row.record for row in rows if isinstance(row.record, otlp.Span)]
     group, groups = _encode([row.group for row in rows])
     resource, resources = _encode([row.resource for row in rows])
@@ -50,13 +59,13 @@ def span_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Se
         resource=np.array(resource, np.uint32),
         resources=resources,
         repaired=sum(row.repaired for row in rows),
-        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(numbers))),
+        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(wanted.numbers))),
     )
 
 
-def log_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
+def log_batch(payloads: Sequence[bytes], wanted: Wanted) -> LogBatch:
     """The accepted log records of the payloads. Raises DecodeError if one is malformed."""
-    rows = list(_rows(payloads, otlp.log_records, _log_texts, dimensions, numbers))
+    rows = list(_rows(payloads, otlp.log_records, _log_texts, wanted))
     group, groups = _encode([row.group for row in rows])
     resource, resources = _encode([row.resource for row in rows])
     return LogBatch(
@@ -68,7 +77,7 @@ def log_batch(payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Seq
         resource=np.array(resource, np.uint32),
         resources=resources,
         repaired=sum(row.repaired for row in rows),
-        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(numbers))),
+        numbers=tuple(np.array([row.numbers[n] for row in rows], np.float64) for n in range(len(wanted.numbers))),
     )
 
 
@@ -102,8 +111,7 @@ def _rows(
     payloads: Sequence[bytes],
     records: Callable[[bytes], Iterator[otlp.Placed]],
     texts: _Texts,
-    dimensions: Sequence[str],
-    numbers: Sequence[str],
+    wanted: Wanted,
 ) -> Iterator[_Row]:
     for payload in payloads:
         last = -1
@@ -113,21 +121,22 @@ def _rows(
             values = placed.record.attributes.values
             inherited = placed.resource.attributes.values
             read, own = texts(placed.record)
-            read += tuple(values[name] for name in dimensions if name in values)
+            read += tuple(values[name] for name in wanted.dimensions if name in values)
             if placed.resource_index != last:
                 # Texts of a resource are counted once, with the first of its records that is accepted.
                 last = placed.resource_index
                 service = inherited.get("service.name")
                 resource = resource_texts(placed.resource.attributes)
-                read += (service, *(inherited[name] for name in dimensions if name in inherited))
-            group = (service_name(placed.resource.attributes), *own, *_dimensions(dimensions, values, inherited))
-            found = tuple(number(values[name] if name in values else inherited.get(name)) for name in numbers)
+                read += (service, *(inherited[name] for name in wanted.dimensions if name in inherited))
+            group = (service_name(placed.resource.attributes), *own, *_dimensions(wanted, values, inherited))
+            found = tuple(number(values[name] if name in values else inherited.get(name)) for name in wanted.numbers)
             yield _Row(placed.record, group, resource, sum(map(repaired, read)), found)
 
 
-def _dimensions(names: Sequence[str], own: Mapping[str, Value], inherited: Mapping[str, Value]) -> Iterator[str]:
-    for name in names:
-        yield label(own[name] if name in own else inherited.get(name))
+def _dimensions(wanted: Wanted, own: Mapping[str, Value], inherited: Mapping[str, Value]) -> Iterator[str]:
+    for name in wanted.dimensions:
+        value = own[name] if name in own else inherited.get(name)
+        yield "" if isinstance(value, float) and name in wanted.measures else label(value)
 
 
 def _encode(values: Sequence[T]) -> tuple[list[int], list[T]]:

@@ -19,7 +19,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 8
+ABI_VERSION = 9
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -47,9 +47,15 @@ class NativeDecoder:
             payload, check = self._core.json_lines(body, observed, anonymous)
         return Transcoded(payload, _check(check))
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
+    def spans(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> SpanBatch:
         with _errors(self._core):
-            columns = self._core.spans(payloads, dimensions, numbers)
+            columns = self._core.spans(payloads, dimensions, numbers, measures)
         start, duration, weight, trace_ids, span_ids, group, groups, resource, resources, repaired, figures = columns
         return SpanBatch(
             start=np.frombuffer(start, np.uint64),
@@ -65,9 +71,15 @@ class NativeDecoder:
             numbers=tuple(np.frombuffer(column, np.float64) for column in figures),
         )
 
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
+    def logs(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> LogBatch:
         with _errors(self._core):
-            columns = self._core.logs(payloads, dimensions, numbers)
+            columns = self._core.logs(payloads, dimensions, numbers, measures)
         time, trace_ids, span_ids, group, groups, resource, resources, repaired, figures = columns
         return LogBatch(
             time=np.frombuffer(time, np.uint64),
@@ -84,10 +96,11 @@ class NativeDecoder:
     def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
         with _errors(self._core):
             found = self._core.predictions(payloads, (EVENT.encode(), LOADED.encode()))
-        payload, time, group, groups, *calls, classes, names, score, value = found
+        payload, record, time, group, groups, *calls, classes, names, score, value = found
         count, rows, one_in, counted, seconds = calls
         return PredictionBatch(
             payload=np.frombuffer(payload, np.uint32),
+            record=np.frombuffer(record, np.uint32),
             time=np.frombuffer(time, np.uint64),
             group=np.frombuffer(group, np.uint32),
             groups=groups,

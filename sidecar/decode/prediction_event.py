@@ -26,6 +26,7 @@ MAX_ROWS = 1 << 40
 @dataclass(frozen=True, slots=True)
 class _Event:
     payload: int
+    record: int
     time: int
     group: tuple[str, ...]
     count: int
@@ -40,7 +41,7 @@ class _Event:
 
 def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
     """See `batch.PredictionBatch`. Raises DecodeError."""
-    found = [event for number, payload in enumerate(payloads) for event in _events(number, payload)]
+    found = list(_events(payloads))
     groups: dict[tuple[str, ...], int] = {}
     names: dict[str, int] = {}
     group = [groups.setdefault(event.group, len(groups)) for event in found]
@@ -49,6 +50,7 @@ def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
     values = [(at, value) for at, event in enumerate(found) for value in event.values]
     return PredictionBatch(
         payload=np.array([event.payload for event in found], np.uint32),
+        record=np.array([event.record for event in found], np.uint32),
         time=np.array([event.time for event in found], np.uint64),
         group=np.array(group, np.uint32),
         groups=list(groups),
@@ -68,28 +70,34 @@ def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
     )
 
 
-def _events(number: int, payload: bytes) -> Iterator[_Event]:
-    for placed in otlp.log_records(payload):
-        record = placed.record
+def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
+    accepted = (
+        (number, placed.record)
+        for number, payload in enumerate(payloads)
+        for placed in otlp.log_records(payload)
+        if not placed.refusal
+    )
+    for place, (number, record) in enumerate(accepted):
         assert isinstance(record, otlp.LogRecord)
-        if not placed.refusal and record.event_name in (EVENT, LOADED):
-            yield _event(number, record)
+        if record.event_name in (EVENT, LOADED):
+            yield _event(number, place, record)
 
 
-def _event(number: int, record: otlp.LogRecord) -> _Event:
+def _event(number: int, place: int, record: otlp.LogRecord) -> _Event:
     own = record.attributes.values
     body = record.body if isinstance(record.body, dict) else {}
     names = ("ml.model.name", "ml.model.version", "error.type", "ml.stage")
-    count, seconds = _whole(own.get("ml.prediction.count")), own.get("ml.prediction.duration")
+    count = _whole(own.get("ml.prediction.count"))
     return _Event(
         payload=number,
+        record=place,
         time=record.time,
         group=(record.event_name, *(label(own.get(name)) for name in names)),
         count=count,
         rows=_whole(body.get("rows")),
         one_in=max(1, _whole(body.get("one_in"))),
         counted=body.get("counted") is not False,
-        seconds=seconds if isinstance(seconds, float) and 0 <= seconds < math.inf else math.nan,
+        seconds=_seconds(own.get("ml.prediction.duration")),
         classes=_classes(body.get("class_counts"), count),
         scores=_numbers(body.get("score")),
         values=_numbers(body.get("value")),
@@ -97,7 +105,16 @@ def _event(number: int, record: otlp.LogRecord) -> _Event:
 
 
 def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_ROWS else 0
+    """A count; a double counts as one where it is a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_ROWS:
+        return 0
+    return int(value) if value == int(value) else 0
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return math.nan
+    return float(value)
 
 
 def _classes(value: Any, count: int) -> dict[str, int]:

@@ -26,11 +26,23 @@ class ReferenceDecoder:
     def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
         return json_log.json_lines(body, observed, anonymous)
 
-    def spans(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> SpanBatch:
-        return columns.span_batch(payloads, dimensions, numbers)
+    def spans(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> SpanBatch:
+        return columns.span_batch(payloads, columns.Wanted(dimensions, numbers, frozenset(measures)))
 
-    def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str] = ()) -> LogBatch:
-        return columns.log_batch(payloads, dimensions, numbers)
+    def logs(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> LogBatch:
+        return columns.log_batch(payloads, columns.Wanted(dimensions, numbers, frozenset(measures)))
 
     def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
         return prediction_event.prediction_batch(payloads)

@@ -390,7 +390,7 @@ class DeriveEngine:
             return set()
         try:
             batch = deriver.decode(self._decoder, [entry.payload for entry in entries])
-        except DecodeError as error:
+        except Exception as error:
             if len(entries) > 1:
                 return {seq for entry in entries for seq in self._derive(deriver, [entry])}
             log.error(
@@ -398,7 +398,8 @@ class DeriveEngine:
                 seq=entries[0].seq,
                 signal=entries[0].signal,
                 items=entries[0].items,
-                error=str(error),
+                error=str(error) if isinstance(error, DecodeError) else repr(error),
+                exc_info=not isinstance(error, DecodeError),
             )
             return {entries[0].seq}
         arrival = Arrival(

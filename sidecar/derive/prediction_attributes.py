@@ -23,6 +23,7 @@ FRAMEWORK = "ml.framework"
 """Only the zero-code instrumentation sets it."""
 
 _NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
+_EITHER = "prediction"
 _INTEGER_CHARS = frozenset("0123456789-")
 _DECODER = json.JSONDecoder()
 
@@ -37,7 +38,12 @@ def text_names(aliases: Aliases) -> tuple[str, ...]:
 
 def number_names(aliases: Aliases) -> tuple[str, ...]:
     """Attributes that it is asked for as numbers."""
-    return tuple(name for concept in _NUMERIC for name in aliases[concept])
+    return tuple(name for concept in (*_NUMERIC, _EITHER) for name in aliases[concept])
+
+
+def measure_names(aliases: Aliases) -> tuple[str, ...]:
+    """Attributes that it is asked for both ways: a double is a number only, so that not each makes a group."""
+    return tuple(aliases[_EITHER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +54,19 @@ class Figured:
     value: F64
     rows: F64
     seconds: F64
+    answer: F64
+    """The prediction where it is a number, whatever its type; the group's text says whether it is a class."""
 
     @classmethod
     def of(cls, aliases: Aliases, numbers: Sequence[F64]) -> Figured:
         """`numbers`: a column for each of `number_names`."""
         columns = dict(zip(number_names(aliases), numbers, strict=True))
-        first = {concept: _first_finite([columns[name] for name in aliases[concept]]) for concept in _NUMERIC}
+        concepts = (*_NUMERIC, _EITHER)
+        first = {concept: _first_finite([columns[name] for name in aliases[concept]]) for concept in concepts}
         seconds = _first_finite([first["seconds"], first["milliseconds"] / 1000])
         sane = np.where(seconds >= 0, seconds, np.nan)
         rows = np.where((first["rows"] >= 1) & (first["rows"] < MAX_WEIGHT), np.floor(first["rows"]), np.nan)
-        return cls(first["score"], first["value"], rows, sane)
+        return cls(first["score"], first["value"], rows, sane, first[_EITHER])
 
 
 def _first_finite(columns: Sequence[F64]) -> F64:
@@ -84,6 +93,8 @@ class Group:
         self.key: Labels = (self.model, said["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
         self.named = said["class"]
+        self.silent = not self.named and not said["prediction"]
+        """A number is all that can tell of a prediction."""
         self.classes, self.values = _answers(said["prediction"]) if not self.named else ([], [])
 
 
@@ -95,16 +106,18 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
     models = np.array([known is not None and bool(known.model) for known in groups], np.bool_)
     answers = np.array([known is not None and bool(known.named or known.classes or known.values) for known in groups])
     stages = np.array([known is not None and known.only_stage for known in groups], np.bool_)
-    numeric = np.isfinite(figured.score) | np.isfinite(figured.value)
+    silent = np.array([known is not None and known.silent for known in groups], np.bool_)
+    told = np.where(np.isnan(figured.value) & silent[group], figured.answer, figured.value)
+    numeric = np.isfinite(figured.score) | np.isfinite(told)
     predicts = models[group] & (answers.astype(np.bool_)[group] | numeric)
     picked = np.flatnonzero(predicts | stages[group])
     nobody = Group({}, ALIASES, False)
     kept = [known or nobody for known in groups]
-    code, value = group[picked], figured.value[picked]
+    code, value = group[picked], told[picked]
     # A class or a number of its own beats what `prediction` says.
-    silent = np.array([bool(known.named) for known in kept], np.bool_)[code] | np.isfinite(value)
-    classes = _spread(np.where(silent, len(kept), code), [*(known.classes for known in kept), []])
-    values = _spread(np.where(silent, len(kept), code), [*(known.values for known in kept), []])
+    beaten = np.array([bool(known.named) for known in kept], np.bool_)[code] | np.isfinite(value)
+    classes = _spread(np.where(beaten, len(kept), code), [*(known.classes for known in kept), []])
+    values = _spread(np.where(beaten, len(kept), code), [*(known.values for known in kept), []])
     named = [[known.named] if known.named else [] for known in kept]
     own = _spread(code, named)
     answered = np.maximum(np.bincount(classes[0], minlength=len(picked)), np.bincount(values[0], minlength=len(picked)))

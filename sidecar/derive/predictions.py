@@ -26,6 +26,7 @@ from sidecar.derive.prediction_attributes import (
     Aliases,
     Figured,
     Group,
+    measure_names,
     number_names,
     of_attributes,
     text_names,
@@ -83,11 +84,11 @@ class _Names:
     def __init__(self, aliases: Aliases) -> None:
         self.aliases = aliases
         self.marks, self.span_marks = marks(aliases), span_marks(aliases)
-        self.texts, self.numbers = text_names(aliases), number_names(aliases)
+        self.wanted = text_names(aliases), number_names(aliases), measure_names(aliases)
 
     def group(self, dimensions: Sequence[str], failed: bool, stage: str = "", stages: bool = False) -> Group | None:
         """None for what the instrumentation sent: its event says the same."""
-        texts = dict(zip(self.texts, dimensions, strict=True))
+        texts = dict(zip(self.wanted[0], dimensions, strict=True))
         return None if texts[FRAMEWORK] else Group(texts, self.aliases, failed, stage, stages)
 
 
@@ -107,13 +108,16 @@ class PredictionDeriver:
         names, events, attributes = self._names, None, None
         if self.signal == "spans":
             if names is not None and any(decoder.mentions(p, names.span_marks) for p in payloads):
-                attributes = _of_spans(names, decoder.spans(payloads, names.texts, names.numbers))
+                attributes = _of_spans(names, decoder.spans(payloads, *names.wanted))
             return Read(None, attributes)
+        counted: list[int] = []
         if any(decoder.mentions(p, EVENT_MARKS) for p in payloads):
-            events = of_events(decoder.predictions(payloads))
+            found = decoder.predictions(payloads)
+            events = of_events(found)
+            counted = found.record[events.rows > 0].tolist()
         if names is not None and any(decoder.mentions(p, names.marks) for p in payloads):
-            batch = decoder.logs(payloads, names.texts, names.numbers)
-            attributes = _of_logs(names, batch, _labels(decoder, payloads))
+            batch = decoder.logs(payloads, *names.wanted)
+            attributes = _of_logs(names, batch, counted + _labels(decoder, payloads))
         return Read(events, attributes)
 
     def apply(self, batch: Read, arrival: Arrival) -> None:
@@ -189,14 +193,14 @@ def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
     return found
 
 
-def _of_logs(names: _Names, batch: LogBatch, labels: Sequence[int]) -> Told:
-    """`labels`: records that are none of predictions."""
+def _of_logs(names: _Names, batch: LogBatch, others: Sequence[int]) -> Told:
+    """`others`: records that are left out: events that were counted, and labels."""
     groups = [names.group(group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
     figured = Figured.of(names.aliases, batch.numbers)
     group = batch.group
-    if labels:
+    if others:
         group = group.copy()
-        group[labels] = len(groups)
+        group[others] = len(groups)
         groups.append(None)
     return of_attributes(group, groups, figured, batch.time, np.ones(len(batch)))
 

@@ -186,7 +186,8 @@ class _Metric:
         if len(picked):
             rows = self._rows(batch, picked, arrival)
             weight = np.ones(len(picked)) if batch.weight is None else batch.weight[picked]
-            self._add(rows, values, weight, batch.time[picked])
+            received = arrival.times[np.minimum(np.searchsorted(arrival.ends, picked, "right"), len(arrival.times) - 1)]
+            self._add(rows, values, weight, np.minimum(batch.time[picked], received.astype(np.uint64)))
             self.table.touch(np.unique(rows), arrival.now)
         return ignored
 
@@ -266,7 +267,8 @@ def _columns(rule: Rule) -> int:
 
 
 def _latest(table: I64, rows: npt.NDArray[np.intp], values: F64, time: npt.NDArray[np.uint64]) -> None:
-    """The value of the latest record, by its own time; of records of one time the one that came last."""
+    """The value of the latest record, by its own time (not later than when it was received); of records of one time the
+    one that came last."""
     order = np.lexsort((np.arange(len(rows)), time, rows))
     last = order[np.append(rows[order][1:] != rows[order][:-1], True)]
     times = np.minimum(time[last], np.uint64(LIMIT)).astype(np.int64)

@@ -44,12 +44,12 @@ def compare(native: Any, reference: Any, data: bytes) -> None:
     for decoder_call in (
         (
             lambda decoder: decoder.check_spans(payload),
-            lambda decoder: decoder.spans([payload], DIMENSIONS, DIMENSIONS),
+            lambda decoder: decoder.spans([payload], DIMENSIONS, DIMENSIONS, DIMENSIONS[:3]),
             lambda decoder: decoder.span_lines([payload]),
         ),
         (
             lambda decoder: decoder.check_logs(payload),
-            lambda decoder: decoder.logs([payload], DIMENSIONS, DIMENSIONS),
+            lambda decoder: decoder.logs([payload], DIMENSIONS, DIMENSIONS, DIMENSIONS[:3]),
             lambda decoder: decoder.log_lines([payload], ["p"]),
         ),
         (lambda decoder: decoder.json_lines(payload, OBSERVED),),

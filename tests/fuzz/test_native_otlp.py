@@ -67,9 +67,9 @@ def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: 
     for payload in logs:
         assert_same(lambda decoder, payload=payload: decoder.check_logs(payload))
     numbers = [*dimensions[1:], "n"]
-    assert_same(lambda decoder: decoder.spans(traces, dimensions, numbers))
+    assert_same(lambda decoder: decoder.spans(traces, dimensions, numbers, dimensions[:3]))
     assert_same(lambda decoder: decoder.span_lines(traces))
-    assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers))
+    assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers, dimensions[:3]))
     assert_same(lambda decoder: decoder.predictions(logs))
     prefixes = [f'id "{index}"' for index in range(len(logs))]
     assert_same(lambda decoder: decoder.log_lines(logs, prefixes))

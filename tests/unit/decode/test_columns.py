@@ -14,11 +14,11 @@ from support.payloads import (
     trace_payload,
 )
 
-from sidecar.decode.columns import log_batch, span_batch
+from sidecar.decode.columns import Wanted, log_batch, span_batch
 
 
 def groups_of(*spans: object, dimensions: tuple[str, ...] = (), **kwargs: object) -> list[tuple[str, ...]]:
-    batch = span_batch([trace_payload(*spans, **kwargs)], dimensions)  # type: ignore[arg-type]
+    batch = span_batch([trace_payload(*spans, **kwargs)], Wanted(dimensions))  # type: ignore[arg-type]
     return [batch.groups[row] for row in batch.group]
 
 
@@ -29,7 +29,7 @@ def test_span_columns() -> None:
             trace_payload(span(trace_state="ot=th:8"), span("b", kind=3, status=2, trace_id=other)),
             trace_payload(span(duration=-1), span(trace_id=b"refused")),
         ],
-        [],
+        Wanted(),
     )
     assert len(batch) == 3
     assert batch.start.tolist() == [T0] * 3
@@ -47,7 +47,7 @@ def test_span_columns() -> None:
 
 
 def test_nothing() -> None:
-    batch = span_batch([], ["a"])
+    batch = span_batch([], Wanted(["a"]))
     assert len(batch) == 0
     assert (batch.groups, batch.resources, batch.repaired) == ([], [], 0)
     assert batch.start.dtype == "uint64"
@@ -85,13 +85,13 @@ def test_labels_are_cut() -> None:
 
 def test_resources_are_sorted_first_wins_empty_left_out() -> None:
     of = resource("s", [("z", 1), ("a", b"\x01"), ("z", 2), ("empty", ""), ("none", None)])
-    batch = span_batch([trace_payload(span(), of=of)], [])
+    batch = span_batch([trace_payload(span(), of=of)], Wanted([]))
     assert batch.resources == [(("a", "AQ=="), ("service.name", "s"), ("z", "1"))]
 
 
 def test_two_pods_of_one_service_share_a_group_and_not_a_resource() -> None:
     pods = [resource_spans(span(), of=resource(attributes={"k8s.pod.name": pod})) for pod in ("a", "b")]
-    batch = span_batch([trace_payload(*pods)], [])
+    batch = span_batch([trace_payload(*pods)], Wanted([]))
     assert batch.group.tolist() == [0, 0]
     assert batch.resource.tolist() == [0, 1]
 
@@ -107,10 +107,10 @@ def broken(payload: bytes, *words: bytes) -> bytes:
 def test_repaired_counts_span_texts_each_and_resource_texts_once() -> None:
     spans = [span("NAME", attributes={"dim": "VALUE", "other": "OTHER"}) for _ in range(3)]
     payload = trace_payload(*spans, of=resource("SERVICE", {"dim": "INHERITED"}))
-    assert span_batch([payload], ["dim"]).repaired == 0
-    assert span_batch([broken(payload, b"NAME")], ["dim"]).repaired == 3
-    assert span_batch([broken(payload, b"NAME", b"VALUE", b"OTHER")], ["dim"]).repaired == 6
-    batch = span_batch([broken(payload, b"SERVICE", b"INHERITED")], ["dim"])
+    assert span_batch([payload], Wanted(["dim"])).repaired == 0
+    assert span_batch([broken(payload, b"NAME")], Wanted(["dim"])).repaired == 3
+    assert span_batch([broken(payload, b"NAME", b"VALUE", b"OTHER")], Wanted(["dim"])).repaired == 6
+    batch = span_batch([broken(payload, b"SERVICE", b"INHERITED")], Wanted(["dim"]))
     assert batch.repaired == 2
     assert batch.groups[0][0] == "�ERVICE"
 
@@ -122,7 +122,7 @@ def test_log_columns() -> None:
         log(time=0),
         log(trace_id=b"bad"),
     )
-    batch = log_batch([payload], ["d"])
+    batch = log_batch([payload], Wanted(["d"]))
     assert batch.time.tolist() == [T0, T0 + 1, 0]
     assert batch.trace_ids == TRACE_ID + bytes(32)
     assert batch.span_ids == b"12345678" + bytes(16)
@@ -142,5 +142,21 @@ def test_log_columns() -> None:
     ],
 )  # fmt: skip
 def test_log_severity(number: int, text: str, expected: str) -> None:
-    batch = log_batch([logs_payload(log(severity=number, text=text))], [])
+    batch = log_batch([logs_payload(log(severity=number, text=text))], Wanted([]))
     assert batch.groups[0][1] == expected
+
+
+def test_attributes_as_numbers() -> None:
+    attributes = {"n": 2, "d": 2.5, "t": "-1e3", "b": True, "word": "x", "list": [1]}
+    of = resource("svc", attributes={"d": 7.0, "inherited": 4})
+    names = ["n", "d", "t", "b", "word", "list", "inherited", "absent"]
+    batch = span_batch([trace_payload(span(attributes=attributes), of=of)], Wanted([], names))
+    assert [str(column[0]) for column in batch.numbers] == ["2.0", "2.5", "-1000.0", "1.0", "nan", "nan", "4.0", "nan"]
+
+
+def test_a_double_of_a_measure_makes_no_group() -> None:
+    spans = [span(attributes={"p": value}) for value in (0.25, 0.5, 3, "a")]
+    of = resource("svc", attributes={"p": "inherited"})
+    batch = span_batch([trace_payload(*spans, of=of)], Wanted(["p", "q"], ["p"], frozenset({"p"})))
+    assert [batch.groups[row][4] for row in batch.group] == ["", "", "3", "a"]
+    assert batch.numbers[0].tolist()[:3] == [0.25, 0.5, 3.0]

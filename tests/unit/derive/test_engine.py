@@ -12,7 +12,7 @@ from support.derive_fakes import SECOND, FakeLog, JsonDecoder, lines
 
 from sidecar.decode.batch import Decoder
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
-from sidecar.derive.red import RedOptions
+from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.health import Health
 from sidecar.telemetry import Telemetry
 
@@ -155,6 +155,18 @@ def test_a_payload_that_cannot_be_decoded_is_counted_and_the_rest_goes_on() -> N
     assert list(calls(built).values()) == ["3"]
 
 
+def test_a_payload_that_a_bug_keeps_from_being_read_is_counted_and_the_rest_goes_on() -> None:
+    log = FakeLog()
+    log.append("spans", spans("a"))
+    log.append("spans", [{"no_such_field": 1}])
+    log.append("spans", spans("a"))
+    with capture_logs() as logged:
+        built = drained(log)
+    assert [(e["log_level"], e["seq"], e["exc_info"]) for e in logged] == [("error", 2, True)]
+    built.checkpoint()
+    assert log.counts == {("spans", "delivered", ""): 2, ("spans", "dropped", "undecodable"): 1}
+
+
 def test_what_could_not_be_committed_is_committed_later_and_once() -> None:
     log = FakeLog(fail_writes=True)
     log.append("spans", spans("a"))
@@ -267,9 +279,13 @@ def test_the_thread_catches_up_commits_at_stop_and_ends() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_ends_the_thread_and_is_told() -> None:
+def test_a_bug_while_figures_change_ends_the_thread_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("no such figure")
+
+    monkeypatch.setattr(RedDeriver, "apply", broken)
     log = FakeLog()
-    log.append("spans", [{"no_such_field": 1}])
+    log.append("spans", spans("a"))
     health = Health()
     built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), OPTIONS, Telemetry(), health=health)
     with capture_logs() as logged:

@@ -402,3 +402,39 @@ def test_records_of_several_payloads_have_the_time_of_theirs() -> None:
     [points] = next(iter(logs.collect())).blocks
     assert [label[7] for label in points.labels] == ["c", "d", "a", "b"]
     assert points.created == [5, 6, 3, 4]
+
+
+def test_a_number_is_a_value_by_its_type_not_by_its_digits() -> None:
+    logs, _ = derivers()
+    feed(logs, json_lines([{"model": "price", "prediction": p} for p in (3.0, 2.5, 0.125)]))
+    assert shown(logs, "model_prediction_value") == {
+        'model_prediction_value_count{model="price"}': "3",
+        'model_prediction_value_sum{model="price"}': "5.625",
+    }
+    assert shown(logs, "model_predictions") == {'model_predictions_total{model="price",status="ok"}': "3"}
+
+
+def test_an_event_that_was_counted_is_not_counted_again_by_its_attributes() -> None:
+    logs, _ = derivers()
+    own = {"ml.prediction.class": "x", "ml.framework": ""}
+    attributes = {"ml.model.name": "m", "ml.prediction.class": "x"}
+    feed(logs, event_payload(prediction(2, attributes=own), ("ml.prediction", attributes, None)))
+    assert shown(logs, "model_predictions_total") == {
+        'model_predictions_total{model="churn",version="7",status="ok"}': "2",
+        'model_predictions_total{model="m",status="ok"}': "1",
+    }
+
+
+def test_numbers_of_an_event_may_be_of_either_type() -> None:
+    logs, _ = derivers()
+    attributes = {"ml.prediction.count": 3.0, "ml.prediction.duration": 1}
+    feed(
+        logs,
+        event_payload(prediction(3, attributes=attributes), prediction(1, attributes={"ml.prediction.count": 1.5})),
+    )
+    assert shown(logs, "model_predictions_total") == {
+        'model_predictions_total{model="churn",version="7",status="ok"}': "3"
+    }
+    assert shown(logs, "model_inference_latency_seconds_count") == {
+        'model_inference_latency_seconds_count{model="churn",version="7",stage="inference"}': "2"
+    }
