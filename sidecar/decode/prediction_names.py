@@ -31,7 +31,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "error": ("error.type", "exception.type"),
 }  # fmt: skip
 """Concept -> attributes. `class` is a label, `value` a number, `prediction` the one or the other by its type: text and
-whole numbers are classes, other numbers are values, an array is a batch. What became of a prediction later (its id, the
+integers are classes, numbers with a point are values, an array is a batch. What became of a prediction later (its id, the
 truth) has a table of its own, `label_names`."""
 
 MEANINGS: dict[str, str] = {
@@ -40,7 +40,7 @@ MEANINGS: dict[str, str] = {
     "class": "Predicted class of one row.",
     "score": "Probability of the predicted class.",
     "value": "Predicted number of one row.",
-    "prediction": "A class (text, whole number) or a value (other numbers) by its type; an array is a batch of rows.",
+    "prediction": "A class (text, integer) or a value (a number with a point) by its type; an array is a batch of rows.",
     "rows": "Rows of the call; without it as many as there are answers.",
     "seconds": "Seconds that the model took. A span without it took its own duration.",
     "milliseconds": "The same in milliseconds.",
