@@ -31,8 +31,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "error": ("error.type", "exception.type"),
 }  # fmt: skip
 """Concept -> attributes. `class` is a label, `value` a number, `prediction` the one or the other by its type: text and
-integers are classes, numbers with a point are values, an array is a batch. What became of a prediction later (its id, the
-truth) has a table of its own, `label_names`."""
+integers are classes, numbers with a point are values, an array is a batch. What became of a prediction later (its id,
+the truth) has a table of its own, `label_names`."""
 
 MEANINGS: dict[str, str] = {
     "model": "Name of the model. A record that names none is no prediction.",
@@ -40,7 +40,7 @@ MEANINGS: dict[str, str] = {
     "class": "Predicted class of one row.",
     "score": "Probability of the predicted class.",
     "value": "Predicted number of one row.",
-    "prediction": "A class (text, integer) or a value (a number with a point) by its type; an array is a batch of rows.",
+    "prediction": "A class (text, integer) or a value (number with a point) by its type; an array is a batch of rows.",
     "rows": "Rows of the call; without it as many as there are answers.",
     "seconds": "Seconds that the model took. A span without it took its own duration.",
     "milliseconds": "The same in milliseconds.",

@@ -1,11 +1,10 @@
-"""Metrics of generative models, from the spans that each instrumentation and engine writes."""
+"""Metrics of generative models: which spans are calls, and what they add up to."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
-from support.derive_fakes import FakeLog, lines
+from support.derive_fakes import FakeLog
+from support.genai_dialects import DIALECTS
+from support.genai_spans import (
+    CLIENT,
+    INTERNAL,
+    REFERENCE,
+    SECOND,
+    SERVED,
+    SERVER,
+    TOOK,
+    USED,
+    WAITED,
+    call,
+    derived,
+    feed,
+    labels,
+    observed,
+    seen,
+)
 from support.payloads import (
     T0,
     event,
@@ -27,9 +44,8 @@ from support.payloads import (
 )
 
 from sidecar.decode.batch import Decoder
-from sidecar.decode.genai_names import NUMBERS, OPERATIONS, ROUTER_MARK, ROUTER_TIMES, TEXTS, USAGE, USAGE_MEMBERS
+from sidecar.decode.genai_names import NUMBERS
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
 from sidecar.derive.amounts import MAX_VALUE
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
 from sidecar.derive.genai import GenaiDeriver, GenaiOptions
@@ -39,467 +55,12 @@ from sidecar.errors import DecodeError
 from sidecar.serve.exposition import render
 from sidecar.telemetry import Telemetry
 
-SECOND = 10**9
-CLIENT, SERVER, INTERNAL = Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_SERVER, Span.SPAN_KIND_INTERNAL
-REFERENCE = ReferenceDecoder()
-USED, TOOK, WAITED = (
-    "gen_ai_client_token_usage",
-    "gen_ai_client_operation_duration_seconds",
-    "gen_ai_client_operation_time_to_first_chunk_seconds",
-)
-SERVED = "gen_ai_server_"
-PART = "gen_ai_client_inference_usage_"
-NAMES = dict(zip("opqr", ("operation_name", "provider_name", "request_model", "response_model"), strict=True))
-
 
 @pytest.fixture(params=["reference", "native"])
 def decoder(request: pytest.FixtureRequest) -> Decoder:
     if request.param == "reference":
         return REFERENCE
     return native_decoder() or pytest.skip("the native core is not installed")
-
-
-def call(attributes: Mapping[str, Any], number: int = 1, **more: Any) -> Span:
-    """A client's span of half a second, in a trace of its own."""
-    ids = {"trace_id": number.to_bytes(16, "big"), "span_id": number.to_bytes(8, "big")}
-    return span(attributes=attributes, **{"kind": CLIENT, "duration": SECOND // 2, "name": "chat m", **ids, **more})
-
-
-def derived(
-    *payloads: bytes, decoder: Decoder = REFERENCE, budget: Budget | None = None, at_once: bool = True
-) -> dict[str, float]:
-    """Series without buckets -> value, zeros and `service_name="svc"` left out."""
-    deriver = GenaiDeriver(budget or Budget())
-    for some in [payloads] if at_once else [[payload] for payload in payloads]:
-        feed(deriver, some, decoder)
-    return seen(deriver)
-
-
-def feed(deriver: GenaiDeriver, payloads: Sequence[bytes], decoder: Decoder = REFERENCE) -> None:
-    ends = np.cumsum([decoder.check_spans(payload).items for payload in payloads], dtype=np.int64)
-    times = np.array([(n + 1) * SECOND for n in range(len(payloads))], np.int64)
-    deriver.apply(deriver.decode(decoder, payloads), Arrival(ends, times, 99 * SECOND))
-
-
-def seen(deriver: GenaiDeriver, buckets: bool = False) -> dict[str, float]:
-    for kept in deriver.kept:
-        kept.all_shown()
-    shown = lines(list(deriver.collect())).items()
-    return {
-        series.replace('service_name="svc",', "").replace('{service_name="svc"}', ""): float(value)
-        for series, value in shown
-        if float(value) and (buckets or "_bucket{" not in series)
-    }
-
-
-def observed(name: str, labels: str, total: float, count: int = 1) -> dict[str, Any]:
-    """What a histogram shows."""
-    braces = f"{{{labels}}}" if labels else ""
-    return {f"{name}_sum{braces}": pytest.approx(total, abs=1e-6), f"{name}_count{braces}": count}
-
-
-def labels(o: str = "", p: str = "", q: str = "", r: str = "", **more: str) -> str:
-    """Of operation, provider, requested model, answering model."""
-    values = dict(zip(NAMES, (o, p, q, r), strict=True))
-    named = [f'gen_ai_{NAMES[key]}="{value}"' for key, value in values.items() if value]
-    return ",".join([*named, *(f'{key}="{value}"' for key, value in more.items())])
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """A span as one program writes it, and what is shown of it."""
-
-    attributes: Mapping[str, Any]
-    expected: Mapping[str, Any]
-    more: Mapping[str, Any] = field(default_factory=dict)
-    of: Mapping[str, Any] = field(default_factory=dict)
-    """Resource attributes."""
-
-
-def client(own: str, into: float, out: float, seconds: float = 0.5) -> dict[str, Any]:
-    tokens = observed(USED, f'{own},gen_ai_token_type="input"', into)
-    if out:
-        tokens |= observed(USED, f'{own},gen_ai_token_type="output"', out)
-    return {**tokens, **observed(TOOK, own, seconds)}
-
-
-def server(own: str, into: float, out: float, seconds: float, first: float, token: float, **more: float) -> Any:
-    comma = f"{own}," if own else ""
-    return {
-        **observed(f"{SERVED}token_usage", f'{comma}gen_ai_token_type="input"', into),
-        **observed(f"{SERVED}token_usage", f'{comma}gen_ai_token_type="output"', out),
-        **observed(f"{SERVED}request_duration_seconds", own, seconds),
-        **observed(f"{SERVED}time_to_first_token_seconds", own, first),
-        **observed(f"{SERVED}time_per_output_token_seconds", own, token),
-        **{
-            key: value
-            for name, at in more.items()
-            for key, value in observed(f"{SERVED}{name}_seconds", own, at).items()
-        },
-    }
-
-
-OPENAI = labels("chat", "openai", "gpt-4o", "gpt-4o-2024")
-DIALECTS = {
-    "conventions 1.26": Dialect(
-        {
-            "gen_ai.system": "openai",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.response.model": "gpt-4o-2024",
-            "gen_ai.usage.prompt_tokens": 100,
-            "gen_ai.usage.completion_tokens": 20,
-        },
-        client(labels("", "openai", "gpt-4o", "gpt-4o-2024"), 100, 20),
-    ),
-    "conventions 1.30": Dialect(
-        {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.system": "openai",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.response.model": "gpt-4o-2024",
-            "gen_ai.usage.input_tokens": 100,
-            "gen_ai.usage.output_tokens": 20,
-        },
-        client(OPENAI, 100, 20),
-    ),
-    "conventions of 2026": Dialect(
-        {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.response.model": "gpt-4o-2024",
-            "gen_ai.usage.input_tokens": 100,
-            "gen_ai.usage.output_tokens": 20,
-            "gen_ai.usage.cache_read.input_tokens": 64,
-            "gen_ai.usage.cache_write.input_tokens": 32,
-            "gen_ai.usage.reasoning.output_tokens": 12,
-            "gen_ai.response.time_to_first_chunk": 0.125,
-        },
-        {
-            **client(OPENAI, 100, 20),
-            **observed(WAITED, OPENAI, 0.125),
-            f"{PART}cache_read_input_tokens_total{{{OPENAI}}}": 64,
-            f"{PART}cache_write_input_tokens_total{{{OPENAI}}}": 32,
-            f"{PART}reasoning_output_tokens_total{{{OPENAI}}}": 12,
-        },
-    ),
-    "embeddings": Dialect(
-        {
-            "gen_ai.operation.name": "embeddings",
-            "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": "ada",
-            "gen_ai.usage.input_tokens": 7,
-        },
-        client(labels("embeddings", "openai", "ada"), 7, 0),
-    ),
-    "Traceloop of 2024": Dialect(
-        {
-            "llm.vendor": "Anthropic",
-            "llm.request.type": "completion",
-            "llm.request.model": "claude",
-            "llm.response.model": "claude-3",
-            "llm.usage.prompt_tokens": 9,
-            "llm.usage.completion_tokens": 4,
-            "llm.usage.total_tokens": 13,
-        },
-        client(labels("text_completion", "Anthropic", "claude", "claude-3"), 9, 4),
-    ),
-    "Traceloop 0.4": Dialect(
-        {
-            "gen_ai.system": "OpenAI",
-            "llm.request.type": "chat",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.response.model": "gpt-4o-2024",
-            "gen_ai.usage.prompt_tokens": 9,
-            "gen_ai.usage.completion_tokens": 4,
-            "llm.usage.total_tokens": 13,
-            "gen_ai.usage.cache_read_input_tokens": 3,
-            "llm.usage.reasoning_tokens": 2,
-        },
-        {
-            **client(labels("chat", "OpenAI", "gpt-4o", "gpt-4o-2024"), 9, 4),
-            f"{PART}cache_read_input_tokens_total{{{labels('chat', 'OpenAI', 'gpt-4o', 'gpt-4o-2024')}}}": 3,
-            f"{PART}reasoning_output_tokens_total{{{labels('chat', 'OpenAI', 'gpt-4o', 'gpt-4o-2024')}}}": 2,
-        },
-    ),
-    "Traceloop 0.5, streamed": Dialect(
-        {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": "gpt-4o",
-            "gen_ai.response.model": "gpt-4o-2024",
-            "gen_ai.usage.input_tokens": 6,
-            "gen_ai.usage.output_tokens": 4,
-            "gen_ai.usage.total_tokens": 10,
-        },
-        {**client(OPENAI, 6, 4), **observed(WAITED, OPENAI, 0.25)},
-        {"events": [event("gen_ai.content.completion.chunk", T0 + SECOND * n // 4) for n in (2, 1, 3)]},
-    ),
-    "OpenInference, streamed": Dialect(
-        {
-            "openinference.span.kind": "LLM",
-            "llm.system": "openai",
-            "llm.model_name": "gpt-4o-2024",
-            "llm.token_count.prompt": 6,
-            "llm.token_count.completion": 4,
-            "llm.token_count.total": 10,
-            "llm.token_count.prompt_details.cache_read": 2,
-            "llm.token_count.prompt_details.cache_write": 1,
-            "llm.token_count.completion_details.reasoning": 1,
-        },
-        {
-            **client(labels("chat", "openai", "", "gpt-4o-2024"), 6, 4),
-            **observed(WAITED, labels("chat", "openai", "", "gpt-4o-2024"), 0.25),
-            f"{PART}cache_read_input_tokens_total{{{labels('chat', 'openai', '', 'gpt-4o-2024')}}}": 2,
-            f"{PART}cache_write_input_tokens_total{{{labels('chat', 'openai', '', 'gpt-4o-2024')}}}": 1,
-            f"{PART}reasoning_output_tokens_total{{{labels('chat', 'openai', '', 'gpt-4o-2024')}}}": 1,
-        },
-        {"kind": INTERNAL, "events": [event("First Token Stream Event", T0 + SECOND // 4)]},
-    ),
-    "OpenInference, embedding": Dialect(
-        {
-            "openinference.span.kind": "EMBEDDING",
-            "llm.provider": "azure",
-            "embedding.model_name": "ada-2",
-            "llm.token_count.prompt": 3,
-            "llm.token_count.total": 3,
-        },
-        client(labels("embeddings", "azure", "", "ada-2"), 3, 0),
-        {"kind": INTERNAL},
-    ),
-    "MLflow, streamed": Dialect(
-        {
-            "mlflow.spanType": '"CHAT_MODEL"',
-            "mlflow.llm.model": '"gpt-4o-2024"',
-            "mlflow.llm.provider": '"openai"',
-            "mlflow.chat.tokenUsage": '{"input_tokens": 3, "output_tokens": 2, "total_tokens": 5, '
-            '"cache_read_input_tokens": 2, "cache_creation_input_tokens": 1}',
-        },
-        {
-            **client(labels("chat", "openai", "", "gpt-4o-2024"), 3, 2),
-            **observed(WAITED, labels("chat", "openai", "", "gpt-4o-2024"), 0.1),
-            f"{PART}cache_read_input_tokens_total{{{labels('chat', 'openai', '', 'gpt-4o-2024')}}}": 2,
-            f"{PART}cache_write_input_tokens_total{{{labels('chat', 'openai', '', 'gpt-4o-2024')}}}": 1,
-        },
-        {"kind": INTERNAL, "events": [event("mlflow.chunk.item.0", T0 + SECOND // 10)]},
-    ),
-    "vLLM": Dialect(
-        {
-            "gen_ai.request.id": "cmpl-1",
-            "gen_ai.request.max_tokens": 256,
-            "gen_ai.usage.prompt_tokens": 512,
-            "gen_ai.usage.completion_tokens": 101,
-            "gen_ai.latency.time_in_queue": 0.02,
-            "gen_ai.latency.time_to_first_token": 0.25,
-            "gen_ai.latency.e2e": 2.5,
-            "gen_ai.latency.time_in_model_prefill": 0.2,
-            "gen_ai.latency.time_in_model_decode": 2.0,
-            "gen_ai.latency.time_in_model_inference": 2.2,
-        },
-        server("", 512, 101, 2.5, 0.25, 0.02, time_in_queue=0.02),
-        {"kind": SERVER, "name": "llm_request"},
-    ),
-    "SGLang": Dialect(
-        {
-            "rid": "1",
-            "gen_ai.request.id": "1",
-            "gen_ai.response.model": "llama",
-            "gen_ai.usage.prompt_tokens": 40,
-            "gen_ai.usage.completion_tokens": 11,
-            "gen_ai.usage.cached_tokens": 32,
-            "gen_ai.latency.time_to_first_token": 0.5,
-            "gen_ai.latency.e2e": 1.5,
-            "gen_ai.latency.time_in_model_decode": 1.0,
-        },
-        server(labels("", "", "", "llama"), 40, 11, 1.5, 0.5, 0.1),
-        {"kind": INTERNAL, "name": "Req 1"},
-    ),
-    "Text Generation Inference": Dialect(
-        {
-            "parameters": "GenerateParameters { best_of: None }",
-            "total_time": "1.250000084s",
-            "validation_time": "451.5µs",
-            "queue_time": "20.25ms",
-            "inference_time": "1.2292985s",
-            "time_per_token": "24.585971ms",
-            "seed": "None",
-        },
-        {
-            **observed(f"{SERVED}request_duration_seconds", "", 1.250000084),
-            **observed(f"{SERVED}time_per_output_token_seconds", "", 0.024585971),
-            **observed(f"{SERVED}time_in_queue_seconds", "", 0.02025),
-        },
-        {"kind": INTERNAL, "name": "generate"},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DIALECTS)
-def test_what_each_program_writes(decoder: Decoder, name: str) -> None:
-    dialect = DIALECTS[name]
-    other = call({"http.route": "/"}, 9, kind=SERVER)
-    payload = trace_payload(other, call(dialect.attributes, **dialect.more), of=resource("svc", dialect.of))
-    assert derived(payload, decoder=decoder) == dialect.expected
-
-
-TOLD = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1}
-
-
-@pytest.mark.parametrize(
-    "alias", [alias for concept in ("provider", "request_model", "response_model") for alias in TEXTS[concept]]
-)
-def test_every_alias_of_a_label(decoder: Decoder, alias: str) -> None:
-    concept = next(concept for concept, names in TEXTS.items() if alias in names)
-    shown = derived(trace_payload(call({**TOLD, alias: "it"})), decoder=decoder)
-    label = {"provider": "p", "request_model": "q", "response_model": "r"}[concept]
-    assert f"{TOOK}_count{{{labels('chat', **{label: 'it'})}}}" in shown
-
-
-@pytest.mark.parametrize("alias", TEXTS["operation"])
-@pytest.mark.parametrize("value", OPERATIONS)
-def test_every_alias_and_value_of_an_operation(decoder: Decoder, alias: str, value: str) -> None:
-    shown = derived(trace_payload(call({alias: value}, kind=INTERNAL)), decoder=decoder)
-    assert shown == observed(TOOK, labels(OPERATIONS[value]), 0.5)
-
-
-@pytest.mark.parametrize("alias", TEXTS["wrapper"])
-def test_every_mark_of_a_wrapper(decoder: Decoder, alias: str) -> None:
-    tokens = {"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 5}
-    assert derived(trace_payload(call(tokens)), decoder=decoder), "without the mark it counts"
-    assert derived(trace_payload(call({**tokens, alias: "agent"})), decoder=decoder) == {}
-    assert derived(trace_payload(call({**tokens, **TOLD, alias: "agent"})), decoder=decoder), "an operation decides"
-
-
-@pytest.mark.parametrize("alias", TEXTS["error"])
-def test_every_alias_of_an_error(decoder: Decoder, alias: str) -> None:
-    failed = call({"gen_ai.operation.name": "chat", alias: "timeout"}, status=2)
-    assert derived(trace_payload(failed), decoder=decoder) == observed(TOOK, labels("chat", error_type="timeout"), 0.5)
-
-
-NUMBER_SHOWN = {
-    "input": (USED, "chat", {"gen_ai_token_type": "input"}),
-    "output": (USED, "chat", {"gen_ai_token_type": "output"}),
-    "cache_read": (f"{PART}cache_read_input_tokens_total", "chat", {}),
-    "cache_write": (f"{PART}cache_write_input_tokens_total", "chat", {}),
-    "reasoning": (f"{PART}reasoning_output_tokens_total", "chat", {}),
-    "first_chunk": (WAITED, "chat", {}),
-    "first_token": (f"{SERVED}time_to_first_token_seconds", "chat", {}),
-    "queue": (f"{SERVED}time_in_queue_seconds", "chat", {}),
-    "e2e": (f"{SERVED}request_duration_seconds", "chat", {}),
-}
-
-
-@pytest.mark.parametrize("alias", [alias for concept in NUMBER_SHOWN for alias in NUMBERS[concept]])
-def test_every_alias_of_a_number(decoder: Decoder, alias: str) -> None:
-    concept = next(concept for concept, names in NUMBERS.items() if alias in names)
-    name, operation, more = NUMBER_SHOWN[concept]
-    shown = derived(trace_payload(call({"gen_ai.operation.name": "chat", alias: 3})), decoder=decoder)
-    own = labels(operation, **more)
-    assert shown.get(f"{name}_sum{{{own}}}", shown.get(f"{name}{{{own}}}")) == 3
-
-
-@pytest.mark.parametrize("alias", NUMBERS["total"])
-def test_a_total_only_tells_the_one_that_is_missing(decoder: Decoder, alias: str) -> None:
-    chat = {"gen_ai.operation.name": "chat", alias: 10}
-    spans = [
-        call({**chat, "gen_ai.usage.input_tokens": 7}, 1),
-        call({**chat, "gen_ai.usage.output_tokens": 2}, 2),
-        call({**chat, "gen_ai.usage.input_tokens": 6, "gen_ai.usage.output_tokens": 5}, 3),
-        call(chat, 4),
-    ]
-    shown = derived(trace_payload(*spans), decoder=decoder)
-    assert shown == {
-        **observed(USED, labels("chat", gen_ai_token_type="input"), 7 + 8 + 6, 3),
-        **observed(USED, labels("chat", gen_ai_token_type="output"), 3 + 2 + 5, 3),
-        **observed(TOOK, labels("chat"), 2, 4),
-    }
-
-
-@pytest.mark.parametrize("alias", NUMBERS["decode"])
-def test_the_time_of_a_token_after_the_first(decoder: Decoder, alias: str) -> None:
-    engine = {"gen_ai.latency.e2e": 3.0, "gen_ai.latency.time_to_first_token": 1.0, "gen_ai.usage.output_tokens": 5}
-    name = f"{SERVED}time_per_output_token_seconds"
-    told = derived(trace_payload(call({**engine, alias: 1.0})), decoder=decoder)
-    assert told[f"{name}_sum"] == 0.25, "as the engine told it"
-    assert derived(trace_payload(call(engine)), decoder=decoder)[f"{name}_sum"] == 0.5, "all but the first token's time"
-    one = derived(trace_payload(call({**engine, "gen_ai.usage.output_tokens": 1})), decoder=decoder)
-    assert f"{name}_sum" not in one, "one token has no time between"
-
-
-def test_every_member_of_the_usage_text(decoder: Decoder) -> None:
-    for concept, member in USAGE_MEMBERS.items():
-        known = '"output_tokens": 1, ' if concept == "total" else ""
-        attributes = {"mlflow.spanType": '"LLM"', USAGE: f'{{{known}"{member}": 4}}'}
-        shown = derived(trace_payload(call(attributes)), decoder=decoder)
-        values = {key: value for key, value in shown.items() if TOOK not in key and "_count" not in key}
-        assert sum(values.values()) == 4, concept
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[1]",
-        '{"input_tokens": "many"}',
-        '{"input_tokens": 1.5}',
-        "[" * 2000,
-        '{"input_tokens": -3}',
-        '{"input_tokens": true}',
-        "7",
-        "null",
-    ],
-)
-def test_a_usage_text_that_says_nothing(decoder: Decoder, text: str) -> None:
-    attributes = {"mlflow.spanType": '"LLM"', USAGE: text}
-    assert derived(trace_payload(call(attributes)), decoder=decoder) == observed(TOOK, labels("chat"), 0.5)
-
-
-def test_every_attribute_of_the_router_is_needed(decoder: Decoder) -> None:
-    whole = {ROUTER_MARK: "1s", **dict.fromkeys(ROUTER_TIMES.values(), "80ns")}
-    assert derived(trace_payload(call(whole, kind=INTERNAL)), decoder=decoder)
-    for name in whole:
-        rest = {key: value for key, value in whole.items() if key != name}
-        assert derived(trace_payload(call(rest, kind=INTERNAL)), decoder=decoder) == {}
-        assert derived(trace_payload(call({**whole, name: "5 m"}, kind=INTERNAL)), decoder=decoder) == {}
-
-
-def test_the_first_alias_counts_and_none_are_added_up(decoder: Decoder) -> None:
-    both = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.usage.input_tokens": 7,
-        "gen_ai.usage.prompt_tokens": 9,
-        "llm.token_count.prompt": 11,
-        "gen_ai.usage.cache_read.input_tokens": 5,
-        "gen_ai.usage.output_tokens": "2",
-        "gen_ai.provider.name": "a",
-        "gen_ai.system": "b",
-    }
-    shown = derived(trace_payload(call(both)), decoder=decoder)
-    assert shown[f"{USED}_sum{{{labels('chat', 'a', gen_ai_token_type='input')}}}"] == 7
-    assert shown[f"{USED}_sum{{{labels('chat', 'a', gen_ai_token_type='output')}}}"] == 2, "a text that is a number"
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"gen_ai.operation.name": "invoke_agent"},
-        {"gen_ai.operation.name": "execute_tool"},
-        {"gen_ai.operation.name": "invoke_workflow"},
-        {"gen_ai.operation.name": "retrieval"},
-        {"openinference.span.kind": "CHAIN"},
-        {"openinference.span.kind": "AGENT"},
-        {"openinference.span.kind": "RERANKER"},
-        {"llm.request.type": "rerank"},
-        {"mlflow.spanType": '"AGENT"'},
-        {"gen_ai.operation.name": "invoke_agent", "openinference.span.kind": "LLM"},
-        {},
-    ],
-    ids=lambda attributes: ",".join(map(str, attributes.values())) or "no operation",
-)
-def test_what_repeats_the_tokens_of_calls_is_no_call(decoder: Decoder, attributes: dict[str, Any]) -> None:
-    tokens = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.request.model": "m"}
-    assert derived(trace_payload(call({**tokens, **attributes}, kind=INTERNAL)), decoder=decoder) == {}
 
 
 def family(*members: tuple[int, int, Mapping[str, Any]], trace: int = 1, **more: Any) -> list[Span]:
