@@ -27,6 +27,8 @@ pub fn of(value: Any<'_>) -> Cow<'_, str> {
 }
 
 const MAX_DIGITS: usize = 64;
+/// Of so many pairs each is compared with all; more are put into a table.
+const FEW: usize = 8;
 
 /// A value as a number: a bool as 0 or 1; a text that is a decimal number (ASCII digits, no blanks, 64 characters at
 /// most) as that; NaN for anything else and for what is not finite.
@@ -110,10 +112,20 @@ fn push_comma(out: &mut Vec<u8>, index: usize) {
 
 /// The pairs of a map, keys as repaired text; of a duplicate key the first.
 pub fn first_of_each_key(map: &[u8]) -> Vec<(Cow<'_, str>, Attribute<'_>)> {
-    let mut seen = HashSet::new();
     let mut pairs = Vec::new();
     push_pairs(map, &mut pairs);
+    let few = pairs.len() <= FEW;
     let keyed = pairs.into_iter().map(|pair| (repair(pair.key), pair));
+    if few {
+        let mut found: Vec<(Cow<'_, str>, Attribute<'_>)> = Vec::with_capacity(FEW);
+        for (key, pair) in keyed {
+            if found.iter().all(|(other, _)| *other != key) {
+                found.push((key, pair));
+            }
+        }
+        return found;
+    }
+    let mut seen = HashSet::new();
     keyed.filter(|(key, _)| seen.insert(key.clone())).collect()
 }
 
