@@ -41,7 +41,7 @@ class GenaiDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Calls:
         """The calls that the payloads tell of. Raises DecodeError."""
-        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if _tells(decoder, p)])
+        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if decoder.mentions(p, MARKS)])
 
     def apply(self, batch: Calls, arrival: Arrival) -> None:
         """Add calls."""
@@ -54,7 +54,3 @@ class GenaiDeriver:
 
     def collect(self) -> Iterable[FamilySnapshot]:
         return self._tables.collect()
-
-
-def _tells(decoder: Decoder, payload: bytes) -> bool:
-    return any(decoder.mentions(payload, (mark,)) for mark in MARKS)

@@ -61,7 +61,7 @@ class LabelDeriver:
 
 
 def _counts(decoder: Decoder, payload: bytes) -> Counts:
-    return dict(Counter(map(_key, label_events(payload, len(decoder.logs([payload], ()))))))
+    return dict(Counter(map(_key, label_events(payload, decoder.check_logs(payload).items))))
 
 
 def _key(event: LabelEvent) -> Labels:

@@ -186,7 +186,7 @@ def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
     if any(decoder.mentions(payload, LABEL_MARK) for payload in payloads):
         before = 0
         for payload in payloads:
-            accepted = len(decoder.logs([payload], ()))
+            accepted = decoder.check_logs(payload).items
             if decoder.mentions(payload, LABEL_MARK):
                 found += [before + index for index in label_indices(payload, accepted)]
             before += accepted

@@ -62,7 +62,7 @@ class ServingDeriver:
         if not protocols.mentions(decoder, payload, _GATE, schemas):
             return []
         every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
-        accepted = len(decoder.logs([payload], ()))
+        accepted = decoder.check_logs(payload).items
         calls: list[Call] = []
         for record in records.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted):
             if self._counted_elsewhere(record):

@@ -53,16 +53,8 @@ attribute."""
 
 
 def mentions(decoder: Decoder, payload: bytes, texts: tuple[bytes, ...], schemas: Schemas) -> bool:
-    """Whether one of a few texts that never change, or a mark of a schema, stands in a payload. In a long one they are
-    looked for one by one: a dozen calls, but less work for each byte."""
-    if len(payload) < _LONG:
-        found = decoder.mentions(payload, texts)
-    else:
-        found = any(decoder.mentions(payload, (text,)) for text in texts)
-    return found or any(mark in payload for mark in schemas.marks)
-
-
-_LONG = 16 << 10
+    """Whether one of a few texts that never change, or a mark of a schema, stands in a payload."""
+    return decoder.mentions(payload, texts) or any(mark in payload for mark in schemas.marks)
 
 
 def read(record: Record, schemas: Schemas) -> Call | None:

@@ -56,13 +56,6 @@ from sidecar.serve.exposition import render
 from sidecar.telemetry import Telemetry
 
 
-@pytest.fixture(params=["reference", "native"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
-    if request.param == "reference":
-        return REFERENCE
-    return native_decoder() or pytest.skip("the native core is not installed")
-
-
 def family(*members: tuple[int, int, Mapping[str, Any]], trace: int = 1, **more: Any) -> list[Span]:
     """Spans of one trace: (own id, parent's id, attributes)."""
     return [

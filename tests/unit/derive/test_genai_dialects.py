@@ -9,7 +9,6 @@ from support.genai_dialects import DIALECTS
 from support.genai_spans import (
     INTERNAL,
     PART,
-    REFERENCE,
     SERVED,
     SERVER,
     TOOK,
@@ -27,14 +26,6 @@ from support.payloads import (
 
 from sidecar.decode.batch import Decoder
 from sidecar.decode.genai_names import NUMBERS, OPERATIONS, ROUTER_MARK, ROUTER_TIMES, TEXTS, USAGE, USAGE_MEMBERS
-from sidecar.decode.native import native_decoder
-
-
-@pytest.fixture(params=["reference", "native"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
-    if request.param == "reference":
-        return REFERENCE
-    return native_decoder() or pytest.skip("the native core is not installed")
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -50,9 +50,9 @@ def test_payloads_without_labels_are_not_read() -> None:
     class Watching(ReferenceDecoder):
         reads = 0
 
-        def logs(self, *args: Any) -> Any:
+        def check_logs(self, payload: bytes) -> Any:
             self.reads += 1
-            return super().logs(*args)
+            return super().check_logs(payload)
 
     decoder, deriver = Watching(), LabelDeriver(Budget())
     plain = DECODER.json_lines(b'{"message":"hello"}', 5).payload
