@@ -117,7 +117,7 @@ class Credentials:
 
     def warn_if_open(self, receiver: str, host: str) -> None:
         """Say once that anyone who reaches `host` may send, if that is so and it is more than this machine."""
-        if self._warned or not self.open or _loopback(host):
+        if self._warned or not self.open or is_loopback(host):
             return
         self._warned = True
         _logger.warning(
@@ -273,7 +273,8 @@ def _tokens(file: Path) -> tuple[bytes, ...]:
     return tokens
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -42,6 +42,8 @@ NATIVE_INLINE_BYTES = 2 << 20
 _TRANSCODERS = {**labels.TRANSCODERS, "cloudevents": cloud_events.transcode}
 _IN_PYTHON = frozenset({"otlp_json", "json", *_TRANSCODERS})
 _THREADS = 2
+RETRY_SECONDS = (0.1, 5.0)
+"""Least and most between two tries of what could not be kept."""
 
 _logger = structlog.get_logger("sidecar.receive")
 
@@ -166,6 +168,15 @@ class Intake:
             return body
 
         return await self.receive(receiver, signal, encoding, read)
+
+    async def keep(self, receiver: str, body: bytes, encoding: Encoding) -> None:
+        """`accept` log records until they are kept or refused for good, for clients that are made to wait."""
+        shortest, longest = RETRY_SECONDS
+        while True:
+            outcome = await self.accept(receiver, "logs", body, encoding)
+            if outcome.kind not in ("overloaded", "unavailable"):
+                return
+            await asyncio.sleep(min(max(outcome.retry_after or 0, shortest), longest))
 
     async def receive(self, receiver: str, signal: Signal, encoding: Encoding, read: Read) -> Outcome:
         """Read the body, check it and have it kept; returns after the commit.

@@ -8,7 +8,6 @@ dropped where it could not be kept.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.errors import ConfigError
-from sidecar.receive.credentials import Credentials
+from sidecar.receive.credentials import Credentials, is_loopback
 from sidecar.receive.intake import Intake
 from sidecar.telemetry import Telemetry
 
@@ -27,7 +26,6 @@ NAME = "json_tcp"
 READ_BYTES = 256 << 10
 CUT_BYTES = MAX_LINE_BYTES + 4
 """Of a line that is too long so much is handed on that it is seen to be too long."""
-RETRY_SECONDS = (0.1, 5.0)
 
 log = structlog.get_logger("sidecar.receive")
 
@@ -120,7 +118,7 @@ class JsonTcpReceiver:
     def _check_credentials(self, tls: ssl.SSLContext | None) -> None:
         """A line has no place for a token."""
         by_certificate = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-        local = self._options.unix_socket is not None or _loopback(self._options.host)
+        local = self._options.unix_socket is not None or is_loopback(self._options.host)
         if self._credentials.asks_token and not by_certificate and not local:
             raise ConfigError(
                 [
@@ -161,13 +159,8 @@ class JsonTcpReceiver:
 
     async def _keep(self, body: bytes) -> None:
         """Until it is kept; the client waits meanwhile."""
-        shortest, longest = RETRY_SECONDS
         try:
-            while True:
-                outcome = await self._intake.accept(NAME, "logs", body, "lines")
-                if outcome.kind not in ("overloaded", "unavailable"):
-                    return
-                await asyncio.sleep(min(max(outcome.retry_after or 0, shortest), longest))
+            await self._intake.keep(NAME, body, "lines")
         except asyncio.CancelledError:
             self._lost += body.count(b"\n")
             raise
@@ -191,10 +184,3 @@ class JsonTcpReceiver:
         self._server = None
         if self._options.unix_socket is not None:
             self._options.unix_socket.unlink(missing_ok=True)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import ssl
 from collections.abc import AsyncGenerator, Sequence
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.lumberjack import Batch, BatchReader, Limits, ack_frame
 from sidecar.errors import ConfigError, DecodeError, Overloaded, TooLarge
-from sidecar.receive.credentials import Credentials
+from sidecar.receive.credentials import Credentials, is_loopback
 from sidecar.receive.intake import PYTHON_INLINE_BYTES, Intake, Lease
 from sidecar.telemetry import Telemetry
 
@@ -28,7 +27,6 @@ FEED_INLINE_BYTES = 256 << 10
 """A connection that holds more has its bytes read in a thread: there may be as much to inflate."""
 BUSY_SECONDS = 5.0
 """Between two words to a Beat that waits; Beats give up after 30 s without any."""
-RETRY_SECONDS = (0.1, 5.0)
 
 _METADATA = "@metadata"
 """What a Beat says of itself to Logstash, which does not deliver it either."""
@@ -105,7 +103,7 @@ class LumberjackReceiver:
         o = self._options
         tls = self._credentials.ssl_context()
         by_certificate = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-        if self._credentials.asks_token and not by_certificate and not _loopback(o.host):
+        if self._credentials.asks_token and not by_certificate and not is_loopback(o.host):
             raise ConfigError(
                 [
                     f"receive.{NAME}: a token is asked for, and Beats cannot send one: listen on 127.0.0.1, or set "
@@ -202,21 +200,9 @@ class LumberjackReceiver:
         await writer.drain()
 
     async def _until_kept(self, documents: Sequence[bytes]) -> None:
-        shortest, longest = RETRY_SECONDS
         if sum(map(len, documents)) > PYTHON_INLINE_BYTES:
             body = await self._intake.in_thread(lines, documents)
         else:
             body = lines(documents)
-        while True:
-            outcome = await self._intake.accept(NAME, "logs", body, "ndjson")
-            # What is refused for good is acknowledged too, and counted: a Beat would send it again for ever.
-            if outcome.kind not in ("overloaded", "unavailable"):
-                return
-            await asyncio.sleep(min(max(outcome.retry_after or 0, shortest), longest))
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        # What is refused for good is acknowledged too, and counted: a Beat would send it again for ever.
+        await self._intake.keep(NAME, body, "ndjson")

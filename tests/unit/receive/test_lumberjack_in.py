@@ -11,7 +11,7 @@ from support.receive_fakes import FakeLog, intake_of
 from sidecar.decode.lumberjack import ack_frame, data_frame, window_frame
 from sidecar.decode.reference import ReferenceDecoder
 from sidecar.errors import Overloaded
-from sidecar.receive import lumberjack_in
+from sidecar.receive import intake, lumberjack_in
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.lumberjack_in import LumberjackReceiver, Options, lines
@@ -105,7 +105,7 @@ def test_a_beat_that_waits_is_told_that_its_window_is_in_work(monkeypatch: pytes
 
 
 def test_a_full_journal_makes_a_beat_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lumberjack_in, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(intake, "RETRY_SECONDS", (0.0, 0.0))
 
     class Full(FakeLog):
         tries = 0
