@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sidecar import lists
 from sidecar.deliver.registry import SINKS
 from sidecar.errors import ConfigError
 from sidecar.settings import Settings
@@ -220,12 +221,15 @@ def _parse(text: str, annotation: Any) -> Any:
     """Lists and mappings are given as JSON or, for lists, as comma-separated text; pydantic reads the rest."""
     kinds = {typing.get_origin(a) or a for a in _members(annotation)}
     if kinds & {list, tuple, set, frozenset, dict}:
-        if text.lstrip().startswith(("[", "{")):
+        whole = text.strip()
+        if whole.startswith(("[", "{")):
             try:
                 return json.loads(text)
             except ValueError:
-                return text
-        return [part.strip() for part in text.split(",") if part.strip()]
+                # JSON with a mistake in it, unless the bracket is one of a pattern: `[ab]*,c`.
+                if dict in kinds or lists.closing(whole, 0) in (None, len(whole) - 1):
+                    return text
+        return lists.split(text)
     if text == "" and type(None) in kinds:
         return None
     return text

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from itertools import chain
 
+from sidecar.lists import expand_braces
 from sidecar.receive.file_tail.mark import Key, Mark
 
 MAX_FILES = 20_000
@@ -40,8 +42,8 @@ class Finder:
     """Looks for the files of these options."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str], rotated: bool) -> None:
-        self._include = include
-        self._exclude = [re.compile(translate(pattern)) for pattern in exclude]
+        self._include = {pattern: expand_braces(pattern) for pattern in include}
+        self._exclude = [re.compile(translate(path)) for pattern in exclude for path in expand_braces(pattern)]
         self._rotated = rotated
         self.cut_short = False
         """The last look found more files than `MAX_FILES`."""
@@ -51,8 +53,8 @@ class Finder:
         found: dict[Key, Candidate] = {}
         bases: list[tuple[str, str, str]] = []
         self.cut_short = False
-        for pattern in self._include:
-            for path in sorted(glob.iglob(pattern, recursive=True)):
+        for pattern, expanded in self._include.items():
+            for path in sorted({path for one in expanded for path in glob.iglob(one, recursive=True)}):
                 real = os.path.realpath(path)
                 bases.append((path, real, pattern))
                 self._add(found, real, path, pattern, rotated=False)
@@ -75,7 +77,11 @@ class Finder:
     def _wanted(self, mark: Mark) -> bool:
         """Whether the options that are in force now lead to what this mark is of."""
         left_out = any(rule.match(path) for rule in self._exclude for path in (mark.base, mark.path))
-        return not left_out and any(re.match(translate(pattern), mark.base) for pattern in self._include)
+        return not left_out and any(re.match(translate(path), mark.base) for path in self._paths())
+
+    def _paths(self) -> Iterator[str]:
+        """The include patterns without braces."""
+        return chain.from_iterable(self._include.values())
 
     def _add(self, found: dict[Key, Candidate], path: str, base: str, pattern: str, rotated: bool) -> None:
         if any(rule.match(path) or (not rotated and rule.match(base)) for rule in self._exclude):
@@ -110,8 +116,8 @@ class Finder:
     def directories(self, candidates: Sequence[Candidate]) -> set[str]:
         """Where changes are to be expected: the directories of the files, and those above the first wildcard."""
         places = {os.path.dirname(c.path) for c in candidates} | {os.path.dirname(c.base) for c in candidates}
-        for pattern in self._include:
-            fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+        for path in self._paths():
+            fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
             places.add(os.path.dirname(fixed))
         return {place for place in places if os.path.isdir(place)}
 

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sidecar.lists import expand_braces
+
 NAME = "file_tail"
 
 
@@ -16,8 +18,8 @@ class Options(BaseModel):
 
     include: tuple[str, ...] = Field(
         (),
-        description="Absolute paths of the files to read, with `*`, `?`, `[...]` and `**`. Without any, nothing is "
-        "tailed.",
+        description="Absolute paths of the files to read, with `*`, `?`, `[...]`, `{a,b}` and `**`. Without any, "
+        "nothing is tailed.",
     )
     exclude: tuple[str, ...] = Field((), description="Paths, with the same wildcards, that are left out.")
     rotated: bool = Field(
@@ -68,6 +70,6 @@ class Options(BaseModel):
     @model_validator(mode="after")
     def _absolute(self) -> Self:
         for pattern in (*self.include, *self.exclude):
-            if not pattern.startswith("/"):
+            if not all(path.startswith("/") for path in expand_braces(pattern)):
                 raise ValueError(f"{pattern}: must be an absolute path")
         return self

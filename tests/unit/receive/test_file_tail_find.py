@@ -84,3 +84,18 @@ def test_changes_wake_up_and_so_does_a_word(tmp_path: Path) -> None:
     assert waker.wait(10).paths == set()
     assert time.monotonic() - began < 9
     waker.close()
+
+
+def test_braces_in_a_pattern(tmp_path: Path) -> None:
+    for name in ("a.log", "b.log", "c.log", "b.log.1", "{x}.log"):
+        (tmp_path / name).write_text("x")
+    pattern = f"{tmp_path}/{{b,a,{{x}}}}.log"
+    finder = Finder([pattern], [f"{tmp_path}/{{a,q}}.*"], rotated=True)
+    found = finder.find()
+    assert {Path(c.path).name for c in found} == {"b.log", "b.log.1", "{x}.log"}
+    assert {c.pattern for c in found} == {pattern}
+    assert finder.directories([]) == {str(tmp_path)}
+    key = found[0].key
+    (tmp_path / "b.log").rename(tmp_path / "moved")
+    mark = Mark(f"{tmp_path}/moved", f"{tmp_path}/b.log")
+    assert [c.key for c in finder.with_marked([], [(key, mark)])] == [key]
