@@ -68,6 +68,7 @@ class App:
         self.telemetry = Telemetry(
             [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self.registry)]
         )
+        self.registry.register(self.telemetry)
         self.decoder: Decoder = choose_decoder()
         self.log: Journal = open_log(settings.journal, time.time_ns, self.telemetry)
         self.derive = DeriveEngine(

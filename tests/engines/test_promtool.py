@@ -49,6 +49,7 @@ def exposition(openmetrics: bool) -> bytes:
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
     telemetry = Telemetry([reader])
+    registry.register(telemetry)
     log = FakeLog()
     for signal, payload in (("spans", regular()), ("spans", control_characters()), ("spans", not_utf8())):
         log.entries.append(FakeEntry(len(log.entries) + 1, 10**18, signal, 1, payload))

@@ -208,7 +208,7 @@ def test_the_programs_own_metrics_stand_beside_derived_ones() -> None:
     telemetry.record("sidecar_journal_commit_seconds", 0.01)
     telemetry.watch("sidecar_store_bytes", lambda: [(5, {})])
     target = FamilySnapshot("target", "info", "x", "", (Points(['job="a"'], [1]),))
-    client = from_client(reader._collector.collect())
+    client = from_client([*reader._collector.collect(), *telemetry.collect()])
     for openmetrics in (False, True):
         merged = merge([target, HISTOGRAM, *client])
         assert merged.dropped == []
