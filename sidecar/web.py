@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sidecar.errors import ConfigError
@@ -34,7 +36,7 @@ class WebServer:
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
         config = uvicorn.Config(
-            self._app,
+            _OneSpelling(self._app),
             http=_BoundedHead,
             ws="none",
             lifespan="off",
@@ -78,6 +80,23 @@ class WebServer:
             ) from error
         listener.setblocking(False)
         return listener
+
+
+class _OneSpelling:
+    """`/v1/traces/` and `//v1/traces` are `/v1/traces`: addresses are joined with a slash too many, and a redirect (the
+    frameworks' answer) is followed by few clients that post."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = _SLASHES.sub("/", scope.get("path", "/"))
+        if len(path) > 1:
+            path = path.removesuffix("/")
+        await self._app({**scope, "path": path} if path != scope.get("path") else scope, receive, send)
+
+
+_SLASHES = re.compile("/{2,}")
 
 
 class _BoundedHead(HttpToolsProtocol):

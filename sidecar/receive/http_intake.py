@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -15,7 +18,7 @@ from sidecar.receive import compression, reply
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Encoding, Intake, Lease
-from sidecar.receive.reply import BodyEncoding, HttpReply, Refused
+from sidecar.receive.reply import PROTOBUF_TYPE, BodyEncoding, HttpReply, Refused
 
 INFLATE_INLINE_BYTES = 256 << 10
 """Larger compressed bodies are opened in a thread."""
@@ -131,3 +134,21 @@ class _Endpoint:
 def route(path: str, http: HttpIntake, receiver: str, signal: Signal, types: Mapping[str, Media]) -> Route:
     """The route of `POST path`, where one of `types` is taken in as `signal`."""
     return Route(path, _Endpoint(http, receiver, signal, types), methods=["POST"], name=path)
+
+
+def no_route(paths: Sequence[str]) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
+    """What answers a request that no route takes (404, 405), as the table says and in the request's encoding."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        method, path = request.method, request.scope["path"]
+        if error.status_code == 405:
+            outcome = reply.wrong_method(f"invalid method: {method} {path}; expected POST")
+        else:
+            outcome = reply.unknown_path(f"invalid path: {path}; expected one of {', '.join(paths)}")
+        encoding: BodyEncoding = "protobuf" if content_type(headers_of(request.scope)) == PROTOBUF_TYPE else "json"
+        found = response(reply.http_reply(outcome, "logs", encoding))
+        found.headers.update(error.headers or {})
+        return found
+
+    return answer

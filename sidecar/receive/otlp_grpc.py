@@ -3,6 +3,9 @@
 grpcio would open compressed messages itself, and answer RESOURCE_EXHAUSTED for one over its size limit, which a client
 may take for "later". So it is told to hand messages over as they came, and to let some more through than the limit:
 the message is opened and measured here, and a large one is INVALID_ARGUMENT with the limit in the text.
+
+The methods are handled as streams of requests: of a unary method, grpcio never answers a request that ends before a
+whole message has come.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from sidecar.errors import ConfigError, TooLarge
 from sidecar.receive import compression, reply
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Intake, Lease
-from sidecar.receive.reply import Outcome
+from sidecar.receive.reply import Outcome, Refused
 from sidecar.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ TRANSPORT_FACTOR = 2
 (without RetryInfo, so that a client by the book drops it) to larger ones, before it has read them."""
 INFLATE_INLINE_BYTES = 256 << 10
 """Larger compressed messages are opened in a thread."""
+MIN_PING_INTERVAL_MS = 1_000
+"""A client that pings more often, three times, is sent GOAWAY (`too_many_pings`). Ten seconds are common, and grpc-go
+allows nothing below; an interval equal to theirs would be undercut by jitter."""
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _NO_REPLY = b""
@@ -83,9 +89,9 @@ class OtlpGrpcReceiver:
                 ("grpc.max_receive_message_length", o.max_message_bytes * TRANSPORT_FACTOR),
                 ("grpc.max_concurrent_streams", o.max_concurrent_streams),
                 ("grpc.per_message_decompression", 0),
-                # Clients that keep their connections alive by pings would be cut off by the defaults, and peers that
-                # vanished without a word would be kept for ever.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Clients that keep their connections alive by pings would be cut off by the defaults (more than two
+                # pings in five minutes), and peers that vanished would be kept for ever.
+                ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 60_000),
                 # Two programs on one port would each get half of the connections and say nothing.
@@ -109,9 +115,10 @@ class OtlpGrpcReceiver:
             await self._server.stop(grace)
             self._server = None
 
-    def _handler(self, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def export(message: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-            outcome = await self._export(signal, message, context)
+    def _handler(self, signal: Signal) -> Callable[[Any, Any], Awaitable[bytes]]:
+        async def export(messages: object, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+            del messages  # An iterator over what `context.read` gives.
+            outcome = await self._export(signal, await context.read(), context)
             error = reply.grpc_error(outcome)
             if error is None:
                 return reply.success_body(outcome, signal)
@@ -120,10 +127,12 @@ class OtlpGrpcReceiver:
 
         return export
 
-    async def _export(self, signal: Signal, message: bytes, context: aio.ServicerContext[bytes, bytes]) -> Outcome:
+    async def _export(self, signal: Signal, message: Any, context: aio.ServicerContext[bytes, bytes]) -> Outcome:
         async def read(lease: Lease) -> bytes:
             if self._credentials.asks_token:
                 self._credentials.check(_authorization(context))
+            if not isinstance(message, bytes):
+                raise Refused(reply.malformed("the request ended before a whole message"))
             lease.cover(len(message))
             body = await self._open(message)
             lease.cover(len(body))
@@ -146,9 +155,9 @@ class OtlpGrpcReceiver:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Path -> handler; None (UNIMPLEMENTED) for any other path. No (de)serialisers: bytes in, bytes out."""
 
-    def __init__(self, handler: Callable[[Signal], Callable[[bytes, Any], Awaitable[bytes]]]) -> None:
+    def __init__(self, handler: Callable[[Signal], Callable[[Any, Any], Awaitable[bytes]]]) -> None:
         self._methods: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            path: grpc.unary_unary_rpc_method_handler(handler(signal)) for path, signal in METHODS.items()
+            path: grpc.stream_unary_rpc_method_handler(handler(signal)) for path, signal in METHODS.items()
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:

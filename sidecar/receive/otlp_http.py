@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import BaseRoute
 
 from sidecar.decode.batch import Signal
 from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.http_intake import HttpIntake, Media, route
+from sidecar.receive.http_intake import HttpIntake, Media, no_route, route
 from sidecar.receive.intake import Intake
 from sidecar.receive.reply import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
@@ -49,8 +50,16 @@ def build_app(http: HttpIntake, meter_provider: MeterProvider | None = None) -> 
     """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
     of the arrival of traces would have no end)."""
     routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
-    more = [make(http) for make in MORE]
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[*routes, *more])
+    routes += [make(http) for make in MORE]
+    unrouted = no_route([one.path for one in routes])
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={404: unrouted, 405: unrouted},
+        routes=list[BaseRoute](routes),
+    )
     if meter_provider is not None:
         _measure(app, meter_provider)
     return app

@@ -7,17 +7,24 @@
 | malformed: nothing usable | INVALID_ARGUMENT | 400 |
 | too_large: over the size limit after decompression | INVALID_ARGUMENT | 413 |
 | unsupported: content type or encoding | UNIMPLEMENTED | 415 |
+| unknown_path: nothing is taken there | UNIMPLEMENTED | 404 |
+| wrong_method: not a POST | | 405 + Allow |
 | overloaded: over the in-flight budget, journal full | RESOURCE_EXHAUSTED + RetryInfo | 429 + Retry-After |
 | unavailable: journal cannot write, stopping | UNAVAILABLE + RetryInfo | 503 + Retry-After |
 | unauthenticated: no credentials, or wrong ones | UNAUTHENTICATED | 401 |
 
 A client retries on RESOURCE_EXHAUSTED with RetryInfo, UNAVAILABLE, 429 and 503, and drops on everything else (OTLP
-specification, "Failures"). INTERNAL, UNKNOWN and 500 are therefore never sent: a client would drop what it may retry.
+specification, "Failures"). INTERNAL, UNKNOWN and 500 are therefore never sent for a fault of ours: a client would drop
+what it may retry.
+
+Two gRPC statuses are the library's own, sent before a request gets here: RESOURCE_EXHAUSTED without RetryInfo for a
+message far over the limit, INTERNAL for one that is marked as compressed and whose encoding is not named or not known.
+A request that ends before a whole message is malformed.
 
 Where labels are taken, 200 says how many were accepted and refused, and why: `{"accepted", "rejected", "errors"}`.
 
-An error's body is a `google.rpc.Status`. Its three message types and the export responses are small enough to be
-written here by hand, so that no generated code is needed.
+An error's body is a `google.rpc.Status` in the request's encoding. Its three message types and the export responses are
+small enough to be written here by hand, so that no generated code is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +38,16 @@ from sidecar.decode.batch import Signal
 from sidecar.errors import SidecarError
 
 Kind = Literal[
-    "kept", "partial", "malformed", "too_large", "unsupported", "overloaded", "unavailable", "unauthenticated"
+    "kept",
+    "partial",
+    "malformed",
+    "too_large",
+    "unsupported",
+    "unknown_path",
+    "wrong_method",
+    "overloaded",
+    "unavailable",
+    "unauthenticated",
 ]
 BodyEncoding = Literal["protobuf", "json", "labels"]
 """Of a reply. `labels` is JSON that differs from `json` in the body of a success."""
@@ -81,6 +97,8 @@ TABLE: dict[Kind, Row] = {
     "malformed": Row(3, 400),
     "too_large": Row(3, 413),
     "unsupported": Row(12, 415),
+    "unknown_path": Row(12, 404),
+    "wrong_method": Row(12, 405),
     "overloaded": Row(8, 429),
     "unavailable": Row(14, 503),
     "unauthenticated": Row(16, 401),
@@ -112,6 +130,16 @@ def too_large(message: str) -> Outcome:
 def unsupported(message: str) -> Outcome:
     """A content type or encoding that is not spoken here; the message says which are."""
     return Outcome("unsupported", message)
+
+
+def unknown_path(message: str) -> Outcome:
+    """A path where nothing is taken; the message says which are."""
+    return Outcome("unknown_path", message)
+
+
+def wrong_method(message: str) -> Outcome:
+    """Not a POST."""
+    return Outcome("wrong_method", message)
 
 
 def overloaded(message: str, retry_after: float) -> Outcome:

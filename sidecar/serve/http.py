@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from isal import igzip_lib
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.health import Health
@@ -54,7 +55,13 @@ class Sources:
 
 def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
     """The application, without a socket."""
-    app = FastAPI(title="model-sidecar", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="model-sidecar",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={404: _no_route, 405: _no_route},
+    )
     app.add_middleware(_HeadAsGet)
     for router in routers:
         app.include_router(router)
@@ -94,6 +101,15 @@ def _add_probes(app: FastAPI, health: Health) -> None:
     @app.get("/startupz")
     async def startupz() -> Response:
         return answer(health.started)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = "method" if error.status_code == 405 else "path"
+    message = f"invalid {what}: {request.method} {request.scope['path']}; / lists what is served here, by GET"
+    answer = _readable({"message": message}, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _no_store() -> Response:

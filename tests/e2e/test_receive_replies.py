@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from support.receive_fakes import FakeDecoder, FakeLog
-from support.receiving import GRPC_METHODS, HTTP_PATHS, JSON, PROTOBUF, Receiving, Reply, receiving
+from support.receiving import HTTP_PATHS, JSON, PROTOBUF, Receiving, Reply, receiving
 
 from sidecar.decode.batch import Check
 from sidecar.errors import DecodeError, Overloaded, Unavailable
@@ -298,14 +298,57 @@ def test_unknown_methods_and_paths(at: Receiving) -> None:
     assert at.post("/", b"").status == 404
 
 
-@pytest.mark.parametrize("signal", list(GRPC_METHODS))
-def test_other_verbs(at: Receiving, signal: str) -> None:
-    for verb in ("GET", "PUT", "DELETE", "OPTIONS"):
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/v1/traces/", 200),
+        ("//v1/traces", 200),
+        ("/v1//traces//", 200),
+        ("/v1/traces/?a=b", 200),
+        ("/v1%2Ftraces", 200),
+        ("/v1/%74races%2f", 200),
+        ("http://elsewhere:1/v1/traces", 200),
+        ("/V1/traces", 404),
+        ("/v1/trace", 404),
+        ("/v1/traces/x", 404),
+        ("/v1/traces/..", 404),
+        ("/v1/traces;a", 404),
+        ("/%ff%0d%0a", 404),
+        ("///", 404),
+        ("*", 404),
+    ],
+)
+@pytest.mark.parametrize("encoding", [PROTOBUF, JSON])
+def test_spellings_of_a_path(at: Receiving, target: str, status: int, encoding: str) -> None:
+    """One slash too many is no reason to redirect: clients that post follow no redirects."""
+    body = SPAN if encoding == PROTOBUF else b"{}"
+    reply = at.post(target, body, encoding)
+    assert reply.status == status
+    if status == 404:
+        found = _status(reply, encoding)
+        assert found.code == grpc.StatusCode.UNIMPLEMENTED.value[0]
+        assert found.message.startswith("invalid path: /" if target != "*" else "invalid path: *")
+        assert found.message.isascii()
+        assert found.message.isprintable()
+        assert "/v1/traces, /v1/logs, /v1/metrics, /v1/json" in found.message
+
+
+@pytest.mark.parametrize("path", [*HTTP_PATHS.values(), "/v1/json", "/v1/labels", "/v1/cloudevents", "/v1/logs/"])
+@pytest.mark.parametrize("encoding", [PROTOBUF, JSON, "text/csv"])
+def test_other_verbs(at: Receiving, path: str, encoding: str) -> None:
+    for verb in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"):
         connection = http.client.HTTPConnection("127.0.0.1", at.http_port, timeout=10)
-        connection.request(verb, HTTP_PATHS[signal])
+        connection.request(verb, path, headers={"content-type": encoding})
         response = connection.getresponse()
+        body = response.read()
         assert response.status == 405
         assert response.getheader("allow") == "POST"
+        if verb == "HEAD":
+            assert not body
+        else:
+            reply = Reply(405, {"content-type": response.getheader("content-type", "")}, body)
+            found = _status(reply, PROTOBUF if encoding == PROTOBUF else JSON)
+            assert found.message == f"invalid method: {verb} {path.rstrip('/')}; expected POST"
         connection.close()
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import socket
+import threading
+from collections.abc import Iterator
 
+import pytest
 from starlette.types import Receive, Scope, Send
 
+from sidecar.health import Health
+from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.web import WebServer
 
 
@@ -33,3 +40,52 @@ def test_replies_do_not_wait_for_acknowledgements() -> None:
 
     asyncio.run(run())
     assert without_delay == [1]
+
+
+@pytest.fixture(scope="module")
+def serve_port() -> Iterator[int]:
+    """The serve port's application on a socket, in a thread's event loop."""
+    sources = Sources(Health(), lambda accept: Scrape(b"up 1\n", "text/plain"), lambda: {"version": "1"})
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = WebServer("serve", build_app(sources, []), "127.0.0.1", 0)
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
+    yield server.port
+    asyncio.run_coroutine_threadsafe(server.stop(1.0), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(30)
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        ("GET", "/metrics", 200),
+        ("GET", "/metrics/", 200),
+        ("GET", "//metrics", 200),
+        ("HEAD", "/metrics/", 200),
+        ("GET", "/status/", 200),
+        ("GET", "/startupz//", 200),
+        ("GET", "/%6detrics", 200),
+        ("GET", "//", 200),
+        ("GET", "/metric", 404),
+        ("HEAD", "/nothing", 404),
+        ("GET", "/api/traces/", 404),
+        ("POST", "/metrics", 405),
+        ("OPTIONS", "/status", 405),
+        ("DELETE", "/", 405),
+        ("POST", "/v1/traces", 404),
+    ],
+)
+def test_paths_of_the_serve_port(serve_port: int, verb: str, path: str, status: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", serve_port, timeout=10)
+    connection.request(verb, path)
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    assert reply.status == status
+    if status in (404, 405):
+        assert reply.getheader("content-type") == "application/json"
+        assert not body if verb == "HEAD" else json.loads(body)["message"]
+    assert (reply.getheader("allow") == "GET") == (status == 405)
