@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 from sidecar.decode.batch import Check, Resource
 from sidecar.decode.columns import resource_texts
-from sidecar.decode.limits import MAX_ERRORS
-from sidecar.decode.message import NO_ATTRIBUTES, read
+from sidecar.decode.limits import MAX_ERRORS, MAX_LABEL_CHARS
+from sidecar.decode.message import NO_ATTRIBUTES, Attributes, Value, read
 from sidecar.decode.otlp import refused_attributes, refused_time
 
 PointKind = Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"]
@@ -109,6 +110,9 @@ class Point:
     data: Data | None
     """None for a point that says that there is no value (any more): flag `no recorded value`."""
     exemplars: tuple[Exemplar, ...] = ()
+    scope_attributes: Resource = ()
+    identity: str = ""
+    """What the texts of the attributes do not tell: equal for points whose attributes are the same, types included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,23 @@ def _metric_points(
             scope_version=scope.get("version", ""),
             data=None if found.get("flags", 0) & _NO_RECORDED_VALUE else _DATA[kind](found),
             exemplars=tuple(_exemplar(exemplar) for exemplar in found.get("exemplars", ()) if _value(exemplar)),
+            scope_attributes=resource_texts(scope.get("attributes", NO_ATTRIBUTES)),
+            identity=_identity(found.get("attributes", NO_ATTRIBUTES), scope.get("attributes", NO_ATTRIBUTES)),
         )
+
+
+def _identity(*lists: Attributes) -> str:
+    """A digest of the values that are not texts as a label has them (numbers, empty or long ones); empty where all
+    are."""
+    odd = [
+        sorted((key, repr(value)) for key, value in attributes.values.items() if not _is_label(value))
+        for attributes in lists
+    ]
+    return hashlib.blake2b(repr(odd).encode("utf-8", "replace"), digest_size=8).hexdigest() if any(odd) else ""
+
+
+def _is_label(value: Value) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_LABEL_CHARS
 
 
 def _value(found: Mapping[str, Any]) -> list[int | float]:

@@ -8,7 +8,7 @@ for the same series.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -106,12 +106,16 @@ def label_name(attribute: str) -> str:
     return f"key_{name}" if name[0].isdigit() else name
 
 
-def labels_of(attributes: Sequence[tuple[str, str]]) -> dict[str, str]:
+def labels_of(
+    attributes: Sequence[tuple[str, str]], taken: Collection[str] = (), prefix: str = "exported_"
+) -> dict[str, str]:
     """Attributes as labels, sorted by label name; values of attributes whose names become the same label are joined
-    with `;` in the order of their own names (OpenTelemetry's rule). Empty values are left out."""
+    with `;` in the order of their own names (OpenTelemetry's rule). Empty values are left out. A label that is `taken`
+    gets the prefix."""
     out: dict[str, str] = {}
     for key, value in sorted(attributes):
         if value:
             name = label_name(key)
+            name = prefix + name if name in taken else name
             out[name] = f"{out[name]};{value}" if name in out else value
     return dict(sorted(out.items()))

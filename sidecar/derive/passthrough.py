@@ -1,8 +1,9 @@
 """Metrics that a program sends over OTLP, shown as Prometheus has them.
 
-A cumulative point is shown as the client has it, resets included; delta points are added up, and the sum goes on
-across restarts. The last value of a gauge stays, so that a batch job needs no push gateway: an idle series goes only
-when a scrape has shown its last value. Of points with the same identity the latest counts.
+A cumulative point of the only writer of a series is shown as the client has it; several writers add up (`writers`).
+Delta points are added up, and the sum goes on across restarts. The last value of a gauge stays, so that a batch job
+needs no push gateway: an idle series goes only when a scraper was shown its last value. Of the points of a gauge the
+latest counts.
 
 Exemplars of clients are not passed on: nothing says that their traces were kept.
 """
@@ -13,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,12 +38,14 @@ from sidecar.derive.families import (
     Points,
     Summaries,
     label_text,
-    labels_of,
 )
 from sidecar.derive.names import family_kind, family_name
-from sidecar.derive.points import added, bounded, explicit, pack, read_json, size, unpack, zeroed
+from sidecar.derive.point_labels import Labels, labels_of_point, resource_of, stream_of
+from sidecar.derive.points import bounded, explicit, pack, read_json, size, unpack, zeroed
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival
-from sidecar.derive.targets import Targets, job_and_instance
+from sidecar.derive.targets import Targets
+from sidecar.derive.writers import Writer, Writers, unpacked
 
 log = structlog.get_logger("sidecar.derive")
 
@@ -49,9 +53,8 @@ MAX_BYTES = 16 << 20
 """Of all series together, about."""
 _PREFIX = b"metric\0"
 _OWN_NAMES = ("sidecar_", "target_info")
-_RESERVED = frozenset({"le", "quantile", "job", "instance", "otel_scope_name", "otel_scope_version"})
-
-Labels = tuple[tuple[str, str], ...]
+_SHOWN = -1
+_UNSEEN_NS = 86_400 * 10**9
 
 
 class PassthroughOptions(BaseModel):
@@ -66,16 +69,23 @@ class PassthroughOptions(BaseModel):
 class _Series:
     labels: Labels
     text: str
-    data: Data
+    data: Writers | Writer
+    """A writer where the latest point counts."""
+    stream: str
+    """What the latest point was before it became labels."""
     start: int
-    time: int
     seen: int
-    delta: bool
-    new: bool
-    """Not shown yet, and its sum began here: shown at 0 first."""
+    created: int
+    """When it came; Unix ns."""
+    born: int
+    """Tick of the last scrape before it if its sum began here, which is shown at 0 first; else `_SHOWN`."""
+    size: int = 0
     collected: bool = False
-    """A scrape has shown what it holds now."""
+    """A scraper was shown what it holds now."""
     dirty: bool = True
+
+    def shown(self) -> Data:
+        return self.data.data() if isinstance(self.data, Writers) else self.data.data
 
 
 @dataclass(slots=True)
@@ -99,11 +109,15 @@ class PassthroughDeriver:
     def __init__(self, series_budget: int, targets: Targets) -> None:
         self.dropped: dict[str, int] = {}
         """Reason -> points that are not shown."""
+        self.folded = 0
+        """Writers of a series that are no longer kept apart."""
         self.kept = (self,)
         self._budget = series_budget
         self._targets = targets
         self._families: dict[str, _Family] = {}
         self._bytes = 0
+        self._tick = 0
+        self._now = 0
         self._deleted: set[bytes] = set()
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> MetricBatch:
@@ -112,6 +126,7 @@ class PassthroughDeriver:
 
     def apply(self, batch: MetricBatch, arrival: Arrival) -> None:
         """Take over a batch of points."""
+        self._now = arrival.now
         self._targets.see(list(dict.fromkeys(point.resource for point in batch.points)), arrival.now)
         for i, point in enumerate(batch.points):
             reason = self._take(point, arrival.at(i), arrival.now)
@@ -119,23 +134,31 @@ class PassthroughDeriver:
                 self._drop(reason, point.name)
 
     def expire(self, before: int) -> None:
-        """Take away series whose last point came before this time (Unix ns), if a scrape has shown them since."""
+        """Take away series whose last point came before this time (Unix ns), if a scraper was shown them since or
+        nobody has come for a day."""
         for family in list(self._families.values()):
-            for series in [s for s in family.series.values() if s.seen < before and s.collected]:
-                self._remove(family, series)
+            for series in list(family.series.values()):
+                if series.seen < before - (0 if series.collected else _UNSEEN_NS):
+                    self._remove(family, series)
+                elif isinstance(series.data, Writers):
+                    self._folded(series, series.data.expire(before, self._now))
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        """All families of one moment."""
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        """All families of one moment. Without a view: for the only scraper that there is."""
+        view = view or View(self._tick + 1, self._tick)
+        self._tick = max(self._tick, view.tick)
         for family in self._families.values():
-            yield FamilySnapshot(family.name, family.kind, family.help, family.unit, tuple(_blocks(family)))
+            blocks = tuple(_blocks(family, view))
+            yield FamilySnapshot(family.name, family.kind, family.help, family.unit, blocks)
             for series in family.series.values():
-                series.collected, series.new = not series.new, False
+                if view.counts and not view.at_zero(series.born, series.created):
+                    series.collected = True
 
     def all_shown(self) -> None:
         """Every series there is now counts as shown: an earlier run of the program may have shown it."""
         for family in self._families.values():
             for series in family.series.values():
-                series.new = False
+                series.born = _SHOWN
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Series by metric."""
@@ -178,43 +201,93 @@ class PassthroughDeriver:
             return "type_conflict"
         if kind == "counter" and isinstance(point.data, Number) and not 0 <= point.data.value < math.inf:
             return "not_a_count"
-        labels = _labels(point, kind)
+        labels = labels_of_point(point)
         text = label_text([k for k, _ in labels], [v for _, v in labels])
-        old = family.series.get(text)
+        stream = stream_of(point)
+        series = family.series.get(text)
         if point.data is None:
-            if old is not None:
-                self._remove(family, old)
+            return self._leave(family, series, stream, point.start)
+        fresh = series is None
+        if series is None:
+            adds_up = point.kind not in ("gauge", "summary")
+            data: Writers | Writer = Writers(falls=kind == "gauge") if adds_up else Writer(point.data, point.time, now)
+            counts = point.temporality == "delta" and kind in ("counter", "histogram")
+            began = point.start or (received if point.temporality == "delta" else 0)
+            series = _Series(labels, text, data, stream, began, now, received, self._tick if counts else _SHOWN)
+        reason = self._say(series, point, stream, received, now)
+        if fresh:
+            return reason or self._add(family, series)
+        if not reason:
+            series.seen, series.dirty, series.collected = now, True, False
+            self._measure(series)
+        return reason
+
+    def _say(self, series: _Series, point: Point, stream: str, received: int, now: int) -> str:
+        """Take over what a point says; why it is not shown."""
+        assert point.data is not None
+        data, writers = bounded(point.data), series.data
+        if isinstance(writers, Writer):
+            return self._latest(series, writers, Writer(data, point.time, now), stream, point.start)
+        if point.temporality == "delta":
+            if not writers.add(data):
+                series.start = point.start or received
             return ""
-        data, delta = bounded(point.data), point.temporality == "delta"
-        if old is None:
-            new = delta and kind in ("counter", "histogram")
-            began = point.start or (received if delta else 0)
-            return self._add(family, _Series(labels, text, data, began, point.time, now, delta, new))
-        if not delta and point.time and point.time < old.time:
+        key = writers.key(stream, point.start, point.time, resource_of(point))
+        known = writers.by_key.get(key)
+        if known is not None and point.time and point.time < known.time:
             return "out_of_order"
-        self._update(old, point, data, received)
-        old.seen, old.delta, old.dirty, old.collected = now, delta, True, False
+        if known is None:
+            before = len(writers.by_key)
+            if not writers.room(now):
+                return "too_many_writers"
+            self.folded += before - len(writers.by_key)
+        writers.take(key, data, point.time, now)
+        series.start = min(series.start, point.start) if series.start and len(writers.by_key) > 1 else point.start
         return ""
 
-    def _update(self, old: _Series, point: Point, data: Data, received: int) -> None:
-        before = size(old.data)
-        total = added(old.data, data) if old.delta and point.temporality == "delta" else None
-        if total is None:
-            old.data, old.start = data, point.start or (received if point.temporality == "delta" else old.start)
+    def _latest(self, series: _Series, old: Writer, new: Writer, stream: str, start: int) -> str:
+        """Of a gauge or summary the latest point counts; it is told where that hides one with other attributes."""
+        if new.time and new.time < old.time:
+            return "out_of_order" if stream == series.stream else "same_labels"
+        hides = stream != series.stream
+        series.data, series.stream, series.start = new, stream, start or series.start
+        if hides:
+            self._drop("same_labels", series.text)
+        return ""
+
+    def _leave(self, family: _Family, series: _Series | None, stream: str, start: int) -> str:
+        """A point says that its series has no value any more."""
+        if series is None:
+            return ""
+        if isinstance(series.data, Writer) or series.data.leave(stream, start):
+            self._remove(family, series)
         else:
-            old.data = total
-        old.time = max(old.time, point.time)
-        self._bytes += size(old.data) - before
+            series.dirty = True
+            self._measure(series)
+        return ""
+
+    def _folded(self, series: _Series, folded: int) -> None:
+        if folded:
+            self.folded += folded
+            series.dirty = True
+            self._measure(series)
+
+    def _measure(self, series: _Series) -> None:
+        """Keep the count of bytes."""
+        data = series.data
+        now = 300 + 2 * len(series.text) + (data.bytes() if isinstance(data, Writers) else size(data.data))
+        self._bytes += now - series.size
+        series.size = now
 
     def _add(self, family: _Family, series: _Series) -> str:
-        cost = size(series.data) + 300 + 2 * len(series.text)
-        if len(family.series) >= self._budget or self._bytes + cost > MAX_BYTES:
+        self._measure(series)
+        if len(family.series) >= self._budget or self._bytes > MAX_BYTES:
+            self._bytes -= series.size
             culprit = max(family.values, key=lambda label: len(family.values[label]), default="")
             family.turned_away[culprit] = family.turned_away.get(culprit, 0) + 1
             return "series_budget"
         self._families[family.name] = family
         family.series[series.text] = series
-        self._bytes += cost
         for label, value in series.labels:
             counts = family.values.setdefault(label, {})
             counts[value] = counts.get(value, 0) + 1
@@ -223,7 +296,7 @@ class PassthroughDeriver:
 
     def _remove(self, family: _Family, series: _Series) -> None:
         del family.series[series.text]
-        self._bytes -= size(series.data) + 300 + 2 * len(series.text)
+        self._bytes -= series.size
         for label, value in series.labels:
             counts = family.values[label]
             counts[value] -= 1
@@ -244,28 +317,17 @@ class PassthroughDeriver:
             found = _Family(kept["name"], kept["kind"], kept["unit"], kept["help"])
             labels = tuple((str(k), str(v)) for k, v in kept["labels"])
             text = label_text([k for k, _ in labels], [v for _, v in labels])
-            data = unpack(kept["data"])
-            series = _Series(
-                labels, text, data, kept["start"], kept["time"], kept["seen"], kept["delta"], False, dirty=False
-            )
+            data: Writers | Writer
+            if "writers" in kept:
+                data = unpacked(kept["writers"])
+            else:
+                data = Writer(unpack(kept["data"]), kept["time"], kept["seen"])
+            stream, start, seen = str(kept["stream"]), int(kept["start"]), int(kept["seen"])
+            series = _Series(labels, text, data, stream, start, seen, seen, _SHOWN, dirty=False)
         except (ValueError, TypeError, KeyError, IndexError):
             return False
         family = self._families.get(found.name, found)
         return family.kind == found.kind and not self._add(family, series)
-
-
-def _labels(point: Point, kind: Kind) -> Labels:
-    job, instance = job_and_instance(point.resource)
-    own = {
-        "job": job,
-        "instance": instance,
-        "otel_scope_name": point.scope_name,
-        "otel_scope_version": point.scope_version,
-    }
-    given = labels_of(point.attributes)
-    for name in sorted(_RESERVED & given.keys()):
-        given[f"exported_{name}"] = given.pop(name)
-    return tuple((k, v) for k, v in (*own.items(), *sorted(given.items())) if v)
 
 
 def _key(family: _Family, series: _Series) -> bytes:
@@ -273,28 +335,30 @@ def _key(family: _Family, series: _Series) -> bytes:
 
 
 def _packed(family: _Family, series: _Series) -> bytes:
-    kept = {
+    kept: dict[str, Any] = {
         "name": family.name,
         "kind": family.kind,
         "unit": family.unit,
         "help": family.help,
         "labels": series.labels,
+        "stream": series.stream,
         "start": series.start,
-        "time": series.time,
         "seen": series.seen,
-        "delta": series.delta,
-        "data": pack(series.data),
     }
+    if isinstance(series.data, Writers):
+        kept["writers"] = series.data.packed()
+    else:
+        kept |= {"data": pack(series.data.data), "time": series.data.time}
     return json.dumps(kept, separators=(",", ":")).encode()
 
 
-def _blocks(family: _Family) -> Iterator[Block]:
+def _blocks(family: _Family, view: View) -> Iterator[Block]:
     """The series of a family, those with the same bounds together."""
     numbers: list[tuple[_Series, Number]] = []
     summaries: list[tuple[_Series, Summary]] = []
     by_bounds: dict[tuple[float, ...], list[tuple[_Series, list[int], float | None]]] = {}
     for series in family.series.values():
-        data = zeroed(series.data) if series.new else series.data
+        data = zeroed(series.shown()) if view.at_zero(series.born, series.created) else series.shown()
         if isinstance(data, Histogram | ExponentialHistogram):
             bounds, counts = explicit(data)
             by_bounds.setdefault(bounds, []).append((series, counts, data.sum))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any
 
 from sidecar.decode.metrics import Buckets, Data, ExponentialHistogram, Histogram, Number, Summary
+from sidecar.derive.sums import plus, rounded
 
 MAX_BUCKETS = 40
 """Buckets of an exponential histogram on either side of zero. At the finest scale below they span a factor of 10^6."""
@@ -18,10 +20,41 @@ MAX_SCALE = 1
 """Two buckets to a doubling. Coarser bounds are among the finer ones, so that `le` values do not change, only go."""
 
 
+def amount(data: Data) -> int | float | None:
+    """What a point adds to a sum: a number's value, else its sum."""
+    return data.value if isinstance(data, Number) else data.sum
+
+
+def with_amount(data: Data, value: int | float | None) -> Data:
+    """The same with another amount."""
+    if isinstance(data, Number):
+        return data if value is None else Number(value)
+    if isinstance(data, Summary):
+        return data if value is None else replace(data, sum=float(value))
+    return replace(data, sum=None if value is None else float(value))
+
+
+def summed(parts: Sequence[Data]) -> Data:
+    """What several writers of one series say together, at least one. Of histograms with different buckets those bounds
+    are left that all have; of summaries the quantiles are the last one's."""
+    if len(parts) == 1:
+        return parts[0]
+    total = reduce(lambda a, b: added(a, b) or _in_common(a, b), parts)
+    amounts = [found for part in parts if (found := amount(part)) is not None]
+    if len(amounts) < len(parts) or all(isinstance(found, int) for found in amounts):
+        return total
+    exactly: int | float = 0
+    for found in amounts:
+        exactly = plus(exactly, found)
+    return with_amount(total, rounded(exactly) if isinstance(exactly, int) else exactly)
+
+
 def added(old: Data, new: Data) -> Data | None:
     """A delta point on top of the sum of those before it; None where the two have not the same buckets."""
     if isinstance(old, Number) and isinstance(new, Number):
         return Number(old.value + new.value)
+    if isinstance(old, Summary) and isinstance(new, Summary):
+        return Summary(old.count + new.count, old.sum + new.sum, new.quantiles)
     if isinstance(old, Histogram) and isinstance(new, Histogram):
         if old.bounds != new.bounds or len(old.bucket_counts) != len(new.bucket_counts):
             return None
@@ -120,6 +153,19 @@ def read_json(text: bytes) -> Mapping[str, Any]:
 
 def _sum(old: float | None, new: float | None) -> float | None:
     return None if old is None or new is None else old + new
+
+
+def _in_common(a: Data, b: Data) -> Data:
+    """Two histograms with the bounds that both have, of which the counts are known. `b` where one is none."""
+    if not isinstance(a, Histogram | ExponentialHistogram) or not isinstance(b, Histogram | ExponentialHistogram):
+        return b
+    (first, counts), (second, others) = explicit(a), explicit(b)
+    ours = dict(zip((*first, math.inf), counts, strict=True))
+    theirs = dict(zip((*second, math.inf), others, strict=True))
+    cumulative = {bound: ours[bound] + theirs[bound] for bound in sorted(ours.keys() & theirs.keys())}
+    buckets = [n - before for before, n in pairwise((0, *cumulative.values()))]
+    bounds = tuple(bound for bound in cumulative if bound < math.inf)
+    return Histogram(cumulative[math.inf], _sum(a.sum, b.sum), None, None, bounds, tuple(buckets))
 
 
 def _added_exponential(old: ExponentialHistogram, new: ExponentialHistogram) -> Data:

@@ -133,8 +133,5 @@ class Targets:
 
 def _text(key: tuple[str, str], resource: Resource) -> str:
     identity = ("service.name", "service.namespace", "service.instance.id")
-    others = labels_of([(k, v) for k, v in resource if k not in identity])
-    for taken in ("job", "instance"):
-        if taken in others:
-            others[f"resource_{taken}"] = others.pop(taken)
+    others = labels_of([(k, v) for k, v in resource if k not in identity], ("job", "instance"), "resource_")
     return label_text(["job", "instance", *others], [*key, *others.values()])

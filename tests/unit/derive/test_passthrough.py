@@ -6,81 +6,29 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support.derive_fakes import arrival, lines
+from support.derive_fakes import lines
+from support.metric_points import OWN, SECOND, deriver, feed, point, shown
 
-from sidecar.decode.batch import Resource
 from sidecar.decode.metrics import (
     Buckets,
-    Data,
     ExponentialHistogram,
     Histogram,
-    MetricBatch,
     Number,
-    Point,
-    PointKind,
     Summary,
 )
 from sidecar.derive.passthrough import PassthroughDeriver
+from sidecar.derive.scrapes import Scrapes
 from sidecar.derive.targets import Targets
 from sidecar.serve.exposition import render
 
-SECOND = 10**9
-SHOP: Resource = (("service.instance.id", "i1"), ("service.name", "shop"))
-OWN = 'job="shop",instance="i1",otel_scope_name="meter",otel_scope_version="1"'
 
-
-def point(
-    data: Data | None,
-    kind: PointKind = "sum",
-    name: str = "hits",
-    *,
-    delta: bool = False,
-    start: int = 5 * SECOND,
-    time: int = 0,
-    attributes: Resource = (),
-    unit: str = "",
-    monotonic: bool = True,
-    resource: Resource = SHOP,
-    description: str = "Help.",
-) -> Point:
-    return Point(
-        name=name,
-        description=description,
-        unit=unit,
-        kind=kind,
-        temporality="delta" if delta else "cumulative",
-        monotonic=monotonic and kind == "sum",
-        start=start,
-        time=time,
-        attributes=attributes,
-        resource=resource,
-        scope_name="meter",
-        scope_version="1",
-        data=data,
-    )
-
-
-def deriver(*points: Point, budget: int = 100) -> PassthroughDeriver:
-    built = PassthroughDeriver(budget, Targets(10))
-    feed(built, *points)
-    return built
-
-
-def feed(built: PassthroughDeriver, *points: Point, now: int = SECOND) -> None:
-    built.apply(MetricBatch(points), arrival(len(points), now))
-
-
-def shown(built: PassthroughDeriver, openmetrics: bool = False) -> dict[str, str]:
-    return lines(list(built.collect()), openmetrics)
-
-
-def test_a_cumulative_sum_is_shown_as_the_client_has_it_resets_included() -> None:
+def test_a_cumulative_sum_is_shown_as_the_client_has_it_and_goes_on_when_the_client_starts_again() -> None:
     built = deriver(point(Number(7), time=1))
     assert shown(built) == {f"hits_total{{{OWN}}}": "7"}
     feed(built, point(Number(9.5), time=2))
     assert shown(built) == {f"hits_total{{{OWN}}}": "9.5"}
     feed(built, point(Number(1), time=3, start=50 * SECOND))
-    assert shown(built, True) == {f"hits_total{{{OWN}}}": "1", f"hits_created{{{OWN}}}": "50.0"}
+    assert shown(built, True) == {f"hits_total{{{OWN}}}": "10.5", f"hits_created{{{OWN}}}": "5.0"}
 
 
 def test_a_late_point_does_not_replace_a_newer_one() -> None:
@@ -256,3 +204,18 @@ def test_a_prometheus_client_reads_all_of_it(openmetrics: bool) -> None:
     families = list((parse_openmetrics if openmetrics else parse_text)(text))
     kinds: Sequence[Any] = [family.type for family in families]
     assert kinds == ["counter", "counter", "gauge", "histogram", "histogram", "summary", "histogram", "histogram"]
+
+
+def test_a_person_does_not_let_the_last_value_of_a_batch_job_go() -> None:
+    scrapes, built = Scrapes(), deriver(point(Number(5)))
+    assert lines(list(built.collect(scrapes.view("", SECOND))))
+    built.expire(before=100 * SECOND)
+    assert lines(list(built.collect(scrapes.view("prometheus", SECOND))))
+    built.expire(before=100 * SECOND)
+    assert lines(list(built.collect(scrapes.view("", SECOND)))) == {}
+
+
+def test_a_series_that_nobody_ever_scrapes_goes_after_a_day() -> None:
+    built = deriver(point(Number(5)))
+    built.expire(before=90_000 * SECOND)
+    assert dict(built.sizes()) == {}
