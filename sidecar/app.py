@@ -120,11 +120,14 @@ class App:
         await self.serve.stop(1.0)
         log.info("stopped", all_delivered=all(drained))
 
-    def scrape(self, accept: str) -> Scrape | None:
+    def scrape(self, accept: str, scraper: str) -> Scrape | None:
         """The exposition of derived, passed-through and own metrics; None while counters are being restored."""
         if not self.derive.caught_up.is_set():
             return None
-        families: list[exposition.Family] = [*self.derive.collect(), *exposition.from_client(self.registry.collect())]
+        families: list[exposition.Family] = [
+            *self.derive.collect(scraper),
+            *exposition.from_client(self.registry.collect()),
+        ]
         return Scrape(*self.exposition.answer(families, accept))
 
     def status(self) -> Mapping[str, Any]:

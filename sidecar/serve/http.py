@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.health import Health
+from sidecar.serve.scrapers import scraper
 
 #: Smaller answers are not worth compressing.
 GZIP_FROM_BYTES = 1024
@@ -48,8 +49,9 @@ class Sources:
     """What the endpoints read; every function is cheap enough to be called on a request."""
 
     health: Health
-    scrape: Callable[[str], Scrape | None]
-    """Accept header -> exposition; None while counters are still being restored."""
+    scrape: Callable[[str, str], Scrape | None]
+    """(Accept header, name of the scraper, empty for a person) -> exposition; None while counters are still being
+    restored."""
     status: Callable[[], Mapping[str, Any]]
 
 
@@ -68,7 +70,10 @@ def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
-        return await asyncio.to_thread(_metrics, sources, request.headers)
+        address = request.client.host if request.client is not None else ""
+        # HEAD shows nobody anything.
+        who = "" if request.scope.get("asked") == "HEAD" else scraper(request.headers, address)
+        return await asyncio.to_thread(_metrics, sources, request.headers, who)
 
     if not routers:
         app.add_api_route("/api/{path:path}", _no_store, include_in_schema=False)
@@ -121,9 +126,9 @@ def _readable(body: Mapping[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(body, indent=2) + "\n", status, media_type="application/json")
 
 
-def _metrics(sources: Sources, headers: Mapping[str, str]) -> Response:
+def _metrics(sources: Sources, headers: Mapping[str, str], who: str) -> Response:
     """The answer to a scrape. Rendering and compressing take some milliseconds: not for the event loop."""
-    scrape = sources.scrape(headers.get("accept", ""))
+    scrape = sources.scrape(headers.get("accept", ""), who)
     if scrape is None:
         return PlainTextResponse(
             "counters are being restored from the journal; scrape again shortly\n", 503, {"Retry-After": "1"}
@@ -152,7 +157,9 @@ class _HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET", "asked": "HEAD"}
+        await self._app(scope, receive, send)
 
 
 _INDEX = """<!doctype html><meta charset="utf-8"><title>model-sidecar</title>

@@ -34,10 +34,12 @@ class Server:
         self.health = Health()
         self.body: bytes | None = LONG
         self.accepted: list[str] = []
+        self.scrapers: list[str] = []
         self.app = build_app(Sources(self.health, self.scrape, self.status), [])
 
-    def scrape(self, accept: str) -> Scrape | None:
+    def scrape(self, accept: str, scraper: str) -> Scrape | None:
         self.accepted.append(accept)
+        self.scrapers.append(scraper)
         return None if self.body is None else Scrape(self.body, exposition.negotiate(accept)[1])
 
     def status(self) -> Mapping[str, Any]:
@@ -185,3 +187,11 @@ def test_the_first_page_links_to_the_others(server: Server) -> None:
     page = server.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert all(b'"%s"' % path in page.body for path in (b"/metrics", b"/status", b"/livez", b"/api/traces"))
+
+
+def test_who_scrapes_is_told_and_who_looks_is_nobody(server: Server) -> None:
+    server.get("/metrics", {"User-Agent": "curl/8.5.0", "Accept": "*/*"})
+    server.get("/metrics", {"User-Agent": "Prometheus/3.5.0"})
+    server.get("/metrics", {"User-Agent": "Prometheus/3.5.0"}, method="HEAD")
+    assert [bool(name) for name in server.scrapers] == [False, True, False]
+    assert server.scrapers[1].startswith("127.0.0.1 ")
