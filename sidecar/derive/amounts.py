@@ -1,4 +1,4 @@
-"""Amounts that are added up: from text, into fixed point columns (20 fractional bits, see `series`)."""
+"""Numbers from text, and counts into fixed point columns (20 fractional bits, see `series`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from sidecar.decode.batch import F64
 from sidecar.derive.series import I64, LIMIT
+from sidecar.derive.sums import cells
 
 NOT_NUMBER = math.nan
-MAX_VALUE = float(1 << 40)
-"""A value beyond this is no measurement: fixed point could not hold many of them."""
+_EXACT = float(1 << 53)
+"""Whole numbers below it are exact as doubles."""
+MAX_VALUE = float(1 << 100)
+"""A value beyond this is no measurement: in a sum with it no other would be seen any more."""
 
 
 def number(text: str) -> float:
@@ -29,14 +32,19 @@ def number(text: str) -> float:
 
 def accumulate(table: I64, rows: npt.NDArray[np.intp], columns: Any, amounts: F64) -> None:
     """table[rows, columns] += amounts (whole numbers), stopping at the limits."""
-    cells, at = np.unique(rows * table.shape[1] + columns, return_inverse=True)
-    delta = np.zeros(len(cells), np.int64)
-    if float(np.abs(amounts).sum()) < LIMIT:
+    if not len(rows):
+        return
+    found, at = cells(rows * table.shape[1] + columns)
+    size = float(np.abs(amounts).sum())
+    delta = np.zeros(len(found), np.int64)
+    if size < _EXACT:
+        delta[:] = np.bincount(at, amounts, len(found))
+    elif size < LIMIT:
         np.add.at(delta, at, amounts.astype(np.int64))
     else:  # More than 64 bits hold: figures beyond reason, added as Python's integers.
-        sums = [0] * len(cells)
+        sums = [0] * len(found)
         for cell, amount in zip(at.tolist(), amounts.tolist(), strict=True):
             sums[cell] += int(amount)
         delta[:] = [max(-LIMIT, min(LIMIT, total)) for total in sums]
     flat = table.reshape(-1)
-    flat[cells] = np.clip(flat[cells] + delta, -LIMIT, LIMIT)
+    flat[found] = np.clip(flat[found] + delta, -LIMIT, LIMIT)

@@ -33,6 +33,7 @@ from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
 from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.rules import MAX_RULES, Rule, RuleDeriver, check_rules
+from sidecar.derive.scrapes import Scrapes, View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.servings import MAX_BYTES as SERVING_BYTES
 from sidecar.derive.servings import ServingDeriver
@@ -175,7 +176,7 @@ class Deriver(Protocol[Batch]):
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
     def apply(self, batch: Batch, arrival: Arrival) -> None: ...
     def expire(self, before: int) -> None: ...
-    def collect(self) -> Iterable[FamilySnapshot]: ...
+    def collect(self, view: View) -> Iterable[FamilySnapshot]: ...
 
 
 Build = Callable[[DeriveOptions, Targets, Telemetry], Sequence[Deriver[Any]]]
@@ -198,6 +199,7 @@ def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry)
         "sidecar_dropped_items_total",
         lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
     )
+    telemetry.watch("sidecar_writers_folded_total", lambda: [(deriver.folded, {})])
     return [deriver]
 
 
@@ -277,6 +279,7 @@ class DeriveEngine:
         self._targets = Targets(options.series_budget)
         self._derivers = tuple(d for build in DERIVERS for d in build(options, self._targets, telemetry))
         self._kept: tuple[Kept, ...] = (*(kept for deriver in self._derivers for kept in deriver.kept), self._targets)
+        self._scrapes = Scrapes()
         self._unsaved = _Unsaved()
         self._to_catch_up = 0
         self._more_may_come = False
@@ -296,10 +299,12 @@ class DeriveEngine:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def collect(self) -> list[FamilySnapshot]:
-        """All families at one moment. A series not shown before is shown at 0."""
+    def collect(self, scraper: str = "scraper") -> list[FamilySnapshot]:
+        """All families at one moment. A series that this scraper was not shown before is shown at 0; empty: to a
+        person, who sees every series as it is."""
         with self._lock:
-            families = [family for deriver in self._derivers for family in deriver.collect()]
+            view = self._scrapes.view(scraper, self._clock())
+            families = [family for deriver in self._derivers for family in deriver.collect(view)]
             families.append(self._targets.snapshot())
         families = shown_once(families, _TWO_SOURCES)
         return [family for family in families if any(block.labels for block in family.blocks)]

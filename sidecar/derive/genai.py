@@ -15,6 +15,7 @@ from sidecar.decode.genai_names import MARKS
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai_calls import Calls, calls
 from sidecar.derive.genai_tables import GenaiTables
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 
 
@@ -52,5 +53,5 @@ class GenaiDeriver:
         """Take away series idle since before this time (Unix ns)."""
         self._tables.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        return self._tables.collect()
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        return self._tables.collect(view)

@@ -38,13 +38,14 @@ from sidecar.decode.genai_names import (
     USAGE,
     USAGE_MEMBERS,
 )
-from sidecar.derive.amounts import MAX_VALUE
 from sidecar.derive.genai_once import apart, innermost
 from sidecar.derive.genai_spans import Flags, Indexes, Spans, spans
 from sidecar.derive.series import I64, MAX_WEIGHT
 
 FIGURES = ("input", "output", "cache_read", "cache_write", "reasoning", "seconds", "first", "per_token", "queue")
 """What is known of a call: tokens, and seconds."""
+MAX_FIGURE = float(1 << 40)
+"""No call has more tokens, or takes more seconds."""
 OTHER_ERROR = "_OTHER"
 """error.type of a span that failed and does not say why (OpenTelemetry's fallback value)."""
 
@@ -183,7 +184,7 @@ def _told(decoder: Decoder, found: Spans) -> dict[str, F64]:
     for mark, names, meaning in ((USAGE, (USAGE,), _usage), (ROUTER_TIMES["per_token"], _TIMES, _router_times)):
         if any(decoder.mentions(payload, (mark.encode(),)) for payload in found.payloads):
             _fill(told, decoder.spans(found.payloads, names), meaning)
-    told = {concept: np.where((n >= 0) & (n <= MAX_VALUE), n, math.nan) for concept, n in told.items()}
+    told = {concept: np.where((n >= 0) & (n <= MAX_FIGURE), n, math.nan) for concept, n in told.items()}
     missing = told.pop("total")
     for one, other in (("input", "output"), ("output", "input")):
         rest = missing - told[other]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar.derive.amounts import MAX_VALUE, accumulate
+from sidecar.derive.amounts import accumulate
 from sidecar.derive.families import FamilySnapshot, Histograms, Points
-from sidecar.derive.genai_calls import Calls, Identity
+from sidecar.derive.genai_calls import MAX_FIGURE, Calls, Identity
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, whole
 
 LABELS = (
@@ -141,25 +143,25 @@ class GenaiTables:
         for table in self.kept:
             table.expire(before)
 
-    def collect(self) -> Iterator[FamilySnapshot]:
+    def collect(self, view: View | None = None) -> Iterator[FamilySnapshot]:
         """The families, all of one moment."""
         for metric, table in self._metrics:
-            yield _snapshot(metric, table)
+            yield _snapshot(metric, table, view)
 
 
 def _table(metric: Metric, budget: Budget) -> SeriesTable:
-    """Columns: the sum, and of a histogram a count for each bucket."""
+    """Columns: of a histogram a count for each bucket, none of a counter, beside the sum."""
     labels = (*LABELS, metric.extra) if metric.extra else LABELS
     if not metric.bounds:
-        return SeriesTable(metric.name + "_total", labels, 1, budget)
-    return SeriesTable(metric.name, labels, 2 + len(metric.bounds), budget, ",".join(map(str, metric.bounds)))
+        return SeriesTable(metric.name + "_total", labels, 0, budget)
+    return SeriesTable(metric.name, labels, 1 + len(metric.bounds), budget, ",".join(map(str, metric.bounds)))
 
 
 def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival: Arrival) -> None:
     takes = [one.server == metric.server and (metric.failed or not one.error) for one in calls.identities]
     values = calls.figures[figure]
     least = 0 if metric.bounds else 1  # A part that is nothing is not worth a series.
-    picked = np.flatnonzero(np.array(takes, np.bool_)[calls.code] & (values >= least) & (values <= MAX_VALUE))
+    picked = np.flatnonzero(np.array(takes, np.bool_)[calls.code] & (values >= least) & (values <= MAX_FIGURE))
     if not len(picked):
         return
     keys: dict[tuple[str, ...], int] = {}
@@ -169,9 +171,9 @@ def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival:
     ends = np.searchsorted(calls.payload[picked], np.arange(len(arrival.times)), side="right")
     rows = table.rows(list(keys), codes, Arrival(ends, arrival.times, arrival.now))[codes]
     values, weight = values[picked], calls.weight[picked]
-    accumulate(table.values, rows, 0, np.rint(values * weight * SCALE))
+    table.add_up(rows, values * weight)
     if metric.bounds:
-        accumulate(table.values, rows, 1 + np.searchsorted(metric.bounds, values), np.rint(weight * SCALE))
+        accumulate(table.values, rows, np.searchsorted(metric.bounds, values), np.rint(weight * SCALE))
     table.touch(np.unique(rows), arrival.now)
 
 
@@ -181,13 +183,12 @@ def _key(metric: Metric, figure: str, one: Identity) -> tuple[str, ...]:
     return (*one.labels, figure if metric.extra == "gen_ai_token_type" else one.error)
 
 
-def _snapshot(metric: Metric, table: SeriesTable) -> FamilySnapshot:
-    keys, _, values, created = table.show()
+def _snapshot(metric: Metric, table: SeriesTable, view: View | None) -> FamilySnapshot:
+    keys, _, values, created, sums = table.show_sums(view)
     texts = table.texts(table.labels)
     labels: Sequence[str] = [texts[key] for key in keys]
     if not metric.bounds:
-        points = Points(labels, whole(values[:, 0]), created)
+        points = Points(labels, [math.floor(total + 0.5) for total in sums], created)
         return FamilySnapshot(metric.name, "counter", metric.help, metric.unit, (points,))
-    counts = whole(np.cumsum(values[:, 1:], axis=1))
-    block = Histograms(labels, metric.bounds, counts, (values[:, 0] / SCALE).tolist(), created)
+    block = Histograms(labels, metric.bounds, whole(np.cumsum(values, axis=1)), sums, created)
     return FamilySnapshot(metric.name, "histogram", metric.help, metric.unit, (block,))

@@ -12,6 +12,7 @@ from sidecar.decode.batch import Decoder, Signal
 from sidecar.decode.label_event import LabelEvent, label_events
 from sidecar.decode.label_names import MARK
 from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, Labels, SeriesTable, add_saturating, whole
 
 Counts = dict[Labels, int]
@@ -52,8 +53,8 @@ class LabelDeriver:
         """Take away series idle since before this time (Unix ns)."""
         self.received.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        keys, _, values, created = self.received.show()
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        keys, _, values, created = self.received.show(view)
         texts = self.received.texts(self.received.labels)
         points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
         about = "Labels received, by the model that they name and whether they can be used (ok, invalid)."

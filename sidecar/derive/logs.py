@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.batch import Decoder, LogBatch, Signal
 from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, Labels, SeriesTable, add_saturating, whole
 from sidecar.derive.targets import Targets
 from sidecar.telemetry import Telemetry
@@ -58,10 +59,10 @@ class LogDeriver:
         self.records.expire(before)
         self.exceptions.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, both of one moment."""
-        yield _family(self.records, "log_records", "Log records by service and severity.")
-        yield _family(self.exceptions, "log_exceptions", "Log records that carry an exception, by its type.")
+        yield _family(self.records, view, "log_records", "Log records by service and severity.")
+        yield _family(self.exceptions, view, "log_exceptions", "Log records that carry an exception, by its type.")
 
 
 def _count(
@@ -87,8 +88,8 @@ def _count(
     table.touch(rows, arrival.now)
 
 
-def _family(table: SeriesTable, name: str, text: str) -> FamilySnapshot:
-    keys, _, values, created = table.show()
+def _family(table: SeriesTable, view: View | None, name: str, text: str) -> FamilySnapshot:
+    keys, _, values, created = table.show(view)
     texts = table.texts(table.labels)
     return FamilySnapshot(
         name, "counter", text, "", (Points([texts[key] for key in keys], whole(values[:, 0]), created),)

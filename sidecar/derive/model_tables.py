@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.batch import F64
-from sidecar.derive.amounts import MAX_VALUE, accumulate
+from sidecar.derive.amounts import accumulate
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, Summaries
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
 from sidecar.derive.told import Said, Told, told
 
 MODEL = ("model", "version")
 CONFIDENCE = tuple(n / 20 for n in range(1, 20))
 """Twenty bins of 0.05; the last one reaches to 1 and beyond."""
+_LARGEST = float(np.finfo(np.float64).max)
 BATCH = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
 
 
@@ -31,7 +33,7 @@ class ModelTables:
         self.latency = _histogram("model_inference_latency_seconds", (*MODEL, "stage"), latency_buckets, budget)
         self.batch = _histogram("model_batch_size", MODEL, BATCH, budget)
         self.confidence = _histogram("model_confidence_score", MODEL, CONFIDENCE, budget)
-        self.value = SeriesTable("model_prediction_value", MODEL, 2, budget)
+        self.value = SeriesTable("model_prediction_value", MODEL, 1, budget)
         self.models = SeriesTable("model_info", MODEL, 2, budget)
         """Columns: 1 if it was told that it is loaded; time of the last prediction in ns."""
         self.kept = (
@@ -71,26 +73,24 @@ class ModelTables:
         for table in self.kept:
             table.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, all of one moment."""
-        yield _counter(self.predictions, "model_predictions", "Predictions by status (ok, error).")
-        yield _counter(self.classes, "model_predictions_by_class", "Predictions by predicted class.")
-        yield _shown(self.latency, "Seconds that a model took, by stage.", "seconds", self._latency_buckets)
-        yield _shown(self.batch, "Rows of one call of a model.", "", BATCH)
-        yield _shown(self.confidence, "Probability of the predicted class.", "", CONFIDENCE)
-        yield self._values()
-        yield from self._models()
+        yield _counter(self.predictions, view, "model_predictions", "Predictions by status (ok, error).")
+        yield _counter(self.classes, view, "model_predictions_by_class", "Predictions by predicted class.")
+        yield _shown(self.latency, view, "Seconds that a model took, by stage.", "seconds", self._latency_buckets)
+        yield _shown(self.batch, view, "Rows of one call of a model.", "", BATCH)
+        yield _shown(self.confidence, view, "Probability of the predicted class.", "", CONFIDENCE)
+        yield self._values(view)
+        yield from self._models(view)
 
-    def _values(self) -> FamilySnapshot:
-        keys, _, values, created = self.value.show()
-        block = Summaries(
-            _labels(self.value, keys), [()] * len(keys), whole(values[:, 1]), (values[:, 0] / SCALE).tolist(), created
-        )
+    def _values(self, view: View | None) -> FamilySnapshot:
+        keys, _, values, created, sums = self.value.show_sums(view)
+        block = Summaries(_labels(self.value, keys), [()] * len(keys), whole(values[:, 0]), sums, created)
         return FamilySnapshot("model_prediction_value", "summary", "Predicted numbers: count and sum.", "", (block,))
 
-    def _models(self) -> Iterable[FamilySnapshot]:
+    def _models(self, view: View | None) -> Iterable[FamilySnapshot]:
         self.models.all_shown()  # Gauges do not begin at 0.
-        keys, _, values, _ = self.models.show()
+        keys, _, values, _ = self.models.show(view)
         labels = _labels(self.models, keys)
         yield FamilySnapshot("model", "info", "Models that were told of.", "", (Points(labels, [1] * len(keys)),))
         loaded = [n for n, value in enumerate(values[:, 0].tolist()) if value]
@@ -137,13 +137,13 @@ class _Adding:
         weights: F64,
         bounds: Sequence[float],
     ) -> None:
-        """Columns of the table: sum, then a count for each bucket (one bucket where there are no bounds). `of`: the
-        record that tells each number."""
+        """Columns of the table: a count for each bucket (one bucket where there are no bounds), beside the sum. `of`:
+        the record that tells each number."""
         rows = self._rows(table, keys, self.found.group[of], of)
-        sane = np.abs(numbers) <= MAX_VALUE
-        rows, weights, numbers = rows[sane], weights[sane], numbers[sane]
-        accumulate(table.values, rows, 1 + np.searchsorted(bounds, numbers), np.rint(weights * SCALE))
-        accumulate(table.values, rows, 0, np.rint(numbers * weights * SCALE))
+        accumulate(table.values, rows, np.searchsorted(bounds, numbers), np.rint(weights * SCALE))
+        with np.errstate(over="ignore"):  # What a sampled number stands for may be more than a double holds.
+            amounts = np.clip(numbers * weights, -_LARGEST, _LARGEST)
+        table.add_up(rows, amounts)
 
     def see(self, table: SeriesTable, keys: Sequence[Labels]) -> None:
         """Column 0: 1 for what is loaded. Column 1: the latest time of a prediction."""
@@ -169,8 +169,8 @@ class _Adding:
 
 
 def _histogram(name: str, labels: tuple[str, ...], bounds: Sequence[float], budget: Budget) -> SeriesTable:
-    """Columns: the sum, then a count for each bucket."""
-    return SeriesTable(name, labels, 2 + len(bounds), budget, ",".join(map(str, bounds)))
+    """Columns: a count for each bucket."""
+    return SeriesTable(name, labels, 1 + len(bounds), budget, ",".join(map(str, bounds)))
 
 
 def _labels(table: SeriesTable, keys: Sequence[Labels]) -> list[str]:
@@ -178,13 +178,12 @@ def _labels(table: SeriesTable, keys: Sequence[Labels]) -> list[str]:
     return [texts[key] for key in keys]
 
 
-def _counter(table: SeriesTable, name: str, text: str) -> FamilySnapshot:
-    keys, _, values, created = table.show()
+def _counter(table: SeriesTable, view: View | None, name: str, text: str) -> FamilySnapshot:
+    keys, _, values, created = table.show(view)
     return FamilySnapshot(name, "counter", text, "", (Points(_labels(table, keys), whole(values[:, 0]), created),))
 
 
-def _shown(table: SeriesTable, text: str, unit: str, bounds: Sequence[float]) -> FamilySnapshot:
-    keys, _, values, created = table.show()
-    counts = whole(np.cumsum(values[:, 1:], axis=1))
-    block = Histograms(_labels(table, keys), tuple(bounds), counts, (values[:, 0] / SCALE).tolist(), created)
+def _shown(table: SeriesTable, view: View | None, text: str, unit: str, bounds: Sequence[float]) -> FamilySnapshot:
+    keys, _, values, created, sums = table.show_sums(view)
+    block = Histograms(_labels(table, keys), tuple(bounds), whole(np.cumsum(values, axis=1)), sums, created)
     return FamilySnapshot(table.name, "histogram", text, unit, (block,))

@@ -31,6 +31,7 @@ from sidecar.derive.prediction_attributes import (
     of_attributes,
     text_names,
 )
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import MAX_WEIGHT, Arrival
 from sidecar.derive.told import Classes, Figures, Told
 
@@ -134,8 +135,8 @@ class PredictionDeriver:
         if self.kept:
             self._tables.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        return self._tables.collect() if self.kept else ()
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        return self._tables.collect(view) if self.kept else ()
 
 
 def of_events(batch: PredictionBatch) -> Told:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sidecar.decode.batch import Decoder, Signal, SpanBatch
 from sidecar.derive.exemplars import ExemplarTable
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import (
     I64,
     MAX_WEIGHT,
@@ -172,9 +173,9 @@ class RedDeriver:
         if gone:
             self._known.clear()
 
-    def collect(self) -> Iterable[FamilySnapshot]:
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, calls and durations of one moment."""
-        keys, rows, values, created = self.table.show()
+        keys, rows, values, created = self.table.show(view)
         calls = whole(values[:, _CALLS_COLUMN])
         cumulative = whole(np.cumsum(values[:, _BUCKETS:], axis=1))
         sums = joined(values[:, _HIGH], values[:, _LOW])

@@ -2,8 +2,8 @@
 
 A rule reads its labels and what it matches as text, its field as a number, the way that RED reads dimensions (record
 beats resource, first of a duplicate key wins), so it costs one more decode of the payloads, only where there are rules.
-Sums are fixed point with 20 fractional bits: exact, whatever the order in which records come, so that a replay after a
-crash gives the same figure. A sampled span stands for as many as its tracestate says.
+Sums are exact, whatever the order in which records come and however small they are, so that a replay after a crash
+gives the same figure. A sampled span stands for as many as its tracestate says.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sidecar.decode.batch import F64, U32, Decoder, LogBatch, Signal, SpanBatch
 from sidecar.derive.amounts import MAX_VALUE, NOT_NUMBER, accumulate
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
 
 MAX_RULES = 64
@@ -152,8 +153,8 @@ class RuleDeriver:
         for metric in self._metrics:
             metric.table.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        return [metric.snapshot() for metric in self._metrics]
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        return [metric.snapshot(view) for metric in self._metrics]
 
     def _of_spans(self, batch: SpanBatch) -> Read:
         weight = np.clip(batch.weight, 0, MAX_WEIGHT)
@@ -227,43 +228,43 @@ class _Metric:
             case "count":
                 accumulate(table, rows, 0, np.rint(weight * SCALE))
             case "sum":
-                accumulate(table, rows, 0, np.rint(values * weight * SCALE))
+                self.table.add_up(rows, values * weight)
             case "last":
                 _latest(table, rows, values, time)
             case "histogram":
-                bucket = np.searchsorted(np.array(self.rule.buckets), values)
-                accumulate(table, rows, 1 + bucket, np.rint(weight * SCALE))
-                accumulate(table, rows, 0, np.rint(values * weight * SCALE))
+                accumulate(table, rows, np.searchsorted(self.rule.buckets, values), np.rint(weight * SCALE))
+                self.table.add_up(rows, values * weight)
 
-    def snapshot(self) -> FamilySnapshot:
+    def snapshot(self, view: View | None) -> FamilySnapshot:
         rule = self.rule
         if rule.kind == "last" or (rule.kind == "sum" and not rule.monotonic):
             self.table.all_shown()  # A gauge does not begin at 0.
-        keys, _, values, created = self.table.show()
+        keys, _, values, created, sums = self.table.show_sums(view)
         texts = self.table.texts(self.table.labels)
         labels = [texts[key] for key in keys]
         match rule.kind:
             case "count":
                 return self._family("counter", Points(labels, whole(values[:, 0]), created))
             case "sum" if rule.monotonic:
-                return self._family("counter", Points(labels, (values[:, 0] / SCALE).tolist(), created))
+                return self._family("counter", Points(labels, sums, created))
             case "sum":
-                return self._family("gauge", Points(labels, (values[:, 0] / SCALE).tolist()))
+                return self._family("gauge", Points(labels, sums))
             case "last":
                 return self._family(
                     "gauge", Points(labels, np.ascontiguousarray(values[:, 1]).view(np.float64).tolist())
                 )
-        counts = whole(np.cumsum(values[:, 1:], axis=1))
-        sums = (values[:, 0] / SCALE).tolist() if min(rule.buckets) >= 0 else [None] * len(keys)
-        return self._family("histogram", Histograms(labels, tuple(rule.buckets), counts, sums, created))
+        counts = whole(np.cumsum(values, axis=1))
+        given = sums if min(rule.buckets) >= 0 else [None] * len(keys)
+        return self._family("histogram", Histograms(labels, tuple(rule.buckets), counts, given, created))
 
     def _family(self, kind: Any, block: Points | Histograms) -> FamilySnapshot:
         return FamilySnapshot(self.rule.family, kind, self.rule.help or f"Rule {self.rule.name}.", "", (block,))
 
 
 def _columns(rule: Rule) -> int:
-    """count and sum: the figure. last: time, bits of the double. histogram: sum, then a count for each bucket."""
-    return {"count": 1, "sum": 1, "last": 2, "histogram": 2 + len(rule.buckets)}[rule.kind]
+    """count: the count. sum: none, the table has a sum. last: time, bits of the double. histogram: a count for each
+    bucket."""
+    return {"count": 1, "sum": 0, "last": 2, "histogram": 1 + len(rule.buckets)}[rule.kind]
 
 
 def _latest(table: I64, rows: npt.NDArray[np.intp], values: F64, time: npt.NDArray[np.uint64]) -> None:

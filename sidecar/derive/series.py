@@ -2,7 +2,8 @@
 
 Values are integers, so that additions are exact and do not depend on their order: a replay after a crash gives the
 same bits. Counts are fixed point with 20 fractional bits (`SCALE`), because a sampled span stands for a number of
-spans that need not be whole. A 63-bit sum of nanoseconds is split into two columns (`split_sum`).
+spans that need not be whole. A 63-bit sum of nanoseconds is split into two columns (`split`). A sum of doubles has a
+whole number without an end (`sums`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import structlog
 
 from sidecar.derive.families import OVERFLOW_TEXT, label_text
+from sidecar.derive.scrapes import View
+from sidecar.derive.sums import MAX_TOTAL_BYTES, add_up, pack_total, rounded, unpack_total
 
 log = structlog.get_logger("sidecar.derive")
 
@@ -33,6 +36,7 @@ OVERFLOW: Labels = ()
 """The key of the overflow series."""
 
 _LOW = (1 << 32) - 1
+_SHOWN = -1
 _HEAD = struct.Struct("<qq")
 _SHAPE = b"shape/"
 _ROW = b"s/"
@@ -66,7 +70,7 @@ class Arrival:
 
 
 class SeriesTable:
-    """Rows of int64 columns by label values. Not thread-safe: the engine's lock guards it.
+    """Rows of int64 columns, and a sum of doubles each, by label values. Not thread-safe: the engine's lock guards it.
 
     `columns` is the number of int64 values of a row. `shape` says what they mean; kept rows of another shape are not
     taken over.
@@ -76,7 +80,7 @@ class SeriesTable:
         self.name = name
         self.labels = tuple(labels)
         self.values: I64 = np.zeros((64, columns), np.int64)
-        self.shape = f"1|{','.join(labels)}|{columns}|{shape}"
+        self.shape = f"2|{','.join(labels)}|{columns}|{shape}"
         self.generation = 0
         """Changes whenever a row is taken away: row numbers remembered elsewhere are void."""
         self.turned_away = dict.fromkeys(self.labels, 0)
@@ -84,9 +88,13 @@ class SeriesTable:
         self._budget = budget
         self._index: dict[Labels, int] = {}
         self._keys: list[Labels | None] = [None] * 64
+        self._totals = [0] * 64
+        """The sum of each row, see `sums`."""
         self._created: I64 = np.zeros(64, np.int64)
         self._seen: I64 = np.zeros(64, np.int64)
-        self._shown = np.zeros(64, np.bool_)
+        self._born: I64 = np.zeros(64, np.int64)
+        """Tick of the last scrape before each row; _SHOWN for those that are shown as they are."""
+        self._tick = 0
         self._dirty = np.zeros(64, np.bool_)
         self._free = list(range(63, -1, -1))
         self._in_use: list[dict[str, int]] = [{} for _ in labels]
@@ -137,6 +145,10 @@ class SeriesTable:
             return row if row >= 0 else self._create(OVERFLOW, created)
         return self._create(key, created)
 
+    def add_up(self, rows: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> None:
+        """Add finite values to the sums of their rows, exactly."""
+        add_up(self._totals, rows, values)
+
     def touch(self, rows: npt.NDArray[np.intp], now: int) -> None:
         """Rows were added to: they have to be kept at the next checkpoint and are not idle."""
         self._dirty[rows] = True
@@ -160,22 +172,31 @@ class SeriesTable:
                 known[key] = OVERFLOW_TEXT if key == OVERFLOW else label_text(names, key)
         return known
 
-    def show(self) -> tuple[list[Labels], npt.NDArray[np.intp], I64, list[float]]:
+    def show(self, view: View | None = None) -> tuple[list[Labels], npt.NDArray[np.intp], I64, list[float]]:
         """For a scrape: keys, their rows, a copy of their values, and when they were created (Unix seconds).
 
-        A series that no scrape has shown yet is shown at 0, so that `increase()` sees its first event.
+        A series that this scraper has not been shown yet is shown at 0, so that `increase()` sees its first event.
         """
+        keys, rows, values, created, _ = self.show_sums(view)
+        return keys, rows, values, created
+
+    def show_sums(
+        self, view: View | None = None
+    ) -> tuple[list[Labels], npt.NDArray[np.intp], I64, list[float], list[float]]:
+        """The same, and the sum of each row. Without a view: for the only scraper that there is."""
+        view = view or View(self._tick + 1, self._tick)
+        self._tick = max(self._tick, view.tick)
         keys = list(self._index)
         rows = np.fromiter(self._index.values(), np.intp, len(keys))
+        zero = (self._born[rows] >= view.since) & (self._created[rows] >= view.young)
         values = self.values[rows]
-        values[~self._shown[rows]] = 0
-        self._shown[rows] = True
-        return keys, rows, values, (self._created[rows] / 1e9).tolist()
+        values[zero] = 0
+        totals = [0 if new else self._totals[row] for new, row in zip(zero.tolist(), rows.tolist(), strict=True)]
+        return keys, rows, values, (self._created[rows] / 1e9).tolist(), [rounded(total) for total in totals]
 
     def all_shown(self) -> None:
         """Every series there is now counts as shown: an earlier run of the program may have shown it."""
-        self._shown[:] = True
-        self._shown[self._free] = False
+        self._born[:] = _SHOWN
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """(metric, series)."""
@@ -199,7 +220,7 @@ class SeriesTable:
             labels = self._keys[row]
             if labels is not None:
                 head = _HEAD.pack(int(self._created[row]), int(self._seen[row]))
-                yield self._state_key(labels), head + self.values[row].tobytes()
+                yield self._state_key(labels), head + self.values[row].tobytes() + pack_total(self._totals[row])
         self._dirty[:] = False
 
     def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
@@ -216,7 +237,8 @@ class SeriesTable:
 
     def _take_over(self, key: bytes, value: bytes) -> bool:
         labels = unpack_labels(key[len(self._state_key(OVERFLOW)) :])
-        if labels is None or len(value) != _HEAD.size + 8 * self.values.shape[1]:
+        end = _HEAD.size + 8 * self.values.shape[1]
+        if labels is None or not end + 2 < len(value) <= end + MAX_TOTAL_BYTES:
             return False
         if labels != OVERFLOW and len(labels) != len(self.labels):
             return False
@@ -224,7 +246,8 @@ class SeriesTable:
         row = self._create(labels, created)
         self._seen[row] = seen
         self._dirty[row] = False
-        self.values[row] = np.frombuffer(value, "<i8", offset=_HEAD.size)
+        self.values[row] = np.frombuffer(value[_HEAD.size : end], "<i8")
+        self._totals[row] = unpack_total(value[end:])
         return True
 
     def _state_key(self, labels: Labels) -> bytes:
@@ -240,7 +263,7 @@ class SeriesTable:
         self._index[key] = row
         self._keys[row] = key
         self._created[row] = self._seen[row] = created
-        self._shown[row] = False
+        self._born[row] = self._tick
         self._dirty[row] = True
         self._deleted.discard(key)
         self._characters += sum(map(len, key))
@@ -253,6 +276,7 @@ class SeriesTable:
         del self._index[key]
         self._keys[row] = None
         self.values[row] = 0
+        self._totals[row] = 0
         self._dirty[row] = False
         self._free.append(row)
         self._deleted.add(key)
@@ -269,10 +293,11 @@ class SeriesTable:
     def _grow(self) -> None:
         old = len(self._keys)
         self._keys.extend([None] * old)
+        self._totals.extend([0] * old)
         self.values = np.concatenate([self.values, np.zeros_like(self.values)])
         self._created = np.concatenate([self._created, np.zeros_like(self._created)])
         self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
-        self._shown = np.concatenate([self._shown, np.zeros_like(self._shown)])
+        self._born = np.concatenate([self._born, np.zeros_like(self._born)])
         self._dirty = np.concatenate([self._dirty, np.zeros_like(self._dirty)])
         self._free.extend(range(2 * old - 1, old - 1, -1))
 

@@ -19,6 +19,7 @@ from sidecar.derive.exchanges import Exchanges, Half
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.model_tables import MODEL, ModelTables
 from sidecar.derive.monitors import KeptSchemas
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, add_saturating, whole
 from sidecar.derive.told import Said, told
 
@@ -102,8 +103,8 @@ class ServingDeriver:
         self._give_up(now, now)
         self.unanswered.expire(before)
 
-    def collect(self) -> Iterable[FamilySnapshot]:
-        keys, _, values, created = self.unanswered.show()
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        keys, _, values, created = self.unanswered.show(view)
         texts = self.unanswered.texts(self.unanswered.labels)
         about = "Requests told of by KServe's logger whose response was not told of in time."
         points = Points([texts[key] for key in keys], whole(values[:, 0]), created)

@@ -91,7 +91,7 @@ def test_an_event_of_the_instrumentation() -> None:
         'model_inference_latency_seconds_bucket{model="churn",version="7",stage="inference",le="0.1"}': "2",
         'model_inference_latency_seconds_bucket{model="churn",version="7",stage="inference",le="+Inf"}': "2",
         'model_inference_latency_seconds_count{model="churn",version="7",stage="inference"}': "2",
-        'model_inference_latency_seconds_sum{model="churn",version="7",stage="inference"}': "0.10000038146972656",
+        'model_inference_latency_seconds_sum{model="churn",version="7",stage="inference"}': "0.1",
         **{
             f'model_batch_size_bucket{{model="churn",version="7",le="{le}"}}': "1" if float(le) < 4 else "2"
             for le in ("1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "1024.0")
