@@ -18,13 +18,13 @@ const MAX_LEVEL_DIGITS: usize = 2;
 const MAX_ID_DIGITS: usize = 20;
 
 /// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
-/// service share a resource; blank lines are skipped. `anonymous`: content of the Resource of lines that name no service.
+/// service share a resource; blank lines are skipped, a byte order mark before a line is too. `anonymous`: content of the Resource of lines that name no service.
 pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check) {
     let mut request = Request::new(observed, anonymous);
     let mut line = Line::default();
     let mut begin = 0;
     for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
-        let text = &body[begin..end];
+        let text = without_mark(&body[begin..end]);
         begin = end + 1;
         if text.iter().any(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
             read_line(trim_returns(text), &mut line);
@@ -32,6 +32,11 @@ pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Che
         }
     }
     request.finish()
+}
+
+/// A byte order mark stands where a file, a body or a program's output began; files put together have it inside.
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
 fn trim_returns(mut line: &[u8]) -> &[u8] {

@@ -17,6 +17,7 @@ import binascii
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,7 @@ def as_batch(headers: Mapping[str, str], content_type: str, body: bytes) -> byte
             raise DecodeError(f"{content_type}: must be {STRUCTURED_TYPE} or {BATCH_TYPE}, or an event in ce- headers")
         if len(body) > MAX_BATCH_BYTES:
             raise TooLarge(f"{len(body)} bytes of structured events, at most {MAX_BATCH_BYTES}")
+        body = body.removeprefix(BOM_UTF8)
         return body if content_type == BATCH_TYPE else b"[" + body + b"]"
     event = {name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")}
     if not event:

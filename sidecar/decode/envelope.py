@@ -13,6 +13,7 @@ import calendar
 import json
 import re
 import time
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,7 +83,7 @@ def take(piece: bytes, kind: Format, *, join: bool, as_text: bool = False, final
         return Taken(piece if end == len(piece) else piece[:end], end)
     lines, place = [], 0
     for content in piece[: end - 1].split(b"\n"):
-        lines.append(_Line(place, place + len(content) + 1, content))
+        lines.append(_Line(place, place + len(content) + 1, content.removeprefix(BOM_UTF8)))
         place += len(content) + 1
     return _records(lines, end, join, final, as_text)
 
@@ -127,7 +128,8 @@ def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool) ->
 
 def _put_together(parts: Sequence[_Line]) -> _Line:
     first = parts[0]
-    return _Line(first.start, parts[-1].end, b"".join(p.content for p in parts), first.time, first.stream)
+    content = b"".join(p.content for p in parts).removeprefix(BOM_UTF8)
+    return _Line(first.start, parts[-1].end, content, first.time, first.stream)
 
 
 def _quick_cri(piece: bytes, end: int, join: bool) -> Taken | None:
@@ -139,6 +141,8 @@ def _quick_cri(piece: bytes, end: int, join: bool) -> Taken | None:
     if not {flag[:1] for flag in set(flags)} <= {b"F"} or not all(contents):
         return None
     body = b"\n".join(contents) + b"\n"
+    if BOM_UTF8 in body:
+        return None
     odd = not _all_json(body, len(body))
     if odd and (any(not c.strip(_BLANK) for c in contents) or (join and multiline.may_be_in(body, len(body)))):
         return None

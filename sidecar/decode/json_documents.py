@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from typing import Any
 
 from sidecar.decode.limits import MAX_DEPTH
@@ -19,6 +20,7 @@ def as_lines(body: bytes) -> bytes:
     An array gives a line for each element (one that is no object is a line all the same, kept as text), one object over
     several lines gives one line. What is neither, lines among it, comes back as it is.
     """
+    body = body.removeprefix(BOM_UTF8)
     begin = body[:64].lstrip(_WHITE)[:1] or body.lstrip(_WHITE)[:1]
     if begin != b"[" and not (begin == b"{" and _goes_on(body)):
         return body

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -47,7 +48,7 @@ class LogLine:
 
 
 def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
-    """NDJSON to an ExportLogsServiceRequest; blank lines are skipped. `observed`: Unix ns for every record's
+    """NDJSON to an ExportLogsServiceRequest; blank lines are skipped, a byte order mark before a line is too. `observed`: Unix ns for every record's
     observed time; `anonymous`: content of the Resource of lines that name no service. Consecutive lines of one service
     share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
     lines = [read_line(line) for line in _split(body)]
@@ -63,7 +64,9 @@ def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded
 
 
 def _split(body: bytes) -> Iterator[bytes]:
-    for line in body.split(b"\n"):
+    """A byte order mark stands where a file, a body or a program's output began; files put together have it inside."""
+    for whole in body.split(b"\n"):
+        line = whole.removeprefix(BOM_UTF8)
         if line.strip(b" \t\r"):
             yield line.rstrip(b"\r")
 

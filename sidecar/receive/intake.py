@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode import cloud_events, labels, metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
+from sidecar.decode.byte_order import is_utf16
 from sidecar.decode.json_documents import as_lines
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
@@ -239,6 +240,8 @@ class Intake:
         if encoding == "protobuf":
             return Transcoded(body, self._check_protobuf(signal, body))
         if encoding in ("ndjson", "json", "lines"):
+            if encoding != "lines" and is_utf16(body):
+                raise DecodeError("invalid encoding: UTF-16; expected UTF-8", 0)
             lines = as_lines(body) if encoding == "json" else body
             return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
         if encoding in _TRANSCODERS:

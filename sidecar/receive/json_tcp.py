@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from sidecar.decode.byte_order import is_utf16
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.errors import ConfigError
 from sidecar.receive.credentials import Credentials, is_loopback
@@ -148,8 +149,11 @@ class JsonTcpReceiver:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader) -> None:
-        splitter = Splitter()
+        splitter, begun = Splitter(), False
         while data := await reader.read(READ_BYTES):
+            if not begun and is_utf16(data):
+                log.warning("invalid encoding: UTF-16; expected UTF-8: lines are kept as they are", receiver=NAME)
+            begun = True
             if body := splitter.feed(data):
                 await self._keep(body)
             if len(data) < READ_BYTES // 8:

@@ -126,6 +126,8 @@ def an_object(rng: random.Random, hostile: int, depth: int = 1) -> str:
 
 def a_line(rng: random.Random, hostile: int) -> bytes:
     line = (blanks(rng) + an_object(rng, hostile) + blanks(rng)).encode()
+    if rng.randrange(8) == 0:
+        line = b"\xef\xbb\xbf" + line
     if rng.randrange(100) < hostile:
         data = bytearray(line)
         place = rng.randrange(len(data))

@@ -9,7 +9,7 @@ from sidecar.decode.batch import Check
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.receive import intake as module
 from sidecar.receive import reply
-from sidecar.receive.intake import Lease
+from sidecar.receive.intake import Encoding, Lease
 
 
 def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> reply.Outcome:
@@ -246,3 +246,14 @@ def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
     assert options.anonymous() == {"team": "ml", "note": "a,b", "service.name": "scorer"}
     with pytest.raises(ValueError, match="key=value pairs"):
         module.IntakeOptions.model_validate({"resource": "team"})
+
+
+@pytest.mark.parametrize("encoding", ["ndjson", "json"])
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: Encoding, codec: str) -> None:
+    mark = "\ufeff" if codec == "utf-16-be" else ""
+    with intake_of() as (intake, _):
+        body = (mark + '{"message":"m"}\n').encode(codec)
+        outcome = asyncio.run(intake.accept("json_http", "logs", body, encoding))
+    assert outcome.kind == "malformed"
+    assert "UTF-16; expected UTF-8" in outcome.message
