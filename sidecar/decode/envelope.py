@@ -30,6 +30,9 @@ _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
 _CRI = re.compile(rb"^(" + _TIME + rb") (stdout|stderr) ([A-Z]+(?::[A-Z]+)*)(?: (.*))?$", re.MULTILINE)
 _DOCKER_KEYS = frozenset({"log", "stream", "time", "attrs"})
 _BLANK = b" \t\r"
+_SOMETHING = re.compile(rb"[^ \t\r\n]")
+DETECT_LINES, DETECT_BYTES = 16, 256 << 10
+"""Of a piece that is looked at to tell the format."""
 _LINE_END, _BRACE = b"\n{"
 
 
@@ -59,13 +62,18 @@ class _Line:
     stream: bytes = b""
 
 
-def detect(line: bytes) -> Format:
-    """The format of a file by its first line."""
-    if _CRI.match(line):
-        return "cri"
-    if _docker(line) is not None:
-        return "docker"
-    return "json" if line.lstrip()[:1] == b"{" else "plain"
+def detect(piece: bytes) -> Format:
+    """The format of a file by its first lines. An envelope tells even where lines before it have none: a file may begin
+    with blank lines or with what a crash left."""
+    text = _SOMETHING.search(piece)
+    first = text.start() if text else len(piece)
+    lines = piece[first : first + DETECT_BYTES].split(b"\n", DETECT_LINES)[:DETECT_LINES]
+    for line in lines:
+        if _CRI.match(line):
+            return "cri"
+        if _docker(line) is not None:
+            return "docker"
+    return "json" if lines[0][:1] == b"{" else "plain"
 
 
 def take(piece: bytes, kind: Format, *, join: bool, as_text: bool = False, final: bool = False) -> Taken:
@@ -220,7 +228,7 @@ def _cri(line: bytes) -> _Parsed | None:
 
 
 def _docker(line: bytes) -> _Parsed | None:
-    if line[:1] != b"{":
+    if line[:1] != b"{" or b'"log"' not in line:
         return None
     try:
         members = json.loads(line)

@@ -85,6 +85,10 @@ class Tailing:
         self.log.close()
 
 
+Make = Callable[..., Tailing]
+"""Fixture `make`: a tailing of the fixture `logs`, with options."""
+
+
 def lines(first: int, last: int, word: str = "line") -> bytes:
     return b"".join(b'{"message":"%s %d"}\n' % (word.encode(), n) for n in range(first, last))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import structlog
 
 from sidecar.decode import envelope
 from sidecar.decode.annotate import annotate
 from sidecar.decode.batch import Decoder
+from sidecar.decode.byte_order import is_utf16
 from sidecar.decode.envelope import Taken
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.decode.shaping import Rules, Shaper
+from sidecar.receive.file_tail import blank
 from sidecar.receive.file_tail.mark import TAIL_BYTES, Mark
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.source import Source
@@ -20,8 +25,12 @@ from sidecar.receive.neighbours import CONTAINER, Neighbours
 READ_BYTES = MAX_LINE_BYTES + (64 << 10)
 """Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
 MAX_SHAPERS = 256
+DETECT_BEFORE = 64 << 10
+"""A file's format is looked for as far as here: its first lines may be damaged."""
 ENDED_AFTER = 5.0
 """A last line without an end is taken when its file was rotated away and has not grown for so many seconds."""
+
+log = structlog.get_logger("sidecar.receive")
 
 
 class Truncated(Exception):
@@ -80,6 +89,12 @@ class Reader:
         if size != file.size:
             file.size, file.grown_at = size, now
         file.read_start(source)
+        self._note_encoding(file)
+        first = b"" if file.skipping or file.foreign else source.pread(file.offset, len(BOM_UTF8))
+        if first[:1] == b"\0":
+            return self._skip_blank(file, source)
+        if first == BOM_UTF8 and not file.offset:
+            return Step(file, b"", 0, len(first), first, full=True)
         data = source.pread(file.offset, READ_BYTES)
         at_end = len(data) < READ_BYTES
         if source.compressed and not data:
@@ -87,6 +102,22 @@ class Reader:
         if file.skipping:
             return self._skip(file, data, at_end)
         return self._take(file, source, data, at_end, now, observed)
+
+    def _note_encoding(self, file: Tracked) -> None:
+        if not file.foreign and is_utf16(file.start):
+            file.foreign = True
+            log.warning("invalid encoding: UTF-16; expected UTF-8: lines are kept as they are", path=file.path)
+
+    def _skip_blank(self, file: Tracked, source: Source) -> Step | None:
+        """NULs up to the next text. A step to nowhere where there may be more of them than are looked through at once."""
+        place, is_text = blank.text_after(source, max(file.offset, file.blank_to))
+        file.blank_to = place
+        at_end = not is_text and not source.pread(place, 1)
+        if is_text or source.compressed:
+            recent = source.pread(max(0, place - TAIL_BYTES), min(place, TAIL_BYTES))
+            done = at_end and source.compressed
+            return Step(file, b"", 0, place - file.offset, recent, done=done, full=not at_end)
+        return None if at_end else Step(file, b"", 0, 0, file.recent, full=True)
 
     def _skip(self, file: Tracked, data: bytes, at_end: bool) -> Step | None:
         """The rest of a line that was cut."""
@@ -97,7 +128,9 @@ class Reader:
         )
 
     def _take(self, file: Tracked, source: Source, data: bytes, at_end: bool, now: float, observed: int) -> Step | None:
-        last = at_end and (source.compressed or self._ended(file, now))
+        data, broken_off = self._up_to_blank(file, source, data)
+        at_end = at_end and not broken_off
+        last = broken_off or (at_end and (source.compressed or self._ended(file, now)))
         piece = data + b"\n" if last and not data.endswith(b"\n") else data
         if b"\n" not in piece:
             return self._cut(file, data, observed) if len(data) > MAX_LINE_BYTES else None
@@ -114,11 +147,21 @@ class Reader:
             payload, items = self._made(file, taken, observed)
         return Step(file, payload, items, consumed, self._recent(file, data[:consumed]), full=not at_end)
 
+    @staticmethod
+    def _up_to_blank(file: Tracked, source: Source, data: bytes) -> tuple[bytes, bool]:
+        """The data before NULs, and whether there is text behind them: then what is before has no more to come."""
+        end = -1 if file.foreign else blank.begin_in(data)
+        if end < 0:
+            return data, False
+        return data[:end], blank.text_after(source, file.offset + end)[1]
+
     def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
         options = self._options
-        if file.kind is None:
-            first = piece[: piece.index(b"\n")]
-            file.kind = envelope.detect(first) if options.format == "auto" else options.format
+        if options.format != "auto":
+            file.kind = options.format
+        elif file.kind not in ("cri", "docker") and (file.kind is None or file.offset < DETECT_BEFORE):
+            file.kind = envelope.detect(piece)
+        assert file.kind is not None
         return envelope.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
 
     def _cut(self, file: Tracked, data: bytes, observed: int) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import stat
@@ -20,7 +21,8 @@ class Broken(Exception):
 
 
 class Source(Protocol):
-    """`size` is that of the file; `pread` may be asked for any place of the content."""
+    """`size` is that of the file; `pread` may be asked for any place of the content. `data_from`: the place itself, or
+    where the hole that it is in ends."""
 
     key: Key
     compressed: bool
@@ -28,6 +30,8 @@ class Source(Protocol):
     def size(self) -> int: ...
 
     def pread(self, offset: int, size: int) -> bytes: ...
+
+    def data_from(self, place: int) -> int: ...
 
     def close(self) -> None: ...
 
@@ -47,6 +51,13 @@ class PlainSource:
     def pread(self, offset: int, size: int) -> bytes:
         """Short only at the end of the file."""
         return os.pread(self._fd, size, offset)
+
+    def data_from(self, place: int) -> int:
+        try:
+            return os.lseek(self._fd, place, os.SEEK_DATA)
+        except OSError as error:
+            # There is no data any more, or the file system knows of no holes.
+            return max(place, self.size()) if error.errno == errno.ENXIO else place
 
     def close(self) -> None:
         os.close(self._fd)
@@ -89,6 +100,9 @@ class GzipSource:
             data += self._read(size - len(data))
             self._last = data
         return data[:size]
+
+    def data_from(self, place: int) -> int:
+        return place
 
     def _read(self, size: int) -> bytes:
         try:

@@ -25,6 +25,10 @@ class Tracked:
     recent: bytes = b""
     """The up to 256 bytes before the offset."""
     skipping: bool = False
+    blank_to: int = 0
+    """There are only NULs between the offset and here."""
+    foreign: bool = False
+    """It is in UTF-16, and that was said."""
     done: bool = False
     size: int = 0
     """As last seen."""
@@ -65,14 +69,15 @@ class Tracked:
 
     def begin_anew(self, now: float) -> None:
         """Its content is another one."""
-        self.offset = self.size = 0
+        self.offset = self.size = self.blank_to = 0
         self.start, self.recent, self.skipping, self.done = b"", b"", False, False
-        self.held_since, self.kind, self.grown_at = None, None, now
+        self.held_since, self.kind, self.grown_at, self.foreign = None, None, now, False
 
     def read_start(self, source: Source) -> None:
-        """Know the beginning, as far as it is there."""
+        """Know the beginning, as far as it is there. NULs that were not passed yet may be written over."""
         if len(self.start) < HEAD_BYTES:
-            self.start = source.pread(0, HEAD_BYTES)
+            start = source.pread(0, HEAD_BYTES)
+            self.start = start[: self.offset] + start[self.offset :].rstrip(b"\0")
 
     def read_recent(self, source: Source) -> None:
         """Know what is before the offset."""

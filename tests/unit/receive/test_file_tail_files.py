@@ -6,40 +6,14 @@ import gzip
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.tailing import Tailing, append, lines, texts
+from support.tailing import Make, append, lines, texts
 
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.errors import Unavailable
-from sidecar.receive.file_tail.options import Options
-
-Make = Callable[..., Tailing]
-
-
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    directory = tmp_path / "logs"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def make(tmp_path: Path, logs: Path) -> Iterator[Make]:
-    made: list[Tailing] = []
-
-    def make_one(**more: Any) -> Tailing:
-        options = Options(**{"include": [f"{logs}/*.log"], **more})
-        made.append(Tailing(tmp_path / "journal", options))
-        return made[-1]
-
-    yield make_one
-    for tailing in made:
-        tailing.close()
-
 
 def test_lines_are_read_as_they_come_and_only_whole_ones(make: Make, logs: Path) -> None:
     file = logs / "app.log"
