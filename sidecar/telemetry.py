@@ -46,7 +46,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_receiver_ack_seconds", "histogram", ("receiver",), "Time from a request's arrival to its reply.", SECONDS),
     Metric("sidecar_receiver_in_flight_bytes", "gauge", (), "Payload bytes that are being validated or wait for their commit."),
     Metric("sidecar_refused_credentials_total", "counter", ("receiver",), "Requests without credentials or with wrong ones."),
-    Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable."),
+    Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable, copy (of one that is read; left out)."),
     Metric("sidecar_file_tail_behind_bytes", "gauge", (), "Bytes of log files that are there and were not read yet."),
     Metric("sidecar_file_tail_lost_bytes_total", "watched_counter", ("reason",), "Bytes of log files that were gone before they could be read."),
     Metric("sidecar_received_items_total", "watched_counter", ("signal",), "Items kept in the journal (ledger)."),

@@ -15,7 +15,7 @@ import re
 import time
 from codecs import BOM_UTF8
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -131,7 +131,8 @@ def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool) ->
         parts = {}
     lines.sort(key=lambda line: line.start)
     limit = min((open_[0].start for open_ in parts.values()), default=end)
-    return _records(lines, limit, join, final, as_text=False, timed=True)
+    taken = _records(lines, limit, join, final, as_text=False, timed=True)
+    return replace(taken, held=taken.consumed < end)
 
 
 def _put_together(parts: Sequence[_Line]) -> _Line:

@@ -48,9 +48,9 @@ class LogLine:
 
 
 def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
-    """NDJSON to an ExportLogsServiceRequest; blank lines are skipped, a byte order mark before a line is too. `observed`: Unix ns for every record's
-    observed time; `anonymous`: content of the Resource of lines that name no service. Consecutive lines of one service
-    share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
+    """NDJSON to an ExportLogsServiceRequest; blank lines are skipped, a byte order mark before a line is too.
+    `observed`: Unix ns for every record's observed time; `anonymous`: content of the Resource of lines that name no
+    service. Consecutive lines of one service share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
     lines = [read_line(line) for line in _split(body)]
     payload = b"".join(
         _resource_logs(_resource(service) or anonymous, group, observed)

@@ -1,8 +1,12 @@
 """Which of the files that are found are new, which are known, and which are known ones under another name.
 
-In the order of the rules: a file whose device, inode and content are those of a mark is read on. One that was rotated
-and has the content of a mark (a copy, or compressed) is read on from there, but not while the file that it was made of
-still has that content. Anything else is new, and is read from its beginning.
+In the order of the rules: a file whose device, inode, birth and content are those of a mark is read on. One that was
+rotated and has the content of a mark (a copy, or compressed) is read on from there, but not while the file that it may
+have been made of still has that content. Anything else is new, and is read from its beginning.
+
+Programs that fail at once write files that begin alike. So a mark stands for one file: one that was read on from it
+takes its place, and the next such file is read from its beginning. Two files that were there when they were seen first
+are two, unless one of them is cut right then.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Literal
 
 import structlog
 
+from sidecar.receive.file_tail.copies import Deferred, begins_alike, is_compressed_form, may_be_copy
 from sidecar.receive.file_tail.find import Candidate
 from sidecar.receive.file_tail.mark import TAIL_BYTES, Key, Mark, digest, key_bytes
 from sidecar.receive.file_tail.source import Broken, Source, open_source
@@ -55,16 +60,6 @@ class _Vacated:
     """The beginning of the old content, where it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Deferred:
-    """A copy of a file that is being read."""
-
-    state: tuple[int, float]
-    """Its size and time when it was looked at."""
-    origin: Key
-    start: bytes
-
-
 class Catalog:
     """The files by key. For one thread."""
 
@@ -88,29 +83,53 @@ class Catalog:
         self._vacated: list[_Vacated] = []
         self._missing: dict[Key, float] = dict.fromkeys(marks, now)
         self._broken: dict[Key, float] = {}
-        self._deferred: dict[Key, _Deferred] = {}
+        self._deferred: dict[Key, Deferred] = {}
+        self._fresh: set[Key] = set()
+        """Files that the look that is going on found, and that were not known."""
+        self._families: dict[str, list[Tracked]] = {}
+        """Files of one base, where there are several."""
 
     def update(self, candidates: Sequence[Candidate], patterns: Sequence[str], now: float, wall: float) -> None:
         """Take note of what is there. `wall`: Unix seconds."""
         there = {candidate.key for candidate in candidates}
+        self._fresh = set()
         self._room = self._max_open - sum(file.source is not None for file in self.files.values())
         self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
         unknown: list[tuple[Candidate, bool]] = []
         for candidate in candidates:
             file = self.files.get(candidate.key)
             if file is not None:
-                file.found(candidate)
-            elif (mark := self.marks.get(candidate.key)) is None:
+                file.found(candidate, now)
+            elif (mark := self.marks.get(candidate.key)) is None or mark.waits:
                 unknown.append((candidate, False))
             elif not self._resume(candidate, mark, now) and candidate.pattern:
                 unknown.append((candidate, True))
+        for file in [f for f in self.files.values() if f.key not in there]:
+            self._gone(file, now)
         for candidate, reused in unknown:
             self._classify(candidate, reused, now, wall)
         self.used_patterns.update(patterns)
-        for file in [f for f in self.files.values() if f.key not in there]:
-            self._gone(file, now)
         self._settle_vacated(now)
         self._forget(there, now)
+        self._families = {}
+        for file in self.files.values():
+            self._families.setdefault(file.base, []).append(file)
+
+    def before(self, file: Tracked) -> Tracked | None:
+        """What was written before a file that nothing was read of yet, if lines of it are left that may go on there."""
+        if file.offset or file.compressed:
+            return None
+        older = (
+            other
+            for other in self._families.get(file.base, ())
+            if other is not file and other.former and (not file.former or other.modified < file.modified)
+        )
+        last = max(older, key=lambda other: other.modified, default=None)
+        if last is None or last.done or not last.behind() or last.blank_to > last.offset:
+            return None
+        if last.source is None:
+            last.source = self.open(last.path, last.key)
+        return last if last.source is not None else None
 
     def _resume(self, candidate: Candidate, mark: Mark, now: float) -> bool:
         """Track a file whose key has a mark; False if its content is another one."""
@@ -119,6 +138,7 @@ class Catalog:
             return True
         try:
             same = mark.head_matches(source.pread) if mark.done else mark.matches(source.pread)
+            same = same and (not mark.birth or source.birth in (0, mark.birth))
         except (Broken, OSError):
             source.close()
             return True
@@ -130,7 +150,7 @@ class Catalog:
         return True
 
     def _track(self, file: Tracked, source: Source) -> None:
-        file.source, file.compressed = source, source.compressed
+        file.source, file.compressed, file.birth = source, source.compressed, source.birth
         file.read_start(source)
         if not file.done:
             file.read_recent(source)
@@ -141,15 +161,16 @@ class Catalog:
 
     def _classify(self, candidate: Candidate, reused: bool, now: float, wall: float) -> None:
         # An empty file beside another may be a copy in the making.
-        waits = self._is_deferred(candidate) or (candidate.rotated and not candidate.size)
+        waits = self._is_deferred(candidate, now) or (candidate.rotated and not candidate.size)
         source = None if waits else self.open(candidate.path, candidate.key)
         if source is None:
             return
+        at_end = self._start_at_end and not reused and candidate.pattern not in self.used_patterns
         try:
-            if self._has_live_origin(candidate, source, now):
+            if not at_end and self._defer(candidate, source, now):
                 source.close()
                 return
-            file = self._as_copy(candidate, source, now) or self._as_new(candidate, reused, source, now)
+            file = self._as_copy(candidate, source, now) or self._as_new(candidate, at_end, source, now)
             self._track(file, source)
         except OSError as error:
             source.close()
@@ -162,9 +183,10 @@ class Catalog:
         if file.offset or file.done:
             self.keep(file)
 
-    def _as_new(self, candidate: Candidate, reused: bool, source: Source, now: float) -> Tracked:
+    def _as_new(self, candidate: Candidate, at_end: bool, source: Source, now: float) -> Tracked:
         file = Tracked.of(candidate, now)
-        if self._start_at_end and not reused and candidate.pattern not in self.used_patterns:
+        self._fresh.add(candidate.key)
+        if at_end:
             if source.compressed:
                 file.done = True
             else:
@@ -172,30 +194,59 @@ class Catalog:
                 file.skipping = bool(file.offset) and source.pread(file.offset - 1, 1) != b"\n"
         return file
 
-    def _is_deferred(self, candidate: Candidate) -> bool:
-        """It was found to be a copy of a file that is being read, and neither has changed in that."""
+    def _is_deferred(self, candidate: Candidate, now: float) -> bool:
+        """It was found to be like a file that is being read, and neither has changed in that."""
         known = self._deferred.get(candidate.key)
         origin = self.files.get(known.origin) if known is not None else None
-        if known is None or known.state != (candidate.size, candidate.modified) or origin is None:
-            self._deferred.pop(candidate.key, None)
+        if known is None or origin is None or known.state != (candidate.size, candidate.modified):
             return False
-        return origin.start == known.start
+        if known.over(now) or not origin.start.startswith(known.start):
+            return False
+        if not known.said and known.left_out(now) and origin.gone_since is None:
+            log.warning("a copy of a log file is not read", path=candidate.path, of=origin.path, bytes=candidate.size)
+            self._deferred[candidate.key] = replace(known, said=True)
+        return True
 
-    def _has_live_origin(self, candidate: Candidate, source: Source, now: float) -> bool:
-        """A file that we read has this content now: this is a copy of it, and there is nothing in it for us yet."""
-        if not candidate.rotated:
+    @property
+    def left_out(self) -> int:
+        """Files that are not read since they are copies of others."""
+        return sum(known.said for known in self._deferred.values())
+
+    def _defer(self, candidate: Candidate, source: Source, now: float) -> bool:
+        """Wait with a file that may be a copy of one that we read: there is nothing in it for us yet."""
+        known = self._deferred.pop(candidate.key, None)
+        origin = self._live_origin(candidate, source, now)
+        if origin is None:
             return False
-        for file in self.files.values():
+        state = candidate.size, candidate.modified
+        if known is not None:
+            since = known.since if known.state == state else now
+            found = replace(known, state=state, origin=origin.key, start=origin.start, since=since)
+        else:
+            seen = self.marks.get(candidate.key)
+            together = origin.key in self._fresh or (seen is not None and seen.waits)
+            together = together and not is_compressed_form(candidate, source, origin)
+            found = Deferred(state, origin.key, origin.start, now, together)
+        if found.over(now) and origin.gone_since is None:
+            return False
+        self._deferred[candidate.key] = found
+        if found.together and candidate.key not in self.marks:
+            # After a restart the other file is known, and this one must be all the same.
+            self.keep(Tracked.of(candidate, now))
+        return True
+
+    def _live_origin(self, candidate: Candidate, source: Source, now: float) -> Tracked | None:
+        """A file that we read and that has this content now."""
+        if not candidate.rotated:
+            return None
+        for file in list(self.files.values()):
             if file.base != candidate.base or file.done or file.key == candidate.key:
                 continue
-            if _begins_alike(source, file.start) and self._same_text(file, source, now):
-                state = candidate.size, candidate.modified
-                self._deferred[candidate.key] = _Deferred(state, file.key, file.start)
-                return True
-        return False
+            if begins_alike(source, file.start) and self._may_be_copy(candidate, source, file, now):
+                return file
+        return None
 
-    def _same_text(self, file: Tracked, source: Source, now: float) -> bool:
-        """The file still has what was read of it, and what the copy ends with (as far as both go)."""
+    def _may_be_copy(self, candidate: Candidate, source: Source, file: Tracked, now: float) -> bool:
         own = file.source or self.open(file.path, file.key)
         if own is None:
             return False
@@ -203,54 +254,41 @@ class Catalog:
             if not file.unchanged(own):
                 self.vacate(file, now)
                 return False
-            end = file.offset if source.compressed else min(own.size(), source.size())
-            size = min(end, TAIL_BYTES)
-            theirs = source.pread(end - size, size)
-            # A compressed copy that is shorter than what was read has nothing either.
-            return len(theirs) < size or own.pread(end - size, size) == theirs
+            return may_be_copy(candidate, source, file, own)
         finally:
             if own is not file.source:
                 own.close()
 
     def _as_copy(self, candidate: Candidate, source: Source, now: float) -> Tracked | None:
         """The file at the place of the mark that was made of its content; None if there is none."""
-        best: Mark | None = None
-        for mark, vacated in self._origins(candidate):
-            if vacated is not None and vacated.start:
-                alike = _begins_alike(source, vacated.start)
-            else:
-                alike = bool(mark.head_size) and mark.head_matches(source.pread)
-            if not alike:
-                continue
-            size = min(mark.offset, TAIL_BYTES)
-            tail = source.pread(mark.offset - size, size) if size else b""
-            whole = len(tail) == size and (digest(tail) if tail else "") == mark.tail
-            # A copy may have been made before the last lines came that we have read.
-            if not whole and not (vacated is not None and len(tail) < size):
-                continue
-            if vacated is not None:
-                vacated.loss = None
-            if best is None or mark.offset > best.offset:
-                best = mark
+        best: tuple[Key, Mark, _Vacated | None] | None = None
+        for key, mark, vacated in self._origins(candidate):
+            if (best is None or mark.offset > best[1].offset) and _is_read_on(source, mark, vacated):
+                best = key, mark, vacated
         if best is None:
             return None
-        offset = best.offset if source.compressed else min(best.offset, source.size())
-        done = best.done and source.compressed
-        return Tracked.of(candidate, now, replace(best, offset=offset, done=done))
+        key, mark, vacated = best
+        if vacated is not None:
+            self._vacated.remove(vacated)
+        else:
+            del self.marks[key]
+            self.pending[key_bytes(key)] = None
+        offset = mark.offset if source.compressed else min(mark.offset, source.size())
+        return Tracked.of(candidate, now, replace(mark, offset=offset, done=mark.done and source.compressed))
 
-    def _origins(self, candidate: Candidate) -> Iterator[tuple[Mark, _Vacated | None]]:
+    def _origins(self, candidate: Candidate) -> Iterator[tuple[Key, Mark, _Vacated | None]]:
         """Marks without a file of their content."""
         if candidate.rotated:
             for vacated in self._vacated:
                 if vacated.mark.base == candidate.base:
-                    yield vacated.mark, vacated
+                    yield candidate.key, vacated.mark, vacated
         for key, mark in self.marks.items():
             if key in self.files or key == candidate.key or mark.base != candidate.base:
                 continue
             # The same file on a device that got another number, or a copy of one that is gone.
             moved = key[1] == candidate.key[1] and mark.path == candidate.path
             if moved or candidate.rotated:
-                yield mark, None
+                yield key, mark, None
 
     def open(self, path: str, key: Key) -> Source | None:
         """The file at this path, if it is the one with this key."""
@@ -344,7 +382,16 @@ class Catalog:
             file.close()
 
 
-def _begins_alike(source: Source, start: bytes) -> bool:
-    """Whether a content begins as another does, as far as both go."""
-    own = source.pread(0, len(start))
-    return bool(own) and start.startswith(own)
+def _is_read_on(source: Source, mark: Mark, vacated: _Vacated | None) -> bool:
+    """Whether a content is the one that a mark was made of."""
+    if vacated is not None and vacated.start:
+        alike = begins_alike(source, vacated.start)
+    else:
+        alike = bool(mark.head_size) and mark.head_matches(source.pread)
+    if not alike:
+        return False
+    size = min(mark.offset, TAIL_BYTES)
+    tail = source.pread(mark.offset - size, size) if size else b""
+    whole = len(tail) == size and (digest(tail) if tail else "") == mark.tail
+    # A copy may have been made before the last lines came that we have read.
+    return whole or (vacated is not None and len(tail) < size)

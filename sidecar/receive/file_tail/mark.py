@@ -43,6 +43,13 @@ class Mark:
     """The offset is inside a line that was too long; the rest of it is left out."""
     done: bool = False
     """A compressed file that was read to its end, or is not to be read."""
+    birth: int = 0
+    """When the file was made, in Unix ns; 0 where that is not known. Another file with its inode has another."""
+
+    @property
+    def waits(self) -> bool:
+        """Nothing was read of it yet: it was seen, and may be a copy in the making."""
+        return not self.offset and not self.head_size and not self.done
 
     def encode(self) -> bytes:
         fields = [
@@ -54,6 +61,7 @@ class Mark:
             self.tail,
             int(self.skipping),
             int(self.done),
+            self.birth,
         ]
         return json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -69,8 +77,9 @@ def decode(value: bytes) -> Mark | None:
     """A mark from its bytes; None for bytes of another version."""
     try:
         fields = json.loads(value)
-        path, base, offset, head_size, head, tail, skipping, done = fields
-        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done))
+        path, base, offset, head_size, head, tail, skipping, done, *more = fields
+        birth = int(more[0]) if more else 0
+        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth)
     except (ValueError, TypeError):
         return None
 

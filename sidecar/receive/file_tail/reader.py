@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +12,7 @@ from sidecar.decode import envelope
 from sidecar.decode.annotate import annotate
 from sidecar.decode.batch import Decoder
 from sidecar.decode.byte_order import is_utf16
-from sidecar.decode.envelope import Taken
+from sidecar.decode.envelope import Format, Taken
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.decode.shaping import Rules, Shaper
 from sidecar.receive.file_tail import blank
@@ -29,6 +29,10 @@ DETECT_BEFORE = 64 << 10
 """A file's format is looked for as far as here: its first lines may be damaged."""
 ENDED_AFTER = 5.0
 """A last line without an end is taken when its file was rotated away and has not grown for so many seconds."""
+WAIT_SECONDS = 10.0
+"""A file is read, though the one before it was not read to its end, after so long without progress there."""
+_IN_PARTS: tuple[Format | None, ...] = ("cri", "docker")
+"""Formats that cut long lines into parts, whose last may be in the next file."""
 
 log = structlog.get_logger("sidecar.receive")
 
@@ -50,17 +54,27 @@ class Step:
     done: bool = False
     full: bool = False
     """There is probably more to read at once."""
+    held_at: float | None = None
+    """Whole lines were left because they may go on, and since when."""
+    before: Step | None = None
+    """The rest of the file before it, which this step took along."""
 
     def mark(self) -> Mark:
         """The file's place after this step."""
         return self.file.mark_at(self.file.offset + self.consumed, self.recent, self.skipping, self.done)
+
+    def parts(self) -> Iterator[Step]:
+        """The steps of all files."""
+        if self.before is not None:
+            yield self.before
+        yield self
 
     def apply(self) -> None:
         """It is committed."""
         file = self.file
         file.offset += self.consumed
         file.recent, file.skipping, file.done = self.recent, self.skipping, self.done
-        file.held_since = None
+        file.held_since = self.held_at
         file.records += self.items
         file.bytes_read += self.consumed
 
@@ -75,8 +89,11 @@ class Reader:
         self._neighbours = neighbours
         self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
 
-    def step(self, file: Tracked, source: Source, now: float, observed: int) -> Step | None:
-        """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns.
+    def step(
+        self, file: Tracked, source: Source, now: float, observed: int, before: Tracked | None = None
+    ) -> Step | None:
+        """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns. `before`: what
+        was written before this file and has lines left that may go on here.
 
         Raises `Truncated`, `Broken` or OSError.
         """
@@ -101,7 +118,7 @@ class Reader:
             return Step(file, b"", 0, 0, file.recent, done=True)
         if file.skipping:
             return self._skip(file, data, at_end)
-        return self._take(file, source, data, at_end, now, observed)
+        return self._take(file, source, data, at_end, now, observed, before)
 
     def _note_encoding(self, file: Tracked) -> None:
         if not file.foreign and is_utf16(file.start):
@@ -109,7 +126,7 @@ class Reader:
             log.warning("invalid encoding: UTF-16; expected UTF-8: lines are kept as they are", path=file.path)
 
     def _skip_blank(self, file: Tracked, source: Source) -> Step | None:
-        """NULs up to the next text. A step to nowhere where there may be more of them than are looked through at once."""
+        """NULs up to the next text. A step to nowhere where there are more than are looked through at once."""
         place, is_text = blank.text_after(source, max(file.offset, file.blank_to))
         file.blank_to = place
         at_end = not is_text and not source.pread(place, 1)
@@ -127,25 +144,82 @@ class Reader:
             file, b"", 0, skipped, self._recent(file, data[:skipped]), skipping=not end, full=not at_end or end > 0
         )
 
-    def _take(self, file: Tracked, source: Source, data: bytes, at_end: bool, now: float, observed: int) -> Step | None:
+    def _take(
+        self,
+        file: Tracked,
+        source: Source,
+        data: bytes,
+        at_end: bool,
+        now: float,
+        observed: int,
+        before: Tracked | None,
+    ) -> Step | None:
         data, broken_off = self._up_to_blank(file, source, data)
         at_end = at_end and not broken_off
         last = broken_off or (at_end and (source.compressed or self._ended(file, now)))
         piece = data + b"\n" if last and not data.endswith(b"\n") else data
         if b"\n" not in piece:
             return self._cut(file, data, observed) if len(data) > MAX_LINE_BYTES else None
-        waited = file.held_since is not None and now - file.held_since >= self._options.multiline_timeout
-        taken = self._records(file, piece, final=last or waited)
+        self._tell_kind(file, piece)
+        lead = self._lead(file, before, now)
+        if lead is None:
+            return None
+        taken = self._records(file, lead + piece, final=last or self._waited(file, now))
         if not taken.consumed and not at_end:
-            taken = self._records(file, piece, final=True)
-        if not taken.consumed:
+            taken = self._records(file, lead + piece, final=True)
+        if taken.consumed <= len(lead):
             file.held_since = now if file.held_since is None else file.held_since
             return None
-        consumed = min(taken.consumed, len(data))
+        consumed = min(taken.consumed - len(lead), len(data))
         payload, items = b"", 0
         if taken.body:
             payload, items = self._made(file, taken, observed)
-        return Step(file, payload, items, consumed, self._recent(file, data[:consumed]), full=not at_end)
+        rest = None
+        if before is not None and lead:
+            rest = Step(before, b"", 0, len(lead), self._recent(before, lead))
+        recent, held_at = self._recent(file, data[:consumed]), now if taken.held else None
+        return Step(file, payload, items, consumed, recent, full=not at_end, held_at=held_at, before=rest)
+
+    def _lead(self, file: Tracked, before: Tracked | None, now: float) -> bytes | None:
+        """What is held of the file before; None while that file may yet have such lines."""
+        if before is None or before.source is None or file.kind not in _IN_PARTS:
+            return b""
+        if before.kind not in (None, file.kind):
+            return b""
+        if before.held_since is None:
+            if file.waits_for is None or file.waits_for[0] != before.offset:
+                file.waits_for = before.offset, now
+            return None if now - file.waits_for[1] < WAIT_SECONDS else b""
+        rest = before.source.pread(before.offset, READ_BYTES)
+        whole = rest.endswith(b"\n") and len(rest) == before.source.size() - before.offset
+        return rest if whole and before.unchanged(before.source) else b""
+
+    def _waited(self, file: Tracked, now: float) -> bool:
+        """Whether what is held is not going to go on."""
+        if file.held_since is None:
+            return False
+        seconds = self._options.multiline_timeout
+        if file.kind in _IN_PARTS:
+            if not file.former and file.seen_at <= file.held_since:
+                return False
+            seconds = max(seconds, ENDED_AFTER) if file.former else seconds
+        return now - file.held_since >= seconds
+
+    def needs_look(self, file: Tracked, now: float) -> bool:
+        """Whether what is held of it waits only for a look for files: it may go on in another one."""
+        due = file.held_since is not None and now - file.held_since >= self._options.multiline_timeout
+        return due and file.kind in _IN_PARTS and not file.former and file.seen_at <= (file.held_since or 0)
+
+    def _tell_kind(self, file: Tracked, piece: bytes) -> None:
+        if self._options.format != "auto":
+            file.kind = self._options.format
+        elif file.kind not in _IN_PARTS and (file.kind is None or file.offset < DETECT_BEFORE):
+            file.kind = envelope.detect(piece)
+
+    def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
+        assert file.kind is not None
+        options = self._options
+        return envelope.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
 
     @staticmethod
     def _up_to_blank(file: Tracked, source: Source, data: bytes) -> tuple[bytes, bool]:
@@ -154,15 +228,6 @@ class Reader:
         if end < 0:
             return data, False
         return data[:end], blank.text_after(source, file.offset + end)[1]
-
-    def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
-        options = self._options
-        if options.format != "auto":
-            file.kind = options.format
-        elif file.kind not in ("cri", "docker") and (file.kind is None or file.offset < DETECT_BEFORE):
-            file.kind = envelope.detect(piece)
-        assert file.kind is not None
-        return envelope.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
 
     def _cut(self, file: Tracked, data: bytes, observed: int) -> Step:
         """A line that is longer than what is kept of one."""
@@ -191,7 +256,7 @@ class Reader:
         return shaper
 
     def _ended(self, file: Tracked, now: float) -> bool:
-        return (file.rotated or file.gone_since is not None) and now - file.grown_at >= ENDED_AFTER
+        return file.former and now - file.grown_at >= ENDED_AFTER
 
     def _attributes(self, file: Tracked) -> Mapping[str, str]:
         return {**file.attributes, **self._options.resource}

@@ -109,6 +109,7 @@ class FileTailReceiver:
             yield opened, {"state": "open"}
             yield len(files) - opened, {"state": "closed"}
             yield len(tailer.catalog.unreadable), {"state": "unreadable"}
+            yield tailer.catalog.left_out, {"state": "copy"}
 
     def _behind(self) -> Iterator[tuple[float, Mapping[str, str]]]:
         tailer = self._tailer

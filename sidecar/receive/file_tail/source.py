@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
+from sidecar.receive.file_tail.birth import birth_of
 from sidecar.receive.file_tail.mark import Key
 
 _GZIP = b"\x1f\x8b"
@@ -22,12 +23,15 @@ class Broken(Exception):
 
 class Source(Protocol):
     """`size` is that of the file; `pread` may be asked for any place of the content. `data_from`: the place itself, or
-    where the hole that it is in ends."""
+    where the hole that it is in ends. `birth` and `modified`: Unix ns; a birth of 0 is not known."""
 
     key: Key
     compressed: bool
+    birth: int
 
     def size(self) -> int: ...
+
+    def modified(self) -> int: ...
 
     def pread(self, offset: int, size: int) -> bytes: ...
 
@@ -44,9 +48,13 @@ class PlainSource:
     def __init__(self, fd: int, key: Key) -> None:
         self._fd = fd
         self.key = key
+        self.birth = birth_of(fd)
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
+
+    def modified(self) -> int:
+        return os.fstat(self._fd).st_mtime_ns
 
     def pread(self, offset: int, size: int) -> bytes:
         """Short only at the end of the file."""
@@ -71,6 +79,7 @@ class GzipSource:
     def __init__(self, fd: int, key: Key) -> None:
         self._raw = os.fdopen(fd, "rb")
         self.key = key
+        self.birth = birth_of(fd)
         self._begin()
 
     def _begin(self) -> None:
@@ -82,6 +91,9 @@ class GzipSource:
     def size(self) -> int:
         """Bytes of the compressed file."""
         return os.fstat(self._raw.fileno()).st_size
+
+    def modified(self) -> int:
+        return os.fstat(self._raw.fileno()).st_mtime_ns
 
     def pread(self, offset: int, size: int) -> bytes:
         """Short only at the end of the content."""

@@ -74,12 +74,12 @@ class Tailer:
         return self.finder.directories(candidates)
 
     def due(self, paths: Iterable[str] | None = None) -> list[Tracked]:
-        """The files under these paths (None: all), those that were not read for longest first."""
+        """The files under these paths (None: all); those that are no longer written to first, in that order."""
         files = [f for f in self.catalog.files.values() if not f.done]
         if paths is not None:
             some = set(paths)
             files = [f for f in files if f.path in some or f.held_since is not None]
-        return files
+        return sorted(files, key=lambda f: (not f.former, f.modified if f.former else 0.0))
 
     def read(self, files: Iterable[Tracked]) -> tuple[bool, bool]:
         """Read each of the files once, and have it kept. (Whether there is more at once, whether a new scan is due.)
@@ -93,12 +93,17 @@ class Tailer:
                 if self._nothing_new(file):
                     continue
                 opened += 1
+            before = self.catalog.before(file)
+            if before is not None and any(step.file is before for step in batch):
+                self._commit(batch)
+                batch, size, before = [], 0, self.catalog.before(file)
             try:
-                step = self._step(file)
+                step = self._step(file, before)
             except Truncated:
                 self.catalog.vacate(file, self._clock())
                 rescan = True
                 continue
+            rescan |= step is None and self._reader.needs_look(file, self._clock())
             if step is not None:
                 more |= step.full
                 batch.append(step)
@@ -119,13 +124,15 @@ class Tailer:
         except OSError:
             return False
 
-    def _step(self, file: Tracked) -> Step | None:
+    def _step(self, file: Tracked, before: Tracked | None) -> Step | None:
         if file.source is None:
             file.source = self.catalog.open(file.path, file.key)
             if file.source is None:
                 return None
+            if file.is_another(file.source):
+                raise Truncated
         try:
-            return self._reader.step(file, file.source, self._clock(), self._wall_ns())
+            return self._reader.step(file, file.source, self._clock(), self._wall_ns(), before)
         except Broken as error:
             return self._broken(file, error)
         except OSError as error:
@@ -145,8 +152,9 @@ class Tailer:
         if not batch and not self.catalog.pending:
             return
         marks: dict[bytes, bytes | None] = dict(self.catalog.pending)
-        for step in batch:
-            marks[mark.key_bytes(step.file.key)] = step.mark().encode()
+        parts = [part for step in batch for part in step.parts()]
+        for part in parts:
+            marks[mark.key_bytes(part.file.key)] = part.mark().encode()
         payload = b"".join(step.payload for step in batch)
         items = sum(step.items for step in batch)
         began = time.perf_counter()
@@ -158,15 +166,15 @@ class Tailer:
                 self._count(outcome)
                 raise
         self.catalog.pending.clear()
-        for step in batch:
-            step.apply()
-            self.catalog.marks[step.file.key] = step.file.mark()
-            if step.done:
-                step.file.close()
+        for part in parts:
+            part.apply()
+            self.catalog.marks[part.file.key] = part.file.mark()
+            if part.done:
+                part.file.close()
         if items:
             self._count("kept")
             self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - began, receiver=NAME)
-            read = sum(step.consumed for step in batch)
+            read = sum(part.consumed for part in parts)
             self._telemetry.add("sidecar_receiver_bytes_total", read, receiver=NAME, signal="logs")
 
     def _landed(self, marks: dict[bytes, bytes | None]) -> bool:

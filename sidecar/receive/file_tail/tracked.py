@@ -36,6 +36,14 @@ class Tracked:
     """When it was seen to have grown, or first seen."""
     held_since: float | None = None
     """Since when lines are left because they may go on."""
+    seen_at: float = 0.0
+    """When a look for files found it last."""
+    modified: float = 0.0
+    """Its time of change then, in Unix seconds."""
+    birth: int = 0
+    """As in `Mark`."""
+    waits_for: tuple[int, float] | None = None
+    """(offset of the file before it, since when it is there)"""
     gone_since: float | None = None
     """Since when there is no path to it."""
     records: int = 0
@@ -51,13 +59,20 @@ class Tracked:
         """At the mark's place, or at the beginning."""
         file = cls(found.key, found.path, found.base, found.rotated, size=found.size, grown_at=now)
         file.attributes = attributes(found.base, found.path)
+        file.seen_at, file.modified = now, found.modified
         if mark is not None:
             file.offset, file.skipping, file.done = mark.offset, mark.skipping, mark.done
         return file
 
-    def found(self, candidate: Candidate) -> None:
+    def found(self, candidate: Candidate, now: float) -> None:
         """It is there, maybe under another name. What its records say of their origin stays."""
         self.path, self.rotated, self.gone_since = candidate.path, candidate.rotated, None
+        self.seen_at, self.modified = now, candidate.modified
+
+    @property
+    def former(self) -> bool:
+        """Others are written to now."""
+        return self.rotated or self.gone_since is not None
 
     def mark(self) -> Mark:
         return self.mark_at(self.offset, self.recent, self.skipping, self.done)
@@ -65,7 +80,7 @@ class Tracked:
     def mark_at(self, offset: int, recent: bytes, skipping: bool, done: bool) -> Mark:
         """The mark of a later place."""
         head, tail = (digest(part) if part else "" for part in (self.start, recent))
-        return Mark(self.path, self.base, offset, len(self.start), head, tail, skipping, done)
+        return Mark(self.path, self.base, offset, len(self.start), head, tail, skipping, done, self.birth)
 
     def begin_anew(self, now: float) -> None:
         """Its content is another one."""
@@ -90,6 +105,11 @@ class Tracked:
             return False
         size = len(self.recent)
         return source.pread(self.offset - size, size) == self.recent
+
+    def is_another(self, source: Source) -> bool:
+        """Whether the inode was given to another file since it was open last. Then that one is meant from now on."""
+        known, self.birth = self.birth, source.birth
+        return 0 not in (known, source.birth) and known != source.birth
 
     def behind(self) -> int:
         """Bytes that are there and were not taken."""

@@ -15,6 +15,7 @@ from support.tailing import Make, append, lines, texts
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.errors import Unavailable
 
+
 def test_lines_are_read_as_they_come_and_only_whole_ones(make: Make, logs: Path) -> None:
     file = logs / "app.log"
     file.write_bytes(lines(0, 3) + b'{"message":"hal')

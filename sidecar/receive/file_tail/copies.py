@@ -1,0 +1,109 @@
+"""Whether a file that is found beside one that is read may be a copy of it, by what both are.
+
+A copy is made of the file that is written to (copytruncate, and then that file is cut), or is the compressed form of
+any other (and then that one is removed). What was written before the other file was made, or is longer, is no copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecar.receive.file_tail.find import Candidate
+from sidecar.receive.file_tail.mark import Key
+from sidecar.receive.file_tail.source import Source
+from sidecar.receive.file_tail.tracked import Tracked
+
+CUT_SECONDS = 5.0
+"""A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""
+LEFT_OUT_SECONDS = 60.0
+"""After so long it is said that a copy is not read."""
+_WHOLE_BYTES = 1 << 20
+"""Contents up to here are compared in full, larger ones at their begin, at their end and at places between."""
+_PLACES, _PLACE_BYTES = 64, 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A file that has the content of one that is being read, or of its beginning."""
+
+    state: tuple[int, float]
+    """Its size and time of change when it was looked at."""
+    origin: Key
+    start: bytes
+    """Of the origin."""
+    since: float
+    """When the state was seen first."""
+    together: bool
+    """Both files were there when they were seen first, so neither was known to be made of the other."""
+    said: bool = False
+
+    def over(self, now: float) -> bool:
+        """Whether it is a file of its own that begins alike: no copy that is made of a file stays so."""
+        return self.together and now - self.since >= CUT_SECONDS
+
+    def left_out(self, now: float) -> bool:
+        """Whether it is a copy that somebody made, and that nothing more is going to happen to."""
+        return not self.together and now - self.since >= LEFT_OUT_SECONDS
+
+
+def may_be_copy(candidate: Candidate, source: Source, origin: Tracked, own: Source) -> bool:
+    """Whether `source` may be a copy, whole or in the making, of `origin`, which `own` is of."""
+    if not _may_be_made_of(candidate, source, origin):
+        return False
+    if own.birth and source.modified() < min(own.birth, own.modified()):
+        return False
+    copied, size = source.size(), own.size()
+    longer = bool(source.pread(size, 1)) if source.compressed else copied > size
+    return not longer and _alike(source, own, size)
+
+
+def is_compressed_form(candidate: Candidate, source: Source, origin: Tracked) -> bool:
+    """Whether it has the name that a rotated file gets when it is compressed."""
+    return source.compressed and origin.rotated and candidate.path.startswith(origin.path)
+
+
+def _may_be_made_of(candidate: Candidate, source: Source, origin: Tracked) -> bool:
+    """Plain copies are made of files that are written to; the compressed form of another has its name and more."""
+    if not origin.rotated or origin.gone_since is not None:
+        return True
+    return is_compressed_form(candidate, source, origin)
+
+
+def _alike(copy: Source, own: Source, size: int) -> bool:
+    """Whether the copy is what the other one begins with."""
+    found = copy.pread(0, 1)
+    for place, length in _places(size):
+        part = copy.pread(place, length)
+        if own.pread(place, len(part)) != part:
+            return False
+        if len(part) < length:
+            break
+    return bool(found) and _ends_alike(copy, own)
+
+
+def _ends_alike(copy: Source, own: Source) -> bool:
+    """The last bytes of a plain copy; those of a compressed one are among the places."""
+    if copy.compressed:
+        return True
+    end = copy.size()
+    start = max(0, end - _PLACE_BYTES)
+    return copy.pread(start, end - start) == own.pread(start, end - start)
+
+
+def _places(size: int) -> Iterator[tuple[int, int]]:
+    """(offset, size) of the parts to be compared, in order."""
+    if size <= _WHOLE_BYTES:
+        yield 0, size
+        return
+    yield 0, _WHOLE_BYTES // 4
+    step = (size - _WHOLE_BYTES // 4) // _PLACES
+    for number in range(_PLACES):
+        yield _WHOLE_BYTES // 4 + number * step, min(_PLACE_BYTES, step)
+    yield size - _PLACE_BYTES, _PLACE_BYTES
+
+
+def begins_alike(source: Source, start: bytes) -> bool:
+    """Whether a content begins as another does, as far as both go."""
+    own = source.pread(0, len(start))
+    return bool(own) and start.startswith(own)

@@ -1,0 +1,254 @@
+"""Files that begin alike, as programs write that fail at once: each is read, and copies are not."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from support.tailing import Make, Tailing, append, lines, texts
+
+from sidecar.receive.file_tail import source as module
+from sidecar.receive.file_tail.copies import CUT_SECONDS, LEFT_OUT_SECONDS
+from sidecar.receive.file_tail.mark import PREFIX, decode
+
+START = b"starting\nready\n"
+BANNER = b"".join(b"banner line %d\n" % n for n in range(200))
+Ages = Callable[[], None]
+
+
+@pytest.fixture(params=["births", "none"])
+def _births(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows when files were made, and one that does not."""
+    if request.param == "none":
+        monkeypatch.setattr(module, "birth_of", lambda fd: 0)
+
+
+pytestmark = pytest.mark.usefixtures("_births")
+
+
+def settle(tailing: Tailing) -> Counter[str]:
+    """Everything that is read in the time after which copies are told from others."""
+    for _ in range(4):
+        tailing.cycle(CUT_SECONDS / 2)
+    return Counter(tailing.bodies)
+
+
+def counted(*contents: bytes) -> Counter[str]:
+    return Counter(line for content in contents for line in content.decode().splitlines())
+
+
+@pytest.mark.parametrize("order", list(permutations(["app.log", "app.log.1", "app.log.2"])))
+@pytest.mark.parametrize(
+    ("live", "first", "second"),
+    [
+        (START + b"failed\n", START, START),
+        (START, START, START),
+        (START, START + b"failed\n", START + b"out of memory\n"),
+        (b"starting\n", START, b"starting\nfailed\n"),
+        (BANNER + b"up\n", BANNER, BANNER + b"up\n"),
+    ],
+)
+def test_generations_that_begin_alike(
+    make: Make, logs: Path, live: bytes, first: bytes, second: bytes, order: tuple[str, ...]
+) -> None:
+    """In whatever order they were made: files that are restored or mounted have any times."""
+    contents = {"app.log": live, "app.log.1": first, "app.log.2": second}
+    for name in order:
+        (logs / name).write_bytes(contents[name])
+    tailing = make()
+    assert settle(tailing) == counted(*contents.values())
+    tailing.restart()
+    assert settle(tailing) == counted(*contents.values())
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log.2.gz", "app.log-20260101", "app.log-20260101.gz"])
+@pytest.mark.parametrize("kill_at", [0.0, 1.0, CUT_SECONDS])
+def test_names_and_kills_while_it_waits(make: Make, logs: Path, name: str, kill_at: float) -> None:
+    (logs / "app.log").write_bytes(START + b"failed\n")
+    (logs / name).write_bytes(gzip.compress(START) if name.endswith("gz") else START)
+    tailing = make()
+    tailing.cycle()
+    tailing.cycle(kill_at)
+    tailing.restart()
+    assert settle(tailing) == counted(START, START, b"failed\n")
+
+
+def test_names_of_the_kubelet_and_of_docker(make: Make, logs: Path, tmp_path: Path) -> None:
+    pod = tmp_path / "pods" / "shop_web_0b1c" / "model"
+    pod.mkdir(parents=True)
+    at = b"2026-01-02T03:04:05Z stdout F "
+    same = at + b"starting\n" + at + b"ready\n"
+    for name in ("0.log", "0.log.20261128-170000", "1.log"):
+        (pod / name).write_bytes(same)
+    (pod / "0.log.20261128-160000.gz").write_bytes(gzip.compress(same))
+    for name in ("c-json.log", "c-json.log.1"):
+        (logs / name).write_bytes(b'{"log":"starting\\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}\n')
+    tailing = make(include=[f"{tmp_path}/pods/*/*/*.log", f"{logs}/*-json.log"])
+    assert settle(tailing) == Counter({"starting": 6, "ready": 4})
+
+
+def test_a_file_that_was_written_before_the_live_one_is_read_at_once(make: Make, logs: Path) -> None:
+    if module.birth_of.__name__ == "<lambda>":
+        pytest.skip("births are not known")
+    file = logs / "app.log.1"
+    file.write_bytes(START)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    (logs / "app.log").write_bytes(START)
+    assert Counter(make().cycle()) == counted(START, START)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_crashes_one_after_the_other(make: Make, logs: Path, compress: bool) -> None:
+    """Renamed, and compressed in the next round, as logrotate's delaycompress does; the sidecar misses some."""
+    if compress and module.birth_of.__name__ == "<lambda>":
+        pytest.skip("an inode that is given again is not told from the file that had it")
+    file, written = logs / "app.log", []
+    tailing = make()
+    for n in range(12):
+        content = START + b"failed\n" * (n % 3)
+        if file.exists():
+            for old in range(20, 0, -1):
+                for end in ("", ".gz"):
+                    if (logs / f"app.log.{old}{end}").exists():
+                        (logs / f"app.log.{old}{end}").rename(logs / f"app.log.{old + 1}{end}")
+            if compress and (logs / "app.log.2").exists():
+                (logs / "app.log.2.gz").write_bytes(gzip.compress((logs / "app.log.2").read_bytes()))
+                shutil.copystat(logs / "app.log.2", logs / "app.log.2.gz")
+                (logs / "app.log.2").unlink()
+            file.rename(logs / "app.log.1")
+        file.write_bytes(content)
+        written.append(content)
+        match n % 4:
+            case 0:
+                tailing.cycle(1)
+            case 1:
+                settle(tailing)
+            case 2:
+                tailing.restart()
+    for _ in range(3):
+        tailing.cycle(LEFT_OUT_SECONDS + 5)
+    assert settle(tailing) == counted(*written)
+    tailing.restart()
+    assert settle(tailing) == counted(*written)
+
+
+def test_the_inode_of_a_removed_generation_is_given_to_the_next(make: Make, logs: Path) -> None:
+    if module.birth_of.__name__ == "<lambda>":
+        pytest.skip("births are not known")
+    file = logs / "app.log"
+    file.write_bytes(START)
+    inode = file.stat().st_ino
+    tailing = make()
+    tailing.cycle()
+
+    def replace() -> None:
+        file.unlink()
+        spare = []
+        for n in range(1000):
+            file.write_bytes(START + b"failed\n")
+            if file.stat().st_ino == inode:
+                return
+            spare.append(file.rename(logs / f"spare{n}"))
+        pytest.skip("the file system gives no inode again")
+
+    tailing.restart(replace)
+    assert Counter(tailing.bodies) == counted(START, START, b"failed\n")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.0, 20.0])
+def test_copytruncate_of_files_that_begin_alike(make: Make, logs: Path, seconds: float) -> None:
+    """Copied, and cut some time after; there is always a copy of an earlier run with the same lines."""
+    file = logs / "app.log"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    for generation in range(1, 4):
+        append(file, b"run %d\n" % generation)
+        tailing.cycle(1)
+        append(file, b"last of %d\n" % generation)
+        shutil.copyfile(file, logs / f"app.log.{generation}")
+        tailing.cycle()
+        tailing.cycle(seconds)
+        os.truncate(file, 0)
+        tailing.cycle()
+        append(file, START)
+        tailing.cycle(1)
+    runs = [START + b"run %d\nlast of %d\n" % (n, n) for n in range(1, 4)]
+    assert settle(tailing) == counted(*runs, START)
+    assert tailing.losses() == []
+    tailing.restart()
+    assert settle(tailing) == counted(*runs, START)
+
+
+def test_a_copy_that_grows_while_it_is_made_at_the_first_start(make: Make, logs: Path) -> None:
+    file, copy = logs / "app.log", logs / "app.log.1"
+    file.write_bytes(lines(0, 400))
+    content = file.read_bytes()
+    tailing = make()
+    for end in (100, 4000, len(content)):
+        copy.write_bytes(content[:end])
+        os.utime(copy, (4_000_000_000 + end,) * 2)
+        tailing.cycle(CUT_SECONDS - 1)
+    os.truncate(file, 0)
+    append(file, lines(400, 402))
+    assert settle(tailing) == Counter(texts(0, 402))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_copy_that_somebody_makes_is_left_out_and_that_is_said(make: Make, logs: Path, compress: bool) -> None:
+    file = logs / "app.log"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    copy = logs / ("app.log.gz" if compress else "app.log.bak")
+    copy.write_bytes(gzip.compress(START) if compress else START)
+    with capture_logs() as logged:
+        for _ in range(5):
+            append(file, b"more\n")
+            tailing.cycle(LEFT_OUT_SECONDS / 2)
+    assert Counter(tailing.bodies) == counted(START, b"more\n" * 5)
+    assert [(e["event"], e["path"], e["of"]) for e in logged] == [
+        ("a copy of a log file is not read", str(copy), str(file))
+    ]
+    assert tailing.tailer.catalog.left_out == 1
+    copy.unlink()
+    tailing.cycle()
+    assert tailing.tailer.catalog.left_out == 0
+
+
+def test_a_file_that_differs_somewhere_is_no_copy(make: Make, logs: Path) -> None:
+    """The first kilobyte and the last are the same; what is between is not."""
+    file = logs / "app.log"
+    file.write_bytes(BANNER + b"run one\n" + BANNER)
+    tailing = make()
+    tailing.cycle()
+    (logs / "app.log.1").write_bytes(BANNER + b"run two\n" + BANNER)
+    tailing.cycle()
+    assert Counter(tailing.bodies) == counted(*[BANNER] * 4, b"run one\nrun two\n")
+
+
+def test_one_that_is_kept_beside_its_compressed_form_is_read_once(make: Make, logs: Path) -> None:
+    """As gzip --keep leaves it; both are there at the first start."""
+    (logs / "app.log").write_bytes(b"other\n")
+    (logs / "app.log.1").write_bytes(START)
+    (logs / "app.log.1.gz").write_bytes(gzip.compress(START))
+    tailing = make()
+    assert settle(tailing) == counted(b"other\n", START)
+    (logs / "app.log.1").unlink()
+    for _ in range(4):
+        tailing.cycle(40)
+    assert settle(tailing) == counted(b"other\n", START)
+
+
+def test_marks_of_an_earlier_version_are_read() -> None:
+    mark = decode(b'["/l/app.log","/l/app.log",5,5,"h","t",0,0]')
+    assert mark is not None
+    assert (mark.offset, mark.birth) == (5, 0)
+    assert PREFIX == b"file_tail/"
