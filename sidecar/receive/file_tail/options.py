@@ -37,7 +37,7 @@ class Options(BaseModel):
         "auto",
         description="`json`: JSON lines, others are kept as text. `plain`: every line is text. `cri`: as container "
         "runtimes write under Kubernetes. `docker`: as Docker's json-file driver writes. `auto`: cri or docker where "
-        "a file's first line is such, else json.",
+        "a file's first lines are such, else json.",
     )
     multiline: bool = Field(
         True, description="Put the lines of a stack trace (Python, Java, Node.js, .NET, Ruby, Go) into one record."
