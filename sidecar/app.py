@@ -38,7 +38,7 @@ from sidecar.deliver.store_sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import SidecarError
-from sidecar.health import Health
+from sidecar.health import Health, Report
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_log
 from sidecar.receive.credentials import Credentials
@@ -71,6 +71,7 @@ class App:
         self.registry.register(self.telemetry)
         self.decoder: Decoder = choose_decoder()
         self.log: Journal = open_log(settings.journal, time.time_ns, self.telemetry)
+        self.health.watch("journal", self._journal_report)
         self.derive = DeriveEngine(
             self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry, health=self.health
         )
@@ -124,6 +125,7 @@ class App:
         """The exposition of derived, passed-through and own metrics; None while counters are being restored."""
         if not self.derive.caught_up.is_set():
             return None
+        self.derive.flush()
         families: list[exposition.Family] = [
             *self.derive.collect(scraper),
             *exposition.from_client(self.registry.collect()),
@@ -151,6 +153,10 @@ class App:
             "series": self.derive.memory_bound_bytes(),
         }
         return {**parts, "sum": sum(parts.values())}
+
+    def _journal_report(self) -> Report:
+        """A writer that ended by a bug makes the pod not live, so that it is restarted."""
+        return Report("ok") if self.log.failure is None else Report("failed", str(self.log.failure))
 
     def _build_info(self) -> dict[str, str]:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}
@@ -207,16 +213,6 @@ def _bound_arenas() -> None:
     megabytes on to each other, and each arena would keep its own share of them (30 MiB less at saturation)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-
-
-LOOK_EVERY_SECONDS = 1.0
-
-
-async def _watch(app: App) -> None:
-    """A writer that died by a bug makes the pod not live, so that it is started anew."""
-    while app.log.failure is None:  # noqa: ASYNC110  (set by a thread)
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
-    app.health.report("journal", "failed", str(app.log.failure))
 
 
 async def _run(settings: Settings) -> None:

@@ -9,6 +9,7 @@ journal holds what it owes, so the pod stays ready.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,16 +30,22 @@ class Health:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reports: dict[str, Report] = {}
+        self._watched: dict[str, Callable[[], Report]] = {}
 
     def report(self, component: str, state: State, detail: str = "") -> None:
         """Replace what `component` last said."""
         with self._lock:
             self._reports[component] = Report(state, detail)
 
-    def reports(self) -> dict[str, Report]:
-        """A copy of every component's last report."""
+    def watch(self, component: str, read: Callable[[], Report]) -> None:
+        """Read what `component` says whenever it is asked for. `read` must be quick."""
         with self._lock:
-            return dict(self._reports)
+            self._watched[component] = read
+
+    def reports(self) -> dict[str, Report]:
+        """Every component's report."""
+        with self._lock:
+            return self._reports | {component: read() for component, read in self._watched.items()}
 
     @property
     def live(self) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
@@ -20,7 +23,7 @@ KEEP_ALIVE_SECONDS = 75
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; uvicorn itself would keep whatever is sent before a body begins."""
 _TICK_SECONDS = 0.2
-"""uvicorn looks at its flags ten times a second."""
+"""While it shuts down, uvicorn looks at its flags ten times a second."""
 
 
 class WebServer:
@@ -37,13 +40,14 @@ class WebServer:
         """Bind and begin to answer. Raises `ConfigError` if the address cannot be had."""
         config = uvicorn.Config(
             _OneSpelling(self._app),
-            http=_BoundedHead,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
             log_level="error",
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         config.load()
@@ -58,7 +62,7 @@ class WebServer:
         """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
         if self._server is None or self._task is None:
             return
-        self._server.should_exit = True
+        self._server.exit()
         done, _ = await asyncio.wait([self._task], timeout=grace + _TICK_SECONDS)
         if not done:
             self._server.force_exit = True
@@ -99,14 +103,16 @@ class _OneSpelling:
 _SLASHES = re.compile("/{2,}")
 
 
-class _BoundedHead(HttpToolsProtocol):
-    """uvicorn's protocol, which ends a connection whose request head is too large (431)."""
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which ends a connection whose request head is too large (431), and makes the Date header when
+    a request comes."""
 
     _head = -1
     """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
 
     def on_message_begin(self) -> None:
         self._head = 0
+        self.server_state.default_headers = _date_header(int(time.time()))
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -122,6 +128,11 @@ class _BoundedHead(HttpToolsProtocol):
                 self.transport.close()
 
 
+@functools.lru_cache(maxsize=1)
+def _date_header(second: int) -> list[tuple[bytes, bytes]]:
+    return [(b"date", formatdate(second, usegmt=True).encode())]
+
+
 _HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -129,6 +140,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._exit = asyncio.Event()
+
+    def exit(self) -> None:
+        """Begin to shut down."""
+        self.should_exit = True
+        self._exit.set()
+
+    async def main_loop(self) -> None:
+        """Sleep until the end. uvicorn's own loop wakes up ten times a second to look at flags that nobody sets here
+        and to make the Date header, which is most of what an idle program would do."""
+        await self._exit.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

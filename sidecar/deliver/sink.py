@@ -34,10 +34,10 @@ class WorkerOptions(BaseModel):
     )
     max_entries: int = Field(1024, ge=1, description="Most payloads taken from the journal for one request.")
     linger: float = Field(
-        0.2,
+        1.0,
         ge=0,
         le=60,
-        description="Seconds between two requests while there is less than half a full request to send.",
+        description="Seconds for which payloads are gathered while there is less than half a full request to send.",
     )
     retry_initial: float = Field(
         0.5, gt=0, description="Upper bound in seconds of the first back-off; it doubles with every further failure."

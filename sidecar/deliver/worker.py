@@ -32,8 +32,10 @@ from sidecar.health import Health, State
 from sidecar.journal.entry import Clock, Consumer, DeadLetter, Done, Entry
 from sidecar.telemetry import Telemetry
 
-IDLE_SECONDS = 0.25
-"""Longest wait for new entries; also the longest that a stop waits for an idle puller."""
+IDLE_SECONDS = 30.0
+"""Longest wait for new entries."""
+DRAIN_SECONDS = 0.25
+"""While stopping: how often it is looked whether the last requests are over."""
 REPEAT_SECONDS = 60.0
 """The same trouble is logged at most this often."""
 SAY_AGAIN_SECONDS = 30.0
@@ -114,6 +116,7 @@ class Worker(Generic[P]):
         with self._changed:
             self._draining = True
             self._changed.notify_all()
+        self._consumer.wake()
         puller = self._threads[0] if self._threads else None
         if puller is not None:
             puller.join(max(0.0, deadline - time.monotonic()))
@@ -154,11 +157,11 @@ class Worker(Generic[P]):
         while self._await_slot():
             self._recommit()
             appetite = self._sink.appetite
-            entries = self._consumer.next(appetite, self._options.max_entries, 0 if self._draining else IDLE_SECONDS)
+            if not self._draining:
+                self._consumer.wait(IDLE_SECONDS, self._options.linger, appetite // 2, self._options.max_entries)
+            entries = self._consumer.next(appetite, self._options.max_entries, 0)
             if entries:
                 self._hand_over(entries)
-                if sum(len(e.payload) for e in entries) < appetite // 2:
-                    self._pause(self._options.linger, until=lambda: self._draining)
             elif self._draining and self._drained():
                 return
 
@@ -199,7 +202,7 @@ class Worker(Generic[P]):
         """Nothing left to pull: wait until the requests in flight are over. True if that was all."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._abort.is_set() or self._in_hand + self._commits == 0, timeout=IDLE_SECONDS
+                lambda: self._abort.is_set() or self._in_hand + self._commits == 0, timeout=DRAIN_SECONDS
             )
             return self._abort.is_set() or (self._in_hand + self._commits == 0 and not self._failed_commits)
 
@@ -351,6 +354,8 @@ class Worker(Generic[P]):
             if error is not None:
                 self._failed_commits += done
             self._changed.notify_all()
+        if error is not None:
+            self._consumer.wake()
         if news:
             log.error("delivery_commit_failed", sink=self._sink.name, entries=len(done), error=str(error))
 

@@ -47,12 +47,13 @@ log = structlog.get_logger("sidecar.derive")
 
 MAX_ENTRIES = 32
 MAX_BYTES = 4 << 20
-LINGER_SECONDS = 0.05
-"""After a few small entries: a batch costs about the same whether it holds one or thirty."""
-LINGER_BELOW_BYTES = 1 << 20
+GATHER_SECONDS = 1.0
+"""How long entries wait to be added up together: a batch costs about the same whether it holds one or thirty. A scrape
+does not wait (`flush`)."""
+GATHER_BYTES = 1 << 20
+FLUSH_SECONDS = 2.0
 CHECKPOINT_ENTRIES = 4096
 EXPIRE_EVERY_SECONDS = 30.0
-PULL_TIMEOUT_SECONDS = 0.5
 _TWO_SOURCES = frozenset(metric.name for metric in GENAI_METRICS)
 """Names that both spans and apps give."""
 
@@ -131,6 +132,9 @@ class Applied:
 class Consumer(Protocol):
     """What the engine needs of `journal.entry.Consumer`."""
 
+    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None: ...
+    def wake(self) -> None: ...
+    def head(self) -> int: ...
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> Sequence[Entry]: ...
     def done(
         self, entries: Sequence[Any], state: Mapping[bytes, bytes | None] | None = None
@@ -275,6 +279,10 @@ class DeriveEngine:
         self._clock = clock
         self._health = health
         self._lock = threading.Lock()
+        self._pulling = threading.RLock()
+        """Held from taking entries until they are added up and noted: by the engine's thread, or by a scrape."""
+        self._position = 0
+        """Number of the last entry that was added up."""
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
         self._derivers = tuple(d for build in DERIVERS for d in build(options, self._targets, telemetry))
@@ -282,7 +290,6 @@ class DeriveEngine:
         self._scrapes = Scrapes()
         self._unsaved = _Unsaved()
         self._to_catch_up = 0
-        self._more_may_come = False
         self._thread = threading.Thread(target=self._run, name="derive", daemon=True)
         telemetry.watch("sidecar_series", self._read_series)
         telemetry.watch("sidecar_label_budget_exceeded", self._read_turned_away)
@@ -296,8 +303,24 @@ class DeriveEngine:
     def stop(self, timeout: float) -> None:
         """Finish the entries at hand, commit, and end the thread. Waits at most `timeout` seconds."""
         self._stop.set()
+        self._consumer.wake()
         if self._thread.is_alive():
             self._thread.join(timeout)
+
+    def flush(self) -> None:
+        """Add up what was acknowledged before this call, so that what is shown next is exact. Gives up after
+        `FLUSH_SECONDS`, when payloads arrive faster than they are added up. From any thread."""
+        head, deadline = self._consumer.head(), time.monotonic() + FLUSH_SECONDS
+        if not self.caught_up.is_set():
+            return
+        with self._pulling:
+            while self.failure is None and self._position < head and time.monotonic() < deadline:
+                try:
+                    if not self.pull():
+                        return
+                except BaseException as failure:
+                    self._failed(failure)
+                    raise
 
     def collect(self, scraper: str = "scraper") -> list[FamilySnapshot]:
         """All families at one moment. A series that this scraper was not shown before is shown at 0; empty: to a
@@ -332,16 +355,21 @@ class DeriveEngine:
         try:
             self._read_until_stopped()
         except BaseException as failure:
-            self.failure = failure
-            self._report("failed", f"{type(failure).__name__}: {failure}")
-            log.exception("the derive thread failed; derived metrics stand still until a restart")
+            self._failed(failure)
             raise
+
+    def _failed(self, failure: BaseException) -> None:
+        self.failure = failure
+        self._stop.set()
+        self._report("failed", f"{type(failure).__name__}: {failure}")
+        log.exception("the derive thread failed; derived metrics stand still until a restart")
 
     def _read_until_stopped(self) -> None:
         checkpointed = expired = time.monotonic()
         while not self._stop.is_set():
-            if self.pull(PULL_TIMEOUT_SECONDS) and self._more_may_come and self.caught_up.is_set():
-                self._stop.wait(LINGER_SECONDS)
+            if self.caught_up.is_set():
+                self._consumer.wait(self._rest(checkpointed), GATHER_SECONDS, GATHER_BYTES, MAX_ENTRIES)
+            self.pull()
             now = time.monotonic()
             due = now - checkpointed >= self._options.checkpoint_seconds
             if due or len(self._unsaved.done) >= CHECKPOINT_ENTRIES:
@@ -351,15 +379,23 @@ class DeriveEngine:
                     self.expire()
                 self.checkpoint()
                 checkpointed = time.monotonic()
-        self.checkpoint()
+        if self.failure is None:
+            self.checkpoint()
 
-    def pull(self, timeout: float) -> int:
-        """Add up the next entries, waiting at most `timeout` seconds for some; how many there were."""
-        entries = self._consumer.next(MAX_BYTES, MAX_ENTRIES, timeout)
-        self._apply(entries)
-        size = sum(len(entry.payload) for entry in entries)
-        self._more_may_come = len(entries) < MAX_ENTRIES and size < LINGER_BELOW_BYTES
-        return len(entries)
+    def _rest(self, checkpointed: float) -> float:
+        """Seconds for which there is nothing to do unless something comes."""
+        if not self._unsaved.done:
+            return EXPIRE_EVERY_SECONDS
+        return max(0.0, checkpointed + self._options.checkpoint_seconds - time.monotonic())
+
+    def pull(self) -> int:
+        """Add up the next entries, if there are any; how many there were."""
+        with self._pulling:
+            entries = self._consumer.next(MAX_BYTES, MAX_ENTRIES, 0)
+            self._apply(entries)
+            if entries:
+                self._position = entries[-1].seq
+            return len(entries)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         by_signal: dict[Signal, list[Entry]] = {}
@@ -424,25 +460,29 @@ class DeriveEngine:
                 deriver.expire(before)
             self._targets.expire(before)
 
-    def _gather(self) -> None:
-        for kept in self._kept:
-            self._unsaved.state.update(kept.checkpoint())
-
     def checkpoint(self) -> None:
         """Commit what changed and the place in the log, and wait for it: a series that has gone from here must not
         come back after a crash when the figures that followed it were seen."""
-        with self._lock:
-            self._gather()
-        unsaved = self._unsaved
-        if not unsaved.done and not unsaved.state:
-            return
         try:
-            committed = self._consumer.done(unsaved.done, unsaved.state)
-            # From here on the log has them: what fails to be committed now goes with its next commit.
-            self._unsaved = _Unsaved()
-            committed.result()
+            committed = self._hand_over()
+            if committed is not None:
+                committed.result()
         except (SidecarError, concurrent.futures.CancelledError) as error:
             log.warning("the figures could not be committed, the log will try again", error=str(error))
+
+    def _hand_over(self) -> concurrent.futures.Future[None] | None:
+        """What is not saved goes to the log; None where there is nothing. What fails to be committed from here on goes
+        with the log's next commit."""
+        with self._pulling:
+            with self._lock:
+                for kept in self._kept:
+                    self._unsaved.state.update(kept.checkpoint())
+            unsaved = self._unsaved
+            if not unsaved.done and not unsaved.state:
+                return None
+            committed = self._consumer.done(unsaved.done, unsaved.state)
+            self._unsaved = _Unsaved()
+            return committed
 
     def _read_series(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:

@@ -21,6 +21,8 @@ from sidecar.journal.transaction import Reader, StoreError
 
 _READ_TRIES = 5
 _READ_PAUSE = 0.5
+_PRESSING_BYTES = 1 << 20
+"""Payload bytes after whose commit consumers that gather look whether they have enough."""
 
 log = structlog.get_logger("journal")
 
@@ -33,7 +35,11 @@ class Shared:
     clock: Clock
     lock: threading.Lock = field(default_factory=threading.Lock)
     arrived: threading.Condition = field(init=False)
-    """Consumers wait here for entries."""
+    """Consumers that have nothing to do wait here for entries: notified by every commit."""
+    pressing: threading.Condition = field(init=False)
+    """Consumers that gather wait here: notified only when much has come, so that a commit wakes nobody for little."""
+    unnoticed_bytes: int = 0
+    """Payload bytes committed since `pressing` was notified."""
     wake: threading.Condition = field(init=False)
     """The writer waits here for work."""
     closed: bool = False
@@ -42,7 +48,21 @@ class Shared:
 
     def __post_init__(self) -> None:
         self.arrived = threading.Condition(self.lock)
+        self.pressing = threading.Condition(self.lock)
         self.wake = threading.Condition(self.lock)
+
+    def committed(self, size: int) -> None:
+        """Under the lock: entries with payloads of `size` bytes together can be read from now on."""
+        self.arrived.notify_all()
+        self.unnoticed_bytes += size
+        if self.unnoticed_bytes >= _PRESSING_BYTES:
+            self.unnoticed_bytes = 0
+            self.pressing.notify_all()
+
+    def wake_all(self) -> None:
+        """Under the lock: every consumer is to look again."""
+        self.arrived.notify_all()
+        self.pressing.notify_all()
 
     def soon(self) -> None:
         """Under the lock: there is progress to commit."""
@@ -61,6 +81,46 @@ class JournalConsumer:
         self._reader = reader
         self._unpacker = Unpacker()
         self._failures = 0
+        self._woken = False
+
+    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None:
+        """See `entry.Consumer.wait`."""
+        with self._shared.lock:
+            if self._await(self._shared.arrived, timeout, 1, 1):
+                self._await(self._shared.pressing, gather, max_bytes, max_entries)
+            self._woken = False
+
+    def _await(self, notified: threading.Condition, seconds: float, max_bytes: int, max_entries: int) -> bool:
+        """Under the lock: whether there is so much within `seconds`; False too when the consumer is woken."""
+        deadline = time.monotonic() + seconds
+        while not self._available(max_bytes, max_entries):
+            left = deadline - time.monotonic()
+            if left <= 0 or self._woken or self._shared.closed:
+                return False
+            notified.wait(left)
+        return True
+
+    def _available(self, max_bytes: int, max_entries: int) -> bool:
+        cursor, book = self._cursor, self._shared.book
+        total = count = 0
+        for kept in book.index.after(cursor.pos, cursor.codes):
+            total, count = total + kept.size, count + 1
+            if total >= max_bytes or count >= max_entries:
+                return True
+        if count == 0 and cursor.skip_to(book.head):
+            self._shared.soon()
+        return False
+
+    def wake(self) -> None:
+        """See `entry.Consumer.wake`."""
+        with self._shared.lock:
+            self._woken = True
+            self._shared.wake_all()
+
+    def head(self) -> int:
+        """See `entry.Consumer.head`."""
+        with self._shared.lock:
+            return self._shared.book.head
 
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[Entry]:
         """See `entry.Consumer.next`. Entries that cannot be read back are counted as dropped and left out."""

@@ -108,6 +108,20 @@ class Consumer(Protocol):
         At least one entry if there is one, even if it is over max_bytes. Waits for no more once it has some."""
         ...
 
+    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None:
+        """Wait at most `timeout` seconds until there is an entry to be had; then at most `gather` seconds more, until
+        there are `max_bytes` of payloads or `max_entries`. For who wants to be woken once a batch rather than once a
+        commit: follow it with `next` and a timeout of 0. Ends at once when woken, or when the log is closed."""
+        ...
+
+    def wake(self) -> None:
+        """End the `wait` that is under way, or else the next one. From any thread."""
+        ...
+
+    def head(self) -> int:
+        """Highest committed sequence number."""
+        ...
+
     def done(
         self, entries: Sequence[Done], state: Mapping[bytes, bytes | None] | None = None
     ) -> concurrent.futures.Future[None]:

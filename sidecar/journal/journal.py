@@ -155,7 +155,7 @@ class Journal:
             self.failure = failure
             self._shared.closed = True
             queued, self._queue = list(self._queue), deque()
-            self._shared.arrived.notify_all()
+            self._shared.wake_all()
         refusal = Unavailable("the journal's writer has failed")
         answer_all([(caller, refusal) for item in queued for caller in (item.caller, *item.followers)])
 
@@ -229,7 +229,7 @@ class Journal:
             self._telemetry.record("sidecar_journal_commit_entries", len(tx.rows))
         with shared.lock:
             answers, words = self._settle(tx, batch, failure, now)
-            shared.arrived.notify_all()
+            shared.committed(sum(len(item.packed.draft.payload) for item in batch))
         self._report(failure)
         answer_all(answers)
         for future in words + flushes:
@@ -437,7 +437,7 @@ class Journal:
                 return
             self._shared.closed = True
             self._shared.wake.notify_all()
-            self._shared.arrived.notify_all()
+            self._shared.wake_all()
         self._writer.join()
         with self._shared.lock:
             waiters = [w.future for c in self._shared.book.cursors.values() for w in c.waiters]

@@ -7,7 +7,9 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -45,7 +47,7 @@ def test_replies_do_not_wait_for_acknowledgements() -> None:
 @pytest.fixture(scope="module")
 def serve_port() -> Iterator[int]:
     """The serve port's application on a socket, in a thread's event loop."""
-    sources = Sources(Health(), lambda accept: Scrape(b"up 1\n", "text/plain"), lambda: {"version": "1"})
+    sources = Sources(Health(), lambda accept, who: Scrape(b"up 1\n", "text/plain"), lambda: {"version": "1"})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -89,3 +91,34 @@ def test_paths_of_the_serve_port(serve_port: int, verb: str, path: str, status: 
         assert reply.getheader("content-type") == "application/json"
         assert not body if verb == "HEAD" else json.loads(body)["message"]
     assert (reply.getheader("allow") == "GET") == (status == 405)
+
+
+def test_replies_have_a_date_and_nothing_happens_between_them() -> None:
+    """The server's own loop would make the date ten times a second."""
+    dates: list[float] = []
+    wakings: list[float] = []
+
+    async def run() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        server = WebServer("test", app, "127.0.0.1", 0)
+        await server.start()
+        loop = asyncio.get_running_loop()
+        later = loop.call_at
+        loop.call_at = lambda when, *rest, **more: wakings.append(when) or later(when, *rest, **more)  # type: ignore[method-assign,func-returns-value]
+        await asyncio.sleep(0.35)
+        loop.call_at = later  # type: ignore[method-assign]
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            head = await reader.read()
+            (date,) = (line for line in head.split(b"\r\n") if line.lower().startswith(b"date: "))
+            dates.append(parsedate_to_datetime(date[6:].decode()).timestamp())
+            writer.close()
+        await server.stop(1.0)
+
+    asyncio.run(run())
+    assert all(abs(time.time() - date) < 5 for date in dates)
+    assert len(wakings) == 1, "only the sleep of the test itself"

@@ -57,7 +57,7 @@ def exposition(openmetrics: bool) -> bytes:
     options = DeriveOptions(red=RedOptions(names="both"))
     engine = DeriveEngine(log.consumer(), ReferenceDecoder(), options, telemetry)
     engine.restore()
-    while engine.pull(0):
+    while engine.pull():
         pass
     for metric in TABLE:
         labels = dict.fromkeys(metric.labels, "x")

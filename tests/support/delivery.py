@@ -93,6 +93,7 @@ class FakeConsumer:
         self._condition = threading.Condition()
         self._entries = list(entries)
         self._given = 0
+        self._woken = False
         self.finished: dict[int, Done] = {}
         self.failures = 0
         self.refusals = 0
@@ -101,6 +102,25 @@ class FakeConsumer:
         with self._condition:
             self._entries += entries
             self._condition.notify_all()
+
+    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._woken or self._waiting(1, 1), timeout)
+            self._condition.wait_for(lambda: self._woken or self._waiting(max_bytes, max_entries), gather)
+            self._woken = False
+
+    def _waiting(self, size: int, count: int) -> bool:
+        entries = self._entries[self._given :]
+        return len(entries) >= count or sum(len(e.payload) for e in entries) >= size
+
+    def wake(self) -> None:
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def head(self) -> int:
+        with self._condition:
+            return len(self._entries)
 
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[Entry]:
         with self._condition:

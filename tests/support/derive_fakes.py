@@ -135,6 +135,15 @@ class FakeConsumer:
         self.handed = position
         self.pending: list[tuple[Sequence[Any], Mapping[bytes, bytes | None]]] = []
 
+    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None:
+        """Entries are there before the engine is."""
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    def head(self) -> int:
+        return len(self.log.entries)
+
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[FakeEntry]:
         n = min(max_entries, next(self.at_once)) if self.at_once else max_entries
         found = self.log.entries[self.position : self.position + n]

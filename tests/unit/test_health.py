@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sidecar.health import Health
+from sidecar.health import Health, Report
 
 
 def test_probes_follow_the_reports() -> None:
@@ -15,3 +15,12 @@ def test_probes_follow_the_reports() -> None:
     health.report("derive", "failed", "thread ended")
     assert (health.live, health.ready) == (False, False)
     assert health.reports()["derive"].detail == "thread ended"
+
+
+def test_a_watched_component_is_read_when_a_probe_asks() -> None:
+    health, now = Health(), [Report("ok")]
+    health.watch("journal", lambda: now[0])
+    assert health.live
+    now[0] = Report("failed", "the writer ended")
+    assert not health.live
+    assert health.reports()["journal"].detail == "the writer ended"

@@ -259,17 +259,16 @@ def test_it_reports_trouble_and_recovery() -> None:
     assert status["fact"] == 1
 
 
-def test_small_loads_linger_and_a_full_one_does_not() -> None:
+def test_small_loads_gather_and_a_full_one_does_not_nor_does_the_end() -> None:
     sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(1))
-    with running(sink, consumer, linger=60):
-        assert consumer.wait_for(1)
-        consumer.feed(*one_each(1, first=2))
-        assert not consumer.wait_for(2, timeout=0.3)
-    sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer([entry(1, b"x" * 900, 1)])
-    with running(sink, consumer, linger=60):
-        assert consumer.wait_for(1)
-        consumer.feed(*one_each(1, first=2))
+    with running(sink, consumer, linger=60) as worker:
+        assert not consumer.wait_for(1, timeout=0.3)
+        consumer.feed(entry(2, b"x" * 900, 1))
         assert consumer.wait_for(2)
+        consumer.feed(*one_each(1, first=3))
+        assert not consumer.wait_for(3, timeout=0.3)
+        assert worker.stop(5)
+        assert consumer.wait_for(3, timeout=0)
 
 
 def test_dead_letters_are_told_of_in_the_log_once_in_a_while_with_the_reason() -> None:

@@ -28,7 +28,7 @@ def engine(log: FakeLog, options: DeriveOptions = OPTIONS, at_once: Any = None, 
 
 def drained(log: FakeLog, options: DeriveOptions = OPTIONS, now: int = SECOND) -> DeriveEngine:
     built = engine(log, options, now=now)
-    while built.pull(0):
+    while built.pull():
         pass
     return built
 
@@ -71,12 +71,12 @@ def test_any_split_and_any_crash_give_the_same_figures(
     built = engine(rough, at_once=itertools.cycle(at_once))
     for step in steps:
         if step == "pull":
-            built.pull(0)
+            built.pull()
         elif step == "checkpoint":
             built.checkpoint()
         else:
             built = engine(rough, at_once=itertools.cycle(at_once))
-    while built.pull(0):
+    while built.pull():
         pass
     assert seen(built) == expected
     built.checkpoint()
@@ -101,13 +101,13 @@ def test_no_scrape_after_a_crash_shows_less_than_one_before() -> None:
     last = calls(before)
     after = engine(log, at_once=itertools.repeat(1))
     for _ in range(4):
-        after.pull(0)
+        after.pull()
         assert not after.caught_up.is_set()
-    after.pull(0)
+    after.pull()
     assert after.caught_up.is_set()
     assert calls(after) == last
     log.append("spans", spans("c"))
-    after.pull(0)
+    after.pull()
     assert list(calls(after).values()) == ["5", "5", "0"]
 
 
@@ -128,7 +128,7 @@ def test_delta_metrics_go_on_exactly_after_a_crash(committed: int) -> None:
     for n in range(5):
         if n == committed:
             before.checkpoint()
-        before.pull(0)
+        before.pull()
     after = drained(log)
     assert list(lines(after.collect()).values()) == ["11111", "1"]
     assert log.cursor == committed
@@ -137,7 +137,7 @@ def test_delta_metrics_go_on_exactly_after_a_crash(committed: int) -> None:
 def test_an_empty_log_is_caught_up_at_the_first_look() -> None:
     built = engine(FakeLog())
     assert not built.caught_up.is_set()
-    built.pull(0)
+    built.pull()
     assert built.caught_up.is_set()
 
 
@@ -175,7 +175,7 @@ def test_what_could_not_be_committed_is_committed_later_and_once() -> None:
     assert (log.cursor, log.kept) == (0, {})
     log.fail_writes = False
     log.append("spans", spans("a", "b"))
-    built.pull(0)
+    built.pull()
     built.checkpoint()
     assert log.cursor == 2
     assert log.counts == {("spans", "delivered", ""): 3}
@@ -202,7 +202,7 @@ def test_span_events_that_wait_are_not_waited_for() -> None:
     consumer.waiting = lambda: {"spans": 1, "span_events": 5}  # type: ignore[method-assign]
     built = DeriveEngine(consumer, cast(Decoder, JsonDecoder()), OPTIONS, Telemetry())
     built.restore()
-    built.pull(0)
+    built.pull()
     assert built.caught_up.is_set()
 
 
@@ -239,7 +239,7 @@ def test_other_buckets_begin_anew_and_the_log_says_so() -> None:
     assert calls(built) == {}
     built.checkpoint()
     assert [k for k in log.kept if k.startswith(b"s/traces")] == []
-    built.pull(0)
+    built.pull()
     assert lines(built.collect())['log_records_total{service="x",severity="INFO"}'] == "1"
 
 
@@ -317,3 +317,40 @@ def test_calls_and_durations_move_together_while_spans_come_in() -> None:
         last = counted[0]
     built.stop(20)
     assert last == 1800
+
+
+def test_a_scrape_adds_up_what_was_acknowledged_before_it() -> None:
+    log = FakeLog()
+    built = drained(log)
+    for _ in range(100):
+        log.append("spans", spans("a"))
+    built.flush()
+    assert list(calls(built).values()) == ["0"], "first shown at 0"
+    assert list(calls(built).values()) == ["100"]
+    log.append("spans", spans("a"))
+    built.flush()
+    assert list(calls(built).values()) == ["101"]
+    built.checkpoint()
+    assert log.cursor == 101
+
+
+def test_a_scrape_before_the_counters_are_restored_adds_up_nothing() -> None:
+    log = FakeLog()
+    log.append("spans", spans("a"))
+    built = engine(log)
+    built.flush()
+    assert not built.caught_up.is_set()
+    assert log.consumer().next(1, 1, 0)
+
+
+def test_a_scrape_gives_up_when_payloads_come_faster_than_they_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = FakeLog()
+    built = drained(log)
+    for _ in range(200):
+        log.append("spans", spans("a"))
+    monkeypatch.setattr("sidecar.derive.engine.FLUSH_SECONDS", 0.0)
+    built.flush()
+    monkeypatch.undo()
+    built.flush()
+    built.collect()
+    assert list(calls(built).values()) == ["200"]

@@ -379,7 +379,7 @@ def both_ways(decoder: Decoder, options: DeriveOptions | None = None) -> str:
         log.append("metrics", metrics_payload(own, took, chunk, of=about))
     engine = DeriveEngine(log.consumer(None), decoder, options or DeriveOptions(), Telemetry(), lambda: 10 * SECOND)
     engine.restore()
-    while engine.pull(0):
+    while engine.pull():
         pass
     engine.collect()
     return render(engine.collect(), openmetrics=True).decode()

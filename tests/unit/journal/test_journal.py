@@ -104,6 +104,51 @@ def test_next_wakes_up_for_a_new_entry(make: Make) -> None:
     assert got == ["news"]
 
 
+def test_wait_gathers_until_there_is_enough(make: Make) -> None:
+    log = make()
+    consumer = log.consumer("a", LOGS)
+    consumer.wait(0.01, 60, 100, 10)  # nothing there: the timeout
+    keep(log, "few")
+    consumer.wait(60, 0.01, 100, 10)  # too little: the time to gather
+    assert texts(take(consumer)) == ["few"]
+    keep(log, "m", signal="metrics")
+    for i in range(10):
+        keep(log, f"l{i}")
+    consumer.wait(60, 60, 1 << 20, 10)  # as many as asked for
+    keep(log, "big" * 100)
+    consumer.wait(60, 60, 100, 1000)  # as large as asked for
+    assert len(take(consumer)) == 11
+
+
+def test_one_that_gathers_is_woken_by_much_by_wake_and_by_close(make: Make) -> None:
+    log = make()
+    consumer = log.consumer("a", LOGS)
+    keep(log, "first")
+
+    def ended_by(act: Callable[[], object]) -> None:
+        thread = threading.Thread(target=lambda: consumer.wait(60, 60, 1 << 20, 1000))
+        thread.start()
+        act()
+        thread.join(30)
+        assert not thread.is_alive()
+
+    ended_by(lambda: keep(log, bytes(2 << 20)))
+    take(consumer)
+    ended_by(consumer.wake)
+    keep(log, "last")
+    ended_by(consumer.wake)
+    ended_by(log.close)
+
+
+def test_a_wait_lets_go_of_what_does_not_concern_the_consumer(make: Make) -> None:
+    log = make()
+    consumer = log.consumer("a", LOGS)
+    keep(log, "m", signal="metrics")
+    consumer.wait(0.01, 0, 1, 1)
+    log.flush()
+    assert log.kept_entries() == 0
+
+
 def test_submit_resolves_in_its_event_loop(make: Make) -> None:
     log = make()
 
