@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
-from sidecar import __version__, cli_labels, cli_setup, instrument, reference
+from sidecar import __version__
 from sidecar.command import config_option as _config_option
 from sidecar.command import reported as _reported
 from sidecar.command import settings as _settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands of which some are imported only when they are asked for: `--version` and the start of an instrumented
+    program wait for nothing else."""
+
+    elsewhere: ClassVar = {
+        "instrument": "sidecar.instrument",
+        "agent": "sidecar.instrument",
+        "setup": "sidecar.cli_setup",
+        "labels": "sidecar.cli_labels",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.elsewhere})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.elsewhere and cmd_name not in self.commands:
+            self.add_command(getattr(importlib.import_module(self.elsewhere[cmd_name]), cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sidecar")
 def main() -> None:
     """Telemetry sidecar for model containers: OTLP and JSON logs in, metrics out, spans and logs delivered."""
@@ -95,6 +116,8 @@ def config_group() -> None:
 @_reported
 def config_show(config_file: Path | None) -> None:
     """The configuration in force, secrets masked, as YAML."""
+    from sidecar import reference
+
     click.echo(reference.as_yaml(_settings(config_file)), nl=False)
 
 
@@ -102,6 +125,8 @@ def config_show(config_file: Path | None) -> None:
 @_reported
 def config_schema() -> None:
     """The JSON Schema of the configuration file."""
+    from sidecar import reference
+
     click.echo(json.dumps(reference.schema(), indent=2, sort_keys=True))
 
 
@@ -109,6 +134,8 @@ def config_schema() -> None:
 @_reported
 def config_docs() -> None:
     """Every setting, environment variable, command and metric of the program, as Markdown."""
+    from sidecar import reference
+
     click.echo(reference.markdown(main), nl=False)
 
 
@@ -232,10 +259,6 @@ def dead_letters_replay(config_file: Path | None, sink: str | None) -> None:
     click.echo(f"{taken} taken, {refused} refused again")
     if refused:
         sys.exit(1)
-
-
-for command in (instrument.instrument, instrument.agent, cli_setup.setup, cli_labels.labels):
-    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,20 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from sidecar import config
 from sidecar.errors import ConfigError, SidecarError
-from sidecar.settings import Settings
-from sidecar.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from sidecar.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_ENVIRON = "sidecar.environ"
+"""Where the context of a command keeps the environment as it was given."""
 
 config_option = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="YAML file; the environment overrides it."
@@ -25,10 +28,12 @@ config_option = click.option(
 
 
 def reported(function: Callable[P, T]) -> Callable[P, T]:
-    """Errors of ours as one line each on stderr, never as a traceback."""
+    """Errors of ours as one line each on stderr, never as a traceback; and the environment without what is meant for
+    others."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        _set_aside(click.get_current_context())
         try:
             return function(*args, **kwargs)
         except ConfigError as error:
@@ -42,8 +47,25 @@ def reported(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
+def _set_aside(context: click.Context) -> None:
+    """`OTEL_*` variables are the pod's, and meant for the model. OpenTelemetry's SDK, which keeps the program's own
+    metrics, would read them too: it ends at an invalid one, and keeps nothing with OTEL_SDK_DISABLED."""
+    context.meta[_ENVIRON] = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]
+
+
 def settings(config_file: Path | None) -> Settings:
     """The configuration in force; from here on the program's own lines are JSON on stderr."""
-    loaded = config.load(os.environ, config_file)
+    import structlog
+
+    from sidecar import config
+    from sidecar.telemetry import configure_logging
+
+    loaded = config.load(click.get_current_context().meta[_ENVIRON], config_file)
     configure_logging(loaded.telemetry.log_level)
+    for what in loaded.ignored:
+        structlog.get_logger("sidecar.config").warning(
+            "a standard environment variable is invalid and ignored", variable=what
+        )
     return loaded

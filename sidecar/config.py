@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import socket
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,9 @@ NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
 _SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
 _SERVICE_LINK_PORT = re.compile(r"^SIDECAR_(\w+_)?PORT=(tcp|udp|sctp)://")
 #: Read in the model's own container, which may share an environment with the sidecar.
-_IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|MODEL_(NAME|VERSION|CLASSES))$")
+_IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|EXIT_TIMEOUT|MODEL_(NAME|VERSION|CLASSES))$")
+#: How like a setting a variable without the separator must be to be taken for a slip; others are the image's or pod's.
+_SLIP = 0.9
 #: Keys whose values are never repeated.
 SECRETS = frozenset({"token", "password", "api_key", "hash_key"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -113,9 +116,7 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     file = path or (Path(environ["SIDECAR_CONFIG"]) if environ.get("SIDECAR_CONFIG") else None)
     if file is not None:
         values = _from_file(file, environ, origins, problems)
-    for variable, target in STANDARD_VARIABLES.items():
-        if environ.get(variable):
-            _put(values, target, environ[variable], origins, f"environment variable {variable}")
+    ignored = _from_standard(values, environ, origins)
     _from_environment(values, environ, origins, problems)
     try:
         settings = Settings.model_validate(values)
@@ -123,7 +124,7 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
         problems += [_explain(e, values, origins) for e in error.errors()]
     else:
         if not problems:
-            return settings
+            return settings.having_ignored(ignored)
     raise ConfigError(problems)
 
 
@@ -184,11 +185,48 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[P
     return _REFERENCE.sub(replace, value)
 
 
+def _from_standard(values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str]) -> list[str]:
+    """Standard variables are the pod's, and may be meant for others: what is invalid in them is left out. What that
+    was, with the reason."""
+    ignored = []
+    for variable, target in STANDARD_VARIABLES.items():
+        text = environ.get(variable, "").strip()
+        reason = _refused(target, text) if text else ""
+        if reason:
+            ignored.append(f"{variable}: {reason}")
+            text = ",".join(part for part in text.split(",") if not _refused(target, part)) if "," in text else ""
+        if text and not _refused(target, text):
+            _put(values, target, text, origins, f"environment variable {variable}")
+    return ignored
+
+
+def _refused(target: Path_, value: str) -> str:
+    """Why this value cannot be that of the setting; empty if it can."""
+    if target == ("serve", "host") and not _is_own_address(value):
+        return f"no address of this host (given: {value!r})"
+    alone: dict[str, Any] = {}
+    _put(alone, target, value, {}, "")
+    try:
+        Settings.model_validate(alone)
+    except ValidationError as error:
+        return _explain(error.errors()[0], alone, {}).partition(": ")[2]
+    return ""
+
+
+def _is_own_address(host: str) -> bool:
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
 def _from_environment(
     values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
 ) -> None:
     known = {f.variable: f for f in fields()}
-    named = sorted(n for n in environ if n.startswith(PREFIX) and n not in NOT_SETTINGS and not _IN_THE_MODEL.match(n))
+    given = sorted(name for name, value in environ.items() if name.startswith(PREFIX) and value)
+    named = [name for name in given if name not in NOT_SETTINGS and not _IN_THE_MODEL.match(name)]
     for sink in {s for s in map(_further, named) if s is not None}:
         kind = environ.get(SEPARATOR.join((_MORE_PREFIX, sink.upper(), "KIND"))) or _kind_in(values, sink)
         known |= {f.variable: f for f in further_fields(sink, kind)}
@@ -197,9 +235,17 @@ def _from_environment(
         if field is not None:
             _put(values, field.path, _parse(environ[name], field.annotation), origins, f"environment variable {name}")
         elif not (_SERVICE_LINK.match(name) or _SERVICE_LINK_PORT.match(f"{name}={environ[name]}")):
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
-            problems.append(f"environment variable {name}: no such setting{hint}")
+            problems += _slip(name, [*known, *NOT_SETTINGS])
+
+
+def _slip(name: str, known: list[str]) -> list[str]:
+    """The problem of a variable with our prefix that is no setting, if it was meant to be one."""
+    ours = SEPARATOR in name.removeprefix(PREFIX)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else _SLIP)
+    if not close and not ours:
+        return []
+    hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
+    return [f"environment variable {name}: no such setting{hint}"]
 
 
 def _further(variable: str) -> str | None:

@@ -15,6 +15,7 @@ from sidecar.decode.choice import decoder
 from sidecar.decode.shaping import Filter
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
+from sidecar.loopback import is_loopback
 from sidecar.receive.credentials import Credentials
 from sidecar.settings import Settings
 
@@ -82,19 +83,22 @@ def _credentials(settings: Settings) -> Result:
         credentials = Credentials(settings.receive.credentials)
     except SidecarError as error:
         return Result("failed", "credentials", str(error))
-    local = {settings.receive.otlp_grpc.host, settings.receive.otlp_http.host} <= {"127.0.0.1", "::1", "localhost"}
+    local = all(is_loopback(host) for _, host, _ in _receivers(settings))
     if credentials.open and not local:
         return Result("warning", "credentials", "intake is open to the network: set a token or client certificates")
     return Result("ok", "credentials", "none asked for, loopback only" if credentials.open else "asked for")
 
 
+def _receivers(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """(name, host, port) of every receiver that listens."""
+    for name, section in settings.receive:
+        by_path = getattr(section, "unix_socket", None) is not None
+        if getattr(section, "enabled", False) and getattr(section, "port", None) is not None and not by_path:
+            yield name, section.host, section.port
+
+
 def _ports(settings: Settings) -> Iterator[Result]:
-    listeners = [("serve", settings.serve.host, settings.serve.port)]
-    for name in ("otlp_grpc", "otlp_http", "json_tcp"):
-        section = getattr(settings.receive, name)
-        if section.enabled:
-            listeners.append((name, section.host, section.port))
-    for name, host, port in listeners:
+    for name, host, port in [("serve", settings.serve.host, settings.serve.port), *_receivers(settings)]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

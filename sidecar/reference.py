@@ -73,6 +73,8 @@ def _command_lines(command: click.Command) -> Iterator[str]:
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     """Every leaf command with its full name."""
     if isinstance(command, click.Group):
+        for imported_later in getattr(command, "elsewhere", ()):
+            command.get_command(click.Context(command), imported_later)
         for child in command.commands.values():
             yield from commands(child, f"{name} {child.name}")
     else:

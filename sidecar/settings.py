@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -114,6 +114,7 @@ class DeliverOptions(Section):
 
 
 _LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warning", "fatal": "error", "none": "error"}
+_LEVELS |= {"off": "error", "critical": "error", "information": "info", "notice": "info"}
 
 
 class TelemetryOptions(Section):
@@ -153,3 +154,14 @@ class Settings(Section):
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
     telemetry: TelemetryOptions = Field(default=TelemetryOptions(), description="The program's own logs.")
     life: LifeOptions = Field(default=LifeOptions(), description="Starting and stopping.")
+    _ignored: tuple[str, ...] = ()
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Standard variables whose value is invalid, each with the reason; the default is in force."""
+        return self._ignored
+
+    def having_ignored(self, ignored: Iterable[str]) -> Settings:
+        """The same, which says that these were ignored."""
+        self._ignored = tuple(ignored)
+        return self

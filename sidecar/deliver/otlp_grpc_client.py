@@ -16,6 +16,7 @@ from sidecar.decode.batch import Signal
 from sidecar.deliver import otlp_reply
 from sidecar.deliver.otlp_reply import Answer
 from sidecar.errors import Permanent
+from sidecar.loopback import is_loopback
 
 METHODS: Mapping[Signal, str] = {
     "spans": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -65,11 +66,12 @@ class GrpcClient:
         self._channels: dict[str, grpc.Channel] = {}
         for endpoint in sorted(set(endpoints.values())):
             parts = urlsplit(endpoint)
+            direct = [*options, ("grpc.enable_http_proxy", 0)] if is_loopback(parts.hostname or "") else options
             if parts.scheme == "https":
                 credentials = grpc.ssl_channel_credentials(_read(ca_file), _read(client_key), _read(client_cert))
-                self._channels[endpoint] = grpc.secure_channel(parts.netloc, credentials, options)
+                self._channels[endpoint] = grpc.secure_channel(parts.netloc, credentials, direct)
             else:
-                self._channels[endpoint] = grpc.insecure_channel(parts.netloc, options)
+                self._channels[endpoint] = grpc.insecure_channel(parts.netloc, direct)
         self._compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
         # No (de)serialisers: bytes in, bytes out.
         self._calls = {s: self._channels[endpoint].unary_unary(METHODS[s]) for s, endpoint in endpoints.items()}

@@ -8,7 +8,6 @@ good content in force and is logged as an error.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import ssl
 import threading
 import time
@@ -21,6 +20,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from sidecar.errors import ConfigError, Unauthenticated
+from sidecar.loopback import is_loopback
 
 if TYPE_CHECKING:
     import grpc
@@ -271,11 +271,3 @@ def _tokens(file: Path) -> tuple[bytes, ...]:
     if not tokens:
         raise ValueError("holds no token")
     return tokens
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

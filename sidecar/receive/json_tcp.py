@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.decode.byte_order import is_utf16
 from sidecar.decode.limits import MAX_LINE_BYTES
 from sidecar.errors import ConfigError
-from sidecar.receive.credentials import Credentials, is_loopback
+from sidecar.loopback import is_loopback
+from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Intake
 from sidecar.telemetry import Telemetry
 

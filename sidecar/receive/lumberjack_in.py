@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sidecar.decode.lumberjack import Batch, BatchReader, Limits, ack_frame
 from sidecar.errors import ConfigError, DecodeError, Overloaded, TooLarge
-from sidecar.receive.credentials import Credentials, is_loopback
+from sidecar.loopback import is_loopback
+from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import PYTHON_INLINE_BYTES, Intake, Lease
 from sidecar.telemetry import Telemetry
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_journal_in_memory_is_a_warning() -> None:
         ({}, "ok", "loopback only"),
         ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "t"}, "ok", "asked for"),
         ({"SIDECAR_RECEIVE__OTLP_HTTP__HOST": "0.0.0.0"}, "warning", "open to the network"),
+        ({"SIDECAR_RECEIVE__OTLP_HTTP__HOST": "127.0.0.9"}, "ok", "loopback only"),
+        ({"SIDECAR_RECEIVE__OTLP_GRPC__HOST": "LOCALHOST"}, "ok", "loopback only"),
+        ({"SIDECAR_RECEIVE__OTLP_GRPC__HOST": "::ffff:127.0.0.1"}, "ok", "loopback only"),
+        ({"SIDECAR_RECEIVE__OTLP_GRPC__HOST": "::"}, "warning", "open to the network"),
+        (
+            {"SIDECAR_RECEIVE__LUMBERJACK__HOST": "0.0.0.0", "SIDECAR_RECEIVE__LUMBERJACK__PORT": "0"},
+            "warning",
+            "open to the network",
+        ),
+        (
+            {"SIDECAR_RECEIVE__JSON_TCP__HOST": "0.0.0.0", "SIDECAR_RECEIVE__JSON_TCP__ENABLED": "true"},
+            "warning",
+            "open to the network",
+        ),
         ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN_FILE": "/not/there"}, "failed", "/not/there"),
     ],
 )
@@ -110,3 +125,12 @@ def test_every_sink_is_looked_at_by_its_name_and_one_that_is_off_is_said(tmp_pat
 )
 def test_what_an_answer_says_of_delivery(status: int, state: str) -> None:
     assert elasticsearch.judge(status).state == state
+
+
+def test_every_port_is_looked_at(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for section in ("OTLP_GRPC", "OTLP_HTTP", "JSON_TCP", "LUMBERJACK"):
+            environ = {"SIDECAR_RECEIVE__JSON_TCP__ENABLED": "true", f"SIDECAR_RECEIVE__{section}__PORT": port}
+            found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)
+            assert found[section.lower()].state == "failed", section

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,48 @@ def test_a_signal_during_the_start_ends_it(tmp_path: Path, pause: float) -> None
 @pytest.mark.parametrize("words", [["run", "--nonsense"], ["nonsense"]])
 def test_wrong_usage_exits_2(words: list[str]) -> None:
     assert sidecar(*words).returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["instrument", "--help"], ["agent", "bundle", "--help"]])
+def test_commands_that_need_no_configuration_import_none_of_it(arguments: list[str]) -> None:
+    """Imports are what the start of a command takes; `sidecar instrument` is in front of every start of an app."""
+    code = "import sys\nfrom sidecar.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n    print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    heavy = {
+        "pydantic",
+        "yaml",
+        "structlog",
+        "fastapi",
+        "uvicorn",
+        "grpc",
+        "numpy",
+        "opentelemetry",
+        "google",
+        "urllib3",
+    }
+    assert "click" in loaded
+    assert not loaded & heavy
+    assert "sidecar.config" not in done.stdout.splitlines()[-1].split()
+
+
+def test_the_pod_s_variables_for_opentelemetry_do_not_stop_the_sidecar(tmp_path: Path) -> None:
+    """Some of them end the SDK where it is imported or set up; one keeps it from measuring anything."""
+    invalid = {
+        "OTEL_METRICS_EXEMPLAR_FILTER": "no filter",
+        "OTEL_PROPAGATORS": "none of ours",
+        "OTEL_RESOURCE_ATTRIBUTES": "a=b,spam",
+        "OTEL_LOG_LEVEL": "loud",
+        "OTEL_ATTRIBUTE_COUNT_LIMIT": "-1",
+        "OTEL_METRIC_EXPORT_INTERVAL": "0",
+        "OTEL_PYTHON_EXCLUDED_URLS": "(",
+        "OTEL_PYTHON_CONTEXT": "none",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "no host",
+        "OTEL_SDK_DISABLED": "true",
+    }
+    with sidecar_process(invalid, tmp_path) as running:
+        page = urllib.request.urlopen(f"{running.serve_url}/metrics", timeout=30).read().decode()
+        said = running.log.read_text()
+    assert "sidecar_build_info" in page
+    ignored = [json.loads(line)["variable"].partition(":")[0] for line in said.splitlines() if "is invalid" in line]
+    assert ignored == ["OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_LOG_LEVEL", "OTEL_RESOURCE_ATTRIBUTES"]

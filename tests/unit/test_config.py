@@ -209,6 +209,72 @@ def test_signals_that_a_sink_cannot_take_are_said() -> None:
     assert config.load({"SIDECAR_DELIVER__OTLP__SIGNALS": "metrics"}).deliver.otlp.chosen == {"metrics"}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_LOG_LEVEL", "loud"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "http"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "70000"),
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "no such host"),
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "192.0.2.1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "spam"),
+        ("OTEL_RESOURCE_ATTRIBUTES", ",".join(f"k{n}=v" for n in range(65))),
+    ],
+)
+def test_an_invalid_standard_variable_is_ignored_and_said(variable: str, value: str) -> None:
+    settings = config.load({variable: value})
+    assert [line.partition(":")[0] for line in settings.ignored] == [variable]
+    assert settings.model_dump() == config.load({}).model_dump()
+
+
+def test_of_resource_attributes_the_valid_pairs_are_kept() -> None:
+    settings = config.load({"OTEL_RESOURCE_ATTRIBUTES": "a=b,spam,c=d%20e,=f", "OTEL_SERVICE_NAME": "s"})
+    assert settings.receive.intake.anonymous() == {"a": "b", "c": "d e", "service.name": "s"}
+    assert "must be key=value pairs" in settings.ignored[0]
+    ours = problems({"SIDECAR_RECEIVE__INTAKE__RESOURCE": "a=b,spam"})
+    assert "must be key=value pairs" in ours[0], "what is meant for the program is an error"
+
+
+@pytest.mark.parametrize("level", ["off", "OFF", "critical", "trace", ""])
+def test_other_words_for_levels_are_known(level: str) -> None:
+    assert config.load({"OTEL_LOG_LEVEL": level}).ignored == ()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {
+            "SIDECAR_VERSION": "1.2",
+            "SIDECAR_IMAGE": "registry/sidecar:1",
+            "SIDECAR_HOME": "/opt",
+            "SIDECAR_ENABLED": "1",
+        },
+        {"SIDECAR_PORT": "tcp://10.0.0.1:4317", "SIDECAR_SERVICE_PORT": "4317"},
+        {"SIDECAR_PORT_4317_TCP": "tcp://10.0.0.1:4317", "SIDECAR_PORT_4317_TCP_PROTO": "tcp"},
+        {"SIDECAR_RECEIVE_PORT": "tcp://10.0.0.1:1", "SIDECAR_RECEIVE_SERVICE_HOST": "10.0.0.1"},
+        {"SIDECAR_RECEIVE_PORT_4318_TCP_ADDR": "10.0.0.1", "SIDECAR_RECEIVE_SERVICE_PORT_OTLP_HTTP": "4318"},
+        {"SIDECAR_SERVE__PORT": "", "SIDECAR_DERIVE__RED__DIMENSIONS": "", "SIDECAR_TYPO__X": ""},
+        {"SIDECAR_EXIT_TIMEOUT": "2"},
+    ],
+)
+def test_what_images_and_kubernetes_set_is_not_taken_for_settings(environ: dict[str, str]) -> None:
+    assert config.load(environ) == config.load({})
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("SIDECAR_SERVE__PROT", "SIDECAR_SERVE__PORT"),
+        ("SIDECAR_RECEIVE_OTLP_HTTP_PORT", "SIDECAR_RECEIVE__OTLP_HTTP__PORT"),
+        ("SIDECAR_DELIVER_FILE_PATH", "SIDECAR_DELIVER__FILE__PATH"),
+        ("SIDECAR_CONFG", "SIDECAR_CONFIG"),
+        ("SIDECAR_JOURNAL_PATH", "SIDECAR_JOURNAL__PATH"),
+    ],
+)
+def test_slips_are_still_errors_with_a_suggestion(variable: str, meant: str) -> None:
+    assert problems({variable: "1"}) == [f"environment variable {variable}: no such setting; did you mean {meant}?"]
+
+
 def test_which_variables_there_may_be() -> None:
     assert config.is_variable(f"{MORE}ANY__URL")
     assert config.is_variable(f"{MORE}ANY__KIND")
