@@ -12,7 +12,7 @@ RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/
 
 help:
 	@echo "make demo [ONCE=1]  an example model under zero-code instrumentation, with the sidecar beside it"
-	@echo "make test           every test; engines and toolchains that are missing are skipped with a reason"
+	@echo "make test           every test, of Rust and Python; engines and toolchains that are missing are skipped with a reason"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make docs           write docs/reference from the program"
@@ -39,6 +39,9 @@ demo: setup
 	$(BIN)/sidecar demo $(if $(ONCE),--once)
 
 test: setup
+ifdef CARGO
+	cargo test --quiet --locked --lib --manifest-path native/Cargo.toml
+endif
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup

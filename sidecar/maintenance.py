@@ -125,8 +125,11 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
     able = {name: (kind, options) for name, kind, options in settings.deliver.enabled() if kind.name in _REPLAYING}
     names = [name for name in able if sink in (None, name)]
     if not names:
-        said = f"no sink named {sink!r} is on" if sink else "deliver.elasticsearch.url is not set"
-        raise ConfigError([f"{said}: there is nowhere to send dead letters to"])
+        kinds = " or ".join(sorted(_REPLAYING))
+        said = f"no sink named {sink!r}" if sink else "no sink"
+        raise ConfigError(
+            [f"{said} of a kind that takes dead letters ({kinds}) is on: there is nowhere to send them to"]
+        )
     path = _on_disk(settings).journal.path
     letters = DeadLetters(path)
     taken = refused = 0

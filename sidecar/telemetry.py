@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -193,15 +193,26 @@ def configure_logging(level: str) -> None:
     """structlog JSON lines on stderr: `timestamp`, `level`, `logger`, `event` and the event's fields."""
     for noisy in ("uvicorn", "uvicorn.error", "elastic_transport", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(message)s", force=True)
+    said: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    rendered = structlog.processors.JSONRenderer()
+    handler = logging.StreamHandler(sys.stderr)  # What libraries say, in the same shape.
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(rendered, foreign_pre_chain=said))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *said, rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_NamedLogger,
     )
+
+
+class _NamedLogger(structlog.PrintLogger):
+    """Prints to stderr, and knows its name."""
+
+    def __init__(self, name: str = "sidecar") -> None:
+        super().__init__(sys.stderr)
+        self.name = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,12 +16,17 @@ PAGES = sorted(
     [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 REFERENCE = ROOT / "docs" / "reference" / "reference.md"
+SCHEMA = REFERENCE.with_name("configuration.schema.json")
 COMMANDS = {name for name, _ in reference.commands(cli.main, "sidecar")}
 DERIVED = re.compile(r"^sidecar_[a-z_]+$")
 
 
 def test_reference_is_the_generated_one() -> None:
     assert REFERENCE.read_text("utf-8") == reference.markdown(cli.main), "run `make docs`"
+
+
+def test_the_schema_is_the_generated_one() -> None:
+    assert json.loads(SCHEMA.read_text("utf-8")) == reference.schema(), "run `make docs`"
 
 
 def test_every_setting_has_a_description() -> None:
