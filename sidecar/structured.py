@@ -76,7 +76,7 @@ def _trace() -> Iterator[tuple[str, str]]:
     api = sys.modules.get("opentelemetry.trace")
     if api is None:
         return
-    with contextlib.suppress(AttributeError):  # half-way through its import in another thread
+    with contextlib.suppress(Exception):  # half-way through its import in another thread, or another's tracer
         context = api.get_current_span().get_span_context()
         if context.is_valid:
             yield "trace_id", format(context.trace_id, "032x")
@@ -143,8 +143,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         members: dict[str, Any] = {
-            "timestamp": _rfc3339(datetime.fromtimestamp(record.created, UTC)),
-            "level": record.levelname.lower(),
+            "timestamp": _rfc3339(_created(record)),
+            "level": _text(record.levelname).lower(),
             "message": _message(record),
             "logger": record.name,
         }
@@ -160,8 +160,15 @@ class JsonFormatter(logging.Formatter):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError):  # arguments that do not fit the format: the line counts, not the slip
-        return f"{record.msg} {record.args}"
+    except Exception:  # noqa: BLE001  (arguments that do not fit the format: the line counts, not the slip)
+        return f"{_text(record.msg)} {_text(record.args)}"
+
+
+def _created(record: logging.LogRecord) -> datetime:
+    try:
+        return datetime.fromtimestamp(record.created, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 def _rfc3339(time: datetime) -> str:
@@ -172,26 +179,47 @@ def line(members: Mapping[str, Any]) -> str:
     """One line of strict JSON, whatever the values are: numpy scalars and arrays as numbers and lists, dates in ISO
     8601, bytes and unknown objects as text, NaN and infinities as text (JSON has no such numbers)."""
     try:
-        return json.dumps(members, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_LINE_ENDS)
-    except (TypeError, ValueError, RecursionError):
-        plain = {str(key): _plain(value, MAX_DEPTH) for key, value in members.items()}
-        return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).translate(_LINE_ENDS)
+        made = json.dumps(members, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except Exception:  # noqa: BLE001  (the program's own classes may raise anything)
+        plain = {_text(key): _plain(value, MAX_DEPTH) for key, value in members.items()}
+        made = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return _utf_8(made.translate(_LINE_ENDS))
 
 
+def _utf_8(made: str) -> str:
+    """With U+FFFD for lone surrogates (names of files that are no UTF-8), for which a handler would drop the line."""
+    try:
+        made.encode()
+    except UnicodeEncodeError:
+        return made.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return made
+
+
+_DIGITS = 10**4000
+"""Integers from here on are hexadecimal: Python refuses to write them otherwise."""
 _LINE_ENDS = {0x2028: "\\u2028", 0x2029: "\\u2029", 0x85: "\\u0085"}
 """Line ends to some readers of files; `json` leaves them as they are."""
 
 
 def _plain(value: Any, depth: int) -> Any:
+    try:
+        return _plainly(value, depth)
+    except Exception:  # noqa: BLE001  (a mapping that cannot be walked, a `tolist` that raises)
+        return _text(value)
+
+
+def _plainly(value: Any, depth: int) -> Any:
     match value:
-        case None | bool() | str() | int():
+        case None | bool() | str():
             return value
+        case int():
+            return value if abs(value) < _DIGITS else f"{value:#x}"
         case float():
             return value if math.isfinite(value) else str(value)
         case _ if depth == 0:
             return _text(value)
         case Mapping():
-            return {str(key): _plain(element, depth - 1) for key, element in value.items()}
+            return {_text(key): _plain(element, depth - 1) for key, element in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(element, depth - 1) for element in value]
         case bytes():

@@ -146,3 +146,52 @@ def test_it_needs_nothing_of_the_program() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+class Silent:
+    """Whatever is asked of it raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+    tolist = isoformat = __str__
+
+
+class Closed(dict[str, int]):
+    def items(self) -> Any:
+        raise OSError("closed")
+
+
+ODD: list[Any] = [Silent(), Closed(a=1), {Silent(): Silent()}, 10**5000, "caf\udce9", {"n": [Silent(), float("nan")]}]
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda v: type(v).__name__)
+def test_no_value_raises_into_the_program_or_costs_the_line(value: Any) -> None:
+    about = {"levelname": "INFO", "value": value}
+    for message in ({"msg": "with %s", "args": ("a value",)}, {"msg": "of %s", "args": (value,)}):
+        line = structured.JsonFormatter().format(logging.makeLogRecord({**about, **message}))
+        line.encode()  # as a handler for a file does
+        found = read(line)
+        assert (found.severity_text.upper(), str(found.body).split()[0]) == ("INFO", message["msg"].split()[0])
+        assert "value" in json.loads(line)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"msg": "%d", "args": ("a",)},
+        {"msg": "%s", "args": (Silent(),)},
+        {"msg": Silent()},
+        {"created": -1e300},
+        {"created": "yesterday"},
+        {"levelname": 7},
+        {"exc_info": (1, 2)},
+        {"exc_info": (ValueError, ValueError(Silent()), None)},
+        {1: 2},
+    ],
+    ids=range(9),
+)
+def test_no_record_raises_into_the_program(about: dict[Any, Any]) -> None:
+    record = logging.makeLogRecord({"msg": "m", "levelname": "INFO", **about})
+    assert json.loads(structured.JsonFormatter().format(record))["message"]
