@@ -116,6 +116,12 @@ pub fn find<'a>(attributes: &[Attribute<'a>], name: &[u8]) -> Option<Any<'a>> {
     attributes.iter().find(|attribute| same(attribute.key, name)).map(|attribute| attribute.value)
 }
 
+/// The resource's service name as label text.
+pub fn service_name<'a>(resource: &Resource<'a>) -> Cow<'a, str> {
+    let name = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
+    name.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE))
+}
+
 /// What the records of one resource have in common.
 struct Context<'a> {
     service: Cow<'a, str>,
@@ -387,9 +393,8 @@ impl<'a> Builder<'a, '_> {
         self.dimensions.pick(&resource.attributes.list, &mut inherited);
         let inherited_numbers = inherited.split_off(self.dimensions.wanted.grouping).into_iter().map(number).collect();
         self.dimensions.leave_doubles(&mut inherited);
-        let service = find(&resource.attributes.list, SERVICE_NAME).map(label::of).filter(|name| !name.is_empty());
         self.context = Some(Context {
-            service: service.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE)),
+            service: service_name(resource),
             inherited_texts: inherited.iter().map(|value| value.map(label::of).unwrap_or_default()).collect(),
             inherited,
             inherited_numbers,

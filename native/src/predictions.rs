@@ -1,6 +1,6 @@
 //! The events of the zero-code instrumentation as columns, for metrics of models. Feature columns are stepped over.
 
-use crate::columns::find;
+use crate::columns::{find, service_name};
 use crate::intern::{parts, push_part, Interner};
 use crate::label;
 use crate::limits::MAX_LABEL_CHARS;
@@ -13,7 +13,7 @@ use crate::wire::Stop;
 
 /// A count of so many rows or more is none.
 const MAX_ROWS: i64 = 1 << 40;
-/// Attributes that make an event's group, behind the event's name.
+/// Attributes that make an event's group, between the event's name and its service.
 const TEXTS: [&[u8]; 4] = [b"ml.model.name", b"ml.model.version", b"error.type", b"ml.stage"];
 
 /// A column of numbers: the event of each, and each.
@@ -46,6 +46,7 @@ pub struct Events<'e> {
     /// Number of the payload, and of accepted records before the one at hand.
     number: u32,
     accepted: u32,
+    service: String,
     key: Vec<u8>,
 }
 
@@ -72,6 +73,7 @@ impl<'e> Events<'e> {
             places: Vec::new(),
             number: 0,
             accepted: 0,
+            service: String::new(),
             key: Vec::new(),
         }
     }
@@ -96,6 +98,7 @@ impl<'e> Events<'e> {
         for name in TEXTS {
             push_part(&mut self.key, find(own, name).map(label::of).unwrap_or_default().as_bytes());
         }
+        push_part(&mut self.key, self.service.as_bytes());
         self.group.push(self.groups.intern(&self.key).0);
         let count = whole(find(own, b"ml.prediction.count"));
         self.count.push(count);
@@ -190,7 +193,10 @@ fn read<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>], scopes: Scopes) -> Result<
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Events<'_> {
-    fn resource(&mut self, _: &Resource<'a>, _: Option<Refusal>) {}
+    fn resource(&mut self, resource: &Resource<'a>, _: Option<Refusal>) {
+        self.service.clear();
+        self.service.push_str(&service_name(resource));
+    }
 
     fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
 

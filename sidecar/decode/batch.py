@@ -140,7 +140,7 @@ class PredictionBatch:
     """Unix nanoseconds; time, else observed time, else 0."""
     group: U32
     groups: list[tuple[str, ...]]
-    """Distinct (event name, model, version, error type, stage) as text."""
+    """Distinct (event name, model, version, error type, stage, service) as text."""
     count: U64
     """Rows to be counted: 0 for a call that raised, and for one that repeats another."""
     rows: U64

@@ -15,6 +15,7 @@ import numpy as np
 
 from sidecar.decode import otlp
 from sidecar.decode.batch import PredictionBatch
+from sidecar.decode.columns import service_name
 from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.prediction_names import EVENT, LOADED
 from sidecar.decode.text import label
@@ -72,18 +73,19 @@ def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
 
 def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
     accepted = (
-        (number, placed.record)
+        (number, placed)
         for number, payload in enumerate(payloads)
         for placed in otlp.log_records(payload)
         if not placed.refusal
     )
-    for place, (number, record) in enumerate(accepted):
+    for place, (number, placed) in enumerate(accepted):
+        record = placed.record
         assert isinstance(record, otlp.LogRecord)
         if record.event_name in (EVENT, LOADED):
-            yield _event(number, place, record)
+            yield _event(number, place, record, service_name(placed.resource.attributes))
 
 
-def _event(number: int, place: int, record: otlp.LogRecord) -> _Event:
+def _event(number: int, place: int, record: otlp.LogRecord, service: str) -> _Event:
     own = record.attributes.values
     body = record.body if isinstance(record.body, dict) else {}
     names = ("ml.model.name", "ml.model.version", "error.type", "ml.stage")
@@ -92,7 +94,7 @@ def _event(number: int, place: int, record: otlp.LogRecord) -> _Event:
         payload=number,
         record=place,
         time=record.time,
-        group=(record.event_name, *(label(own.get(name)) for name in names)),
+        group=(record.event_name, *(label(own.get(name)) for name in names), service),
         count=count,
         rows=_whole(body.get("rows")),
         one_in=max(1, _whole(body.get("one_in"))),

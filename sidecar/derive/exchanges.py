@@ -25,6 +25,7 @@ class Half:
     """When it was, by its own word; Unix ns, 0 where it does not say."""
     received: int
     """When it came; Unix ns."""
+    service: str = ""
 
 
 class Exchanges:
@@ -87,7 +88,7 @@ class Exchanges:
 
 
 def _packed(half: Half) -> bytes:
-    told = (half.request, half.model, half.version, half.rows, half.time, half.received)
+    told = (half.request, half.model, half.version, half.rows, half.time, half.received, half.service)
     return json.dumps(told).encode()
 
 
@@ -95,8 +96,8 @@ def _unpacked(value: bytes) -> Half | None:
     """None for what is not from here."""
     try:
         match json.loads(value):
-            case [bool(request), str(model), str(version), int(rows), int(time), int(received)]:
-                return Half(request, model, version, rows, time, received)
+            case [bool(request), str(model), str(version), int(rows), int(time), int(received), str(service)]:
+                return Half(request, model, version, rows, time, received, service)
     except ValueError:
         return None
     return None

@@ -16,7 +16,7 @@ from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
 from sidecar.derive.told import Said, Told, told
 
-MODEL = ("model", "version")
+MODEL = ("service", "model", "version")
 CONFIDENCE = tuple(n / 20 for n in range(1, 20))
 """Twenty bins of 0.05; the last one reaches to 1 and beyond."""
 _LARGEST = float(np.finfo(np.float64).max)
@@ -56,12 +56,12 @@ class ModelTables:
         if not len(found):
             return
         adding = _Adding(found, received[found.payload], now)
-        adding.count(self.predictions, [(m, v, status) for m, v, status, _ in found.groups])
+        adding.count(self.predictions, [(*model, status) for *model, status, _ in found.groups])
         adding.classes(self.classes)
         timed = np.flatnonzero(np.isfinite(found.seconds))
-        stages = [(m, v, stage) for m, v, _, stage in found.groups]
+        stages = [(*model, stage) for *model, _, stage in found.groups]
         adding.observe(self.latency, stages, timed, found.seconds[timed], found.weight[timed], self._latency_buckets)
-        models = [(m, v) for m, v, _, _ in found.groups]
+        models = [group[:3] for group in found.groups]
         calls = np.flatnonzero(found.batch > 0)
         adding.observe(self.batch, models, calls, found.batch[calls], found.weight[calls], BATCH)
         for table, figures, bounds in ((self.confidence, found.scores, CONFIDENCE), (self.value, found.values, ())):
@@ -124,7 +124,7 @@ class _Adding:
         pairs, codes = np.unique(
             self.found.group[classes.of].astype(np.int64) * width + classes.name, return_inverse=True
         )
-        keys = [(*self.found.groups[pair // width][:2], classes.names[pair % width]) for pair in pairs.tolist()]
+        keys = [(*self.found.groups[pair // width][:3], classes.names[pair % width]) for pair in pairs.tolist()]
         rows = self._rows(table, keys, codes, classes.of)
         accumulate(table.values, rows, 0, np.rint(classes.rows * SCALE))
 

@@ -80,7 +80,13 @@ class Group:
     """Records with the same texts."""
 
     def __init__(
-        self, texts: Mapping[str, str], aliases: Aliases, failed: bool, stage: str = "", stages: bool = False
+        self,
+        texts: Mapping[str, str],
+        aliases: Aliases,
+        failed: bool,
+        stage: str = "",
+        stages: bool = False,
+        service: str = "",
     ) -> None:
         """`texts`: of `text_names`, empty where a record has none. `stage`: of the record, where no attribute says one.
         `stages`: it counts even without a prediction."""
@@ -90,7 +96,7 @@ class Group:
         self.model = said["model"]
         stage = said["stage"] or stage
         status = "error" if failed or said["error"] else "ok"
-        self.key: Labels = (self.model, said["version"], status, stage or "inference")
+        self.key: Labels = (service, self.model, said["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
         self.named = said["class"]
         self.silent = not self.named and not said["prediction"]

@@ -33,7 +33,7 @@ from sidecar.derive.prediction_attributes import (
 )
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import MAX_WEIGHT, Arrival
-from sidecar.derive.told import Classes, Figures, Told
+from sidecar.derive.told import Classes, Figures, Told, known_service
 
 _ERRORS = frozenset({"ERROR", "FATAL"})
 
@@ -87,10 +87,12 @@ class _Names:
         self.marks, self.span_marks = marks(aliases), span_marks(aliases)
         self.wanted = text_names(aliases), number_names(aliases), measure_names(aliases)
 
-    def group(self, dimensions: Sequence[str], failed: bool, stage: str = "", stages: bool = False) -> Group | None:
+    def group(
+        self, service: str, dimensions: Sequence[str], failed: bool, stage: str = "", stages: bool = False
+    ) -> Group | None:
         """None for what the instrumentation sent: its event says the same."""
         texts = dict(zip(self.wanted[0], dimensions, strict=True))
-        return None if texts[FRAMEWORK] else Group(texts, self.aliases, failed, stage, stages)
+        return None if texts[FRAMEWORK] else Group(texts, self.aliases, failed, stage, stages, known_service(service))
 
 
 class PredictionDeriver:
@@ -150,7 +152,10 @@ def of_events(batch: PredictionBatch) -> Told:
         payload=batch.payload,
         time=batch.time,
         group=batch.group,
-        groups=[_key(model, version, bool(error), stage) for _, model, version, error, stage in batch.groups],
+        groups=[
+            _key(service, model, version, bool(error), stage)
+            for _, model, version, error, stage, service in batch.groups
+        ],
         rows=np.where(counts, rows, 0).astype(np.float64),
         weight=np.ones(len(batch)),
         seconds=np.where(loaded, np.nan, batch.seconds),
@@ -162,8 +167,8 @@ def of_events(batch: PredictionBatch) -> Told:
     )
 
 
-def _key(model: str, version: str, failed: bool, stage: str) -> tuple[str, ...]:
-    return model or "unknown", version, "error" if failed else "ok", stage or "inference"
+def _key(service: str, model: str, version: str, failed: bool, stage: str) -> tuple[str, ...]:
+    return known_service(service), model or "unknown", version, "error" if failed else "ok", stage or "inference"
 
 
 def _classes(batch: PredictionBatch) -> Classes:
@@ -196,7 +201,7 @@ def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
 
 def _of_logs(names: _Names, batch: LogBatch, others: Sequence[int]) -> Told:
     """`others`: records that are left out: events that were counted, and labels."""
-    groups = [names.group(group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
+    groups = [names.group(group[0], group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
     figured = Figured.of(names.aliases, batch.numbers)
     group = batch.group
     if others:
@@ -209,8 +214,8 @@ def _of_logs(names: _Names, batch: LogBatch, others: Sequence[int]) -> Told:
 def _of_spans(names: _Names, batch: SpanBatch) -> Told:
     """A stage of a named model counts even if its span says nothing of a prediction."""
     groups = [
-        names.group(dimensions, status == "STATUS_CODE_ERROR", name if name in STAGES else "", True)
-        for _, name, _, status, *dimensions in batch.groups
+        names.group(service, dimensions, status == "STATUS_CODE_ERROR", name if name in STAGES else "", True)
+        for service, name, _, status, *dimensions in batch.groups
     ]
     figured = Figured.of(names.aliases, batch.numbers)
     own = np.where(batch.start > 0, batch.duration / 1e9, np.nan)

@@ -21,7 +21,7 @@ from sidecar.derive.model_tables import MODEL, ModelTables
 from sidecar.derive.monitors import KeptSchemas
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, add_saturating, whole
-from sidecar.derive.told import Said, told
+from sidecar.derive.told import Said, known_service, told
 
 MAX_WAITING = 10_000
 """Requests and responses that wait for the other half."""
@@ -114,7 +114,15 @@ class ServingDeriver:
         """What is to be counted now; None for a request."""
         other = None
         if call.exchange:
-            half = Half(call.part == "request", call.model, call.version, call.rows, call.time, received)
+            half = Half(
+                call.part == "request",
+                call.model,
+                call.version,
+                call.rows,
+                call.time,
+                received,
+                known_service(call.service),
+            )
             other = self.exchanges.meet(call.exchange, half)
         if call.part != "request":
             return _of_response(call, other)
@@ -123,7 +131,7 @@ class ServingDeriver:
     def _give_up(self, time: int, now: int) -> None:
         for half in self.exchanges.give_up(time):
             if half.request:
-                key = (half.model or "unknown", half.version)
+                key = (half.service, half.model or "unknown", half.version)
                 row = self.unanswered.rows([key], np.zeros(1, np.uint32), Arrival(np.array([1]), np.array([time]), now))
                 add_saturating(self.unanswered.values, row, np.array([[SCALE]]))
                 self.unanswered.touch(row, now)
@@ -146,6 +154,7 @@ def _of_response(call: Call, request: Half | None) -> Said:
         batch=0 if call.failed or call.protocol == "bento" else rows,
         scores=call.scores,
         values=call.values,
+        service=known_service(call.service),
     )
 
 
@@ -157,6 +166,7 @@ def _latency(request: Call, response: Half) -> Said:
         response.version or request.version,
         request.time,
         seconds=told / 1e9 if told >= 0 else None,
+        service=response.service,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.decode.batch import F64, U32, U64
+from sidecar.decode.batch import F64, U32, U64, UNKNOWN_SERVICE
 from sidecar.derive.series import Labels
 
 
@@ -30,6 +30,8 @@ class Said:
     """Rows of the call; 0 where it is no call of its own."""
     scores: F64 | Sequence[float] = ()
     values: F64 | Sequence[float] = ()
+    service: str = ""
+    """Empty where it is not known."""
     weight: float = 1.0
     """How many such records it stands for."""
     row_weight: float = 1.0
@@ -70,7 +72,7 @@ class Told:
     """Unix ns; 0 where it is not told."""
     group: U32
     groups: Sequence[Labels]
-    """Distinct (model, version, status, stage)."""
+    """Distinct (service, model, version, status, stage)."""
     rows: F64
     """Predictions that are counted."""
     weight: F64
@@ -88,11 +90,17 @@ class Told:
         return len(self.group)
 
 
+def known_service(name: str) -> str:
+    """A service's name as a label of a model; empty, which is no label, where it has none (SDKs then say
+    `unknown_service:python`)."""
+    return "" if name.partition(":")[0] == UNKNOWN_SERVICE else name
+
+
 def told(said: Sequence[Said], payload: Sequence[int]) -> Told:
     """The columns of these records. `payload`: index of the payload of each."""
     groups: dict[Labels, int] = {}
     names: dict[str, int] = {}
-    group = [groups.setdefault((s.model, s.version, s.status, s.stage), len(groups)) for s in said]
+    group = [groups.setdefault((s.service, s.model, s.version, s.status, s.stage), len(groups)) for s in said]
     classes = [(at, name, n * s.weight) for at, s in enumerate(said) for name, n in s.classes.items()]
     return Told(
         payload=np.array(payload, np.uint32),

@@ -102,4 +102,4 @@ def test_features_leave_only_where_that_is_asked_for(keep: bool, tmp_path: Path)
             assert answer in found.bytes[sink], f"{sink}: what is no feature stays: {answer!r}"
     assert found.ledger["problems"] == []
     assert b'model_predictions_total{model="iris_classifier",version="v3",status="ok"}' in found.served["/metrics"]
-    assert b'model_predictions_by_class_total{model="fraud",class="fraud"}' in found.served["/metrics"]
+    assert b'model_predictions_by_class_total{service="fraud",model="fraud",class="fraud"}' in found.served["/metrics"]

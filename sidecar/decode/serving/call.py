@@ -58,6 +58,8 @@ class Call:
     protocol: str
     """Name of the protocol (see `protocols.PROTOCOLS`)."""
     part: Part
+    service: str = ""
+    """Empty where it is not known."""
     model: str = ""
     """Empty where nothing names it."""
     version: str = ""

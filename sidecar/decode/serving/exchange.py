@@ -98,6 +98,7 @@ def call(
     return Call(
         protocol,
         part,
+        service=first(exchange.record.resource, (SERVICE,)),
         model=model_of(exchange) or first(exchange.record.resource, (SERVICE,)),
         version=_found(places, ALIASES["version"]),
         id=exchange.id or _found(places, IDS) or (asked.id if asked else ""),

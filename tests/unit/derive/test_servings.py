@@ -114,13 +114,13 @@ def test_events_of_one_exchange(order: tuple[int, int], together: bool) -> None:
     for one in [payloads] if together else [[payload] for payload in payloads]:
         derived.feed(*one)
     assert derived.shown(*COUNTS) == {
-        'model_predictions_total{model="fraud",status="ok"}': "2",
-        'model_predictions_by_class_total{model="fraud",class="a"}': "1",
-        'model_predictions_by_class_total{model="fraud",class="b"}': "1",
-        'model_batch_size_sum{model="fraud"}': "2.0",
-        'model_batch_size_count{model="fraud"}': "1",
-        'model_inference_latency_seconds_count{model="fraud",stage="inference"}': "1",
-        'model_inference_latency_seconds_sum{model="fraud",stage="inference"}': "0.25",
+        'model_predictions_total{service="fraud",model="fraud",status="ok"}': "2",
+        'model_predictions_by_class_total{service="fraud",model="fraud",class="a"}': "1",
+        'model_predictions_by_class_total{service="fraud",model="fraud",class="b"}': "1",
+        'model_batch_size_sum{service="fraud",model="fraud"}': "2.0",
+        'model_batch_size_count{service="fraud",model="fraud"}': "1",
+        'model_inference_latency_seconds_count{service="fraud",model="fraud",stage="inference"}': "1",
+        'model_inference_latency_seconds_sum{service="fraud",model="fraud",stage="inference"}': "0.25",
     }
     assert len(derived.servings.exchanges) == 0
 
@@ -134,8 +134,8 @@ def test_a_request_without_response_is_unanswered_and_no_prediction() -> None:
     assert "model_requests_unanswered_total" not in {name.partition("{")[0] for name in derived.shown(*COUNTS)}
     derived.feed(logged({"msg": "later"}), time=65 * SECOND)
     assert derived.shown("model_requests_unanswered_total", "model_predictions_total") == {
-        'model_requests_unanswered_total{model="fraud"}': "2",
-        'model_predictions_total{model="fraud",status="ok"}': "1",
+        'model_requests_unanswered_total{service="fraud",model="fraud"}': "2",
+        'model_predictions_total{service="fraud",model="fraud",status="ok"}': "1",
     }
 
 
@@ -145,16 +145,18 @@ def test_requests_are_given_up_when_nothing_more_comes() -> None:
     derived.servings.expire(int((64 - TTL) * SECOND))
     assert len(derived.servings.exchanges) == 1
     derived.servings.expire(int((65 - TTL) * SECOND))
-    assert derived.shown("model_requests_unanswered_total") == {'model_requests_unanswered_total{model="fraud"}': "1"}
+    assert derived.shown("model_requests_unanswered_total") == {
+        'model_requests_unanswered_total{service="fraud",model="fraud"}': "1"
+    }
 
 
 def test_an_unpaired_response_counts_with_what_it_says() -> None:
     derived = Derived()
     derived.feed(event("response", 1, {"predictions": [1.5, 2.5]}), event("response", 2, {"what": "ever"}))
     assert derived.shown(*COUNTS) == {
-        'model_predictions_total{model="fraud",status="ok"}': "3",
-        'model_batch_size_sum{model="fraud"}': "3.0",
-        'model_batch_size_count{model="fraud"}': "2",
+        'model_predictions_total{service="fraud",model="fraud",status="ok"}': "3",
+        'model_batch_size_sum{service="fraud",model="fraud"}': "3.0",
+        'model_batch_size_count{service="fraud",model="fraud"}': "2",
     }
     derived.feed(logged({"msg": "later"}), time=100 * SECOND)
     assert derived.shown("model_requests_unanswered_total") == {}
@@ -163,7 +165,9 @@ def test_an_unpaired_response_counts_with_what_it_says() -> None:
 def test_a_response_that_nobody_can_read_has_the_rows_of_its_request() -> None:
     derived = Derived()
     derived.feed(event("request", 1, {"instances": [1, 2, 3, 4]}), event("response", 1, {"what": "ever"}))
-    assert derived.shown("model_predictions_total") == {'model_predictions_total{model="fraud",status="ok"}': "4"}
+    assert derived.shown("model_predictions_total") == {
+        'model_predictions_total{service="fraud",model="fraud",status="ok"}': "4"
+    }
 
 
 def test_times_that_contradict_each_other_are_no_latency() -> None:
@@ -188,7 +192,9 @@ def test_a_body_of_its_own_is_counted_for_the_service_where_no_model_is_named() 
     derived.feed(
         logged({"service": "svc", "predictions": ["a"]}, {"service": "svc", "response": {"predictions": ["a"]}})
     )
-    assert derived.shown("model_predictions_total") == {'model_predictions_total{model="svc",status="ok"}': "1"}
+    assert derived.shown("model_predictions_total") == {
+        'model_predictions_total{service="svc",model="svc",status="ok"}': "1"
+    }
 
 
 def test_records_of_the_instrumentation_are_not_counted_again() -> None:
@@ -224,7 +230,7 @@ def test_a_monitor_and_what_is_kept_of_it() -> None:
     again.feed(logged(*ROWS), event("response", 7, {"predictions": ["a"]}, "06"))
     found = again.shown(*COUNTS, "model_inference_latency_seconds_sum")
     assert {k: v for k, v in found.items() if "iris" in k} == expected
-    assert found['model_inference_latency_seconds_sum{model="fraud",stage="inference"}'] == "1.0"
+    assert found['model_inference_latency_seconds_sum{service="fraud",model="fraud",stage="inference"}'] == "1.0"
 
 
 def filed(path: str, *members: dict[str, Any]) -> bytes:
