@@ -27,7 +27,18 @@ from sidecar.decode.batch import Check, Transcoded
 from sidecar.decode.encode import any_value, key_value
 from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_ERRORS
 from sidecar.decode.message import Value
-from sidecar.decode.serving.kserve import DATA, EVENT_ID, EVENT_SOURCE, EVENT_TYPE, EVENTS, SERVICE
+from sidecar.decode.prediction_failures import is_page
+from sidecar.decode.serving.kserve import (
+    DATA,
+    DATA_BYTES,
+    ERROR,
+    EVENT_ID,
+    EVENT_SOURCE,
+    EVENT_TYPE,
+    EVENTS,
+    PAGE,
+    SERVICE,
+)
 from sidecar.decode.timestamps import parse_time
 from sidecar.decode.wire import put_bytes, put_fixed32, put_fixed64
 from sidecar.errors import DecodeError, TooLarge
@@ -40,7 +51,6 @@ MAX_DATA_BYTES = 4 << 20
 """Data of one event that is kept."""
 MAX_BATCH_BYTES = 8 << 20
 """A request of structured events: parsed it takes some thirty times as much memory."""
-DATA_BYTES = "cloudevents.data_bytes"
 
 _REQUIRED = ("id", "source", "type", "specversion")
 _VERSIONS = ("1.0", "0.3")
@@ -67,6 +77,8 @@ class _Data:
     body: Value = None
     size: int = 0
     """Bytes of data that are left out."""
+    page: bool = False
+    """They are a page for a browser."""
 
 
 def as_batch(headers: Mapping[str, str], content_type: str, body: bytes) -> bytes:
@@ -147,6 +159,8 @@ def _log_record(event: dict[str, Any], observed: int) -> tuple[bytes, bool]:
     attributes = {_RENAMED.get(name, name): value for name, value in event.items() if name not in _TAKEN}
     if data.size:
         attributes[DATA_BYTES] = data.size
+    if data.page:
+        attributes.setdefault(ERROR, PAGE)
     parts = [
         put_fixed64(1, time) if time else b"",
         put_bytes(5, any_value(data.body)) if data.body is not None else b"",
@@ -200,7 +214,7 @@ def _of_bytes(raw: bytes, content_type: str, inference: bool) -> _Data:
             return _Data({DATA: _value(_json(raw), DATA)} if raw else None)
         except (ValueError, RecursionError):
             if inference or "json" not in content_type:
-                return _Data(size=len(raw))
+                return _Data(size=len(raw), page=inference and is_page(raw[:200].decode("utf-8", "replace")))
             raise _Refused(f".data: is not JSON, which {content_type[:60]} says it is") from None
     if content_type.startswith("text/"):
         return _Data(raw.decode("utf-8", "replace"))

@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sidecar.decode import prediction_objects as objects
 from sidecar.decode.batch import F64, U32, U64
 from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.prediction_names import ALIASES, STAGES
+from sidecar.decode.prediction_objects import Row
 from sidecar.derive.amounts import NOT_NUMBER, number
 from sidecar.derive.series import MAX_WEIGHT, Labels
 from sidecar.derive.told import Classes, Figures, Told
@@ -26,6 +29,17 @@ _NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
 _EITHER = "prediction"
 _INTEGER_CHARS = frozenset("0123456789-")
 _DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The rows that a text tells: classes or values, one of the two is empty."""
+
+    classes: Sequence[str] = ()
+    values: Sequence[float] = ()
+    scores: Sequence[float] = ()
+    failed: bool = False
+
 
 Aliases = Mapping[str, Sequence[str]]
 """Concept -> attributes, the first that is there counts (`prediction_names.aliases`)."""
@@ -95,13 +109,22 @@ class Group:
         }
         self.model = said["model"]
         stage = said["stage"] or stage
-        status = "error" if failed or said["error"] else "ok"
+        nested = _of_objects(said["class"])
+        answered = nested or Answered() if said["class"] else _answered(said["prediction"])
+        self.failed = answered.failed
+        """What stands where the answer should be is an error."""
+        status = "error" if failed or said["error"] or answered.failed else "ok"
         self.key: Labels = (service, self.model, said["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
-        self.named = said["class"]
-        self.silent = not self.named and not said["prediction"]
+        self.named = said["class"] if nested is None else ""
+        self.silent = not said["class"] and not said["prediction"]
         """A number is all that can tell of a prediction."""
-        self.classes, self.values = _answers(said["prediction"]) if not self.named else ([], [])
+        self.classes, self.values, self.scores = answered.classes, answered.values, answered.scores
+
+    @property
+    def answers(self) -> bool:
+        """The texts tell of a prediction."""
+        return bool(self.named or self.classes or self.values or self.failed)
 
 
 def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, time: U64, weight: F64) -> Told:
@@ -110,7 +133,7 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
     `groups`: None for records that are left out; `time`: Unix ns; `weight`: how many records each stands for.
     """
     models = np.array([known is not None and bool(known.model) for known in groups], np.bool_)
-    answers = np.array([known is not None and bool(known.named or known.classes or known.values) for known in groups])
+    answers = np.array([known is not None and known.answers for known in groups])
     stages = np.array([known is not None and known.only_stage for known in groups], np.bool_)
     silent = np.array([known is not None and known.silent for known in groups], np.bool_)
     told = np.where(np.isnan(figured.value) & silent[group], figured.answer, figured.value)
@@ -126,6 +149,7 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
     values = _spread(np.where(beaten, len(kept), code), [*(known.values for known in kept), []])
     named = [[known.named] if known.named else [] for known in kept]
     own = _spread(code, named)
+    scores = _spread(np.where(np.isfinite(figured.score[picked]), len(kept), code), [*(k.scores for k in kept), []])
     answered = np.maximum(np.bincount(classes[0], minlength=len(picked)), np.bincount(values[0], minlength=len(picked)))
     rows = np.where(np.isnan(figured.rows[picked]), np.maximum(answered, 1), figured.rows[picked])
     rows = np.where(predicts[picked], rows, 0.0)
@@ -141,7 +165,7 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
         batch=rows,
         loaded=np.zeros(len(picked), np.bool_),
         classes=_classes([own, classes], factor),
-        scores=_finite(figured.score[picked], factor),
+        scores=_joined(_finite(figured.score[picked], factor), scores, factor),
         values=_joined(_finite(value, factor), values, factor),
     )
 
@@ -179,14 +203,50 @@ def _joined(figures: Figures, spread: tuple[npt.NDArray[np.intp], list[object]],
     )
 
 
-def _answers(text: str) -> tuple[list[str], list[float]]:
-    """(classes, values) of the rows that an attribute `prediction` tells: one of the two is empty. Numbers of which one
-    is not whole are all values; a row that holds neither text, number nor bool has the class without a name."""
+def _answered(text: str) -> Answered:
+    """The rows that an attribute `prediction` tells. Numbers of which one is not whole are all values; a row that holds
+    neither text, number nor bool has the class without a name."""
+    nested = _of_objects(text)
+    if nested is not None:
+        return nested
     elements = _elements(text)
     values = [_value(e) for e in elements]
     if any(isinstance(e, float) for e in elements) and all(map(math.isfinite, values)):
-        return [], values
-    return [str(e) for e in elements], []
+        return Answered(values=values)
+    return Answered([str(e) for e in elements])
+
+
+def _of_objects(text: str) -> Answered | None:
+    """The same of an object, or of an array with some: labels and scores inside count. None where it is neither."""
+    rows = _rows_of(text)
+    if rows is None:
+        return None
+    if rows and all(row.failed for row in rows):
+        return Answered(failed=True)
+    values = [row.value for row in rows if math.isfinite(row.value)]
+    named = len(values) < len(rows)
+    scores = [row.score for row in rows if math.isfinite(row.score)]
+    return Answered([_text(row.name) for row in rows] if named else [], [] if named else values, scores)
+
+
+def _rows_of(text: str) -> list[Row] | None:
+    if text.startswith("{"):
+        try:
+            found = json.loads(text)
+        except RecursionError:
+            return [Row()]
+        except ValueError:
+            return [Row()] if len(text) == MAX_LABEL_CHARS else None
+        return [objects.row(found)]
+    array: Any = _array(text)[:MAX_BATCH] if text.startswith("[") else []
+    if objects.is_object(array):
+        one = objects.is_part(array[0]) or objects.is_ranking(array)
+        return [objects.row(array)] if one else [objects.row(element) for element in array]
+    return [objects.row(element) for element in array] if array and objects.is_object(array[0]) else None
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()  # An escape can be half of a surrogate pair.
 
 
 def _value(element: str | float) -> float:

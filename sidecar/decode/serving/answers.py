@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.decode import prediction_objects as objects
 from sidecar.decode.message import Value
 from sidecar.decode.serving.call import MAX_CLASS_CHARS, MAX_ROWS, Answers
 
@@ -54,6 +55,8 @@ def of_predictions(predictions: Value) -> Answers | None:
     match predictions:
         case list():
             return _of_rows(predictions)
+        case dict() if is_row(predictions):
+            return _of_objects([predictions])
         case dict():
             return of_outputs(predictions)
         case None:
@@ -68,8 +71,35 @@ def of_outputs(outputs: Mapping[str, Value]) -> Answers | None:
     return of_columns(arrays, max(len(output.rows) for output in arrays)) if arrays else None
 
 
+def is_row(found: Mapping[str, Value]) -> bool:
+    """Whether a map is the answer of one row, a label and its score, and none of arrays by output."""
+    if any(isinstance(value, list) for value in found.values()) and "sequence" not in found:
+        return False
+    one = objects.row(found)
+    return bool(one.name) and math.isfinite(one.score)
+
+
+def _of_objects(rows: Sequence[Value]) -> Answers:
+    read = [objects.row(row) for row in rows[:MAX_ROWS]]
+    classes = Counter(row.name for row in read if row.name)
+    values = [row.value for row in read if math.isfinite(row.value)]
+    scores = [row.score for row in read if math.isfinite(row.score)]
+    return Answers(len(rows), classes, () if classes else values, scores)
+
+
+def _nests(row: Value) -> bool:
+    """Whether a row is one that has more to it than scalars: lists of labels and scores, an object in an object."""
+    if isinstance(row, list):
+        return objects.is_object(row)
+    return isinstance(row, dict) and any(isinstance(value, list | dict) for value in row.values())
+
+
 def _of_rows(rows: list[Value]) -> Answers:
     first = rows[0] if rows else None
+    if objects.is_part(first):  # The boxes or entities of one row.
+        return Answers(1)
+    if _nests(first):
+        return _of_objects(rows)
     if not isinstance(first, dict):
         return of_columns([Output("", rows)], len(rows))
     maps = [row if isinstance(row, dict) else {} for row in rows[:MAX_ROWS]]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.decode.message import Value
+from sidecar.decode.prediction_failures import all_errors, is_empty, is_error
 from sidecar.decode.prediction_names import ALIASES
 from sidecar.decode.serving.call import Answers, Asked, Call, Part, no_columns
 from sidecar.decode.text import label, number
@@ -46,6 +47,8 @@ class Exchange:
     record: Record
     apart: bool = False
     """`answered` is the body of a response and nothing else."""
+    broken: bool = False
+    """There is a response, and nothing in it, or a page for a browser."""
     model: str = ""
     id: str = ""
     exchange: str = ""
@@ -61,7 +64,8 @@ def opened(record: Record) -> Exchange:
     body = members(record.body)
     own = {**body, **record.attributes}
     asked, answered = _wrapped(own, REQUEST), _wrapped(own, RESPONSE)
-    return Exchange(own, asked or own, answered or own, record, apart=answered is not None)
+    broken = answered is None and any(name in own and (is_empty(own[name]) or is_error(own[name])) for name in RESPONSE)
+    return Exchange(own, asked or own, answered or own, record, apart=answered is not None, broken=broken)
 
 
 def _wrapped(own: Members, names: tuple[str, ...]) -> dict[str, Value] | None:
@@ -137,7 +141,12 @@ def seconds(own: Members) -> float | None:
     return None
 
 
-def is_error(answered: Value) -> bool:
-    """Whether a response is the error of one of these protocols: a member `error` (or MLflow's `error_code`)."""
-    found = members(answered)
-    return bool(found.get("error") or found.get("error_code"))
+def has_failed(exchange: Exchange, asked: Asked | None, answers: Answers | None) -> bool:
+    """Whether the response beside a request, or that of an event of its own, is an error whatever its status was: it
+    says so, or has an answer for no row, or an error for each."""
+    found = exchange.answered
+    says_so = exchange.apart and all_errors(members(found).get("predictions"))
+    if answers is None:
+        says_so = says_so or exchange.broken or (exchange.apart and (is_error(found) or is_empty(found)))
+        return asked is not None and says_so
+    return says_so or (exchange.apart and answers.rows == 0 and (asked is None or asked.rows > 0))

@@ -8,6 +8,7 @@ as a JSON log line has `type`, `id` and `data` as its attributes.
 from __future__ import annotations
 
 from sidecar.decode.message import Value
+from sidecar.decode.prediction_failures import is_empty, is_error
 from sidecar.decode.serving.call import Answers, Asked, Call
 from sidecar.decode.serving.exchange import Exchange, Members, Record, call, first, members
 from sidecar.decode.serving.schemas import Schemas
@@ -21,6 +22,10 @@ MARK = b"org.kubeflow.serving.inference.re"
 """In both."""
 SERVICE = "inferenceservicename"
 
+ERROR, PAGE = "error.type", "html_page"
+"""An attribute of events whose data is no answer but a page for a browser, and its value."""
+DATA_BYTES = "cloudevents.data_bytes"
+"""Size of data that is left out."""
 DATA = "data"
 """Member of the body in which the event's data is."""
 EVENT_ID, EVENT_SOURCE, EVENT_TYPE = "cloudevents.event_id", "cloudevents.event_source", "cloudevents.event_type"
@@ -52,11 +57,17 @@ def _exchange(record: Record, kind: str, own: Members, names: tuple[str, str], d
     )
 
 
+def _failed(exchange: Exchange) -> bool:
+    """Whether a response is an error, or is empty although nothing of it was left out."""
+    own, answered = exchange.own, exchange.answered
+    return bool(own.get(ERROR)) or is_error(answered) or (is_empty(answered) and not own.get(DATA_BYTES))
+
+
 def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     """An event whose data no other protocol knows: a call, and no more. Asked last."""
     del schemas
     if not exchange.exchange:
         return None
     if exchange.apart:
-        return call(NAME, exchange, None, Answers(0))
+        return call(NAME, exchange, None, Answers(0), failed=_failed(exchange))
     return call(NAME, exchange, Asked(0), None)

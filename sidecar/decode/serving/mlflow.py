@@ -9,7 +9,7 @@ from functools import partial
 
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Asked, Call
-from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members
+from sidecar.decode.serving.exchange import Exchange, Members, call, has_failed, members
 from sidecar.decode.serving.schemas import Schemas
 
 NAME = "mlflow"
@@ -23,7 +23,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     if asked is None:  # A response alone looks like that of TensorFlow Serving.
         return None
     answered = answers.of_predictions(members(exchange.answered).get("predictions"))
-    return call(NAME, exchange, asked, answered, answered is None and exchange.apart and is_error(exchange.answered))
+    return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 
 def _asked(request: Members) -> Asked | None:

@@ -14,7 +14,7 @@ from functools import partial
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Answers, Asked, Call, Columns
-from sidecar.decode.serving.exchange import Exchange, Members, call, first, is_error, members
+from sidecar.decode.serving.exchange import Exchange, Members, call, first, has_failed, members
 from sidecar.decode.serving.schemas import Schemas
 
 NAME = "open_inference"
@@ -29,8 +29,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     """See `protocols.Protocol.read`."""
     del schemas
     asked, answered = _asked(members(exchange.asked)), _answered(members(exchange.answered))
-    failed = asked is not None and answered is None and exchange.apart and is_error(exchange.answered)
-    return call(NAME, exchange, asked, answered, failed)
+    return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 
 def _asked(request: Members) -> Asked | None:

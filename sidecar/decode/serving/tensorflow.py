@@ -12,7 +12,7 @@ from functools import partial
 from sidecar.decode.message import Value
 from sidecar.decode.serving import answers, tables
 from sidecar.decode.serving.call import Answers, Asked, Call
-from sidecar.decode.serving.exchange import Exchange, Members, call, is_error, members, model_of
+from sidecar.decode.serving.exchange import Exchange, Members, call, has_failed, members, model_of
 from sidecar.decode.serving.schemas import Schemas
 
 NAME = "tensorflow"
@@ -26,8 +26,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     if not exchange.apart and not model_of(exchange):
         return None
     asked, answered = _asked(members(exchange.asked)), _answered(members(exchange.answered))
-    failed = asked is not None and answered is None and exchange.apart and is_error(exchange.answered)
-    return call(NAME, exchange, asked, answered, failed)
+    return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 
 def _asked(request: Members) -> Asked | None:

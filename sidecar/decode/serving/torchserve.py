@@ -7,6 +7,7 @@ Such a body can be told only where a record says that it is a response: in a Clo
 
 from __future__ import annotations
 
+from sidecar.decode.prediction_failures import all_errors, is_error
 from sidecar.decode.serving import answers
 from sidecar.decode.serving.call import Asked, Call
 from sidecar.decode.serving.exchange import Exchange, call
@@ -25,8 +26,8 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
         return None
     match exchange.answered:
         case [*rows] if rows:
-            return call(NAME, exchange, None, answers.of_predictions(rows))
-        case dict(row) if answers.is_distribution(row):
-            return call(NAME, exchange, None, answers.of_predictions([row]))
+            return call(NAME, exchange, None, answers.of_predictions(rows), all_errors(rows))
+        case dict(found) if not is_error(found) and answers.is_row(found):
+            return call(NAME, exchange, None, answers.of_predictions([found]))
         case _:
             return None
