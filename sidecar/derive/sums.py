@@ -84,6 +84,8 @@ def _add(totals: list[int], rows: npt.NDArray[np.intp], values: npt.NDArray[np.f
     found, at = cells(rows * _GROUPS + place // _STEP)
     low = np.bincount(at, moved & _LOW, len(found))
     high = np.bincount(at, moved >> 32, len(found))
-    for n in np.flatnonzero((low != 0) | (high != 0)).tolist():
-        row, group = divmod(int(found[n]), _GROUPS)
-        totals[row] += ((int(high[n]) << 32) + int(low[n])) << (group * _STEP)
+    there = np.flatnonzero((low != 0) | (high != 0))
+    row, group = np.divmod(found[there], _GROUPS)
+    halves = high[there].astype(np.int64).tolist(), low[there].astype(np.int64).tolist()
+    for of, shift, h, lo in zip(row.tolist(), (group * _STEP).tolist(), *halves, strict=True):
+        totals[of] += ((h << 32) + lo) << shift
