@@ -19,7 +19,7 @@ from sidecar.command import reported
 from sidecar.decode.label_names import ALIASES
 from sidecar.decode.label_record import Names
 from sidecar.decode.label_rows import Row
-from sidecar.decode.timestamps import parse_time
+from sidecar.decode.timestamps import parse_date, parse_time
 from sidecar.label_import import Defaults, Sender, Source, Stopped, Tally
 from sidecar.posting import Poster
 
@@ -176,7 +176,7 @@ def _names(id_field: str | None, truth_field: str | None) -> Names:
 def _time(given: str | None, source: Source) -> int:
     if given is None:
         return source.time
-    found = parse_time(given)
+    found = parse_time(given) or parse_date(given)
     if found is None:
         raise click.BadParameter(f"{given!r} is no time (ISO 8601, or seconds since 1970)", param_hint="--time")
     return found

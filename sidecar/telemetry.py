@@ -45,6 +45,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_receiver_bytes_total", "counter", ("receiver", "signal"), "Payload bytes received, after decompression."),
     Metric("sidecar_receiver_ack_seconds", "histogram", ("receiver",), "Time from a request's arrival to its reply.", SECONDS),
     Metric("sidecar_receiver_in_flight_bytes", "gauge", (), "Payload bytes that are being validated or wait for their commit."),
+    Metric("sidecar_receiver_repaired_total", "counter", ("receiver", "signal", "reason"), "Invalid optional parts of records that were left out or corrected on arrival; the records are kept."),
     Metric("sidecar_refused_credentials_total", "counter", ("receiver",), "Requests without credentials or with wrong ones."),
     Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable, copy (of one that is read; left out)."),
     Metric("sidecar_file_tail_behind_bytes", "gauge", (), "Bytes of log files that are there and were not read yet."),

@@ -3,8 +3,15 @@
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 
-/// Integers below have fewer digits than the shortest number.
-pub const SMALLEST: i64 = 1_000_000_000_000;
+/// Numbers below have fewer digits than the shortest card number, those from the end on more than the longest.
+const SMALLEST: f64 = 1e12;
+const END: f64 = 1e19;
+
+/// Whether a number may have as many digits as a card number.
+#[inline(always)]
+pub fn is_as_long(number: f64) -> bool {
+    (SMALLEST..END).contains(&number.abs())
+}
 
 /// Where the number that begins at `begin` ends, at `end` or before.
 pub fn end(raw: &[u8], begin: usize, mut end: usize) -> Option<usize> {

@@ -12,6 +12,8 @@ pub struct Check {
     pub errors: Vec<String>,
     /// Every accepted record has a time of its own; false when there is none.
     pub timed: bool,
+    /// Something may be in need of repair.
+    pub suspect: bool,
 }
 
 /// Names of the repeated fields on the way to a record.
@@ -30,6 +32,7 @@ struct Verdict {
     events: usize,
     rejected: usize,
     without_time: usize,
+    suspect: bool,
     errors: Vec<String>,
     resource: Option<Refusal>,
     scope: Option<Refusal>,
@@ -50,6 +53,7 @@ fn check_with<'a, R: Record<'a>>(payload: &'a [u8], path: Path, scopes: Scopes) 
         events: 0,
         rejected: 0,
         without_time: 0,
+        suspect: false,
         errors: Vec::new(),
         resource: None,
         scope: None,
@@ -60,16 +64,19 @@ fn check_with<'a, R: Record<'a>>(payload: &'a [u8], path: Path, scopes: Scopes) 
         events: verdict.events,
         rejected: verdict.rejected,
         timed: verdict.items > 0 && verdict.without_time == 0,
+        suspect: verdict.suspect || verdict.rejected > 0,
         errors: verdict.errors,
     })
 }
 
 impl<'a, R: Record<'a>> Visitor<'a, R> for Verdict {
-    fn resource(&mut self, _: &Resource<'a>, refusal: Option<Refusal>) {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+        self.suspect |= refusal.is_some() || resource.repeated || resource.attributes.notes.repeated;
         self.resource = refusal;
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, refusal: Option<Refusal>) {
+    fn scope(&mut self, _: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>) {
+        self.suspect |= refusal.is_some() || scope.repeated || scope.attributes.notes.repeated;
         self.scope = refusal;
     }
 
@@ -78,6 +85,7 @@ impl<'a, R: Record<'a>> Visitor<'a, R> for Verdict {
         self.items += 1;
         self.events += record.events();
         self.without_time += usize::from(record.time() == 0);
+        self.suspect |= record.is_suspect();
     }
 
     #[inline(never)]

@@ -430,7 +430,7 @@ impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
     #[inline(always)]
     fn record(&mut self, _: Place, span: &Span<'a>) {
         self.columns.times.push(span.start);
-        self.columns.durations.push(span.duration());
+        self.columns.durations.push(span.end.saturating_sub(span.start));
         self.columns.weights.push(weight(span.trace_state));
         self.columns.trace_ids.extend_from_slice(span.trace_id);
         self.columns.span_ids.extend_from_slice(span.span_id);

@@ -7,6 +7,7 @@ use crate::log::Log;
 use crate::members::Members;
 use crate::refusal::Refusal;
 use crate::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::severity::shown;
 use crate::span::{Event, Link, Span};
 use crate::stream::Stream;
 use crate::text::{hex, push_int, push_json};
@@ -168,7 +169,7 @@ impl<'a> Writer<'a> {
         out.extend_from_slice(&ids.both);
         out.extend_from_slice(&[b'0' + span.kind]);
         out.extend_from_slice(b"\"}}\n{\"@timestamp\":");
-        push_time(out, span.start);
+        push_time(out, span.known_time());
         out.extend_from_slice(&stream.member);
         ids.push(out);
         push_text(out, "trace_state", span.trace_state);
@@ -243,7 +244,7 @@ impl<'a> Writer<'a> {
             push_time(out, log.observed);
         }
         out.extend_from_slice(&stream.member);
-        push_text(out, "severity_text", log.severity_text);
+        push_text(out, "severity_text", &shown(log.severity_text));
         push_count(out, "severity_number", u32::from(log.severity_number));
         push_id(out, "trace_id", log.trace_id);
         push_id(out, "span_id", log.span_id);

@@ -130,7 +130,7 @@ fn size(value: &Json<'_>) -> usize {
         Json::Int(int) => 1 + varint_size(*int as u64),
         Json::Double(_) => 9,
         Json::Bool(_) => 2,
-        Json::Null | Json::Unwritable => 0,
+        Json::Null | Json::Taken => 0,
         Json::List(elements) => field_size(list_size(elements)),
         Json::Object(object) => field_size(object_size(object)),
     }
@@ -151,7 +151,7 @@ fn push_value(out: &mut Vec<u8>, value: &Json<'_>) {
         Json::Bool(bool) => push_uint(out, 2, u64::from(*bool)),
         Json::Int(int) => push_uint(out, 3, *int as u64),
         Json::Double(double) => push_fixed64(out, 4, double.to_bits()),
-        Json::Null | Json::Unwritable => {}
+        Json::Null | Json::Taken => {}
         Json::List(elements) => {
             open(out, 5, list_size(elements));
             for element in elements {

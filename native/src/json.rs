@@ -1,4 +1,5 @@
-//! Strict JSON, as far as a log line needs it: UTF-8 text in, a tree that borrows from it out.
+//! JSON as loggers write it: UTF-8 text in, a tree that borrows from it out. Strict but for single values that would
+//! cost a line its structure: NaN and the infinities, control characters and unknown escapes in a string, surrogates.
 
 use std::borrow::Cow;
 use std::collections::hash_map::{Entry, HashMap};
@@ -13,6 +14,10 @@ const MAX_NESTING: u32 = 512;
 /// Above this many members the search for duplicate keys goes through a hash table.
 const FEW: usize = 32;
 
+/// Longer ones before those that they begin with.
+const NOT_NUMBERS: [(&str, f64); 5] =
+    [("NaN", f64::NAN), ("nan", f64::NAN), ("Infinity", f64::INFINITY), ("Inf", f64::INFINITY), ("inf", f64::INFINITY)];
+
 #[derive(Debug)]
 pub enum Json<'a> {
     Null,
@@ -22,8 +27,8 @@ pub enum Json<'a> {
     Text(Cow<'a, str>),
     List(Vec<Json<'a>>),
     Object(Box<Object<'a>>),
-    /// Text with a lone surrogate, or an object with such a key: no UTF-8 can hold it.
-    Unwritable,
+    /// Was understood, and is no attribute any more.
+    Taken,
 }
 
 /// Members in order of the first appearance of their keys; of a duplicate key the last value counts.
@@ -90,7 +95,7 @@ impl<'a> Object<'a> {
 }
 
 impl Json<'_> {
-    /// Whether the value can be kept: within the depth limit (a scalar has depth 1) and writable.
+    /// Whether the value is within the depth limit (a scalar has depth 1).
     pub fn is_keepable(&self) -> bool {
         self.keepable_at(1)
     }
@@ -100,7 +105,6 @@ impl Json<'_> {
             return false;
         }
         match self {
-            Json::Unwritable => false,
             Json::List(elements) => elements.iter().all(|element| element.keepable_at(depth + 1)),
             Json::Object(object) => object.members.iter().all(|(_, value)| value.keepable_at(depth + 1)),
             _ => true,
@@ -108,15 +112,15 @@ impl Json<'_> {
     }
 }
 
-/// Reads the object that the whole of `text` is, into `object`; None if it is not one, or not strict JSON.
-pub fn read_object<'a>(text: &'a str, object: &mut Object<'a>) -> Option<()> {
+/// Reads the object that `text` begins with, into `object`; what is behind it, or None if there is no object.
+pub fn read_object<'a>(text: &'a str, object: &mut Object<'a>) -> Option<&'a str> {
     let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
     object.clear();
     parser.blanks();
     parser.take(b'{')?;
-    let writable = parser.members(object, 1)?;
+    parser.members(object, 1)?;
     parser.blanks();
-    (writable && parser.at == text.len()).then_some(())
+    text.get(parser.at..)
 }
 
 struct Parser<'a> {
@@ -152,28 +156,36 @@ impl<'a> Parser<'a> {
 
     fn value(&mut self, depth: u32) -> Option<Json<'a>> {
         match self.peek()? {
-            b'"' => Some(self.string()?.map_or(Json::Unwritable, Json::Text)),
+            b'"' => self.string().map(Json::Text),
             b'{' if depth < MAX_NESTING => {
                 self.at += 1;
                 let mut object = Box::<Object<'a>>::default();
-                let writable = self.members(&mut object, depth + 1)?;
-                Some(if writable { Json::Object(object) } else { Json::Unwritable })
+                self.members(&mut object, depth + 1)?;
+                Some(Json::Object(object))
             }
             b'[' if depth < MAX_NESTING => self.list(depth + 1),
             b't' => self.word("true", Json::Bool(true)),
             b'f' => self.word("false", Json::Bool(false)),
-            b'n' => self.word("null", Json::Null),
+            b'n' if self.bytes.get(self.at + 1) == Some(&b'u') => self.word("null", Json::Null),
             b'-' | b'0'..=b'9' => self.number(),
-            _ => None,
+            _ => self.not_a_number(),
         }
     }
 
-    /// The members behind an opening brace; false if a key is not writable.
-    fn members(&mut self, object: &mut Object<'a>, depth: u32) -> Option<bool> {
-        let mut writable = true;
+    /// NaN and the infinities as Python, JavaScript and C write them.
+    #[inline(never)]
+    fn not_a_number(&mut self) -> Option<Json<'a>> {
+        let negative = self.take(b'-').is_some();
+        let (word, value) = NOT_NUMBERS.iter().find(|(word, _)| self.bytes[self.at..].starts_with(word.as_bytes()))?;
+        self.at += word.len();
+        Some(Json::Double(if negative && !value.is_nan() { -value } else { *value }))
+    }
+
+    /// The members behind an opening brace.
+    fn members(&mut self, object: &mut Object<'a>, depth: u32) -> Option<()> {
         self.blanks();
         if self.take(b'}').is_some() {
-            return Some(true);
+            return Some(());
         }
         loop {
             if let Some((key, text)) = self.plain_member() {
@@ -181,19 +193,16 @@ impl<'a> Parser<'a> {
                 if self.next_member()? {
                     continue;
                 }
-                return Some(writable);
+                return Some(());
             }
             let key = self.string()?;
             self.blanks();
             self.take(b':')?;
             self.blanks();
             let value = self.value(depth)?;
-            match key {
-                Some(key) => object.insert(key, value),
-                None => writable = false,
-            }
+            object.insert(key, value);
             if !self.next_member()? {
-                return Some(writable);
+                return Some(());
             }
         }
     }
@@ -259,16 +268,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A string; Some(None) if it is well-formed but not writable.
     #[inline(always)]
-    fn string(&mut self) -> Option<Option<Cow<'a, str>>> {
+    fn string(&mut self) -> Option<Cow<'a, str>> {
         self.take(b'"')?;
         let start = self.at;
         self.skip_plain();
         if self.peek()? == b'"' {
             let text = &self.text[start..self.at];
             self.at += 1;
-            return Some(Some(Cow::Borrowed(text)));
+            return Some(Cow::Borrowed(text));
         }
         self.escaped_string(start)
     }
@@ -279,68 +287,63 @@ impl<'a> Parser<'a> {
         self.at += plain_length(&self.bytes[self.at..]);
     }
 
+    /// A string with escapes or with control characters, which stand for themselves.
     #[inline(never)]
-    fn escaped_string(&mut self, start: usize) -> Option<Option<Cow<'a, str>>> {
+    fn escaped_string(&mut self, start: usize) -> Option<Cow<'a, str>> {
         let mut text = String::new();
-        let mut writable = true;
         let mut from = start;
         loop {
             text.push_str(&self.text[from..self.at]);
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(writable.then_some(Cow::Owned(text)));
-                }
-                b'\\' => {
-                    self.at += 1;
-                    match self.escape()? {
-                        Some(character) => text.push(character),
-                        None => writable = false,
-                    }
-                }
-                _ => return None,
+            let special = self.peek()?;
+            self.at += 1;
+            match special {
+                b'"' => return Some(Cow::Owned(text)),
+                b'\\' => text.push(self.escape()?),
+                control => text.push(char::from(control)),
             }
             from = self.at;
             self.skip_plain();
         }
     }
 
-    /// The character behind a backslash; Some(None) for a lone surrogate.
-    fn escape(&mut self) -> Option<Option<char>> {
-        let letter = self.peek()?;
-        self.at += 1;
-        Some(Some(match letter {
-            b'"' | b'\\' | b'/' => letter as char,
+    /// The character behind a backslash. One that begins no escape (`\x22` and `\U`, of templates filled in by hand) stands
+    /// for itself, and what is behind it is not read.
+    fn escape(&mut self) -> Option<char> {
+        let character = match self.peek()? {
+            letter @ (b'"' | b'\\' | b'/') => char::from(letter),
             b'b' => '\u{8}',
             b'f' => '\u{c}',
             b'n' => '\n',
             b'r' => '\r',
             b't' => '\t',
-            b'u' => return self.unicode_escape(),
-            _ => return None,
-        }))
+            b'u' => return Some(self.unicode_escape()),
+            _ => return Some('\\'),
+        };
+        self.at += 1;
+        Some(character)
     }
 
-    fn unicode_escape(&mut self) -> Option<Option<char>> {
-        let unit = self.hex_unit()?;
+    /// The character of `uXXXX`, or of two that are a pair; U+FFFD for a lone surrogate.
+    fn unicode_escape(&mut self) -> char {
+        let Some(unit) = self.hex_unit(self.at) else { return '\\' };
+        self.at += 5;
         if !(0xd800..0xdc00).contains(&unit) {
-            return Some(char::from_u32(unit));
+            return char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
         }
-        let after = self.at;
-        if self.take(b'\\').is_some() && self.take(b'u').is_some() {
-            let low = self.hex_unit()?;
-            if (0xdc00..0xe000).contains(&low) {
-                return Some(char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)));
+        let low = (self.peek() == Some(b'\\')).then(|| self.hex_unit(self.at + 1)).flatten();
+        match low.filter(|low| (0xdc00..0xe000).contains(low)) {
+            Some(low) => {
+                self.at += 6;
+                char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)).unwrap_or_default()
             }
+            None => char::REPLACEMENT_CHARACTER,
         }
-        self.at = after;
-        Some(None)
     }
 
-    fn hex_unit(&mut self) -> Option<u32> {
-        let digits = self.bytes.get(self.at..self.at + 4)?;
-        self.at += 4;
-        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | (digit as char).to_digit(16)?))
+    /// The number of `uXXXX` at `place`.
+    fn hex_unit(&self, place: usize) -> Option<u32> {
+        let [b'u', digits @ ..] = self.bytes.get(place..place + 5)? else { return None };
+        digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -351,11 +354,15 @@ impl<'a> Parser<'a> {
         (self.at > start).then_some(())
     }
 
-    /// An integer where it fits 64 bits, else a double; minus zero is a double.
+    /// An integer where it fits 64 bits, else a double, infinite beyond a double's range; minus zero is a double.
     #[inline(never)]
     fn number(&mut self) -> Option<Json<'a>> {
         let start = self.at;
         let negative = self.take(b'-').is_some();
+        if negative && !self.peek()?.is_ascii_digit() {
+            self.at = start;
+            return self.not_a_number();
+        }
         if self.take(b'0').is_none() {
             self.digits()?;
         }
@@ -381,6 +388,6 @@ impl<'a> Parser<'a> {
                 Err(_) => {}
             }
         }
-        text.parse::<f64>().ok().filter(|double| double.is_finite()).map(Json::Double)
+        text.parse::<f64>().ok().map(Json::Double)
     }
 }

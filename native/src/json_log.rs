@@ -18,17 +18,23 @@ const MAX_LEVEL_DIGITS: usize = 2;
 const MAX_ID_DIGITS: usize = 20;
 
 /// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
-/// service share a resource; blank lines are skipped, a byte order mark before a line is too. `anonymous`: content of the Resource of lines that name no service.
+/// service share a resource; blank lines are skipped, a byte order mark before a line is too. `anonymous`: content of the
+/// Resource of lines that name no service.
 pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check) {
+    let repaired = repaired_lines(body);
+    let mut repaired = repaired.iter().peekable();
     let mut request = Request::new(observed, anonymous);
     let mut line = Line::default();
-    let mut begin = 0;
-    for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
-        let text = without_mark(&body[begin..end]);
-        begin = end + 1;
-        if text.iter().any(|byte| !matches!(byte, b' ' | b'\t' | b'\r')) {
-            read_line(trim_returns(text), &mut line);
+    for bytes in lines(body) {
+        let text = match repaired.next_if(|(place, _)| *place == bytes.as_ptr() as usize) {
+            Some((_, text)) => text.as_str(),
+            None => std::str::from_utf8(bytes).unwrap_or_default(),
+        };
+        if bytes.len() > MAX_LINE_BYTES {
+            line.set_text(repair(cut(bytes)), TRUNCATED);
             request.add(&line);
+        } else {
+            read_objects(bytes, text, &mut line, &mut request);
         }
     }
     request.finish()
@@ -39,6 +45,59 @@ fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
+/// The lines that are not blank, without their ends.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', body).chain([body.len()]).filter_map(move |end| {
+        let line = without_mark(&body[begin..end]);
+        begin = end + 1;
+        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        (!is_blank).then(|| trim_returns(line))
+    })
+}
+
+/// Place and text of each line that is not UTF-8.
+fn repaired_lines(body: &[u8]) -> Vec<(usize, String)> {
+    if std::str::from_utf8(body).is_ok() {
+        return Vec::new();
+    }
+    let broken = lines(body).filter(|line| line.len() <= MAX_LINE_BYTES && std::str::from_utf8(line).is_err());
+    broken.map(|line| (line.as_ptr() as usize, repair(line).into_owned())).collect()
+}
+
+/// The object that a line is, or each of a row of objects, as a record; else its text. `bytes`: the same line as it came
+/// in.
+fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request: &mut Request<'a>) {
+    let text = text.trim_matches([' ', '\t', '\r']);
+    match line.read(text) {
+        Some("") => return request.add(line),
+        Some(rest) if is_row(rest, line) => {
+            let mut rest = text;
+            while !rest.is_empty() {
+                rest = line.read(rest).unwrap_or_default();
+                request.add(line);
+            }
+            return;
+        }
+        _ => {}
+    }
+    line.set_text(repair(bytes), UNPARSED);
+    let (number, word) = guess(bytes);
+    (line.severity_number, line.severity_text) = (number, Cow::Borrowed(word));
+    request.add(line);
+}
+
+/// Whether objects within the limits are all that is left.
+fn is_row<'a>(mut rest: &'a str, line: &mut Line<'a>) -> bool {
+    while !rest.is_empty() {
+        match line.read(rest) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    true
+}
+
 fn trim_returns(mut line: &[u8]) -> &[u8] {
     while let [rest @ .., b'\r'] = line {
         line = rest;
@@ -46,7 +105,7 @@ fn trim_returns(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// What a line says. Members of `object` that were understood are `Json::Unwritable`; the others are the attributes.
+/// What a line says. Members of `object` that were understood are `Json::Taken`; the others are the attributes.
 #[derive(Default)]
 pub struct Line<'a> {
     pub body: Option<Cow<'a, str>>,
@@ -58,16 +117,6 @@ pub struct Line<'a> {
     pub trace_id: Option<[u8; 16]>,
     pub span_id: Option<[u8; 8]>,
     pub flags: u8,
-}
-
-fn read_line<'a>(bytes: &'a [u8], line: &mut Line<'a>) {
-    if bytes.len() > MAX_LINE_BYTES {
-        line.set_text(repair(cut(bytes)), TRUNCATED);
-    } else if !line.read(bytes) {
-        line.set_text(repair(bytes), UNPARSED);
-        let (number, word) = guess(bytes);
-        (line.severity_number, line.severity_text) = (number, Cow::Borrowed(word));
-    }
 }
 
 /// The first bytes up to the limit or up to three fewer, so that no character is cut through.
@@ -92,23 +141,21 @@ impl<'a> Line<'a> {
         self.object.insert(Cow::Borrowed(flag), Json::Bool(true));
     }
 
-    /// False if the line is not a JSON object within the limits.
-    fn read(&mut self, bytes: &'a [u8]) -> bool {
+    /// What is behind the JSON object that the text begins with; None if there is none within the limits.
+    fn read(&mut self, text: &'a str) -> Option<&'a str> {
         self.clear();
-        let Ok(text) = std::str::from_utf8(bytes) else { return false };
         let object = &mut self.object;
-        if read_object(text.trim_matches([' ', '\t', '\r']), object).is_none()
-            || !object.members.iter().all(|(_, value)| value.is_keepable())
-        {
-            return false;
+        let rest = read_object(text, object)?;
+        if !object.members.iter().all(|(_, value)| value.is_keepable()) {
+            return None;
         }
         expand(object);
         self.interpret();
-        self.attributes().count() <= MAX_ATTRIBUTES
+        (self.attributes().count() <= MAX_ATTRIBUTES).then_some(rest)
     }
 
     pub fn attributes(&self) -> impl Iterator<Item = &(Cow<'a, str>, Json<'a>)> {
-        self.object.members.iter().filter(|(_, value)| !matches!(value, Json::Unwritable))
+        self.object.members.iter().filter(|(_, value)| !matches!(value, Json::Taken))
     }
 
     /// Take what is understood out of the members; what is left are the attributes.
@@ -212,7 +259,7 @@ impl<'r, 'a> Rest<'r, 'a> {
 
     fn take(&mut self, slot: usize) -> Json<'a> {
         self.present &= !(1 << slot);
-        std::mem::replace(&mut self.object.members[self.places[slot] as usize].1, Json::Unwritable)
+        std::mem::replace(&mut self.object.members[self.places[slot] as usize].1, Json::Taken)
     }
 
     /// The text of the first alias that holds text (`empty`: even empty text).

@@ -3,7 +3,7 @@
 use crate::refusal::{self, Reason, Refusal};
 use crate::request::Record;
 use crate::span::enum_value;
-use crate::value::{any, Any, Attributes};
+use crate::value::{any, Any, Attributes, Notes};
 use crate::wire::{Broken, Reader, Value};
 
 pub struct Log<'a> {
@@ -12,7 +12,8 @@ pub struct Log<'a> {
     pub severity_number: u8,
     pub severity_text: &'a [u8],
     pub body: Any<'a>,
-    body_too_deep: bool,
+    body_notes: Notes,
+    bodies: u32,
     pub attributes: Attributes<'a>,
     pub dropped_attributes: u32,
     pub flags: u32,
@@ -29,7 +30,8 @@ impl Default for Log<'_> {
             severity_number: 0,
             severity_text: b"",
             body: Any::Empty,
-            body_too_deep: false,
+            body_notes: Notes::default(),
+            bodies: 0,
             attributes: Attributes::default(),
             dropped_attributes: 0,
             flags: 0,
@@ -54,7 +56,10 @@ impl<'a> Record<'a> for Log<'a> {
                 (1, Value::Fixed64(time)) => self.time = time,
                 (2, Value::Varint(number)) => self.severity_number = enum_value(number, 25),
                 (3, Value::Bytes(text)) => self.severity_text = text,
-                (5, Value::Bytes(message)) => (self.body, self.body_too_deep) = any(message, 1)?,
+                (5, Value::Bytes(message)) => {
+                    (self.body, self.body_notes) = any(message, 1)?;
+                    self.bodies += 1;
+                }
                 (6, Value::Bytes(message)) => self.attributes.read(message)?,
                 (7, Value::Varint(count)) => self.dropped_attributes = count as u32,
                 (8, Value::Fixed32(flags)) => self.flags = flags,
@@ -75,8 +80,17 @@ impl<'a> Record<'a> for Log<'a> {
             .or_else(|| refusal::time(self.time, "time_unix_nano"))
             .or_else(|| refusal::time(self.observed, "observed_time_unix_nano"))
             .or_else(|| refusal::attributes(&self.attributes))
-            .or_else(|| self.body_too_deep.then_some(Reason::TooDeep { field: "body" }))
+            .or_else(|| self.body_notes.too_deep.then_some(Reason::TooDeep { field: "body" }))
             .map(Refusal::from)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.attributes.notes.repeated
+            || self.body_notes.repeated
+            || self.bodies > 1
+            || self.time() == 0
+            || refusal::is_odd_time(self.time)
+            || refusal::is_odd_time(self.observed)
     }
 
     /// Time, else observed time, else 0.

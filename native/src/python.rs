@@ -29,11 +29,11 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 9;
+const ABI_VERSION: u32 = 10;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &Wanted) -> Result<Columns, usize>;
-type Verdict = (usize, usize, usize, Vec<String>, bool);
+type Verdict = (usize, usize, usize, Vec<String>, bool, bool);
 
 fn malformed(payload: &[u8], locate: Locate) -> PyErr {
     let fault = locate(payload).unwrap_or(Fault { message: "malformed".to_owned(), offset: 0 });
@@ -41,17 +41,17 @@ fn malformed(payload: &[u8], locate: Locate) -> PyErr {
 }
 
 fn verdict(check: Check) -> Verdict {
-    (check.items, check.events, check.rejected, check.errors, check.timed)
+    (check.items, check.events, check.rejected, check.errors, check.timed, check.suspect)
 }
 
-/// (items, events, rejected, errors, timed) of a trace request.
+/// (items, events, rejected, errors, timed, suspect) of a trace request.
 #[pyfunction]
 fn check_spans(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
     let checked = py.detach(|| check::check::<Span>(payload, check::TRACES));
     checked.map(verdict).map_err(|_| malformed(payload, fault::in_traces))
 }
 
-/// (items, events, rejected, errors, timed) of a logs request.
+/// (items, events, rejected, errors, timed, suspect) of a logs request.
 #[pyfunction]
 fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
     let checked = py.detach(|| check::check::<Log>(payload, check::LOGS));
@@ -379,7 +379,7 @@ fn shaped_tuple(py: Python<'_>, shaped: Shaped) -> PyResult<ShapedTuple<'_>> {
     Ok((payload, shaped.items, shaped.events, ordinals, shaped.changed))
 }
 
-/// (payload, (items, events, rejected, errors, timed)): JSON log lines as a logs request.
+/// (payload, (items, events, rejected, errors, timed, suspect)): JSON log lines as a logs request.
 #[pyfunction]
 fn json_lines<'py>(
     py: Python<'py>,

@@ -89,6 +89,12 @@ pub fn optional_id(id: &[u8], must: usize, field: &'static str) -> Option<Reason
     (id.len() != must && !id.is_empty()).then_some(Reason::OptionalLength { field, found: id.len(), must })
 }
 
+/// Before 1973: nanoseconds of a clock that was not set, or another unit than nanoseconds.
+#[inline(always)]
+pub fn is_odd_time(value: u64) -> bool {
+    value != 0 && value < 100_000_000_000_000_000
+}
+
 #[inline(always)]
 pub fn time(value: u64, field: &'static str) -> Option<Reason> {
     (value > MAX_TIME_NS).then_some(Reason::Time { field, value })
@@ -100,5 +106,5 @@ pub fn attributes(attributes: &Attributes<'_>) -> Option<Reason> {
     if count > MAX_ATTRIBUTES {
         return Some(Reason::TooMany { count });
     }
-    attributes.too_deep.then_some(Reason::TooDeep { field: "attributes" })
+    attributes.notes.too_deep.then_some(Reason::TooDeep { field: "attributes" })
 }

@@ -7,6 +7,8 @@ use crate::wire::{Broken, Reader, Stop, Value};
 
 #[derive(Default)]
 pub struct Resource<'a> {
+    /// The message stands more than once.
+    pub repeated: bool,
     /// Bytes of the message and of the schema URL.
     pub size: usize,
     pub attributes: Attributes<'a>,
@@ -16,6 +18,8 @@ pub struct Resource<'a> {
 
 #[derive(Default)]
 pub struct Scope<'a> {
+    /// The message stands more than once.
+    pub repeated: bool,
     /// Bytes of the message and of the schema URL.
     pub size: usize,
     pub name: &'a [u8],
@@ -35,6 +39,9 @@ pub trait Record<'a>: Default {
 
     /// Why the record is refused.
     fn refusal(&self) -> Option<Refusal>;
+
+    /// Whether the record, if it is accepted, may be in need of repair (see `repair` of the reference decoder).
+    fn is_suspect(&self) -> bool;
 
     /// The record's own time, 0 if it has none.
     fn time(&self) -> u64;
@@ -178,11 +185,14 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
 fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
     let mut resource = Resource::default();
     let mut schema_url: &[u8] = b"";
+    let mut heads = 0;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
             (1, Value::Bytes(message)) => {
                 resource = read_resource_attributes(message)?;
+                resource.repeated = heads > 0;
+                heads += 1;
                 resource.size = message.len();
             }
             (3, Value::Bytes(url)) => schema_url = url,
@@ -210,12 +220,15 @@ fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
 fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
     let mut scope = Scope::default();
     let mut schema_url: &[u8] = b"";
+    let mut heads = 0;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
             (2, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
             (1, Value::Bytes(message)) => {
                 scope = read_scope_fields(message)?;
+                scope.repeated = heads > 0;
+                heads += 1;
                 scope.size = message.len();
             }
             (3, Value::Bytes(url)) => schema_url = url,

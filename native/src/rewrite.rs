@@ -10,7 +10,7 @@ pub use crate::patch::Shape;
 use crate::patch::{Fields, Kind, Patch, Place};
 use crate::request::expanded_bytes;
 use crate::rules::{Action, Edit, Rules, MASKED};
-use crate::text::repair;
+use crate::text::{push_int, push_label_double, repair};
 use crate::value::{any, usual_pair, Any};
 use crate::wire::Value;
 
@@ -338,8 +338,10 @@ impl Rewrite<'_> {
         let (rules, suspects, verdicts) = (self.rules, self.suspects, &mut self.verdicts);
         let active = self.active & !rules.nested;
         // The value's text is shorter than the entry.
-        let read = usual_pair(data, |key, _| {
-            untouched = rules.entry_may_stay(suspects, data) && verdicts.rule(rules, key, key.len(), active).is_none();
+        let read = usual_pair(data, |key, value| {
+            untouched = rules.entry_may_stay(suspects, data)
+                && !matches!(value, Any::Double(number) if rules.concern(number))
+                && verdicts.rule(rules, key, key.len(), active).is_none();
         });
         read.is_some() && untouched
     }
@@ -389,7 +391,9 @@ impl Rewrite<'_> {
         let mut value = MASKED.to_vec();
         if action == Action::Hash {
             let found = Fields::new(data).filter_map(|field| match field {
-                (_, 2, Value::Bytes(message)) => Some(any(message, depth + 1).unwrap_or((Any::Empty, true))),
+                (_, 2, Value::Bytes(message)) => {
+                    Some(any(message, depth + 1).map_or((Any::Empty, true), |(value, notes)| (value, notes.too_deep)))
+                }
                 _ => None,
             });
             let (found, deep) = found.last().unwrap_or((Any::Empty, false));
@@ -431,23 +435,40 @@ impl Rewrite<'_> {
                     let edit = self.elements(map, |this, pair| this.pair(pair, depth, around));
                     patch.edit(place, number, map, edit);
                 }
-                (3, Value::Varint(int)) => match self.rules.integer(int as i64) {
+                (3, Value::Varint(_)) | (4, Value::Fixed64(_)) => match self.number(value) {
                     Edit::Same => {}
-                    Edit::Drop => {
-                        self.changed += 1;
-                        return Edit::Drop;
-                    }
+                    Edit::Drop => return Edit::Drop,
                     Edit::Put(digits) => {
-                        self.changed += 1;
                         patch.skip(place);
                         push_bytes(&mut patch.out, 1, &digits);
                     }
                 },
-                (2, Value::Varint(_)) | (4, Value::Fixed64(_)) => {}
+                (2, Value::Varint(_)) => {}
                 _ => self.unknown(&mut patch, place),
             }
         }
         patch.finish()
+    }
+
+    /// The digits that stand for an integer or a double which may not leave as it is.
+    #[inline(always)]
+    fn number(&mut self, value: Value<'_>) -> Edit {
+        let number = match value {
+            Value::Varint(int) => int as i64 as f64,
+            Value::Fixed64(bits) => f64::from_bits(bits),
+            _ => return Edit::Same,
+        };
+        if !self.rules.concern(number) {
+            return Edit::Same;
+        }
+        let mut digits = Vec::new();
+        match value {
+            Value::Varint(int) => push_int(&mut digits, int as i64),
+            _ => push_label_double(&mut digits, number),
+        }
+        let edit = self.rules.digits(&digits);
+        self.changed += usize::from(!matches!(edit, Edit::Same));
+        edit
     }
 
     /// An ArrayValue or a KeyValueList.

@@ -191,13 +191,15 @@ impl Rules {
         edit(raw, text)
     }
 
-    /// An integer's decimal digits as the rules for card numbers leave them.
-    pub fn integer(&self, number: i64) -> Edit {
-        if number < card::SMALLEST || self.luhn == 0 {
-            return Edit::Same;
-        }
-        let digits = number.to_string();
-        let mut text = Cow::Borrowed(digits.as_bytes());
+    /// Whether rules for card numbers are of any interest to a number.
+    #[inline(always)]
+    pub fn concern(&self, number: f64) -> bool {
+        self.luhn != 0 && card::is_as_long(number)
+    }
+
+    /// A number's decimal digits as the rules for card numbers leave them.
+    pub fn digits(&self, digits: &[u8]) -> Edit {
+        let mut text = Cow::Borrowed(digits);
         for rule in self.values.iter().filter(|rule| rule.luhn) {
             match self.replace(rule, &text) {
                 Edit::Same => {}
@@ -205,7 +207,7 @@ impl Rules {
                 Edit::Put(new) => text = Cow::Owned(new),
             }
         }
-        edit(digits.as_bytes(), text)
+        edit(digits, text)
     }
 
     /// False where the text may not leave.

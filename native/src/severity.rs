@@ -1,5 +1,7 @@
 //! Names and numbers of log levels.
 
+use std::borrow::Cow;
+
 use crate::json_fields::Levels;
 
 /// TRACE, DEBUG, INFO, WARN, ERROR or FATAL by number, by name where the number is 0, else UNSPECIFIED.
@@ -67,6 +69,27 @@ pub fn from_name(name: &[u8]) -> u8 {
         b"fatal" | b"ftl" | b"emergency" | b"emerg" | b"f" => 21,
         _ => 0,
     }
+}
+
+/// A level's name as documents have it, one spelling for each; as it is where nobody knows it.
+pub fn shown(name: &[u8]) -> Cow<'_, [u8]> {
+    if from_name(name) == 0 {
+        return Cow::Borrowed(name);
+    }
+    let trimmed = name.trim_ascii().to_ascii_uppercase();
+    let spelling: &[u8] = match &*trimmed {
+        b"TRC" | b"T" => b"TRACE",
+        b"VRB" | b"V" => b"VERBOSE",
+        b"DBG" | b"D" => b"DEBUG",
+        b"INFORMATION" | b"INFORMATIONAL" | b"INF" | b"I" => b"INFO",
+        b"WARNING" | b"WRN" | b"W" => b"WARN",
+        b"ERR" | b"E" => b"ERROR",
+        b"CRIT" | b"C" => b"CRITICAL",
+        b"FTL" | b"F" => b"FATAL",
+        b"EMERG" => b"EMERGENCY",
+        _ => return Cow::Owned(trimmed),
+    };
+    Cow::Borrowed(spelling)
 }
 
 const SPOKEN: [&str; 11] =

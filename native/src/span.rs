@@ -43,6 +43,9 @@ pub struct Span<'a> {
     pub status_code: u8,
     pub status_message: &'a [u8],
     pub flags: u32,
+    /// Something in it may be in need of repair.
+    suspect: bool,
+    statuses: u32,
     refused_event: Option<Refusal>,
     refused_link: Option<Refusal>,
     event: Event<'a>,
@@ -121,10 +124,24 @@ impl<'a> Link<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// Nanoseconds; 0 where the end lies before the start.
+    /// Nanoseconds; 0 where the end lies before the start, or there is no start.
     #[inline]
     pub fn duration(&self) -> u64 {
-        self.end.saturating_sub(self.start)
+        if self.start == 0 {
+            0
+        } else {
+            self.end.saturating_sub(self.start)
+        }
+    }
+
+    /// When it began, else when it ended.
+    #[inline]
+    pub fn known_time(&self) -> u64 {
+        if self.start == 0 {
+            self.end
+        } else {
+            self.start
+        }
     }
 
     #[inline(always)]
@@ -146,6 +163,8 @@ impl<'a> Span<'a> {
         self.status_code = 0;
         self.status_message = b"";
         self.flags = 0;
+        self.suspect = false;
+        self.statuses = 0;
         self.refused_event = None;
         self.refused_link = None;
     }
@@ -153,6 +172,8 @@ impl<'a> Span<'a> {
     #[inline(never)]
     fn read_event(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         self.event.read(message)?;
+        self.suspect |=
+            self.event.attributes.notes.repeated || self.event.time == 0 || refusal::is_odd_time(self.event.time);
         if self.refused_event.is_none() {
             self.refused_event = self.event.refusal(self.events.len());
         }
@@ -163,6 +184,7 @@ impl<'a> Span<'a> {
     #[inline(never)]
     fn read_link(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         self.link.read(message)?;
+        self.suspect |= self.link.attributes.notes.repeated;
         if self.refused_link.is_none() {
             self.refused_link = self.link.refusal(self.links.len());
         }
@@ -173,6 +195,7 @@ impl<'a> Span<'a> {
     fn read_status(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         self.status_code = 0;
         self.status_message = b"";
+        self.statuses += 1;
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
@@ -227,6 +250,15 @@ impl<'a> Record<'a> for Span<'a> {
             .map(Refusal::from)
             .or(self.refused_event)
             .or(self.refused_link)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.suspect
+            || self.attributes.notes.repeated
+            || self.statuses > 1
+            || self.known_time() == 0
+            || refusal::is_odd_time(self.start)
+            || refusal::is_odd_time(self.end)
     }
 
     fn time(&self) -> u64 {

@@ -75,6 +75,14 @@ impl Cursor<'_> {
         })
     }
 
+    /// The separator that stood before, or nothing where there was none.
+    fn same(&mut self, separator: Option<u8>) -> Option<()> {
+        match separator {
+            Some(byte) => self.one_of(&[byte]).map(|_| ()),
+            None => Some(()),
+        }
+    }
+
     /// Nanoseconds of a fraction's digits, of which there is at least one; those past the ninth are dropped.
     fn fraction(&mut self) -> Option<i64> {
         let length = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -85,21 +93,25 @@ impl Cursor<'_> {
     }
 }
 
-/// `2026-11-21T10:00:00.123+01:00`; also with `/`, a blank for the T, a comma, no seconds, a zone without colon or
-/// minutes, or none (UTC).
+/// `2026-11-21T10:00:00.123+01:00`; also `20261121T100000Z`, with `/`, a blank for the T, a comma, no seconds, a zone
+/// without colon or minutes, or none (UTC).
 fn from_iso(text: &[u8]) -> Option<u64> {
     let mut cursor = Cursor { rest: text };
     let year = cursor.number(4)?;
-    let separator = cursor.one_of(b"-/")?;
+    let separator = cursor.one_of(b"-/");
     let month = cursor.number(2)?;
-    cursor.one_of(&[separator])?;
+    cursor.same(separator)?;
     let day = cursor.number(2)?;
     cursor.one_of(b"Tt ")?;
     let hour = cursor.number(2)?;
-    cursor.one_of(b":")?;
+    let separator = cursor.one_of(b":");
     let minute = cursor.number(2)?;
     let (mut second, mut fraction) = (0, 0);
-    if cursor.one_of(b":").is_some() {
+    let has_seconds = match separator {
+        Some(_) => cursor.one_of(b":").is_some(),
+        None => cursor.rest.first().is_some_and(u8::is_ascii_digit),
+    };
+    if has_seconds {
         second = cursor.number(2)?;
         if cursor.one_of(b".,").is_some() {
             fraction = cursor.fraction()?;

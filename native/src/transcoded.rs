@@ -112,7 +112,7 @@ impl<'a> Request<'a> {
     pub fn finish(mut self) -> (Payload, Check) {
         self.end_run();
         let timed = self.items > 0 && self.without_time == 0;
-        let all = Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed };
+        let all = Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed, suspect: false };
         let most = self.items.saturating_mul(self.payload.openings.len()).saturating_add(self.payload.len());
         if most <= MAX_EXPANDED_BYTES {
             return (self.payload, all);

@@ -22,27 +22,45 @@ pub struct Attribute<'a> {
     pub value: Any<'a>,
 }
 
-/// A value, with everything nested in it walked; true beside it if it is nested too deep. `depth` is that of the value
+/// What is to be said of a value and all that is nested in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notes {
+    /// Nested deeper than the limit.
+    pub too_deep: bool,
+    /// Something that may stand once stands more often.
+    pub repeated: bool,
+}
+
+impl Notes {
+    #[inline(always)]
+    pub fn add(&mut self, other: Notes) {
+        self.too_deep |= other.too_deep;
+        self.repeated |= other.repeated;
+    }
+}
+
+/// A value, with everything nested in it walked. `depth` is that of the value
 /// itself, 1 outside of arrays and maps. Nothing below the limit is read.
 #[inline(always)]
-pub fn any(message: &[u8], depth: u32) -> Result<(Any<'_>, bool), Broken> {
+pub fn any(message: &[u8], depth: u32) -> Result<(Any<'_>, Notes), Broken> {
     if depth > MAX_DEPTH {
-        return Ok((Any::Empty, true));
+        return Ok((Any::Empty, Notes { too_deep: true, repeated: false }));
     }
     let mut value = Any::Empty;
-    let mut too_deep = false;
+    let mut notes = Notes::default();
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         if let Some(last) = variant(number, field) {
+            notes.repeated |= !matches!(value, Any::Empty);
             value = last;
             match last {
-                Any::Array(message) => too_deep |= walk_array(message, depth)?,
-                Any::Map(message) => too_deep |= walk_map(message, depth)?,
+                Any::Array(message) => notes.add(walk_array(message, depth)?),
+                Any::Map(message) => notes.add(walk_map(message, depth)?),
                 _ => {}
             }
         }
     }
-    Ok((value, too_deep))
+    Ok((value, notes))
 }
 
 /// What a field of an AnyValue says its value is.
@@ -61,18 +79,18 @@ fn variant<'a>(number: u32, field: Value<'a>) -> Option<Any<'a>> {
 }
 
 #[inline(never)]
-fn walk_array(message: &[u8], depth: u32) -> Result<bool, Broken> {
+fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
+    let mut notes = Notes::default();
     if depth < MAX_DEPTH && are_doubles(message) {
-        return Ok(false);
+        return Ok(notes);
     }
-    let mut too_deep = false;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         if let (1, Value::Bytes(value)) = (number, field) {
-            too_deep |= any(value, depth + 1)?.1;
+            notes.add(any(value, depth + 1)?.1);
         }
     }
-    Ok(too_deep)
+    Ok(notes)
 }
 
 /// Whether an ArrayValue has doubles only, each written as nearly all are: columns of numbers are most of what some
@@ -84,17 +102,17 @@ fn are_doubles(message: &[u8]) -> bool {
 }
 
 #[inline(never)]
-fn walk_map(message: &[u8], depth: u32) -> Result<bool, Broken> {
-    let mut too_deep = false;
+fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
+    let mut notes = Notes::default();
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         if let (1, Value::Bytes(pair)) = (number, field) {
             if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() {
-                too_deep |= attribute(pair, depth + 1)?.1;
+                notes.add(attribute(pair, depth + 1)?.1);
             }
         }
     }
-    Ok(too_deep)
+    Ok(notes)
 }
 
 /// A pair as nearly all are written: a short key, then a short value that is text or a number. None if it is written in
@@ -126,23 +144,26 @@ pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) 
 
 /// A key with its value; `depth` is that of the value.
 #[inline(never)]
-fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, bool), Broken> {
+fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, Notes), Broken> {
     let mut key: &[u8] = b"";
     let mut value = Any::Empty;
-    let mut too_deep = false;
+    let mut notes = Notes::default();
+    let mut values = 0;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
             (1, Value::Bytes(text)) => key = text,
             (2, Value::Bytes(message)) => {
-                let (last, deep) = any(message, depth)?;
+                let (last, own) = any(message, depth)?;
                 value = last;
-                too_deep |= deep;
+                notes.add(own);
+                values += 1;
             }
             _ => {}
         }
     }
-    Ok((Attribute { key, value }, too_deep))
+    notes.repeated |= values > 1;
+    Ok((Attribute { key, value }, notes))
 }
 
 /// The fields of a message that was walked before, so that no error is left to meet.
@@ -200,22 +221,21 @@ fn shallow_pair(message: &[u8]) -> Attribute<'_> {
 #[derive(Default)]
 pub struct Attributes<'a> {
     pub list: Vec<Attribute<'a>>,
-    /// One of them is nested deeper than the limit.
-    pub too_deep: bool,
+    pub notes: Notes,
 }
 
 impl<'a> Attributes<'a> {
     #[inline(always)]
     pub fn clear(&mut self) {
         self.list.clear();
-        self.too_deep = false;
+        self.notes = Notes::default();
     }
 
     #[inline(always)]
     pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         if usual_pair(message, |key, value| self.list.push(Attribute { key, value })).is_none() {
-            let (attribute, deep) = attribute(message, 1)?;
-            self.too_deep |= deep;
+            let (attribute, notes) = attribute(message, 1)?;
+            self.notes.add(notes);
             self.list.push(attribute);
         }
         Ok(())

@@ -9,7 +9,7 @@ intake is what every consumer sees later. Limits that decide about a record are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -55,6 +55,8 @@ class Check:
     timed: bool = False
     """Every accepted record carries a time of its own (span start; log time or observed time; point time), so
     that an identical payload can be taken for a resend. False when there is no record."""
+    suspect: bool = field(default=False, compare=False)
+    """There may be something for `repair` to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Transcoded:
 
     payload: bytes
     check: Check
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    """What was made good or left out on the way, by reason (see `repair`)."""
 
 
 Resource = tuple[tuple[str, str], ...]

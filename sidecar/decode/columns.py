@@ -50,7 +50,7 @@ def span_batch(payloads: Sequence[bytes], wanted: Wanted) -> SpanBatch:
     resource, resources = _encode([row.resource for row in rows])
     return SpanBatch(
         start=np.array([span.start_time_unix_nano for span in spans], np.uint64),
-        duration=np.array([span.duration for span in spans], np.uint64),
+        duration=np.array([max(0, span.end_time_unix_nano - span.start_time_unix_nano) for span in spans], np.uint64),
         weight=np.array([weight(span.trace_state) for span in spans], np.float64),
         trace_ids=b"".join(span.trace_id for span in spans),
         span_ids=b"".join(span.span_id for span in spans),

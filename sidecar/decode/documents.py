@@ -14,6 +14,7 @@ import numpy as np
 from sidecar.decode import otlp
 from sidecar.decode.batch import U32, Lines
 from sidecar.decode.message import Attributes, Value
+from sidecar.decode.severity import shown
 from sidecar.decode.text import as_text, document_json, document_object, quote
 
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -114,7 +115,7 @@ def _write_span(writer: _Writer, placed: otlp.Placed, span: otlp.Span) -> None:
     stream = _Stream("traces", span.attributes, placed.scope.attributes, placed.resource.attributes)
     doc_id = f"{span.trace_id.hex()}{span.span_id.hex()}{span.kind}"
     members = (
-        ("@timestamp", _time(span.start_time_unix_nano)),
+        ("@timestamp", _time(span.start_time_unix_nano or span.end_time_unix_nano)),
         stream.member(),
         ("trace_id", quote(span.trace_id.hex())),
         ("span_id", quote(span.span_id.hex())),
@@ -162,7 +163,7 @@ def _write_log(writer: _Writer, placed: otlp.Placed, record: otlp.LogRecord, doc
         ("@timestamp", _time(record.time)),
         ("observed_timestamp", _time(record.observed_time_unix_nano) if record.observed_time_unix_nano else ""),
         stream.member(),
-        ("severity_text", _text(record.severity_text)),
+        ("severity_text", _text(shown(record.severity_text))),
         ("severity_number", _count(record.severity_number)),
         ("trace_id", _id(record.trace_id)),
         ("span_id", _id(record.span_id)),

@@ -7,11 +7,11 @@ import re
 from codecs import BOM_UTF8
 from typing import Any
 
+from sidecar.decode.json_lenient import DECODER, repaired
 from sidecar.decode.limits import MAX_DEPTH
 
 _WHITE = b" \t\r\n"
 _WHITE_TEXT = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
 
 
 def as_lines(body: bytes) -> bytes:
@@ -25,7 +25,8 @@ def as_lines(body: bytes) -> bytes:
     if begin != b"[" and not (begin == b"{" and _goes_on(body)):
         return body
     try:
-        return _elements(body.decode()) if begin == b"[" else _line(json.loads(body))
+        text = body.decode("utf-8", "replace")
+        return _elements(text) if begin == b"[" else _line(DECODER.decode(text))
     except (ValueError, RecursionError):
         return body
 
@@ -43,7 +44,7 @@ def _elements(text: str) -> bytes:
     lines = bytearray()
     place = _skip(text, text.index("[") + 1)
     while text[place : place + 1] != "]" or lines:
-        element, place = _DECODER.raw_decode(text, place)
+        element, place = DECODER.raw_decode(text, place)
         lines += _line(element) + b"\n"
         place = _skip(text, place)
         if text[place : place + 1] != ",":
@@ -62,11 +63,10 @@ def _skip(text: str, place: int) -> int:
 
 
 def _line(record: Any) -> bytes:
-    """One record. Raises ValueError where it cannot be written again as it was read: a lone surrogate, a number beyond
-    a double's range, or nested beyond reason."""
+    """One record. Raises ValueError where it is nested beyond reason."""
     if _deeper(record, 2 * MAX_DEPTH):
         raise ValueError("nested too deep")
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return repaired(json.dumps(record, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 def _deeper(value: Any, limit: int) -> bool:

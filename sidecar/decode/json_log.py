@@ -1,26 +1,25 @@
 """JSON log lines (NDJSON) as an OTLP logs request.
 
 No line is lost: one that is not a JSON object, nests too deep or has too many members is kept as text with
-`log.unparsed`, one that is too long is kept cut with `log.truncated`.
+`log.unparsed`, one that is too long is kept cut with `log.truncated`. Objects one behind the other on one line are a
+record each.
 
-JSON here is what strict parsers take: no NaN literals, no numbers beyond a double's range, no lone surrogates, UTF-8.
-Of a duplicate member the last value counts, at the place of the first.
+JSON here is what strict parsers take, and what costs a line of a real logger no more than one value (see
+`json_lenient`). Of a duplicate member the last value counts, at the place of the first.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NoReturn
 
 from sidecar.decode import json_fields as names
 from sidecar.decode import severity
 from sidecar.decode.batch import Check, Transcoded
 from sidecar.decode.encode import any_value, key_value
+from sidecar.decode.json_lenient import read_objects
 from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_LINE_BYTES
 from sidecar.decode.message import Value
 from sidecar.decode.otlp import check_logs
@@ -51,7 +50,7 @@ def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded
     """NDJSON to an ExportLogsServiceRequest; blank lines are skipped, a byte order mark before a line is too.
     `observed`: Unix ns for every record's observed time; `anonymous`: content of the Resource of lines that name no
     service. Consecutive lines of one service share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
-    lines = [read_line(line) for line in _split(body)]
+    lines = [record for line in _split(body) for record in read_records(line)]
     payload = b"".join(
         _resource_logs(_resource(service) or anonymous, group, observed)
         for service, group in groupby(lines, lambda line: line.service)
@@ -72,17 +71,22 @@ def _split(body: bytes) -> Iterator[bytes]:
 
 
 def read_line(line: bytes) -> LogLine:
-    """One line without its line end."""
+    """The (first) record of a line without its line end."""
+    return read_records(line)[0]
+
+
+def read_records(line: bytes) -> list[LogLine]:
+    """The records of one line without its line end: one, but for a row of objects."""
     if len(line) > MAX_LINE_BYTES:
-        return LogLine(_cut(line), {names.TRUNCATED: True})
-    members = _parse(line)
-    if members is not None:
-        found = _interpret(_expand(members))
-        if len(found.attributes) <= MAX_ATTRIBUTES:
-            return found
-    number, level = severity.guess(line)
+        return [LogLine(_cut(line), {names.TRUNCATED: True})]
     text = line.decode("utf-8", "replace")
-    return LogLine(text, {names.UNPARSED: True}, severity_number=number, severity_text=level)
+    objects = read_objects(text.strip(" \t\r"))
+    if all(map(_within_depth, objects)):
+        records = [_interpret(_expand(members)) for members in objects]
+        if records and all(len(record.attributes) <= MAX_ATTRIBUTES for record in records):
+            return records
+    number, level = severity.guess(line)
+    return [LogLine(text, {names.UNPARSED: True}, severity_number=number, severity_text=level)]
 
 
 def _cut(line: bytes) -> str:
@@ -93,39 +97,8 @@ def _cut(line: bytes) -> str:
     return line[:end].decode("utf-8", "replace")
 
 
-def _parse(line: bytes) -> dict[str, Value] | None:
-    """The line's members; None if it is not a JSON object that is within the limits."""
-    try:
-        members = _DECODER.decode(line.decode().strip(" \t\r"))
-        if b"\\u" in line:
-            json.dumps(members, ensure_ascii=False).encode()  # Raises UnicodeEncodeError on a lone surrogate.
-    except (ValueError, OverflowError, RecursionError):
-        return None
-    if not isinstance(members, dict) or any(_deeper(value, MAX_DEPTH) for value in members.values()):
-        return None
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _integer(digits: str) -> int | float:
-    """An int where it fits 64 bits signed, else a double; minus zero is a double, for an int cannot hold it."""
-    value = int(digits)
-    if value == 0 and digits.startswith("-"):
-        return -0.0
-    return value if -(1 << 63) <= value < 1 << 63 else float(value)
-
-
-def _double(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError("number beyond a double's range")
-    return value
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer, parse_float=_double)
+def _within_depth(members: dict[str, Value]) -> bool:
+    return not any(_deeper(value, MAX_DEPTH) for value in members.values())
 
 
 def _deeper(value: Value, limit: int) -> bool:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -85,29 +85,42 @@ _INTEGERS: Mapping[Kind, tuple[tuple[int, int], Callable[[int, int], bytes]]] = 
 }
 
 
-def key_values(number: int, value: object, path: str, depth: int = 0) -> Iterator[bytes]:
-    """Attributes (an array of `{"key": …, "value": {…}}`) as KeyValue fields of that number."""
-    for element in objects(value, path):
-        if not isinstance(element, dict):
-            raise Nonsense(f"{path}: must be an array of objects")
-        key = put_bytes(1, utf8(element.get("key") or "", path))
-        yield put_bytes(number, key + put_bytes(2, any_value(element.get("value"), path, depth + 1)))
+def key_value(number: int, value: object, path: str, depth: int = 0) -> bytes:
+    """An attribute (`{"key": …, "value": {…}}`) as a KeyValue field of that number."""
+    if not isinstance(value, dict):
+        raise Nonsense(f"{path}: must be an array of objects")
+    key = put_bytes(1, utf8(value.get("key") or "", path))
+    return put_bytes(number, key + put_bytes(2, any_value(value.get("value"), path, depth + 1)))
 
 
 def any_value(value: object, path: str, depth: int) -> bytes:
-    """The content of an AnyValue at that depth. Of several values the last known one counts; null is no value."""
-    if value is None:
+    """The content of an AnyValue at that depth. Of several values the last known one counts; null is no value, and
+    neither is what nests deeper than MAX_DEPTH."""
+    if value is None or depth > MAX_DEPTH:
         return b""
+    if isinstance(value, str | bool | int | float):
+        return _any_plain(value, path, depth)
     if not isinstance(value, dict):
         raise Nonsense(f"{path}: {_shown(value)} is not an attribute value")
-    if depth > MAX_DEPTH:
-        raise Nonsense(f"{path}: nested deeper than {MAX_DEPTH}")
     content = b""
     for name, element in value.items():
         read = _ANY_VALUES.get(name)
         if read is not None and (element is not None or name in _NULL_IS_NAN):
             content = read(element, path, depth)
     return content
+
+
+def _any_plain(value: str | bool | int | float, path: str, depth: int) -> bytes:
+    """A value without the object around it, as requests written by hand have it."""
+    match value:
+        case str():
+            return _any_string(value, path, depth)
+        case bool():
+            return _any_bool(value, path, depth)
+        case int():
+            return _any_int(value, path, depth)
+        case _:
+            return _any_double(value, path, depth)
 
 
 def _any_string(value: object, path: str, depth: int) -> bytes:
@@ -134,7 +147,7 @@ def _any_array(value: object, path: str, depth: int) -> bytes:
 
 
 def _any_map(value: object, path: str, depth: int) -> bytes:
-    return put_bytes(6, b"".join(key_values(1, _values(value, path), path, depth)))
+    return put_bytes(6, b"".join(key_value(1, one, path, depth) for one in objects(_values(value, path), path)))
 
 
 def _any_bytes(value: object, path: str, depth: int) -> bytes:

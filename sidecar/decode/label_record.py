@@ -13,7 +13,7 @@ from sidecar.decode.encode import key_value
 from sidecar.decode.label_names import ALIASES, EVENT, Concept
 from sidecar.decode.limits import MAX_LABEL_CHARS
 from sidecar.decode.text import label as as_label
-from sidecar.decode.timestamps import parse_time
+from sidecar.decode.timestamps import parse_date, parse_time
 from sidecar.decode.wire import put_bytes, put_fixed64, put_uint
 
 MAX_ID_CHARS = 256
@@ -195,7 +195,7 @@ def _time(record: Mapping[str, Any], names: Names, written: bool) -> int:
     if not name:
         return 0
     endless = isinstance(value, float) and not math.isfinite(value)
-    time = None if endless else parse_time(value)
+    time = None if endless else parse_time(value) or parse_date(value)
     if time is None:
         raise Unusable(f"{name}: {str(value)[:40]!a} is no time (ISO 8601, or epoch in s, ms, µs or ns)")
     return time

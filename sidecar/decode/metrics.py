@@ -144,7 +144,7 @@ def check_metrics(payload: bytes) -> Check:
         else:
             items += 1
             timed = timed and point.time != 0
-    return Check(items, 0, rejected, tuple(errors), timed and items > 0)
+    return Check(items, 0, rejected, tuple(errors), timed and items > 0, suspect=True)
 
 
 def metric_batch(payloads: Sequence[bytes]) -> MetricBatch:

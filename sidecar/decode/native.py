@@ -19,7 +19,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 9
+ABI_VERSION = 10
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -210,9 +210,9 @@ def native_decoder() -> NativeDecoder | None:
     return NativeDecoder(core)
 
 
-def _check(verdict: tuple[int, int, int, list[str], bool]) -> Check:
-    items, events, rejected, errors, timed = verdict
-    return Check(items, events, rejected, tuple(errors), timed)
+def _check(verdict: tuple[int, int, int, list[str], bool, bool]) -> Check:
+    items, events, rejected, errors, timed, suspect = verdict
+    return Check(items, events, rejected, tuple(errors), timed, suspect)
 
 
 def _lines(lines: tuple[bytes, bytes, bytes, list[int]]) -> Lines:

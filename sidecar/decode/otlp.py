@@ -86,7 +86,9 @@ class Span:
 
     @property
     def duration(self) -> int:
-        """Nanoseconds; 0 where the end lies before the start."""
+        """Nanoseconds; 0 where the end lies before the start, or there is no start."""
+        if not self.start_time_unix_nano:
+            return 0
         return max(0, self.end_time_unix_nano - self.start_time_unix_nano)
 
     @property
@@ -169,7 +171,7 @@ def _check(placed: Iterator[Placed]) -> Check:
         timed = timed and one.record.time != 0
         if isinstance(one.record, Span):
             events += len(one.record.events)
-    return Check(items, events, rejected, tuple(errors), timed and items > 0)
+    return Check(items, events, rejected, tuple(errors), timed and items > 0, suspect=True)
 
 
 def _records(

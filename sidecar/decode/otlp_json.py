@@ -2,8 +2,9 @@
 
 Source: the OTLP specification's "JSON Protobuf Encoding" (hex ids, integer enums, lowerCamelCase, unknown fields
 ignored) and protobuf's JSON mapping. Read leniently, as clients write it: snake_case names, enum names, integers as
-text or with an exponent, null for the doubles that JSON cannot write. A record that makes no sense is refused alone
-and left out of the protobuf; the paths in messages are those of the protobuf fields.
+text or with an exponent, null for the doubles that JSON cannot write. A part of a record that cannot be read is left
+out, or made good as `repair` says; a record without ids or value is refused alone and left out of the protobuf. The
+paths in messages are those of the protobuf fields.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from functools import partial
 from typing import Any
 
 from sidecar.decode.batch import Check, Signal, Transcoded
-from sidecar.decode.json_values import Nonsense, any_value, key_values, member, number_value, objects, scalar
+from sidecar.decode.json_values import Nonsense, any_value, key_value, member, number_value, objects, scalar
 from sidecar.decode.limits import MAX_ERRORS
 from sidecar.decode.message import read
 from sidecar.decode.metrics import PointKind, check_metrics, refused_point
 from sidecar.decode.otlp import build_log_record, build_span, check_logs, check_spans
+from sidecar.decode.repair import REQUESTS, Repair
 from sidecar.decode.schema import MESSAGES, Field
 from sidecar.decode.wire import put_bytes
 from sidecar.errors import DecodeError
@@ -27,11 +29,12 @@ _LONGEST_INTEGER = 40
 
 
 class _Verdict:
-    """What was refused on the way."""
+    """What was refused or repaired on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, repair: Repair) -> None:
         self.rejected = 0
         self.errors: list[str] = []
+        self.repair = repair
 
     def refuse(self, reason: str, records: int = 1) -> None:
         self.rejected += records
@@ -42,25 +45,28 @@ class _Verdict:
         self.errors += other.errors
 
 
-def _transcode(message: str, check: Callable[[bytes], Check], body: bytes) -> Transcoded:
+def _transcode(signal: Signal, check: Callable[[bytes], Check], body: bytes, arrival: int = 0) -> Transcoded:
     request = _parse(body)
-    verdict = _Verdict()
+    verdict = _Verdict(Repair(signal, arrival))
     try:
-        payload = _message(request, message, "", verdict)
+        payload = _message(request, REQUESTS[signal], "", verdict)
     except Nonsense as nonsense:
         raise DecodeError(str(nonsense)) from None
     found = check(payload)
     errors = tuple(dict.fromkeys((*verdict.errors, *found.errors)))[:MAX_ERRORS]
     rejected = found.rejected + verdict.rejected
-    return Transcoded(payload, Check(found.items, found.events, rejected, errors, found.timed))
+    repairs = dict(+verdict.repair.counts)
+    timed = found.timed and "no_time" not in repairs
+    return Transcoded(payload, Check(found.items, found.events, rejected, errors, timed), repairs)
 
 
-TRANSCODERS: Mapping[Signal, Callable[[bytes], Transcoded]] = {
-    "spans": partial(_transcode, "ExportTraceServiceRequest", check_spans),
-    "logs": partial(_transcode, "ExportLogsServiceRequest", check_logs),
-    "metrics": partial(_transcode, "ExportMetricsServiceRequest", check_metrics),
+TRANSCODERS: Mapping[Signal, Callable[..., Transcoded]] = {
+    "spans": partial(_transcode, "spans", check_spans),
+    "logs": partial(_transcode, "logs", check_logs),
+    "metrics": partial(_transcode, "metrics", check_metrics),
 }
-"""Signal -> function from an OTLP/JSON body to the protobuf and the verdict. Raises DecodeError for bad JSON."""
+"""Signal -> function from an OTLP/JSON body and the time of its arrival (Unix ns, 0 where that is not known) to the
+repaired protobuf and the verdict. Raises DecodeError for bad JSON."""
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -81,7 +87,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
 
 
-_JSON = json.JSONDecoder(parse_int=_integer)
+_JSON = json.JSONDecoder(parse_int=_integer, strict=False)
 
 
 def _message(value: object, message: str, path: str, verdict: _Verdict) -> bytes:
@@ -98,20 +104,34 @@ def _message(value: object, message: str, path: str, verdict: _Verdict) -> bytes
             continue
         if field.oneof:
             oneofs.add(field.oneof)
-        parts.extend(_field(field, found, f"{path}.{field.name}".lstrip("."), verdict))
+        try:
+            parts += _field(field, found, f"{path}.{field.name}".lstrip("."), verdict)
+        except Nonsense:
+            if message not in _WITH_OPTIONAL_PARTS or field.name in _REQUIRED.get(message, ()):
+                raise
+            verdict.repair.counts["value"] += 1
     return b"".join(parts)
 
 
 def _field(field: Field, value: object, path: str, verdict: _Verdict) -> Iterator[bytes]:
     if field.kind == "attributes":
-        yield from key_values(field.number, value, path)
+        for element in objects(value, path):
+            try:
+                yield key_value(field.number, element, path)
+            except Nonsense:
+                if verdict.repair.signal == "metrics":
+                    raise
+                verdict.repair.counts["value"] += 1
     elif field.kind == "any":
         yield put_bytes(field.number, any_value(value, path, 1))
     elif field.kind != "message":
         for element in objects(value, path) if field.repeated else [value]:
             yield scalar(field, element, path)
     elif not field.repeated:
-        yield put_bytes(field.number, _message(value, field.of, path, verdict))
+        single = _message(value, field.of, path, verdict)
+        if field.of in ("Resource", "InstrumentationScope"):
+            single = verdict.repair.message(single, field.of)
+        yield put_bytes(field.number, single)
     else:
         for i, element in enumerate(objects(value, path)):
             if (content := _element(field, element, f"{path}[{i}]", verdict)) is not None:
@@ -121,21 +141,29 @@ def _field(field: Field, value: object, path: str, verdict: _Verdict) -> Iterato
 def _element(field: Field, value: object, path: str, verdict: _Verdict) -> bytes | None:
     """One message of a repeated field; None for one that is left out.
 
-    What makes no sense within a record refuses the record; what makes none above the records (a resource, a scope, a
-    metric's head) refuses all records below it. Resources and scopes keep their place, so that paths stay true.
+    What cannot be read and cannot be left out of a record refuses the record; above the records (a resource, a scope,
+    a metric's head) it refuses all records below it. Resources and scopes keep their place, so that paths stay true.
     """
     refused = _RECORDS.get(field.of)
     if refused is None and field.of not in _ABOVE_RECORDS:
-        return _message(value, field.of, path, verdict)
-    own = _Verdict()
+        try:
+            return _message(value, field.of, path, verdict)
+        except Nonsense:
+            if field.of not in _WITH_OPTIONAL_PARTS:
+                raise
+            verdict.repair.counts["value"] += 1
+            return None
+    own = _Verdict(verdict.repair)
     try:
         content = _message(value, field.of, path, own)
     except Nonsense as nonsense:
         verdict.refuse(str(nonsense), 1 if refused else max(1, _records_below(value, field.of)))
         return b"" if field.of in _ABOVE_RECORDS and field.of != "Metric" else None
     verdict.add(own)
-    reason = refused(read(content, 0, len(content), field.of), path) if refused else ""
-    if reason:
+    if refused is None:
+        return content
+    content = verdict.repair.message(content or b"", field.of)
+    if reason := refused(read(content, 0, len(content), field.of), path):
         verdict.refuse(reason)
         return None
     return content
@@ -172,6 +200,11 @@ _RECORDS: Mapping[str, Callable[[dict[str, Any], str], str]] = {
     "ExponentialHistogramDataPoint": _refused_point_of("exponential_histogram"),
     "SummaryDataPoint": _refused_point_of("summary"),
 }
+#: Messages of which a field that cannot be read is left out, and what may not be left out of them.
+_WITH_OPTIONAL_PARTS = frozenset(
+    {"Resource", "InstrumentationScope", "Span", "Event", "Link", "Status", "LogRecord", "Exemplar"}
+)
+_REQUIRED: Mapping[str, tuple[str, ...]] = {"Span": ("trace_id", "span_id")}
 _ABOVE_RECORDS = frozenset(
     {"ResourceSpans", "ScopeSpans", "ResourceLogs", "ScopeLogs", "ResourceMetrics", "ScopeMetrics", "Metric"}
 )

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar.decode.shaping import CUT, HASH_DIGITS, MAX_SEARCHES, Action, KeyRule, Rules, ValueRule
+from sidecar.decode.text import double_text
 
 _DIGITS = frozenset(b"0123456789")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 _SMALLEST_CARD = 10 ** (_SHORTEST_CARD - 1)
+_CARDS_END = 10**_LONGEST_CARD
 
 
 class Globs:
@@ -98,17 +100,18 @@ class Redaction:
             raw = replaced
         return raw if not self._limit or len(raw) <= self._limit else raw[: self._border(raw)] + CUT
 
-    def integer(self, number: int) -> bytes | None:
-        """An integer's decimal digits as the rules for card numbers leave them."""
-        raw = b"%d" % number
-        if number < _SMALLEST_CARD:
-            return raw
+    def number(self, number: int | float) -> bytes | None:
+        """Empty where a number may stay; else what the rules for card numbers leave of its decimal digits, None where
+        that may not leave."""
+        if not _SMALLEST_CARD <= abs(number) < _CARDS_END:
+            return b""
+        raw = digits = (double_text(number) if isinstance(number, float) else str(number)).encode()
         for value in self._values:
             replaced = self._replace(value, raw) if value.rule.luhn else raw
             if replaced is None:
                 return None
             raw = replaced
-        return raw
+        return b"" if raw == digits else raw
 
     def _border(self, raw: bytes) -> int:
         """Where to cut: what is left and the mark behind it fit the limit, and no character is cut through."""

@@ -10,7 +10,8 @@ what is forwarded stays what was sent. A payload in which nothing changes is han
   not know, known numbers with another wire type, ids of a wrong length (which a later field of the same number
   overrides), values nested deeper than MAX_DEPTH (in a resource, scope or body that a later one overrides).
 - Every text field and every bytes value is subject to value rules and to the size limit: also names, versions, schema
-  URLs, trace states, severity texts and the keys of attributes. Ids, times, numbers and enums are not.
+  URLs, trace states, severity texts and the keys of attributes. Ids, times and enums are not. Numbers in values
+  (doubles too) are subject to the rules for card numbers by their decimal digits; one that they change becomes text.
 - What a value rule drops is the entry or array element of which it is the value, or the text is the key; a field of its
   own (a name, a message, a body) is left out. `dropped_attributes_count` stays: it tells of limits in the client.
 - A key rule that hashes or masks writes the entry anew, with key and value and nothing else. Value rules and the limit
@@ -37,7 +38,7 @@ from sidecar.decode.redaction import Entry, Redaction
 from sidecar.decode.schema import MESSAGES, Field
 from sidecar.decode.shaping import MASKED, MAX_ABOVE_BYTES, Action, Rules, Shaped
 from sidecar.decode.text import as_text
-from sidecar.decode.wire import fields, put_bytes, signed, whole_fields
+from sidecar.decode.wire import double, fields, put_bytes, signed, whole_fields
 
 _RESOURCE, _CHILDREN, _SCHEMA_URL = 0x0A, 0x12, 0x1A
 _KEY, _VALUE = 0x0A, 0x12
@@ -292,14 +293,14 @@ class _Rewrite:
             elif tag == _MAP:
                 around = _Around(c, d, _KEY)
                 shaped = self._elements(data, c, d, partial(self._entry, data, depth, above, around))
-            elif tag == _INT:
-                digits = self._integer(signed(c))
+            elif tag in (_INT, _DOUBLE):
+                digits = self._number(data, tag, c, end)
                 if digits is None:
                     return None
                 parts.append(put_bytes(1, digits) if digits else data[begin:end])
                 continue
             else:
-                parts.append(b"" if self.rules.scrubs and tag not in (_BOOL, _DOUBLE) else data[begin:end])
+                parts.append(b"" if self.rules.scrubs and tag != _BOOL else data[begin:end])
                 continue
             if shaped is None:
                 return None
@@ -321,12 +322,12 @@ class _Rewrite:
         self.changed += shaped != raw
         return shaped
 
-    def _integer(self, number: int) -> bytes | None:
-        """Empty where the number may stay."""
-        shaped = self.redaction.integer(number)
-        same = shaped == b"%d" % number
-        self.changed += not same
-        return b"" if same else shaped
+    def _number(self, data: bytes, tag: int, value: int, end: int) -> bytes | None:
+        """What stands for a number that may not leave as it is; empty where it may. `end`: of the field."""
+        number = signed(value) if tag == _INT else double(int.from_bytes(data[end - 8 : end], "little"))
+        shaped = self.redaction.number(number)
+        self.changed += shaped != b""
+        return shaped
 
 
 _FIELDS: Mapping[str, Mapping[int, Field]] = {

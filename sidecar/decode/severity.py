@@ -55,6 +55,23 @@ def range_name(number: int, name: str) -> str:
     return RANGES[(number - 1) // 4] if number else UNSPECIFIED
 
 
+#: Short and other spellings (lower case) -> the name that documents have for them. Other names are written in capitals.
+_SPELLINGS: Mapping[str, str] = {
+    "trc": "TRACE", "t": "TRACE", "vrb": "VERBOSE", "v": "VERBOSE", "dbg": "DEBUG", "d": "DEBUG",
+    "information": "INFO", "informational": "INFO", "inf": "INFO", "i": "INFO",
+    "warning": "WARN", "wrn": "WARN", "w": "WARN", "err": "ERROR", "e": "ERROR", "crit": "CRITICAL", "c": "CRITICAL",
+    "ftl": "FATAL", "f": "FATAL", "emerg": "EMERGENCY",
+}  # fmt: skip
+
+
+def shown(name: str) -> str:
+    """A level's name as documents have it, one spelling for each; as it is where nobody knows it."""
+    if not from_name(name):
+        return name
+    known = name.strip(" \t").lower()
+    return _SPELLINGS.get(known, known.upper())
+
+
 #: Level names that are looked for in text, in capitals.
 _SPOKEN = frozenset(
     (b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"SEVERE", b"CRITICAL", b"FATAL", b"PANIC")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 
 from sidecar.decode.limits import MAX_TIME_NS
 
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]+)?")
+_DATE = r"([0-9]{4})([-/]?)([0-9]{2})\2([0-9]{2})"
+_ONLY_DATE = re.compile(_DATE)
 _ISO = re.compile(
-    r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})[Tt ]"
-    r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)? *"
+    _DATE + r"[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)? *"
     r"(?:(Z|z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
 )
 
@@ -41,33 +43,48 @@ def parse_time(value: object) -> int | None:
 def _from_number(value: int | float) -> int | None:
     """A double is rounded to microseconds, half to even: it holds no more in our time."""
     for smallest, unit in _UNITS:
-        if value >= smallest:
+        if smallest <= value < math.inf:
             if isinstance(value, int):
                 return _in_range(value * unit)
             return _in_range(int(value) if unit == 1 else round(value * (unit / 1000)) * 1000)
     return None
 
 
+def parse_date(value: object) -> int | None:
+    """Unix ns of a day's begin in UTC: `2026-11-28`, `2026/11/28` or `20261128`; None if the value is no such text.
+
+    Not for log lines: a member `date` there mostly stands alongside a time of day."""
+    found = _ONLY_DATE.fullmatch(value) if isinstance(value, str) else None
+    days = _days(found[1], found[3], found[4]) if found else None
+    return None if days is None else _in_range(days * _DAY * 10**9)
+
+
 def _from_iso(text: str) -> int | None:
-    """`2026-11-21T10:00:00.123+01:00`; also with `/`, a blank for the T, a comma, no seconds, a zone without colon or
-    minutes, or none (UTC). Digits of the fraction past the ninth are dropped."""
+    """`2026-11-21T10:00:00.123+01:00`; also `20261121T100000Z`, with `/`, a blank for the T, a comma, no seconds, a
+    zone without colon or minutes, or none (UTC). Digits of the fraction past the ninth are dropped."""
     found = _ISO.fullmatch(text)
     if not found:
         return None
-    year, _, month, day, hour, minute, second, fraction, _, sign, zone_hour, zone_minute = found.groups()
+    year, _, month, day, hour, _, minute, second, fraction, _, sign, zone_hour, zone_minute = found.groups()
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60 or int(zone_hour or 0) > 23:
         return None
-    if int(zone_minute or 0) > 59:
-        return None
-    try:
-        days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH
-    except ValueError:
+    days = _days(year, month, day)
+    if days is None or int(zone_minute or 0) > 59:
         return None
     offset = (int(zone_hour or 0) * 60 + int(zone_minute or 0)) * (-60 if sign == "-" else 60)
-    seconds = ((days * 24 + int(hour)) * 60 + int(minute)) * 60 + int(second or 0) - offset
+    seconds = days * _DAY + (int(hour) * 60 + int(minute)) * 60 + int(second or 0) - offset
     return _in_range(seconds * 10**9 + int((fraction or "")[:9].ljust(9, "0")))
 
 
+def _days(year: str, month: str, day: str) -> int | None:
+    """Days since 1970-01-01; None where the calendar has no such day."""
+    try:
+        return datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH
+    except ValueError:
+        return None
+
+
+_DAY = 24 * 60 * 60
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from sidecar.decode import cloud_events, labels, metrics, otlp_json
 from sidecar.decode.batch import Check, Decoder, Signal, Transcoded
 from sidecar.decode.byte_order import is_utf16
 from sidecar.decode.json_documents import as_lines
+from sidecar.decode.repair import Repair
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
 from sidecar.receive import reply
@@ -133,6 +135,7 @@ class Intake:
         self._seed = seed
         self._seeds: dict[tuple[Signal, Encoding], int] = {}
         self._stopping = False
+        self._repairs_logged: set[tuple[str, Signal, str]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
         self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.learn_resource)
@@ -193,7 +196,10 @@ class Intake:
                 raise Unavailable("stopping; another instance may take it")
             body = await read(lease)
             self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
-            draft, outcome = await self._draft(signal, body, encoding)
+            done = await self._transcoded(signal, body, encoding)
+            self._count_repairs(receiver, signal, done)
+            draft, outcome = self._draft(signal, body, encoding, done)
+            del done
             del body  # What is kept may be another form of it; no need to hold both until the commit.
             if draft is not None:
                 kept = self.log.submit(draft)
@@ -212,13 +218,28 @@ class Intake:
             self._telemetry.add("sidecar_refused_credentials_total", receiver=receiver)
         return outcome
 
-    async def _draft(self, signal: Signal, body: bytes, encoding: Encoding) -> tuple[Draft | None, Outcome]:
-        """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
+    async def _transcoded(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
         in_python = encoding in _IN_PYTHON or signal == "metrics" or self.decoder.name != "native"
         if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
             done = await self.in_thread(self._check, signal, body, encoding)
         else:
             done = self._check(signal, body, encoding)
+        if not done.check.suspect:
+            return done
+        if len(done.payload) > PYTHON_INLINE_BYTES:
+            return await self.in_thread(self._repair, signal, done)
+        return self._repair(signal, done)
+
+    def _count_repairs(self, receiver: str, signal: Signal, done: Transcoded) -> None:
+        for reason, count in done.repairs.items():
+            labels = {"receiver": receiver, "signal": signal, "reason": reason}
+            self._telemetry.add("sidecar_receiver_repaired_total", count, **labels)
+            if (receiver, signal, reason) not in self._repairs_logged:
+                self._repairs_logged.add((receiver, signal, reason))
+                _logger.warning("invalid parts of records are repaired; further ones are only counted", **labels)
+
+    def _draft(self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded) -> tuple[Draft | None, Outcome]:
+        """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
         check = done.check
         if check.items == 0:
             if check.rejected == 0:
@@ -246,7 +267,18 @@ class Intake:
             return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
         if encoding in _TRANSCODERS:
             return _TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
-        return otlp_json.TRANSCODERS[signal](body)
+        return otlp_json.TRANSCODERS[signal](body, time.time_ns())
+
+    def _repair(self, signal: Signal, done: Transcoded) -> Transcoded:
+        """The payload as it is stored, with the verdict about that. Records that got their time here are not `timed`: a
+        resend of them has another."""
+        repair = Repair(signal, time.time_ns())
+        payload = repair.request(done.payload)
+        if payload is done.payload:
+            return done
+        repairs = dict(+repair.counts)
+        found = self._check_protobuf(signal, payload)
+        return Transcoded(payload, replace(found, timed=found.timed and "no_time" not in repairs), repairs)
 
     def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
         if signal == "spans":

@@ -30,7 +30,7 @@ def result(call: Any) -> Any:
         found = call()
     except DecodeError as error:
         return str(error), error.offset
-    values = (getattr(found, field.name) for field in dataclasses.fields(found))
+    values = (getattr(found, field.name) for field in dataclasses.fields(found) if field.compare)
     return [[_plain(each) for each in (value if isinstance(value, tuple) else (value,))] for value in values]
 
 

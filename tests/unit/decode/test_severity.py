@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
 from sidecar.decode import severity
+from sidecar.decode.native import native_decoder
+from sidecar.decode.reference import ReferenceDecoder
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,26 @@ def test_numbers_between_and_beyond() -> None:
 
 def test_every_number_has_a_range() -> None:
     assert [severity.range_name(n, "") for n in range(1, 25)] == [r for r in severity.RANGES for _ in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("error", "ERROR", "Error", "err", "ERR", " e "), "ERROR"),
+        (("warn", "warning", "WARNING", "wrn", "W"), "WARN"),
+        (("info", "Information", "informational", "INF", "i"), "INFO"),
+        (("dbg", "Debug", "d"), "DEBUG"),
+        (("critical", "CRIT"), "CRITICAL"),
+        (("notice", "Notice"), "NOTICE"),
+        (("Schlimm",), "Schlimm"),
+        (("größer",), "größer"),
+    ],
+)
+def test_documents_have_one_spelling_for_a_level(names: tuple[str, ...], expected: str) -> None:
+    decoders = [decoder for decoder in (ReferenceDecoder(), native_decoder()) if decoder is not None]
+    for name in names:
+        assert severity.shown(name) == expected
+        for decoder in decoders:
+            payload = decoder.json_lines(json.dumps({"level": name}).encode(), 1).payload
+            document = json.loads(decoder.log_lines([payload], ["id"]).body.split(b"\n")[1])
+            assert document["severity_text"] == expected

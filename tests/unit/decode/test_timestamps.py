@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.timestamps import parse_time
+from sidecar.decode.timestamps import parse_date, parse_time
 
 S = 10**9
 TEN = 1_795_255_200 * S  # 2026-11-21T10:00:00Z
@@ -76,3 +76,23 @@ def test_iso_as_the_standard_library_reads_it(time: datetime.datetime) -> None:
     since = time - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     expected = (since.days * 86400 + since.seconds) * S + since.microseconds * 1000
     assert parse_time(time.isoformat()) == (expected if expected > 0 else None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-21", 1_795_219_200 * S),
+        ("2026/11/21", 1_795_219_200 * S),
+        ("20261121", 1_795_219_200 * S),
+        ("2024-02-29", 1_709_164_800 * S),
+        ("2023-02-29", None),
+        ("2026-11", None),
+        ("2026-W47-6", None),
+        ("2026-11/21", None),
+        ("21.11.2026", None),
+        (20261121, None),
+        (None, None),
+    ],
+)
+def test_a_date_is_its_midnight(value: object, expected: int | None) -> None:
+    assert parse_date(value) == expected
