@@ -52,6 +52,7 @@ class Loss:
 class _Vacated:
     """A mark whose file has other content now: a copy of the old content may be found."""
 
+    key: Key
     mark: Mark
     since: float
     loss: Loss | None = None
@@ -84,15 +85,12 @@ class Catalog:
         self._missing: dict[Key, float] = dict.fromkeys(marks, now)
         self._broken: dict[Key, float] = {}
         self._deferred: dict[Key, Deferred] = {}
-        self._fresh: set[Key] = set()
-        """Files that the look that is going on found, and that were not known."""
         self._families: dict[str, list[Tracked]] = {}
         """Files of one base, where there are several."""
 
     def update(self, candidates: Sequence[Candidate], patterns: Sequence[str], now: float, wall: float) -> None:
         """Take note of what is there. `wall`: Unix seconds."""
         there = {candidate.key for candidate in candidates}
-        self._fresh = set()
         self._room = self._max_open - sum(file.source is not None for file in self.files.values())
         self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
         unknown: list[tuple[Candidate, bool]] = []
@@ -144,9 +142,11 @@ class Catalog:
             return True
         if not same:
             source.close()
-            self._vacated.append(_Vacated(mark, now))
+            self._vacated.append(_Vacated(candidate.key, mark, now))
             return False
-        self._track(Tracked.of(candidate, now, mark), source)
+        file = Tracked.of(candidate, now, mark)
+        file.known_since = 0.0
+        self._track(file, source)
         return True
 
     def _track(self, file: Tracked, source: Source) -> None:
@@ -167,10 +167,11 @@ class Catalog:
             return
         at_end = self._start_at_end and not reused and candidate.pattern not in self.used_patterns
         try:
-            if not at_end and self._defer(candidate, source, now):
+            file = self._as_copy(candidate, source, now, whole=True) if source.compressed else None
+            if file is None and not at_end and self._defer(candidate, source, now):
                 source.close()
                 return
-            file = self._as_copy(candidate, source, now) or self._as_new(candidate, at_end, source, now)
+            file = file or self._as_copy(candidate, source, now) or self._as_new(candidate, at_end, source, now)
             self._track(file, source)
         except OSError as error:
             source.close()
@@ -185,7 +186,6 @@ class Catalog:
 
     def _as_new(self, candidate: Candidate, at_end: bool, source: Source, now: float) -> Tracked:
         file = Tracked.of(candidate, now)
-        self._fresh.add(candidate.key)
         if at_end:
             if source.compressed:
                 file.done = True
@@ -219,14 +219,15 @@ class Catalog:
         if origin is None:
             return False
         state = candidate.size, candidate.modified
+        seen = self.marks.get(candidate.key)
+        first, since = now, now
         if known is not None:
-            since = known.since if known.state == state else now
-            found = replace(known, state=state, origin=origin.key, start=origin.start, since=since)
-        else:
-            seen = self.marks.get(candidate.key)
-            together = origin.key in self._fresh or (seen is not None and seen.waits)
-            together = together and not is_compressed_form(candidate, source, origin)
-            found = Deferred(state, origin.key, origin.start, now, together)
+            first, since = known.first, known.since if known.state == state else now
+        elif seen is not None and seen.waits:
+            first = 0.0
+        together = origin.known_since >= first and not is_compressed_form(candidate, source, origin)
+        said = known is not None and known.said and not together
+        found = Deferred(state, origin.key, origin.start, first, since, together, said)
         if found.over(now) and origin.gone_since is None:
             return False
         self._deferred[candidate.key] = found
@@ -239,9 +240,9 @@ class Catalog:
         """A file that we read and that has this content now."""
         if not candidate.rotated:
             return None
-        for file in list(self.files.values()):
-            if file.base != candidate.base or file.done or file.key == candidate.key:
-                continue
+        family = [f for f in self.files.values() if f.base == candidate.base and not f.done and f.key != candidate.key]
+        # One that is gone was compressed, or moved to another file system.
+        for file in sorted(family, key=lambda file: file.gone_since is None):
             if begins_alike(source, file.start) and self._may_be_copy(candidate, source, file, now):
                 return file
         return None
@@ -259,18 +260,20 @@ class Catalog:
             if own is not file.source:
                 own.close()
 
-    def _as_copy(self, candidate: Candidate, source: Source, now: float) -> Tracked | None:
-        """The file at the place of the mark that was made of its content; None if there is none."""
+    def _as_copy(self, candidate: Candidate, source: Source, now: float, whole: bool = False) -> Tracked | None:
+        """The file at the place of the mark that was made of its content; None if there is none. `whole`: of all its
+        content."""
         best: tuple[Key, Mark, _Vacated | None] | None = None
         for key, mark, vacated in self._origins(candidate):
-            if (best is None or mark.offset > best[1].offset) and _is_read_on(source, mark, vacated):
+            better = best is None or mark.offset > best[1].offset
+            if better and _is_read_on(source, mark, vacated) and not (whole and source.pread(mark.offset, 1)):
                 best = key, mark, vacated
         if best is None:
             return None
         key, mark, vacated = best
         if vacated is not None:
             self._vacated.remove(vacated)
-        else:
+        if self.marks.get(key) == mark:
             del self.marks[key]
             self.pending[key_bytes(key)] = None
         offset = mark.offset if source.compressed else min(mark.offset, source.size())
@@ -281,7 +284,7 @@ class Catalog:
         if candidate.rotated:
             for vacated in self._vacated:
                 if vacated.mark.base == candidate.base:
-                    yield candidate.key, vacated.mark, vacated
+                    yield vacated.key, vacated.mark, vacated
         for key, mark in self.marks.items():
             if key in self.files or key == candidate.key or mark.base != candidate.base:
                 continue
@@ -326,7 +329,7 @@ class Catalog:
         """The file's content is another one. What was not read of the old one is lost unless a copy turns up."""
         behind = file.behind()
         loss = Loss("truncated", file.path, behind, file.estimated_records(behind)) if behind else None
-        self._vacated.append(_Vacated(file.mark(), now, loss, file.start))
+        self._vacated.append(_Vacated(file.key, file.mark(), now, loss, file.start))
         file.begin_anew(now)
 
     def _settle_vacated(self, now: float) -> None:

@@ -18,6 +18,8 @@ CUT_SECONDS = 5.0
 """A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""
 LEFT_OUT_SECONDS = 60.0
 """After so long it is said that a copy is not read."""
+COARSE_NS = 2_000_000_000
+"""A time of change that was set to that of another file may have lost so much: programs set whole seconds."""
 _WHOLE_BYTES = 1 << 20
 """Contents up to here are compared in full, larger ones at their begin, at their end and at places between."""
 _PLACES, _PLACE_BYTES = 64, 4096
@@ -32,10 +34,12 @@ class Deferred:
     origin: Key
     start: bytes
     """Of the origin."""
+    first: float
+    """When the file was seen first."""
     since: float
     """When the state was seen first."""
     together: bool
-    """Both files were there when they were seen first, so neither was known to be made of the other."""
+    """The origin was not known before this file was: nothing says that it was made of it."""
     said: bool = False
 
     def over(self, now: float) -> bool:
@@ -51,23 +55,27 @@ def may_be_copy(candidate: Candidate, source: Source, origin: Tracked, own: Sour
     """Whether `source` may be a copy, whole or in the making, of `origin`, which `own` is of."""
     if not _may_be_made_of(candidate, source, origin):
         return False
-    if own.birth and source.modified() < min(own.birth, own.modified()):
+    if own.birth and source.modified() + COARSE_NS < min(own.birth, own.modified()):
         return False
     copied, size = source.size(), own.size()
-    longer = bool(source.pread(size, 1)) if source.compressed else copied > size
-    return not longer and _alike(source, own, size)
+    if not source.compressed:
+        return copied <= size and _alike(source, own, size)
+    # A file is compressed as a whole; one that is written to may have grown since.
+    end = source.pread(max(0, size - 1), 2)
+    return len(end) < 2 and (bool(end) or not origin.former) and _alike(source, own, size)
 
 
 def is_compressed_form(candidate: Candidate, source: Source, origin: Tracked) -> bool:
     """Whether it has the name that a rotated file gets when it is compressed."""
-    return source.compressed and origin.rotated and candidate.path.startswith(origin.path)
+    return source.compressed and origin.rotated and candidate.path.startswith((f"{origin.path}.", f"{origin.path}-"))
 
 
 def _may_be_made_of(candidate: Candidate, source: Source, origin: Tracked) -> bool:
     """Plain copies are made of files that are written to; the compressed form of another has its name and more."""
-    if not origin.rotated or origin.gone_since is not None:
+    if not origin.rotated:
         return True
-    return is_compressed_form(candidate, source, origin)
+    gone = source.compressed and origin.gone_since is not None
+    return gone or is_compressed_form(candidate, source, origin)
 
 
 def _alike(copy: Source, own: Source, size: int) -> bool:

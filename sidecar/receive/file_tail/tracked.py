@@ -36,6 +36,8 @@ class Tracked:
     """When it was seen to have grown, or first seen."""
     held_since: float | None = None
     """Since when lines are left because they may go on."""
+    known_since: float = 0.0
+    """When it was seen first; 0 for one that was known when the program was started."""
     seen_at: float = 0.0
     """When a look for files found it last."""
     modified: float = 0.0
@@ -59,7 +61,7 @@ class Tracked:
         """At the mark's place, or at the beginning."""
         file = cls(found.key, found.path, found.base, found.rotated, size=found.size, grown_at=now)
         file.attributes = attributes(found.base, found.path)
-        file.seen_at, file.modified = now, found.modified
+        file.known_since, file.seen_at, file.modified = now, now, found.modified
         if mark is not None:
             file.offset, file.skipping, file.done = mark.offset, mark.skipping, mark.done
         return file

@@ -162,6 +162,51 @@ def test_the_inode_of_a_removed_generation_is_given_to_the_next(make: Make, logs
     assert Counter(tailing.bodies) == counted(START, START, b"failed\n")
 
 
+def test_a_copy_is_taken_for_one_once_also_after_a_restart(make: Make, logs: Path) -> None:
+    """The cut file is still empty, and has no new mark, when the next run is written, copied and cut."""
+    file = logs / "app.log"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    for generation in range(1, 4):
+        shutil.copyfile(file, logs / f"app.log.{generation}")
+        os.truncate(file, 0)
+        tailing.cycle()
+        tailing.restart(lambda: append(file, START))
+    assert settle(tailing) == counted(*[START] * 4)
+
+    def unseen() -> None:
+        shutil.copyfile(file, logs / "app.log.4")
+        os.truncate(file, 0)
+
+    tailing.restart(unseen)
+    append(file, START)
+    shutil.copyfile(file, logs / "app.log.5")
+    os.truncate(file, 0)
+    tailing.restart()
+    assert settle(tailing) == counted(*[START] * 5)
+
+
+@pytest.mark.parametrize("lost", [0, 100, 1_000, 1_000_000_000])
+def test_a_compressed_copy_with_a_time_that_is_less_exact(make: Make, logs: Path, lost: int) -> None:
+    """Copied, cut, compressed, removed: logrotate's copytruncate with compress, which sets the time it found."""
+    file, copy, compressed = logs / "app.log", logs / "app.log.1", logs / "app.log.1.gz"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    shutil.copyfile(file, copy)
+    os.truncate(file, 0)
+    tailing.cycle()
+    compressed.write_bytes(gzip.compress(copy.read_bytes()))
+    time = copy.stat().st_mtime_ns
+    os.utime(compressed, ns=(time, time - time % lost if lost else time))
+    copy.unlink()
+    assert settle(tailing) == counted(START)
+    tailing.cycle(70)
+    tailing.cycle(1)
+    assert settle(tailing) == counted(START)
+
+
 @pytest.mark.parametrize("seconds", [0.0, 3.0, 20.0])
 def test_copytruncate_of_files_that_begin_alike(make: Make, logs: Path, seconds: float) -> None:
     """Copied, and cut some time after; there is always a copy of an earlier run with the same lines."""
