@@ -22,6 +22,8 @@ ENVIRONMENT = {
     "OTEL_METRICS_EXPORTER": "otlp",
     "OTEL_LOGS_EXPORTER": "otlp",
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "64",
+    "OTEL_BLRP_SCHEDULE_DELAY": "500",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
 }
 """What the process is given where its environment does not say otherwise."""

@@ -11,48 +11,50 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
+from model_sidecar_instrumentation.ending import Ending
+from model_sidecar_instrumentation.exporting import Tally, guards, never_by_proxy, sessions
+from model_sidecar_instrumentation.log_calls import keep_off_the_app
 from model_sidecar_instrumentation.patching import when_imported
-
-PATIENCE_SECONDS = 3
-DEPTH, MANY = 16, 5000
 
 
 def prepare() -> None:
     """Called by OpenTelemetry's auto-instrumentation when it is done (entry point `opentelemetry_post_instrument`)."""
-    sessions = list(_sessions(_providers()))
-    if sessions and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: _renew(sessions))
-    when_imported("multiprocessing.util", lambda util: _kept.append(_Children(util)))
-    when_imported("uvicorn.server", _flush_when_it_stops)
+    keep_off_the_app()
+    providers = _providers()
+    guarded = guards(providers)
+    if not guarded:
+        return
+    ending = Ending(providers, guarded)
+    _count(providers, ending)
+    Tally(guarded)
+    inherited = list(sessions(providers))
+    for session in inherited:
+        never_by_proxy(session)
+    ending.at_exit()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _renew(inherited, ending))
+    when_imported("multiprocessing.util", lambda util: _kept.append(_Children(util, ending.flush)))
+    when_imported("uvicorn.server", lambda uvicorn: _flush_when_it_stops(uvicorn, ending.flush))
 
 
-def flush() -> None:
-    """Everything that waits, for at most three seconds: a lock that was held in the parent during the fork is never
-    released in the child, and the app's end must not wait for it."""
-    thread = threading.Thread(target=_flush_all, daemon=True)
-    thread.start()
-    thread.join(PATIENCE_SECONDS)
-
-
-def _flush_all() -> None:
-    for provider in _providers():
-        force = getattr(provider, "force_flush", None)
-        if force is not None:
-            force(PATIENCE_SECONDS * 1000)
+def _count(providers: list[Any], ending: Ending) -> None:
+    for provider in providers:
+        for signal, method in (("logs", "add_log_record_processor"), ("spans", "add_span_processor")):
+            if hasattr(provider, method):
+                getattr(provider, method)(ending.counters[signal])
 
 
 def _providers() -> list[Any]:
     return [get_logger_provider(), trace.get_tracer_provider(), metrics.get_meter_provider()]
 
 
-def _flush_when_it_stops(uvicorn: Any) -> None:
+def _flush_when_it_stops(uvicorn: Any, flush: Callable[[], None]) -> None:
     original = uvicorn.Server.shutdown
 
     @functools.wraps(original)
@@ -69,35 +71,14 @@ class _Children:
     """`multiprocessing` calls the function in a child after a fork, for as long as this object lives. Finalizers of the
     app, which have higher priorities, run before ours."""
 
-    def __init__(self, util: Any) -> None:
+    def __init__(self, util: Any, flush: Callable[[], None]) -> None:
         util.register_after_fork(self, lambda _: util.Finalize(None, flush, exitpriority=-100))
 
 
-def _sessions(roots: Iterable[Any]) -> Iterator[Any]:
-    """HTTP sessions of the `requests` package that the providers hold somewhere below them. Where exactly changes from
-    release to release of the SDK."""
-    seen: set[int] = set()
-    level = list(roots)
-    for _ in range(DEPTH):
-        below: list[Any] = []
-        for item in level:
-            if id(item) in seen or len(seen) > MANY:
-                continue
-            seen.add(id(item))
-            if type(item).__module__.startswith("requests.") and hasattr(item, "adapters"):
-                yield item
-            elif isinstance(item, (list, tuple, set, frozenset)):
-                below.extend(item)
-            elif isinstance(item, dict):
-                below.extend(item.values())
-            elif type(item).__module__.startswith("opentelemetry."):
-                below.extend(getattr(item, "__dict__", {}).values())
-        level = below
-
-
-def _renew(sessions: Iterable[Any]) -> None:
+def _renew(inherited: Iterable[Any], ending: Ending) -> None:
     """The inherited pools are kept, unused: to close them takes locks that a thread of the parent may have held."""
-    for session in sessions:
+    ending.renew()
+    for session in inherited:
         before = dict(session.adapters)
         _kept.append(before)
         for prefix, adapter in before.items():

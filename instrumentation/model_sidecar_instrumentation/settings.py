@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
+EXIT_SECONDS = 1.0
 WHAT = ("features", "predictions", "none")
 
 
@@ -58,6 +59,21 @@ def read(environ: Mapping[str, str] = os.environ) -> CaptureSettings:
         model_version=environ.get("SIDECAR_MODEL_VERSION", "").strip()[: default.text],
         class_names=tuple(c.strip() for c in environ.get("SIDECAR_MODEL_CLASSES", "").split(",") if c.strip()),
     )
+
+
+def exit_seconds(environ: Mapping[str, str] = os.environ) -> float:
+    """`SIDECAR_EXIT_TIMEOUT`: seconds that a process may be kept at its end to send what waits; 0 for not at all."""
+    text = environ.get("SIDECAR_EXIT_TIMEOUT", "").strip()
+    if not text:
+        return EXIT_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 600:
+        _log.warning("invalid SIDECAR_EXIT_TIMEOUT: %s; expected seconds from 0 to 600; using %g", text, EXIT_SECONDS)
+        return EXIT_SECONDS
+    return seconds
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

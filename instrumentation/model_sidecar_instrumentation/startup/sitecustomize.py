@@ -19,9 +19,14 @@ DEFAULTS = {
     "OTEL_LOGS_EXPORTER": "otlp",
     # An event can be some tens of kilobytes: 64 of them in a request, not 512.
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": "64",
+    # What a process that is killed takes with it, in milliseconds.
+    "OTEL_BLRP_SCHEDULE_DELAY": "500",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
 }
 OLDEST = (3, 9)
+# Names of this host, as gRPC compares them.
+OWN = ("localhost", "localhost.", "127.0.0.0/8", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 def start(here):
@@ -85,14 +90,24 @@ def initialise(here):
         return
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    before = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in before.split(os.pathsep) if not is_same(p, here))
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    meanwhile = {"PYTHONPATH": os.pathsep.join(p for p in path if not is_same(p, here))}
+    # gRPC reads these when an exporter makes its channel, others with every request: none to this host is by a proxy.
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    meanwhile["no_proxy"] = ",".join(filter(None, [given, *OWN]))
+    meanwhile["no_grpc_proxy"] = ",".join(filter(None, [os.environ.get("no_grpc_proxy") or given, *OWN]))  # noqa: SIM112
+    before = {name: os.environ.get(name) for name in meanwhile}
+    os.environ.update(meanwhile)
     try:
         from opentelemetry.instrumentation.auto_instrumentation import initialize
 
         initialize()
     finally:
-        os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     check_sending()
 
 
