@@ -18,6 +18,8 @@ DEPTH = 32
 TEXT = 1 << 16
 """Characters of a text. Longer ones are cut: a request that is too large is refused with all that is in it."""
 _PLAIN = frozenset((float, bool, type(None)))
+_IDS = frozenset(("trace_id", "span_id"))
+"""Of exemplars: integers of 128 and of 64 bits without a sign."""
 _LOW, _HIGH, _TIMES = -(1 << 63), 1 << 63, 1 << 64
 
 
@@ -225,7 +227,8 @@ class Repair:
         if type(item).__name__ == "InstrumentationScope":
             return self._scope(item)
         if dataclasses.is_dataclass(item):
-            return _changed(item, {f.name: self._field(getattr(item, f.name)) for f in dataclasses.fields(item)})
+            names = (field.name for field in dataclasses.fields(item))
+            return _changed(item, {name: self._field(getattr(item, name)) for name in names if name not in _IDS})
         return item
 
     def _field(self, found: Any) -> Any:

@@ -170,6 +170,19 @@ def test_metrics_are_repaired() -> None:
     assert repair.repaired == 1
 
 
+def test_ids_of_exemplars_are_no_numbers_to_repair() -> None:
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("m")
+    provider, _ = _spans()
+    with provider.get_tracer("t").start_as_current_span("s") as span:
+        meter.create_counter("c").add(1)
+    data = Repair().metrics(reader.get_metrics_data())
+    [metric] = encode_metrics(data).resource_metrics[0].scope_metrics[0].metrics
+    [exemplar] = metric.sum.data_points[0].exemplars
+    assert int.from_bytes(exemplar.trace_id, "big") == span.get_span_context().trace_id
+    assert int.from_bytes(exemplar.span_id, "big") == span.get_span_context().span_id
+
+
 def test_a_guard_repairs_counts_and_closes() -> None:
     provider, exporter = _spans()
     guard = Guard(exporter, "spans")
