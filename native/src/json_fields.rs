@@ -16,6 +16,8 @@ const TIME_NAMES: &[&str] = &[
     "timeMillis",
     "record.time.timestamp",
     "Timestamp",
+    "instant",
+    "written_at",
 ];
 const LEVEL_NAMES: &[&str] = &[
     "level",
@@ -53,6 +55,8 @@ const TRACE_ID_NAMES: &[&str] = &[
     "record.extra.trace_id",
     "record.extra.otelTraceID",
     "logging.googleapis.com/trace",
+    "span.trace_id",
+    "_trace_id",
 ];
 const SPAN_ID_NAMES: &[&str] = &[
     "span_id",
@@ -69,6 +73,8 @@ const SPAN_ID_NAMES: &[&str] = &[
     "record.extra.span_id",
     "record.extra.otelSpanID",
     "logging.googleapis.com/spanId",
+    "span.span_id",
+    "_span_id",
 ];
 const SERVICE_NAMES: &[&str] =
     &["service", "service.name", "service_name", "otelServiceName", "serviceName", "dd.service"];
@@ -86,6 +92,7 @@ const BODY_NAMES: &[&str] = &[
     "MESSAGE",
     "Body",
     "body",
+    "message_type",
 ];
 const EXCEPTION_TYPE_NAMES: &[&str] = &[
     "exception.type",
@@ -95,6 +102,9 @@ const EXCEPTION_TYPE_NAMES: &[&str] = &[
     "exc_type",
     "throwable.className",
     "record.exception.type",
+    "thrown.name",
+    "exception.exception_class",
+    "_exception.class",
 ];
 const EXCEPTION_MESSAGE_NAMES: &[&str] = &[
     "exception.message",
@@ -103,6 +113,9 @@ const EXCEPTION_MESSAGE_NAMES: &[&str] = &[
     "exc_message",
     "throwable.message",
     "record.exception.value",
+    "thrown.message",
+    "exception.exception_message",
+    "_exception.message",
     "error",
     "err",
 ];
@@ -119,6 +132,8 @@ const STACKTRACE_NAMES: &[&str] = &[
     "stack_trace",
     "traceback",
     "@x",
+    "_exception.stackTrace",
+    "full_message",
 ];
 const OTHER_NAMES: &[&str] = &["traceparent", "exception.stacks"];
 
@@ -223,6 +238,9 @@ pub fn is_object(key: &str) -> bool {
             | "mdc"
             | "contextMap"
             | "throwable"
+            | "thrown"
+            | "exception"
+            | "_exception"
             | "record"
             | "record.level"
             | "record.time"

@@ -7,7 +7,7 @@ use crate::json::{read_object, Json, Object};
 use crate::json_fields::{self as fields, Slots};
 use crate::limits::{MAX_ATTRIBUTES, MAX_LINE_BYTES};
 use crate::severity::{from_name, from_number, guess, range_name};
-use crate::text::repair;
+use crate::text::{repair, without_colours};
 use crate::timestamps::parse_time;
 use crate::tracebacks::read_traceback;
 use crate::transcoded::{Payload, Request};
@@ -83,7 +83,7 @@ fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request
     }
     line.set_text(repair(bytes), UNPARSED);
     let (number, word) = guess(bytes);
-    (line.severity_number, line.severity_text) = (number, Cow::Borrowed(word));
+    (line.severity_number, line.severity_text) = (number, word);
     request.add(line);
 }
 
@@ -287,13 +287,12 @@ impl<'r, 'a> Rest<'r, 'a> {
         for slot in each(self.present & fields::LEVEL) {
             let number = match self.value(slot) {
                 Json::Int(number) => *number,
-                Json::Text(text) if text.is_empty() => continue,
-                Json::Text(text) => match decimal::<i64>(text, MAX_LEVEL_DIGITS) {
-                    Some(number) => number,
-                    None => {
-                        let number = from_name(text.as_bytes());
-                        return (number, self.take_text(1 << slot, false).unwrap_or_default());
-                    }
+                Json::Text(text) => match without_colours(text) {
+                    plain if plain.is_empty() => continue,
+                    plain => match decimal::<i64>(&plain, MAX_LEVEL_DIGITS) {
+                        Some(number) => number,
+                        None => return (from_name(plain.as_bytes()), self.take_level_text(slot)),
+                    },
                 },
                 _ => continue,
             };
@@ -304,6 +303,15 @@ impl<'r, 'a> Rest<'r, 'a> {
             }
         }
         (0, Cow::Borrowed(""))
+    }
+
+    /// A level's name without the colours of terminals.
+    fn take_level_text(&mut self, slot: usize) -> Cow<'a, str> {
+        match self.take(slot) {
+            Json::Text(Cow::Borrowed(text)) => without_colours(text),
+            Json::Text(Cow::Owned(text)) => Cow::Owned(without_colours(&text).into_owned()),
+            _ => Cow::Borrowed(""),
+        }
     }
 
     /// The first alias that holds a usable id; others stay attributes.

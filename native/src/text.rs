@@ -7,6 +7,59 @@ pub fn repair(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
+const ESCAPE: u8 = 0x1b;
+const BELL: u8 = 0x07;
+
+/// The text without control sequences of terminals: ESC [ parameters, intermediates, final byte
+/// (ECMA-48), and ESC ] to the next BEL or ESC \, a link of rich.
+pub fn without_colours(text: &str) -> Cow<'_, str> {
+    match uncoloured(text.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        // Sequences are ASCII, so what is left is as whole as it was.
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
+    }
+}
+
+/// The same for bytes of any kind.
+pub fn uncoloured(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(ESCAPE, bytes).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut from = 0;
+    for at in memchr::memchr_iter(ESCAPE, bytes) {
+        if at < from {
+            continue;
+        }
+        plain.extend_from_slice(&bytes[from..at]);
+        from = at + sequence_length(&bytes[at..]);
+        if from == at {
+            plain.push(ESCAPE);
+            from += 1;
+        }
+    }
+    plain.extend_from_slice(&bytes[from..]);
+    Cow::Owned(plain)
+}
+
+/// Bytes of the control sequence that begins here; 0 where none does or where its end is missing.
+fn sequence_length(bytes: &[u8]) -> usize {
+    if let [ESCAPE, b']', rest @ ..] = bytes {
+        return match memchr::memchr2(BELL, ESCAPE, rest) {
+            Some(end) if rest[end] == BELL => 2 + end + 1,
+            Some(end) if rest.get(end + 1) == Some(&b'\\') => 2 + end + 2,
+            _ => 0,
+        };
+    }
+    let [ESCAPE, b'[', rest @ ..] = bytes else { return 0 };
+    let parameters = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'?')).count();
+    let intermediates = rest[parameters..].iter().take_while(|byte| matches!(byte, b' '..=b'/')).count();
+    match rest.get(parameters + intermediates) {
+        Some(b'@'..=b'~') => 2 + parameters + intermediates + 1,
+        _ => 0,
+    }
+}
+
 /// The first `limit` characters.
 pub fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {

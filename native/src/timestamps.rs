@@ -1,6 +1,6 @@
 //! Times as log lines write them, as Unix nanoseconds.
 
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::limits::MAX_TIME_NS;
 
 /// Smallest number taken for a time in each unit, with that unit's nanoseconds.
@@ -18,8 +18,20 @@ pub fn parse_time(value: &Json<'_>) -> Option<u64> {
         Json::Int(int) => from_int(i128::from(*int)),
         Json::Double(double) => from_double(*double),
         Json::Text(text) => from_text(text),
+        Json::Object(object) => from_instant(object),
         _ => None,
     }
+}
+
+/// log4j2's `epochSecond` and `nanoOfSecond` in an object of their own.
+fn from_instant(object: &Object<'_>) -> Option<u64> {
+    let number = |name: &str| match object.members.iter().find(|(key, _)| key == name)? {
+        (_, Json::Int(number)) => Some(i128::from(*number)),
+        _ => None,
+    };
+    let (seconds, rest) = (number("epochSecond")?, number("nanoOfSecond")?);
+    let alone = object.members.len() == 2 && (0..1_000_000_000).contains(&rest);
+    alone.then(|| in_range(seconds * 1_000_000_000 + rest))?
 }
 
 fn from_text(text: &str) -> Option<u64> {

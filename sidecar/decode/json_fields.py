@@ -12,12 +12,14 @@ VERSION = 2
 
 OBJECTS = frozenset({
     "log", "trace", "span", "service", "error", "err", "dd", "fields", "mdc", "contextMap", "throwable",
+    "thrown", "exception", "_exception",
     "record", "record.level", "record.time", "record.exception", "record.extra",
 })  # fmt: skip
 
 BODY = (
     "message", "msg", "event", "log", "record.message", "text", "@m", "@mt", "fields.message", "short_message",
     "MESSAGE", "Body", "body",
+    "message_type",
 )  # fmt: skip
 
 TIME = (
@@ -31,6 +33,8 @@ TIME = (
     "timeMillis",
     "record.time.timestamp",
     "Timestamp",
+    "instant",
+    "written_at",
 )
 
 Levels = Literal["javascript", "python", "otlp"]
@@ -62,11 +66,13 @@ TRACE_ID = (
     "trace_id", "trace.id", "traceId", "otelTraceID", "TraceId", "traceID", "dd.trace_id", "mdc.trace_id",
     "mdc.traceId", "contextMap.trace_id", "contextMap.traceId", "record.extra.trace_id", "record.extra.otelTraceID",
     "logging.googleapis.com/trace",
+    "span.trace_id", "_trace_id",
 )  # fmt: skip
 SPAN_ID = (
     "span_id", "span.id", "spanId", "otelSpanID", "SpanId", "spanID", "dd.span_id", "mdc.span_id", "mdc.spanId",
     "contextMap.span_id", "contextMap.spanId", "record.extra.span_id", "record.extra.otelSpanID",
     "logging.googleapis.com/spanId",
+    "span.span_id", "_span_id",
 )  # fmt: skip
 #: Its value is `projects/PROJECT/traces/ID`.
 GOOGLE_TRACE = "logging.googleapis.com/trace"
@@ -79,14 +85,17 @@ SERVICE = ("service", "service.name", "service_name", "otelServiceName", "servic
 EXCEPTION_TYPE = (
     "exception.type", "error.type", "err.type", "error.kind", "exc_type", "throwable.className",
     "record.exception.type",
+    "thrown.name", "exception.exception_class", "_exception.class",
 )  # fmt: skip
 EXCEPTION_MESSAGE = (
     "exception.message", "error.message", "err.message", "exc_message", "throwable.message", "record.exception.value",
+    "thrown.message", "exception.exception_message", "_exception.message",
     "error", "err",
 )  # fmt: skip
 STACKTRACE = (
     "exception.stacktrace", "error.stack_trace", "error.stack", "err.stack", "exception", "exc_info", "exc_text",
     "stack", "stacktrace", "stack_trace", "traceback", "@x",
+    "_exception.stackTrace", "full_message",
 )  # fmt: skip
 #: Those of them whose text is a stack trace even if it is not of a form that is known.
 SURE_STACKTRACE = ("exception.stacktrace", "error.stack_trace", "error.stack", "err.stack", "stacktrace", "stack_trace")

@@ -18,6 +18,7 @@ from itertools import groupby
 from sidecar.decode import json_fields as names
 from sidecar.decode import severity
 from sidecar.decode.batch import Check, Transcoded
+from sidecar.decode.colours import text_without_colours
 from sidecar.decode.encode import any_value, key_value
 from sidecar.decode.json_lenient import read_objects
 from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_LINE_BYTES
@@ -152,9 +153,12 @@ def _take_time(rest: dict[str, Value]) -> int:
 
 
 def _take_level(rest: dict[str, Value]) -> tuple[int, str]:
-    """(severity number, text): text as written, or the number's range name. A name nobody knows gives number 0."""
+    """(severity number, text): text as written but for colours, or the number's range name. A name nobody knows gives
+    number 0."""
     for name, numbers in names.LEVEL:
         value = rest.get(name)
+        if isinstance(value, str):
+            value = text_without_colours(value)
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 2:
             value = int(value)
         if isinstance(value, str) and value:

@@ -25,7 +25,7 @@ def parse_time(value: object) -> int | None:
     """Unix ns of a JSON value; None if it is no time between 1973 (ISO: 1970) and 2262.
 
     A number, or the text of one, counts seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by
-    size. Other text is read as ISO 8601.
+    size. Other text is read as ISO 8601, and an object of log4j2's `epochSecond` and `nanoOfSecond` alone as their sum.
     """
     match value:
         case bool():
@@ -36,8 +36,14 @@ def parse_time(value: object) -> int | None:
             return _from_number(float(value) if "." in value else int(value))
         case str():
             return _from_iso(value)
+        case {"epochSecond": int(seconds), "nanoOfSecond": int(rest), **more} if not more and _whole(seconds, rest):
+            return _in_range(seconds * 1_000_000_000 + rest)
         case _:
             return None
+
+
+def _whole(seconds: int, rest: int) -> bool:
+    return not isinstance(seconds, bool) and not isinstance(rest, bool) and 0 <= rest < 1_000_000_000
 
 
 def _from_number(value: int | float) -> int | None:

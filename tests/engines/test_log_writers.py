@@ -10,7 +10,7 @@ import pytest
 from support.engines import sidecar_process, wait_for
 from support.log_writers import write_all
 
-WRITERS = ("structlog", "python_json_logger", "loguru", "pino", "winston", "zap")
+WRITERS = ("structlog", "structlog_span", "python_json_logger", "loguru", "pino", "winston", "zap")
 
 
 @pytest.fixture(scope="module")

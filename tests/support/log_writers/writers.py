@@ -12,22 +12,29 @@ from pythonjsonlogger.json import JsonFormatter
 IDS = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
 
 
-def by_structlog(file):
+def by_structlog(file, *more, ids=IDS):
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            *more,
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.WriteLoggerFactory(file),
+        cache_logger_on_first_use=False,
     )
     log = structlog.get_logger()
-    log.warning("scored", rows=3, **IDS)
+    log.warning("scored", rows=3, **ids)
     try:
         raise ValueError("bad row")
     except ValueError:
         log.exception("failed")
+
+
+def by_structlog_span(file):
+    """As structlog's documentation adds OpenTelemetry's span."""
+    by_structlog(file, lambda logger, method, event: {**event, "span": {**IDS, "parent_span_id": None}}, ids={})
 
 
 def by_python_json_logger(file):
@@ -52,6 +59,6 @@ def by_loguru(file):
         loguru.exception("failed")
 
 
-for write in (by_structlog, by_python_json_logger, by_loguru):
+for write in (by_structlog, by_structlog_span, by_python_json_logger, by_loguru):
     with (Path(sys.argv[1]) / f"{write.__name__}.log").open("w") as target:
         write(target)

@@ -2,8 +2,10 @@
 
 golden/layouts/layouts.json: lines written by the libraries that `layout` names (structlog 25, python-json-logger 4,
 loguru 0.7, ecs-logging 2, json-log-formatter 1, pino, winston, bunyan, zap, zerolog, slog, logrus, logback 1.5 with
-its own, Logstash's and Elastic's encoder), paths and host names replaced; those of services (Google Cloud, Datadog,
-Triton, vLLM, gunicorn, uvicorn, journald, GELF, Serilog) by their documented forms.
+its own, Logstash's and Elastic's encoder, log4j2 2.24 with JsonLayout and the templates of JsonTemplateLayout, eliot,
+json-logging, google-cloud-logging, log4js, pino-pretty, tracing-subscriber, console forms with colours), paths and host
+names replaced; those of services (Google Cloud, Datadog, Triton, TensorFlow Serving, vLLM, gunicorn, journald,
+GELF, Serilog, ASP.NET, Optuna) by their documented forms.
 """
 
 from __future__ import annotations

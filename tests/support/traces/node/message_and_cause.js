@@ -1,0 +1,1 @@
+throw new Error("cannot score\nrow 3 is bad", { cause: new TypeError("bad row") });

@@ -1,0 +1,4 @@
+function score() {
+  return Promise.reject("no model");
+}
+score();
