@@ -1,5 +1,7 @@
 //! Type and message of an exception from the text of its stack trace.
 
+use crate::text::without_colours;
+
 const PYTHON: &str = "Traceback (most recent call last):";
 
 /// (type, message) of an exception, each empty where the text does not say.
@@ -7,12 +9,21 @@ type Exception = (String, String);
 
 /// The exception of a stack trace; None if the text is no stack trace.
 pub fn read_traceback(text: &str) -> Option<Exception> {
+    read_plain(&without_colours(text))
+}
+
+fn read_plain(text: &str) -> Option<Exception> {
     let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
     if text.contains(PYTHON) {
         return Some(python(text));
     }
-    if let Some(message) = first.strip_prefix("panic: ").or_else(|| rust_panic(first)) {
+    if let Some(message) = first.strip_prefix("panic: ") {
         return Some(("panic".to_owned(), message.to_owned()));
+    }
+    if let Some(place) = rust_panic(first) {
+        // The message stands behind the place, or below it where the place ends in a colon.
+        let below = rest.filter(|_| place.ends_with(':')).and_then(|rest| rest.split('\n').next());
+        return Some(("panic".to_owned(), below.unwrap_or(place).to_owned()));
     }
     if let Some((kind, message)) = ruby(first) {
         return Some((kind.to_owned(), message.to_owned()));
@@ -24,19 +35,35 @@ pub fn read_traceback(text: &str) -> Option<Exception> {
     others.any(is_go_frame).then(Exception::default)
 }
 
-/// Behind the last header come indented frames, then the line that names the exception.
+/// Behind the last header come indented frames, then the line that names the exception. The headers within a group have
+/// its border; the line that names the group has the border too.
 fn python(text: &str) -> Exception {
-    let header = text.rfind(PYTHON).unwrap_or(0);
-    let mut lines = text[header..].split('\n').skip(1);
-    lines
+    let begins = |line: &str, with: &str| line.trim_start_matches(' ').starts_with(with);
+    let lines: Vec<&str> = text.split('\n').collect();
+    let is_header = |line: &&str| line.contains(PYTHON);
+    let outer = lines.iter().rposition(|line| is_header(line) && !begins(line, "|"));
+    let header = outer.or_else(|| lines.iter().rposition(is_header)).unwrap_or(0);
+    let grouped = begins(lines[header], "+ ");
+    lines[header + 1..]
+        .iter()
+        .map(|line| {
+            let bare = line.trim_start_matches(' ');
+            if grouped {
+                bare.strip_prefix("| ").unwrap_or(bare)
+            } else {
+                line
+            }
+        })
         .find(|line| !line.is_empty() && !line.starts_with([' ', '\t', '|', '+']))
         .map_or_else(Exception::default, head)
 }
 
-/// `package.Type: message` or `Type` alone; Python's local classes have `<locals>` in their names.
+/// `package.Type: message` or `Type` alone; Python's local classes have `<locals>` in their names, Ray's errors of tasks
+/// the type of the cause, `RayTaskError(ValueError)`.
 fn head(line: &str) -> Exception {
     let line = line.trim_end_matches('\r');
     let end = line.bytes().take_while(|&byte| byte.is_ascii_alphanumeric() || b"_.$<>".contains(&byte)).count();
+    let end = end + cause_length(&line[end..]);
     let (kind, rest) = line.split_at(end);
     if !kind.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '$') {
         return Exception::default();
@@ -46,6 +73,14 @@ fn head(line: &str) -> Exception {
         None if rest.is_empty() => (kind.to_owned(), String::new()),
         None => Exception::default(),
     }
+}
+
+/// Bytes of `(TYPE)` at the beginning of the text.
+fn cause_length(text: &str) -> usize {
+    let inner = text.strip_prefix('(').and_then(|text| text.split_once(')')).map(|(inner, _)| inner);
+    inner
+        .filter(|inner| inner.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.'))
+        .map_or(0, |inner| inner.len() + 2)
 }
 
 /// What follows `thread 'NAME' panicked at `, also with a number behind the name.

@@ -186,11 +186,11 @@ def _grouped(lines: Sequence[_Line], final: bool) -> tuple[list[list[_Line]], li
     groups: list[list[_Line]] = []
     open_starts: list[int] = []
     for own in by_stream.values():
-        found, begin = multiline.group([line.content for line in own]), 0
+        found, begin = multiline.group([line.content for line in own], final), 0
         for end in found.ends:
             groups.append(own[begin:end])
             begin = end
-        if found.open and not final:
+        if found.open:
             open_starts.append(groups[-1][0].start)
     groups.sort(key=lambda group: group[0].start)
     return groups, open_starts

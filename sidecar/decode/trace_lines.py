@@ -42,7 +42,7 @@ _GO_MORE = re.compile(
     rb"goroutine \d+ |\[(?:signal|originating|recovered)|\t|created by |panic: |[^\s(]+\(.*\)\s*$|\.\.\..* elided"
 )
 _GO_BEHIND_GAP = re.compile(rb"goroutine \d+ |\[signal |r[a-z0-9]{1,2} +0x|runtime stack:")
-_GO_FUNCTION = re.compile(rb"[\w./()*-]+\.[\w.()*-]+\s*$")
+_GO_FUNCTION = re.compile(rb"(?=[\w/()*-]*\.)[\w./()*-]+\s*$")
 _GO_PLACE = re.compile(rb"\t\S+:\d+\s*$")
 _NODE_SOURCE = re.compile(rb"(?:file://)?/?\S+\.[cm]?[jt]sx?:\d+\s*$|node:\S+:\d+\s*$")
 _NODE_CODE = re.compile(rb"\s|.*[;(){}=]")
@@ -50,7 +50,7 @@ _NODE_CARET = re.compile(rb"\s*\^+\s*$")
 _NODE_BEHIND_GAP = b"Node.js v"
 _RUST = re.compile(rb"thread '.*' (?:\(\d+\) )?panicked at (.*)")
 _TERMINATE = b"terminate called "
-_RUBY = re.compile(rb".+:\d+:in .+: .* \([A-Za-z_][\w:]*\)\s*$")
+_RUBY = re.compile(rb"[^\s:]+:\d+:in [`'][^'\s]+': .*\([A-Za-z_][\w:]*\)\s*$")
 _ERROR = re.compile(
     rb'(?:Exception in thread "[^"]*" |Uncaught |Unhandled exception[.:] |\[)?'
     rb"(?:[A-Za-z_$][\w$]*[.+])*(?:[A-Za-z_$][\w$]*)?(?:Exception|Error|Throwable|Fail|Fault|Reject|Abort)[\w$]*(?::|\]?\s*$)"

@@ -71,11 +71,11 @@ def test_parts_of_two_streams_interleave() -> None:
 def test_a_trace_in_one_stream_is_joined_across_the_other() -> None:
     trace = ["Traceback (most recent call last):", '  File "x"', "ValueError: bad"]
     lines = [f"{AT}Z stderr F {t}\n{AT}Z stdout F out {n}\n" for n, t in enumerate(trace)]
-    piece = "".join([*lines, f"{AT}Z stderr F end\n"]).encode()
+    piece = "".join([*lines, f"{AT}Z stderr F INFO end\n"]).encode()
     taken = take(piece, "cri", join=True)
     bodies = taken.body.splitlines()
     assert json.loads(bodies[0])["exception.type"] == "ValueError"
-    assert bodies[1:] == [b"out 0", b"out 1", b"out 2", b"end"]
+    assert bodies[1:] == [b"out 0", b"out 1", b"out 2", b"INFO end"]
     assert taken.consumed == len(piece)
 
 

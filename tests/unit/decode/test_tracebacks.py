@@ -38,7 +38,21 @@ PYTHON = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>
         ("panic: no\n\ngoroutine 1 [running]:\nmain.main()\n\t/a/main.go:7 +0x1d", ("panic", "no")),
         ("main.f\n\t/a/main.go:12\nmain.main\n\t/a/main.go:7", ("", "")),
         ("app.rb:3:in `f': no: 0 (A::Error)\n\tfrom app.rb:7:in `<main>'", ("A::Error", "no: 0")),
-        ("thread 'main' panicked at src/main.rs:2:5:\nboom", ("panic", "src/main.rs:2:5:")),
+        ("thread 'main' panicked at src/main.rs:2:5:\nboom", ("panic", "boom")),
+        ("thread 'main' panicked at 'boom', src/main.rs:2:5", ("panic", "'boom', src/main.rs:2:5")),
+        ("thread 'main' (812) panicked at a.rs:2:5:", ("panic", "a.rs:2:5:")),
+        (PYTHON + "ray.exceptions.RayTaskError(ValueError): \x1b[36mray::f()\x1b[39m", (
+            "ray.exceptions.RayTaskError(ValueError)", "ray::f()",
+        )),
+        (PYTHON + "f(x y): z", ("", "")),
+        ("\x1b[1mTraceback (most recent call last):\x1b[0m\n\x1b[31mValueError\x1b[0m: bad", ("ValueError", "bad")),
+        (
+            "  + Exception Group Traceback (most recent call last):\n  |   File\n"
+            "  | ExceptionGroup: two (2 sub-errors)\n"
+            "  +-+---------------- 1 ----------------\n    | Traceback (most recent call last):\n    |   File\n"
+            "    | ValueError: a\n    +------------------------------------",
+            ("ExceptionGroup", "two (2 sub-errors)"),
+        ),
     ],
 )  # fmt: skip
 def test_read(text: str, expected: tuple[str, str]) -> None:

@@ -166,3 +166,15 @@ def test_colours_do_not_matter() -> None:
     assert records(coloured.decode()) == [[3, "KeyError", "'a'"]]
     assert multiline.may_be_in(coloured + b"\n", len(coloured) + 1)
     assert without_colours(b"\x1b]8;id=1;file:///a\x1b\\a.py\x1b]8;;\x07:\x1b[1;31m3\x1b[") == b"a.py:3\x1b["
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a.", "a", "a:1:in `b': ", "(a", "\x1b[", "\x1b]", "panicked at ", "thread '", "x=y ", ": ", "Error ", "| "],
+)
+def test_work_is_linear_in_a_hostile_line(part: str) -> None:
+    """Were it not, this would take minutes."""
+    line = part * (300_000 // len(part)) + "!"
+    text = f"{line}\n\tat a.B\n{PYTHON}\n{line}\n  {line}"
+    assert sum(found if found == 1 else found[0] for found in records(text)) == 7
+    assert multiline.may_be_in(text.encode(), len(text))
