@@ -89,7 +89,7 @@ def test_envelopes() -> None:
     taken = take(marked + LINE + b"\n" + marked + b"\n" + bare + b"\n", "cri", join=True)
     assert taken.body == LINE + b"\n{}\n"
     assert len(taken.times) == 2
-    trace = BOM_UTF8 + b'Traceback (most recent call last):\n  File "x"\nValueError: bad\nnext\n'
+    trace = BOM_UTF8 + b'Traceback (most recent call last):\n  File "x"\nValueError: bad\nINFO next\n'
     assert json.loads(take(trace, "plain", join=True).body.split(b"\n")[0])["message"] == "ValueError: bad"
 
 
