@@ -6,7 +6,9 @@ does not fit there is dropped and told of at the end. Lines that must outlive a 
 
 from __future__ import annotations
 
+import itertools
 import os
+import secrets
 import select
 import signal
 import threading
@@ -27,8 +29,8 @@ TRACE_SECONDS = 1.0
 """How long a stack trace that may go on waits for its next line."""
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 
-Post = Callable[[bytes], int | None]
-"""Sends lines; the HTTP status, None where nobody answers."""
+Post = Callable[[bytes, str], int | None]
+"""Sends lines, which have a key of their own; the HTTP status, None where nobody answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,27 @@ class Sender:
             return Ended(self._dropped + left, self._refused)
 
     def _run(self) -> None:
-        failures = 0
-        while (lines := self._next()) is not None:
-            status = self._post(lines)
-            if status is None or status in (408, 425, 429) or status >= 500:
-                pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
-                failures += 1
-                if self._late(pause):
-                    return
-                self._sleep(pause)
-                continue
-            failures = 0
+        run = secrets.token_hex(8)
+        for number in itertools.count():
+            lines = self._next()
+            if lines is None:
+                return
+            status = self._answer(lines, f"{run}-{number}")
+            if status is None:
+                return
             self._sent(lines, status)
+
+    def _answer(self, lines: bytes, key: str) -> int | None:
+        """Sends the same lines under the same key until they are answered; None where there is no time left."""
+        for failures in itertools.count():
+            status = self._post(lines, key)
+            if status is not None and status not in (408, 425, 429) and status < 500:
+                return status
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            if self._late(pause):
+                break
+            self._sleep(pause)
+        return None
 
     def _next(self) -> bytes | None:
         """The lines of the next request; they stay in the queue until they are taken. None at the end."""
@@ -200,9 +211,9 @@ def poster(url: str, token: str | None, ca_file: str | None) -> Post:
     """Posts to the JSON intake below `url`. `ConfigError` if that is no URL."""
     sidecar = Poster(url, token, ca_file)
 
-    def post(lines: bytes) -> int | None:
+    def post(lines: bytes, key: str) -> int | None:
         try:
-            return sidecar.post("/v1/json", lines, "application/x-ndjson").status
+            return sidecar.post("/v1/json", lines, "application/x-ndjson", key).status
         except Retryable:
             return None
 

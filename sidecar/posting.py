@@ -41,10 +41,12 @@ class Poster:
         else:
             self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
 
-    def post(self, path: str, body: bytes, content_type: str) -> Reply:
-        """Post to that path below the URL. Raises `Retryable` where nobody answers."""
+    def post(self, path: str, body: bytes, content_type: str, key: str = "") -> Reply:
+        """Post to that path below the URL. Raises `Retryable` where nobody answers. `key`: of this body alone, and the
+        same when it is posted again."""
+        headers = {**self._headers, "Content-Type": content_type, **({"Idempotency-Key": key} if key else {})}
         try:
-            self._connection.request("POST", self._path + path, body, {**self._headers, "Content-Type": content_type})
+            self._connection.request("POST", self._path + path, body, headers)
             response = self._connection.getresponse()
             content = response.read(MAX_REPLY_BYTES)
             if not response.isclosed():  # The rest of a longer reply would stand before the next.

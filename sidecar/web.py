@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import re
 import socket
 import ssl
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,6 +22,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sidecar.errors import ConfigError
 
+CONNECTION = "sidecar.connection"
+"""The extension of a request's scope that is its `Connection`."""
 KEEP_ALIVE_SECONDS = 75
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; uvicorn itself would keep whatever is sent before a body begins."""
@@ -103,17 +108,96 @@ class _OneSpelling:
 _SLASHES = re.compile("/{2,}")
 
 
+class Reply(Protocol):
+    """What wants to know whether a reply has arrived."""
+
+    answered_at: float | None
+    """When it was written; None while it is not."""
+
+    def arrive(self) -> None:
+        """The client has it."""
+
+    def closed(self, whole: bool) -> None:
+        """The connection has ended; `whole` where all that was written seems to have been read."""
+
+
+class Connection:
+    """What is known of a client's connection, and so of the replies on it.
+
+    A further request on it comes from a client that has the former reply. A connection that the client closes when its
+    TCP has taken the whole reply was closed by a client that has read it: with unread bytes, or before they came, the
+    operating system would have reset it, or not acknowledged them.
+    """
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._replies: list[Reply] = []
+        self._closed = False
+
+    def made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def watch(self, reply: Reply) -> None:
+        """Report to `reply` whether it arrives."""
+        if self._closed:
+            reply.closed(whole=False)
+        else:
+            self._replies.append(reply)
+
+    def used_again(self) -> None:
+        """A request begins."""
+        for reply in [r for r in self._replies if r.answered_at is not None]:
+            self._replies.remove(reply)
+            reply.arrive()
+
+    def ended(self, whole: bool) -> None:
+        """There will be no more of the connection. Harmless if repeated."""
+        self._closed = True
+        replies, self._replies = self._replies, []
+        for reply in replies:
+            reply.closed(whole)
+
+    def backlog(self) -> int:
+        """Bytes written that the peer's TCP has not acknowledged; 0 where the system does not say."""
+        if self._transport is None:
+            return 0
+        pending = self._transport.get_write_buffer_size()
+        accepted = self._transport.get_extra_info("socket")
+        if accepted is None or accepted.fileno() < 0:
+            return pending
+        with contextlib.suppress(OSError):
+            sent = fcntl.ioctl(accepted.fileno(), termios.TIOCOUTQ, bytes(4))
+            pending += int.from_bytes(sent, sys.byteorder)
+        return pending
+
+
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which ends a connection whose request head is too large (431), and makes the Date header when
-    a request comes."""
+    """uvicorn's protocol, which ends a connection whose request head is too large (431), makes the Date header when a
+    request comes, and lets the application follow what becomes of its replies."""
 
     _head = -1
     """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        self._connection = Connection()
+        self._connection.made(transport)
+        super().connection_made(transport)
+
+    def eof_received(self) -> None:
+        self._connection.ended(whole=self._connection.backlog() == 0)
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Where it was closed from here, what was written is still on its way: nothing speaks against its arrival.
+        self._connection.ended(whole=exc is None)
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         self._head = 0
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_message_begin()
+        self._connection.used_again()
+        self.scope["extensions"] = {CONNECTION: self._connection}  # type: ignore[dict-item]  # one of our own
 
     def on_headers_complete(self) -> None:
         self._head = -1

@@ -54,7 +54,7 @@ class Check:
     `resource_spans[0].scope_spans[0].spans[3].trace_id: 15 bytes, must be 16`."""
     timed: bool = False
     """Every accepted record carries a time of its own (span start; log time or observed time; point time), so
-    that an identical payload can be taken for a resend. False when there is no record."""
+    that an identical payload may be a resend. False when there is no record."""
     suspect: bool = field(default=False, compare=False)
     """There may be something for `repair` to do."""
 

@@ -260,7 +260,8 @@ class OtlpSink:
                 headers = self._headers = read_headers(self._options)
         except Permanent as error:
             return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
-        answer = self._client.export(parcel.signal, parcel.body, headers)
+        key = {"Idempotency-Key": f"{self._log_id}-{parcel.name}"}
+        answer = self._client.export(parcel.signal, parcel.body, {**key, **headers})
         if answer.kind == "taken":
             return self._taken(parcel, answer)
         if answer.kind == "refused":

@@ -46,8 +46,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent as one export. Sent again it is the very same bytes, so that a receiver that knows resends by their
-    digest (such as another sidecar) keeps it once."""
+    """What is sent as one export. Sent again it is the very same bytes under the same name, so that a receiver that knows
+    resends by these (such as another sidecar) keeps it once."""
 
     signal: Signal
     body: bytes
@@ -56,6 +56,12 @@ class Request:
     @property
     def items(self) -> int:
         return sum(part.items for part in self.parts)
+
+    @property
+    def name(self) -> str:
+        """Of this request alone, in one journal: the first and the last of its payloads, or pieces of such."""
+        first, last = self.parts[0], self.parts[-1]
+        return f"{self.signal}-{first.seq}.{first.piece}-{last.seq}.{last.piece}"
 
     def payload(self, index: int) -> bytes:
         """The bytes of one part."""

@@ -6,7 +6,7 @@ No threads, no I/O: whoever calls it holds the journal's lock.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.decode.batch import Signal
@@ -75,6 +75,8 @@ class Book:
     pending_intake: IntakeBook = field(default_factory=IntakeBook)
     """Duplicates since the last commit."""
     forget: list[str] = field(default_factory=list)
+    acknowledgements: list[int] = field(default_factory=list)
+    """Entries whose digests are to be forgotten in the file too."""
     drained: Rate = field(default_factory=Rate)
     digests: Digests = field(init=False)
     hot: HotCache = field(init=False)
@@ -179,6 +181,7 @@ class Book:
             if delta is not None:
                 tx.deltas[cursor.name] = delta
         tx.forget, self.forget = tuple(self.forget), []
+        tx.acknowledged, self.acknowledgements = tuple(self.acknowledgements), []
         self._trim(tx, full)
         room = self.quota - self.index.bytes + tx.trim_bytes
         for packed in batch:
@@ -245,6 +248,7 @@ class Book:
             if figures.duplicates:
                 self.pending_intake.of(signal).duplicates += figures.duplicates
         self.forget = [*tx.forget, *self.forget]
+        self.acknowledgements = [*tx.acknowledged, *self.acknowledgements]
 
     def apply(self, tx: Transaction, entries: list[Entry], now_ns: int) -> None:
         """The transaction is in the file."""
@@ -267,6 +271,12 @@ class Book:
             self.hot.add(entry)
         self.cool()
 
+    def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
+        """The clients have the acknowledgements of these entries: an equal payload is no resend of theirs."""
+        self.digests.forget(digest)
+        if self.digests.on:
+            self.acknowledgements += seqs
+
     def cool(self) -> None:
         """Drop payloads from memory that every reader of this run has taken."""
         taken = [cursor.pos for cursor in self.cursors.values() if cursor.open]
@@ -278,6 +288,7 @@ class Book:
         return (
             bool(self.pending_intake.by_signal)
             or bool(self.forget)
+            or bool(self.acknowledgements)
             or any(cursor.pending is not None for cursor in self.cursors.values())
         )
 

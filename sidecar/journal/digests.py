@@ -1,4 +1,4 @@
-"""Digests of the payloads of the last minutes, for recognising resends. Bounded by time and by number."""
+"""Digests of the payloads of the last minutes that may be sent again. Bounded by time and by number."""
 
 from __future__ import annotations
 
@@ -57,11 +57,17 @@ class Digests:
                 return seq
         return None
 
+    def forget(self, digest: bytes) -> None:
+        """As if it had never been added."""
+        for part in self._parts:
+            if part.seqs.pop(digest, None) is not None:
+                self._count -= 1
+
     def expire(self, now_ns: int) -> int:
         """Forget what is too old or too much; gives the highest number forgotten, 0 if none was."""
         upto = 0
         while self._parts and (now_ns - self._parts[0].last_ns > self._window_ns or self._count > self._most):
             part = self._parts.popleft()
             self._count -= len(part.seqs)
-            upto = max(upto, max(part.seqs.values()))
+            upto = max(upto, max(part.seqs.values(), default=0))
         return upto

@@ -30,6 +30,8 @@ class Draft:
     """Records of the payload that were refused; counted in the ledger in the same transaction."""
     digest: bytes | None = None
     """Digest of the bytes as the client sent them; None if a resend cannot be told from a new payload."""
+    distinct: bool = False
+    """Known not to be a resend: to be kept though a payload with this digest is remembered."""
     marks: Mapping[bytes, bytes | None] = field(default_factory=dict)
     """What the receiver wants to find again after a restart (a file's offset, say): key -> value, None deletes.
     Committed in the payload's own transaction, and also where `items` is 0. Not to be given with a digest: a resend
@@ -155,6 +157,11 @@ class Log(Protocol):
 
     def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
         """The same for callers without an event loop."""
+        ...
+
+    def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
+        """The clients have the acknowledgements of these entries, all that had this digest: it is forgotten, so that an
+        equal payload is another one."""
         ...
 
     def marks(self, prefix: bytes) -> dict[bytes, bytes]:

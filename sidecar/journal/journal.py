@@ -11,7 +11,7 @@ import concurrent.futures
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
@@ -96,12 +96,19 @@ class Journal:
         self._offer(draft, Caller(None, future))
         return future
 
+    def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
+        """See `entry.Log.acknowledged`."""
+        with self._shared.lock:
+            if not self._shared.closed:
+                self._shared.book.acknowledged(digest, seqs)
+                self._shared.soon()
+
     def _offer(self, draft: Draft, caller: Caller) -> None:
         now = self._shared.clock()
         with self._shared.lock:
             if self._shared.closed:
                 raise Unavailable("the journal is closed")
-            if draft.digest is not None and self._options.dedupe_window > 0:
+            if draft.digest is not None and not draft.distinct and self._options.dedupe_window > 0:
                 seq = self._shared.book.digests.find(draft.digest, now)
                 if seq is not None:
                     self._count_duplicate(draft)

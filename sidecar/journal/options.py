@@ -40,8 +40,8 @@ class JournalOptions(BaseModel):
     dedupe_window: float = Field(
         300.0,
         ge=0,
-        description="Seconds for which a payload is remembered, so that a client's resend is acknowledged but not "
-        "kept again. 0 turns it off.",
+        description="Seconds for which a payload is remembered whose acknowledgement may have been lost, so that a "
+        "client's resend is acknowledged but not kept again. 0 turns it off.",
     )
     dedupe_bytes: int = Field(
         16 * MIB,

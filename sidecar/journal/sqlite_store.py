@@ -234,6 +234,8 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         )
     if tx.digests:
         db.executemany("INSERT INTO digests VALUES (?, ?, ?)", tx.digests)
+    if tx.acknowledged:
+        db.executemany("DELETE FROM digests WHERE seq = ?", [(seq,) for seq in tx.acknowledged])
     if tx.expire_digests:
         db.execute("DELETE FROM digests WHERE seq <= ?", (tx.expire_digests,))
     for signal, figures in tx.intake.by_signal.items():

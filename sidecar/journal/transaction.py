@@ -96,6 +96,8 @@ class Transaction:
     trim_bytes: int = 0
     expire_digests: int = 0
     """Forget the digests of entries up to this number."""
+    acknowledged: tuple[int, ...] = ()
+    """Forget the digests of these entries."""
     forget: tuple[str, ...] = ()
     """Consumers to strike out."""
 

@@ -15,10 +15,12 @@ from starlette.types import Receive, Scope, Send
 from sidecar.decode.batch import Signal
 from sidecar.errors import TooLarge
 from sidecar.receive import compression, reply
+from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Encoding, Intake, Lease
 from sidecar.receive.reply import PROTOBUF_TYPE, BodyEncoding, HttpReply, Refused
+from sidecar.web import CONNECTION
 
 INFLATE_INLINE_BYTES = 256 << 10
 """Larger compressed bodies are opened in a thread."""
@@ -41,10 +43,15 @@ class HttpIntake:
     max_message_bytes: int
 
     async def answer(
-        self, receiver: str, signal: Signal, types: Mapping[str, Media], scope: Scope, receive: Receive
+        self,
+        receiver: str,
+        signal: Signal,
+        types: Mapping[str, Media],
+        headers: Mapping[bytes, str],
+        receive: Receive,
+        exchange: Exchange | None = None,
     ) -> Response:
         """The reply to a POST whose content type must be one of `types`."""
-        headers = headers_of(scope)
         given = content_type(headers)
         media = types.get(given)
 
@@ -56,7 +63,7 @@ class HttpIntake:
             return await self.body(headers, receive, lease)
 
         encoding = media.body if media else "otlp_json"
-        outcome = await self.intake.receive(receiver, signal, encoding, read)
+        outcome = await self.intake.receive(receiver, signal, encoding, read, exchange)
         return response(reply.http_reply(outcome, signal, media.reply if media else "json"))
 
     async def body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
@@ -99,6 +106,17 @@ class HttpIntake:
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def exchange_of(scope: Scope, headers: Mapping[bytes, str]) -> Exchange | None:
+    """The request as one of its connection; None where the server does not tell the connection."""
+    connection = scope.get("extensions", {}).get(CONNECTION)
+    if connection is None:
+        return None
+    repeats = retries(headers.get(b"user-agent", ""))
+    exchange = Exchange(connection, repeats, headers.get(KEY_HEADER.encode(), ""), connection.backlog)
+    connection.watch(exchange)
+    return exchange
+
+
 def headers_of(scope: Scope) -> dict[bytes, str]:
     """Headers by their names, which ASGI gives in lower case; the first of several of one name."""
     return {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
@@ -127,8 +145,12 @@ class _Endpoint:
     types: Mapping[str, Media]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.http.answer(self.receiver, self.signal, self.types, scope, receive)
-        await response(scope, receive, send)
+        headers = headers_of(scope)
+        exchange = exchange_of(scope, headers)
+        answer = await self.http.answer(self.receiver, self.signal, self.types, headers, receive, exchange)
+        await answer(scope, receive, send)
+        if exchange is not None:
+            exchange.answered()
 
 
 def route(path: str, http: HttpIntake, receiver: str, signal: Signal, types: Mapping[str, Media]) -> Route:

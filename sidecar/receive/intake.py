@@ -26,6 +26,7 @@ from sidecar.decode.repair import Repair
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
 from sidecar.receive import reply
+from sidecar.receive.acknowledgements import Acknowledgements, Exchange
 from sidecar.receive.neighbours import Neighbours
 from sidecar.receive.reply import Outcome, Refused
 from sidecar.telemetry import Telemetry
@@ -43,6 +44,9 @@ PYTHON_INLINE_BYTES = 64 << 10
 NATIVE_INLINE_BYTES = 2 << 20
 """The same for the native core (about a millisecond of work too)."""
 _TRANSCODERS = {**labels.TRANSCODERS, "cloudevents": cloud_events.transcode}
+_NAMED = frozenset(_TRANSCODERS)
+"""Encodings whose records name what they are about (a prediction's label, an event by its id): to say the same again
+adds nothing."""
 _IN_PYTHON = frozenset({"otlp_json", "json", *_TRANSCODERS})
 _THREADS = 2
 RETRY_SECONDS = (0.1, 5.0)
@@ -133,6 +137,7 @@ class Intake:
         self._telemetry = telemetry
         self._limit = options.max_in_flight_bytes
         self._seed = seed
+        self._acknowledgements = Acknowledgements(log)
         self._seeds: dict[tuple[Signal, Encoding], int] = {}
         self._stopping = False
         self._repairs_logged: set[tuple[str, Signal, str]] = set()
@@ -164,29 +169,34 @@ class Intake:
         """Run long work on a body outside the event loop. Few at once: each may make a body of the largest size."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
-    async def accept(self, receiver: str, signal: Signal, body: bytes, encoding: Encoding) -> Outcome:
+    async def accept(
+        self, receiver: str, signal: Signal, body: bytes, encoding: Encoding, exchange: Exchange | None = None
+    ) -> Outcome:
         """`receive` for a body that is at hand, decompressed."""
 
         async def read(lease: Lease) -> bytes:
             lease.cover(len(body))
             return body
 
-        return await self.receive(receiver, signal, encoding, read)
+        return await self.receive(receiver, signal, encoding, read, exchange)
 
-    async def keep(self, receiver: str, body: bytes, encoding: Encoding) -> None:
+    async def keep(self, receiver: str, body: bytes, encoding: Encoding, exchange: Exchange | None = None) -> None:
         """`accept` log records until they are kept or refused for good, for clients that are made to wait."""
         shortest, longest = RETRY_SECONDS
         while True:
-            outcome = await self.accept(receiver, "logs", body, encoding)
+            outcome = await self.accept(receiver, "logs", body, encoding, exchange)
             if outcome.kind not in ("overloaded", "unavailable"):
                 return
             await asyncio.sleep(min(max(outcome.retry_after or 0, shortest), longest))
 
-    async def receive(self, receiver: str, signal: Signal, encoding: Encoding, read: Read) -> Outcome:
+    async def receive(
+        self, receiver: str, signal: Signal, encoding: Encoding, read: Read, exchange: Exchange | None = None
+    ) -> Outcome:
         """Read the body, check it and have it kept; returns after the commit.
 
         Whatever `read` and the rest raise becomes an outcome of the reply table. Only cancellation comes through: a
-        payload whose reply nobody waits for any more may still be kept.
+        payload whose reply nobody waits for any more may still be kept. Without `exchange` an equal payload is a
+        resend wherever it comes from.
         """
         arrived = time.perf_counter()
         lease = Lease(self)
@@ -198,11 +208,14 @@ class Intake:
             self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
             done = await self._transcoded(signal, body, encoding)
             self._count_repairs(receiver, signal, done)
-            draft, outcome = self._draft(signal, body, encoding, done)
+            draft, outcome = self._draft(signal, body, encoding, done, exchange)
             del done
             del body  # What is kept may be another form of it; no need to hold both until the commit.
             if draft is not None:
-                kept = self.log.submit(draft)
+                if exchange is None or draft.digest is None or exchange.key or self._tells_itself(signal, encoding):
+                    kept = self.log.submit(draft)
+                else:
+                    kept = self._acknowledgements.submit(draft, exchange)
                 # A client that goes away must not cancel the commit that others may share.
                 await asyncio.shield(kept)
         except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
@@ -217,6 +230,11 @@ class Intake:
         if outcome.kind == "unauthenticated":
             self._telemetry.add("sidecar_refused_credentials_total", receiver=receiver)
         return outcome
+
+    @staticmethod
+    def _tells_itself(signal: Signal, encoding: Encoding) -> bool:
+        """Whether equal payloads are always one: spans have ids of their own, a series has one point at a time."""
+        return signal != "logs" or encoding in _NAMED
 
     async def _transcoded(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
         in_python = encoding in _IN_PYTHON or signal == "metrics" or self.decoder.name != "native"
@@ -238,7 +256,9 @@ class Intake:
                 self._repairs_logged.add((receiver, signal, reason))
                 _logger.warning("invalid parts of records are repaired; further ones are only counted", **labels)
 
-    def _draft(self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded) -> tuple[Draft | None, Outcome]:
+    def _draft(
+        self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded, exchange: Exchange | None
+    ) -> tuple[Draft | None, Outcome]:
         """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
         check = done.check
         if check.items == 0:
@@ -247,9 +267,10 @@ class Intake:
             return None, reply.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
         if signal == "spans":
             self.neighbours.learn(done.payload)
-        digest = (
-            self.decoder.digest(body, self._seed_of(signal, encoding)) if check.timed and encoding != "lines" else None
-        )
+        key = exchange.key if exchange is not None else ""
+        digest = None
+        if encoding != "lines" and (check.timed or key):
+            digest = self.decoder.digest(body, self._seed_of(signal, encoding, key))
         draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
             return draft, reply.kept(check.items)
@@ -287,12 +308,13 @@ class Intake:
             return self.decoder.check_logs(body)
         return metrics.check_metrics(body)
 
-    def _seed_of(self, signal: Signal, encoding: Encoding) -> int:
-        """The same bytes mean another payload under another signal or encoding."""
+    def _seed_of(self, signal: Signal, encoding: Encoding, key: str) -> int:
+        """The same bytes mean another payload under another signal, encoding or key of the client's."""
+        if key:
+            return _hashed(f"{self._seed}/{signal}/{encoding}/{key}")
         seed = self._seeds.get((signal, encoding))
         if seed is None:
-            text = f"{self._seed}/{signal}/{encoding}".encode()
-            seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+            seed = _hashed(f"{self._seed}/{signal}/{encoding}")
             self._seeds[signal, encoding] = seed
         return seed
 
@@ -316,3 +338,7 @@ class Intake:
         # A fault of ours: the client keeps the payload and sends it again, to this version or a mended one.
         _logger.error("request failed", receiver=receiver, exc_info=error)
         return reply.unavailable("internal fault; the program's log has it")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")

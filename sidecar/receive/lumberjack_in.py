@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.decode.lumberjack import Batch, BatchReader, Limits, ack_frame
 from sidecar.errors import ConfigError, DecodeError, Overloaded, TooLarge
 from sidecar.loopback import is_loopback
+from sidecar.receive.acknowledgements import Exchange
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import PYTHON_INLINE_BYTES, Intake, Lease
 from sidecar.telemetry import Telemetry
@@ -149,7 +150,7 @@ class LumberjackReceiver:
             async with contextlib.aclosing(self._batches(reader, lease)) as batches:
                 async for batch in batches:
                     self._keeping.add(task)
-                    await self._keep(batch, writer)
+                    await self._keep(batch, writer, Exchange(task, retries=True))
                     self._keeping.discard(task)
         except (DecodeError, TooLarge, Overloaded) as error:
             log.warning("a connection was closed", receiver=NAME, reason=str(error))
@@ -185,9 +186,9 @@ class LumberjackReceiver:
                 if self._stopping:
                     return
 
-    async def _keep(self, batch: Batch, writer: asyncio.StreamWriter) -> None:
+    async def _keep(self, batch: Batch, writer: asyncio.StreamWriter, exchange: Exchange) -> None:
         """Acknowledge the window once it is kept; tell the Beat meanwhile that it is in work."""
-        kept = asyncio.ensure_future(self._until_kept(batch.documents))
+        kept = asyncio.ensure_future(self._until_kept(batch.documents, exchange))
         try:
             while not (await asyncio.wait([kept], timeout=BUSY_SECONDS))[0]:
                 writer.write(ack_frame(0))
@@ -200,10 +201,10 @@ class LumberjackReceiver:
         writer.write(ack_frame(batch.sequence))
         await writer.drain()
 
-    async def _until_kept(self, documents: Sequence[bytes]) -> None:
+    async def _until_kept(self, documents: Sequence[bytes], exchange: Exchange) -> None:
         if sum(map(len, documents)) > PYTHON_INLINE_BYTES:
             body = await self._intake.in_thread(lines, documents)
         else:
             body = lines(documents)
         # What is refused for good is acknowledged too, and counted: a Beat would send it again for ever.
-        await self._intake.keep(NAME, body, "ndjson")
+        await self._intake.keep(NAME, body, "ndjson", exchange)

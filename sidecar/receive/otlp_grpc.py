@@ -10,6 +10,7 @@ whole message has come.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sidecar.decode.batch import Signal
 from sidecar.errors import ConfigError, TooLarge
 from sidecar.receive import compression, reply
+from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.intake import Intake, Lease
 from sidecar.receive.reply import Outcome, Refused
@@ -130,7 +132,7 @@ class OtlpGrpcReceiver:
     async def _export(self, signal: Signal, message: Any, context: aio.ServicerContext[bytes, bytes]) -> Outcome:
         async def read(lease: Lease) -> bytes:
             if self._credentials.asks_token:
-                self._credentials.check(_authorization(context))
+                self._credentials.check(_metadata(context, "authorization"))
             if not isinstance(message, bytes):
                 raise Refused(reply.malformed("the request ended before a whole message"))
             lease.cover(len(message))
@@ -138,7 +140,7 @@ class OtlpGrpcReceiver:
             lease.cover(len(body))
             return body
 
-        return await self._intake.receive(self.name, signal, "protobuf", read)
+        return await self._intake.receive(self.name, signal, "protobuf", read, _exchange(context))
 
     async def _open(self, message: bytes) -> bytes:
         limit = self._options.max_message_bytes
@@ -164,8 +166,30 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
         return self._methods.get(handler_call_details.method)
 
 
-def _authorization(context: aio.ServicerContext[bytes, bytes]) -> str | None:
+def _exchange(context: aio.ServicerContext[bytes, bytes]) -> Exchange:
+    """The call, whose reply may be lost if it ends before its status is sent. What becomes of the connection later
+    grpcio does not tell."""
+    named = _metadata(context, KEY_HEADER) or ""
+    patience = context.time_remaining()
+    exchange = Exchange(
+        context.peer(),
+        retries(_metadata(context, "user-agent") or ""),
+        named,
+        patience=math.inf if patience is None else patience,
+    )
+
+    def ended(_: object) -> None:
+        if context.done():
+            exchange.answered()
+        else:
+            exchange.lose()
+
+    context.add_done_callback(ended)
+    return exchange
+
+
+def _metadata(context: aio.ServicerContext[bytes, bytes], name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
+        if key == name:
             return value if isinstance(value, str) else value.decode("utf-8", "replace")
     return None

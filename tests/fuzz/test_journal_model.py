@@ -115,6 +115,28 @@ class JournalModel(RuleBasedStateMachine):
         receipt = self.log.append(Draft(self.acknowledged[seq][0], payload, 1, 0, 0, payload[:16])).result(10)
         assert (receipt.seq, receipt.duplicate) == (seq, True)
 
+    @precondition(lambda self: self.digests and not self.disk.full)
+    @rule(data=st.data())
+    def submit_an_equal_one(self, data: st.DataObject) -> None:
+        payload = data.draw(st.sampled_from(sorted(self.digests)))
+        signal = self.acknowledged[self.digests[payload]][0]
+        one = Draft(signal, payload, 1, 0, 0, payload[:16], distinct=True)
+        receipt = self.log.append(one).result(10)
+        assert not receipt.duplicate
+        self._note(one, receipt.seq)
+
+    @precondition(lambda self: self.digests and not self.disk.full)
+    @rule(data=st.data())
+    def submit_what_was_acknowledged(self, data: st.DataObject) -> None:
+        """All who sent it have their acknowledgements: once more it is another."""
+        payload = data.draw(st.sampled_from(sorted(self.digests)))
+        signal = self.acknowledged[self.digests.pop(payload)][0]
+        self.log.acknowledged(payload[:16], [seq for seq, (_, kept) in self.acknowledged.items() if kept == payload])
+        one = Draft(signal, payload, 1, 0, 0, payload[:16])
+        receipt = self.log.append(one).result(10)
+        assert not receipt.duplicate
+        self._note(one, receipt.seq)
+
     @rule(name=st.sampled_from(list(SIGNALS)), entries=st.integers(1, 6), size=st.sampled_from([1, 5000, 1 << 20]))
     def read(self, name: str, entries: int, size: int) -> None:
         got = take(self.consumers[name], entries, size)

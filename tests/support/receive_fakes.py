@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,7 @@ class FakeLog:
         self.late_error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.submitted = 0
+        self.forgotten: list[int] = []
 
     def submit(self, draft: Draft) -> asyncio.Future[Receipt]:
         self.submitted += 1
@@ -44,6 +45,9 @@ class FakeLog:
 
     def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
         raise NotImplementedError
+
+    def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
+        self.forgotten += seqs
 
     def marks(self, prefix: bytes) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}

@@ -10,7 +10,7 @@ def test_lines_are_sent_in_order_through_trouble() -> None:
     answers = [None, 503, 429, 200, 200, 200, 200, 200]
     sent: list[bytes] = []
 
-    def post(lines: bytes) -> int | None:
+    def post(lines: bytes, key: str) -> int | None:
         status = answers.pop(0)
         if status == 200:
             sent.append(lines)
@@ -23,10 +23,30 @@ def test_lines_are_sent_in_order_through_trouble() -> None:
     assert b"".join(sent) == b"line 0\nline 1\nline 2\nline 3\n"
 
 
+def test_a_batch_that_is_sent_again_is_the_same_under_the_same_key() -> None:
+    """Whatever has come in meanwhile: the sidecar knows it by that."""
+    posts: list[tuple[bytes, str]] = []
+
+    def post(lines: bytes, key: str) -> int | None:
+        posts.append((lines, key))
+        if len(posts) < 4:
+            sender.put(b"equal\n")
+            return (None, 503, 429)[len(posts) - 1]
+        return 200
+
+    sender = Sender(post, 1000, sleep=lambda _: None)
+    sender.put(b"equal\n")
+    assert sender.finish(30) == Ended(0, 0)
+    assert len(set(posts[:4])) == 1
+    assert posts[0][0] == b"equal\n"
+    assert b"".join(lines for lines, _ in posts[3:]) == b"equal\n" * 4
+    assert len({key for _, key in posts[3:]}) == len(posts[3:]), "equal batches have keys of their own"
+
+
 def test_what_does_not_fit_or_is_refused_is_counted() -> None:
     gate = threading.Event()
 
-    def post(lines: bytes) -> int:
+    def post(lines: bytes, key: str) -> int:
         gate.wait(30)
         return 400
 
@@ -39,7 +59,7 @@ def test_what_does_not_fit_or_is_refused_is_counted() -> None:
 
 
 def test_what_is_left_at_the_deadline_is_counted() -> None:
-    sender = Sender(lambda lines: None, 1000)
+    sender = Sender(lambda lines, key: None, 1000)
     sender.put(b"1\n2\n3\n")
     assert sender.finish(0.05) == Ended(3, 0)
 

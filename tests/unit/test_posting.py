@@ -91,12 +91,12 @@ def test_nobody_answers() -> None:
         gone = server.url
     with pytest.raises(Retryable, match="refused"):
         Poster(gone, None, None).post("/", b"", "text/csv")
-    assert poster(gone, None, None)(b"line\n") is None
+    assert poster(gone, None, None)(b"line\n", "key") is None
 
 
 def test_lines_of_a_pipe_go_to_the_json_intake() -> None:
     with serving((200, {"Connection": "close"}, b"{}")) as server:
-        assert poster(server.url, None, None)(b"line\n") == 200
+        assert poster(server.url, None, None)(b"line\n", "key") == 200
         assert [(path, body) for _, path, _, body in server.seen] == [("/v1/json", b"line\n")]
 
 

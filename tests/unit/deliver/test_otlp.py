@@ -253,6 +253,8 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, 
     assert (verdict.again.reason, verdict.again.level, verdict.again.parcels) == ("credentials", "error", [request])
     token.write_text("new\n")
     assert far.send(request).again is None
+    keys = {h.pop("Idempotency-Key") for _, _, h in receiver.requests}
+    assert len(keys) == 1, "sent again, it has the same key"
     assert [h for _, _, h in receiver.requests] == [
         {"x-tenant": "a", "authorization": "Bearer old"},
         {"x-tenant": "a", "authorization": "Bearer new"},

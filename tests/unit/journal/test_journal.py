@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,47 @@ def test_resends_before_the_commit_share_its_fate(make: Make) -> None:
     log.flush()
     assert log.ledger().received["logs"] == 2
     assert log.ledger().duplicates["logs"] == 6
+
+
+def test_a_distinct_payload_is_kept_beside_its_equal(make: Make) -> None:
+    log = make()
+    equal = [draft("x", 2, digest=b"d" * 16)] + [replace(draft("x", 2, digest=b"d" * 16), distinct=True)] * 3
+    receipts = [f.result(10) for f in [log.append(d) for d in equal]]
+    assert len({r.seq for r in receipts}) == 4
+    assert not any(r.duplicate for r in receipts)
+    assert log.append(equal[0]).result(10) == Receipt(receipts[-1].seq, duplicate=True)
+
+
+def test_an_acknowledged_payload_is_no_longer_remembered(make: Make) -> None:
+    log = make()
+    first = log.append(draft("x", 2, digest=b"d" * 16)).result(10)
+    other = log.append(draft("y", 2, digest=b"e" * 16)).result(10)
+    log.acknowledged(b"d" * 16, [first.seq])
+    second = log.append(draft("x", 2, digest=b"d" * 16)).result(10)
+    assert not second.duplicate
+    assert log.append(draft("x", 2, digest=b"d" * 16)).result(10) == Receipt(second.seq, duplicate=True)
+    assert log.append(draft("y", 2, digest=b"e" * 16)).result(10) == Receipt(other.seq, duplicate=True)
+    assert log.ledger().received["logs"] == 6
+
+
+def test_what_is_acknowledged_stays_so_over_a_restart_and_what_is_not_is_remembered(disk_journal: Make) -> None:
+    disk = Disk()
+    log = disk_journal(disk)
+    drafts = [draft(name, 1, digest=name.encode() * 16) for name in "abcd"]
+    seqs = [log.append(d).result(10).seq for d in drafts]
+    log.acknowledged(b"a" * 16, seqs[:1])
+    log.flush()
+    disk.full = True
+    log.acknowledged(b"b" * 16, seqs[1:2])
+    with pytest.raises(Unavailable):
+        log.flush()
+    disk.full = False
+    log.close()
+    log = disk_journal()
+    log.acknowledged(b"c" * 16, seqs[2:3])
+    log.close()
+    log = disk_journal()
+    assert [log.append(d).result(10).duplicate for d in drafts] == [False, False, False, True]
 
 
 def test_payloads_without_a_digest_are_never_resends(make: Make) -> None:
