@@ -46,8 +46,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent as one export. Sent again it is the very same bytes under the same name, so that a receiver that knows
-    resends by these (such as another sidecar) keeps it once."""
+    """What is sent as one export. Sent again it is the very same bytes under the same name, so that a receiver that
+    knows resends by these (such as another sidecar) keeps it once."""
 
     signal: Signal
     body: bytes
