@@ -9,7 +9,8 @@ not get the acknowledgement. So an equal payload is a resend only while an earli
 | its call was cancelled, its connection broke or was closed before the reply was taken | a resend |
 | on the same connection | another payload; a resend if the client retries and its deadline has passed |
 | in flight or answered, on another connection that is whole | another payload; a resend if the client retries |
-| answered, its connection closed after the reply was taken | another payload; a resend if the client retries |
+| answered, its connection closed at once by a client that took the reply | another payload; a resend if it retries |
+| answered, its connection closed a second later or more | a resend: so does a client that waited in vain |
 | not known any more (a restart), still remembered by the journal | a resend |
 
 `the client retries`: it says by its User-Agent that it is an exporter or a shipper, which send again on another
@@ -35,8 +36,9 @@ KEY_HEADER = "idempotency-key"
 CAPACITY = 8192
 """Payloads whose acknowledgement is followed. Older ones are left to the journal, as after a restart."""
 MOST_EQUAL = 64
-STUCK_SECONDS = 1.0
-"""A reply that the peer's TCP has not taken for so long may be lost (it may delay its acknowledgement a little)."""
+LATE_SECONDS = 1.0
+"""A reply that the peer's TCP has not taken for so long (it may delay its acknowledgement a little), or after which the
+client closes so late, may be lost."""
 _RETRY = re.compile(r"otel|opentelemetry|fluent-?bit|fluentd|vector/|manticore|logstash|grafana|alloy", re.IGNORECASE)
 
 
@@ -101,8 +103,9 @@ class Exchange:
                 self._on_arrival()
 
     def closed(self, whole: bool) -> None:
-        """The connection has ended. Of a client that retries nothing is certain: a proxy may have taken the reply."""
-        if not whole or self.answered_at is None:
+        """The connection has ended. A proxy may have taken the reply: then the client closes when it gives up waiting.
+        Of a client that retries nothing is certain."""
+        if not whole or self.answered_at is None or time.monotonic() - self.answered_at > LATE_SECONDS:
             self.lose()
         elif not self.retries:
             self.arrive()
@@ -122,7 +125,7 @@ class Exchange:
         return self.retries or self._stuck(now)
 
     def _stuck(self, now: float) -> bool:
-        late = self.answered_at is not None and now - self.answered_at > STUCK_SECONDS
+        late = self.answered_at is not None and now - self.answered_at > LATE_SECONDS
         return late and self._backlog() > 0
 
 

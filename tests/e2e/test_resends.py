@@ -214,6 +214,21 @@ def test_what_an_exporter_sends_again_is_kept_once(kept: Kept, protocol: str, wa
     assert (kept.records, kept.resends) == (batches, batches)
 
 
+def test_what_any_client_sends_again_after_a_timeout_is_kept_once(kept: Kept) -> None:
+    """Behind a proxy, for which the connection to the sidecar is in the best order."""
+    proxy = AckProxy(kept.at.http_port, "swallow", http2=False)
+    proxy.losing = 1
+    url = f"http://127.0.0.1:{proxy.port}/v1/json"
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(url, LINE, headers=HEADERS, timeout=1.5)
+    wait_for(lambda: kept.records == 1, 10, "the line")
+    assert requests.post(url, LINE, headers=HEADERS, timeout=10).status_code == 200
+    assert (kept.records, kept.resends) == (1, 1)
+    assert requests.post(url, LINE, headers=HEADERS, timeout=10).status_code == 200
+    assert kept.records == 2, "it has its acknowledgement: this is another one"
+    proxy.close()
+
+
 def test_what_a_call_past_its_deadline_sends_again_is_kept_once(kept: Kept) -> None:
     """The reply is late, the client has given up, and its connection stays."""
     proxy = AckProxy(kept.at.grpc_port, "late", http2=True, delay=1.5)

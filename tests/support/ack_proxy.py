@@ -8,13 +8,14 @@ import struct
 import threading
 from typing import Literal
 
-Way = Literal["close", "reset", "late"]
+Way = Literal["close", "reset", "late", "swallow"]
 _HEADERS = 1
 
 
 class AckProxy:
     """In front of `port`. Of the next `losing` replies none gets to its client: the proxy reads it, then closes both
-    connections (`close`), resets both (`reset`), or passes it on after `delay` seconds (`late`)."""
+    connections (`close`), resets both (`reset`), passes it on after `delay` seconds (`late`), or leaves the client
+    waiting (`swallow`)."""
 
     def __init__(self, port: int, way: Way, http2: bool, delay: float = 0.0) -> None:
         self._to, self._way, self._http2, self._delay = port, way, http2, delay
@@ -51,6 +52,8 @@ class AckProxy:
                 if self.losing and (not self._http2 or _has_headers(data)):
                     self.losing -= 1
                     self.lost += 1
+                    if self._way == "swallow":
+                        continue
                     if self._way != "late":
                         break
                     threading.Event().wait(self._delay)

@@ -173,6 +173,18 @@ def test_a_reply_that_is_stuck_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> N
     assert not first.may_be_sent_again_as(Exchange("b"))
 
 
+def test_a_connection_that_is_closed_late_may_have_lost_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(acknowledgements.time, "monotonic", lambda: now[0])
+    at_once, late = Exchange("a"), Exchange("b")
+    for exchange, seconds in ((at_once, 0.5), (late, 1.5)):
+        exchange.answered()
+        now[0] += seconds
+        exchange.closed(whole=True)
+    assert not at_once.may_be_sent_again_as(Exchange("c"))
+    assert late.may_be_sent_again_as(Exchange("c"))
+
+
 def test_a_client_that_retries_may_repeat_on_its_connection_after_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(acknowledgements.time, "monotonic", lambda: now[0])
