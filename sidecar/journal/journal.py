@@ -100,8 +100,7 @@ class Journal:
         """See `entry.Log.acknowledged`."""
         with self._shared.lock:
             if not self._shared.closed:
-                self._shared.book.acknowledged(digest, seqs)
-                self._shared.soon()
+                self._shared.book.acknowledged(digest, seqs)  # It waits for the next commit; none is made for it.
 
     def _offer(self, draft: Draft, caller: Caller) -> None:
         now = self._shared.clock()
