@@ -44,7 +44,7 @@ def counted(*contents: bytes) -> Counter[str]:
     return Counter(line for content in contents for line in content.decode().splitlines())
 
 
-@pytest.mark.parametrize("order", list(permutations(["app.log", "app.log.1", "app.log.2"])))
+@pytest.mark.parametrize("order", list(permutations(["app.log", "app.log.1", "app.log.2"]))[::2])
 @pytest.mark.parametrize(
     ("live", "first", "second"),
     [
