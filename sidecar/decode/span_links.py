@@ -30,12 +30,15 @@ class SpanLinks:
             self._scopes = [placed.scope.name.encode() for placed in found]
 
     def parent(self, span: int) -> bytes:
-        """8 bytes, empty for a root."""
+        """8 bytes, empty for a root (for which some clients write zeros)."""
         if self._records:
-            return self._records[span].parent_span_id
-        # It stands in front of most of a span: the first one found will do.
-        begin, end, _ = self._places[span]
-        return next((self._payload[a:b] for tag, a, b in fields(self._payload, begin, end) if tag == _PARENT), b"")
+            found = self._records[span].parent_span_id
+        else:
+            # It stands in front of most of a span: the first one found will do.
+            begin, end, _ = self._places[span]
+            parents = (self._payload[a:b] for tag, a, b in fields(self._payload, begin, end) if tag == _PARENT)
+            found = next(parents, b"")
+        return found if any(found) else b""
 
     def scope(self, span: int) -> bytes:
         """Name of its instrumentation scope, UTF-8; empty where it has none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.payloads import T0, event, resource, resource_spans, scope, span, trace_payload
 
@@ -61,3 +62,12 @@ def test_a_payload_that_is_cut_off() -> None:
     payload = trace_payload(span(events=[event("chunk")]))
     with pytest.raises(DecodeError):
         SpanLinks(payload[:-3], 1)
+
+
+def test_a_parent_of_zeros_is_none() -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=bytes(8))
+    spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=b"p" * 8)
+    links = SpanLinks(request.SerializeToString(), 2)
+    assert [links.parent(0), links.parent(1)] == [b"", b"p" * 8]
