@@ -111,8 +111,8 @@ def test_a_stack_trace_goes_on_in_the_next_file(make: Make, logs: Path) -> None:
     tailing = make()
     tailing.cycle()
     file.rename(logs / "0.log.20261128-170000")
-    file.write_bytes(cri("stderr", "F", "ValueError: bad") + cri("stderr", "F", "next"))
-    assert tailing.cycle(0.1) == ["ValueError: bad", "next"]
+    file.write_bytes(cri("stderr", "F", "ValueError: bad") + cri("stderr", "F", "INFO next"))
+    assert tailing.cycle(0.1) == ["ValueError: bad", "INFO next"]
     assert tailing.records[0].attributes.values["exception.type"] == "ValueError"
 
 
