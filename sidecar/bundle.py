@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from sidecar import private_copies
 from sidecar.errors import SidecarError
 
 DISTRIBUTION = "model-sidecar-instrumentation"
@@ -32,13 +33,16 @@ REQUIREMENTS = (
         for name in (
             "aiohttp-server",
             "asgi",
+            "celery",
             "django",
             "fastapi",
             "flask",
             "grpc",
             "httpx",
+            "logging",
             "requests",
             "starlette",
+            "threading",
             "tornado",
             "urllib",
             "urllib3",
@@ -106,7 +110,7 @@ def _check_target(target: Path) -> None:
 
 
 def _make_set(folder: Path, version: str, source: Path, fetch: Callable[[Path, str], None]) -> str:
-    """`first`: OpenTelemetry and what is ours; `last`: what they need."""
+    """`first`: OpenTelemetry and what is ours; `last`: what they need; `private`: both in one, for old apps."""
     first, last = folder / "first", folder / "last"
     first.mkdir(parents=True)
     fetch(last, version)
@@ -122,7 +126,8 @@ def _make_set(folder: Path, version: str, source: Path, fetch: Callable[[Path, s
     info.mkdir()
     for name in ("METADATA", "entry_points.txt"):
         (info / name).write_text(installed.read_text(name) or "", "utf-8")
-    distributions = sorted(path.name.removesuffix(".dist-info") for path in folder.glob("*/*.dist-info"))
+    private_copies.make(folder)
+    distributions = sorted(path.name.removesuffix(".dist-info") for path in folder.glob("[fl]*/*.dist-info"))
     return f"Python {version}: {', '.join(distributions)}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from sidecar import bundle as bundles
+from sidecar import instrument_check
 from sidecar.errors import SidecarError
 
 ENDPOINT = "http://127.0.0.1:4318"
@@ -51,6 +52,7 @@ def _reported() -> Iterator[None]:
     type=click.FloatRange(0, 1),
     help="Share of the traces to keep. Spans say it, so that their metrics are scaled; predictions are not sampled.",
 )
+@click.option("--check", is_flag=True, help="Say what is not installed for COMMAND; run nothing. Exit code 1 if so.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Use this bundle instead of installed packages.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def instrument(
@@ -61,6 +63,7 @@ def instrument(
     capture: str | None,
     sample: float | None,
     bundle: Path | None,
+    check: bool,
     command: Sequence[str],
 ) -> None:
     """Run COMMAND with its predictions, requests and spans sent to the sidecar: `sidecar instrument -- python app.py`.
@@ -78,14 +81,36 @@ def instrument(
         "OTEL_TRACES_SAMPLER_ARG": None if sample is None else repr(sample),
     }
     with _reported():
+        if check:
+            sys.exit(_check(command))
         startup = bundle.absolute() if bundle else bundles.package_folder() / "startup"
         if not (startup / "sitecustomize.py").exists():
             raise bundles.BundleError(f"{startup} is no bundle: sidecar agent bundle {startup}")
         environment = prepared(os.environ, startup, command, {k: v for k, v in given.items() if v is not None})
-        program = shutil.which(command[0], path=environment.get("PATH"))
-        if program is None:
-            raise SidecarError(f"{command[0]}: no such program")
-        os.execve(program, list(command), environment)
+        os.execve(_program(command, environment), list(command), environment)
+
+
+def _program(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    program = shutil.which(command[0], path=environ.get("PATH"))
+    if program is None:
+        raise SidecarError(f"{command[0]}: no such program")
+    return program
+
+
+def _check(command: Sequence[str]) -> int:
+    """The exit code of `--check`."""
+    python = instrument_check.python_of(Path(_program(command, os.environ)))
+    names = instrument_check.missing(instrument_check.distributions(python))
+    if not names:
+        click.echo(f"{python}: nothing is missing")
+        return 0
+    click.echo(f"{python}: not installed: {', '.join(names)}")
+    if bundles.DISTRIBUTION in names:
+        click.echo(
+            "model-sidecar-instrumentation comes with the source of model-sidecar: pip install ./instrumentation"
+        )
+    click.echo("pip install " + " ".join(name for name in names if name != bundles.DISTRIBUTION))
+    return 1
 
 
 def prepared(

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,6 +64,53 @@ def frameworks_python() -> Path:
         command([*pip, "--no-compile", "--no-deps", *ALONE], "pip install of catboost", 600)
 
     return entry(f"frameworks-{key}", make).parent / f"venv-{key}" / "bin" / "python"
+
+
+WEB = (
+    "aiohttp==3.14.5",
+    "celery==5.7.0",
+    "daphne==4.2.3",
+    "django==5.2.19",
+    "fastapi==0.165.0",
+    "flask==3.1.3",
+    "gevent==26.9.0",
+    "grpcio==1.85.3",
+    "gunicorn==27.0.1",
+    "hypercorn==0.18.0",
+    "starlette==1.10.0",
+    "tornado==6.6.1",
+    "uvicorn==0.54.0",
+    "waitress==3.0.2",
+)
+BUILT = ("uwsgi==2.0.31",)
+"""Only where there is a C compiler."""
+
+
+def web_python() -> Path:
+    """A Python with `WEB`, and `BUILT` where that is possible, about 200 MB."""
+    key = hashlib.sha256("\n".join(("1", sys.version, *WEB, *BUILT)).encode()).hexdigest()[:12]
+
+    def make(folder: Path) -> None:
+        home = folder.parent / f"venv-web-{key}"
+        shutil.rmtree(home, ignore_errors=True)
+        command([sys.executable, "-m", "venv", home], "an environment for web frameworks", 120)
+        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command([*pip, "--no-compile", *WEB], "pip install of web frameworks", 900)
+        with suppress(EngineUnavailable):
+            command([*pip, "--no-compile", *BUILT], "pip install of uwsgi", 600)
+
+    return entry(f"web-{key}", make).parent / f"venv-web-{key}" / "bin" / "python"
+
+
+def old_packages(python: str, packages: Sequence[str]) -> Path:
+    """A folder with these, and what they ask for, for PYTHONPATH of that Python."""
+    key = hashlib.sha256("\n".join((python, *packages)).encode()).hexdigest()[:12]
+
+    def make(folder: Path) -> None:
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        command([*pip, "--target", str(folder / "site"), *packages], "pip install of old packages", 300)
+
+    return entry(f"old-{key}", make) / "site"
 
 
 def bundle(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sidecar import bundle
 from sidecar.cli import main
 from sidecar.instrument import prepared, service_of
+from sidecar.instrument_check import missing, python_of
 
 SIDECAR = Path(sys.executable).with_name("sidecar")
 
@@ -120,3 +121,43 @@ def test_a_sample_beyond_one_is_refused() -> None:
     result = CliRunner().invoke(main, ["instrument", "--sample", "10", "--", "true"])
     assert result.exit_code == 2
     assert "10.0 is not in the range" in result.output
+
+
+ALL = [
+    "model_sidecar_instrumentation",
+    "opentelemetry-distro",
+    "OpenTelemetry.Exporter-otlp-proto-http",
+    "opentelemetry-instrumentation-logging",
+    "opentelemetry-instrumentation-threading",
+]
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        ([], 5),
+        (["Flask"], ["flask"]),
+        (["fastapi", "starlette"], ["fastapi"]),
+        (["starlette", "httpx"], ["httpx", "starlette"]),
+        (["Django", "celery", "opentelemetry-instrumentation-celery"], ["django"]),
+        (["numpy"], []),
+    ],
+)
+def test_what_is_missing_beside_an_app(installed: list[str], said: list[str] | int) -> None:
+    if isinstance(said, int):
+        assert len(missing(installed)) == said
+    else:
+        assert missing([*ALL, *installed]) == [f"opentelemetry-instrumentation-{name}" for name in said]
+
+
+def test_check_names_the_python_of_a_script_and_what_it_lacks(tmp_path: Path) -> None:
+    script = tmp_path / "gunicorn"
+    script.write_text(f"#!{sys.executable}\n")
+    script.chmod(0o755)
+    assert python_of(script) == Path(sys.executable)
+    result = CliRunner().invoke(main, ["instrument", "--check", "--", str(script), "server:app"])
+    assert result.output.startswith(sys.executable)
+    assert (result.exit_code == 0) == ("nothing is missing" in result.output)
+    (tmp_path / "gunicorn").write_text("#!/bin/sh\n")
+    shell = CliRunner().invoke(main, ["instrument", "--check", "--", str(script)])
+    assert (shell.exit_code, "no Python script" in shell.output) == (1, True)

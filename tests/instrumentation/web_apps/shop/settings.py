@@ -1,0 +1,9 @@
+SECRET_KEY = "for tests"
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1"]
+ROOT_URLCONF = "shop.urls"
+INSTALLED_APPS = ["django.contrib.staticfiles"]
+STATIC_URL = "static/"
+MIDDLEWARE = ("django.middleware.common.CommonMiddleware", "shop.urls.Signed")
+WSGI_APPLICATION = "shop.wsgi.application"
+USE_TZ = True
