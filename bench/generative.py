@@ -17,13 +17,13 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import numpy as np  # noqa: E402
 from support.payloads import T0, event, span, trace_payload  # noqa: E402
 
-from sidecar.decode.batch import Decoder  # noqa: E402
+from sidecar.decode.api import Decoder  # noqa: E402
 from sidecar.decode.native import native_decoder  # noqa: E402
-from sidecar.decode.reference import ReferenceDecoder  # noqa: E402
-from sidecar.derive.genai import GenaiDeriver  # noqa: E402
+from sidecar.decode.python import ReferenceDecoder  # noqa: E402
+from sidecar.derive.genai.deriver import GenaiDeriver  # noqa: E402
 from sidecar.derive.red import RedDeriver, RedOptions  # noqa: E402
 from sidecar.derive.series import Arrival, Budget  # noqa: E402
-from sidecar.derive.targets import Targets  # noqa: E402
+from sidecar.derive.target_info import Targets  # noqa: E402
 from sidecar.telemetry import Telemetry  # noqa: E402
 
 SPANS = 512

@@ -19,12 +19,12 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import numpy as np  # noqa: E402
 from support.engines import EngineUnavailable, payload_dir  # noqa: E402
 
-from sidecar.decode.batch import Decoder  # noqa: E402
+from sidecar.decode.api import Decoder  # noqa: E402
 from sidecar.decode.native import native_decoder  # noqa: E402
-from sidecar.decode.reference import ReferenceDecoder  # noqa: E402
+from sidecar.decode.python import ReferenceDecoder  # noqa: E402
 from sidecar.derive.red import RedDeriver, RedOptions  # noqa: E402
 from sidecar.derive.series import Arrival, Budget  # noqa: E402
-from sidecar.derive.targets import Targets  # noqa: E402
+from sidecar.derive.target_info import Targets  # noqa: E402
 from sidecar.journal.entry import Draft  # noqa: E402
 from sidecar.journal.opening import open_log  # noqa: E402
 from sidecar.journal.options import JournalOptions  # noqa: E402

@@ -16,8 +16,8 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from support.engines import EngineUnavailable, payload_dir  # noqa: E402
 
 from sidecar.decode.native import native_decoder  # noqa: E402
-from sidecar.decode.reference import ReferenceDecoder  # noqa: E402
-from sidecar.decode.shaping import Filter, KeyRule, Rules, ValueRule, named_rule  # noqa: E402
+from sidecar.decode.python import ReferenceDecoder  # noqa: E402
+from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, ValueRule, named_rule  # noqa: E402
 
 ITEMS = 512
 ROUND_SECONDS = 0.3

@@ -28,13 +28,14 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry
 
 from sidecar import __version__, status
-from sidecar.decode.batch import Decoder, Signal
-from sidecar.decode.choice import decoder as choose_decoder
-from sidecar.decode.shaping import concerned
-from sidecar.deliver.features import FeatureShaper
+from sidecar.config.settings import Settings
+from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.redaction.rules import concerned
+from sidecar.decode.select import decoder as choose_decoder
+from sidecar.deliver.redaction.feature_filter import FeatureShaper
+from sidecar.deliver.redaction.sink import ShapingSink, changes_nothing
 from sidecar.deliver.registry import Parts
-from sidecar.deliver.shaping import ShapingSink, changes_nothing
-from sidecar.deliver.store_sink import StoreSink
+from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import SidecarError
@@ -42,12 +43,11 @@ from sidecar.health import Health, Report
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_log
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.intake import Intake
+from sidecar.receive.ingest import Intake
 from sidecar.receive.registry import build_receivers
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.serve.traces import traces_router
-from sidecar.settings import Settings
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 

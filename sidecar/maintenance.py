@@ -11,15 +11,15 @@ from typing import Any
 
 from sidecar import status
 from sidecar.app import build_workers
-from sidecar.decode.choice import decoder
-from sidecar.deliver import dead_letters as replaying
+from sidecar.config.settings import Settings
+from sidecar.decode.select import decoder
+from sidecar.deliver import replay as replaying
 from sidecar.deliver.registry import Parts
 from sidecar.errors import ConfigError
 from sidecar.health import Health
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import DeadLetters, StoredLetter
 from sidecar.journal.opening import open_log, read_ledger
-from sidecar.settings import Settings
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1

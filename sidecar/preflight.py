@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sidecar.decode.choice import decoder
-from sidecar.decode.shaping import Filter
+from sidecar.config.settings import Settings
+from sidecar.decode.redaction.rules import Filter
+from sidecar.decode.select import decoder
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
 from sidecar.receive.credentials import Credentials
-from sidecar.settings import Settings
 
 State = Literal["ok", "warning", "failed"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import click
 import yaml
 
-from sidecar.config import MORE, PREFIX, SECRETS, SEPARATOR, STANDARD_VARIABLES, Field, fields
-from sidecar.decode.prediction_names import ALIASES, MEANINGS
-from sidecar.settings import Settings
+from sidecar.config.loader import MORE, PREFIX, SECRETS, SEPARATOR, STANDARD_VARIABLES, Field, fields
+from sidecar.config.settings import Settings
+from sidecar.decode.predictions.names import ALIASES, MEANINGS
 from sidecar.telemetry import HTTP_METRICS, TABLE
 
 

@@ -5,22 +5,22 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::check::{self, Check};
-use crate::columns::{self, Columns, Tables, Wanted};
-use crate::documents::{self, Failure, Lines};
-use crate::entry;
-use crate::events::{Events, Form, Frame};
-use crate::fault::{self, Fault};
-use crate::filter::{self, Filter};
-use crate::gate::Need;
-use crate::glob::Globs;
-use crate::json_log;
-use crate::log::Log;
-use crate::predictions::{read_events, Figures};
-use crate::rewrite::{self, Shape, Shaped};
-use crate::rules::{Action, KeyRule, Rules, ValueSource};
-use crate::span::Span;
-use crate::wire::Stop;
+use crate::documents::logstash_events::{Events, Form, Frame};
+use crate::documents::otel::{self, Failure, Lines};
+use crate::logs::json_record;
+use crate::otlp::check::{self, Check};
+use crate::otlp::columns::{self, Columns, Tables, Wanted};
+use crate::otlp::decode_error::{self, Fault};
+use crate::otlp::log::Log;
+use crate::otlp::span::Span;
+use crate::otlp::wire::Stop;
+use crate::predictions::event::{read_events, Figures};
+use crate::redaction::engine::{self, Shape, Shaped};
+use crate::redaction::entry;
+use crate::redaction::filter::{self, Filter};
+use crate::redaction::glob::Globs;
+use crate::redaction::prefilter::Need;
+use crate::redaction::rules::{Action, KeyRule, Rules, ValueSource};
 
 pyo3::create_exception!(
     sidecar_native,
@@ -48,14 +48,14 @@ fn verdict(check: Check) -> Verdict {
 #[pyfunction]
 fn check_spans(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
     let checked = py.detach(|| check::check::<Span>(payload, check::TRACES));
-    checked.map(verdict).map_err(|_| malformed(payload, fault::in_traces))
+    checked.map(verdict).map_err(|_| malformed(payload, decode_error::in_traces))
 }
 
 /// (items, events, rejected, errors, timed, suspect) of a logs request.
 #[pyfunction]
 fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
     let checked = py.detach(|| check::check::<Log>(payload, check::LOGS));
-    checked.map(verdict).map_err(|_| malformed(payload, fault::in_logs))
+    checked.map(verdict).map_err(|_| malformed(payload, decode_error::in_logs))
 }
 
 fn u64_bytes<'py>(py: Python<'py>, column: &[u64]) -> PyResult<Bound<'py, PyBytes>> {
@@ -136,7 +136,7 @@ fn spans<'py>(
     measures: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let wanted = Wanted::new(dimensions, numbers, &measures);
-    let columns = run_columns(py, &payloads, &wanted, columns::spans, fault::in_traces)?;
+    let columns = run_columns(py, &payloads, &wanted, columns::spans, decode_error::in_traces)?;
     (
         u64_bytes(py, &columns.times)?,
         u64_bytes(py, &columns.durations)?,
@@ -167,7 +167,7 @@ fn predictions<'py>(
 ) -> PyResult<Bound<'py, PyTuple>> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
     let found = py.detach(|| read_events(&slices, &names));
-    let events = found.map_err(|index| malformed(slices[index], fault::in_logs))?;
+    let events = found.map_err(|index| malformed(slices[index], decode_error::in_logs))?;
     let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
     PyTuple::new(
         py,
@@ -206,7 +206,7 @@ fn logs<'py>(
     measures: Vec<String>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let wanted = Wanted::new(dimensions, numbers, &measures);
-    let columns = run_columns(py, &payloads, &wanted, columns::logs, fault::in_logs)?;
+    let columns = run_columns(py, &payloads, &wanted, columns::logs, decode_error::in_logs)?;
     (
         u64_bytes(py, &columns.times)?,
         PyBytes::new(py, &columns.trace_ids),
@@ -241,8 +241,8 @@ fn line_columns(py: Python<'_>, lines: Lines) -> PyResult<LineColumns<'_>> {
 #[pyfunction]
 fn span_lines<'py>(py: Python<'py>, payloads: Vec<Bound<'py, PyBytes>>) -> PyResult<LineColumns<'py>> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    let lines = py.detach(|| documents::span_lines(&slices));
-    line_columns(py, lines.map_err(|index| malformed(slices[index], fault::in_traces))?)
+    let lines = py.detach(|| otel::span_lines(&slices));
+    line_columns(py, lines.map_err(|index| malformed(slices[index], decode_error::in_traces))?)
 }
 
 /// (body, ends, event, docs): the `_bulk` line pairs of the accepted log records. `ordinals`: for each payload (or not
@@ -265,11 +265,11 @@ fn log_lines<'py>(
         words.iter().map(|word| u32::from_ne_bytes(*word)).collect::<Vec<u32>>()
     };
     let ordinals: Vec<Option<Vec<u32>>> = ordinals.iter().map(|given| given.as_ref().map(numbers)).collect();
-    let lines = py.detach(|| documents::log_lines(&slices, &id_prefixes, &ordinals));
+    let lines = py.detach(|| otel::log_lines(&slices, &id_prefixes, &ordinals));
     line_columns(
         py,
         lines.map_err(|failure| match failure {
-            Failure::Malformed(index) => malformed(slices[index], fault::in_logs),
+            Failure::Malformed(index) => malformed(slices[index], decode_error::in_logs),
             Failure::Ordinals(index) => {
                 PyValueError::new_err(format!("payload {index} has another number of records than of ordinals"))
             }
@@ -359,17 +359,17 @@ impl Shaper {
     fn spans<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
         let shaped = py.detach(|| {
             let decisions = filter::decide::<Span>(payload, &self.filter, &self.rules)?;
-            Ok(rewrite::rewrite(payload, &self.rules, Shape::Span, self.everywhere, decisions))
+            Ok(engine::rewrite(payload, &self.rules, Shape::Span, self.everywhere, decisions))
         });
-        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, fault::in_traces))?)
+        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, decode_error::in_traces))?)
     }
 
     fn logs<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
         let shaped = py.detach(|| {
             let decisions = filter::decide::<Log>(payload, &self.filter, &self.rules)?;
-            Ok(rewrite::rewrite(payload, &self.rules, Shape::Log, self.everywhere, decisions))
+            Ok(engine::rewrite(payload, &self.rules, Shape::Log, self.everywhere, decisions))
         });
-        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, fault::in_logs))?)
+        shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, decode_error::in_logs))?)
     }
 }
 
@@ -387,7 +387,7 @@ fn json_lines<'py>(
     observed: u64,
     anonymous: &[u8],
 ) -> PyResult<(Bound<'py, PyBytes>, Verdict)> {
-    let (payload, check) = py.detach(|| json_log::json_lines(body, observed, anonymous));
+    let (payload, check) = py.detach(|| json_record::json_lines(body, observed, anonymous));
     let bytes = PyBytes::new_with(py, payload.len(), |out| {
         payload.write(out);
         Ok(())

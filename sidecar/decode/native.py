@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidecar.decode import events
-from sidecar.decode.batch import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
-from sidecar.decode.gates import gate
-from sidecar.decode.prediction_names import EVENT, LOADED
-from sidecar.decode.shaping import SAMPLING_SEED, Rules, Shaped, Shaper, ValueRule
+from sidecar.decode.api import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
+from sidecar.decode.documents import logstash_events as events
+from sidecar.decode.predictions.names import EVENT, LOADED
+from sidecar.decode.redaction.prefilter import gate
+from sidecar.decode.redaction.rules import SAMPLING_SEED, Rules, Shaped, Shaper, ValueRule
 from sidecar.errors import DecodeError
 
 if TYPE_CHECKING:

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.decode.batch import Decoder, Signal
-from sidecar.deliver import elasticsearch, file, logstash, otlp, store, store_sink
+from sidecar.decode.api import Decoder, Signal
+from sidecar.deliver.elasticsearch import sink as elasticsearch
+from sidecar.deliver.file import sink as file
+from sidecar.deliver.logstash import sink as logstash
+from sidecar.deliver.otlp import sink as otlp
 from sidecar.deliver.sink import Finding, Sink, WorkerOptions
+from sidecar.deliver.store import sink as store_sink
+from sidecar.deliver.store import span_store
 from sidecar.journal.entry import Clock
 from sidecar.telemetry import Telemetry
 
@@ -50,8 +55,8 @@ def _elasticsearch(name: str, options: elasticsearch.Options, parts: Parts) -> S
     return elasticsearch.build(name, options, parts.decoder, parts.log_id, parts.clock)
 
 
-def _store(name: str, options: store.Options, parts: Parts) -> Sink[Any]:
-    kept = store.Store(options, options.directory or parts.directory, parts.decoder, parts.clock)
+def _store(name: str, options: span_store.Options, parts: Parts) -> Sink[Any]:
+    kept = span_store.Store(options, options.directory or parts.directory, parts.decoder, parts.clock)
     kept.watch(parts.telemetry)
     return store_sink.StoreSink(kept, parts.decoder, parts.log_id, name)
 
@@ -76,7 +81,7 @@ SINKS: tuple[SinkKind, ...] = (
         _elasticsearch,
         elasticsearch.look,
     ),
-    SinkKind("store", store_sink.StoreSink.signals, store.Options, _store, many=False),
+    SinkKind("store", store_sink.StoreSink.signals, span_store.Options, _store, many=False),
     SinkKind("otlp", otlp.OtlpSink.signals, otlp.Options, _otlp, otlp.look),
     SinkKind("logstash", logstash.LogstashSink.signals, logstash.Options, _logstash, logstash.look),
     SinkKind("file", file.FileSink.signals, file.Options, _file, file.look),

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.batch import Signal
-from sidecar.deliver.shape_options import FilterOptions
+from sidecar.decode.api import Signal
+from sidecar.deliver.redaction.options import FilterOptions
 from sidecar.journal.entry import Counts, DeadLetter, Entry
 
 P = TypeVar("P")

@@ -66,7 +66,7 @@ def run(once: bool) -> None:
         stack.enter_context(terminated_in_order())
         click.echo("1/5 starting the sidecar and the model server", err=True)
         log = Path(folder) / "sidecar.log"
-        command = [sys.executable, "-m", "sidecar.cli", "run"]
+        command = [sys.executable, "-m", "sidecar.cli.main", "run"]
         sidecar = stack.enter_context(process(command, _sidecar_env(at, folder), log))
         wait(lambda: status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start", log)
         log = Path(folder) / "model.log"

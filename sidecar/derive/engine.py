@@ -19,26 +19,26 @@ import numpy as np
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.batch import Decoder, Signal
-from sidecar.decode.prediction_names import aliases
-from sidecar.derive.doubles import shown_once
+from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.predictions.names import aliases
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.genai import GenaiDeriver, GenaiOptions
-from sidecar.derive.genai_tables import METRICS as GENAI_METRICS
-from sidecar.derive.labels import LabelDeriver, LabelOptions
-from sidecar.derive.logs import LogDeriver, LogOptions
-from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.passthrough import MAX_BYTES as PASSTHROUGH_BYTES
-from sidecar.derive.passthrough import PassthroughDeriver, PassthroughOptions
-from sidecar.derive.predictions import PredictionDeriver, PredictionOptions
+from sidecar.derive.family_dedupe import shown_once
+from sidecar.derive.genai.deriver import GenaiDeriver, GenaiOptions
+from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
+from sidecar.derive.log_records import LogDeriver, LogOptions
+from sidecar.derive.models.label_counts import LabelDeriver, LabelOptions
+from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.predictions import PredictionDeriver, PredictionOptions
+from sidecar.derive.models.servings import MAX_BYTES as SERVING_BYTES
+from sidecar.derive.models.servings import ServingDeriver
+from sidecar.derive.otlp_metrics.deriver import MAX_BYTES as PASSTHROUGH_BYTES
+from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver, PassthroughOptions
 from sidecar.derive.red import RedDeriver, RedOptions
-from sidecar.derive.rules import MAX_RULES, Rule, RuleDeriver, check_rules
+from sidecar.derive.rule_metrics import MAX_RULES, Rule, RuleDeriver, check_rules
 from sidecar.derive.scrapes import Scrapes, View
 from sidecar.derive.series import Arrival, Budget
-from sidecar.derive.servings import MAX_BYTES as SERVING_BYTES
-from sidecar.derive.servings import ServingDeriver
-from sidecar.derive.targets import MAX_CHARACTERS as TARGET_BYTES
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import MAX_CHARACTERS as TARGET_BYTES
+from sidecar.derive.target_info import Targets
 from sidecar.errors import DecodeError, SidecarError
 from sidecar.health import Health, State
 from sidecar.telemetry import Telemetry

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.decode.batch import SpanBatch
+from sidecar.decode.api import SpanBatch
 from sidecar.derive.families import Exemplar
 
 _CELL = np.dtype([("trace", "V16"), ("span", "V8"), ("duration", "<u8"), ("end", "<u8")])

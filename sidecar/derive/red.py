@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.batch import Decoder, Signal, SpanBatch
+from sidecar.decode.api import Decoder, Signal, SpanBatch
 from sidecar.derive.exemplars import ExemplarTable
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.scrapes import View
@@ -34,7 +34,7 @@ from sidecar.derive.series import (
     split,
     whole,
 )
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import Targets
 from sidecar.telemetry import Telemetry
 
 CALLS = "traces_span_metrics_calls"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.api import Signal
 from sidecar.journal.entry import Entry
 
 SIGNALS: tuple[Signal, ...] = ("spans", "logs", "metrics")

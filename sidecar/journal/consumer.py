@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from sidecar.errors import Unavailable
-from sidecar.journal.book import Book
 from sidecar.journal.codec import SIGNALS, Damaged, Unpacker
 from sidecar.journal.cursor import Cursor, Waiter
 from sidecar.journal.entry import Clock, DeadLetter, Done, Entry
 from sidecar.journal.index import Kept
 from sidecar.journal.ledger import SPAN_EVENTS, item_counts
+from sidecar.journal.state import Book
 from sidecar.journal.transaction import Reader, StoreError
 
 _READ_TRIES = 5

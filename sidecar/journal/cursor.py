@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.api import Signal
 from sidecar.journal.codec import SIGNALS
 from sidecar.journal.entry import DeadLetter, Done
 from sidecar.journal.index import Index, Kept

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sidecar.decode.batch import U32, Signal
+from sidecar.decode.api import U32, Signal
 
 Outcome = Literal["delivered", "already_there", "dead_lettered", "filtered", "dropped"]
 """What became of an item at a consumer. `delivered`, `already_there` and `dead_lettered` are kept somewhere."""

@@ -12,7 +12,6 @@ import structlog
 
 from sidecar.errors import ConfigError, Unavailable
 from sidecar.journal import salvage, schema
-from sidecar.journal.book import Book
 from sidecar.journal.entry import Clock
 from sidecar.journal.journal import Journal
 from sidecar.journal.ledger import Ledger
@@ -20,6 +19,7 @@ from sidecar.journal.lock import DirectoryLock
 from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.sqlite_store import Connect, SqliteStore
+from sidecar.journal.state import Book
 from sidecar.journal.transaction import Loaded, Store
 from sidecar.journal.watch import watch
 from sidecar.telemetry import Telemetry

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sidecar.deliver.templates import Request, load
+from sidecar.deliver.elasticsearch.templates import Request, load
 from sidecar.errors import Permanent
 from sidecar.provision.engine import Engine, answer
 from sidecar.provision.objects import OWNER

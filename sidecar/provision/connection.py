@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 
 import sidecar
-from sidecar.deliver.bulk import Reply
-from sidecar.deliver.elasticsearch import Http, Options, authorization
+from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.elasticsearch.sink import Http, Options, authorization
 
 
 class Connection:
@@ -16,7 +16,7 @@ class Connection:
     def __init__(self, options: Options) -> None:
         """Raises `Permanent` where a secret cannot be read."""
         # Imported where it is used: the commands that do not need it, `run` among them, are 7 MiB smaller for it.
-        from sidecar.deliver.elastic_http import ElasticHttp, Tls
+        from sidecar.deliver.elasticsearch.transport import ElasticHttp, Tls
 
         value = authorization(options)
         self._headers = {"accept": "application/json", **({"authorization": value} if value else {})}

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sidecar.deliver.bulk import Reply, Unreached
-from sidecar.deliver.templates import Request
+from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 
 Kind = Literal["elasticsearch", "opensearch"]

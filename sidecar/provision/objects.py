@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.deliver.templates import load
+from sidecar.deliver.elasticsearch.templates import load
 from sidecar.provision.engine import Engine
 
 OWNER = "model-sidecar"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from sidecar.deliver.templates import Request, refused_for_dots, variants
+from sidecar.deliver.elasticsearch.templates import Request, refused_for_dots, variants
 from sidecar.provision import objects
 from sidecar.provision.engine import Engine, answer, refusal
 from sidecar.provision.objects import Found, Wanted

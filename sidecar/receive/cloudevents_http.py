@@ -1,6 +1,6 @@
 """CloudEvents over HTTP: `POST /v1/cloudevents`, binary, structured or batched, as KServe's logger sends them.
 
-Events are kept as log records (`decode.cloud_events`); replies are those of OTLP/JSON logs.
+Events are kept as log records (`decode.protocols.cloudevents`); replies are those of OTLP/JSON logs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sidecar.decode import cloud_events
-from sidecar.receive import reply
-from sidecar.receive.http_intake import INFLATE_INLINE_BYTES, HttpIntake, content_type, headers_of, response
-from sidecar.receive.intake import Lease
+from sidecar.decode.protocols import cloudevents
+from sidecar.receive import replies
+from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIntake, content_type, headers_of, response
+from sidecar.receive.ingest import Lease
 
 NAME = "cloudevents_http"
 PATH = "/v1/cloudevents"
@@ -38,14 +38,14 @@ class _Endpoint:
             body = await self.http.body(headers, receive, lease)
             names = {name.decode("latin-1"): value for name, value in headers.items()}
             if len(body) > INFLATE_INLINE_BYTES:
-                batch = await self.http.intake.in_thread(cloud_events.as_batch, names, kind, body)
+                batch = await self.http.intake.in_thread(cloudevents.as_batch, names, kind, body)
             else:
-                batch = cloud_events.as_batch(names, kind, body)
+                batch = cloudevents.as_batch(names, kind, body)
             lease.cover(len(body) + len(batch))
             return batch
 
         outcome = await self.http.intake.receive(NAME, "logs", "cloudevents", read)
-        return response(reply.http_reply(outcome, "logs", "json"))
+        return response(replies.http_reply(outcome, "logs", "json"))
 
 
 def events_route(http: HttpIntake) -> Route:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from sidecar.receive.http_intake import HttpIntake, Media, route
+from sidecar.receive.http_body import HttpIntake, Media, route
 
 NAME = "json_http"
 PATH = "/v1/json"

@@ -16,12 +16,12 @@ from pathlib import Path
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.byte_order import is_utf16
-from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.logs.byte_order import is_utf16
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.errors import ConfigError
 from sidecar.loopback import is_loopback
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.intake import Intake
+from sidecar.receive.ingest import Intake
 from sidecar.telemetry import Telemetry
 
 NAME = "json_tcp"

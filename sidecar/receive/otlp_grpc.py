@@ -18,13 +18,13 @@ import grpc
 from grpc import aio
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.api import Signal
 from sidecar.errors import ConfigError, TooLarge
-from sidecar.receive import compression, reply
+from sidecar.receive import compression, replies
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.intake import Intake, Lease
-from sidecar.receive.reply import Outcome, Refused
+from sidecar.receive.ingest import Intake, Lease
+from sidecar.receive.replies import Outcome, Refused
 from sidecar.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ class OtlpGrpcReceiver:
         async def export(messages: object, context: aio.ServicerContext[bytes, bytes]) -> bytes:
             del messages  # An iterator over what `context.read` gives.
             outcome = await self._export(signal, await context.read(), context)
-            error = reply.grpc_error(outcome)
+            error = replies.grpc_error(outcome)
             if error is None:
-                return reply.success_body(outcome, signal)
+                return replies.success_body(outcome, signal)
             await context.abort(_STATUS[error.code], error.details, error.trailers)
             return _NO_REPLY
 
@@ -134,7 +134,7 @@ class OtlpGrpcReceiver:
             if self._credentials.asks_token:
                 self._credentials.check(_metadata(context, "authorization"))
             if not isinstance(message, bytes):
-                raise Refused(reply.malformed("the request ended before a whole message"))
+                raise Refused(replies.malformed("the request ended before a whole message"))
             lease.cover(len(message))
             body = await self._open(message)
             lease.cover(len(body))

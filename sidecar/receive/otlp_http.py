@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.api import Signal
 from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.http_intake import HttpIntake, Media, no_route, route
-from sidecar.receive.intake import Intake
-from sidecar.receive.reply import JSON_TYPE, PROTOBUF_TYPE
+from sidecar.receive.http_body import HttpIntake, Media, no_route, route
+from sidecar.receive.ingest import Intake
+from sidecar.receive.replies import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from sidecar.receive import json_tcp, lumberjack_in, otlp_grpc, otlp_http
+from sidecar.receive import beats, json_tcp, otlp_grpc, otlp_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.file_tail.options import NAME as FILE_TAIL
 from sidecar.receive.file_tail.options import Options as FileTailOptions
 from sidecar.receive.file_tail.receiver import FileTailReceiver
-from sidecar.receive.intake import Intake
+from sidecar.receive.ingest import Intake
 from sidecar.telemetry import Telemetry
 
 
@@ -51,7 +51,7 @@ RECEIVERS: tuple[ReceiverKind, ...] = (
     ReceiverKind(otlp_grpc.NAME, otlp_grpc.Options, otlp_grpc.OtlpGrpcReceiver),
     ReceiverKind(otlp_http.NAME, otlp_http.Options, otlp_http.OtlpHttpReceiver),
     ReceiverKind(json_tcp.NAME, json_tcp.Options, json_tcp.JsonTcpReceiver),
-    ReceiverKind(lumberjack_in.NAME, lumberjack_in.Options, lumberjack_in.LumberjackReceiver),
+    ReceiverKind(beats.NAME, beats.Options, beats.LumberjackReceiver),
     ReceiverKind(FILE_TAIL, FileTailOptions, FileTailReceiver),
 )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import cli, config, reference
+from sidecar import reference
+from sidecar.cli import main as cli
+from sidecar.config import loader
 from sidecar.telemetry import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +32,7 @@ def test_the_schema_is_the_generated_one() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    assert [f.variable for f in config.fields() if len(f.description) < 10] == []
+    assert [f.variable for f in loader.fields() if len(f.description) < 10] == []
 
 
 def test_every_own_metric_and_command_is_in_the_reference() -> None:
@@ -43,7 +45,7 @@ def test_every_own_metric_and_command_is_in_the_reference() -> None:
 def test_variables_metrics_and_commands_named_on_a_page_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     named = set(re.findall(r"\bSIDECAR_[A-Z0-9_]+[A-Z0-9]\b", text))
-    assert {n for n in named if not config.is_variable(n)} == set()
+    assert {n for n in named if not loader.is_variable(n)} == set()
     metrics = set(re.findall(r"\bsidecar_[a-z_]+_(?:total|bytes|seconds|items|letters|entries)\b", text))
     assert {m for m in metrics if m not in {t.name for t in TABLE}} == set()
     groups = {c.rsplit(" ", 1)[0] for c in COMMANDS}

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from support import logstash_config, saved_objects
 
-from sidecar.decode import json_fields, severity
-from sidecar.deliver.templates import load
+from sidecar.decode.logs import fields, severity
+from sidecar.deliver.elasticsearch.templates import load
 
 ROOT = Path(__file__).resolve().parents[2]
 ELK = ROOT / "elk"
@@ -69,12 +69,12 @@ class TestFiles:
         script = (ELK / "elasticsearch" / "ingest_pipelines" / "sidecar-json-logs.painless").read_text("utf-8")
         lists = {name: re.findall(r"'([^']+)'", found) for name, found in _first_lists(script)}
         known = {
-            "service": json_fields.SERVICE,
-            "body": json_fields.BODY,
-            "level": [name for name, _ in json_fields.LEVEL],
-            "time": json_fields.TIME,
-            "trace": json_fields.TRACE_ID,
-            "span": json_fields.SPAN_ID,
+            "service": fields.SERVICE,
+            "body": fields.BODY,
+            "level": [name for name, _ in fields.LEVEL],
+            "time": fields.TIME,
+            "trace": fields.TRACE_ID,
+            "span": fields.SPAN_ID,
         }
         assert lists.keys() == known.keys()
         for name, found in lists.items():

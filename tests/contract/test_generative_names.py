@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sidecar.decode.genai_names import FIRST_CHUNK_EVENTS, NUMBERS, OPERATIONS, TEXTS, attributes
-from sidecar.derive.genai_tables import LABELS, METRICS
+from sidecar.decode.predictions.genai_names import FIRST_CHUNK_EVENTS, NUMBERS, OPERATIONS, TEXTS, attributes
+from sidecar.derive.genai.genai_tables import LABELS, METRICS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "generative-models.md").read_text("utf-8")
 

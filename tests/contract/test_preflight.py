@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import config, preflight
-from sidecar.deliver import elasticsearch
+from sidecar import preflight
+from sidecar.config import loader
+from sidecar.deliver.elasticsearch import sink as elasticsearch
 
 
 def results(**environ: str) -> dict[str, preflight.Result]:
     """What `check` says with free ports, by what was looked at."""
     ports = {f"SIDECAR_{name}__PORT": "0" for name in ("SERVE", "RECEIVE__OTLP_GRPC", "RECEIVE__OTLP_HTTP")}
-    return {r.what: r for r in preflight.check(config.load({**ports, **environ}))}
+    return {r.what: r for r in preflight.check(loader.load({**ports, **environ}))}
 
 
 def test_a_directory_that_is_not_there_yet_is_looked_for_upwards_and_not_made(tmp_path: Path) -> None:

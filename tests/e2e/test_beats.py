@@ -19,7 +19,7 @@ from support.engines import SidecarProcess, free_port, sidecar_process, wait_for
 from support.engines.lumberjack import lumbersource_binary
 from support.load import status, waiting
 
-from sidecar.decode.lumberjack import ack_frame, data_frame, window_frame
+from sidecar.decode.protocols.lumberjack import ack_frame, data_frame, window_frame
 
 KILLS = 5
 

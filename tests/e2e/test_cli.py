@@ -126,7 +126,9 @@ def test_wrong_usage_exits_2(words: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["--version"], ["instrument", "--help"], ["agent", "bundle", "--help"]])
 def test_commands_that_need_no_configuration_import_none_of_it(arguments: list[str]) -> None:
     """Imports are what the start of a command takes; `sidecar instrument` is in front of every start of an app."""
-    code = "import sys\nfrom sidecar.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n    print(*sys.modules)"
+    code = (
+        "import sys\nfrom sidecar.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n    print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     heavy = {
@@ -143,7 +145,7 @@ def test_commands_that_need_no_configuration_import_none_of_it(arguments: list[s
     }
     assert "click" in loaded
     assert not loaded & heavy
-    assert "sidecar.config" not in done.stdout.splitlines()[-1].split()
+    assert "sidecar.config.loader" not in done.stdout.splitlines()[-1].split()
 
 
 def test_the_pod_s_variables_for_opentelemetry_do_not_stop_the_sidecar(tmp_path: Path) -> None:

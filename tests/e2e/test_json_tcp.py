@@ -16,7 +16,7 @@ from support.engines import SidecarProcess, free_port, sidecar_process, wait_for
 from support.engines.sidecar import sidecar_command
 from support.load import samples, scrape, status, total
 
-from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 import pytest
 from support.taps import http_tap
 
-from sidecar.deliver.elastic_http import ElasticHttp, Tls
-from sidecar.deliver.otlp_grpc_client import GrpcClient
-from sidecar.deliver.otlp_http_client import HttpClient
+from sidecar.deliver.elasticsearch.transport import ElasticHttp, Tls
+from sidecar.deliver.otlp.grpc_client import GrpcClient
+from sidecar.deliver.otlp.http_client import HttpClient
 from sidecar.errors import Retryable
 from sidecar.loopback import is_loopback
-from sidecar.posting import Poster
+from sidecar.send.http_sender import Poster
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "grpc_proxy")
 

@@ -26,8 +26,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from support.receive_fakes import FakeLog
 from support.receiving import HTTP_PATHS, JSON, PROTOBUF, Receiving, receiving
 
-from sidecar.decode.choice import decoder as best_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import decoder as best_decoder
 
 NOW = 1_790_000_000_000_000_000
 YEAR_2263 = (1 << 63) + 10**17

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from support.receive_fakes import FakeDecoder, FakeLog
 from support.receiving import HTTP_PATHS, JSON, PROTOBUF, Receiving, Reply, receiving
 
-from sidecar.decode.batch import Check
+from sidecar.decode.api import Check
 from sidecar.errors import DecodeError, Overloaded, Unavailable
 
 RESPONSES = {

@@ -18,11 +18,11 @@ import pytest
 from support.delivery import START, FakeConsumer, entry, logs_payload, spans_payload, structured_log
 from support.engines import SearchEngine, elasticsearch8, elasticsearch9, free_port, opensearch
 
-from sidecar.decode.choice import decoder as chosen_decoder
-from sidecar.deliver.bulk import CONFLICT_AS_TEXT
-from sidecar.deliver.conflicts import KEY
-from sidecar.deliver.dead_letters import replay
-from sidecar.deliver.elasticsearch import ElasticsearchSink, Options, build
+from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.elasticsearch.bulk import CONFLICT_AS_TEXT
+from sidecar.deliver.elasticsearch.conflicts import KEY
+from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options, build
+from sidecar.deliver.replay import replay
 from sidecar.deliver.worker import Worker
 from sidecar.journal.entry import Entry
 from sidecar.telemetry import Telemetry

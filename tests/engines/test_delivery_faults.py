@@ -18,10 +18,11 @@ import pytest
 from support.delivery import FakeEngine, ids, logs_payload, spans_payload
 from support.journals import journal
 
-from sidecar import config, maintenance
-from sidecar.decode.choice import decoder as chosen_decoder
-from sidecar.deliver.bulk import Reply
-from sidecar.deliver.elasticsearch import Options, build
+from sidecar import maintenance
+from sidecar.config import loader
+from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.elasticsearch.sink import Options, build
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.entry import Draft
@@ -437,7 +438,7 @@ def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path
 
 def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> None:
     with far_side(lambda e: False) as side:
-        settings = config.load(
+        settings = loader.load(
             {
                 "SIDECAR_JOURNAL__PATH": str(tmp_path),
                 "SIDECAR_DELIVER__ELASTICSEARCH__URL": side.url,

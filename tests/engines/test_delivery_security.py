@@ -14,9 +14,9 @@ from support.certificates import authority
 from support.delivery import FakeConsumer, entry, logs_payload, spans_payload
 from support.secure_engine import SecureNode, secure_elasticsearch
 
-from sidecar.decode.choice import decoder as chosen_decoder
-from sidecar.deliver.elasticsearch import Options, build, look
-from sidecar.deliver.templates import template
+from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.elasticsearch.sink import Options, build, look
+from sidecar.deliver.elasticsearch.templates import template
 from sidecar.deliver.worker import Worker
 from sidecar.journal.entry import Entry
 from sidecar.telemetry import Telemetry

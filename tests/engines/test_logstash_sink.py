@@ -24,8 +24,8 @@ from support.engines.lumberjack import ServerTls, lumbersink, tst_lj
 from support.journals import journal
 from support.load import Sender, make_logs, make_spans, status, waiting
 
-from sidecar.decode.choice import decoder as chosen_decoder
-from sidecar.deliver.logstash import Options, build, look
+from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.logstash.sink import Options, build, look
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.entry import Draft

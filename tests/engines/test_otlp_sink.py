@@ -22,9 +22,9 @@ from support.load import Sender, make_logs, make_spans, status, waiting
 from support.otlp_cases import metrics_request
 from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_far_side
 
-from sidecar.decode.choice import decoder as chosen_decoder
-from sidecar.decode.metrics import check_metrics
-from sidecar.deliver.otlp import Options, OtlpSink, build, look
+from sidecar.decode.otlp.metrics import check_metrics
+from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.otlp.sink import Options, OtlpSink, build, look
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.entry import Draft

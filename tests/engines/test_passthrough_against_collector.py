@@ -14,10 +14,10 @@ from support.engines.peer import run_collector
 from support.engines.processes import free_port, http_get, wait_for
 from support.red_cases import attributes
 
-from sidecar.decode.metrics import metric_batch
-from sidecar.derive.passthrough import PassthroughDeriver
+from sidecar.decode.otlp.metrics import metric_batch
+from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
 from sidecar.derive.series import Arrival
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import Targets
 from sidecar.serve.exposition import render
 
 pytestmark = pytest.mark.engine

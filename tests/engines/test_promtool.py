@@ -14,8 +14,8 @@ from support.derive_fakes import FakeEntry, FakeLog
 from support.engines import promtool
 from support.red_cases import attributes, control_characters, not_utf8, regular
 
-from sidecar.decode.batch import Signal
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.api import Signal
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
 from sidecar.derive.red import RedOptions
 from sidecar.serve.exposition import from_client, merge, render

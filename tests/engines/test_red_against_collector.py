@@ -17,7 +17,7 @@ from support.engines.processes import free_port, http_get, wait_for
 from support.red_cases import BOUNDS, CASES, DIMENSIONS, Figures, figures, ours
 from support.red_golden import assert_same, expected, save
 
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 
 pytestmark = pytest.mark.engine
 

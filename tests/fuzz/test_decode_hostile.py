@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import payload_strategies as some
 
-from sidecar.decode.batch import Check
-from sidecar.decode.metrics import check_metrics, metric_batch
-from sidecar.decode.otlp_json import TRANSCODERS
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.api import Check
+from sidecar.decode.otlp.json import TRANSCODERS
+from sidecar.decode.otlp.metrics import check_metrics, metric_batch
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import DecodeError
 
 DECODER = ReferenceDecoder()

@@ -13,8 +13,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support import payload_strategies as some
 
-from sidecar.decode import otlp
-from sidecar.decode.message import Attributes
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.message import Attributes
 
 
 def value_of(message: AnyValue) -> Any:
@@ -57,7 +57,7 @@ def assert_attributes(found: Attributes, expected: Any) -> None:
     assert found.count == len(expected)
 
 
-def assert_span(found: otlp.Span, expected: Span) -> None:
+def assert_span(found: records.Span, expected: Span) -> None:
     for name in (
         "trace_id", "span_id", "trace_state", "parent_span_id", "name", "kind", "start_time_unix_nano", "flags",
         "end_time_unix_nano", "dropped_attributes_count", "dropped_events_count", "dropped_links_count",
@@ -74,7 +74,7 @@ def assert_span(found: otlp.Span, expected: Span) -> None:
         assert_attributes(link.attributes, to.attributes)
 
 
-def assert_place(placed: otlp.Placed, outer: Any, inner: Any) -> None:
+def assert_place(placed: records.Placed, outer: Any, inner: Any) -> None:
     assert_attributes(placed.resource.attributes, outer.resource.attributes)
     assert_attributes(placed.scope.attributes, inner.scope.attributes)
     assert (placed.scope.name, placed.scope.version) == (inner.scope.name, inner.scope.version)
@@ -84,7 +84,7 @@ def assert_place(placed: otlp.Placed, outer: Any, inner: Any) -> None:
 @settings(max_examples=100, deadline=None)
 @given(some.trace_requests())
 def test_spans(request: ExportTraceServiceRequest) -> None:
-    found = list(otlp.spans(request.SerializeToString()))
+    found = list(records.spans(request.SerializeToString()))
     expected = [(o, i, span) for o in request.resource_spans for i in o.scope_spans for span in i.spans]
     for placed, (outer, inner, span) in zip(found, expected, strict=True):
         assert placed.refusal == ""
@@ -95,7 +95,7 @@ def test_spans(request: ExportTraceServiceRequest) -> None:
 @settings(max_examples=100, deadline=None)
 @given(some.logs_requests())
 def test_logs(request: ExportLogsServiceRequest) -> None:
-    found = list(otlp.log_records(request.SerializeToString()))
+    found = list(records.log_records(request.SerializeToString()))
     expected = [(o, i, record) for o in request.resource_logs for i in o.scope_logs for record in i.log_records]
     for placed, (outer, inner, record) in zip(found, expected, strict=True):
         assert placed.refusal == ""
@@ -103,7 +103,7 @@ def test_logs(request: ExportLogsServiceRequest) -> None:
         assert_place(placed, outer, inner)
 
 
-def assert_log(found: otlp.LogRecord, expected: LogRecord) -> None:
+def assert_log(found: records.LogRecord, expected: LogRecord) -> None:
     for name in (
         "time_unix_nano", "observed_time_unix_nano", "severity_number", "severity_text", "trace_id", "span_id",
         "event_name", "dropped_attributes_count", "flags",

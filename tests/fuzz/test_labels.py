@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.decode.label_event import label_events
-from sidecar.decode.label_names import ALIASES
-from sidecar.decode.labels import TRANSCODERS
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.predictions.label_bodies import TRANSCODERS
+from sidecar.decode.predictions.label_event import label_events
+from sidecar.decode.predictions.label_names import ALIASES
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import DecodeError
 
 DECODER = ReferenceDecoder()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.decode.lumberjack import (
+from sidecar.decode.protocols.lumberjack import (
     AckReader,
     Batch,
     BatchReader,

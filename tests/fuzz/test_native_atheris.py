@@ -63,7 +63,7 @@ def fuzz() -> None:
 
     with atheris.instrument_imports(include=["sidecar.decode"]):
         from sidecar.decode.native import native_decoder
-        from sidecar.decode.reference import ReferenceDecoder
+        from sidecar.decode.python import ReferenceDecoder
 
     native, reference = native_decoder(), ReferenceDecoder()
 
@@ -78,7 +78,7 @@ def fuzz() -> None:
 def seeds() -> list[bytes]:
     from support.payloads import SPAN_ID, T0, TRACE_ID
 
-    from sidecar.decode import wire
+    from sidecar.decode.otlp import wire
 
     pair = wire.put_bytes(1, b"k") + wire.put_bytes(2, wire.put_bytes(1, b"v"))
     nested = wire.put_bytes(2, wire.put_bytes(6, wire.put_bytes(1, pair)) + wire.put_double(4, 1.5))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from support.odd_requests import Rng, a_log, a_request, a_span
 
-from sidecar.decode.batch import Decoder, Lines
-from sidecar.decode.limits import MAX_TIME_NS
+from sidecar.decode.api import Decoder, Lines
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.otlp.limits import MAX_TIME_NS
+from sidecar.decode.python import ReferenceDecoder
 
 NATIVE = native_decoder()
 REFERENCE = ReferenceDecoder()

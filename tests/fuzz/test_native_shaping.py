@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.odd_requests import KEYS, TEXTS, Rng, a_log, a_request, a_span, mutated
 
-from sidecar.decode import wire
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.decode.shaping import VALUE_PATTERNS, Action, Filter, KeyRule, Rules, ValueRule, named_rule
+from sidecar.decode.otlp import wire
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import VALUE_PATTERNS, Action, Filter, KeyRule, Rules, ValueRule, named_rule
 from sidecar.errors import DecodeError
 
 NATIVE = native_decoder()

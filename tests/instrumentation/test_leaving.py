@@ -19,7 +19,7 @@ import model_sidecar_instrumentation
 import pytest
 from support.frameworks import environment, recording
 
-from sidecar.instrument import ENVIRONMENT
+from sidecar.cli.instrument import ENVIRONMENT
 
 STARTUP = Path(model_sidecar_instrumentation.__file__).parent / "startup"
 #: Far more than what a process may take to end, and far less than what exporters would keep it.

@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from support.engines import EngineUnavailable
 from support.frameworks import environment, recording
 
-from sidecar.decode.sampling import weight
+from sidecar.decode.otlp.tracestate import weight
 
 HIGH, LOW = (7 << 64) | 0xFFFFFFFFFFFFFF, (7 << 64) | 1
 """Trace ids of which one is kept at every ratio, the other at none below 1."""

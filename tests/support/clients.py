@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from sidecar.decode.choice import decoder
+from sidecar.decode.select import decoder
 from sidecar.journal.entry import Entry
 from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.options import JournalOptions

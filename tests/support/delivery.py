@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sidecar.decode.batch import Lines, Signal
-from sidecar.deliver.bulk import Reply
+from sidecar.decode.api import Lines, Signal
+from sidecar.deliver.elasticsearch.bulk import Reply
 from sidecar.errors import Unavailable
 from sidecar.journal.entry import DeadLetter, Done, Entry
 from support.payloads import any_value

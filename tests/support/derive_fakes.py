@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.decode.batch import LogBatch, Resource, SpanBatch
+from sidecar.decode.api import LogBatch, Resource, SpanBatch
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.series import Arrival
 from sidecar.errors import DecodeError, Unavailable

@@ -14,8 +14,8 @@ from pathlib import Path
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-from sidecar.decode.batch import Decoder, Lines
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.api import Decoder, Lines
+from sidecar.decode.python import ReferenceDecoder
 from support.payloads import (
     SPAN_ID,
     T0,

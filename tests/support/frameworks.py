@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sidecar import bundle as bundles
+from sidecar.instrument import bundle as bundles
 from support.engines.cache import ROOT, EngineUnavailable, command, entry, need
 
 PINNED = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sidecar.decode.batch import Decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.derive.genai import GenaiDeriver
+from sidecar.decode.api import Decoder
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.derive.genai.deriver import GenaiDeriver
 from sidecar.derive.series import Arrival, Budget
 from support.derive_fakes import lines
 from support.payloads import (

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sidecar.decode.lumberjack import Batch, BatchReader, ack_frame
+from sidecar.decode.protocols.lumberjack import Batch, BatchReader, ack_frame
 from sidecar.errors import DecodeError
 
 Fault = Callable[["Caller"], None]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sidecar.decode.batch import Resource
-from sidecar.decode.metrics import Data, MetricBatch, Point, PointKind
-from sidecar.derive.passthrough import PassthroughDeriver
-from sidecar.derive.targets import Targets
+from sidecar.decode.api import Resource
+from sidecar.decode.otlp.metrics import Data, MetricBatch, Point, PointKind
+from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
+from sidecar.derive.target_info import Targets
 from support.derive_fakes import arrival, lines
 
 SECOND = 10**9

@@ -15,8 +15,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sidecar.decode import wire
-from sidecar.decode.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_LABEL_CHARS, MAX_TIME_NS
+from sidecar.decode.otlp import wire
+from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_LABEL_CHARS, MAX_TIME_NS
 
 Rng: TypeAlias = random.Random
 

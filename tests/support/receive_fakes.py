@@ -10,9 +10,9 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from sidecar.decode.batch import Check, Transcoded
+from sidecar.decode.api import Check, Transcoded
 from sidecar.journal.entry import Draft, Receipt
-from sidecar.receive.intake import Intake, IntakeOptions
+from sidecar.receive.ingest import Intake, IntakeOptions
 from sidecar.telemetry import Telemetry
 
 

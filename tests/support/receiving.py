@@ -13,9 +13,9 @@ from typing import Any
 
 import grpc
 
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.receive import credentials, otlp_grpc, otlp_http
-from sidecar.receive.intake import Intake, IntakeOptions
+from sidecar.receive.ingest import Intake, IntakeOptions
 from support.receive_fakes import Counted, FakeLog
 
 GRPC_METHODS = {signal: path for path, signal in otlp_grpc.METHODS.items()}

@@ -12,10 +12,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.series import Arrival, Budget
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import Targets
 from sidecar.serve.exposition import render
 from sidecar.telemetry import Telemetry
 

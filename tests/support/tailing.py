@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sidecar.decode import otlp
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.otlp import records as otlp
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.journal.entry import Consumer
 from sidecar.journal.journal import Journal
 from sidecar.receive.file_tail.options import Options

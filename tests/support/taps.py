@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sidecar.decode.lumberjack import BatchReader, ack_frame
+from sidecar.decode.protocols.lumberjack import BatchReader, ack_frame
 from support.delivery import FakeEngine
 
 

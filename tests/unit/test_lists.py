@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar import config
+from sidecar.config import loader
 from sidecar.errors import ConfigError
 from sidecar.lists import MAX_EXPANDED, expand_braces, split
 
@@ -64,7 +64,7 @@ def test_braces_are_bounded() -> None:
     ],
 )
 def test_every_list_option_by_variable(variable: str, value: str, path: str, expected: tuple[object, ...]) -> None:
-    found: object = config.load({f"SIDECAR_{variable}": value})
+    found: object = loader.load({f"SIDECAR_{variable}": value})
     for name in path.split("."):
         found = getattr(found, name)
     assert found == expected
@@ -73,4 +73,4 @@ def test_every_list_option_by_variable(variable: str, value: str, path: str, exp
 @pytest.mark.parametrize("value", ['["/a", "/b"', "[/a, /b]", "/a,b/{c,d}", "{/a,b}/c"])
 def test_json_with_a_mistake_and_relative_paths_are_refused(value: str) -> None:
     with pytest.raises(ConfigError):
-        config.load({"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": value})
+        loader.load({"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": value})

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import config, maintenance
+from sidecar import maintenance
+from sidecar.config import loader
+from sidecar.config.settings import Settings
 from sidecar.errors import ConfigError
 from sidecar.journal.entry import DeadLetter, Done, Draft
 from sidecar.journal.opening import open_log
-from sidecar.settings import Settings
 
 
 def at(path: Path, **environ: str) -> Settings:
-    return config.load({"SIDECAR_JOURNAL__PATH": str(path), **environ})
+    return loader.load({"SIDECAR_JOURNAL__PATH": str(path), **environ})
 
 
 ELASTIC = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://127.0.0.1:1"}

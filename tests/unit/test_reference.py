@@ -3,11 +3,13 @@ from __future__ import annotations
 import click
 import yaml
 
-from sidecar import cli, config, reference
+from sidecar import reference
+from sidecar.cli import main as cli
+from sidecar.config import loader
 
 
 def test_secrets_are_masked_and_the_rest_is_shown() -> None:
-    settings = config.load(
+    settings = loader.load(
         {
             "SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2",
             "SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://es:9200",
@@ -23,14 +25,14 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
 
 
 def test_what_is_shown_can_be_read_back_as_a_file() -> None:
-    shown = yaml.safe_load(reference.as_yaml(config.load({})))
-    assert config.Settings.model_validate(shown) == config.load({})
+    shown = yaml.safe_load(reference.as_yaml(loader.load({})))
+    assert loader.Settings.model_validate(shown) == loader.load({})
 
 
 def test_the_schema_knows_every_setting() -> None:
     schema = reference.schema()
     definitions = schema["$defs"]
-    for field in config.fields():
+    for field in loader.fields():
         here = schema
         for key in field.path:
             here = here["properties"][key]
@@ -74,7 +76,7 @@ def test_further_sinks_are_one_row_and_their_schema_is_that_of_the_kinds() -> No
 
 def test_further_sinks_can_be_shown_and_read_back_with_their_secrets_masked() -> None:
     more = "SIDECAR_DELIVER__MORE__ONE__"
-    settings = config.load(
+    settings = loader.load(
         {
             f"{more}KIND": "elasticsearch",
             f"{more}API_KEY": "hunter2",
@@ -86,4 +88,4 @@ def test_further_sinks_can_be_shown_and_read_back_with_their_secrets_masked() ->
     assert "hunter" not in text
     assert shown["deliver"]["more"]["one"]["kind"] == "elasticsearch"
     assert shown["deliver"]["shape"]["redact_keys"] == {"password": "hash"}
-    assert config.Settings.model_validate({"deliver": {"more": shown["deliver"]["more"]}})
+    assert loader.Settings.model_validate({"deliver": {"more": shown["deliver"]["more"]}})

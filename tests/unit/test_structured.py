@@ -16,7 +16,7 @@ import structlog
 from opentelemetry.sdk.trace import TracerProvider
 
 from sidecar import structured
-from sidecar.decode.json_log import LogLine, read_line
+from sidecar.decode.logs.json_record import LogLine, read_line
 
 
 def read(line: str) -> LogLine:

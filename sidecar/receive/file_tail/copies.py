@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sidecar.receive.file_tail.find import Candidate
-from sidecar.receive.file_tail.mark import Key
+from sidecar.receive.file_tail.checkpoint import Key
+from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Source
-from sidecar.receive.file_tail.tracked import Tracked
+from sidecar.receive.file_tail.tailed_file import Tracked
 
 CUT_SECONDS = 5.0
 """A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import structlog
 
-from sidecar.decode import envelope
-from sidecar.decode.annotate import annotate
-from sidecar.decode.batch import Decoder
-from sidecar.decode.byte_order import is_utf16
-from sidecar.decode.envelope import Format, Taken
-from sidecar.decode.limits import MAX_LINE_BYTES
-from sidecar.decode.shaping import Rules, Shaper
+from sidecar.decode.api import Decoder
+from sidecar.decode.logs import containers
+from sidecar.decode.logs.annotate import annotate
+from sidecar.decode.logs.byte_order import is_utf16
+from sidecar.decode.logs.containers import Format, Taken
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
+from sidecar.decode.redaction.rules import Rules, Shaper
 from sidecar.receive.file_tail import blank
-from sidecar.receive.file_tail.mark import TAIL_BYTES, Mark
+from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Mark
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.source import Source
-from sidecar.receive.file_tail.tracked import Tracked
-from sidecar.receive.neighbours import CONTAINER, Neighbours
+from sidecar.receive.file_tail.tailed_file import Tracked
+from sidecar.receive.resource_resolver import CONTAINER, Neighbours
 
 READ_BYTES = MAX_LINE_BYTES + (64 << 10)
 """Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
@@ -214,12 +214,12 @@ class Reader:
         if self._options.format != "auto":
             file.kind = self._options.format
         elif file.kind not in _IN_PARTS and (file.kind is None or file.offset < DETECT_BEFORE):
-            file.kind = envelope.detect(piece)
+            file.kind = containers.detect(piece)
 
     def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
         assert file.kind is not None
         options = self._options
-        return envelope.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
+        return containers.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
 
     @staticmethod
     def _up_to_blank(file: Tracked, source: Source, data: bytes) -> tuple[bytes, bool]:

@@ -14,7 +14,7 @@ from sidecar.receive.credentials import Credentials
 from sidecar.receive.file_tail.inotify import Waker
 from sidecar.receive.file_tail.options import NAME, Options
 from sidecar.receive.file_tail.tailer import Tailer
-from sidecar.receive.intake import Intake
+from sidecar.receive.ingest import Intake
 from sidecar.telemetry import Telemetry
 
 SCAN_GAP = 0.05

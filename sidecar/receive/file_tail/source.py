@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sidecar.receive.file_tail.birth import birth_of
-from sidecar.receive.file_tail.mark import Key
+from sidecar.receive.file_tail.checkpoint import Key
 
 _GZIP = b"\x1f\x8b"
 _SKIP = 1 << 20

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.errors import Overloaded, Unavailable
 from sidecar.journal.entry import Draft, Log
-from sidecar.receive.file_tail import mark
-from sidecar.receive.file_tail.catalog import BROKEN_GRACE, Catalog, Loss
-from sidecar.receive.file_tail.find import Finder
+from sidecar.receive.file_tail import checkpoint
+from sidecar.receive.file_tail.discovery import Finder
+from sidecar.receive.file_tail.file_registry import BROKEN_GRACE, Catalog, Loss
 from sidecar.receive.file_tail.options import NAME, Options
 from sidecar.receive.file_tail.reader import Reader, Step, Truncated
 from sidecar.receive.file_tail.source import Broken
-from sidecar.receive.file_tail.tracked import Tracked
-from sidecar.receive.neighbours import Neighbours
+from sidecar.receive.file_tail.tailed_file import Tracked
+from sidecar.receive.resource_resolver import Neighbours
 from sidecar.telemetry import Telemetry
 
 BATCH_BYTES = 1 << 20
@@ -66,7 +66,7 @@ class Tailer:
         self.catalog.update(candidates, self._options.include, self._clock(), self._wall_ns() / 1e9)
         self._first = False
         if new_patterns:
-            self.catalog.pending[mark.PATTERNS] = json.dumps(sorted(self.catalog.used_patterns)).encode()
+            self.catalog.pending[checkpoint.PATTERNS] = json.dumps(sorted(self.catalog.used_patterns)).encode()
         if self.finder.cut_short and not self._said_too_many:
             log.error("there are too many log files; some are not read: narrow `include`", files=len(candidates))
             self._said_too_many = True
@@ -154,7 +154,7 @@ class Tailer:
         marks: dict[bytes, bytes | None] = dict(self.catalog.pending)
         parts = [part for step in batch for part in step.parts()]
         for part in parts:
-            marks[mark.key_bytes(part.file.key)] = part.mark().encode()
+            marks[checkpoint.key_bytes(part.file.key)] = part.mark().encode()
         payload = b"".join(step.payload for step in batch)
         items = sum(step.items for step in batch)
         began = time.perf_counter()
@@ -179,7 +179,7 @@ class Tailer:
 
     def _landed(self, marks: dict[bytes, bytes | None]) -> bool:
         """A commit that was reported as failed may be in the log all the same."""
-        kept = self._log.marks(mark.PREFIX)
+        kept = self._log.marks(checkpoint.PREFIX)
         return all(kept.get(key) == value for key, value in marks.items())
 
     def _count(self, outcome: str) -> None:
@@ -198,13 +198,13 @@ class Tailer:
         self.catalog.close()
 
 
-def _load(kept: Log) -> tuple[dict[mark.Key, mark.Mark], list[str]]:
+def _load(kept: Log) -> tuple[dict[checkpoint.Key, checkpoint.Mark], list[str]]:
     """The marks by key, and the patterns that were used before."""
-    found = kept.marks(mark.PREFIX)
-    used = json.loads(found.pop(mark.PATTERNS, b"[]"))
+    found = kept.marks(checkpoint.PREFIX)
+    used = json.loads(found.pop(checkpoint.PATTERNS, b"[]"))
     marks = {}
     for data, value in found.items():
-        key, one = mark.parse_key(data), mark.decode(value)
+        key, one = checkpoint.parse_key(data), checkpoint.decode(value)
         if key is not None and one is not None:
             marks[key] = one
     return marks, used

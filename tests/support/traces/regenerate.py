@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sidecar.decode import multiline
-from sidecar.decode.json_log import read_line
+from sidecar.decode.logs import multiline
+from sidecar.decode.logs.json_record import read_line
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parents[1] / "golden/traces"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from sidecar.decode import otlp
-from sidecar.decode.batch import Decoder
-from sidecar.decode.encode import key_value
-from sidecar.decode.message import Value
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.decode.shaping import Action, Rules, named_rule
-from sidecar.decode.wire import put_bytes
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.encode import key_value
+from sidecar.decode.otlp.message import Value
+from sidecar.decode.otlp.wire import put_bytes
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import Action, Rules, named_rule
 
 CARD = 4111111111111111
 
@@ -29,7 +29,7 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
 
 def shaped(decoder: Decoder, payload: bytes, action: Action = "mask") -> dict[str, Value]:
     found = decoder.shaper(Rules(values=(named_rule("card", action), named_rule("email", action)))).logs(payload)
-    (placed,) = otlp.log_records(found.payload)
+    (placed,) = records.log_records(found.payload)
     return dict(placed.record.attributes.values)
 
 

@@ -7,12 +7,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.payloads import event, log, logs_payload, resource, resource_spans, span, trace_payload
 
-from sidecar.decode import json_log, otlp
-from sidecar.decode.batch import Decoder
-from sidecar.decode.limits import MAX_EXPANDED_BYTES
+from sidecar.decode.api import Decoder
+from sidecar.decode.logs import json_record
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.decode.shaping import Rules
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.limits import MAX_EXPANDED_BYTES
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import Rules
 
 BIG = 16 << 20
 FITTING = MAX_EXPANDED_BYTES // BIG - 1
@@ -80,8 +81,8 @@ def test_what_is_added_counts(decoder: Decoder) -> None:
 
 
 def test_log_lines_that_come_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_log, "MAX_EXPANDED_BYTES", 1000)
-    monkeypatch.setattr(otlp, "MAX_EXPANDED_BYTES", 1000)
+    monkeypatch.setattr(json_record, "MAX_EXPANDED_BYTES", 1000)
+    monkeypatch.setattr(records, "MAX_EXPANDED_BYTES", 1000)
     body = b'{"msg":"x","service":"checkout","time":"2024-01-01T00:00:00Z"}\n' * 20
     found = ReferenceDecoder().json_lines(body, 1)
     assert 0 < found.check.items < 20

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode import severity
+from sidecar.decode.logs import severity
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 
 PARTS = (
     "\x1b[31m", "\x1b[0m", "\x1b[1;", "\x1b]8;;a\x1b\\", "\x1b]8;b\x07", "\x1b", " ", "  ", ":", "|", "[",

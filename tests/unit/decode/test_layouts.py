@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.decode import json_fields
-from sidecar.decode.json_log import read_line
+from sidecar.decode.logs import fields
+from sidecar.decode.logs.json_record import read_line
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 
 ROOT = Path(__file__).parents[3]
 LAYOUTS = json.loads((ROOT / "tests/golden/layouts/layouts.json").read_text("utf-8"))
@@ -61,15 +61,15 @@ def test_the_native_core_reads_every_layout_alike() -> None:
 def test_every_name_that_is_understood_is_in_the_docs() -> None:
     page = set(re.findall(r"`([^`]+)`", (ROOT / "docs/how-to/log-layouts.md").read_text("utf-8")))
     lists = (
-        json_fields.BODY,
-        json_fields.TIME,
-        [name for name, _ in json_fields.LEVEL],
-        json_fields.TRACE_ID,
-        json_fields.SPAN_ID,
-        json_fields.SERVICE,
-        json_fields.EXCEPTION_TYPE,
-        json_fields.EXCEPTION_MESSAGE,
-        json_fields.STACKTRACE,
-        json_fields.OBJECTS,
+        fields.BODY,
+        fields.TIME,
+        [name for name, _ in fields.LEVEL],
+        fields.TRACE_ID,
+        fields.SPAN_ID,
+        fields.SERVICE,
+        fields.EXCEPTION_TYPE,
+        fields.EXCEPTION_MESSAGE,
+        fields.STACKTRACE,
+        fields.OBJECTS,
     )
     assert {name for names in lists for name in names} <= page

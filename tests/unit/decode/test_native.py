@@ -13,9 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from sidecar.decode import native
-from sidecar.decode.batch import Check
+from sidecar.decode.api import Check
 from sidecar.decode.native import NativeDecoder, native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import DecodeError
 
 START = 1_795_256_301_122_834_607

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from support.traces.regenerate import records
 
-from sidecar.decode import multiline
-from sidecar.decode.colours import without_colours
-from sidecar.decode.json_log import read_line
+from sidecar.decode.logs import multiline
+from sidecar.decode.logs.colours import without_colours
+from sidecar.decode.logs.json_record import read_line
+from sidecar.decode.logs.trace_lines import blank
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.decode.trace_lines import blank
+from sidecar.decode.python import ReferenceDecoder
 
 GOLDEN = Path(__file__).parents[2] / "golden/traces"
 RECORDS: dict[str, list[Any]] = json.loads((GOLDEN / "records.json").read_text("utf-8"))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode import otlp
-from sidecar.decode.batch import Decoder
-from sidecar.decode.encode import any_value, key_value
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.decode.shaping import Rules
-from sidecar.decode.wire import put_bytes
-from sidecar.deliver.shape_options import FEATURES
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.encode import any_value, key_value
+from sidecar.decode.otlp.wire import put_bytes
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import Rules
+from sidecar.deliver.redaction.options import FEATURES
 
 DECODERS = [one for one in (ReferenceDecoder(), native_decoder()) if one is not None]
 RULES = Rules(keys=FEATURES)
@@ -35,9 +35,9 @@ def payload(*members: dict[str, Any]) -> bytes:
 def left(decoder: Decoder, payload: bytes) -> list[dict[str, Any]]:
     """Attributes (and `body` where it is a map) of each record."""
     found = []
-    for placed in otlp.log_records(decoder.shaper(RULES).logs(payload).payload):
+    for placed in records.log_records(decoder.shaper(RULES).logs(payload).payload):
         record = placed.record
-        assert isinstance(record, otlp.LogRecord)
+        assert isinstance(record, records.LogRecord)
         body = {"body": record.body} if isinstance(record.body, dict) else {}
         found.append({**record.attributes.values, **body})
     return found
@@ -112,8 +112,8 @@ def test_it_says_what_the_values_say(attributes: dict[str, Any], body: Any) -> N
     made = put_bytes(1, put_bytes(2, put_bytes(2, record)))
     for decoder in DECODERS:
         stripped = decoder.shaper(RULES).logs(made)
-        (placed,) = otlp.log_records(stripped.payload)
-        assert isinstance(placed.record, otlp.LogRecord)
+        (placed,) = records.log_records(stripped.payload)
+        assert isinstance(placed.record, records.LogRecord)
         assert dict(placed.record.attributes.values) == expected(attributes)
         assert placed.record.body == expected(body)
         assert (stripped.payload is made) == (stripped.changed == 0)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from support.delivery import entry, logs_payload, spans_payload
 
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.config.settings import DeliverOptions
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.registry import SINKS, Parts, SinkKind
 from sidecar.deliver.sink import Sink, WorkerOptions
-from sidecar.settings import DeliverOptions
 from sidecar.telemetry import Telemetry
 
 ENABLING: dict[str, dict[str, Any]] = {

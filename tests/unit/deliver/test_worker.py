@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.delivery import FakeConsumer, entry
 
-from sidecar.decode.batch import Signal
+from sidecar.decode.api import Signal
 from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
 from sidecar.deliver.worker import Worker
 from sidecar.health import Health

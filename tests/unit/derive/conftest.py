@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 
 
 @pytest.fixture(params=["reference", "native"])

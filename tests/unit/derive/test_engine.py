@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from structlog.testing import capture_logs
 from support.derive_fakes import SECOND, FakeLog, JsonDecoder, lines
 
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.derive.engine import DeriveEngine, DeriveOptions
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.health import Health

@@ -10,11 +10,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.derive_fakes import lines
 
-from sidecar.decode.batch import Decoder
-from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.predictions import PredictionDeriver
+from sidecar.decode.api import Decoder
+from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.predictions import PredictionDeriver
+from sidecar.derive.models.servings import ServingDeriver
 from sidecar.derive.series import Arrival, Budget
-from sidecar.derive.servings import ServingDeriver
 
 SERVICES = ("shop", "bank", "", "unknown_service", "unknown_service:python", "bank")
 """Services of the six calls of a test."""

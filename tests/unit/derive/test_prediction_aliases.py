@@ -16,14 +16,14 @@ from pydantic import BaseModel, ValidationError
 from support.derive_fakes import arrival, lines
 from support.payloads import any_value
 
-from sidecar import config
-from sidecar.decode.batch import Decoder, Signal
+from sidecar.config import loader
+from sidecar.decode.api import Decoder, Signal
 from sidecar.decode.native import native_decoder
-from sidecar.decode.prediction_names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
-from sidecar.decode.reference import ReferenceDecoder
-from sidecar.derive.alias_options import FurtherNames
-from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.predictions import PredictionDeriver
+from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.derive.models.alias_options import FurtherNames
+from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.predictions import PredictionDeriver
 from sidecar.derive.series import Budget
 from sidecar.errors import ConfigError
 
@@ -198,10 +198,10 @@ def test_in_the_configuration(tmp_path: Path) -> None:
         "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true",
         "SIDECAR_DERIVE__PREDICTIONS__ALIASES": '{"class": ["verdict"], "model": "net"}',
     }
-    assert config.load(environ).derive.predictions.aliases == {"class": ("verdict",), "model": ("net",)}
+    assert loader.load(environ).derive.predictions.aliases == {"class": ("verdict",), "model": ("net",)}
     file = tmp_path / "sidecar.yaml"
     file.write_text("derive:\n  predictions:\n    attributes: true\n    aliases:\n      class: [verdict]\n")
-    assert config.load({}, file).derive.predictions.aliases == {"class": ("verdict",)}
+    assert loader.load({}, file).derive.predictions.aliases == {"class": ("verdict",)}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_in_the_configuration_what_is_wrong_is_said_with_its_place(attributes: s
         "SIDECAR_DERIVE__PREDICTIONS__ALIASES": names,
     }
     with pytest.raises(ConfigError) as caught:
-        config.load(environ)
+        loader.load(environ)
     assert said in str(caught.value)
     assert "SIDECAR_DERIVE__PREDICTIONS__ALIASES" in str(caught.value)
 

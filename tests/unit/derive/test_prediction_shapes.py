@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.derive_fakes import arrival, lines
 
-from sidecar.decode.batch import Decoder
-from sidecar.derive.model_tables import ModelTables
-from sidecar.derive.predictions import PredictionDeriver
+from sidecar.decode.api import Decoder
+from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.predictions import PredictionDeriver
 from sidecar.derive.series import Budget
 
 POSITIVE = {"label": "POSITIVE", "score": 0.75}

@@ -11,7 +11,7 @@ from support.derive_fakes import SECOND, Span, arrival, lines, span_batch
 from sidecar.derive.families import Histograms
 from sidecar.derive.red import RedDeriver, RedOptions
 from sidecar.derive.series import Budget
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import Targets
 from sidecar.telemetry import Telemetry
 
 MS = 10**6

@@ -6,9 +6,9 @@ import pytest
 from support.red_cases import CASES, ours
 from support.red_golden import DIFFERENT, GOLDEN, assert_same, expected, load
 
-from sidecar.decode.batch import Decoder
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 
 
 @pytest.fixture(params=["reference", "native"])

@@ -9,10 +9,10 @@ import pytest
 from support.derive_fakes import arrival, log_batch
 from support.derive_fakes import lines as lines_of
 
-from sidecar.derive.logs import LogDeriver
+from sidecar.derive.log_records import LogDeriver
 from sidecar.derive.scrapes import IDLE_NS, MAX_SCRAPERS, NEW_NS, Scrapes
 from sidecar.derive.series import Budget
-from sidecar.derive.targets import Targets
+from sidecar.derive.target_info import Targets
 from sidecar.telemetry import Telemetry
 
 SECOND = 10**9

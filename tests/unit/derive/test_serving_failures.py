@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from support.derive_fakes import lines
 
-from sidecar.decode.batch import Decoder
-from sidecar.decode.cloud_events import as_batch, transcode
-from sidecar.derive.model_tables import ModelTables
+from sidecar.decode.api import Decoder
+from sidecar.decode.protocols.cloudevents import as_batch, transcode
+from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.servings import ServingDeriver
 from sidecar.derive.series import Arrival, Budget
-from sidecar.derive.servings import ServingDeriver
 
 OIP = {"inputs": [{"name": "x", "shape": [3, 1], "datatype": "FP32", "data": [1.5, 2.5, 3.5]}]}
 REQUESTS = [{"instances": [[1], [2], [3]]}, {"dataframe_records": [{"a": 1}] * 3}, OIP, {"inputs": [[1], [2], [3]]}]

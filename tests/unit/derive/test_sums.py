@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.derive.amounts import accumulate
+from sidecar.derive.fixed_point import accumulate
 from sidecar.derive.series import LIMIT, Arrival, Budget, SeriesTable
 from sidecar.derive.sums import FRACTION, add_up, exact, pack_total, plus, rounded, unpack_total
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from support.provisioning import NO_HANDLER, FakeEngine
 
-from sidecar.deliver.bulk import Reply, Unreached
-from sidecar.deliver.templates import ensure_templates
+from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.elasticsearch.templates import ensure_templates
 from sidecar.errors import Permanent
 from sidecar.provision import objects, plan
 from sidecar.provision.engine import Engine, absent, answer, detect, reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from sidecar.cli_setup import setup
+from sidecar.cli.setup import setup
 
 
 @pytest.mark.parametrize("command", ["elasticsearch", "check", "kibana"])

@@ -10,7 +10,7 @@ import pytest
 from support.receive_fakes import FakeLog
 from support.receiving import JSON, receiving
 
-from sidecar.decode import otlp
+from sidecar.decode.otlp import records
 from sidecar.errors import Overloaded
 
 PATH = "/v1/cloudevents"
@@ -25,8 +25,8 @@ def kept(log: FakeLog) -> list[tuple[str, object]]:
     """(event name, body) of what was kept."""
     found = []
     for draft in log.drafts:
-        for placed in otlp.log_records(draft.payload):
-            assert isinstance(placed.record, otlp.LogRecord)
+        for placed in records.log_records(draft.payload):
+            assert isinstance(placed.record, records.LogRecord)
             found.append((placed.record.event_name, placed.record.body))
     return found
 

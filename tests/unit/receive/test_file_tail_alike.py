@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from support.tailing import Make, Tailing, append, lines, texts
 
 from sidecar.receive.file_tail import source as module
+from sidecar.receive.file_tail.checkpoint import PREFIX, decode
 from sidecar.receive.file_tail.copies import CUT_SECONDS, LEFT_OUT_SECONDS
-from sidecar.receive.file_tail.mark import PREFIX, decode
 
 START = b"starting\nready\n"
 BANNER = b"".join(b"banner line %d\n" % n for n in range(200))

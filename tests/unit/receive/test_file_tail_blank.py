@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.tailing import Make, append, lines, texts
 
-from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.receive.file_tail import blank
 
 AT = "2026-01-02T03:04:05"

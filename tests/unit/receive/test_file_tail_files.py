@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.tailing import Make, append, lines, texts
 
-from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.errors import Unavailable
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.receive.file_tail.find import Finder, attributes
+from sidecar.receive.file_tail.checkpoint import Mark, decode, key_bytes, parse_key
+from sidecar.receive.file_tail.discovery import Finder, attributes
 from sidecar.receive.file_tail.inotify import Waker
-from sidecar.receive.file_tail.mark import Mark, decode, key_bytes, parse_key
 
 POD = {
     "k8s.namespace.name": "shop",

@@ -14,13 +14,13 @@ from support.journals import Disk, journal, take
 from support.receive_fakes import Counted
 from support.tailing import append, lines
 
-from sidecar.decode.reference import ReferenceDecoder
+from sidecar.decode.python import ReferenceDecoder
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail import receiver as module
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.receiver import FileTailReceiver
-from sidecar.receive.intake import Intake, IntakeOptions
+from sidecar.receive.ingest import Intake, IntakeOptions
 
 
 @contextmanager

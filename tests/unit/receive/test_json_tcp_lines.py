@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.limits import MAX_LINE_BYTES
+from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.receive.json_tcp import CUT_BYTES, Splitter
 
 

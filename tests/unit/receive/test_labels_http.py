@@ -10,8 +10,8 @@ import pytest
 from support.receive_fakes import FakeLog
 from support.receiving import Reply, receiving
 
-from sidecar.decode.label_event import label_events
-from sidecar.decode.label_record import Label
+from sidecar.decode.predictions.label_event import label_events
+from sidecar.decode.predictions.label_record import Label
 from sidecar.errors import Overloaded, Unavailable
 from sidecar.receive.labels_http import PATH, TYPES
 

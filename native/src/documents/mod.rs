@@ -1,0 +1,7 @@
+//! Records as documents for Elasticsearch and Logstash.
+
+pub mod document_header;
+pub mod json_members;
+pub mod logstash_events;
+pub mod otel;
+pub mod text;

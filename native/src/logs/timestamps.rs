@@ -1,0 +1,170 @@
+//! Times as log lines write them, as Unix nanoseconds.
+
+use crate::logs::json::{Json, Object};
+use crate::otlp::limits::MAX_TIME_NS;
+
+/// Smallest number taken for a time in each unit, with that unit's nanoseconds.
+const UNITS: [(i128, i128); 4] = [
+    (100_000_000_000_000_000, 1),
+    (100_000_000_000_000, 1_000),
+    (100_000_000_000, 1_000_000),
+    (100_000_000, 1_000_000_000),
+];
+const MAX_DIGITS: usize = 19;
+
+/// Unix ns of a JSON value; None if it is no time between 1973 (ISO: 1970) and 2262.
+pub fn parse_time(value: &Json<'_>) -> Option<u64> {
+    match value {
+        Json::Int(int) => from_int(i128::from(*int)),
+        Json::Double(double) => from_double(*double),
+        Json::Text(text) => from_text(text),
+        Json::Object(object) => from_instant(object),
+        _ => None,
+    }
+}
+
+/// log4j2's `epochSecond` and `nanoOfSecond` in an object of their own.
+fn from_instant(object: &Object<'_>) -> Option<u64> {
+    let number = |name: &str| match object.members.iter().find(|(key, _)| key == name)? {
+        (_, Json::Int(number)) => Some(i128::from(*number)),
+        _ => None,
+    };
+    let (seconds, rest) = (number("epochSecond")?, number("nanoOfSecond")?);
+    let alone = object.members.len() == 2 && (0..1_000_000_000).contains(&rest);
+    alone.then(|| in_range(seconds * 1_000_000_000 + rest))?
+}
+
+fn from_text(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let whole = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if (1..=MAX_DIGITS).contains(&whole) {
+        match &bytes[whole..] {
+            [] => return from_int(text.parse().ok()?),
+            [b'.', fraction @ ..] if !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit) => {
+                return from_double(text.parse().ok()?);
+            }
+            _ => {}
+        }
+    }
+    from_iso(bytes)
+}
+
+fn from_int(value: i128) -> Option<u64> {
+    let (_, unit) = UNITS.iter().find(|(smallest, _)| value >= *smallest)?;
+    in_range(value * unit)
+}
+
+/// Rounded to microseconds, half to even: a double holds no more in our time.
+fn from_double(value: f64) -> Option<u64> {
+    let (_, unit) = UNITS.iter().find(|(smallest, _)| value >= *smallest as f64)?;
+    if *unit == 1 {
+        return in_range(value as i128);
+    }
+    let microseconds = (value * (*unit as f64 / 1000.0)).round_ties_even();
+    in_range(microseconds as i128 * 1000)
+}
+
+fn in_range(nanoseconds: i128) -> Option<u64> {
+    u64::try_from(nanoseconds).ok().filter(|&time| time != 0 && time <= MAX_TIME_NS)
+}
+
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl Cursor<'_> {
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (number, rest) = self.rest.split_at_checked(digits)?;
+        self.rest = rest;
+        number.iter().try_fold(0, |value, &digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+    }
+
+    fn one_of(&mut self, allowed: &[u8]) -> Option<u8> {
+        let (&byte, rest) = self.rest.split_first()?;
+        allowed.contains(&byte).then(|| {
+            self.rest = rest;
+            byte
+        })
+    }
+
+    /// The separator that stood before, or nothing where there was none.
+    fn same(&mut self, separator: Option<u8>) -> Option<()> {
+        match separator {
+            Some(byte) => self.one_of(&[byte]).map(|_| ()),
+            None => Some(()),
+        }
+    }
+
+    /// Nanoseconds of a fraction's digits, of which there is at least one; those past the ninth are dropped.
+    fn fraction(&mut self) -> Option<i64> {
+        let length = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        let kept = digits.iter().chain(std::iter::repeat(&b'0')).take(9);
+        (length > 0).then(|| kept.fold(0, |value, &digit| value * 10 + i64::from(digit - b'0')))
+    }
+}
+
+/// `2026-11-21T10:00:00.123+01:00`; also `20261121T100000Z`, with `/`, a blank for the T, a comma, no seconds, a zone
+/// without colon or minutes, or none (UTC).
+fn from_iso(text: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor { rest: text };
+    let year = cursor.number(4)?;
+    let separator = cursor.one_of(b"-/");
+    let month = cursor.number(2)?;
+    cursor.same(separator)?;
+    let day = cursor.number(2)?;
+    cursor.one_of(b"Tt ")?;
+    let hour = cursor.number(2)?;
+    let separator = cursor.one_of(b":");
+    let minute = cursor.number(2)?;
+    let (mut second, mut fraction) = (0, 0);
+    let has_seconds = match separator {
+        Some(_) => cursor.one_of(b":").is_some(),
+        None => cursor.rest.first().is_some_and(u8::is_ascii_digit),
+    };
+    if has_seconds {
+        second = cursor.number(2)?;
+        if cursor.one_of(b".,").is_some() {
+            fraction = cursor.fraction()?;
+        }
+    }
+    let offset = zone(&mut cursor)?;
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = ((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second - offset;
+    in_range(i128::from(seconds) * 1_000_000_000 + i128::from(fraction))
+}
+
+/// Seconds east of UTC; the rest of the text is the zone.
+fn zone(cursor: &mut Cursor<'_>) -> Option<i64> {
+    while cursor.one_of(b" ").is_some() {}
+    if matches!(cursor.rest, b"" | b"Z" | b"z" | b"UTC" | b"GMT") {
+        return Some(0);
+    }
+    let sign = if cursor.one_of(b"+-")? == b'-' { -60 } else { 60 };
+    let hours = cursor.number(2)?;
+    let mut minutes = 0;
+    if !cursor.rest.is_empty() {
+        let _ = cursor.one_of(b":");
+        minutes = cursor.number(2)?;
+    }
+    (cursor.rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
+}
+
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    const LENGTHS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    const EPOCH: i64 = 719_162;
+    let index = usize::try_from(month - 1).ok().filter(|&index| index < 12)?;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap_day = i64::from(leap && month == 2);
+    if year < 1 || day < 1 || day > LENGTHS[index] + leap_day {
+        return None;
+    }
+    let years = year - 1;
+    let past_leap_day = i64::from(leap && month > 2);
+    Some(years * 365 + years / 4 - years / 100 + years / 400 + BEFORE[index] + past_leap_day + day - 1 - EPOCH)
+}

@@ -1,0 +1,108 @@
+//! A log record as it stands in the payload.
+
+use crate::otlp::rejection::{self, Reason, Refusal};
+use crate::otlp::request::Record;
+use crate::otlp::span::enum_value;
+use crate::otlp::value::{any, Any, Attributes, Notes};
+use crate::otlp::wire::{Broken, Reader, Value};
+
+pub struct Log<'a> {
+    pub time: u64,
+    pub observed: u64,
+    pub severity_number: u8,
+    pub severity_text: &'a [u8],
+    pub body: Any<'a>,
+    body_notes: Notes,
+    bodies: u32,
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub flags: u32,
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub event_name: &'a [u8],
+}
+
+impl Default for Log<'_> {
+    fn default() -> Self {
+        Log {
+            time: 0,
+            observed: 0,
+            severity_number: 0,
+            severity_text: b"",
+            body: Any::Empty,
+            body_notes: Notes::default(),
+            bodies: 0,
+            attributes: Attributes::default(),
+            dropped_attributes: 0,
+            flags: 0,
+            trace_id: b"",
+            span_id: b"",
+            event_name: b"",
+        }
+    }
+}
+
+impl<'a> Record<'a> for Log<'a> {
+    const LIST: &'static str = "log_records";
+
+    #[inline(always)]
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.clear();
+        *self = Log { attributes, ..Log::default() };
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (1, Value::Fixed64(time)) => self.time = time,
+                (2, Value::Varint(number)) => self.severity_number = enum_value(number, 25),
+                (3, Value::Bytes(text)) => self.severity_text = text,
+                (5, Value::Bytes(message)) => {
+                    (self.body, self.body_notes) = any(message, 1)?;
+                    self.bodies += 1;
+                }
+                (6, Value::Bytes(message)) => self.attributes.read(message)?,
+                (7, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (8, Value::Fixed32(flags)) => self.flags = flags,
+                (9, Value::Bytes(id)) => self.trace_id = id,
+                (10, Value::Bytes(id)) => self.span_id = id,
+                (11, Value::Fixed64(time)) => self.observed = time,
+                (12, Value::Bytes(name)) => self.event_name = name,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn refusal(&self) -> Option<Refusal> {
+        rejection::optional_id(self.trace_id, 16, "trace_id")
+            .or_else(|| rejection::optional_id(self.span_id, 8, "span_id"))
+            .or_else(|| rejection::time(self.time, "time_unix_nano"))
+            .or_else(|| rejection::time(self.observed, "observed_time_unix_nano"))
+            .or_else(|| rejection::attributes(&self.attributes))
+            .or_else(|| self.body_notes.too_deep.then_some(Reason::TooDeep { field: "body" }))
+            .map(Refusal::from)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.attributes.notes.repeated
+            || self.body_notes.repeated
+            || self.bodies > 1
+            || self.time() == 0
+            || rejection::is_odd_time(self.time)
+            || rejection::is_odd_time(self.observed)
+    }
+
+    /// Time, else observed time, else 0.
+    fn time(&self) -> u64 {
+        if self.time != 0 {
+            self.time
+        } else {
+            self.observed
+        }
+    }
+
+    fn events(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,16 @@
+//! OTLP requests: the wire format, records, verdicts, columns.
+
+pub mod check;
+pub mod columns;
+pub mod decode_error;
+pub mod encode;
+pub mod intern;
+pub mod label;
+pub mod limits;
+pub mod log;
+pub mod rejection;
+pub mod request;
+pub mod span;
+pub mod tracestate;
+pub mod value;
+pub mod wire;

@@ -1,0 +1,256 @@
+//! The way from a request to its records: resources, scopes, records, and the verdict about each.
+
+use crate::otlp::limits::MAX_EXPANDED_BYTES;
+use crate::otlp::rejection::{self, Reason, Refusal};
+use crate::otlp::value::Attributes;
+use crate::otlp::wire::{Broken, Reader, Stop, Value};
+
+#[derive(Default)]
+pub struct Resource<'a> {
+    /// The message stands more than once.
+    pub repeated: bool,
+    /// Bytes of the message and of the schema URL.
+    pub size: usize,
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub schema_url: &'a [u8],
+}
+
+#[derive(Default)]
+pub struct Scope<'a> {
+    /// The message stands more than once.
+    pub repeated: bool,
+    /// Bytes of the message and of the schema URL.
+    pub size: usize,
+    pub name: &'a [u8],
+    pub version: &'a [u8],
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub schema_url: &'a [u8],
+}
+
+/// A span or a log record.
+pub trait Record<'a>: Default {
+    /// The field of a scope that lists these records.
+    const LIST: &'static str;
+
+    /// Reads a record over the one before, whose memory it keeps.
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Broken>;
+
+    /// Why the record is refused.
+    fn refusal(&self) -> Option<Refusal>;
+
+    /// Whether the record, if it is accepted, may be in need of repair (see `repair` of the reference decoder).
+    fn is_suspect(&self) -> bool;
+
+    /// The record's own time, 0 if it has none.
+    fn time(&self) -> u64;
+
+    /// Span events in the record.
+    fn events(&self) -> usize;
+}
+
+/// Where a record stands: index of its resource, its scope in that, and itself in that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    pub resource: usize,
+    pub scope: usize,
+    pub record: usize,
+}
+
+/// What becomes of the records of a request, called in wire order.
+pub trait Visitor<'a, R: Record<'a>> {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>);
+    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>);
+    fn record(&mut self, place: Place, record: &R);
+    /// `refusal` is the record's own; resource and scope may have been refused before.
+    fn refused(&mut self, place: Place, refusal: Option<Refusal>);
+}
+
+/// What a record counts towards MAX_EXPANDED_BYTES; `shared`: bytes of its resource and scope.
+#[inline(always)]
+pub fn expanded_bytes(record: usize, shared: usize, events: usize) -> usize {
+    shared.saturating_mul(1 + events).saturating_add(record)
+}
+
+/// How scopes are read. Records may stand before their scope on the wire, and a scope's schema URL mostly stands behind
+/// its records, but to look for what is behind them costs about half as much as to read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scopes {
+    /// What stands before the first record; schema URLs behind them are not seen. A scope there ends the walk, and so
+    /// does a request that may be over MAX_EXPANDED_BYTES, for which they count.
+    Ahead,
+    Whole,
+}
+
+/// Walks a request.
+pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    payload: &'a [u8],
+    scopes: Scopes,
+    visitor: &mut V,
+) -> Result<(), Stop> {
+    let mut record = R::default();
+    let mut place = Place::default();
+    let mut expanded = 0;
+    let mut request = Reader::new(payload);
+    while let Some((number, field)) = request.next()? {
+        if let (1, Value::Bytes(message)) = (number, field) {
+            walk_resource(message, place, scopes, &mut expanded, &mut record, visitor)?;
+            place.resource += 1;
+        }
+    }
+    Ok(())
+}
+
+fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    message: &'a [u8],
+    mut place: Place,
+    scopes: Scopes,
+    expanded: &mut usize,
+    record: &mut R,
+    visitor: &mut V,
+) -> Result<(), Stop> {
+    let resource = read_resource(message)?;
+    let refusal = rejection::attributes(&resource.attributes).map(Refusal::from);
+    visitor.resource(&resource, refusal);
+    let mut lists = Reader::new(message);
+    while let Some((number, field)) = lists.next()? {
+        if let (2, Value::Bytes(message)) = (number, field) {
+            let scope = read_scope(message, scopes)?;
+            let own = rejection::attributes(&scope.attributes).map(Refusal::from);
+            visitor.scope(&resource, &scope, own);
+            let all_refused = refusal.is_some() || own.is_some();
+            let records = Records { message, shared: resource.size + scope.size, all_refused };
+            walk_records(records, place, scopes, expanded, record, visitor)?;
+            place.scope += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The records of one scope.
+struct Records<'a> {
+    message: &'a [u8],
+    /// Bytes of resource and scope.
+    shared: usize,
+    all_refused: bool,
+}
+
+#[inline(always)]
+fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
+    records: Records<'a>,
+    mut place: Place,
+    scopes: Scopes,
+    expanded: &mut usize,
+    record: &mut R,
+    visitor: &mut V,
+) -> Result<(), Stop> {
+    let mut documents = 0usize;
+    let mut late_url = 0;
+    let mut list = Reader::new(records.message);
+    while let Some((number, field)) = list.next()? {
+        match (number, field) {
+            (2, Value::Bytes(message)) => {
+                record.read(message)?;
+                let refusal = record.refusal();
+                if records.all_refused || refusal.is_some() {
+                    visitor.refused(place, refusal);
+                } else {
+                    *expanded = expanded.saturating_add(expanded_bytes(message.len(), records.shared, record.events()));
+                    documents += 1 + record.events();
+                    if *expanded <= MAX_EXPANDED_BYTES {
+                        visitor.record(place, record);
+                    } else if scopes == Scopes::Ahead {
+                        return Err(Stop::LateScope);
+                    } else {
+                        visitor.refused(place, Some(Refusal::from(Reason::TooLarge)));
+                    }
+                }
+                place.record += 1;
+            }
+            (1, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => return Err(Stop::LateScope),
+            (3, Value::Bytes(url)) if scopes == Scopes::Ahead && place.record > 0 => late_url = url.len(),
+            _ => {}
+        }
+    }
+    if late_url > 0 {
+        *expanded = expanded.saturating_add(documents.saturating_mul(late_url));
+        if *expanded > MAX_EXPANDED_BYTES {
+            return Err(Stop::LateScope);
+        }
+    }
+    Ok(())
+}
+
+fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
+    let mut resource = Resource::default();
+    let mut schema_url: &[u8] = b"";
+    let mut heads = 0;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(message)) => {
+                resource = read_resource_attributes(message)?;
+                resource.repeated = heads > 0;
+                heads += 1;
+                resource.size = message.len();
+            }
+            (3, Value::Bytes(url)) => schema_url = url,
+            _ => {}
+        }
+    }
+    resource.size += schema_url.len();
+    resource.schema_url = schema_url;
+    Ok(resource)
+}
+
+fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
+    let mut resource = Resource::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(message)) => resource.attributes.read(message)?,
+            (2, Value::Varint(count)) => resource.dropped_attributes = count as u32,
+            _ => {}
+        }
+    }
+    Ok(resource)
+}
+
+fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
+    let mut scope = Scope::default();
+    let mut schema_url: &[u8] = b"";
+    let mut heads = 0;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (2, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
+            (1, Value::Bytes(message)) => {
+                scope = read_scope_fields(message)?;
+                scope.repeated = heads > 0;
+                heads += 1;
+                scope.size = message.len();
+            }
+            (3, Value::Bytes(url)) => schema_url = url,
+            _ => {}
+        }
+    }
+    scope.size += schema_url.len();
+    scope.schema_url = schema_url;
+    Ok(scope)
+}
+
+fn read_scope_fields(message: &[u8]) -> Result<Scope<'_>, Broken> {
+    let mut scope = Scope::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(name)) => scope.name = name,
+            (2, Value::Bytes(version)) => scope.version = version,
+            (3, Value::Bytes(message)) => scope.attributes.read(message)?,
+            (4, Value::Varint(count)) => scope.dropped_attributes = count as u32,
+            _ => {}
+        }
+    }
+    Ok(scope)
+}

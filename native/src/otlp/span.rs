@@ -1,0 +1,272 @@
+//! A span, its events and links, as they stand in the payload.
+
+use crate::otlp::rejection::{self, Refusal};
+use crate::otlp::request::Record;
+use crate::otlp::value::Attributes;
+use crate::otlp::wire::{Broken, Reader, Value};
+
+#[derive(Default)]
+pub struct Event<'a> {
+    pub time: u64,
+    pub name: &'a [u8],
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+}
+
+#[derive(Default)]
+pub struct Link<'a> {
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub trace_state: &'a [u8],
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    pub flags: u32,
+}
+
+#[derive(Default)]
+pub struct Span<'a> {
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub trace_state: &'a [u8],
+    pub parent: &'a [u8],
+    pub name: &'a [u8],
+    pub kind: u8,
+    pub start: u64,
+    pub end: u64,
+    pub attributes: Attributes<'a>,
+    pub dropped_attributes: u32,
+    /// The messages of the events and links, each of which was read once and is well-formed.
+    pub events: Vec<&'a [u8]>,
+    pub dropped_events: u32,
+    pub links: Vec<&'a [u8]>,
+    pub dropped_links: u32,
+    pub status_code: u8,
+    pub status_message: &'a [u8],
+    pub flags: u32,
+    /// Something in it may be in need of repair.
+    suspect: bool,
+    statuses: u32,
+    refused_event: Option<Refusal>,
+    refused_link: Option<Refusal>,
+    event: Event<'a>,
+    link: Link<'a>,
+}
+
+/// An enum's value (32 bit on the wire); 0 where the enum has no such value.
+#[inline(always)]
+pub fn enum_value(value: u64, values: u32) -> u8 {
+    let value = value as u32;
+    if value < values {
+        value as u8
+    } else {
+        0
+    }
+}
+
+impl<'a> Event<'a> {
+    /// Reads an event over the one before, whose memory it keeps.
+    #[inline]
+    pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.time = 0;
+        self.name = b"";
+        self.attributes.clear();
+        self.dropped_attributes = 0;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (1, Value::Fixed64(time)) => self.time = time,
+                (2, Value::Bytes(name)) => self.name = name,
+                (3, Value::Bytes(message)) => self.attributes.read(message)?,
+                (4, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, index: usize) -> Option<Refusal> {
+        let reason =
+            rejection::time(self.time, "time_unix_nano").or_else(|| rejection::attributes(&self.attributes))?;
+        Some(Refusal { part: Some(("events", index)), reason })
+    }
+}
+
+impl<'a> Link<'a> {
+    /// Reads a link over the one before, whose memory it keeps.
+    #[inline]
+    pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.trace_id = b"";
+        self.span_id = b"";
+        self.trace_state = b"";
+        self.attributes.clear();
+        self.dropped_attributes = 0;
+        self.flags = 0;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (1, Value::Bytes(id)) => self.trace_id = id,
+                (2, Value::Bytes(id)) => self.span_id = id,
+                (3, Value::Bytes(state)) => self.trace_state = state,
+                (4, Value::Bytes(message)) => self.attributes.read(message)?,
+                (5, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (6, Value::Fixed32(flags)) => self.flags = flags,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, index: usize) -> Option<Refusal> {
+        let reason = rejection::sized_id(self.trace_id, 16, "trace_id")
+            .or_else(|| rejection::sized_id(self.span_id, 8, "span_id"))
+            .or_else(|| rejection::attributes(&self.attributes))?;
+        Some(Refusal { part: Some(("links", index)), reason })
+    }
+}
+
+impl<'a> Span<'a> {
+    /// Nanoseconds; 0 where the end lies before the start, or there is no start.
+    #[inline]
+    pub fn duration(&self) -> u64 {
+        if self.start == 0 {
+            0
+        } else {
+            self.end.saturating_sub(self.start)
+        }
+    }
+
+    /// When it began, else when it ended.
+    #[inline]
+    pub fn known_time(&self) -> u64 {
+        if self.start == 0 {
+            self.end
+        } else {
+            self.start
+        }
+    }
+
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.trace_id = b"";
+        self.span_id = b"";
+        self.trace_state = b"";
+        self.parent = b"";
+        self.name = b"";
+        self.kind = 0;
+        self.start = 0;
+        self.end = 0;
+        self.attributes.clear();
+        self.dropped_attributes = 0;
+        self.events.clear();
+        self.dropped_events = 0;
+        self.links.clear();
+        self.dropped_links = 0;
+        self.status_code = 0;
+        self.status_message = b"";
+        self.flags = 0;
+        self.suspect = false;
+        self.statuses = 0;
+        self.refused_event = None;
+        self.refused_link = None;
+    }
+
+    #[inline(never)]
+    fn read_event(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.event.read(message)?;
+        self.suspect |=
+            self.event.attributes.notes.repeated || self.event.time == 0 || rejection::is_odd_time(self.event.time);
+        if self.refused_event.is_none() {
+            self.refused_event = self.event.refusal(self.events.len());
+        }
+        self.events.push(message);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn read_link(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.link.read(message)?;
+        self.suspect |= self.link.attributes.notes.repeated;
+        if self.refused_link.is_none() {
+            self.refused_link = self.link.refusal(self.links.len());
+        }
+        self.links.push(message);
+        Ok(())
+    }
+
+    fn read_status(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.status_code = 0;
+        self.status_message = b"";
+        self.statuses += 1;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (2, Value::Bytes(text)) => self.status_message = text,
+                (3, Value::Varint(code)) => self.status_code = enum_value(code, 3),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Record<'a> for Span<'a> {
+    const LIST: &'static str = "spans";
+
+    #[inline(always)]
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.clear();
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (1, Value::Bytes(id)) => self.trace_id = id,
+                (2, Value::Bytes(id)) => self.span_id = id,
+                (3, Value::Bytes(state)) => self.trace_state = state,
+                (4, Value::Bytes(id)) => self.parent = id,
+                (5, Value::Bytes(name)) => self.name = name,
+                (6, Value::Varint(kind)) => self.kind = enum_value(kind, 6),
+                (7, Value::Fixed64(time)) => self.start = time,
+                (8, Value::Fixed64(time)) => self.end = time,
+                (9, Value::Bytes(message)) => self.attributes.read(message)?,
+                (10, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (11, Value::Bytes(message)) => self.read_event(message)?,
+                (12, Value::Varint(count)) => self.dropped_events = count as u32,
+                (13, Value::Bytes(message)) => self.read_link(message)?,
+                (14, Value::Varint(count)) => self.dropped_links = count as u32,
+                (15, Value::Bytes(message)) => self.read_status(message)?,
+                (16, Value::Fixed32(flags)) => self.flags = flags,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn refusal(&self) -> Option<Refusal> {
+        rejection::required_id::<16>(self.trace_id, "trace_id")
+            .or_else(|| rejection::required_id::<8>(self.span_id, "span_id"))
+            .or_else(|| rejection::optional_id(self.parent, 8, "parent_span_id"))
+            .or_else(|| rejection::time(self.start, "start_time_unix_nano"))
+            .or_else(|| rejection::time(self.end, "end_time_unix_nano"))
+            .or_else(|| rejection::attributes(&self.attributes))
+            .map(Refusal::from)
+            .or(self.refused_event)
+            .or(self.refused_link)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.suspect
+            || self.attributes.notes.repeated
+            || self.statuses > 1
+            || self.known_time() == 0
+            || rejection::is_odd_time(self.start)
+            || rejection::is_odd_time(self.end)
+    }
+
+    fn time(&self) -> u64 {
+        self.start
+    }
+
+    fn events(&self) -> usize {
+        self.events.len()
+    }
+}

@@ -1,0 +1,243 @@
+//! AnyValue and KeyValue, read without copying.
+
+use crate::otlp::limits::MAX_DEPTH;
+use crate::otlp::wire::{Broken, Reader, Value};
+
+/// An attribute value as it stands in the payload. Arrays and maps keep their message bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Any<'a> {
+    Empty,
+    Text(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Array(&'a [u8]),
+    Map(&'a [u8]),
+    Bytes(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Attribute<'a> {
+    pub key: &'a [u8],
+    pub value: Any<'a>,
+}
+
+/// What is to be said of a value and all that is nested in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notes {
+    /// Nested deeper than the limit.
+    pub too_deep: bool,
+    /// Something that may stand once stands more often.
+    pub repeated: bool,
+}
+
+impl Notes {
+    #[inline(always)]
+    pub fn add(&mut self, other: Notes) {
+        self.too_deep |= other.too_deep;
+        self.repeated |= other.repeated;
+    }
+}
+
+/// A value, with everything nested in it walked. `depth` is that of the value
+/// itself, 1 outside of arrays and maps. Nothing below the limit is read.
+#[inline(always)]
+pub fn any(message: &[u8], depth: u32) -> Result<(Any<'_>, Notes), Broken> {
+    if depth > MAX_DEPTH {
+        return Ok((Any::Empty, Notes { too_deep: true, repeated: false }));
+    }
+    let mut value = Any::Empty;
+    let mut notes = Notes::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let Some(last) = variant(number, field) {
+            notes.repeated |= !matches!(value, Any::Empty);
+            value = last;
+            match last {
+                Any::Array(message) => notes.add(walk_array(message, depth)?),
+                Any::Map(message) => notes.add(walk_map(message, depth)?),
+                _ => {}
+            }
+        }
+    }
+    Ok((value, notes))
+}
+
+/// What a field of an AnyValue says its value is.
+#[inline(always)]
+fn variant<'a>(number: u32, field: Value<'a>) -> Option<Any<'a>> {
+    Some(match (number, field) {
+        (1, Value::Bytes(text)) => Any::Text(text),
+        (2, Value::Varint(bool)) => Any::Bool(bool != 0),
+        (3, Value::Varint(int)) => Any::Int(int as i64),
+        (4, Value::Fixed64(bits)) => Any::Double(f64::from_bits(bits)),
+        (5, Value::Bytes(message)) => Any::Array(message),
+        (6, Value::Bytes(message)) => Any::Map(message),
+        (7, Value::Bytes(bytes)) => Any::Bytes(bytes),
+        _ => return None,
+    })
+}
+
+#[inline(never)]
+fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
+    let mut notes = Notes::default();
+    if depth < MAX_DEPTH && are_doubles(message) {
+        return Ok(notes);
+    }
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let (1, Value::Bytes(value)) = (number, field) {
+            notes.add(any(value, depth + 1)?.1);
+        }
+    }
+    Ok(notes)
+}
+
+/// Whether an ArrayValue has doubles only, each written as nearly all are: columns of numbers are most of what some
+/// records hold.
+fn are_doubles(message: &[u8]) -> bool {
+    const LENGTH: usize = 11;
+    message.len().is_multiple_of(LENGTH)
+        && message.chunks_exact(LENGTH).all(|element| element[..3] == [0x0a, 0x09, 0x21])
+}
+
+#[inline(never)]
+fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
+    let mut notes = Notes::default();
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        if let (1, Value::Bytes(pair)) = (number, field) {
+            if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() {
+                notes.add(attribute(pair, depth + 1)?.1);
+            }
+        }
+    }
+    Ok(notes)
+}
+
+/// A pair as nearly all are written: a short key, then a short value that is text or a number. None if it is written in
+/// another way. The pair goes to `found` from where it is read, since values travel slowly through memory.
+#[inline(always)]
+pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
+    let [0x0a, key_length, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+    let [0x12, value_length, kind, rest @ ..] = rest else { return None };
+    if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
+        return None;
+    }
+    match (kind, rest) {
+        (0x0a, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
+            found(key, Any::Text(text));
+        }
+        (0x18, [int]) if *int < 0x80 => found(key, Any::Int(i64::from(*int))),
+        (0x18, [low, high]) if *low >= 0x80 && *high < 0x80 => {
+            found(key, Any::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
+        }
+        (0x21, bits) => {
+            let bits = <[u8; 8]>::try_from(bits).ok()?;
+            found(key, Any::Double(f64::from_bits(u64::from_le_bytes(bits))));
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A key with its value; `depth` is that of the value.
+#[inline(never)]
+fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, Notes), Broken> {
+    let mut key: &[u8] = b"";
+    let mut value = Any::Empty;
+    let mut notes = Notes::default();
+    let mut values = 0;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (1, Value::Bytes(text)) => key = text,
+            (2, Value::Bytes(message)) => {
+                let (last, own) = any(message, depth)?;
+                value = last;
+                notes.add(own);
+                values += 1;
+            }
+            _ => {}
+        }
+    }
+    notes.repeated |= values > 1;
+    Ok((Attribute { key, value }, notes))
+}
+
+/// The fields of a message that was walked before, so that no error is left to meet.
+struct Walked<'a>(Reader<'a>);
+
+impl<'a> Iterator for Walked<'a> {
+    type Item = (u32, Value<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().ok().flatten()
+    }
+}
+
+/// The elements of an array whose message was walked before.
+pub fn elements(array: &[u8]) -> impl Iterator<Item = Any<'_>> {
+    Walked(Reader::new(array)).filter_map(|field| match field {
+        (1, Value::Bytes(message)) => Some(shallow(message)),
+        _ => None,
+    })
+}
+
+/// The pairs of a map whose message was walked before, in wire order, duplicates included, behind those in `list`.
+pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
+    for field in Walked(Reader::new(map)) {
+        if let (1, Value::Bytes(message)) = field {
+            if usual_pair(message, |key, value| list.push(Attribute { key, value })).is_none() {
+                list.push(shallow_pair(message));
+            }
+        }
+    }
+}
+
+fn shallow(message: &[u8]) -> Any<'_> {
+    let mut value = Any::Empty;
+    for (number, field) in Walked(Reader::new(message)) {
+        value = variant(number, field).unwrap_or(value);
+    }
+    value
+}
+
+fn shallow_pair(message: &[u8]) -> Attribute<'_> {
+    let mut pair = Attribute { key: b"", value: Any::Empty };
+    for (number, field) in Walked(Reader::new(message)) {
+        match (number, field) {
+            (1, Value::Bytes(key)) => pair.key = key,
+            (2, Value::Bytes(message)) => pair.value = shallow(message),
+            _ => {}
+        }
+    }
+    pair
+}
+
+/// Attributes of one record, event, link, scope or resource, and what the limits say of them.
+#[derive(Default)]
+pub struct Attributes<'a> {
+    pub list: Vec<Attribute<'a>>,
+    pub notes: Notes,
+}
+
+impl<'a> Attributes<'a> {
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.notes = Notes::default();
+    }
+
+    #[inline(always)]
+    pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        if usual_pair(message, |key, value| self.list.push(Attribute { key, value })).is_none() {
+            let (attribute, notes) = attribute(message, 1)?;
+            self.notes.add(notes);
+            self.list.push(attribute);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! Predictions in log records, as columns.
+
+pub mod event;

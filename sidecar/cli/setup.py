@@ -1,0 +1,172 @@
+"""`sidecar setup`: what the far side needs, put there by one command and looked at by another."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from sidecar.cli.shared import config_option, reported, settings
+from sidecar.deliver.elasticsearch.bulk import Unreached
+from sidecar.deliver.elasticsearch.sink import Options
+from sidecar.errors import ConfigError, Permanent
+from sidecar.provision import access, kibana, plan, verify
+from sidecar.provision.connection import Connection
+from sidecar.provision.engine import Engine, detect
+from sidecar.provision.objects import wanted
+
+_url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.url]")
+_dry_run = click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+
+
+@click.group()
+def setup() -> None:
+    """Set up Elasticsearch, OpenSearch, Kibana or OpenSearch Dashboards for what the sidecar delivers."""
+
+
+@setup.command()
+@config_option
+@_url
+@_dry_run
+@click.option("--overwrite", is_flag=True, help="Put ours back where you changed it: policies and @custom templates.")
+@click.option("--keep-logs", type=click.IntRange(1, 36500), help="Days until logs are deleted.  [default: 30]")
+@click.option("--keep-traces", type=click.IntRange(1, 36500), help="Days until spans are deleted.  [default: 14]")
+@click.option("--roles", is_flag=True, help="Print roles with the least privilege, and change nothing.")
+@click.option(
+    "--create-api-key",
+    "key_file",
+    type=click.Path(path_type=Path),
+    help="Write a new API key for delivery to this file.",
+)
+@click.option("--key-days", type=click.IntRange(1, 36500), help="Days until that API key expires.  [default: never]")
+@reported
+def elasticsearch(
+    config_file: Path | None,
+    url: str | None,
+    dry_run: bool,
+    overwrite: bool,
+    keep_logs: int | None,
+    keep_traces: int | None,
+    roles: bool,
+    key_file: Path | None,
+    key_days: int | None,
+) -> None:
+    """Templates, lifecycle policies and an ingest pipeline, on Elasticsearch or OpenSearch.
+
+    Shows the plan, then carries it out. What was not made by this command is left as it is. A second run changes
+    nothing.
+    """
+    days = {name: chosen for name, chosen in (("logs", keep_logs), ("traces", keep_traces)) if chosen is not None}
+    with _engine(config_file, url) as (connection, engine):
+        if roles:
+            for line in access.roles(engine):
+                click.echo(line)
+            return
+        click.echo(str(engine))
+        steps = plan.look(connection.ask, wanted(engine, days), overwrite)
+        for step in steps:
+            click.echo(str(step))
+        for line in plan.rivals(connection.ask, engine):
+            click.echo(f"foreign  {line}")
+        if dry_run:
+            click.echo("dry run: nothing was changed")
+            return
+        done = sum(1 for _ in plan.apply(connection.ask, steps))
+        click.echo(f"{done} changed" if done else "nothing to change")
+        if done:
+            click.echo("data streams that are there already take this on at their next rollover")
+        if key_file is not None:
+            _write_key(connection, engine, key_file, key_days)
+
+
+def _write_key(connection: Connection, engine: Engine, file: Path, days: int | None) -> None:
+    """The file is made first, for its owner only: a key that cannot be kept must not be made."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as target:
+        try:
+            target.write(access.create_api_key(connection.ask, engine, "model-sidecar", days) + "\n")
+        except BaseException:
+            file.unlink()
+            raise
+    click.echo(f"API key written to {file}: set deliver.elasticsearch.api_key_file to it")
+
+
+@setup.command(name="kibana")
+@config_option
+@click.option("--url", required=True, help="Address of Kibana or OpenSearch Dashboards, base path included.")
+@click.option("--space", default="default", show_default=True, help="Space (Kibana) to put the objects into.")
+@_dry_run
+@click.option("--overwrite", is_flag=True, help="Replace objects that are there, with what you changed in them.")
+@reported
+def kibana_command(config_file: Path | None, url: str, space: str, dry_run: bool, overwrite: bool) -> None:
+    """Data views, saved searches and dashboards. Uses the credentials and certificates of deliver.elasticsearch."""
+    options = _options(config_file, url)
+    with _reached(), Connection(options) as connection:
+        click.echo(str(kibana.detect(connection.send)))
+        objects = kibana.shipped()
+        steps = kibana.plan(connection.send, objects, space, overwrite)
+        _show(steps)
+        if dry_run:
+            click.echo("dry run: nothing was changed")
+            return
+        if all(step.action == "keep" for step in steps):
+            click.echo("nothing to change")
+            return
+        done = kibana.load(connection.send, objects, space, overwrite)
+        click.echo(f"{sum(step.action != 'keep' for step in done)} changed")
+
+
+def _show(steps: Sequence[kibana.Step]) -> None:
+    for step in steps:
+        click.echo(str(step))
+
+
+@setup.command()
+@config_option
+@_url
+@click.option(
+    "--within", default=60, show_default=True, type=click.IntRange(1), help="Minutes; a newer document counts."
+)
+@reported
+def check(config_file: Path | None, url: str | None, within: int) -> None:
+    """Whether templates and policies are there, writing is allowed, and documents arrive. Exit code 1 if not."""
+    failed = False
+    with _engine(config_file, url) as (connection, engine):
+        for result in verify.check(connection.ask, engine, within):
+            click.echo(f"{result.state:<8} {result.what}: {result.detail}")
+            failed = failed or result.state == "failed"
+    if failed:
+        sys.exit(1)
+
+
+@contextmanager
+def _engine(config_file: Path | None, url: str | None) -> Iterator[tuple[Connection, Engine]]:
+    options = _options(config_file, url)
+    with _reached(), Connection(options) as connection:
+        yield connection, detect(connection.ask)
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except Unreached as error:
+        raise Permanent(f"{error.reason}: {error.detail}") from error
+
+
+def _options(config_file: Path | None, url: str | None) -> Options:
+    """The sink's options, with another address if one is given."""
+    options = settings(config_file).deliver.elasticsearch
+    if url is not None:
+        try:
+            return Options.model_validate({**options.model_dump(exclude_unset=True), "url": url})
+        except ValidationError as error:  # Its own text repeats what was given, secrets included.
+            problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+            raise ConfigError([f"--url: {problem}" for problem in problems]) from error
+    if not options.enabled:
+        raise ConfigError(["there is no address: give --url or set deliver.elasticsearch.url"])
+    return options

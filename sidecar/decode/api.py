@@ -1,0 +1,266 @@
+"""What a decoder gives: verdicts, columns and document lines. Plain frozen values, no I/O.
+
+A payload is always an OTLP protobuf `Export*ServiceRequest`: OTLP/JSON and JSON log lines are transcoded to it on
+arrival (`otlp_json`, `json_log`), so that one shape is kept in the journal and leaves the sidecar.
+
+Every function of a decoder refuses the same records of a payload, for the same reasons: what `check` accepted at
+intake is what every consumer sees later. Limits that decide about a record are therefore constants (`limits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sidecar.decode.redaction.rules import Rules, Shaper
+
+Signal = Literal["spans", "logs", "metrics"]
+
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+F64 = npt.NDArray[np.float64]
+
+#: Index = OTLP enum value; unknown values count as 0.
+SPAN_KINDS = (
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+)
+STATUS_CODES = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
+UNKNOWN_SERVICE = "unknown_service"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict about one payload before it is kept."""
+
+    items: int
+    """Records accepted (spans, log records, metric data points)."""
+    events: int = 0
+    """Span events inside the accepted spans; 0 for other signals."""
+    rejected: int = 0
+    """Records refused as invalid; the rest of the payload is kept."""
+    errors: tuple[str, ...] = ()
+    """At most five messages, each naming the record and the field by path, e.g.
+    `resource_spans[0].scope_spans[0].spans[3].trace_id: 15 bytes, must be 16`."""
+    timed: bool = False
+    """Every accepted record carries a time of its own (span start; log time or observed time; point time), so
+    that an identical payload may be a resend. False when there is no record."""
+    suspect: bool = field(default=False, compare=False)
+    """There may be something for `repair` to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcoded:
+    """A payload of another encoding as OTLP protobuf, with the verdict about it."""
+
+    payload: bytes
+    check: Check
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    """What was made good or left out on the way, by reason (see `repair`)."""
+
+
+Resource = tuple[tuple[str, str], ...]
+"""Resource attributes as text, sorted by key, duplicates removed (first wins), empty values left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBatch:
+    """The spans of one or more payloads as columns of equal length n (payload order, then wire order)."""
+
+    start: U64
+    """Unix time in nanoseconds; 0 where the client sent none."""
+    duration: U64
+    """Nanoseconds; 0 where end < start. Meaningless where start is 0 (the caller leaves those out of histograms)."""
+    weight: F64
+    """How many spans this one stands for: 1 / sampling probability from tracestate `ot=th:`; 1 without."""
+    trace_ids: bytes
+    """16 n bytes."""
+    span_ids: bytes
+    """8 n bytes."""
+    group: U32
+    """Row of `groups` for each span."""
+    groups: list[tuple[str, ...]]
+    """Distinct (service.name, span name, kind name, status code name, *dimensions) as text. An absent dimension is
+    the empty text. Dimension values: span attribute beats resource attribute, first of a duplicate key wins."""
+    resource: U32
+    """Row of `resources` for each span."""
+    resources: list[Resource]
+    """Distinct resources."""
+    repaired: int = 0
+    """Group texts in which bytes that are not UTF-8 became U+FFFD (counted once a span or resource text read)."""
+    numbers: tuple[F64, ...] = ()
+    """A column for each attribute that was asked for as a number (own beats resource; see `text.number`)."""
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """The log records of one or more payloads as columns of equal length n."""
+
+    time: U64
+    """Unix nanoseconds; time, else observed time, else 0."""
+    trace_ids: bytes
+    """16 n bytes, zeros where there is none."""
+    span_ids: bytes
+    """8 n bytes, zeros where there is none."""
+    group: U32
+    groups: list[tuple[str, ...]]
+    """Distinct (service.name, severity, exception.type, *dimensions) as text. Severity is one of TRACE DEBUG INFO
+    WARN ERROR FATAL by number (1-4, 5-8, ...), by text where the number is 0, else UNSPECIFIED. exception.type is
+    empty where the record has none."""
+    resource: U32
+    resources: list[Resource]
+    repaired: int = 0
+    numbers: tuple[F64, ...] = ()
+    """As in `SpanBatch`."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """The accepted events `ml.prediction` and `ml.model.loaded` of one or more payloads of log records, as columns of
+    equal length n. Only what the metrics need is there: feature columns are stepped over. What the members of an event
+    mean stands with the instrumentation (`model_sidecar_instrumentation.event`)."""
+
+    payload: U32
+    """Index of the payload of each event."""
+    record: U32
+    """Place of each event among the accepted records of all payloads, as `logs` gives them."""
+    time: U64
+    """Unix nanoseconds; time, else observed time, else 0."""
+    group: U32
+    groups: list[tuple[str, ...]]
+    """Distinct (event name, model, version, error type, stage, service) as text."""
+    count: U64
+    """Rows to be counted: 0 for a call that raised, and for one that repeats another."""
+    rows: U64
+    """Rows given to the model; 0 where that is not known."""
+    one_in: U64
+    """One row in so many is kept in the columns of numbers; at least 1."""
+    counted: U8
+    """0 where the event says that it repeats another, else 1."""
+    seconds: F64
+    """Duration of the call; NaN where it is not told."""
+    class_event: U32
+    """Event of each of the m pairs of an event and a class; the rows of an event's classes are `count` at most."""
+    class_name: U32
+    """Row of `class_names` for each pair."""
+    class_names: list[str]
+    class_rows: U64
+    score_event: U32
+    """Event of each score, in order."""
+    score: F64
+    """Finite."""
+    value_event: U32
+    value: F64
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Documents as `_bulk` line pairs (`{"create":{...}}` newline, source, newline)."""
+
+    body: bytes
+    ends: U32
+    """End offset in `body` of each document's pair of lines."""
+    event: U8
+    """1 where the document is a span event (a document of its own beside its span), else 0."""
+    docs: list[int] = field(default_factory=list)
+    """Number of documents that each payload gave, in payload order."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+class Decoder(Protocol):
+    """Bytes in, values out. Two implementations: `native.NativeDecoder` and `reference.ReferenceDecoder`.
+
+    Any method may raise `DecodeError` (and nothing else) for a payload that is malformed as a whole; payloads that
+    `check_*` accepted never raise later.
+    """
+
+    name: str
+    """`native` or `reference`."""
+
+    def check_spans(self, payload: bytes) -> Check: ...
+    def check_logs(self, payload: bytes) -> Check: ...
+
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
+        """NDJSON log lines to an OTLP logs request. `observed`: Unix ns put as observed_time of each record;
+        `anonymous`: attributes of the resource of lines that name no service (see `encode.resource`).
+        `Check.timed` is True only if every line carried a time of its own."""
+        ...
+
+    def spans(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> SpanBatch:
+        """`dimensions` make groups, `numbers` columns. `measures`: those of the dimensions of which a double makes no
+        group: its text is empty, whatever the resource says."""
+        ...
+
+    def logs(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> LogBatch:
+        """As `spans`."""
+        ...
+
+    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch: ...
+
+    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
+        """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""
+        ...
+
+    def log_lines(
+        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+    ) -> Lines:
+        """`_id` of a log: id_prefix of its payload + `-` + ordinal of the accepted record in the payload (0-based).
+
+        `ordinals`: for each payload (or not at all) the ordinals of its accepted records where they are others, as
+        `Shaped.ordinals` has them. Raises ValueError if they are not as many as the records."""
+        ...
+
+    def data_frames(self, body: bytes, ends: U32) -> bytes:
+        """Line pairs, as `Lines` has them, as Logstash events in lumberjack data frames, numbered from 1 (`events` says
+        what an event is). Raises ValueError for what is not a line pair of a decoder."""
+        ...
+
+    def event_array(self, body: bytes, ends: U32) -> bytes:
+        """The same events as one JSON array."""
+        ...
+
+    def shaper(self, rules: Rules) -> Shaper:
+        """The rules made ready for many payloads. Raises ValueError for rules that cannot be applied."""
+        ...
+
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        """Whether any of `needles` stands in the payload (`fold`: in any ASCII case). For a few sets of needles that do
+        not change."""
+        ...
+
+    def digest(self, payload: bytes, seed: int) -> bytes:
+        """xxh3-128 of the payload, 16 bytes big-endian (canonical)."""
+        ...

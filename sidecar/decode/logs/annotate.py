@@ -1,0 +1,111 @@
+"""What is known of log lines from where they were found, put into the OTLP payload that was made of them.
+
+Where lines of several services alternate, each has a resource of its own in the payload, so there is work for each line
+here: payloads are walked by hand. They are our own decoder's, and well-formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from sidecar.decode.otlp.encode import key_value
+from sidecar.decode.otlp.wire import fields, put_bytes, put_varint
+
+_MESSAGE_1, _MESSAGE_2 = 0x0A, 0x12
+_TIME = 0x09
+"""First byte of a record that has a time: fields are written in the order of their numbers."""
+_STREAMS = {b"": b""} | {s: key_value(6, "log.iostream", s.decode()) for s in (b"stdout", b"stderr")}
+
+
+def annotate(
+    payload: bytes, resource: Mapping[str, str], times: Sequence[int] = (), streams: Sequence[bytes] = ()
+) -> bytes:
+    """A payload of `Decoder.json_lines` with more in it.
+
+    `resource`: attributes for each resource that lacks them. `times` (Unix ns): for each record that has no time of
+    its own; `streams`: attribute `log.iostream` of each record. Both are empty, or have one for each record.
+    """
+    if not resource and not times:
+        return payload
+    records = iter(zip(times, streams, strict=True)) if times else None
+    complete = _completer(resource)
+    out: list[bytes] = []
+    place, end = 0, len(payload)
+    while place < end:
+        start, stop = _content(payload, place)
+        out += _resource_logs(payload, start, stop, complete, records)
+        place = stop
+    return b"".join(out)
+
+
+def _content(data: bytes, place: int) -> tuple[int, int]:
+    """Begin and end of the content of the length-delimited field (of a number below 16) at `place`."""
+    length = data[place + 1]
+    if length < 0x80:
+        return place + 2, place + 2 + length
+    length &= 0x7F
+    place, shift = place + 2, 7
+    while (byte := data[place]) >= 0x80:
+        length |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+    return place + 1, place + 1 + (length | byte << shift)
+
+
+def _completer(more: Mapping[str, str]) -> Callable[[bytes], bytes]:
+    """From a Resource's content to the field with it and with what it lacked. There are few different ones."""
+    known: dict[bytes, bytes] = {}
+
+    def complete(attributes: bytes) -> bytes:
+        field = known.get(attributes)
+        if field is None:
+            there = {
+                _key(attributes, a, b) for tag, a, b in fields(attributes, 0, len(attributes)) if tag == _MESSAGE_1
+            }
+            added = b"".join(key_value(1, key, value) for key, value in more.items() if key not in there)
+            field = known[attributes] = put_bytes(1, attributes + added)
+        return field
+
+    return complete
+
+
+def _key(data: bytes, a: int, b: int) -> str:
+    return next((data[x:y].decode("utf-8", "replace") for tag, x, y in fields(data, a, b) if tag == _MESSAGE_1), "")
+
+
+def _resource_logs(
+    payload: bytes,
+    place: int,
+    end: int,
+    complete: Callable[[bytes], bytes],
+    records: Iterator[tuple[int, bytes]] | None,
+) -> tuple[bytes, ...]:
+    """The ResourceLogs field anew, in parts: its resource comes first where it has one."""
+    attributes = b""
+    if payload[place] == _MESSAGE_1:
+        start, stop = _content(payload, place)
+        attributes, place = payload[start:stop], stop
+    resource = complete(attributes)
+    if records is None:
+        return b"\x0a", put_varint(len(resource) + end - place), resource, payload[place:end]
+    scopes: list[bytes] = []
+    while place < end:
+        start, stop = _content(payload, place)
+        scopes.append(put_bytes(2, _scope_logs(payload, start, stop, records)))
+        place = stop
+    content = b"".join(scopes)
+    return b"\x0a", put_varint(len(resource) + len(content)), resource, content
+
+
+def _scope_logs(payload: bytes, place: int, end: int, records: Iterator[tuple[int, bytes]]) -> bytes:
+    out: list[bytes] = []
+    while place < end:
+        start, stop = _content(payload, place)
+        if payload[place] == _MESSAGE_2:
+            time, stream = next(records)
+            head = b"" if not time or payload[start] == _TIME else b"\x09" + time.to_bytes(8, "little")
+            tail = _STREAMS.get(stream, b"")
+            out += (b"\x12", put_varint(stop - start + len(head) + len(tail)), head, payload[start:stop], tail)
+        else:
+            out.append(payload[place:stop])
+        place = stop
+    return b"".join(out)

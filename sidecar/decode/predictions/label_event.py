@@ -1,0 +1,88 @@
+"""The labels in a logs request, however they came: over `POST /v1/labels`, as OTLP log events, as JSON log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sidecar.decode.documents.text import label as as_label
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.message import Value, read
+from sidecar.decode.otlp.wire import fields
+from sidecar.decode.predictions.label_names import ALIASES, EVENT, MARK, NAMED_BY
+from sidecar.decode.predictions.label_record import Label, Unusable, find, read_label
+
+_OWN: dict[Any, tuple[str, ...]] = {**ALIASES, "trace_id": (), "span_id": ()}
+"""The ids of the trace are the log record's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A log record that says that it is a label."""
+
+    model: str
+    version: str
+    label: Label | None
+    """None where it has no id of a prediction, no truth, or either is not what it should be."""
+
+
+def label_events(payload: bytes, accepted: int) -> Iterator[LabelEvent]:
+    """The labels in a logs request of which `accepted` records were accepted. Raises DecodeError."""
+    for _, record in _found(payload, accepted):
+        yield _event(record)
+
+
+def label_indices(payload: bytes, accepted: int) -> list[int]:
+    """Which of the accepted records (from 0, `accepted` in all) of a logs request are labels. Raises DecodeError."""
+    return [index for index, _ in _found(payload, accepted)]
+
+
+def _found(payload: bytes, accepted: int) -> Iterator[tuple[int, records.LogRecord]]:
+    places = list(_places(payload))
+    if len(places) != accepted:  # Refused ones among them: the whole rules decide.
+        whole = (placed.record for placed in records.log_records(payload) if not placed.refusal)
+        for index, record in enumerate(whole):
+            assert isinstance(record, records.LogRecord)
+            if _is_label(record):
+                yield index, record
+        return
+    for index, (a, b) in enumerate(places):
+        if payload.find(MARK[0], a, b) < 0:  # Most records of a mixed payload are none: not worth reading.
+            continue
+        record, _ = records.build_log_record(read(payload, a, b, "LogRecord"), "")
+        if _is_label(record):
+            yield index, record
+
+
+def _places(payload: bytes) -> Iterator[tuple[int, int]]:
+    """Where each record lies: fields 1, 2 and 2 of the messages around it."""
+    for outer, a, b in fields(payload, 0, len(payload)):
+        if outer != 0x0A:
+            continue
+        for inner, c, d in fields(payload, a, b):
+            if inner != 0x12:
+                continue
+            for leaf, e, f in fields(payload, c, d):
+                if leaf == 0x12:
+                    yield e, f
+
+
+def _is_label(record: records.LogRecord) -> bool:
+    attributes = record.attributes.values
+    return EVENT in (record.event_name, record.body, *(attributes.get(name) for name in NAMED_BY))
+
+
+def _event(record: records.LogRecord) -> LabelEvent:
+    attributes = record.attributes.values
+    model, version = (_text(find(attributes, ALIASES[concept])[1]) for concept in ("model", "version"))
+    try:
+        label = read_label(attributes, written=False, names=_OWN)
+    except Unusable:
+        return LabelEvent(model, version, None)
+    found = replace(label, time=label.time or record.time, trace_id=record.trace_id, span_id=record.span_id)
+    return LabelEvent(model, version, found)
+
+
+def _text(value: Value) -> str:
+    return as_label(value)

@@ -1,0 +1,76 @@
+"""The pure-Python decoder: the readable specification of the native one, and what runs where that is not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xxhash
+
+from sidecar.decode.api import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
+from sidecar.decode.documents import logstash_events, otel
+from sidecar.decode.logs import json_record
+from sidecar.decode.otlp import columns, records
+from sidecar.decode.predictions import event
+from sidecar.decode.redaction.engine import ReferenceShaper
+from sidecar.decode.redaction.rules import Rules, Shaper
+
+
+class ReferenceDecoder:
+    """See `batch.Decoder`."""
+
+    name = "reference"
+
+    def check_spans(self, payload: bytes) -> Check:
+        return records.check_spans(payload)
+
+    def check_logs(self, payload: bytes) -> Check:
+        return records.check_logs(payload)
+
+    def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
+        return json_record.json_lines(body, observed, anonymous)
+
+    def spans(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> SpanBatch:
+        return columns.span_batch(payloads, columns.Wanted(dimensions, numbers, frozenset(measures)))
+
+    def logs(
+        self,
+        payloads: Sequence[bytes],
+        dimensions: Sequence[str],
+        numbers: Sequence[str] = (),
+        measures: Sequence[str] = (),
+    ) -> LogBatch:
+        return columns.log_batch(payloads, columns.Wanted(dimensions, numbers, frozenset(measures)))
+
+    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
+        return event.prediction_batch(payloads)
+
+    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
+        return otel.span_lines(payloads)
+
+    def log_lines(
+        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+    ) -> Lines:
+        return otel.log_lines(payloads, id_prefixes, ordinals)
+
+    def data_frames(self, body: bytes, ends: U32) -> bytes:
+        return logstash_events.data_frames(body, ends)
+
+    def event_array(self, body: bytes, ends: U32) -> bytes:
+        return logstash_events.event_array(body, ends)
+
+    def shaper(self, rules: Rules) -> Shaper:
+        return ReferenceShaper(rules)
+
+    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        if fold:
+            payload, needles = payload.lower(), tuple(needle.lower() for needle in needles)
+        return any(needle in payload for needle in needles)
+
+    def digest(self, payload: bytes, seed: int) -> bytes:
+        return xxhash.xxh3_128_digest(payload, seed)

@@ -1,0 +1,84 @@
+"""Entries to documents, for sinks that deliver documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from sidecar.decode.api import Decoder, Lines
+from sidecar.deliver.elasticsearch.bulk import Documents, gather
+from sidecar.deliver.sink import Settled
+from sidecar.errors import DecodeError
+from sidecar.journal.entry import Entry
+
+log = structlog.get_logger("deliver")
+
+
+@dataclass(slots=True)
+class Rendered:
+    """What became of some entries."""
+
+    documents: list[Documents] = field(default_factory=list)
+    expected: dict[int, int] = field(default_factory=dict)
+    """Sequence number -> documents that have to be settled; every entry is named."""
+    settled: list[Settled] = field(default_factory=list)
+    """What could not be rendered, as dropped."""
+    payload_bytes: int = 0
+    document_bytes: int = 0
+
+
+class Renderer:
+    """Renders entries with a decoder. `log_id`: id of the journal, the beginning of every log record's `_id`."""
+
+    def __init__(self, name: str, decoder: Decoder, log_id: str) -> None:
+        self._name, self._decoder, self._log_id = name, decoder, log_id
+
+    def render(self, entries: Sequence[Entry]) -> Rendered:
+        """The documents of the entries, signal by signal. Raises nothing: what cannot be decoded is dropped, counted
+        and said."""
+        rendered = Rendered()
+        for signal in sorted({e.signal for e in entries}):
+            self._render([e for e in entries if e.signal == signal], rendered)
+        return rendered
+
+    def _render(self, entries: list[Entry], into: Rendered) -> None:
+        try:
+            lines = self._lines(entries)
+        except DecodeError as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    self._render([entry], into)
+            else:
+                self._drop(entries[0], error, into)
+            return
+        for entry, documents in zip(entries, lines.docs, strict=True):
+            missing = entry.items + entry.events - documents
+            into.expected[entry.seq] = documents + max(0, missing)
+            if missing:
+                log.error("delivery_documents_differ", sink=self._name, seq=entry.seq, missing=missing)
+            if missing > 0:
+                into.settled.append(Settled(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
+        into.payload_bytes += sum(len(e.payload) for e in entries)
+        into.document_bytes += len(lines.body)
+        if len(lines):
+            into.documents.append(gather(lines, entries))
+
+    def _lines(self, entries: list[Entry]) -> Lines:
+        payloads = [e.payload for e in entries]
+        if entries[0].signal == "spans":
+            return self._decoder.span_lines(payloads)
+        prefixes = [f"{self._log_id}-{e.seq}" for e in entries]
+        return self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
+
+    def _drop(self, entry: Entry, error: DecodeError, into: Rendered) -> None:
+        log.error("delivery_entry_not_decodable", sink=self._name, seq=entry.seq, error=str(error))
+        counts: dict[tuple[str, str, str], int] = {}
+        if entry.items:
+            counts[entry.signal, "dropped", "not_decodable"] = entry.items
+        if entry.events:
+            counts["span_events", "dropped", "not_decodable"] = entry.events
+        into.expected[entry.seq] = entry.items + entry.events
+        if counts:
+            into.settled.append(Settled(entry.seq, counts))

@@ -1,0 +1,190 @@
+"""HTTP to Elasticsearch and OpenSearch over `elastic-transport`: several nodes, TLS, and bounds that it lacks.
+
+Imported only where a sink needs it: the transport and its HTTP client cost a few megabytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from elastic_transport import (
+    ApiResponseMeta,
+    ConnectionError,
+    ConnectionTimeout,
+    HttpHeaders,
+    Serializer,
+    TlsError,
+    Transport,
+    TransportError,
+    Urllib3HttpNode,
+)
+from elastic_transport._node import NodeApiResponse
+from elastic_transport.client_utils import DEFAULT, DefaultType, url_to_node_config
+from urllib3.util.retry import Retry
+
+from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.retry import parse_retry_after
+
+MAX_REPLY_BYTES = 32 << 20
+"""A reply is about 40 bytes a document, and a few hundred for one that was refused."""
+_CHUNK = 1 << 16
+_TYPES = ("application/json", "application/x-ndjson", "application/*", "text/*", "multipart/form-data")
+
+# One line for every request and every node that is down, past structlog: the worker says what matters.
+logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of the connection; None where the default holds."""
+
+    ca_file: Path | None
+    client_cert: Path | None
+    client_key: Path | None
+    verify: bool
+
+
+class _Raw(Serializer):
+    """Bytes as they are: replies are read by who asked, and only where there is something to read."""
+
+    mimetype = "*/*"
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+    def dumps(self, data: bytes) -> bytes:
+        return data
+
+
+class BoundedNode(Urllib3HttpNode):
+    """A node whose timeout is that of the whole request, and whose replies have a largest size.
+
+    The plain node restarts its clock with every byte received, so that a far side which trickles could hold a
+    request for ever.
+    """
+
+    def perform_request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: DefaultType | float | None = DEFAULT,
+    ) -> NodeApiResponse:
+        began = time.monotonic()
+        seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
+        deadline = None if seconds is None else began + seconds
+        sent = self._headers.copy()
+        sent.update(headers or {})
+        try:
+            response = self.pool.urlopen(
+                method,
+                self.path_prefix + target,
+                body=body,
+                retries=Retry(False),
+                headers=sent,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(total=seconds),
+            )
+            data = _read(response, deadline)
+        except urllib3.exceptions.SSLError as error:
+            raise TlsError(str(error), errors=(error,)) from error
+        except urllib3.exceptions.NewConnectionError as error:  # Which is a kind of time-out to urllib3.
+            raise ConnectionError(str(error), errors=(error,)) from error
+        except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
+            raise ConnectionTimeout(str(error), errors=(error,)) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ConnectionError(str(error), errors=(error,)) from error
+        meta = ApiResponseMeta(
+            node=self.config,
+            duration=time.monotonic() - began,
+            http_version="1.1",
+            status=response.status,
+            headers=HttpHeaders(response.headers),
+        )
+        return NodeApiResponse(meta, data)
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float | None) -> bytes:
+    """The whole reply. A connection whose reply was not read to its end is closed: it must not be used again."""
+    data = bytearray()
+    whole = False
+    try:
+        while chunk := response.read1(_CHUNK):
+            data += chunk
+            if len(data) > MAX_REPLY_BYTES:
+                raise urllib3.exceptions.HTTPError(f"reply of more than {MAX_REPLY_BYTES} bytes")
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError("the reply did not end within the time-out")
+        whole = True
+    finally:
+        if not whole:
+            response.close()
+        response.release_conn()
+    return bytes(data)
+
+
+class ElasticHttp:
+    """Requests to whichever node is alive."""
+
+    def __init__(self, urls: Sequence[str], tls: Tls, timeout: float, connections: int, user_agent: str) -> None:
+        configs = [
+            dataclasses.replace(
+                url_to_node_config(url, use_default_ports_for_scheme=True),
+                connections_per_node=connections,
+                request_timeout=timeout,
+                **(_tls(tls) if url.startswith("https:") else {}),
+            )
+            for url in urls
+        ]
+        self._user_agent = user_agent
+        self._transport = Transport(
+            configs,
+            node_class=BoundedNode,
+            # Every type by name for which the library has a serializer of its own, which would touch the bytes.
+            serializers=dict.fromkeys(_TYPES, _Raw()),
+            # Another node is tried at once when one cannot be reached; everything else is the worker's business.
+            max_retries=len(configs) - 1,
+            retry_on_status=(),
+            dead_node_backoff_factor=0.5,
+            max_dead_node_backoff=5,
+            meta_header=False,
+        )
+
+    def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        """The reply of a node, whatever its status. Raises `Unreached` (`timeout`, `tls`, `unreachable`) where
+        there was none; the request may have been carried out nevertheless."""
+        try:
+            answer = self._transport.perform_request(
+                method, target, body=body, headers={**headers, "user-agent": self._user_agent}
+            )
+        except ConnectionTimeout as error:
+            raise Unreached("timeout", str(error.message)) from error
+        except TlsError as error:
+            raise Unreached("tls", str(error.message)) from error
+        except TransportError as error:
+            raise Unreached("unreachable", str(error.message)) from error
+        retry_after = parse_retry_after(answer.meta.headers.get("retry-after"), time.time())
+        return Reply(answer.meta.status, answer.body or b"", retry_after)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+
+def _tls(tls: Tls) -> dict[str, Any]:
+    return {
+        "verify_certs": tls.verify,
+        "ca_certs": str(tls.ca_file) if tls.ca_file else None,
+        "client_cert": str(tls.client_cert) if tls.client_cert else None,
+        "client_key": str(tls.client_key) if tls.client_key else None,
+        "ssl_show_warn": False,
+    }

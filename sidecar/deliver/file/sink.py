@@ -1,0 +1,255 @@
+"""Documents or OTLP/JSON requests as lines of a file or on standard output: to look at, and for shippers that people
+already run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import structlog
+from pydantic import Field, field_validator, model_validator
+
+from sidecar.decode.api import Decoder, Signal
+from sidecar.deliver.common.rendering import Renderer
+from sidecar.deliver.elasticsearch.bulk import Documents
+from sidecar.deliver.file.rotation import Rotation
+from sidecar.deliver.file.writer import Block, LineFile, Locked, Output
+from sidecar.deliver.otlp.json_lines import json_line
+from sidecar.deliver.otlp.requests import without_refused
+from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.errors import DecodeError, Permanent
+from sidecar.journal.entry import Clock, Entry
+from sidecar.journal.ledger import item_counts, whole
+
+APPETITE_BYTES = 1 << 20
+"""Payload bytes of one append, about."""
+_STDOUT = frozenset({"-", "stdout", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+"""Names of standard output. A device by its path is none that could be rotated or looked into."""
+_ID = b'"_id":'
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = structlog.get_logger("deliver.file")
+
+
+class Options(WorkerOptions):
+    """Lines in a file or on standard output."""
+
+    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
+
+    kind: Literal["file"] = Field("file", description="Kind of the sink.")
+    path: str | None = Field(
+        None,
+        description="File to append to; `-` or `stdout` for standard output. Delivery is on where it is set.",
+    )
+    format: Literal["ndjson", "bulk", "otlp_json"] = Field(
+        "ndjson",
+        description="`ndjson`: one document a line, as Elasticsearch gets it. `bulk`: the same with an action line "
+        "before each, ready for `_bulk`. `otlp_json`: one OTLP/JSON export request a line, with metrics too.",
+    )
+    id_field: str = Field(
+        "_id",
+        pattern=r"^[A-Za-z0-9_.@-]*$",
+        description="Name under which an `ndjson` line carries the document's id; empty for none.",
+    )
+    max_bytes: int = Field(
+        100 << 20, ge=0, description="A file that would grow larger is moved away and a new one begun. 0: never."
+    )
+    max_age: float = Field(
+        0.0, ge=0, description="Seconds after which the same is done, when something comes. 0: never."
+    )
+    keep: int = Field(
+        5, ge=0, le=10_000, description="Files that were moved away and are kept; older ones are removed."
+    )
+    compress: bool = Field(
+        False, description="Compress files that were moved away with gzip, but for the newest, which is still read."
+    )
+    fsync: bool = Field(
+        True, description="Have the disk keep what was written before it counts as delivered. Off is faster."
+    )
+    max_concurrency: int = Field(1, ge=1, le=1, description="Lines are written in order, by one thread.")
+
+    @property
+    def enabled(self) -> bool:
+        """True where a path is set."""
+        return bool(self.path)
+
+    @property
+    def chosen(self) -> frozenset[Signal]:
+        """The signals that the sink is to have; documents are made of spans and logs only."""
+        found = super().chosen
+        return found if self.format == "otlp_json" else found - {"metrics"}
+
+    @property
+    def stdout(self) -> bool:
+        """True where lines go to standard output."""
+        return self.path in _STDOUT
+
+    @field_validator("path")
+    @classmethod
+    def _has_name(cls, value: str | None) -> str | None:
+        if value and value not in _STDOUT and (value.endswith("/") or not Path(value).name):
+            raise ValueError(f"{value!r} names no file")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Options:
+        if "metrics" in self.signals and self.format != "otlp_json":
+            raise ValueError("metrics are only written in the format otlp_json")
+        return self
+
+
+class Target(Protocol):
+    """See `file_target.LineFile` and `file_target.Output`."""
+
+    @property
+    def size(self) -> int: ...
+
+    def append(self, blocks: Sequence[Block]) -> frozenset[int]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One entry, ready to be written."""
+
+    block: Block
+    signal: Signal
+    items: int
+    events: int
+
+
+Parcel = tuple[Piece, ...]
+
+
+class FileSink:
+    """Renders entries one by one, so that what is written for one is always the same, and appends them in order."""
+
+    signals: frozenset[Signal] = Options.takes
+
+    def __init__(self, name: str, options: Options, decoder: Decoder, log_id: str, target: Target) -> None:
+        self.name = name
+        self._options, self._decoder, self._target = options, decoder, target
+        self._renderer = Renderer(name, decoder, log_id)
+
+    @property
+    def appetite(self) -> int:
+        return APPETITE_BYTES
+
+    def prepare(self, entries: Sequence[Entry]) -> Prepared[Parcel]:
+        pieces: list[Piece] = []
+        expected: dict[int, int] = {}
+        settled: list[Settled] = []
+        for entry in entries:
+            expected[entry.seq] = 0
+            if not entry.items:
+                continue
+            if entry.signal not in self._options.chosen:
+                expected[entry.seq] = entry.items + entry.events
+                settled.append(Settled(entry.seq, whole(entry, "filtered", "format")))
+            elif self._options.format == "otlp_json":
+                self._request(entry, pieces, expected, settled)
+            else:
+                self._documents(entry, pieces, expected, settled)
+        return Prepared([tuple(pieces)] if pieces else [], expected, settled)
+
+    def send(self, parcel: Parcel) -> Verdict[Parcel]:
+        try:
+            there = self._target.append([piece.block for piece in parcel])
+        except Locked as error:
+            return Verdict(again=Again([parcel], "locked", str(error), level="error"))
+        except OSError as error:
+            reason = "disk_full" if error.errno in _FULL else "unwritable"
+            return Verdict(again=Again([parcel], reason, str(error), level="error"))
+        return Verdict(
+            [_settle(piece, "already_there" if piece.block.seq in there else "delivered") for piece in parcel]
+        )
+
+    def status(self) -> Mapping[str, Any]:
+        return {"path": self._options.path, "format": self._options.format, "bytes": self._target.size}
+
+    def close(self) -> None:
+        self._target.close()
+
+    def _documents(self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[Settled]) -> None:
+        rendered = self._renderer.render([entry])
+        expected |= rendered.expected
+        settled += rendered.settled
+        for documents in rendered.documents:
+            events = int(documents.event.sum())
+            lines = (
+                bytes(documents.body) if self._options.format == "bulk" else _lines(documents, self._options.id_field)
+            )
+            pieces.append(Piece(Block(entry.seq, lines), entry.signal, len(documents) - events, events))
+
+    def _request(self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[Settled]) -> None:
+        expected[entry.seq] = entry.items + entry.events
+        try:
+            lines = json_line(entry.signal, self._accepted(entry))
+        except DecodeError as error:
+            log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
+            settled.append(Settled(entry.seq, whole(entry, "dropped", "not_decodable")))
+            return
+        pieces.append(Piece(Block(entry.seq, lines), entry.signal, entry.items, entry.events))
+
+    def _accepted(self, entry: Entry) -> bytes:
+        """The payload without the records that were refused at intake."""
+        if entry.signal == "metrics":
+            return entry.payload
+        check = self._decoder.check_spans if entry.signal == "spans" else self._decoder.check_logs
+        if not check(entry.payload).rejected:
+            return entry.payload
+        return without_refused(entry.signal, entry.payload) or b""
+
+
+def _lines(documents: Documents, id_field: str) -> bytes:
+    """The sources of the documents, each with its id as the first member."""
+    body, parts, begin = bytes(documents.body), list[bytes](), 0
+    name = b"{" + json.dumps(id_field).encode() + b":"
+    for end in documents.ends.tolist():
+        # `{"create":{"_index":"...","_id":"..."}}`, of which no value needs an escape: see `decode.documents.otel`.
+        source = body.index(b"\n", begin) + 1
+        if id_field:
+            parts += (name, body[body.index(_ID, begin) + len(_ID) : source - 3], b",", body[source + 1 : end])
+        else:
+            parts.append(body[source:end])
+        begin = end
+    return b"".join(parts)
+
+
+def _settle(piece: Piece, outcome: Literal["delivered", "already_there"]) -> Settled:
+    return Settled(piece.block.seq, item_counts(piece.signal, piece.items, piece.events, outcome, ""))
+
+
+def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> FileSink:
+    """The sink; no file is opened yet."""
+    target: Target
+    if options.stdout or options.path is None:
+        target = Output()
+    else:
+        rotation = Rotation(options.max_bytes, options.max_age, options.keep, options.compress)
+        target = LineFile(Path(options.path), log_id, rotation, clock, options.fsync)
+    return FileSink(name, options, decoder, log_id, target)
+
+
+def look(options: Options) -> Finding:
+    """Whether the file can be written. Changes nothing. Raises `Permanent` where it cannot."""
+    if options.stdout or options.path is None:
+        return Finding("ok", "standard output")
+    path = Path(options.path).absolute()
+    try:
+        there = next(p for p in (path, *path.parents) if p.exists())
+    except OSError as error:
+        raise Permanent(f"{path}: {error.strerror}") from error
+    if path.is_dir():
+        raise Permanent(f"{path} is a directory")
+    if there != path and not there.is_dir():
+        raise Permanent(f"{there} is no directory")
+    if not os.access(there, os.W_OK):
+        raise Permanent(f"{there} cannot be written")
+    return Finding("ok", str(path))

@@ -1,0 +1,305 @@
+"""Spans and logs to Logstash 7, 8 and 9: lumberjack (its beats input) or HTTP (its http input).
+
+The events are the documents that Elasticsearch would get, each with its `_id` in `@metadata`, so that a pipeline that
+writes `document_id => "%{[@metadata][_id]}"` stores each once, however often it was sent. What Logstash acknowledged is
+delivered; everything else is sent again under the same ids, to the next host where there is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import structlog
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+import sidecar
+from sidecar.decode.api import Decoder, Signal
+from sidecar.deliver.common.host_pool import Hosts
+from sidecar.deliver.common.rendering import Renderer
+from sidecar.deliver.elasticsearch.bulk import Documents, Judge, Unreached, address, cut, pick
+from sidecar.deliver.logstash.lumberjack_client import Connections, Tls
+from sidecar.deliver.logstash.transport import HttpWay, LumberjackWay, Way
+from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.errors import Permanent
+from sidecar.journal.entry import Clock, DeadLetter, Entry
+
+DEFAULT_PORT = 5044
+"""Of the beats input."""
+TOO_LARGE = "document_too_large"
+
+log = structlog.get_logger("deliver.logstash")
+
+
+class Options(WorkerOptions):
+    """Logstash."""
+
+    kind: Literal["logstash"] = Field("logstash", description="Kind of the sink.")
+    hosts: tuple[str, ...] = Field(
+        (),
+        description="Where Logstash is; several in a list or separated by commas. With lumberjack `host` or "
+        "`host:port` (port 5044 if left out), with http addresses such as https://logstash:8080. Delivery is on when "
+        "there is one.",
+    )
+    mode: Literal["lumberjack", "http"] = Field(
+        "lumberjack", description="`lumberjack` for Logstash's beats input, `http` for its http input."
+    )
+    load_balance: bool = Field(
+        False,
+        description="Use the hosts in turn. Otherwise the first is used, and the next when it fails.",
+    )
+    tls: bool = Field(False, description="Lumberjack over TLS. With http the addresses say it: https.")
+    ca_file: Path | None = Field(
+        None, description="PEM file with the authorities that may sign the hosts' certificates."
+    )
+    client_cert: Path | None = Field(None, description="PEM file with the client certificate for mutual TLS.")
+    client_key: Path | None = Field(None, description="PEM file with the key of the client certificate.")
+    server_name: str | None = Field(
+        None, description="Name that the hosts' certificates must have, where it is not the host's. Lumberjack only."
+    )
+    verify: bool = Field(True, description="Check the hosts' certificates. Off is for trials only.")
+    username: str | None = Field(None, description="User of basic authentication. HTTP only.")
+    password: SecretStr | None = Field(None, description="Password of basic authentication.")
+    password_file: Path | None = Field(None, description="File with the password; read again when it is refused.")
+    compression: bool = Field(True, description="Send compressed: zlib in lumberjack, gzip in HTTP.")
+    timeout: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="Seconds. Lumberjack: without any progress; Logstash says every few seconds that it is alive "
+        "while it is busy. HTTP: for a whole request, its reply included.",
+    )
+    batch_bytes: int = Field(
+        4 << 20, ge=64 << 10, le=64 << 20, description="Most bytes of documents in one request, not compressed."
+    )
+    window: int = Field(2048, ge=1, le=65536, description="Most documents in one window. Lumberjack only.")
+    pipelining: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Windows under way on a connection before the first is acknowledged. Lumberjack only.",
+    )
+    max_document_bytes: int = Field(
+        10 << 20, ge=1024, le=64 << 20, description="A larger document becomes a dead letter and is not sent."
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """True where a host is set."""
+        return bool(self.hosts)
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.split(",")
+        return tuple(h.strip().rstrip("/") for h in value if h.strip()) if isinstance(value, (list, tuple)) else value
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Options:
+        for host in self.hosts:
+            _check_http(host) if self.mode == "http" else parse_host(host)
+        if bool(self.client_cert) != bool(self.client_key):
+            raise ValueError("client_cert and client_key belong together")
+        if self.password and self.password_file:
+            raise ValueError("set password or password_file, not both")
+        if self.username and not (self.password or self.password_file):
+            raise ValueError("username needs password or password_file")
+        if self.mode == "http" and (self.server_name or self.tls):
+            raise ValueError("tls and server_name are for lumberjack: with http write https:// addresses")
+        if self.mode == "lumberjack" and self.username:
+            raise ValueError("lumberjack has no users: use a client certificate, or mode http")
+        if self.mode == "lumberjack" and not self.tls and (self.ca_file or self.client_cert or self.server_name):
+            raise ValueError("ca_file, client_cert and server_name need tls: true")
+        return self
+
+    def credentials(self) -> tuple[str, str] | None:
+        """(user, password) of basic authentication. Raises `Permanent` where the file cannot be read."""
+        if self.username is None:
+            return None
+        if self.password_file is None:
+            return self.username, self.password.get_secret_value() if self.password else ""
+        try:
+            return self.username, self.password_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Permanent(f"{self.password_file}: secret cannot be read: {error}") from error
+
+
+def parse_host(text: str) -> tuple[str, int]:
+    """`host`, `host:port` or `[IPv6]:port`. Raises ValueError."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        host, port = None, 0
+    if not host or "/" in text or "@" in text or parts.port == 0:
+        raise ValueError(f"{text!r} is not a host: write it as host:port, an IPv6 address in brackets")
+    return host, port
+
+
+def _check_http(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well = False
+    if "@" in url:
+        raise ValueError("an address must not hold credentials: use username and password")
+    if not well:
+        raise ValueError(f"{url!r} is not an address: write it as http://host:port or https://host:port")
+
+
+class LogstashSink:
+    """Renders entries to documents, sends them as events by one of two ways, to one host or the other."""
+
+    signals: frozenset[Signal] = frozenset(("spans", "logs"))
+
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        decoder: Decoder,
+        log_id: str,
+        way: Way,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`log_id`: id of the journal, the beginning of every log record's `_id`."""
+        self.name = name
+        self._options, self._way, self._clock, self._monotonic = options, way, clock, monotonic
+        self._renderer = Renderer(name, decoder, log_id)
+        self._hosts = Hosts(max(1, len(options.hosts)), options.load_balance)
+        self._expansion = 2.5
+        """Bytes of documents for a byte of payload, as seen lately."""
+
+    @property
+    def appetite(self) -> int:
+        # A little less than what would just fit, so that a request is seldom cut with a small rest.
+        return max(1, int(0.95 * self._options.batch_bytes / self._expansion))
+
+    def prepare(self, entries: Sequence[Entry]) -> Prepared[Documents]:
+        rendered = self._renderer.render(entries)
+        if rendered.payload_bytes:
+            seen = max(0.1, rendered.document_bytes / rendered.payload_bytes)
+            self._expansion += 0.3 * (seen - self._expansion)
+        parcels: list[Documents] = []
+        for documents in rendered.documents:
+            fitting = self._without_large(documents, rendered.settled)
+            parcels += cut(fitting, self._options.batch_bytes, len(fitting) or 1)
+        return Prepared(parcels, rendered.expected, rendered.settled)
+
+    def send(self, parcel: Documents) -> Verdict[Documents]:
+        settled: list[Settled] = []
+        verdict: Verdict[Documents] = Verdict()
+        for host in self._hosts.order(self._monotonic()):
+            attempt = self._way.deliver(host, parcel)
+            verdict = attempt.verdict
+            settled += verdict.settled
+            if not attempt.failed or verdict.again is None:
+                self._hosts.succeeded(host)
+                break
+            (parcel,) = verdict.again.parcels
+            self._blame(host, verdict.again)
+        return Verdict(settled, verdict.again)
+
+    def status(self) -> Mapping[str, Any]:
+        resting = self._hosts.resting(self._monotonic())
+        return {
+            "mode": self._options.mode,
+            "hosts": list(self._options.hosts),
+            "resting": [self._options.hosts[host] for host in resting if host < len(self._options.hosts)],
+        }
+
+    def close(self) -> None:
+        self._way.close()
+
+    def _blame(self, host: int, again: Again[Documents]) -> None:
+        if self._hosts.failed(host, self._monotonic()) and len(self._options.hosts) > 1:
+            log.warning(
+                "delivery_host_failed",
+                sink=self.name,
+                host=self._options.hosts[host],
+                reason=again.reason,
+                detail=again.detail,
+            )
+
+    def _without_large(self, documents: Documents, settled: list[Settled]) -> Documents:
+        """The documents that are not too large; the others become dead letters."""
+        sizes = np.diff(documents.ends, prepend=np.uint32(0))
+        large = np.flatnonzero(sizes > self._options.max_document_bytes).tolist()
+        if not large:
+            return documents
+        settled += [self._letter(documents, index) for index in large]
+        return pick(documents, np.flatnonzero(sizes <= self._options.max_document_bytes).tolist())
+
+    def _letter(self, documents: Documents, index: int) -> Settled:
+        line_pair = documents.document(index)
+        seq, signal = documents.origins[int(documents.entry[index])].seq, documents.signal(index)
+        name, doc_id = address(line_pair)
+        most = self._options.max_document_bytes
+        reason = f"{TOO_LARGE}: {len(line_pair)} bytes, max_document_bytes is {most}"
+        letter = DeadLetter(self.name, doc_id, signal, name, reason, line_pair, seq, self._clock())
+        return Settled(seq, {(signal, "dead_lettered", TOO_LARGE): 1}, [letter])
+
+
+def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> LogstashSink:
+    """The sink with its connections (none is opened yet)."""
+    if not options.verify:
+        log.warning("certificates_not_verified", sink=name)
+    way = _http_way(name, options, decoder, clock) if options.mode == "http" else _lumberjack_way(options, decoder)
+    return LogstashSink(name, options, decoder, log_id, way, clock)
+
+
+def look(options: Options) -> Finding:
+    """Whether the hosts can be connected to. Nothing is sent: Logstash would make an event of it."""
+    for file in (options.ca_file, options.client_cert, options.client_key):
+        if file is not None and not file.is_file():
+            return Finding("failed", f"{file}: there is no such file")
+    options.credentials()
+    failures = []
+    connections = Connections(*_endpoints(options), min(options.timeout, 5.0))
+    for number, host in enumerate(options.hosts):
+        try:
+            connections.open(number).close()
+        except Unreached as error:
+            failures.append(f"{host}: {error.reason}: {error.detail}")
+    if not failures:
+        return Finding("ok", f"{', '.join(options.hosts)}: can be connected to")
+    return Finding("failed" if len(failures) == len(options.hosts) else "warning", "; ".join(failures))
+
+
+def _lumberjack_way(options: Options, decoder: Decoder) -> LumberjackWay:
+    connections = Connections(*_endpoints(options), options.timeout)
+    return LumberjackWay(decoder, connections, options.window, options.pipelining, options.compression)
+
+
+def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None]]:
+    """Host, port and TLS of each host, of either mode."""
+    tls = Tls(options.ca_file, options.client_cert, options.client_key, options.server_name, options.verify)
+    if options.mode == "lumberjack":
+        return [parse_host(h) for h in options.hosts], [tls if options.tls else None for _ in options.hosts]
+    urls = [urlsplit(h) for h in options.hosts]
+    ports = {"http": 80, "https": 443}
+    return (
+        [(u.hostname or "", u.port or ports[u.scheme]) for u in urls],
+        [tls if u.scheme == "https" else None for u in urls],
+    )
+
+
+def _http_way(name: str, options: Options, decoder: Decoder, clock: Clock) -> HttpWay:
+    from sidecar.deliver.elasticsearch.transport import ElasticHttp
+    from sidecar.deliver.elasticsearch.transport import Tls as HttpTls
+
+    tls = HttpTls(options.ca_file, options.client_cert, options.client_key, options.verify)
+    agent = f"model-sidecar/{sidecar.__version__}"
+    hosts = []
+    for url in options.hosts:
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        base = f"{parts.scheme}://{parts.netloc}"
+        hosts.append((ElasticHttp([base], tls, options.timeout, options.max_concurrency + 1, agent), target))
+    return HttpWay(decoder, hosts, options.credentials, options.compression, Judge(name, clock))

@@ -1,0 +1,144 @@
+"""The two ways into Logstash: lumberjack (its beats input) and HTTP (its http input). Both send a run of documents to
+one host and say what became of it.
+
+What Logstash's http input answers (its `MessageProcessor` and `RejectWhenBlockedInboundHandler`):
+
+| Logstash says | what becomes of the documents |
+|---|---|
+| 200, 201, 202 with `ok`, or 204 | delivered |
+| 429 busy, 408, 5xx | another host at once where there is one, else again after a back-off |
+| 401, 403 | again after a back-off; ERROR, an operator has to act |
+| 413 | cut in two and sent again at once; a single document becomes a dead letter |
+| anything else | not Logstash (wrong address, a proxy): another host, else again after a back-off |
+| no reply | the same; they may have been taken all the same, and are sent again under the same ids |
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from isal import igzip_lib
+
+from sidecar.decode.api import Decoder
+from sidecar.decode.protocols.lumberjack import Sending, compressed_frame
+from sidecar.deliver.elasticsearch.bulk import Documents, Judge, Reply, Unreached, all_settled, cut, pick, pick_rows
+from sidecar.deliver.elasticsearch.sink import Http
+from sidecar.deliver.logstash.lumberjack_client import Connections
+from sidecar.deliver.sink import Again, Verdict
+from sidecar.errors import Permanent
+
+WINDOW_BYTES = 1 << 20
+"""Most bytes of documents in one window. Logstash keeps a window in one buffer and complains of it from 4 MiB on; and
+what stays in the processor's cache from framing to compression costs less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of the documents at one host."""
+
+    verdict: Verdict[Documents]
+    failed: bool = False
+    """The host did not do what was asked: the one parcel that is to be sent again may go to another host at once."""
+
+
+class Way(Protocol):
+    """Sends documents to a host, by its number. Thread-safe."""
+
+    def deliver(self, host: int, documents: Documents) -> Attempt: ...
+    def close(self) -> None: ...
+
+
+class LumberjackWay:
+    """Windows of data frames, several under way; what is acknowledged is settled."""
+
+    def __init__(
+        self, decoder: Decoder, connections: Connections, window: int, pipelining: int, compression: bool
+    ) -> None:
+        self._decoder, self._connections = decoder, connections
+        self._window, self._pipelining, self._compression = window, pipelining, compression
+
+    def deliver(self, host: int, documents: Documents) -> Attempt:
+        acknowledged, error = self._connections.run(host, lambda: Sending(self._windows(documents), self._pipelining))
+        if error is None:
+            return Attempt(Verdict(all_settled(documents, "delivered")))
+        settled = all_settled(pick_rows(documents, range(acknowledged)), "delivered")
+        rest = pick(documents, range(acknowledged, len(documents))) if acknowledged else documents
+        return Attempt(Verdict(settled, Again([rest], error.reason, error.detail, slow_down=True)), failed=True)
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _windows(self, documents: Documents) -> Iterator[tuple[int, bytes]]:
+        for part in cut(documents, WINDOW_BYTES, self._window):
+            frames = self._decoder.data_frames(bytes(part.body), part.ends)
+            yield len(part), compressed_frame(frames) if self._compression else frames
+
+
+class HttpWay:
+    """JSON arrays to the http input."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        hosts: Sequence[tuple[Http, str]],
+        credentials: Callable[[], tuple[str, str] | None],
+        compression: bool,
+        judge: Judge,
+    ) -> None:
+        """`hosts`: the way to each, and the path there. `credentials`: (user, password), asked for anew after a
+        refusal; raises `Permanent` where they cannot be read."""
+        self._decoder, self._hosts, self._credentials = decoder, hosts, credentials
+        self._compression, self._judge = compression, judge
+        self._authorization: str | None = None
+
+    def deliver(self, host: int, documents: Documents) -> Attempt:
+        try:
+            reply = self._post(host, documents)
+        except Unreached as error:
+            again = Again([documents], error.reason, error.detail, retry_after=error.retry_after, slow_down=True)
+            return Attempt(Verdict(again=again), failed=True)
+        except Permanent as error:
+            return Attempt(Verdict(again=Again([documents], "credentials", error.reason, level="error")))
+        if reply.status == 413:
+            return Attempt(self._judge.judge(documents, reply))
+        if reply.status == 204 or (200 <= reply.status < 203 and reply.body.strip() == b"ok"):
+            return Attempt(Verdict(all_settled(documents, "delivered")))
+        return self._refused(documents, reply)
+
+    def close(self) -> None:
+        for http, _ in self._hosts:
+            http.close()
+
+    def _refused(self, documents: Documents, reply: Reply) -> Attempt:
+        said = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"
+        if reply.status in (401, 403):
+            self._authorization = None
+            return Attempt(Verdict(again=Again([documents], "credentials", said, level="error")))
+        if reply.status in (408, 429) or reply.status >= 500:
+            reason = f"http_{reply.status}" if reply.status < 600 else "unreadable_reply"
+            again = Again([documents], reason, said, retry_after=reply.retry_after, slow_down=True)
+        elif 200 <= reply.status < 300:
+            again = Again([documents], "unreadable_reply", f"not a reply of Logstash: {said}", level="error")
+        else:
+            again = Again([documents], f"http_{reply.status}", said, level="error")
+        return Attempt(Verdict(again=again), failed=True)
+
+    def _post(self, host: int, documents: Documents) -> Reply:
+        http, target = self._hosts[host]
+        headers = {"content-type": "application/json", **self._authorize()}
+        body = self._decoder.event_array(bytes(documents.body), documents.ends)
+        if self._compression:
+            headers["content-encoding"] = "gzip"
+            body = igzip_lib.compress(body, 1, igzip_lib.COMP_GZIP)
+        return http.request("POST", target, body, headers)
+
+    def _authorize(self) -> dict[str, str]:
+        value = self._authorization
+        if value is None:
+            pair = self._credentials()
+            value = "Basic " + base64.b64encode(f"{pair[0]}:{pair[1]}".encode()).decode("ascii") if pair else ""
+            self._authorization = value
+        return {"authorization": value} if value else {}

@@ -1,0 +1,301 @@
+"""Options of redaction, shaping and filters, and the rules that they make (`decode.redaction.rules`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from sidecar.decode.logs import severity
+from sidecar.decode.predictions import feature_names
+from sidecar.decode.predictions.serving import kserve
+from sidecar.decode.redaction.rules import (
+    MAX_ADDED,
+    MAX_RULES,
+    MAX_SEVERITY,
+    VALUE_PATTERNS,
+    Action,
+    Filter,
+    KeyRule,
+    Rules,
+    ValueRule,
+    named_rule,
+)
+from sidecar.errors import ConfigError
+
+MIN_HASH_KEY_CHARS = 16
+PREDICTION_EVENTS = ("ml.prediction",)
+_INPUTS = (
+    # The names of what holds features in prediction records: plain, Open Inference, MLflow.
+    "features", "features.*", "inputs", "inputs.*", "dataframe_split", "dataframe_split.*", "dataframe_records",
+    "dataframe_records.*", "instances", "instances.*",
+)  # fmt: skip
+FEATURES = (
+    KeyRule(("ml.features", "ml.features.*"), "drop"),
+    KeyRule(_INPUTS, "drop", PREDICTION_EVENTS),
+    KeyRule(feature_names.INPUTS, "drop", nested=True),
+    KeyRule((feature_names.FEATURES,), "drop", nested=True, beside=feature_names.TELLING),
+)
+"""What keeps feature values from leaving; what keys cannot say is for `features`."""
+EVENT_FEATURES = (
+    KeyRule((kserve.DATA, f"{kserve.DATA}.*"), "drop", (kserve.REQUEST,)),
+    KeyRule(_INPUTS, "drop", (kserve.RESPONSE,)),
+)
+"""The same in events of KServe's logger. Apart, since few payloads have any, and which have is told quickly."""
+
+
+def _severity(value: Any) -> Any:
+    """A level's name in any spelling as its number."""
+    if not isinstance(value, str) or value.strip().isdigit():
+        return value
+    number = severity.from_name(value)
+    if not number:
+        raise ValueError(f"{value!r} is no level: give a severity number (1 to {MAX_SEVERITY}) or a name such as WARN")
+    return number
+
+
+Severity = Annotated[int, BeforeValidator(_severity, json_schema_input_type=int | str)]
+
+
+def pairs(value: Any, missing: str | None) -> Any:
+    """What is given as `name=text,name=text`, or as a list of such, as a mapping; `missing` stands where there is no
+    `=`, None where there must be one. The last `=` counts, so that names may have some."""
+    if not isinstance(value, list | tuple):
+        return value
+    found: dict[str, Any] = {}
+    for pair in value:
+        name, separator, text = str(pair).rpartition("=")
+        if not separator:
+            if missing is None:
+                raise ValueError("write it as name=value,name=value or as a mapping")
+            name, text = text, missing
+        found[name.strip()] = text.strip()
+    return found
+
+
+class FilterOptions(BaseModel):
+    """Which records a sink takes; every part that concerns a record must let it pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    services: tuple[str, ...] = Field(
+        (), description="Only of these services (`*` is any run of characters). Without any: of all."
+    )
+    exclude_services: tuple[str, ...] = Field((), description="Not of these services.")
+    min_severity: Severity = Field(
+        0,
+        ge=0,
+        le=MAX_SEVERITY,
+        description="Log records of this severity and above, by name (`warn`) or number. Records without one pass.",
+    )
+    event_names: tuple[str, ...] = Field(
+        (), description="Only log records of these event names (`*` is any run of characters)."
+    )
+    one_in: int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description="Keep about one trace in so many. The trace id decides, so that all sinks and pods agree.",
+    )
+    keep_errors: bool = Field(
+        True, description="With `one_in`: keep traces that have a span with an error among those received together."
+    )
+    slower_than: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="With `one_in`: keep traces that have a span of so many seconds or longer. 0 is off.",
+    )
+    keep_attributes: tuple[str, ...] = Field(
+        (), description="With `one_in`: keep traces that have a span with one of these attributes set to true."
+    )
+
+    def filter(self) -> Filter:
+        """The rule; equal to `Filter()` where all passes."""
+        every = self._every()
+        if self.one_in > 1:
+            return every
+        return replace(every, keep_errors=False, slower_than_ns=0, keep_attributes=())
+
+    def _every(self) -> Filter:
+        return Filter(
+            services=self.services,
+            exclude_services=self.exclude_services,
+            min_severity=self.min_severity,
+            event_names=self.event_names,
+            one_in=self.one_in,
+            keep_errors=self.keep_errors,
+            slower_than_ns=int(self.slower_than * 1e9),
+            keep_attributes=self.keep_attributes,
+        )
+
+    @model_validator(mode="after")
+    def _fits(self) -> FilterOptions:
+        self._every()
+        return self
+
+
+class KubernetesOptions(BaseModel):
+    """Where the pod runs, as the downward API tells."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="Put what is known of the pod on resources that lack it.")
+    pod_name: str | None = Field(None, description="Resource attribute `k8s.pod.name`.")
+    namespace_name: str | None = Field(None, description="Resource attribute `k8s.namespace.name`.")
+    node_name: str | None = Field(None, description="Resource attribute `k8s.node.name`.")
+    pod_uid: str | None = Field(None, description="Resource attribute `k8s.pod.uid`.")
+    container_name: str | None = Field(
+        None, description="Resource attribute `k8s.container.name`: the container whose telemetry comes in."
+    )
+
+    def attributes(self) -> dict[str, str]:
+        """Resource attributes, those that are known."""
+        if not self.enabled:
+            return {}
+        known = {
+            "k8s.pod.name": self.pod_name,
+            "k8s.namespace.name": self.namespace_name,
+            "k8s.node.name": self.node_name,
+            "k8s.pod.uid": self.pod_uid,
+            "k8s.container.name": self.container_name,
+        }
+        return {key: value for key, value in known.items() if value}
+
+
+class ShapeOptions(BaseModel):
+    """What is taken out of, put on and cut from spans and logs before any sink gets them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    redact_keys: dict[str, Action] = Field(
+        default={},
+        max_length=MAX_RULES,
+        description="Attribute keys and what to do with their values: `drop`, `hash` or `mask`, as a mapping or as "
+        "`password=drop,user.*=hash`. `*` is any run of characters; the first that matches counts; without an action: "
+        "drop.",
+    )
+    redact_values: dict[str, Action] = Field(
+        default={},
+        max_length=MAX_RULES,
+        description="Patterns to look for in every text and what to do where they are found: `mask`, `hash` or `drop`, "
+        f"as a mapping or as `email=hash,card`; without an action: mask. There are {', '.join(VALUE_PATTERNS)}, and "
+        "those of `patterns`.",
+    )
+    patterns: dict[str, str] = Field(
+        default={},
+        max_length=MAX_RULES,
+        description="Patterns of your own for `redact_values`: name and regular expression, as a mapping (in a "
+        "variable as JSON).",
+    )
+    hash_key: SecretStr | None = Field(
+        None, description="Key of the hashes (HMAC-SHA256), the same in every pod. Better: `hash_key_file`."
+    )
+    hash_key_file: Path | None = Field(None, description="File with the key of the hashes.")
+    add: dict[str, str] = Field(
+        default={},
+        max_length=MAX_ADDED,
+        description="Resource attributes to put on resources that lack them, as a mapping or as "
+        "`deployment.environment.name=prod,team=ml`.",
+    )
+    max_field_bytes: int = Field(
+        0, ge=0, description="Texts and bytes longer than this are cut and end in `…[cut]`. 0 is no limit."
+    )
+    kubernetes: KubernetesOptions = Field(
+        default=KubernetesOptions(), description="Where the pod runs, as the downward API tells."
+    )
+
+    @field_validator("redact_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        return pairs(value, missing="drop")
+
+    @field_validator("redact_values", mode="before")
+    @classmethod
+    def _values(cls, value: Any) -> Any:
+        return pairs(value, missing="mask")
+
+    @field_validator("add", mode="before")
+    @classmethod
+    def _added(cls, value: Any) -> Any:
+        return pairs(value, missing=None)
+
+    @field_validator("redact_keys")
+    @classmethod
+    def _globs(cls, value: dict[str, Action]) -> dict[str, Action]:
+        for key, action in value.items():
+            KeyRule((key,), action)
+        return value
+
+    @field_validator("patterns")
+    @classmethod
+    def _patterns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, pattern in value.items():
+            if name in VALUE_PATTERNS:
+                raise ValueError(f"there is a pattern named {name!r} already")
+            ValueRule(name, pattern, "mask")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> ShapeOptions:
+        for name in sorted(self.redact_values.keys() - self.patterns.keys() - VALUE_PATTERNS.keys()):
+            there = ", ".join([*VALUE_PATTERNS, *self.patterns])
+            raise ValueError(f"redact_values: no pattern is called {name!r}; there are {there}")
+        for name in sorted(self.patterns.keys() - self.redact_values.keys()):
+            raise ValueError(f"patterns: {name!r} is in no use: name it in redact_values")
+        if self.hash_key and self.hash_key_file:
+            raise ValueError("set hash_key or hash_key_file, not both")
+        if self.hash_key and len(self.hash_key.get_secret_value()) < MIN_HASH_KEY_CHARS:
+            raise ValueError(f"hash_key must have {MIN_HASH_KEY_CHARS} characters at least")
+        if self._hashes and not (self.hash_key or self.hash_key_file):
+            raise ValueError("hash needs hash_key or hash_key_file, the same in every pod")
+        self._rules(b"-", Filter(), keep_features=False)
+        return self
+
+    @property
+    def _hashes(self) -> bool:
+        return "hash" in {*self.redact_keys.values(), *self.redact_values.values()}
+
+    @property
+    def redacts(self) -> bool:
+        """Whether there are rules of the user's own about what may not leave."""
+        return bool(self.redact_keys or self.redact_values)
+
+    def rules(self, chosen: Filter, *, keep_features: bool) -> Rules:
+        """The rules for one sink. Raises `ConfigError` where the file of the key cannot be used."""
+        return self._rules(self._key() if self._hashes else b"", chosen, keep_features=keep_features)
+
+    def _rules(self, hash_key: bytes, chosen: Filter, *, keep_features: bool) -> Rules:
+        keys = tuple(KeyRule((key,), action) for key, action in self.redact_keys.items())
+        return Rules(
+            keys=keys if keep_features else (*FEATURES, *keys),
+            values=tuple(self._value_rule(name, action) for name, action in self.redact_values.items()),
+            hash_key=hash_key,
+            add=tuple(self._attributes().items()),
+            max_field_bytes=self.max_field_bytes,
+            filter=chosen,
+        )
+
+    def _value_rule(self, name: str, action: Action) -> ValueRule:
+        own = self.patterns.get(name)
+        return named_rule(name, action) if own is None else ValueRule(name, own, action)
+
+    def _attributes(self) -> Mapping[str, str]:
+        return {**self.kubernetes.attributes(), **self.add}
+
+    def _key(self) -> bytes:
+        if self.hash_key_file is None:
+            return self.hash_key.get_secret_value().encode() if self.hash_key else b""
+        try:
+            key = self.hash_key_file.read_bytes().strip()
+        except OSError as error:
+            problem = f"deliver.shape.hash_key_file: {self.hash_key_file} cannot be read: {error.strerror}"
+            raise ConfigError([problem]) from error
+        if len(key) < MIN_HASH_KEY_CHARS:
+            raise ConfigError(
+                [f"deliver.shape.hash_key_file: {self.hash_key_file} has fewer than {MIN_HASH_KEY_CHARS} bytes"]
+            )
+        return key

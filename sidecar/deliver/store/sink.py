@@ -1,0 +1,100 @@
+"""Entries into the embedded store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from isal import isal_zlib
+
+from sidecar.decode.api import Decoder, Signal
+from sidecar.deliver.sink import Again, Prepared, Settled, Verdict
+from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
+from sidecar.deliver.store.trace_key import keys_of
+from sidecar.errors import DecodeError
+from sidecar.journal.entry import Counts, Entry
+
+APPETITE_BYTES = 4 << 20
+"""Payload bytes of one transaction, about."""
+_ID_BYTES = 16
+
+log = structlog.get_logger("deliver.store")
+Parcel = tuple[tuple[Block, int], ...]
+"""Blocks of one transaction, each with its number of span events."""
+
+
+class StoreSink:
+    """Compresses payloads, finds the traces in them, and has the store keep them."""
+
+    signals: frozenset[Signal] = frozenset(("spans", "logs"))
+
+    def __init__(self, store: Store, decoder: Decoder, log_id: str, name: str = "store") -> None:
+        self.name = name
+        self.store = store
+        self._decoder, self._log_id = decoder, log_id
+
+    @property
+    def appetite(self) -> int:
+        return APPETITE_BYTES
+
+    def prepare(self, entries: Sequence[Entry]) -> Prepared[Parcel]:
+        keys = self._keys(entries)
+        parcel = tuple(
+            (Block(e.seq, e.signal, e.time_ns, e.items, isal_zlib.compress(e.payload, 1), keys[e.seq]), e.events)
+            for e in entries
+            if e.items
+        )
+        expected = {e.seq: e.items + e.events if e.items else 0 for e in entries}
+        return Prepared([parcel] if parcel else [], expected)
+
+    def send(self, parcel: Parcel) -> Verdict[Parcel]:
+        try:
+            there = self.store.add(self._log_id, [block for block, _ in parcel])
+        except StoreUnavailable as error:
+            return Verdict(again=Again([parcel], "store_unavailable", error.reason, level="error"))
+        return Verdict([Settled(b.seq, _counts(b, events, b.seq in there)) for b, events in parcel])
+
+    def status(self) -> Mapping[str, Any]:
+        return {"bytes": self.store.size, "spans": self.store.spans}
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _keys(self, entries: Sequence[Entry]) -> dict[int, bytes]:
+        """Sequence number -> keys of the traces in the payload."""
+        keys: dict[int, bytes] = {}
+        for signal in sorted(self.signals):
+            own = [e for e in entries if e.signal == signal]
+            ids = self._trace_ids(signal, own)
+            if len(ids) != _ID_BYTES * sum(e.items for e in own):
+                for entry in own:
+                    keys[entry.seq] = keys_of(self._trace_ids(signal, [entry]))
+                continue
+            begin = 0
+            for entry in own:
+                end = begin + _ID_BYTES * entry.items
+                keys[entry.seq] = keys_of(ids[begin:end])
+                begin = end
+        return keys
+
+    def _trace_ids(self, signal: Signal, entries: Sequence[Entry]) -> bytes:
+        """16 bytes for each record; nothing where the payloads cannot be decoded (they are kept all the same)."""
+        if not entries:
+            return b""
+        payloads = [e.payload for e in entries]
+        try:
+            batch = self._decoder.spans(payloads, ()) if signal == "spans" else self._decoder.logs(payloads, ())
+        except DecodeError as error:
+            if len(entries) == 1:
+                log.error("store_entry_not_decodable", seq=entries[0].seq, error=str(error))
+            return b""
+        return batch.trace_ids
+
+
+def _counts(block: Block, events: int, there: bool) -> Counts:
+    outcome = "already_there" if there else "delivered"
+    counts: dict[tuple[str, str, str], int] = {(block.signal, outcome, ""): block.items}
+    if events:
+        counts["span_events", outcome, ""] = events
+    return counts

@@ -1,0 +1,57 @@
+"""Metrics of generative models from spans: tokens, durations, first token, in the names of OpenTelemetry's conventions.
+
+Spans of both generations of those conventions are read, of vLLM, SGLang, Text Generation Inference, OpenInference,
+Traceloop and MLflow (`genai_names`); what counts as a call is written in `genai_calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.predictions.genai_names import MARKS
+from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.genai.calls import Calls, calls
+from sidecar.derive.genai.genai_tables import GenaiTables
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import Arrival, Budget
+
+
+class GenaiOptions(BaseModel):
+    """Metrics of generative models."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        default=True,
+        description="Derive gen_ai_* metrics (tokens, durations, first token) from spans; see "
+        "docs/how-to/generative-models.md. False: those that the apps send themselves are all that is shown.",
+    )
+
+
+class GenaiDeriver:
+    """Spans in, families of generative models out. The caller guards it with a lock."""
+
+    signal: Signal = "spans"
+
+    def __init__(self, budget: Budget) -> None:
+        self._tables = GenaiTables(budget)
+        self.kept = self._tables.kept
+
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Calls:
+        """The calls that the payloads tell of. Raises DecodeError."""
+        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if decoder.mentions(p, MARKS)])
+
+    def apply(self, batch: Calls, arrival: Arrival) -> None:
+        """Add calls."""
+        if len(batch):
+            self._tables.add(batch, arrival)
+
+    def expire(self, before: int) -> None:
+        """Take away series idle since before this time (Unix ns)."""
+        self._tables.expire(before)
+
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        return self._tables.collect(view)

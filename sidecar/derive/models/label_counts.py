@@ -1,0 +1,69 @@
+"""How many labels came in: the truth of predictions, told later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.predictions.label_event import LabelEvent, label_events
+from sidecar.decode.predictions.label_names import MARK
+from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import SCALE, Arrival, Budget, Labels, SeriesTable, add_saturating, whole
+
+Counts = dict[Labels, int]
+"""(model, version, status) -> labels."""
+
+
+class LabelOptions(BaseModel):
+    """Counters of labels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(default=True, description="Derive model_labels_received_total from labels of predictions.")
+
+
+class LabelDeriver:
+    """Logs in, one counter family out. The caller guards it with a lock."""
+
+    signal: Signal = "logs"
+
+    def __init__(self, budget: Budget) -> None:
+        self.received = SeriesTable("model_labels_received_total", ("model", "version", "status"), 1, budget)
+        self.kept = (self.received,)
+
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Counts]:
+        """The labels of each payload. Raises DecodeError."""
+        return [_counts(decoder, payload) if decoder.mentions(payload, MARK) else {} for payload in payloads]
+
+    def apply(self, batch: Sequence[Counts], arrival: Arrival) -> None:
+        """Add what payloads hold."""
+        for counts, time in zip(batch, arrival.times.tolist(), strict=True):
+            for key, count in counts.items():
+                came = Arrival(np.array([count]), np.array([time]), arrival.now)
+                rows = self.received.rows([key], np.zeros(count, np.uint32), came)
+                add_saturating(self.received.values, rows, np.array([[count * SCALE]]))
+                self.received.touch(rows, arrival.now)
+
+    def expire(self, before: int) -> None:
+        """Take away series idle since before this time (Unix ns)."""
+        self.received.expire(before)
+
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        keys, _, values, created = self.received.show(view)
+        texts = self.received.texts(self.received.labels)
+        points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
+        about = "Labels received, by the model that they name and whether they can be used (ok, invalid)."
+        yield FamilySnapshot("model_labels_received", "counter", about, "", (points,))
+
+
+def _counts(decoder: Decoder, payload: bytes) -> Counts:
+    return dict(Counter(map(_key, label_events(payload, decoder.check_logs(payload).items))))
+
+
+def _key(event: LabelEvent) -> Labels:
+    return event.model, event.version, "invalid" if event.label is None else "ok"

@@ -1,0 +1,130 @@
+"""What records say of predictions: one record as `Said`, many as the columns of `Told`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.decode.api import F64, U32, U64, UNKNOWN_SERVICE
+from sidecar.derive.series import Labels
+
+
+@dataclass(slots=True)
+class Said:
+    """What one record says of one model's predictions."""
+
+    model: str
+    version: str
+    time: int
+    rows: int = 0
+    """Rows that are counted."""
+    status: str = "ok"
+    classes: dict[str, int] = field(default_factory=dict)
+    seconds: float | None = None
+    stage: str = "inference"
+    batch: int = 0
+    """Rows of the call; 0 where it is no call of its own."""
+    scores: F64 | Sequence[float] = ()
+    values: F64 | Sequence[float] = ()
+    service: str = ""
+    """Empty where it is not known."""
+    weight: float = 1.0
+    """How many such records it stands for."""
+    row_weight: float = 1.0
+    """How many rows each score and value stands for."""
+    loaded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Pairs of a record and a class."""
+
+    of: U32
+    """Record."""
+    name: U32
+    """Index into `names`."""
+    names: Sequence[str]
+    rows: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Numbers that records tell."""
+
+    of: U32
+    """Record."""
+    number: F64
+    weight: F64
+    """Rows that each stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What n records of some payloads say."""
+
+    payload: U32
+    """Index of each record's payload."""
+    time: U64
+    """Unix ns; 0 where it is not told."""
+    group: U32
+    groups: Sequence[Labels]
+    """Distinct (service, model, version, status, stage)."""
+    rows: F64
+    """Predictions that are counted."""
+    weight: F64
+    """How many such calls each record stands for."""
+    seconds: F64
+    """NaN where it is not told."""
+    batch: F64
+    """Rows of the call; 0 where it is no call of its own."""
+    loaded: npt.NDArray[np.bool_]
+    classes: Classes
+    scores: Figures
+    values: Figures
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+
+def known_service(name: str) -> str:
+    """A service's name as a label of a model; empty, which is no label, where it has none (SDKs then say
+    `unknown_service:python`)."""
+    return "" if name.partition(":")[0] == UNKNOWN_SERVICE else name
+
+
+def told(said: Sequence[Said], payload: Sequence[int]) -> Told:
+    """The columns of these records. `payload`: index of the payload of each."""
+    groups: dict[Labels, int] = {}
+    names: dict[str, int] = {}
+    group = [groups.setdefault((s.service, s.model, s.version, s.status, s.stage), len(groups)) for s in said]
+    classes = [(at, name, n * s.weight) for at, s in enumerate(said) for name, n in s.classes.items()]
+    return Told(
+        payload=np.array(payload, np.uint32),
+        time=np.array([s.time for s in said], np.uint64),
+        group=np.array(group, np.uint32),
+        groups=list(groups),
+        rows=np.array([s.rows * s.weight for s in said], np.float64),
+        weight=np.array([s.weight for s in said], np.float64),
+        seconds=np.array([math.nan if s.seconds is None else s.seconds for s in said], np.float64),
+        batch=np.array([s.batch for s in said], np.float64),
+        loaded=np.array([s.loaded for s in said], np.bool_),
+        classes=Classes(
+            np.array([at for at, _, _ in classes], np.uint32),
+            np.array([names.setdefault(name, len(names)) for _, name, _ in classes], np.uint32),
+            list(names),
+            np.array([rows for _, _, rows in classes], np.float64),
+        ),
+        scores=_figures([s.scores for s in said], said),
+        values=_figures([s.values for s in said], said),
+    )
+
+
+def _figures(numbers: Sequence[F64 | Sequence[float]], said: Sequence[Said]) -> Figures:
+    of = np.repeat(np.arange(len(said), dtype=np.uint32), [len(each) for each in numbers])
+    flat = np.concatenate([np.zeros(0), *(np.asarray(each, np.float64) for each in numbers)])
+    weights = np.array([s.weight * s.row_weight for s in said], np.float64)
+    return Figures(of, flat, weights[of])

@@ -1,0 +1,177 @@
+"""Metrics of models, from payloads of serving protocols in log records (`decode.predictions.serving`).
+
+The figures go into the tables that all predictions go into. Requests and responses of KServe's logger, which are events
+of their own, are brought together: the response counts its rows when it comes, the time between the two is the latency
+when both are there. A request whose response does not come counts as unanswered, and never as a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.predictions.serving import bento, candidates, protocols
+from sidecar.decode.predictions.serving.call import Call
+from sidecar.decode.predictions.serving.exchange import Record, first
+from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.models.bento_monitors import KeptSchemas
+from sidecar.derive.models.model_tables import MODEL, ModelTables
+from sidecar.derive.models.prediction_columns import Said, known_service, told
+from sidecar.derive.models.request_matcher import Exchanges, Half
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, add_saturating, whole
+
+MAX_WAITING = 10_000
+"""Requests and responses that wait for the other half."""
+MAX_BYTES = MAX_WAITING * 4000 + (20 << 20)
+"""What they and what is kept of monitors can take at most, about: texts are cut at `limits.MAX_LABEL_CHARS`."""
+_GATE = (*protocols.GATE, bento.FILE_MARK)
+_TELLING = ("class", "score", "value", "prediction")
+
+Names = Mapping[str, Sequence[str]]
+
+
+class ServingDeriver:
+    """Logs in; `tables` are those of the deriver of predictions, which keeps and shows them. The caller guards both
+    with one lock; `decode` is called from one thread."""
+
+    signal: Signal = "logs"
+
+    def __init__(
+        self, tables: ModelTables, budget: Budget, patience: float, series_ttl: float, attributes: Names | None = None
+    ) -> None:
+        """`patience`: seconds that a request waits for its response. `series_ttl`: seconds behind now of the time that
+        `expire` is given. `attributes`: the names by which predictions are read from attributes of records elsewhere;
+        None where they are not read."""
+        self._tables = tables
+        self._attributes = attributes
+        self._ttl = int(series_ttl * 1e9)
+        self._monitors = KeptSchemas()
+        self.exchanges = Exchanges(MAX_WAITING, int(patience * 1e9))
+        self.unanswered = SeriesTable("model_requests_unanswered_total", MODEL, 1, budget)
+        self.kept = (self.unanswered, self.exchanges, self._monitors)
+
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Call]]:
+        """The calls that each payload tells of. Raises DecodeError, and has then learnt nothing."""
+        with self._monitors.undone_by_errors():
+            return [self._calls(decoder, payload) for payload in payloads]
+
+    def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
+        schemas = self._monitors.schemas
+        if not protocols.mentions(decoder, payload, _GATE, schemas):
+            return []
+        every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
+        accepted = decoder.check_logs(payload).items
+        calls: list[Call] = []
+        for record in candidates.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted):
+            if self._counted_elsewhere(record):
+                continue
+            known = schemas.version
+            call = protocols.read(record, schemas)
+            if call is not None:
+                calls.append(call)
+            elif bento.is_early(record, schemas):
+                self._monitors.hold(record)
+            if schemas.version != known:
+                calls += self._monitors.read_again()
+        return calls
+
+    def _counted_elsewhere(self, record: Record) -> bool:
+        """Whether attributes of the record tell of a prediction, and are read for one."""
+        names, own = self._attributes, record.attributes
+        if names is None or not any(own.get(name) for concept in _TELLING for name in names[concept]):
+            return False
+        return bool(first(own, tuple(names["model"])) or first(record.resource, tuple(names["model"])))
+
+    def apply(self, batch: Sequence[Sequence[Call]], arrival: Arrival) -> None:
+        """Add what payloads tell."""
+        found: list[Said] = []
+        payloads: list[int] = []
+        for n, (calls, time) in enumerate(zip(batch, arrival.times.tolist(), strict=True)):
+            said = [one for call in calls if (one := self._said(call, time)) is not None]
+            found += said
+            payloads += [n] * len(said)
+            self._give_up(time, arrival.now)
+        if found:
+            self._tables.add_columns(told(found, payloads), arrival.times, arrival.now)
+
+    def expire(self, before: int) -> None:
+        """Take away series idle since before this time (Unix ns), and requests that wait for too long."""
+        now = before + self._ttl
+        self._give_up(now, now)
+        self.unanswered.expire(before)
+
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        keys, _, values, created = self.unanswered.show(view)
+        texts = self.unanswered.texts(self.unanswered.labels)
+        about = "Requests told of by KServe's logger whose response was not told of in time."
+        points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
+        yield FamilySnapshot("model_requests_unanswered", "counter", about, "", (points,))
+
+    def _said(self, call: Call, received: int) -> Said | None:
+        """What is to be counted now; None for a request."""
+        other = None
+        if call.exchange:
+            half = Half(
+                call.part == "request",
+                call.model,
+                call.version,
+                call.rows,
+                call.time,
+                received,
+                known_service(call.service),
+            )
+            other = self.exchanges.meet(call.exchange, half)
+        if call.part != "request":
+            return _of_response(call, other)
+        return _latency(call, other) if other is not None else None
+
+    def _give_up(self, time: int, now: int) -> None:
+        for half in self.exchanges.give_up(time):
+            if half.request:
+                key = (half.service, half.model or "unknown", half.version)
+                row = self.unanswered.rows([key], np.zeros(1, np.uint32), Arrival(np.array([1]), np.array([time]), now))
+                add_saturating(self.unanswered.values, row, np.array([[SCALE]]))
+                self.unanswered.touch(row, now)
+
+
+def _of_response(call: Call, request: Half | None) -> Said:
+    rows = call.rows or (request.rows if request is not None else 0) or 1
+    classes = dict(call.classes)
+    rest = rows - sum(classes.values())
+    if classes and rest > 0:
+        classes[""] = rest
+    return Said(
+        call.model or "unknown",
+        call.version,
+        call.time,
+        rows=rows,
+        status="error" if call.failed else "ok",
+        classes={} if call.failed else classes,
+        seconds=call.seconds if call.seconds is not None else _between(request, call),
+        batch=0 if call.failed or call.protocol == "bento" else rows,
+        scores=call.scores,
+        values=call.values,
+        service=known_service(call.service),
+    )
+
+
+def _latency(request: Call, response: Half) -> Said:
+    """Of a request whose response came first and was counted then."""
+    told = response.time - request.time if response.time and request.time else -1
+    return Said(
+        response.model or request.model or "unknown",
+        response.version or request.version,
+        request.time,
+        seconds=told / 1e9 if told >= 0 else None,
+        service=response.service,
+    )
+
+
+def _between(request: Half | None, response: Call) -> float | None:
+    """Seconds between the times that both halves tell; None where one does not, or they contradict each other."""
+    if request is None or not request.time or not response.time or response.time < request.time:
+        return None
+    return (response.time - request.time) / 1e9

@@ -1,0 +1,347 @@
+"""What every receiver does with a body: check it, have it kept, and say what became of it.
+
+`Intake` is the only way into the journal from outside. It says `kept` or `partial` only after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar
+from urllib.parse import unquote
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sidecar.decode.api import Check, Decoder, Signal, Transcoded
+from sidecar.decode.logs.byte_order import is_utf16
+from sidecar.decode.logs.json_bodies import as_lines
+from sidecar.decode.otlp import json as otlp_json
+from sidecar.decode.otlp import metrics
+from sidecar.decode.otlp.repair import Repair
+from sidecar.decode.predictions import label_bodies as labels
+from sidecar.decode.protocols import cloudevents
+from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
+from sidecar.journal.entry import Draft, Log, Receipt
+from sidecar.receive import replies
+from sidecar.receive.acknowledgements import Acknowledgements, Exchange
+from sidecar.receive.replies import Outcome, Refused
+from sidecar.receive.resource_resolver import Neighbours
+from sidecar.telemetry import Telemetry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Encoding = Literal[
+    "protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines", "cloudevents"
+]
+"""`lines` are `ndjson` from a client that is told nothing, and so sends nothing again: equal ones are not the same."""
+
+PYTHON_INLINE_BYTES = 64 << 10
+"""Larger bodies whose decoder is written in Python are checked in a thread, so that the event loop stays responsive
+(about a millisecond of work)."""
+NATIVE_INLINE_BYTES = 2 << 20
+"""The same for the native core (about a millisecond of work too)."""
+_TRANSCODERS = {**labels.TRANSCODERS, "cloudevents": cloudevents.transcode}
+_NAMED = frozenset(_TRANSCODERS)
+"""Encodings whose records name what they are about (a prediction's label, an event by its id): to say the same again
+adds nothing."""
+_IN_PYTHON = frozenset({"otlp_json", "json", *_TRANSCODERS})
+_THREADS = 2
+RETRY_SECONDS = (0.1, 5.0)
+"""Least and most between two tries of what could not be kept."""
+
+_logger = structlog.get_logger("sidecar.receive")
+
+
+class IntakeOptions(BaseModel):
+    """Bounds on what all receivers together hold in memory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_in_flight_bytes: int = Field(
+        64 << 20,
+        ge=1 << 20,
+        description="Bytes of request bodies that may be in hand at once (being read, checked or waiting for their "
+        "commit), over all receivers. Requests beyond it are told to come back later. One request is always let in, "
+        "whatever its size.",
+    )
+    service_name: str = Field(
+        "", description="Service of log lines that name none; OTEL_SERVICE_NAME where it is not set."
+    )
+    resource: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Resource attributes of log lines that name no service, as a mapping or as `key=value,…`; "
+        "OTEL_RESOURCE_ATTRIBUTES where it is not set.",
+    )
+    learn_resource: bool = Field(
+        True,
+        description="Log lines that name no service get the resource of the one service that has sent spans in the "
+        "last ten minutes (in files of containers: of that container's).",
+    )
+
+    @field_validator("resource", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        """`key=value,…` with percent-encoded values, as OTEL_RESOURCE_ATTRIBUTES is written."""
+        if isinstance(value, str):
+            value = [part for part in value.split(",") if part.strip()]
+        if not isinstance(value, list | tuple):
+            return value
+        pairs = [str(part).partition("=") for part in value]
+        if not all(equals and key.strip() for key, equals, _ in pairs):
+            raise ValueError("must be key=value pairs, separated by commas")
+        return {key.strip(): unquote(text.strip()) for key, _, text in pairs}
+
+    def anonymous(self) -> dict[str, str]:
+        """Attributes of lines that name no service."""
+        return {**self.resource, **({"service.name": self.service_name} if self.service_name else {})}
+
+
+class Lease:
+    """One request's share of the in-flight budget; given back when the request is over."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._bytes = 0
+
+    def cover(self, size: int) -> None:
+        """Have the lease cover `size` bytes in all. Raises `Overloaded` if they are not to be had."""
+        more = size - self._bytes
+        if more > 0:
+            self._intake.take(more, alone=self._intake.in_flight_bytes == self._bytes)
+            self._bytes = size
+
+    def release(self) -> None:
+        """Give back what is covered. Harmless if repeated."""
+        self._intake.give(self._bytes)
+        self._bytes = 0
+
+
+Read = Callable[[Lease], Awaitable[bytes]]
+"""Gives a request's body, decompressed, and has the lease cover what it holds while it reads."""
+
+
+class Intake:
+    """The way into the log. Used from one event loop.
+
+    `seed` is of the log's own kind (stable over restarts, unknown outside), so that nobody can make two payloads with
+    the same digest.
+    """
+
+    def __init__(self, decoder: Decoder, log: Log, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
+        self.decoder = decoder
+        self.log = log
+        self._telemetry = telemetry
+        self._limit = options.max_in_flight_bytes
+        self._seed = seed
+        self._acknowledgements = Acknowledgements(log)
+        self._seeds: dict[tuple[Signal, Encoding], int] = {}
+        self._stopping = False
+        self._repairs_logged: set[tuple[str, Signal, str]] = set()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
+        self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
+        self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.learn_resource)
+        self.in_flight_bytes = 0
+        telemetry.watch("sidecar_receiver_in_flight_bytes", lambda: [(self.in_flight_bytes, {})])
+
+    def stop(self) -> None:
+        """Answer `unavailable` from now on; requests already in hand are finished."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Let go of the threads. Only after the receivers have stopped."""
+        self._threads.shutdown(wait=True)
+
+    def take(self, size: int, *, alone: bool) -> None:
+        """Take from the budget. Raises `Overloaded` over it, unless the request is the only one in hand."""
+        if self.in_flight_bytes + size > self._limit and not alone:
+            raise Overloaded(f"more than {self._limit} bytes of requests in hand", self._retry_after())
+        self.in_flight_bytes += size
+
+    def give(self, size: int) -> None:
+        """Give back to the budget."""
+        self.in_flight_bytes -= size
+
+    async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run long work on a body outside the event loop. Few at once: each may make a body of the largest size."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+
+    async def accept(
+        self, receiver: str, signal: Signal, body: bytes, encoding: Encoding, exchange: Exchange | None = None
+    ) -> Outcome:
+        """`receive` for a body that is at hand, decompressed."""
+
+        async def read(lease: Lease) -> bytes:
+            lease.cover(len(body))
+            return body
+
+        return await self.receive(receiver, signal, encoding, read, exchange)
+
+    async def keep(self, receiver: str, body: bytes, encoding: Encoding, exchange: Exchange | None = None) -> None:
+        """`accept` log records until they are kept or refused for good, for clients that are made to wait."""
+        shortest, longest = RETRY_SECONDS
+        while True:
+            outcome = await self.accept(receiver, "logs", body, encoding, exchange)
+            if outcome.kind not in ("overloaded", "unavailable"):
+                return
+            await asyncio.sleep(min(max(outcome.retry_after or 0, shortest), longest))
+
+    async def receive(
+        self, receiver: str, signal: Signal, encoding: Encoding, read: Read, exchange: Exchange | None = None
+    ) -> Outcome:
+        """Read the body, check it and have it kept; returns after the commit.
+
+        Whatever `read` and the rest raise becomes an outcome of the reply table. Only cancellation comes through: a
+        payload whose reply nobody waits for any more may still be kept. Without `exchange` an equal payload is a
+        resend wherever it comes from.
+        """
+        arrived = time.perf_counter()
+        lease = Lease(self)
+        kept: asyncio.Future[Receipt] | None = None
+        try:
+            if self._stopping:
+                raise Unavailable("stopping; another instance may take it")
+            body = await read(lease)
+            self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
+            done = await self._transcoded(signal, body, encoding)
+            self._count_repairs(receiver, signal, done)
+            draft, outcome = self._draft(signal, body, encoding, done, exchange)
+            del done
+            del body  # What is kept may be another form of it; no need to hold both until the commit.
+            if draft is not None:
+                if exchange is None or draft.digest is None or exchange.key or self._tells_itself(signal, encoding):
+                    kept = self.log.submit(draft)
+                else:
+                    kept = self._acknowledgements.submit(draft, exchange)
+                # A client that goes away must not cancel the commit that others may share.
+                await asyncio.shield(kept)
+        except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
+            outcome = self._refusal(error, receiver)
+        finally:
+            if kept is not None and not kept.done():
+                kept.add_done_callback(lambda _: lease.release())
+            else:
+                lease.release()
+        self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - arrived, receiver=receiver)
+        self._telemetry.add("sidecar_receiver_requests_total", receiver=receiver, signal=signal, outcome=outcome.kind)
+        if outcome.kind == "unauthenticated":
+            self._telemetry.add("sidecar_refused_credentials_total", receiver=receiver)
+        return outcome
+
+    @staticmethod
+    def _tells_itself(signal: Signal, encoding: Encoding) -> bool:
+        """Whether equal payloads are always one: spans have ids of their own, a series has one point at a time."""
+        return signal != "logs" or encoding in _NAMED
+
+    async def _transcoded(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
+        in_python = encoding in _IN_PYTHON or signal == "metrics" or self.decoder.name != "native"
+        if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
+            done = await self.in_thread(self._check, signal, body, encoding)
+        else:
+            done = self._check(signal, body, encoding)
+        if not done.check.suspect:
+            return done
+        if len(done.payload) > PYTHON_INLINE_BYTES:
+            return await self.in_thread(self._repair, signal, done)
+        return self._repair(signal, done)
+
+    def _count_repairs(self, receiver: str, signal: Signal, done: Transcoded) -> None:
+        for reason, count in done.repairs.items():
+            labels = {"receiver": receiver, "signal": signal, "reason": reason}
+            self._telemetry.add("sidecar_receiver_repaired_total", count, **labels)
+            if (receiver, signal, reason) not in self._repairs_logged:
+                self._repairs_logged.add((receiver, signal, reason))
+                _logger.warning("invalid parts of records are repaired; further ones are only counted", **labels)
+
+    def _draft(
+        self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded, exchange: Exchange | None
+    ) -> tuple[Draft | None, Outcome]:
+        """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
+        check = done.check
+        if check.items == 0:
+            if check.rejected == 0:
+                return None, replies.KEPT
+            return None, replies.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
+        if signal == "spans":
+            self.neighbours.learn(done.payload)
+        key = exchange.key if exchange is not None else ""
+        digest = None
+        if encoding != "lines" and (check.timed or key):
+            digest = self.decoder.digest(body, self._seed_of(signal, encoding, key))
+        draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
+        if check.rejected == 0:
+            return draft, replies.kept(check.items)
+        total = check.items + check.rejected
+        message = f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
+        return draft, replies.partial(check.rejected, message, check.items, check.errors)
+
+    def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
+        if encoding == "protobuf":
+            return Transcoded(body, self._check_protobuf(signal, body))
+        if encoding in ("ndjson", "json", "lines"):
+            if encoding != "lines" and is_utf16(body):
+                raise DecodeError("invalid encoding: UTF-16; expected UTF-8", 0)
+            lines = as_lines(body) if encoding == "json" else body
+            return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
+        if encoding in _TRANSCODERS:
+            return _TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
+        return otlp_json.TRANSCODERS[signal](body, time.time_ns())
+
+    def _repair(self, signal: Signal, done: Transcoded) -> Transcoded:
+        """The payload as it is stored, with the verdict about that. Records that got their time here are not `timed`: a
+        resend of them has another."""
+        repair = Repair(signal, time.time_ns())
+        payload = repair.request(done.payload)
+        if payload is done.payload:
+            return done
+        repairs = dict(+repair.counts)
+        found = self._check_protobuf(signal, payload)
+        return Transcoded(payload, replace(found, timed=found.timed and "no_time" not in repairs), repairs)
+
+    def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
+        if signal == "spans":
+            return self.decoder.check_spans(body)
+        if signal == "logs":
+            return self.decoder.check_logs(body)
+        return metrics.check_metrics(body)
+
+    def _seed_of(self, signal: Signal, encoding: Encoding, key: str) -> int:
+        """The same bytes mean another payload under another signal, encoding or key of the client's."""
+        if key:
+            return _hashed(f"{self._seed}/{signal}/{encoding}/{key}")
+        seed = self._seeds.get((signal, encoding))
+        if seed is None:
+            seed = _hashed(f"{self._seed}/{signal}/{encoding}")
+            self._seeds[signal, encoding] = seed
+        return seed
+
+    def _retry_after(self) -> float:
+        return self._log_retry_after() if self._log_retry_after is not None else replies.MIN_RETRY_SECONDS
+
+    def _refusal(self, error: Exception, receiver: str) -> Outcome:
+        match error:
+            case Refused():
+                return error.outcome
+            case Unauthenticated():
+                return replies.unauthenticated(str(error))
+            case TooLarge():
+                return replies.too_large(str(error))
+            case DecodeError():
+                return replies.malformed(str(error))
+            case Overloaded():
+                return replies.overloaded(str(error), error.retry_after)
+            case Unavailable():
+                return replies.unavailable(str(error), error.retry_after)
+        # A fault of ours: the client keeps the payload and sends it again, to this version or a mended one.
+        _logger.error("request failed", receiver=receiver, exc_info=error)
+        return replies.unavailable("internal fault; the program's log has it")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")

@@ -1,0 +1,272 @@
+"""`sidecar labels import`: the labels of a file, in batches, to a running sidecar.
+
+Each batch is acknowledged before the next is sent, and batches end at multiples of their size, so that the same file
+always gives the same ones. Every label is sent with a time (the file's, where it has none of its own) and its number in
+the file: a batch whose acknowledgement was lost is sent again as the same bytes, and the sidecar keeps it once.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import os
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import IO, Any, Literal
+
+from sidecar.decode.predictions.label_names import ALIASES
+from sidecar.decode.predictions.label_record import Label, Names, members
+from sidecar.decode.predictions.label_rows import Row, csv_rows, documents, json_lines
+from sidecar.errors import DecodeError, Retryable, SidecarError
+from sidecar.send.http_sender import Reply
+
+Format = Literal["csv", "json", "ndjson"]
+
+MAX_BATCH = 10_000
+PATH = "/v1/labels"
+CONTENT_TYPE = "application/x-ndjson"
+_RETRYABLE = frozenset({408, 425, 429, 502, 503, 504})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
+_BUFFER_BYTES = 256 << 10
+_SNIFFED_BYTES = 4096
+_GZIP = b"\x1f\x8b"
+_DAMAGED = (gzip.BadGzipFile, zlib.error, EOFError)
+_SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+
+Post = Callable[[bytes], Reply]
+"""Posts lines of labels. Raises `Retryable` where nobody answers."""
+
+
+class Stopped(SidecarError):
+    """The import cannot go on; the message says why."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far the import is."""
+
+    records: int = 0
+    """Records of the file that are dealt with, skipped ones included: what `--skip` takes."""
+    accepted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of labels, opened and decompressed."""
+
+    stream: io.BufferedReader[Any]
+    name: str
+    time: int
+    """Unix ns at which it was changed last; for standard input when it was opened."""
+    size: int
+    """Bytes as they lie there; 0 where that is not known."""
+    position: Callable[[], int]
+    """How many of them have been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What labels get that do not say it themselves."""
+
+    time: int
+    model: str = ""
+    version: str = ""
+
+    def fill(self, label: Label) -> Label:
+        return replace(
+            label,
+            time=label.time or self.time,
+            model=label.model or self.model,
+            version=label.version or self.version,
+        )
+
+
+@contextmanager
+def opened(path: str, standard_input: IO[bytes]) -> Iterator[Source]:
+    """The file, `-` for standard input; gzip is recognised by what it begins with."""
+    if path == "-":
+        stream: Any = standard_input
+        buffered = io.BufferedReader(stream, _BUFFER_BYTES)
+        yield Source(_plain(buffered), "standard input", time.time_ns(), 0, lambda: 0)
+        return
+    with open(path, "rb", buffering=0) as raw:
+        found = os.fstat(raw.fileno())
+        changed = found.st_mtime_ns if found.st_mtime_ns > 0 else time.time_ns()
+        yield Source(_plain(io.BufferedReader(raw, _BUFFER_BYTES)), path, changed, found.st_size, raw.tell)
+
+
+def _plain(stream: io.BufferedReader[Any]) -> io.BufferedReader[Any]:
+    if stream.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
+        return stream
+    return io.BufferedReader(gzip.GzipFile(fileobj=stream), _BUFFER_BYTES)
+
+
+def format_of(source: Source) -> Format:
+    """By the name's ending, else by the first character. Raises `Stopped`."""
+    ending = os.path.splitext(source.name.lower().removesuffix(".gz"))[1]
+    if ending in _SUFFIXES:
+        return _SUFFIXES[ending]
+    try:
+        peeked = source.stream.peek(_SNIFFED_BYTES)
+    except _DAMAGED as error:
+        raise Stopped(_damage(error)) from None
+    begin = peeked[:_SNIFFED_BYTES].removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    return "json" if begin == b"[" else "ndjson" if begin == b"{" else "csv"
+
+
+def rows_of(source: Source, format_: Format, names: Names = ALIASES) -> Iterator[Row]:
+    """The records of the file."""
+    match format_:
+        case "csv":
+            return csv_rows(source.stream.readline, names)
+        case "json":
+            return documents(source.stream.read, names)
+        case "ndjson":
+            return json_lines(source.stream.readline, names)
+
+
+class Sender:
+    """Sends one batch until it is acknowledged, or for as long as there is patience."""
+
+    def __init__(
+        self,
+        post: Post,
+        patience: float,
+        say: Callable[[str], None] = lambda text: None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`patience`: seconds without success after which to give up. `say` is told what is waited for."""
+        self._post, self._patience, self._say, self._sleep, self._clock = post, patience, say, sleep, clock
+
+    def send(self, body: bytes, labels: int) -> None:
+        """Returns when all of them are kept. Raises `Stopped`."""
+        since, failures = self._clock(), 0
+        while True:
+            wait, why = self._try(body, labels)
+            if not why:
+                return
+            pause = max(wait, min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2))
+            failures = min(failures + 1, 16)
+            if self._clock() - since + pause > self._patience:
+                raise Stopped(f"gave up after {self._patience:g} s: {why}")
+            self._say(f"{why}; trying again in {pause:.1f} s")
+            self._sleep(pause)
+
+    def _try(self, body: bytes, labels: int) -> tuple[float, str]:
+        """(seconds to wait at least, why it was not taken); no reason where it was."""
+        try:
+            reply = self._post(body)
+        except Retryable as error:
+            return 0.0, f"the sidecar does not answer: {error.reason}"
+        if reply.status in _RETRYABLE:
+            return reply.retry_after or 0.0, f"the sidecar says {reply.status}: {_message(reply.body)}"
+        if reply.status != 200:
+            hint = "; a smaller --batch may do" if reply.status == 413 else ""
+            raise Stopped(f"the sidecar says {reply.status}: {_message(reply.body)}{hint}")
+        _check(reply.body, labels)
+        return 0.0, ""
+
+
+def _message(body: bytes) -> str:
+    """The message of an error's body."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    message = found.get("message") if isinstance(found, dict) else None
+    return str(message) if message else ascii(body[:200])
+
+
+def _check(body: bytes, labels: int) -> None:
+    """Whether that is the sidecar's word that it has them all. They were checked here: it can only be of another
+    version if it refuses one."""
+    try:
+        found = json.loads(body)
+        accepted, errors = found["accepted"], found["errors"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise Stopped(f"{body[:200]!a} is no answer of a sidecar; is the --url right?") from None
+    if accepted != labels:
+        raise Stopped(
+            f"the sidecar took {accepted} of {labels} labels that are in order here ({errors}); is it of this version?"
+        )
+
+
+def run(
+    rows: Iterator[Row],
+    sender: Sender,
+    defaults: Defaults,
+    tally: Tally,
+    *,
+    batch: int,
+    skip: int = 0,
+    refuse: Callable[[Row], None] | None = None,
+    show: Callable[[], None] = lambda: None,
+) -> None:
+    """Send all but the first `skip` records; `tally` is kept up to date, so that it holds whatever ends the run.
+
+    `refuse` is given what is no label, behind the batch that it was in; without it the run ends there. Raises
+    `Stopped`.
+    """
+    tally.records = skip
+    for records in _batches(rows, skip, batch):
+        bad = next((n for n, (_, row) in enumerate(records) if row.label is None), None)
+        taken = records if refuse is not None or bad is None else records[:bad]
+        body, labels = _body(taken, defaults)
+        if labels:
+            sender.send(body, labels)
+        tally.accepted += labels
+        for number, row in taken:
+            if row.label is None and refuse is not None:
+                refuse(row)
+                tally.refused += 1
+            tally.records = number
+        show()
+        if len(taken) < len(records):
+            _, row = records[len(taken)]
+            raise Stopped(f"{row.place}: {row.refusal}")
+
+
+def _batches(rows: Iterator[Row], skip: int, size: int) -> Iterator[list[tuple[int, Row]]]:
+    """Numbered records in batches that end at multiples of `size`. What came before damage is given. Raises
+    `Stopped`."""
+    batch: list[tuple[int, Row]] = []
+    number, damage = 0, ""
+    try:
+        for number, row in enumerate(rows, 1):
+            if number > skip:
+                batch.append((number, row))
+            if batch and number % size == 0:
+                yield batch
+                batch = []
+    except DecodeError as error:
+        damage = str(error)
+    except _DAMAGED as error:
+        damage = _damage(error)
+    if batch:
+        yield batch
+    if damage:
+        raise Stopped(damage)
+    if number < skip:
+        raise Stopped(f"there are only {number} records, none is left after --skip {skip}")
+
+
+def _damage(error: Exception) -> str:
+    return f"the compressed data is damaged: {error}"
+
+
+def _body(records: list[tuple[int, Row]], defaults: Defaults) -> tuple[bytes, int]:
+    """Lines for the sidecar, and how many labels they are. The number tells apart batches of equal labels."""
+    lines = [
+        json.dumps({**members(defaults.fill(row.label)), "record": number}, separators=(",", ":"))
+        for number, row in records
+        if row.label is not None
+    ]
+    return "\n".join(lines).encode(), len(lines)

@@ -1,0 +1,31 @@
+"""Feature columns."""
+
+from __future__ import annotations
+
+from sidecar.decode.predictions.serving.call import MAX_CELLS, MAX_COLUMNS
+from sidecar.decode.predictions.serving.feature_tables import of_columns, of_rows
+
+
+def test_rows() -> None:
+    assert of_rows([{"a": 1, "b": "x"}, {"a": 2}]) == {"a": [1, 2], "b": ["x", None]}
+    assert of_rows([[1, 2.5], [3, 4.5]]) == {"0": [1, 3], "1": [2.5, 4.5]}
+    assert of_rows([[1, 2.5], [3, 4.5]], ["x", "y"]) == {"x": [1, 3], "y": [2.5, 4.5]}
+    assert of_rows([[1, 2.5], [3], "odd"], ["x"]) == {"0": [1], "1": [2.5]}
+    assert of_rows([1, 2]) == {"0": [1, 2]}
+    assert of_rows([]) == {}
+
+
+def test_nested_cells_are_left_out() -> None:
+    assert of_rows([{"a": [1, 2], "b": 3}]) == {"b": [3]}
+    assert of_rows([[[1, 2], [3, 4]]]) == {}
+    assert of_columns({"a": [[1, 2], [3, 4]], "b": [5, 6], "c": 7}) == {"a.0": [1, 3], "a.1": [2, 4], "b": [5, 6]}
+    assert of_columns({"a": [[1], [2]]}) == {"a": [1, 2]}
+
+
+def test_caps() -> None:
+    wide = of_rows([list(range(5000))] * 100)
+    assert len(wide) == MAX_COLUMNS
+    assert {len(values) for values in wide.values()} == {MAX_CELLS // MAX_COLUMNS}
+    assert len(of_rows([{str(n): n for n in range(5000)}])) == MAX_COLUMNS
+    assert len(of_columns({"a": [[0] * 5000], "b": [1]})) == MAX_COLUMNS
+    assert len(of_rows(list(range(100_000)))["0"]) == MAX_CELLS

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.delivery import START, entry, logs_payload, spans_payload, trace_id
+
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.deliver.store.sink import StoreSink
+from sidecar.deliver.store.span_store import FILE, Options, Store, StoreUnavailable
+from sidecar.deliver.store.trace_key import key_of, keys_of
+from sidecar.journal.entry import Entry
+
+DECODER = ReferenceDecoder()
+HOUR = 3_600_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def opened(directory: Path, clock: Clock | None = None, **options: Any) -> Store:
+    return Store(Options(**options), directory, DECODER, clock or Clock())
+
+
+def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, str, str], int]:
+    """Through the sink; gives the counts of all entries."""
+    sink = StoreSink(store, DECODER, log_id)
+    total: dict[tuple[str, str, str], int] = {}
+    for parcel in sink.prepare(entries).parcels:
+        verdict = sink.send(parcel)
+        assert verdict.again is None
+        for settled in verdict.settled:
+            for key, count in settled.counts.items():
+                total[key] = total.get(key, 0) + count
+    return total
+
+
+def test_a_trace_is_put_together_from_several_payloads_with_its_logs(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(
+        store,
+        entry(1, spans_payload(2, events=2, **{"http.route": "/buy", "n": 3}), 2, 4),
+        entry(2, spans_payload(1, first=7, trace=2), 1),
+        entry(3, logs_payload("sold", "out", trace=1, user="u"), 2, signal="logs"),
+        entry(4, spans_payload(1, first=5), 1),
+        entry(5, logs_payload("without a trace"), 1, signal="logs"),
+    )
+    view = store.trace(trace_id(1).hex().upper())
+    assert view is not None
+    answer = view.as_json()
+    assert (answer["traceId"], answer["rootName"], answer["rootService"]) == (trace_id(1).hex(), "step 1", "shop")
+    assert [s["spanId"] for s in answer["spans"]] == [f"{n:016x}" for n in (1, 2, 5)]
+    first, second, _ = answer["spans"]
+    assert first["parentSpanId"] is None
+    assert second["parentSpanId"] == f"{1:016x}"
+    assert first["attributes"] == {"http.route": "/buy", "n": 3}
+    assert first["resource"] == {"service.name": "shop"}
+    assert first["scope"]["name"] == "test"
+    assert (first["kind"], first["status"]["code"], first["durationNano"]) == ("Server", "Unset", 999_999 + 1)
+    assert first["startTimeUnixNano"] == str(START + 1)
+    assert first["events"] == [
+        {"name": "event 0", "timeUnixNano": str(START + 1), "attributes": {}},
+        {"name": "event 1", "timeUnixNano": str(START + 2), "attributes": {}},
+    ]
+    assert [(r["body"], r["severityText"], r["attributes"]) for r in answer["logs"]] == [
+        ("sold", "INFO", {"user": "u"}),
+        ("out", "INFO", {"user": "u"}),
+    ]
+    assert not answer["truncated"]
+    assert store.trace(trace_id(9).hex()) is None
+
+
+def test_links_and_errors_are_shown(tmp_path: Path) -> None:
+    request = ExportTraceServiceRequest.FromString(spans_payload(1))
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.links.add(trace_id=trace_id(2), span_id=b"\x01" * 8)
+    span.status.code = 2
+    span.status.message = "broken"
+    store = opened(tmp_path)
+    put(store, entry(1, request.SerializeToString(), 1))
+    view = store.trace(trace_id(1).hex())
+    assert view is not None
+    assert view.spans[0]["links"] == [{"traceId": trace_id(2).hex(), "spanId": "01" * 8, "attributes": {}}]
+    assert view.spans[0]["status"] == {"message": "broken", "code": "Error"}
+    assert view.as_json()["error"]
+    # A link to another trace does not make the span a part of that one.
+    assert store.trace(trace_id(2).hex()) is None
+
+
+def test_storing_again_changes_nothing(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    entries = [entry(1, spans_payload(3, events=1), 3, 3), entry(2, logs_payload("a", trace=1), 1, signal="logs")]
+    fresh = put(store, *entries)
+    assert fresh == {("spans", "delivered", ""): 3, ("span_events", "delivered", ""): 3, ("logs", "delivered", ""): 1}
+    size = store.size
+    again = put(store, *entries)
+    assert again == {
+        ("spans", "already_there", ""): 3,
+        ("span_events", "already_there", ""): 3,
+        ("logs", "already_there", ""): 1,
+    }
+    assert (store.size, store.spans) == (size, 3)
+    # Another journal's numbers are others; its spans are the same spans, and shown once.
+    assert put(store, entries[0], log_id="other") == {
+        ("spans", "delivered", ""): 3,
+        ("span_events", "delivered", ""): 3,
+    }
+    view = store.trace(trace_id(1).hex())
+    assert view is not None
+    assert (len(view.spans), len(view.spans[0]["events"])) == (3, 1)
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, entry(1, spans_payload(3), 3))
+    size = store.size
+    store.close()
+    store = opened(tmp_path)
+    assert (store.size, store.spans) == (size, 3)
+    assert store.trace(trace_id(1).hex()) is not None
+
+
+def test_old_blocks_are_neither_shown_nor_kept(tmp_path: Path) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock, max_age=3600)
+    put(store, entry(1, spans_payload(1, trace=1), 1, time_ns=START))
+    clock.now += HOUR + 1_000_000_000
+    assert store.trace(trace_id(1).hex()) is None
+    assert store.recent() == []
+    put(store, entry(2, spans_payload(1, trace=2), 1, time_ns=clock.now))
+    assert store.spans == 1
+    assert store.trace(trace_id(2).hex()) is not None
+
+
+def test_the_oldest_are_deleted_over_the_quota(tmp_path: Path) -> None:
+    noise = bytes(range(256)).hex()
+    store = opened(tmp_path, max_bytes=1 << 20)
+    count = 400
+    for seq in range(1, count + 1):
+        payload = spans_payload(1, trace=seq, **{f"k{i}": f"{seq * 31 + i:x}{hash((seq, i)):x}" for i in range(200)})
+        put(store, entry(seq, payload + noise.encode()[:0], 1))
+        assert store.size <= 1 << 20
+    assert 0 < store.spans < count
+    assert store.trace(trace_id(1).hex()) is None
+    assert store.trace(trace_id(count).hex()) is not None
+    with sqlite3.connect(tmp_path / FILE) as db:
+        (blocks,) = db.execute("SELECT count(*) FROM block").fetchone()
+        assert db.execute("SELECT count(*), min(block) FROM trace_keys").fetchone() == (blocks, count - blocks + 1)
+    db.close()
+
+
+def test_a_look_up_is_bounded_and_says_so(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, entry(1, spans_payload(8), 8), entry(2, logs_payload(*"abcdef", trace=1), 6, signal="logs"))
+    view = store.trace(trace_id(1).hex(), limit=5)
+    assert view is not None
+    assert (len(view.spans), len(view.logs), view.truncated) == (5, 5, True)
+
+
+def test_recent_lists_traces_newest_first(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, entry(1, spans_payload(3, trace=1), 3), entry(2, spans_payload(1, trace=2, start=START + 10), 1))
+    put(store, entry(3, spans_payload(2, trace=3, start=START + 20), 2))
+    listed = [r.as_json() for r in store.recent()]
+    assert [r["traceId"] for r in listed] == [trace_id(n).hex() for n in (3, 2, 1)]
+    assert listed[2] == {
+        "traceId": trace_id(1).hex(),
+        "rootName": "step 1",
+        "rootService": "shop",
+        "startTimeUnixNano": str(START + 1),
+        "durationNano": 1_000_002,
+        "error": False,
+        "spanCount": 3,
+        "services": ["shop"],
+    }
+    assert len(store.recent(limit=1)) == 1
+    assert store.recent(service="bank") == []
+    assert len(store.recent(service="shop")) == 3
+
+
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database at all, whatever its name says" * 100)
+    store = opened(tmp_path)
+    put(store, entry(1, spans_payload(1), 1))
+    assert store.trace(trace_id(1).hex()) is not None
+    (aside,) = tmp_path.glob(f"{FILE}.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
+
+
+def test_damage_found_while_it_is_in_use_begins_it_anew(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, *[entry(seq, spans_payload(1, trace=seq), 1) for seq in range(1, 200)])
+    store.close()
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[100:] = b"\xff" * (len(content) - 100)
+    (tmp_path / FILE).write_bytes(content)
+    store = opened(tmp_path)
+    assert put(store, entry(500, spans_payload(1, trace=500), 1)) == {("spans", "delivered", ""): 1}
+    assert store.trace(trace_id(500).hex()) is not None
+    assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
+
+
+def test_damage_found_while_reading_is_mended_by_the_next_write(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, *[entry(seq, spans_payload(1, trace=seq), 1) for seq in range(1, 400)])
+    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[32768:] = b"\xff" * (len(content) - 32768)
+    (tmp_path / FILE).write_bytes(content)
+    assert store.trace(trace_id(399).hex()) is None
+    put(store, entry(500, spans_payload(1, trace=500), 1))
+    assert store.trace(trace_id(500).hex()) is not None
+    assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreUnavailable, match="file"):
+        opened(tmp_path / "file" / "below")
+
+
+def test_a_full_disk_keeps_the_parcel_for_later(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    sink = StoreSink(store, DECODER, "log")
+    entries = [entry(n, spans_payload(50, trace=n), 50) for n in range(1, 100)]
+    (parcel,) = sink.prepare(entries).parcels
+    verdict = sink.send(parcel)
+    assert verdict.again is not None
+    assert verdict.again.reason == "store_unavailable"
+    assert verdict.again.parcels == [parcel]
+    assert not verdict.settled
+    store._db.execute("PRAGMA max_page_count = 100000")
+    assert sum(s.counts["spans", "delivered", ""] for s in sink.send(parcel).settled) == 99 * 50
+
+
+def test_keys_tell_traces_apart_and_leave_out_the_absent() -> None:
+    padded = b"\x00" * 8 + b"\x01" * 8
+    timed = b"\x01\x02\x03\x04" + b"\x09" * 12
+    absent = b"\x00" * 16
+    assert keys_of(padded + absent + timed + padded) in (key_of(padded) + key_of(timed), key_of(timed) + key_of(padded))
+    assert keys_of(absent) == b""
+    assert keys_of(b"") == b""
+
+
+def test_an_entry_without_records_is_not_stored(tmp_path: Path) -> None:
+    sink = StoreSink(opened(tmp_path), DECODER, "log")
+    prepared = sink.prepare([entry(1, b"", 0)])
+    assert prepared.parcels == []
+    assert prepared.expected == {1: 0}
+
+
+def test_a_payload_that_cannot_be_decoded_is_kept_all_the_same(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    counts = put(store, entry(1, b"\xff\xff\xff", 1), entry(2, spans_payload(1), 1))
+    assert counts == {("spans", "delivered", ""): 2}
+    assert store.trace(trace_id(1).hex()) is not None

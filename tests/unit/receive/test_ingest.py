@@ -1,0 +1,259 @@
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from support.receive_fakes import FakeDecoder, FakeLog, intake_of
+
+from sidecar.decode.api import Check
+from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
+from sidecar.receive import ingest as module
+from sidecar.receive import replies
+from sidecar.receive.ingest import Encoding, Lease
+
+
+def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> replies.Outcome:
+    with intake_of(log, decoder, **options) as (intake, _):
+        return asyncio.run(intake.accept("otlp_grpc", "spans", body, "protobuf"))
+
+
+def test_kept_only_after_the_commit() -> None:
+    log = FakeLog()
+
+    async def run() -> None:
+        log.gate = asyncio.Event()
+        with intake_of(log) as (intake, _):
+            task = asyncio.create_task(intake.accept("otlp_grpc", "spans", b"body", "protobuf"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert log.submitted == 1
+            assert not task.done()
+            assert intake.in_flight_bytes == 4
+            log.gate.set()
+            assert await task == replies.KEPT
+            assert intake.in_flight_bytes == 0
+
+    asyncio.run(run())
+    [draft] = log.drafts
+    assert (draft.signal, draft.payload, draft.items, draft.events, draft.rejected) == ("spans", b"body", 2, 1, 0)
+    assert draft.digest is not None
+
+
+def test_partial_keeps_the_rest_and_names_what_was_refused() -> None:
+    log = FakeLog()
+    outcome = _accept(log, FakeDecoder(Check(items=2, rejected=3, errors=("a: bad", "b: bad"), timed=True)))
+    assert outcome == replies.partial(3, "3 of 5 records refused: a: bad; b: bad")
+    assert [(d.items, d.rejected) for d in log.drafts] == [(2, 3)]
+
+
+def test_nothing_usable_is_malformed_and_not_kept() -> None:
+    log = FakeLog()
+    outcome = _accept(log, FakeDecoder(Check(items=0, rejected=2, errors=("spans[0].trace_id: 15 bytes",))))
+    assert outcome.kind == "malformed"
+    assert "spans[0].trace_id: 15 bytes" in outcome.message
+    assert not log.drafts
+
+
+def test_an_empty_request_is_fine_and_not_kept() -> None:
+    log = FakeLog()
+    assert _accept(log, FakeDecoder(Check(items=0)), b"") == replies.KEPT
+    assert log.submitted == 0
+
+
+def test_no_digest_without_times() -> None:
+    log = FakeLog()
+    decoder = FakeDecoder(Check(items=1, timed=False))
+    _accept(log, decoder)
+    assert log.drafts[0].digest is None
+    assert not decoder.digests
+
+
+def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encoding() -> None:
+    log, decoder = FakeLog(), FakeDecoder(Check(items=1, timed=True))
+
+    async def run() -> None:
+        with intake_of(log, decoder) as (intake, _):
+            await intake.accept("a", "logs", b"line", "ndjson")
+            await intake.accept("a", "logs", b"line", "protobuf")
+            await intake.accept("a", "spans", b"line", "protobuf")
+            await intake.accept("b", "spans", b"line", "protobuf")
+
+    asyncio.run(run())
+    assert [body for body, _ in decoder.digests] == [b"line"] * 4
+    digests = [draft.digest for draft in log.drafts]
+    assert len(set(digests)) == 3
+    assert digests[2] == digests[3]
+    assert log.drafts[0].payload == b"transcoded line"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retry_after"),
+    [
+        (DecodeError("truncated", 7), "malformed", None),
+        (TooLarge("limit is 10 bytes"), "too_large", None),
+        (Overloaded("journal full", 12.5), "overloaded", 12.5),
+        (Unavailable("disk gone", 3.0), "unavailable", 3.0),
+        (Unauthenticated("who?"), "unauthenticated", None),
+        (replies.Refused(replies.unsupported("no such type")), "unsupported", None),
+    ],
+)
+def test_errors_are_rows_of_the_table(error: Exception, kind: str, retry_after: float | None) -> None:
+    log = FakeLog()
+    for outcome in (_accept(log, FakeDecoder(error=error)), _accept(_raising(error, late=False))):
+        assert (outcome.kind, outcome.retry_after) == (kind, retry_after)
+        assert str(error) in outcome.message
+    assert not log.drafts
+    assert _accept(_raising(error, late=True)).kind == kind
+
+
+def _raising(error: Exception, *, late: bool) -> FakeLog:
+    log = FakeLog()
+    if late:
+        log.late_error = error
+    else:
+        log.error = error
+    return log
+
+
+def test_a_fault_of_ours_asks_for_a_retry_and_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = _accept(decoder=FakeDecoder(error=ZeroDivisionError("oops")))
+    assert outcome.kind == "unavailable"
+    assert "oops" not in outcome.message
+    assert "ZeroDivisionError" in "".join(capsys.readouterr())
+
+
+def test_over_the_budget_is_overloaded_with_the_log_s_time_but_one_request_always_goes_in() -> None:
+    log = FakeLog()
+
+    async def run() -> None:
+        log.gate = asyncio.Event()
+        with intake_of(log, max_in_flight_bytes=1 << 20) as (intake, _):
+            first = asyncio.create_task(intake.accept("a", "spans", bytes(2 << 20), "protobuf"))
+            await asyncio.sleep(0)
+            second = await intake.accept("a", "spans", b"x", "protobuf")
+            assert (second.kind, second.retry_after) == ("overloaded", 7.25)
+            log.gate.set()
+            assert (await first).kind == "kept"
+            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "kept"
+
+    asyncio.run(run())
+
+
+def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_before_it() -> None:
+    log = FakeLog()
+
+    async def run() -> None:
+        log.gate = asyncio.Event()
+        with intake_of(log) as (intake, _):
+            task = asyncio.create_task(intake.accept("a", "spans", b"body", "protobuf"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert intake.in_flight_bytes == 4
+            log.gate.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert intake.in_flight_bytes == 0
+
+    asyncio.run(run())
+    assert len(log.drafts) == 1
+
+
+def test_the_budget_is_given_back_whatever_happens() -> None:
+    async def run() -> None:
+        with intake_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (intake, _):
+
+            async def read(lease: Lease) -> bytes:
+                lease.cover(100)
+                lease.cover(300)
+                lease.cover(200)
+                assert intake.in_flight_bytes == 300
+                raise TooLarge("over")
+
+            assert (await intake.receive("a", "spans", "protobuf", read)).kind == "too_large"
+            assert intake.in_flight_bytes == 0
+            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "malformed"
+            assert intake.in_flight_bytes == 0
+
+    asyncio.run(run())
+
+
+def test_stopping() -> None:
+    async def run() -> None:
+        with intake_of() as (intake, _):
+            intake.stop()
+            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "unavailable"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "in_thread"),
+    [
+        ("native", module.NATIVE_INLINE_BYTES, False),
+        ("native", module.NATIVE_INLINE_BYTES + 1, True),
+        ("reference", module.PYTHON_INLINE_BYTES, False),
+        ("reference", module.PYTHON_INLINE_BYTES + 1, True),
+    ],
+)
+def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) -> None:
+    threads: list[threading.Thread] = []
+
+    class Noting(FakeDecoder):
+        def check_spans(self, payload: bytes) -> Check:
+            threads.append(threading.current_thread())
+            return super().check_spans(payload)
+
+    decoder = Noting()
+    decoder.name = name
+    assert _accept(decoder=decoder, body=bytes(size)).kind == "kept"
+    assert (threads[0] is not threading.current_thread()) == in_thread
+
+
+def test_counted() -> None:
+    async def run() -> None:
+        with intake_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (intake, counted):
+            await intake.accept("otlp_grpc", "spans", b"12345", "protobuf")
+            await intake.accept("otlp_grpc", "spans", b"123", "protobuf")
+
+            async def read(lease: Lease) -> bytes:
+                raise Unauthenticated("no token")
+
+            await intake.receive("otlp_http", "logs", "protobuf", read)
+            assert counted.values("sidecar_receiver_requests_total") == {
+                ("otlp_grpc", "spans", "kept"): 2,
+                ("otlp_http", "logs", "unauthenticated"): 1,
+            }
+            assert counted.values("sidecar_receiver_bytes_total") == {("otlp_grpc", "spans"): 8}
+            assert counted.values("sidecar_refused_credentials_total") == {("otlp_http",): 1}
+            assert counted.values("sidecar_receiver_in_flight_bytes") == {(): 0}
+
+    asyncio.run(run())
+
+
+def test_an_array_of_records_is_kept_as_lines() -> None:
+    log = FakeLog()
+    with intake_of(log) as (intake, _):
+        assert asyncio.run(intake.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
+        assert asyncio.run(intake.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
+    assert [draft.payload for draft in log.drafts] == [b'transcoded {"a":1}\n{"a":2}\n', b'transcoded {"a":1}\n']
+
+
+def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
+    options = module.IntakeOptions.model_validate({"resource": "team=ml, note=a%2Cb", "service_name": "scorer"})
+    assert options.anonymous() == {"team": "ml", "note": "a,b", "service.name": "scorer"}
+    with pytest.raises(ValueError, match="key=value pairs"):
+        module.IntakeOptions.model_validate({"resource": "team"})
+
+
+@pytest.mark.parametrize("encoding", ["ndjson", "json"])
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: Encoding, codec: str) -> None:
+    mark = "\ufeff" if codec == "utf-16-be" else ""
+    with intake_of() as (intake, _):
+        body = (mark + '{"message":"m"}\n').encode(codec)
+        outcome = asyncio.run(intake.accept("json_http", "logs", body, encoding))
+    assert outcome.kind == "malformed"
+    assert "UTF-16; expected UTF-8" in outcome.message

@@ -1,0 +1,327 @@
+"""The import of a file of labels: batches, retries, refusals, going on, progress."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sidecar.cli.labels import Progress, Refusals, labels
+from sidecar.decode.predictions.label_bodies import from_lines
+from sidecar.decode.predictions.label_rows import Row
+from sidecar.errors import Retryable
+from sidecar.send.http_sender import Reply
+from sidecar.send.label_import import Defaults, Sender, Stopped, Tally, format_of, opened, rows_of, run
+
+TIME = 1_767_323_045_000_000_000
+ISO = "2026-01-02T03:04:05.000000000Z"
+
+
+class Sidecar:
+    """Takes what the real one takes; answers what it is told to before that."""
+
+    def __init__(self, *trouble: Reply | Exception) -> None:
+        self.trouble = list(trouble)
+        self.bodies: list[bytes] = []
+
+    def post(self, body: bytes) -> Reply:
+        self.bodies.append(body)
+        if self.trouble:
+            answer = self.trouble.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        check = from_lines(body, 5).check
+        assert check.timed
+        return Reply(
+            200, json.dumps({"accepted": check.items, "rejected": check.rejected, "errors": []}).encode(), None
+        )
+
+    @property
+    def records(self) -> list[list[int]]:
+        return [[json.loads(line)["record"] for line in body.splitlines()] for body in self.bodies]
+
+
+def sender(sidecar: Sidecar, patience: float = 300, **more: Any) -> Sender:
+    return Sender(sidecar.post, patience, **{"sleep": lambda seconds: None, **more})
+
+
+def csv_of(count: int, bad: tuple[int, ...] = ()) -> bytes:
+    return b"id,label\n" + b"".join(b"%s,%d\n" % (b"" if n in bad else b"p%d" % n, n) for n in range(1, count + 1))
+
+
+def imported(sidecar: Sidecar, content: bytes, tmp_path: Path, **how: Any) -> tuple[Tally, list[Row], str]:
+    file = tmp_path / how.pop("name", "labels.csv")
+    file.write_bytes(content)
+    tally, refused = Tally(), list[Row]()
+    how.setdefault("refuse", refused.append)
+    defaults = how.pop("defaults", Defaults(TIME))
+    sending = how.pop("sender", None) or sender(sidecar)
+    with opened(str(file), io.BytesIO()) as source:
+        try:
+            run(rows_of(source, format_of(source)), sending, defaults, tally, **{"batch": 3, **how})
+        except Stopped as stopped:
+            return tally, refused, str(stopped)
+    return tally, refused, ""
+
+
+def test_all_of_it_in_batches(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    tally, refused, why = imported(sidecar, csv_of(8, bad=(2, 4, 5, 6)), tmp_path)
+    assert (tally, why) == (Tally(8, 4, 4), "")
+    assert sidecar.records == [[1, 3], [7, 8]]
+    assert [(row.place, row.text) for row in refused] == [
+        ("line 3", ",2"),
+        ("line 5", ",4"),
+        ("line 6", ",5"),
+        ("line 7", ",6"),
+    ]
+    assert json.loads(sidecar.bodies[0].splitlines()[0]) == {
+        "ml.prediction.id": "p1",
+        "ml.label.value": 1,
+        "ml.label.time": ISO,
+        "record": 1,
+    }
+
+
+def test_defaults_fill_what_a_label_does_not_say(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    lines = b'{"id":"a","label":1,"model":"own","version":"2","time":1767323046}\n{"id":"b","label":1}\n'
+    imported(sidecar, lines, tmp_path, name="x.ndjson", defaults=Defaults(TIME, "churn", "7"))
+    own, filled = (json.loads(line) for line in sidecar.bodies[0].splitlines())
+    assert (own["ml.model.name"], own["ml.model.version"], own["ml.label.time"]) == (
+        "own",
+        "2",
+        ISO.replace("05.", "06."),
+    )
+    assert (filled["ml.model.name"], filled["ml.model.version"], filled["ml.label.time"]) == ("churn", "7", ISO)
+
+
+@pytest.mark.parametrize("skip", [3, 4])
+def test_going_on_sends_the_same_batches(tmp_path: Path, skip: int) -> None:
+    whole, rest = Sidecar(), Sidecar()
+    imported(whole, csv_of(8), tmp_path)
+    tally, _, why = imported(rest, csv_of(8), tmp_path, skip=skip)
+    assert (tally, why) == (Tally(8, 8 - skip), "")
+    assert rest.bodies[-1] == whole.bodies[-1]
+    assert rest.records == [[n for n in (4, 5, 6) if n > skip], [7, 8]]
+
+
+def test_batches_of_equal_labels_are_not_the_same(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    imported(sidecar, b"id,label\n" + b"p,1\n" * 6, tmp_path)
+    assert len(set(sidecar.bodies)) == 2
+
+
+def test_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+    assert (
+        imported(Sidecar(), csv_of(2), tmp_path, skip=5)[2] == "there are only 2 records, none is left after --skip 5"
+    )
+    assert imported(Sidecar(), csv_of(2), tmp_path, skip=2)[2] == ""
+
+
+def test_stop_at_the_first_that_is_refused(tmp_path: Path) -> None:
+    sidecar = Sidecar()
+    tally, _, why = imported(sidecar, csv_of(8, bad=(5,)), tmp_path, refuse=None)
+    assert tally == Tally(4, 4)
+    assert why.startswith("line 6: no prediction id (any of")
+    assert sidecar.records == [[1, 2, 3], [4]]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Retryable("connection refused"),
+        Reply(429, b'{"code": 8, "message": "journal full"}', 7.0),
+        Reply(503, b"", None),
+        Reply(502, b"<html>", None),
+    ],
+)
+def test_it_tries_again(tmp_path: Path, trouble: Any) -> None:
+    pauses: list[float] = []
+    said: list[str] = []
+    sidecar = Sidecar(trouble, trouble)
+    sending = sender(sidecar, sleep=pauses.append, say=said.append)
+    tally, _, why = imported(sidecar, csv_of(2), tmp_path, sender=sending)
+    assert (tally, why) == (Tally(2, 2), "")
+    assert len(set(sidecar.bodies)) == 1
+    assert len(pauses) == len(said) == 2
+    if isinstance(trouble, Reply) and trouble.retry_after:
+        assert pauses == [7.0, 7.0]
+        assert said[0] == "the sidecar says 429: journal full; trying again in 7.0 s"
+    else:
+        assert 0.15 < pauses[0] < pauses[1] < 0.5
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    sidecar = Sidecar(*[Retryable("connection refused")] * 1000)
+    sending = sender(sidecar, 60, sleep=sleep, clock=lambda: now[0])
+    tally, _, why = imported(sidecar, csv_of(5), tmp_path, sender=sending)
+    assert tally == Tally(0)
+    assert why == "gave up after 60 s: the sidecar does not answer: connection refused"
+    assert 40 < now[0] <= 60
+    assert 6 < len(sidecar.bodies) < 20
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Reply(401, b'{"message": "no credentials"}', None), "the sidecar says 401: no credentials"),
+        (Reply(404, b"Not Found", None), "the sidecar says 404: b'Not Found'"),
+        (Reply(413, b'{"message": "over"}', None), "the sidecar says 413: over; a smaller --batch may do"),
+        (Reply(200, b"hello", None), "b'hello' is no answer of a sidecar; is the --url right?"),
+        (Reply(200, b"{}", None), "b'{}' is no answer of a sidecar; is the --url right?"),
+        (
+            Reply(200, b'{"accepted":1,"rejected":1,"errors":["line 2: x"]}', None),
+            "the sidecar took 1 of 2 labels that are in order here (['line 2: x']); is it of this version?",
+        ),
+    ],
+)
+def test_what_it_does_not_try_again(tmp_path: Path, answer: Reply, why: str) -> None:
+    sidecar = Sidecar(answer)
+    assert imported(sidecar, csv_of(2), tmp_path) == (Tally(0), [], why)
+    assert len(sidecar.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.json", b'[{"id":"a","label":1},{"id":"b","label":1}]', 2),
+        ("a.json", b'{"id":"a","label":1}\n{"id":"b","label":1}', 2),
+        ("a.jsonl", b'{"id":"a","label":1}\n{"id":"b","label":1}', 2),
+        ("a", b' [{"id":"a","label":1}]', 1),
+        ("a", b'\xef\xbb\xbf{"id":"a","label":1}', 1),
+        ("a.txt", b"\xef\xbb\xbfid,label\na,1\n", 1),
+        ("A.CSV.GZ", gzip.compress(b"id,label\na,1\n"), 1),
+        ("a", gzip.compress(b'{"id":"a","label":1}'), 1),
+        ("a.csv", b"id,label\n", 0),
+        ("a.json", b"", 0),
+    ],
+)
+def test_formats_are_told_by_name_or_content(tmp_path: Path, name: str, content: bytes, expected: int) -> None:
+    sidecar = Sidecar()
+    tally, _, why = imported(sidecar, content, tmp_path, name=name)
+    assert (tally.accepted, why) == (expected, "")
+    assert len(sidecar.bodies) == (expected > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "accepted", "why"),
+    [
+        ("a.csv.gz", gzip.compress(csv_of(50_000))[:-20], 4, "the compressed data is damaged: "),
+        ("a.json", b'[{"id":"a","label":1},{"id":"b","label":1},oops', 2, "character 44: not JSON"),
+        ("a.csv", b"a,b\n1,2\n", 0, "line 1: no column for the prediction id"),
+    ],
+)
+def test_what_came_before_damage_is_sent(tmp_path: Path, name: str, content: bytes, accepted: int, why: str) -> None:
+    tally, _, told = imported(Sidecar(), content, tmp_path, name=name, batch=1000)
+    assert told.startswith(why)
+    assert tally.records == tally.accepted >= accepted
+
+
+def test_damage_at_the_very_begin(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(gzip.compress(b"id,label\n")[:8])
+    with opened(str(file), io.BytesIO()) as source, pytest.raises(Stopped, match="the compressed data is damaged"):
+        format_of(source)
+
+
+def test_standard_input() -> None:
+    with opened("-", io.BytesIO(gzip.compress(csv_of(2)))) as source:
+        assert (format_of(source), source.size, source.position()) == ("csv", 0, 0)
+        assert [row.place for row in rows_of(source, "csv")] == ["line 2", "line 3"]
+
+
+def test_refused_records_are_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "labels.refused"
+    for append, expected in ((False, 1), (True, 2), (False, 1)):
+        refusals = Refusals(path, append)
+        refusals.write(Row("line 2", None, "no truth", "é,"))
+        refusals.close()
+        lines = path.read_text("utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"place": "line 2", "reason": "no truth", "record": "é,"}
+        ] * expected
+    assert path.stat().st_mode & 0o777 == 0o600
+    untouched = Refusals(tmp_path / "other", append=False)
+    untouched.close()
+    assert not (tmp_path / "other").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def progress_on(out: io.StringIO, clock: Callable[[], float], tmp_path: Path) -> tuple[Progress, Tally]:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(csv_of(2))
+    tally = Tally()
+    with opened(str(file), io.BytesIO()) as source:
+        list(rows_of(source, "csv"))
+        size = source.size
+        progress = Progress(out, source, tally, clock)
+        object.__setattr__(source, "position", lambda: size // 2)
+    return progress, tally
+
+
+def test_progress_as_lines(tmp_path: Path) -> None:
+    now, out = [0.0], io.StringIO()
+    progress, tally = progress_on(out, lambda: now[0], tmp_path)
+    for seconds in range(1, 13):
+        now[0] = seconds
+        tally.records, tally.accepted, tally.refused = seconds * 10, seconds * 9, seconds
+        progress.show()
+    progress.say("the sidecar says 503: stopping; trying again in 0.2 s")
+    progress.say("the sidecar says 503: stopping; trying again in 0.4 s")
+    progress.show()
+    progress.end()
+    assert out.getvalue().splitlines() == [
+        "10 records, 9 accepted, 1 refused, 10/s, 47 %",
+        "60 records, 54 accepted, 6 refused, 10/s, 47 %",
+        "110 records, 99 accepted, 11 refused, 10/s, 47 %",
+        "120 records; the sidecar says 503: stopping; trying again in 0.2 s",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_line(tmp_path: Path) -> None:
+    now, out = [0.0], Terminal()
+    progress, tally = progress_on(out, lambda: now[0], tmp_path)
+    for step in range(1, 4):
+        now[0] = step / 10
+        tally.records = tally.accepted = step
+        progress.show()
+    progress.end()
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue().split("\r\x1b[K")[-1] == "3 records, 3 accepted, 0 refused, 10/s, 47 %\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["no-such-file"], 2, "does not exist"),
+        (["FILE", "--batch", "10001"], 2, "1<=x<=10000"),
+        (["FILE", "--time", "yesterday"], 2, "'yesterday' is no time"),
+        (["FILE", "--url", "nonsense"], 2, "must be http://HOST:PORT"),
+        (["FILE", "--url", "http://127.0.0.1:1", "--patience", "0.1"], 1, "gave up after 0.1 s"),
+    ],
+)
+def test_the_command_s_exit_codes(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(csv_of(2))
+    done = CliRunner().invoke(labels, ["import", *[str(file) if word == "FILE" else word for word in words]])
+    assert done.exit_code == code, done.output
+    assert said in done.output
+    if code == 1:
+        assert "stopped after record 0; go on with --skip 0" in done.output
