@@ -99,7 +99,7 @@ class Worker(Generic[P]):
     def start(self) -> None:
         """Begin to deliver. The threads are daemons: a far side that hangs cannot keep the program from ending."""
         self._telemetry.watch(
-            "sidecar_delivery_concurrency", lambda: [(self._concurrency.limit, {"sink": self._sink.name})]
+            "sidecar_sink_concurrency", lambda: [(self._concurrency.limit, {"sink": self._sink.name})]
         )
         self._report("ok", "")
         self._spawn("pull", self._pull)
@@ -233,7 +233,7 @@ class Worker(Generic[P]):
             again = verdict.again
             if again is None:
                 continue
-            self._telemetry.add("sidecar_delivery_retries_total", sink=self._sink.name, reason=again.reason)
+            self._telemetry.add("sidecar_sink_retries_total", sink=self._sink.name, reason=again.reason)
             if again.at_once:
                 waiting += [(p, attempt) for p in reversed(again.parcels)]
                 continue
@@ -251,8 +251,8 @@ class Worker(Generic[P]):
             return Verdict(again=Again([parcel], "bug", detail=repr(error), level="error"))
         seconds = time.monotonic() - began
         outcome = "ok" if verdict.again is None else verdict.again.reason
-        self._telemetry.add("sidecar_delivery_requests_total", sink=self._sink.name, outcome=outcome)
-        self._telemetry.record("sidecar_delivery_seconds", seconds, sink=self._sink.name)
+        self._telemetry.add("sidecar_sink_requests_total", sink=self._sink.name, outcome=outcome)
+        self._telemetry.record("sidecar_sink_request_duration_seconds", seconds, sink=self._sink.name)
         if verdict.again is None:
             self._note_success(seconds)
         return verdict

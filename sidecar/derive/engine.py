@@ -292,7 +292,7 @@ class DeriveEngine:
         self._to_catch_up = 0
         self._thread = threading.Thread(target=self._run, name="derive", daemon=True)
         telemetry.watch("sidecar_series", self._read_series)
-        telemetry.watch("sidecar_label_budget_exceeded", self._read_turned_away)
+        telemetry.watch("sidecar_series_overflow_total", self._read_turned_away)
 
     def start(self) -> None:
         """Take over what was committed and begin to read. Call once."""

@@ -45,7 +45,7 @@ class LogDeriver:
     def apply(self, batch: LogBatch, arrival: Arrival) -> None:
         """Add a batch of records."""
         if batch.repaired:
-            self._telemetry.add("sidecar_text_repaired_total", batch.repaired, signal="logs")
+            self._telemetry.add("sidecar_invalid_utf8_total", batch.repaired, signal="logs")
         if not len(batch):
             return
         self._targets.see(batch.resources, arrival.now)

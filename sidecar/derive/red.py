@@ -142,7 +142,7 @@ class RedDeriver:
     def apply(self, batch: SpanBatch, arrival: Arrival) -> None:
         """Add a batch of spans."""
         if batch.repaired:
-            self._telemetry.add("sidecar_text_repaired_total", batch.repaired, signal="spans")
+            self._telemetry.add("sidecar_invalid_utf8_total", batch.repaired, signal="spans")
         if not len(batch):
             return
         rows, inverse = np.unique(

@@ -228,10 +228,12 @@ class Intake:
                 kept.add_done_callback(lambda _: lease.release())
             else:
                 lease.release()
-        self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - arrived, receiver=receiver)
+        self._telemetry.record(
+            "sidecar_receiver_request_duration_seconds", time.perf_counter() - arrived, receiver=receiver
+        )
         self._telemetry.add("sidecar_receiver_requests_total", receiver=receiver, signal=signal, outcome=outcome.kind)
         if outcome.kind == "unauthenticated":
-            self._telemetry.add("sidecar_refused_credentials_total", receiver=receiver)
+            self._telemetry.add("sidecar_receiver_auth_failures_total", receiver=receiver)
         return outcome
 
     @staticmethod

@@ -45,6 +45,6 @@ def test_a_flood_of_span_names_is_bounded_and_named() -> None:
     assert len(series) <= 2001
     assert any('span_name="__other__"' in k for k in series)
     turned_away = total(
-        values, "sidecar_label_budget_exceeded", 'metric="traces_span_metrics_calls_total"', 'label="span_name"'
+        values, "sidecar_series_overflow_total", 'metric="traces_span_metrics_calls_total"', 'label="span_name"'
     )
     assert turned_away > 0

@@ -246,7 +246,7 @@ def test_unauthenticated() -> None:
                 assert _status(reply, encoding).code == 16
             assert at.post("/v1/json", b"{}", JSON, **sent).status == 401
         assert not log.drafts
-        assert at.counted.values("sidecar_refused_credentials_total") == {
+        assert at.counted.values("sidecar_receiver_auth_failures_total") == {
             ("otlp_grpc",): 3,
             ("otlp_http",): 6,
             ("json_http",): 3,

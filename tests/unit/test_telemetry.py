@@ -19,10 +19,10 @@ def text(telemetry: Telemetry) -> str:
 def test_a_histogram_has_cumulative_buckets_a_sum_and_a_count() -> None:
     telemetry = Telemetry()
     for value in (0.0005, 0.0006, 3.0, 99.0):
-        telemetry.record("sidecar_receiver_ack_seconds", value, receiver="otlp_grpc")
-    telemetry.record("sidecar_receiver_ack_seconds", 1.0, receiver="json_tcp")
+        telemetry.record("sidecar_receiver_request_duration_seconds", value, receiver="otlp_grpc")
+    telemetry.record("sidecar_receiver_request_duration_seconds", 1.0, receiver="json_tcp")
     shown = text(telemetry)
-    start = "sidecar_receiver_ack_seconds"
+    start = "sidecar_receiver_request_duration_seconds"
     assert f'{start}_bucket{{le="0.0005",receiver="otlp_grpc"}} 1.0' in shown, "a bound belongs to its bucket"
     assert f'{start}_bucket{{le="0.001",receiver="otlp_grpc"}} 2.0' in shown
     assert f'{start}_bucket{{le="+Inf",receiver="otlp_grpc"}} 4.0' in shown

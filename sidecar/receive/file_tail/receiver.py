@@ -47,7 +47,7 @@ class FileTailReceiver:
         telemetry.watch("sidecar_dropped_items_total", self._dropped)
         telemetry.watch("sidecar_file_tail_lost_bytes_total", self._lost_bytes)
         telemetry.watch("sidecar_file_tail_files", self._files)
-        telemetry.watch("sidecar_file_tail_behind_bytes", self._behind)
+        telemetry.watch("sidecar_file_tail_lag_bytes", self._behind)
 
     async def start(self) -> None:
         """Begin to read."""

@@ -173,7 +173,9 @@ class Tailer:
                 part.file.close()
         if items:
             self._count("kept")
-            self._telemetry.record("sidecar_receiver_ack_seconds", time.perf_counter() - began, receiver=NAME)
+            self._telemetry.record(
+                "sidecar_receiver_request_duration_seconds", time.perf_counter() - began, receiver=NAME
+            )
             read = sum(part.consumed for part in parts)
             self._telemetry.add("sidecar_receiver_bytes_total", read, receiver=NAME, signal="logs")
 

@@ -227,7 +227,7 @@ def test_counted() -> None:
                 ("otlp_http", "logs", "unauthenticated"): 1,
             }
             assert counted.values("sidecar_receiver_bytes_total") == {("otlp_grpc", "spans"): 8}
-            assert counted.values("sidecar_refused_credentials_total") == {("otlp_http",): 1}
+            assert counted.values("sidecar_receiver_auth_failures_total") == {("otlp_http",): 1}
             assert counted.values("sidecar_receiver_in_flight_bytes") == {(): 0}
 
     asyncio.run(run())
