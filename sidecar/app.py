@@ -33,7 +33,7 @@ from sidecar.decode.api import Decoder, Signal
 from sidecar.decode.redaction.rules import concerned
 from sidecar.decode.select import decoder as choose_decoder
 from sidecar.deliver.redaction.feature_filter import FeatureShaper
-from sidecar.deliver.redaction.sink import ShapingSink, changes_nothing
+from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.registry import Parts
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.worker import Worker
@@ -81,7 +81,7 @@ class App:
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
-        sinks = [w.sink.inner if isinstance(w.sink, ShapingSink) else w.sink for w in self.workers]
+        sinks = [w.sink.inner if isinstance(w.sink, RedactingSink) else w.sink for w in self.workers]
         routers = [traces_router(sink.store) for sink in sinks if isinstance(sink, StoreSink)]
         sources = Sources(self.health, self.scrape, self.status)
         self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
@@ -170,7 +170,7 @@ def build_workers(
     workers = []
     for name, kind, options in settings.deliver.enabled():
         rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
-        if settings.deliver.shape.redacts and "metrics" in options.chosen:
+        if settings.deliver.shape.redacts and "metrics" in options.selected_signals:
             log.warning(
                 "metrics_not_redacted", sink=name, what_to_do="leave them out by the option `signals`, if need be"
             )
@@ -180,8 +180,10 @@ def build_workers(
             if not settings.deliver.keep_features:
                 features = FeatureShaper(shaper, decoder)
                 shaper, gate = features, features.gate(gate)
-            sink = ShapingSink(sink, shaper, telemetry, gate)
-        workers.append(Worker(sink, kept.consumer(name, options.chosen), options, telemetry, time.time_ns, health))
+            sink = RedactingSink(sink, shaper, telemetry, gate)
+        workers.append(
+            Worker(sink, kept.consumer(name, options.selected_signals), options, telemetry, time.time_ns, health)
+        )
     return workers
 
 

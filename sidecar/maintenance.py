@@ -23,10 +23,10 @@ from sidecar.journal.opening import open_log, read_ledger
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1
-_REPLAYING: dict[str, replaying.Parcels] = {
-    "elasticsearch": replaying.document_parcels,
-    "logstash": replaying.document_parcels,
-    "otlp": replaying.otlp_parcels,
+_REPLAYING: dict[str, replaying.Batches] = {
+    "elasticsearch": replaying.document_batches,
+    "logstash": replaying.document_batches,
+    "otlp": replaying.otlp_batches,
 }
 """Kinds of sinks whose dead letters may be sent again by hand, and what is made of them."""
 

@@ -119,7 +119,7 @@ def _shape(settings: Settings) -> Iterator[Result]:
     except SidecarError as error:
         yield Result("failed", "redaction", str(error))
         return
-    blind = [name for name, _, options in settings.deliver.enabled() if "metrics" in options.chosen]
+    blind = [name for name, _, options in settings.deliver.enabled() if "metrics" in options.selected_signals]
     if blind:
         detail = f"metrics go to {', '.join(blind)} as they are: rules are about spans and logs; leave metrics out by"
         yield Result("warning", "redaction", f"{detail} `signals` where their attributes may hold secrets")

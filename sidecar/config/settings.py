@@ -14,8 +14,8 @@ from sidecar.deliver.file.sink import Options as FileOptions
 from sidecar.deliver.logstash.sink import Options as LogstashOptions
 from sidecar.deliver.otlp.sink import Options as OtlpOptions
 from sidecar.deliver.redaction.options import ShapeOptions
-from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkKind
-from sidecar.deliver.sink import WorkerOptions
+from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkType
+from sidecar.deliver.sink import SinkOptions
 from sidecar.deliver.store.span_store import Options as StoreOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
@@ -48,7 +48,7 @@ class ReceiveOptions(Section):
 
 
 if TYPE_CHECKING:
-    FurtherSink = WorkerOptions
+    FurtherSink = SinkOptions
 else:  # The options of every kind of which there may be several, told apart by their `kind`.
     FurtherSink = Annotated[Union[tuple(k.options for k in SINKS if k.many)], Field(discriminator="kind")]  # noqa: UP007
 
@@ -105,7 +105,7 @@ class DeliverOptions(Section):
                     raise ValueError(f"{other} and {name} write to the same file: {options.path}")
         return self
 
-    def enabled(self) -> Iterator[tuple[str, SinkKind, Any]]:
+    def enabled(self) -> Iterator[tuple[str, SinkType, Any]]:
         """(name, kind, options) of every sink that is on."""
         kinds = {kind.name: kind for kind in SINKS}
         for name, options in [*((k, getattr(self, k)) for k in kinds), *sorted(self.more.items())]:

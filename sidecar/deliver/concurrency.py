@@ -1,4 +1,4 @@
-"""How many requests a far side bears at once: additive increase, multiplicative decrease. Pure, not thread-safe."""
+"""How many requests a destination bears at once: additive increase, multiplicative decrease. Pure, not thread-safe."""
 
 from __future__ import annotations
 

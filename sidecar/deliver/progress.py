@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.deliver.sink import Settled
+from sidecar.deliver.sink import ItemResult
 from sidecar.journal.entry import DeadLetter, Done
 
 
@@ -30,7 +30,7 @@ class Progress:
             self._open.update({seq: _Open(n) for seq, n in documents.items() if n})
         return [Done(seq) for seq, n in documents.items() if not n]
 
-    def settle(self, settled: Sequence[Settled]) -> list[Done]:
+    def settle(self, settled: Sequence[ItemResult]) -> list[Done]:
         """Book what came to an end. Returns the entries that are finished by it, with all their counts."""
         finished = []
         with self._lock:

@@ -12,7 +12,7 @@ from sidecar.deliver.elasticsearch import sink as elasticsearch
 from sidecar.deliver.file import sink as file
 from sidecar.deliver.logstash import sink as logstash
 from sidecar.deliver.otlp import sink as otlp
-from sidecar.deliver.sink import Finding, Sink, WorkerOptions
+from sidecar.deliver.sink import Finding, Sink, SinkOptions
 from sidecar.deliver.store import sink as store_sink
 from sidecar.deliver.store import span_store
 from sidecar.journal.entry import Clock
@@ -33,19 +33,19 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkKind:
+class SinkType:
     """One kind of sink. Its first sink has the section `deliver.<kind>` and its name; further ones are named."""
 
     name: str
     """Of the kind: the value of `kind` in its options, its section under `deliver`, and the name of the first sink."""
     signals: frozenset[Signal]
     """The signals that a sink of the kind can take."""
-    options: type[WorkerOptions]
+    options: type[SinkOptions]
     """Has a property or field `enabled`, and `kind: Literal["<name>"] = "<name>"`."""
     build: Callable[[str, Any, Parts], Sink[Any]]
     """(name, options, parts) -> the sink of that name; options of type `options`. Opens no connection."""
     probe: Callable[[Any], Finding] | None = None
-    """(options) -> whether the far side answers, for `sidecar check`. Raises `SidecarError` with the reason where it
+    """(options) -> whether the destination answers, for `sidecar check`. Raises `SidecarError` with the reason where it
     does not; changes nothing there."""
     many: bool = True
     """There may be more than one: `deliver.more.<name>` may be of this kind."""
@@ -73,18 +73,18 @@ def _file(name: str, options: file.Options, parts: Parts) -> Sink[Any]:
     return file.build(name, options, parts.decoder, parts.log_id, parts.clock)
 
 
-SINKS: tuple[SinkKind, ...] = (
-    SinkKind(
+SINKS: tuple[SinkType, ...] = (
+    SinkType(
         "elasticsearch",
         elasticsearch.ElasticsearchSink.signals,
         elasticsearch.Options,
         _elasticsearch,
-        elasticsearch.look,
+        elasticsearch.health_check,
     ),
-    SinkKind("store", store_sink.StoreSink.signals, span_store.Options, _store, many=False),
-    SinkKind("otlp", otlp.OtlpSink.signals, otlp.Options, _otlp, otlp.look),
-    SinkKind("logstash", logstash.LogstashSink.signals, logstash.Options, _logstash, logstash.look),
-    SinkKind("file", file.FileSink.signals, file.Options, _file, file.look),
+    SinkType("store", store_sink.StoreSink.signals, span_store.Options, _store, many=False),
+    SinkType("otlp", otlp.OtlpSink.signals, otlp.Options, _otlp, otlp.health_check),
+    SinkType("logstash", logstash.LogstashSink.signals, logstash.Options, _logstash, logstash.health_check),
+    SinkType("file", file.FileSink.signals, file.Options, _file, file.health_check),
 )
 TAKEN_NAMES = frozenset({kind.name for kind in SINKS} | {"derive"})
 """Names that no further sink may have: consumers of the journal have them."""

@@ -1,4 +1,4 @@
-"""Dead letters as people read them, and sending them again after what made the far side refuse them was mended."""
+"""Dead letters as people read them, and sending them again after what made the destination refuse them was mended."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from sidecar.decode.api import Signal
-from sidecar.deliver.elasticsearch.bulk import Documents, Origin
+from sidecar.deliver.elasticsearch.bulk import Documents, EntryRef
 from sidecar.deliver.otlp.requests import Part, Request
-from sidecar.deliver.sink import Verdict
+from sidecar.deliver.sink import SendResult
 from sidecar.errors import Retryable
 from sidecar.journal.entry import DeadLetter
 
@@ -25,9 +25,9 @@ BATCH = 500
 _ANY_NUMBER = 1 << 40
 """Records of a payload, which the letter does not tell and nothing counts here."""
 
-Send = Callable[[Any], Verdict[Any]]
+Send = Callable[[Any], SendResult[Any]]
 """`Sink.send` of the sink that the letters are of."""
-Parcels = Callable[[Sequence[DeadLetter]], Sequence[Any]]
+Batches = Callable[[Sequence[DeadLetter]], Sequence[Any]]
 """Letters to what such a sink sends; a letter's row in the batch stands for its sequence number, as letters of several
 journals may share one."""
 
@@ -37,19 +37,19 @@ class Replayed:
     """What became of one batch of letters."""
 
     taken: Sequence[DeadLetter]
-    """Kept by the far side now, or already before: delete them."""
+    """Kept by the destination now, or already before: delete them."""
     refused: Sequence[DeadLetter]
     """Refused again, with the reason of this time."""
 
 
-def replay(letters: Iterable[DeadLetter], send: Send, parcels: Parcels | None = None) -> Iterator[Replayed]:
+def replay(letters: Iterable[DeadLetter], send: Send, batches: Batches | None = None) -> Iterator[Replayed]:
     """Send what the letters hold again, batch by batch, so that the caller can delete as it goes.
 
-    Raises `Retryable` where the far side cannot take them now; what was not given before that is as it was.
+    Raises `Retryable` where the destination cannot take them now; what was not given before that is as it was.
     """
     remaining = iter(letters)
     while batch := list(islice(remaining, BATCH)):
-        yield _replay_batch(batch, send, parcels or document_parcels)
+        yield _replay_batch(batch, send, batches or document_batches)
 
 
 def time_text(letter: DeadLetter) -> str:
@@ -79,25 +79,25 @@ def as_record(number: int, letter: DeadLetter) -> dict[str, Any]:
         return record | {"payload": base64.b64encode(letter.document).decode("ascii")}
 
 
-def _replay_batch(batch: list[DeadLetter], send: Send, parcels: Parcels) -> Replayed:
-    waiting = list(parcels(batch))
+def _replay_batch(batch: list[DeadLetter], send: Send, batches: Batches) -> Replayed:
+    waiting = list(batches(batch))
     refused: dict[int, DeadLetter] = {}
     while waiting:
         verdict = send(waiting.pop())
         for settled in verdict.settled:
             for letter in settled.dead:
                 refused[settled.seq] = letter
-        if verdict.again is not None:
-            if not verdict.again.at_once:
-                raise Retryable(f"{verdict.again.reason}: {verdict.again.detail}", verdict.again.retry_after)
-            waiting += reversed(verdict.again.parcels)
+        if verdict.retry is not None:
+            if not verdict.retry.immediately:
+                raise Retryable(f"{verdict.retry.reason}: {verdict.retry.detail}", verdict.retry.retry_after)
+            waiting += reversed(verdict.retry.batches)
     return Replayed(
         taken=[letter for row, letter in enumerate(batch) if row not in refused],
         refused=[_renewed(batch[row], again) for row, again in sorted(refused.items())],
     )
 
 
-def document_parcels(batch: Sequence[DeadLetter]) -> list[Documents]:
+def document_batches(batch: Sequence[DeadLetter]) -> list[Documents]:
     """Letters that are line pairs as one request."""
     signals: dict[str, Signal] = {"spans": "spans", "span_events": "spans", "logs": "logs"}
     documents = Documents(
@@ -105,12 +105,12 @@ def document_parcels(batch: Sequence[DeadLetter]) -> list[Documents]:
         ends=np.cumsum([len(letter.document) for letter in batch], dtype=np.uint32),
         entry=np.arange(len(batch), dtype=np.uint32),
         event=np.array([letter.signal == "span_events" for letter in batch], dtype=np.uint8),
-        origins=tuple(Origin(row, signals[letter.signal]) for row, letter in enumerate(batch)),
+        entries=tuple(EntryRef(row, signals[letter.signal]) for row, letter in enumerate(batch)),
     )
     return [documents]
 
 
-def otlp_parcels(batch: Sequence[DeadLetter]) -> list[Request]:
+def otlp_batches(batch: Sequence[DeadLetter]) -> list[Request]:
     """Letters that are OTLP payloads, each as a request of its own."""
     signals: dict[str, Signal] = {"spans": "spans", "logs": "logs", "metrics": "metrics"}
     return [
@@ -119,14 +119,14 @@ def otlp_parcels(batch: Sequence[DeadLetter]) -> list[Request]:
     ]
 
 
-def _renewed(letter: DeadLetter, again: DeadLetter) -> DeadLetter:
+def _renewed(letter: DeadLetter, retry: DeadLetter) -> DeadLetter:
     return DeadLetter(
         letter.consumer,
         letter.doc_id,
         letter.signal,
         letter.index,
-        again.reason,
+        retry.reason,
         letter.document,
         letter.seq,
-        again.time_ns,
+        retry.time_ns,
     )

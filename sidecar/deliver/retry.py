@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 LONGEST_RETRY_AFTER = 600.0
-"""Seconds. A far side that asks for more is asked again after this, so that a wrong header cannot stop delivery."""
+"""Seconds. A destination that asks for more is asked again after this, so that a wrong header cannot stop delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Backoff:
         """Seconds to wait before attempt number `attempt` + 1 (the first failure has `attempt` 0).
 
         `draw` is uniform in [0, 1). The delay is uniform between 0 and min(maximum, initial * 2^attempt). A
-        `retry_after` of the far side is a floor: the jitter comes on top of it, so that many senders that were told
+        `retry_after` of the destination is a floor: the jitter comes on top of it, so that many senders that were told
         the same time do not return in the same instant.
         """
         ceiling = self.maximum if attempt > 60 else min(self.maximum, self.initial * 2.0**attempt)

@@ -1,4 +1,4 @@
-"""What a sink is to the worker: entries in, parcels out, a verdict for each parcel sent."""
+"""What a sink is to the worker: entries in, batches out, a verdict for each batch sent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sidecar.deliver.redaction.options import FilterOptions
 from sidecar.journal.entry import Counts, DeadLetter, Entry
 
 P = TypeVar("P")
-"""A parcel: whatever the sink made of some entries and sends as one request. Opaque to the worker."""
+"""A batch: whatever the sink made of some entries and sends as one request. Opaque to the worker."""
 
 
-class WorkerOptions(BaseModel):
+class SinkOptions(BaseModel):
     """How fast and how often a sink is fed. Base of every sink's own options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs"))
+    supported_signals: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs"))
     """The signals that a sink of this kind can take."""
 
     signals: tuple[Signal, ...] = Field((), description="Only these signals. Without any: all that the sink can take.")
@@ -29,8 +29,8 @@ class WorkerOptions(BaseModel):
         2,
         ge=1,
         le=64,
-        description="Most requests in hand, each of some 10 MB of memory at the default size. The number in flight "
-        "adapts to what the far side bears.",
+        description="Most requests in flight, each of some 10 MB of memory at the default size. The number in flight "
+        "adapts to what the destination bears.",
     )
     max_entries: int = Field(1024, ge=1, description="Most payloads taken from the journal for one request.")
     linger: float = Field(
@@ -47,19 +47,19 @@ class WorkerOptions(BaseModel):
     @field_validator("signals")
     @classmethod
     def _taken(cls, value: tuple[Signal, ...]) -> tuple[Signal, ...]:
-        if not set(value) <= cls.takes:
-            raise ValueError(f"this kind of sink takes {', '.join(sorted(cls.takes))}")
+        if not set(value) <= cls.supported_signals:
+            raise ValueError(f"this kind of sink takes {', '.join(sorted(cls.supported_signals))}")
         return value
 
     @property
-    def chosen(self) -> frozenset[Signal]:
+    def selected_signals(self) -> frozenset[Signal]:
         """The signals that the sink is to have."""
-        return frozenset(self.signals) or self.takes
+        return frozenset(self.signals) or self.supported_signals
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a look at a far side gave, before anything is delivered to it."""
+    """What a look at a destination gave, before anything is delivered to it."""
 
     state: Literal["ok", "warning", "failed"]
     detail: str
@@ -67,7 +67,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ItemResult:
     """Documents of one entry that have come to an end. The sum of `counts` is their number."""
 
     seq: int
@@ -76,45 +76,45 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Again(Generic[P]):
+class Retry(Generic[P]):
     """What has to be sent again, and how soon."""
 
-    parcels: Sequence[P]
+    batches: Sequence[P]
     reason: str
     """Label of the retry counter: one of a small set."""
     detail: str = ""
-    """The far side's words, for the log."""
-    at_once: bool = False
+    """The destination's words, for the log."""
+    immediately: bool = False
     """No back-off: the request was only cut into smaller ones."""
     retry_after: float | None = None
-    """Seconds that the far side asked for."""
-    slow_down: bool = False
-    """The far side is overloaded: fewer requests in flight."""
+    """Seconds that the destination asked for."""
+    backpressure: bool = False
+    """The destination is overloaded: fewer requests in flight."""
     level: Literal["warning", "error"] = "warning"
     """`error` where nothing will get better without an operator."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict(Generic[P]):
-    """What became of one parcel."""
+class SendResult(Generic[P]):
+    """What became of one batch."""
 
-    settled: Sequence[Settled] = ()
-    again: Again[P] | None = None
+    settled: Sequence[ItemResult] = ()
+    retry: Retry[P] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared(Generic[P]):
+class PreparedBatch(Generic[P]):
     """Entries made ready to be sent."""
 
-    parcels: Sequence[P]
+    batches: Sequence[P]
     expected: Mapping[int, int]
     """Sequence number -> documents that have to be settled before the entry is done; every entry is named."""
-    settled: Sequence[Settled] = field(default=())
+    settled: Sequence[ItemResult] = field(default=())
     """What came to an end before anything was sent."""
 
 
 class Sink(Protocol[P]):
-    """One far side. `prepare` is called from one thread, `send` from several."""
+    """One destination. `prepare` is called from one thread, `send` from several."""
 
     name: str
     """Name of the sink and of its consumer."""
@@ -122,16 +122,16 @@ class Sink(Protocol[P]):
     """Signals that it takes."""
 
     @property
-    def appetite(self) -> int:
-        """Payload bytes that make about one full parcel."""
+    def target_batch_bytes(self) -> int:
+        """Payload bytes that make about one full batch."""
         ...
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[P]:
-        """Entries to parcels. Raises nothing: what cannot be sent is settled as dropped or dead-lettered."""
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[P]:
+        """Entries to batches. Raises nothing: what cannot be sent is settled as dropped or dead-lettered."""
         ...
 
-    def send(self, parcel: P) -> Verdict[P]:
-        """Send one parcel. A failure of the far side or of the network is a verdict, not an exception."""
+    def send(self, batch: P) -> SendResult[P]:
+        """Send one batch. A failure of the destination or of the network is a verdict, not an exception."""
         ...
 
     def status(self) -> Mapping[str, Any]:

@@ -1,14 +1,14 @@
 """The one pull-send-retry-commit loop of every sink.
 
-    consumer.next ─► sink.prepare ─► parcels ─► sink.send (several threads) ─► verdict
+    consumer.next ─► sink.prepare ─► batches ─► sink.send (several threads) ─► verdict
                                        ▲                                        │ settled: consumer.done when the
                                        └── back-off, again ◄────────────────────┘ last document of an entry is
 
 An entry is done when each of its documents has come to an end (delivered, already there, dead-lettered, dropped).
 There is no giving up: what may succeed later is sent until it does, or until the program stops; the journal still
 has it then. One puller thread and at most `max_concurrency` sender threads; what they hold is bounded by one
-appetite for each of them. A parcel that backs off gives its place to others, so that one which the far side never
-takes does not hold up the rest.
+target batch for each of them. A batch that backs off gives its place to others, so that one which the destination never
+accepts does not hold up the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import structlog
 from sidecar.deliver.concurrency import Concurrency
 from sidecar.deliver.progress import Progress
 from sidecar.deliver.retry import Backoff
-from sidecar.deliver.sink import Again, P, Sink, Verdict, WorkerOptions
+from sidecar.deliver.sink import P, Retry, SendResult, Sink, SinkOptions
 from sidecar.errors import SidecarError
 from sidecar.health import Health, State
 from sidecar.journal.entry import Clock, Consumer, DeadLetter, Done, Entry
@@ -53,7 +53,7 @@ class Worker(Generic[P]):
         self,
         sink: Sink[P],
         consumer: Consumer,
-        options: WorkerOptions,
+        options: SinkOptions,
         telemetry: Telemetry,
         clock: Clock,
         health: Health | None = None,
@@ -63,10 +63,10 @@ class Worker(Generic[P]):
         self._backoff = Backoff(options.retry_initial, options.retry_max)
         self._concurrency = Concurrency(options.max_concurrency)
         self._progress = Progress()
-        self._parcels: queue.SimpleQueue[P | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[P | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._in_hand = 0
-        """Parcels handed to senders and not yet over."""
+        self._in_flight = 0
+        """Batches handed to senders and not yet over."""
         self._resting = 0
         """Those of them that back off."""
         self._returning = 0
@@ -93,11 +93,11 @@ class Worker(Generic[P]):
 
     @property
     def sink(self) -> Sink[P]:
-        """The far side that is fed."""
+        """The destination that is fed."""
         return self._sink
 
     def start(self) -> None:
-        """Begin to deliver. The threads are daemons: a far side that hangs cannot keep the program from ending."""
+        """Begin to deliver. The threads are daemons: a destination that hangs cannot keep the program from ending."""
         self._telemetry.watch(
             "sidecar_sink_concurrency", lambda: [(self._concurrency.limit, {"sink": self._sink.name})]
         )
@@ -124,7 +124,7 @@ class Worker(Generic[P]):
             self._abort.set()
             self._changed.notify_all()
         for _ in self._threads:
-            self._parcels.put(None)
+            self._batches.put(None)
         for thread in self._threads:
             thread.join(max(0.1, deadline - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
@@ -136,7 +136,7 @@ class Worker(Generic[P]):
         with self._changed:
             return {
                 "sink": self._sink.name,
-                "in_flight": self._in_hand - self._resting,
+                "in_flight": self._in_flight - self._resting,
                 "backing_off": self._resting,
                 "concurrency": self._concurrency.limit,
                 "trouble": self._trouble or None,
@@ -156,10 +156,10 @@ class Worker(Generic[P]):
     def _pull(self) -> None:
         while self._await_slot():
             self._recommit()
-            appetite = self._sink.appetite
+            target = self._sink.target_batch_bytes
             if not self._draining:
-                self._consumer.wait(IDLE_SECONDS, self._options.linger, appetite // 2, self._options.max_entries)
-            entries = self._consumer.next(appetite, self._options.max_entries, 0)
+                self._consumer.wait(IDLE_SECONDS, self._options.linger, target // 2, self._options.max_entries)
+            entries = self._consumer.next(target, self._options.max_entries, 0)
             if entries:
                 self._hand_over(entries)
             elif self._draining and self._drained():
@@ -179,47 +179,47 @@ class Worker(Generic[P]):
         del entries
         self._commit(self._progress.expect(prepared.expected))
         self._commit(self._progress.settle(prepared.settled))
-        for parcel in prepared.parcels:
+        for batch in prepared.batches:
             if not self._await_slot():
                 return
             with self._changed:
-                self._in_hand += 1
-            self._parcels.put(parcel)
+                self._in_flight += 1
+            self._batches.put(batch)
 
     def _await_slot(self) -> bool:
-        """Wait until one more parcel may be taken in hand. False when the worker has to end."""
+        """Wait until one more batch may be taken in flight. False when the worker has to end."""
         most = self._options.max_concurrency
         with self._changed:
             self._changed.wait_for(
-                lambda: self._abort.is_set() or (self._in_hand < most and not self._returning and self._has_place())
+                lambda: self._abort.is_set() or (self._in_flight < most and not self._returning and self._has_place())
             )
             return not self._abort.is_set()
 
     def _has_place(self) -> bool:
-        return self._in_hand - self._resting < self._concurrency.limit
+        return self._in_flight - self._resting < self._concurrency.limit
 
     def _drained(self) -> bool:
         """Nothing left to pull: wait until the requests in flight are over. True if that was all."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._abort.is_set() or self._in_hand + self._commits == 0, timeout=DRAIN_SECONDS
+                lambda: self._abort.is_set() or self._in_flight + self._commits == 0, timeout=DRAIN_SECONDS
             )
-            return self._abort.is_set() or (self._in_hand + self._commits == 0 and not self._failed_commits)
+            return self._abort.is_set() or (self._in_flight + self._commits == 0 and not self._failed_commits)
 
     # -- the senders
 
     def _send_all(self) -> None:
-        while (parcel := self._parcels.get()) is not None:
-            self._deliver(parcel)
-            del parcel
+        while (batch := self._batches.get()) is not None:
+            self._deliver(batch)
+            del batch
             with self._changed:
-                self._in_hand -= 1
+                self._in_flight -= 1
                 self._changed.notify_all()
 
-    def _deliver(self, parcel: P) -> None:
-        """Send one parcel, and what it was cut into, until everything in it has come to an end."""
-        waiting: list[tuple[P, int]] = [(parcel, 0)]
-        del parcel
+    def _deliver(self, batch: P) -> None:
+        """Send one batch, and what it was cut into, until everything in it has come to an end."""
+        waiting: list[tuple[P, int]] = [(batch, 0)]
+        del batch
         while waiting and not self._abort.is_set():
             piece, attempt = waiting.pop()
             with self._changed:
@@ -230,35 +230,35 @@ class Worker(Generic[P]):
                 return
             self._note_letters([letter for settled in verdict.settled for letter in settled.dead])
             self._commit(self._progress.settle(verdict.settled))
-            again = verdict.again
-            if again is None:
+            retry = verdict.retry
+            if retry is None:
                 continue
-            self._telemetry.add("sidecar_sink_retries_total", sink=self._sink.name, reason=again.reason)
-            if again.at_once:
-                waiting += [(p, attempt) for p in reversed(again.parcels)]
+            self._telemetry.add("sidecar_sink_retries_total", sink=self._sink.name, reason=retry.reason)
+            if retry.immediately:
+                waiting += [(p, attempt) for p in reversed(retry.batches)]
                 continue
-            self._note_trouble(again, generation)
-            if not self._rest(0 if verdict.settled else attempt, again.retry_after):
+            self._note_trouble(retry, generation)
+            if not self._rest(0 if verdict.settled else attempt, retry.retry_after):
                 return
-            waiting += [(p, 1 if verdict.settled else attempt + 1) for p in reversed(again.parcels)]
+            waiting += [(p, 1 if verdict.settled else attempt + 1) for p in reversed(retry.batches)]
 
-    def _attempt(self, parcel: P) -> Verdict[P]:
+    def _attempt(self, batch: P) -> SendResult[P]:
         began = time.monotonic()
         try:
-            verdict = self._sink.send(parcel)
+            verdict = self._sink.send(batch)
         except Exception as error:
             log.exception("delivery_send_failed", sink=self._sink.name)
-            return Verdict(again=Again([parcel], "bug", detail=repr(error), level="error"))
+            return SendResult(retry=Retry([batch], "bug", detail=repr(error), level="error"))
         seconds = time.monotonic() - began
-        outcome = "ok" if verdict.again is None else verdict.again.reason
+        outcome = "ok" if verdict.retry is None else verdict.retry.reason
         self._telemetry.add("sidecar_sink_requests_total", sink=self._sink.name, outcome=outcome)
         self._telemetry.record("sidecar_sink_request_duration_seconds", seconds, sink=self._sink.name)
-        if verdict.again is None:
+        if verdict.retry is None:
             self._note_success(seconds)
         return verdict
 
     def _rest(self, attempt: int, retry_after: float | None) -> bool:
-        """Back off, out of the others' way. False when the worker has to end."""
+        """Back off, out of the others' transport. False when the worker has to end."""
         with self._changed:
             self._resting += 1
             self._changed.notify_all()
@@ -272,7 +272,7 @@ class Worker(Generic[P]):
         return not self._abort.is_set()
 
     def _wait(self, attempt: int, retry_after: float | None) -> bool:
-        """A back-off. Ends early when another request got through after trouble, unless the far side named a time
+        """A back-off. Ends early when another request got through after trouble, unless the destination named a time
         itself. False when the worker has to end."""
         delay = self._backoff.delay(attempt, random.random(), retry_after)
         recoveries = self._recoveries
@@ -285,27 +285,27 @@ class Worker(Generic[P]):
 
     # -- what came of it
 
-    def _note_trouble(self, again: Again[P], generation: int) -> None:
+    def _note_trouble(self, retry: Retry[P], generation: int) -> None:
         now = time.monotonic()
         with self._changed:
-            if again.slow_down:
+            if retry.backpressure:
                 self._concurrency.overloaded(generation)
             self._failures += 1
-            changed, self._trouble = self._trouble != again.reason, again.reason
-            say = changed and now - self._said.get(again.reason, -REPEAT_SECONDS) >= REPEAT_SECONDS
+            changed, self._trouble = self._trouble != retry.reason, retry.reason
+            say = changed and now - self._said.get(retry.reason, -REPEAT_SECONDS) >= REPEAT_SECONDS
             if say:
-                self._said[again.reason] = now
+                self._said[retry.reason] = now
         if say:
-            emit = log.error if again.level == "error" else log.warning
-            emit("delivery_held_up", sink=self._sink.name, reason=again.reason, detail=again.detail)
+            emit = log.error if retry.level == "error" else log.warning
+            emit("delivery_held_up", sink=self._sink.name, reason=retry.reason, detail=retry.detail)
         if changed:
-            self._report("degraded", f"{again.reason}: {again.detail}")
+            self._report("degraded", f"{retry.reason}: {retry.detail}")
 
     def _note_success(self, seconds: float) -> None:
         with self._changed:
-            self._concurrency.succeeded(seconds, self._in_hand - self._resting)
+            self._concurrency.succeeded(seconds, self._in_flight - self._resting)
             recovered, self._trouble = self._trouble, ""
-            # Not for one parcel that fails among others that do not: it must keep to its own back-off.
+            # Not for one batch that fails among others that do not: it must keep to its own back-off.
             outage, self._failures = self._failures > self._options.max_concurrency, 0
             self._recoveries += outage
             self._last_success_ns = self._clock()

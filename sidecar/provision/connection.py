@@ -1,4 +1,4 @@
-"""The way to a far side, with the credentials and certificates of the Elasticsearch sink's options."""
+"""The way to a destination, with the credentials and certificates of the Elasticsearch sink's options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sidecar.deliver.elasticsearch.sink import Http, Options, authorization
 
 
 class Connection:
-    """Requests to one far side. Use it as a context manager."""
+    """Requests to one destination. Use it as a context manager."""
 
     def __init__(self, options: Options) -> None:
         """Raises `Permanent` where a secret cannot be read."""

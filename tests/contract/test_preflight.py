@@ -125,7 +125,7 @@ def test_every_sink_is_looked_at_by_its_name_and_one_that_is_off_is_said(tmp_pat
     ("status", "state"), [(200, "ok"), (401, "failed"), (403, "warning"), (404, "warning"), (503, "warning")]
 )
 def test_what_an_answer_says_of_delivery(status: int, state: str) -> None:
-    assert elasticsearch.judge(status).state == state
+    assert elasticsearch.classify_health(status).state == state
 
 
 def test_every_port_is_looked_at(tmp_path: Path) -> None:

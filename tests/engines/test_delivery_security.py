@@ -15,7 +15,7 @@ from support.delivery import FakeConsumer, entry, logs_payload, spans_payload
 from support.secure_engine import SecureNode, secure_elasticsearch
 
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.elasticsearch.sink import Options, build, look
+from sidecar.deliver.elasticsearch.sink import Options, build, health_check
 from sidecar.deliver.elasticsearch.templates import template
 from sidecar.deliver.worker import Worker
 from sidecar.journal.entry import Entry
@@ -99,7 +99,7 @@ def test_an_api_key_with_the_least_privileges_is_enough(node: SecureNode, namesp
         assert consumer.wait_for(2, 60)
     assert consumer.counts() == ALL_DELIVERED
     assert count(node, f"traces-generic.otel-{namespace}") == 2
-    assert look(chosen).state == "warning"  # It answers, but may not be asked for its health.
+    assert health_check(chosen).state == "warning"  # It answers, but may not be asked for its health.
 
 
 def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_
     with delivering(chosen, consumer):
         assert consumer.wait_for(2, 60)
     assert consumer.counts() == ALL_DELIVERED
-    assert look(chosen).state == "ok"
+    assert health_check(chosen).state == "ok"
 
 
 def test_a_stream_that_is_forbidden_does_not_stop_the_others(node: SecureNode, namespace: str) -> None:
@@ -134,7 +134,7 @@ def test_a_refused_key_is_trouble_until_its_file_has_another(node: SecureNode, n
     secret = tmp_path / "key"
     secret.write_text("bm8ga2V5OmF0IGFsbA==\n")
     chosen = options(node, api_key_file=secret)
-    assert look(chosen).state == "failed"
+    assert health_check(chosen).state == "failed"
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer) as worker:
         assert trouble(worker) in ("credentials", "index_templates")
@@ -158,4 +158,4 @@ def test_a_connection_that_is_not_trusted_is_trouble_and_no_loss(
     with delivering(chosen, consumer) as worker:
         assert trouble(worker) in ("tls", "unreachable")
     assert consumer.finished == {}
-    assert look(chosen).state == "failed"
+    assert health_check(chosen).state == "failed"

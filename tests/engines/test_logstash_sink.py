@@ -25,7 +25,7 @@ from support.journals import journal
 from support.load import Sender, make_logs, make_spans, status, waiting
 
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.logstash.sink import Options, build, look
+from sidecar.deliver.logstash.sink import Options, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.entry import Draft
@@ -221,13 +221,19 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
         assert server.ids() == Counter(expected)
         check(log, len(expected))
         named = server.address.replace("127.0.0.1", "localhost")
-        assert look(Options.model_validate({"hosts": named} | right)).state == "ok"
-        assert look(Options.model_validate({"hosts": server.address, "server_name": "localhost"} | right)).state == "ok"
-        assert look(Options.model_validate({"hosts": server.address, "server_name": "x"} | right)).state == "failed"
+        assert health_check(Options.model_validate({"hosts": named} | right)).state == "ok"
+        assert (
+            health_check(Options.model_validate({"hosts": server.address, "server_name": "localhost"} | right)).state
+            == "ok"
+        )
+        assert (
+            health_check(Options.model_validate({"hosts": server.address, "server_name": "x"} | right)).state
+            == "failed"
+        )
         lax = {"verify": False, "server_name": "x", "ca_file": None}
-        assert look(Options.model_validate({"hosts": server.address} | right | lax)).state == "ok"
+        assert health_check(Options.model_validate({"hosts": server.address} | right | lax)).state == "ok"
         both = Options.model_validate({"hosts": [server.address, "127.0.0.1:1"]} | right)
-        assert look(both).state == "warning"
+        assert health_check(both).state == "warning"
 
 
 def test_plain_text_to_a_tls_port_is_trouble_and_no_loss(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_fa
 
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.otlp.sink import Options, OtlpSink, build, look
+from sidecar.deliver.otlp.sink import Options, OtlpSink, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.entry import Draft
@@ -208,11 +208,11 @@ def test_headers_and_compression(protocol: str, tmp_path: Path) -> None:
 def test_a_look_before_the_start(protocol: str) -> None:
     with FAR_SIDES[protocol](lambda number, body: None) as side:
         options = Options.model_validate({"endpoint": side.url, "protocol": protocol})
-        assert look(options).state == "ok"
+        assert health_check(options).state == "ok"
         assert side.requests == [b"", b"", b""]
-    assert look(options).state == "failed"
+    assert health_check(options).state == "failed"
     with FAR_SIDES[protocol](lambda number, body: Fault(code=16)) as side:
-        assert look(Options.model_validate({"endpoint": side.url, "protocol": protocol})).state == "failed"
+        assert health_check(Options.model_validate({"endpoint": side.url, "protocol": protocol})).state == "failed"
 
 
 COLLECTOR = """
@@ -340,10 +340,10 @@ def test_tls_with_client_certificates(protocol: str, tmp_path: Path) -> None:
             "ca_file": ca.cert,
             "timeout": 5,
         }
-        without = look(Options.model_validate(given))
+        without = health_check(Options.model_validate(given))
         assert without.state == "failed", without
         given |= {"client_cert": client.cert, "client_key": client.key}
-        found = look(Options.model_validate(given))
+        found = health_check(Options.model_validate(given))
         assert found.state == "ok", found
-        assert look(Options.model_validate(given | {"server_name": "localhost"})).state == "ok"
-        assert look(Options.model_validate(given | {"server_name": "elsewhere"})).state == "failed"
+        assert health_check(Options.model_validate(given | {"server_name": "localhost"})).state == "ok"
+        assert health_check(Options.model_validate(given | {"server_name": "elsewhere"})).state == "failed"

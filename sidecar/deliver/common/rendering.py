@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from sidecar.decode.api import Decoder, Lines
-from sidecar.deliver.elasticsearch.bulk import Documents, gather
-from sidecar.deliver.sink import Settled
+from sidecar.deliver.elasticsearch.bulk import Documents, collect
+from sidecar.deliver.sink import ItemResult
 from sidecar.errors import DecodeError
 from sidecar.journal.entry import Entry
 
@@ -23,7 +23,7 @@ class Rendered:
     documents: list[Documents] = field(default_factory=list)
     expected: dict[int, int] = field(default_factory=dict)
     """Sequence number -> documents that have to be settled; every entry is named."""
-    settled: list[Settled] = field(default_factory=list)
+    settled: list[ItemResult] = field(default_factory=list)
     """What could not be rendered, as dropped."""
     payload_bytes: int = 0
     document_bytes: int = 0
@@ -59,11 +59,11 @@ class Renderer:
             if missing:
                 log.error("delivery_documents_differ", sink=self._name, seq=entry.seq, missing=missing)
             if missing > 0:
-                into.settled.append(Settled(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
+                into.settled.append(ItemResult(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
         into.payload_bytes += sum(len(e.payload) for e in entries)
         into.document_bytes += len(lines.body)
         if len(lines):
-            into.documents.append(gather(lines, entries))
+            into.documents.append(collect(lines, entries))
 
     def _lines(self, entries: list[Entry]) -> Lines:
         payloads = [e.payload for e in entries]
@@ -81,4 +81,4 @@ class Renderer:
             counts["span_events", "dropped", "not_decodable"] = entry.events
         into.expected[entry.seq] = entry.items + entry.events
         if counts:
-            into.settled.append(Settled(entry.seq, counts))
+            into.settled.append(ItemResult(entry.seq, counts))

@@ -2,7 +2,7 @@
 
 Source of the rules: the reference of the Bulk API (Elasticsearch 8 and 9, OpenSearch 2 and 3), section "Response
 body", and the error types seen on those engines. Every document is sent as `create` with a deterministic `_id`, so
-that sending it again is always safe: what was already stored answers 409.
+that sending it retry is always safe: what was already stored answers 409.
 
 | the engine says | what becomes of the document |
 |---|---|
@@ -32,7 +32,7 @@ import numpy as np
 
 from sidecar.decode.api import U8, U32, Lines, Signal
 from sidecar.deliver.elasticsearch import conflicts
-from sidecar.deliver.sink import Again, Settled, Verdict
+from sidecar.deliver.sink import ItemResult, Retry, SendResult
 from sidecar.errors import Retryable
 from sidecar.journal.entry import Clock, DeadLetter, Entry
 
@@ -57,7 +57,7 @@ DELIVERED, ALREADY_THERE, RETRY, DEAD = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class EntryRef:
     """The entry that documents came from."""
 
     seq: int
@@ -73,10 +73,10 @@ class Documents:
     ends: U32
     """End offset in `body` of each document."""
     entry: U32
-    """Row of `origins` for each document."""
+    """Row of `entries` for each document."""
     event: U8
     """1 where the document is a span event."""
-    origins: tuple[Origin, ...]
+    entries: tuple[EntryRef, ...]
     before: Mapping[str, bytes] = field(default_factory=dict)
     """`_id` -> the line pair as it was, of documents with a field moved to text; where it is not empty, all are."""
 
@@ -90,7 +90,7 @@ class Documents:
 
     def signal(self, index: int) -> str:
         """Ledger signal of one document."""
-        return "span_events" if self.event[index] else self.origins[int(self.entry[index])].signal
+        return "span_events" if self.event[index] else self.entries[int(self.entry[index])].signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +111,18 @@ class Unreached(Retryable):
         self.detail = detail
 
 
-def gather(lines: Lines, entries: Sequence[Entry]) -> Documents:
+def collect(lines: Lines, entries: Sequence[Entry]) -> Documents:
     """The documents of `entries`, rendered as `lines` in the same order."""
     return Documents(
         body=lines.body,
         ends=lines.ends,
         entry=np.repeat(np.arange(len(entries), dtype=np.uint32), lines.docs),
         event=lines.event,
-        origins=tuple(Origin(e.seq, e.signal) for e in entries),
+        entries=tuple(EntryRef(e.seq, e.signal) for e in entries),
     )
 
 
-def cut(documents: Documents, max_bytes: int, max_documents: int) -> list[Documents]:
+def split(documents: Documents, max_bytes: int, max_documents: int) -> list[Documents]:
     """Runs of at most `max_bytes` and `max_documents` each, without copying; one document may be larger alone."""
     count = len(documents)
     if count == 0:
@@ -145,12 +145,12 @@ def _run(documents: Documents, first: int, last: int) -> Documents:
         ends=documents.ends[first:last] - np.uint32(begin),
         entry=documents.entry[first:last],
         event=documents.event[first:last],
-        origins=documents.origins,
+        entries=documents.entries,
         before=documents.before,
     )
 
 
-def halves(documents: Documents) -> list[Documents]:
+def split_in_half(documents: Documents) -> list[Documents]:
     """Two runs of as many documents each, without copying. There must be two documents at least."""
     half = len(documents) // 2
     return [_run(documents, 0, half), _run(documents, half, len(documents))]
@@ -160,7 +160,7 @@ def _smaller(documents: Documents) -> list[Documents]:
     """In halves, where the engine was busy: one request may be more than its whole budget for indexing (or, where it
     refuses the items, than what the same bytes leave of it), and as it is would never be taken."""
     large = len(documents) > 1 and len(documents.body) >= 2 * SMALLEST_HALF
-    return halves(documents) if large else [documents]
+    return split_in_half(documents) if large else [documents]
 
 
 def pick(documents: Documents, indices: Sequence[int]) -> Documents:
@@ -172,7 +172,7 @@ def pick(documents: Documents, indices: Sequence[int]) -> Documents:
         ends=np.cumsum([len(p) for p in parts], dtype=np.uint32),
         entry=documents.entry[chosen],
         event=documents.event[chosen],
-        origins=documents.origins,
+        entries=documents.entries,
         before=documents.before,
     )
 
@@ -190,54 +190,54 @@ def _replaced(documents: Documents, replacements: Mapping[int, bytes]) -> Docume
         ends=np.cumsum([len(pair) for pair in replacements.values()], dtype=np.uint32),
         entry=documents.entry[chosen],
         event=documents.event[chosen],
-        origins=documents.origins,
+        entries=documents.entries,
         before=before,
     )
 
 
-def all_settled(documents: Documents, outcome: str, reason: str = "") -> list[Settled]:
+def results_for_all(documents: Documents, outcome: str, reason: str = "") -> list[ItemResult]:
     """Every document came to the same end."""
     rows = documents.entry.astype(np.int64) * 2 + documents.event
-    counts = np.bincount(rows, minlength=2 * len(documents.origins)).tolist()
+    counts = np.bincount(rows, minlength=2 * len(documents.entries)).tolist()
     settled = []
-    for row, origin in enumerate(documents.origins):
+    for row, origin in enumerate(documents.entries):
         own: dict[tuple[str, str, str], int] = {}
         if counts[2 * row]:
             own[(origin.signal, outcome, reason)] = counts[2 * row]
         if counts[2 * row + 1]:
             own[("span_events", outcome, reason)] = counts[2 * row + 1]
         if own:
-            settled.append(Settled(origin.seq, own))
+            settled.append(ItemResult(origin.seq, own))
     return settled
 
 
-class Judge:
+class ResponseClassifier:
     """Replies to verdicts, for one consumer (whose name the dead letters carry)."""
 
     def __init__(self, consumer: str, clock: Clock, conflicts_to_text: bool = False) -> None:
         """`conflicts_to_text`: send a document again with the field that the engine refuses moved to text."""
         self._consumer, self._clock, self._conflicts_to_text = consumer, clock, conflicts_to_text
 
-    def judge(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
+    def classify_response(self, documents: Documents, reply: Reply) -> SendResult[Documents]:
         """What became of the documents of one request. Pure but for the time put on dead letters."""
         if 200 <= reply.status < 300:
             return self._items(documents, reply)
         if reply.status in (400, 413):
             return self._too_much(documents, reply)
         if reply.status == 429:
-            return Verdict(again=_again(_smaller(documents), reply, slow_down=True))
+            return SendResult(retry=_again(_smaller(documents), reply, backpressure=True))
         if reply.status == 408 or reply.status >= 500:
-            return Verdict(again=_again([documents], reply, slow_down=True))
-        return Verdict(again=_again([documents], reply, level="error"))
+            return SendResult(retry=_again([documents], reply, backpressure=True))
+        return SendResult(retry=_again([documents], reply, level="error"))
 
-    def _items(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
+    def _items(self, documents: Documents, reply: Reply) -> SendResult[Documents]:
         as_text = CONFLICT_AS_TEXT if documents.before else ""
         if _ALL_WELL.match(reply.body):
-            return Verdict(settled=all_settled(documents, "delivered", as_text))
+            return SendResult(settled=results_for_all(documents, "delivered", as_text))
         items = _read_items(reply.body)
         if items is None or len(items) != len(documents):
             detail = f"not a reply to {len(documents)} documents: {_text(reply.body)}"
-            return Verdict(again=Again([documents], "unreadable_reply", detail))
+            return SendResult(retry=Retry([documents], "unreadable_reply", detail))
         ends: list[list[int]] = [[], [], [], []]
         letters: list[tuple[int, str, str]] = []
         relieved: dict[int, bytes] = {}
@@ -246,7 +246,7 @@ class Judge:
             status, kind, reason = _read_item(item)
             end = _end(status, kind, reason)
             if end == DEAD and self._conflicts_to_text and status == 400:
-                changed = conflicts.relieve(documents.document(index), reason)
+                changed = conflicts.move_field(documents.document(index), reason)
                 if changed is not None:
                     relieved[index] = changed
                     continue
@@ -255,28 +255,29 @@ class Judge:
                 letters.append((index, kind, reason))
             elif end == RETRY and not waiting[0]:
                 waiting = (f"item_{status}" if 100 <= status < 600 else "unreadable_reply", reason)
-        settled = all_settled(pick_rows(documents, ends[DELIVERED]), "delivered", as_text)
-        settled += all_settled(pick_rows(documents, ends[ALREADY_THERE]), "already_there")
+        settled = results_for_all(pick_rows(documents, ends[DELIVERED]), "delivered", as_text)
+        settled += results_for_all(pick_rows(documents, ends[ALREADY_THERE]), "already_there")
         settled += [self._dead(documents, *letter) for letter in letters]
         mended = [_replaced(documents, relieved)] if relieved else []
         if not ends[RETRY]:
-            return Verdict(settled, Again(mended, "mapping_conflict", at_once=True) if mended else None)
+            return SendResult(settled, Retry(mended, "mapping_conflict", immediately=True) if mended else None)
         left, busy = pick(documents, ends[RETRY]), waiting[0] == ITEM_BUSY
-        parcels = _smaller(left) if busy else [left]
-        return Verdict(
-            settled, Again([*parcels, *mended], waiting[0], waiting[1], retry_after=reply.retry_after, slow_down=busy)
+        batches = _smaller(left) if busy else [left]
+        return SendResult(
+            settled,
+            Retry([*batches, *mended], waiting[0], waiting[1], retry_after=reply.retry_after, backpressure=busy),
         )
 
-    def _too_much(self, documents: Documents, reply: Reply) -> Verdict[Documents]:
+    def _too_much(self, documents: Documents, reply: Reply) -> SendResult[Documents]:
         """The request as a whole is too large (413) or holds something that cannot be read (400)."""
         kind, reason = _read_error(reply.body)
         if len(documents) > 1:
-            return Verdict(again=Again(halves(documents), f"http_{reply.status}", reason, at_once=True))
+            return SendResult(retry=Retry(split_in_half(documents), f"http_{reply.status}", reason, immediately=True))
         kind = kind or ("request_too_large" if reply.status == 413 else "bad_request")
-        return Verdict(settled=[self._dead(documents, 0, kind, reason or f"{kind}: HTTP {reply.status}")])
+        return SendResult(settled=[self._dead(documents, 0, kind, reason or f"{kind}: HTTP {reply.status}")])
 
-    def _dead(self, documents: Documents, index: int, kind: str, reason: str) -> Settled:
-        origin = documents.origins[int(documents.entry[index])]
+    def _dead(self, documents: Documents, index: int, kind: str, reason: str) -> ItemResult:
+        origin = documents.entries[int(documents.entry[index])]
         line_pair = documents.document(index)
         name, doc_id = address(line_pair)
         line_pair = documents.before.get(doc_id, line_pair)
@@ -284,13 +285,13 @@ class Judge:
         letter = DeadLetter(
             self._consumer, doc_id, signal, name, reason[:MAX_REASON_CHARS], line_pair, origin.seq, self._clock()
         )
-        return Settled(origin.seq, {(signal, "dead_lettered", kind): 1}, [letter])
+        return ItemResult(origin.seq, {(signal, "dead_lettered", kind): 1}, [letter])
 
 
 def pick_rows(documents: Documents, indices: Sequence[int]) -> Documents:
     """The columns of some of the documents without their bytes: enough for counting."""
     chosen = np.asarray(indices, dtype=np.intp)
-    return Documents(b"", documents.ends[chosen], documents.entry[chosen], documents.event[chosen], documents.origins)
+    return Documents(b"", documents.ends[chosen], documents.entry[chosen], documents.event[chosen], documents.entries)
 
 
 def address(line_pair: bytes) -> tuple[str, str]:
@@ -300,10 +301,10 @@ def address(line_pair: bytes) -> tuple[str, str]:
     return str(target["_index"]), str(target["_id"])
 
 
-def _again(parcels: Sequence[Documents], reply: Reply, **how: Any) -> Again[Documents]:
+def _again(batches: Sequence[Documents], reply: Reply, **how: Any) -> Retry[Documents]:
     reason = "credentials" if reply.status in (401, 403) else f"http_{reply.status}"
     detail = _read_error(reply.body)[1] or _text(reply.body)
-    return Again(parcels, reason, detail, retry_after=reply.retry_after, **how)
+    return Retry(batches, reason, detail, retry_after=reply.retry_after, **how)
 
 
 def _end(status: int, kind: str, reason: str) -> int:

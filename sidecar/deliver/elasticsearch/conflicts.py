@@ -41,7 +41,7 @@ _OF_SENDER = (("scope", "attributes"), ("resource", "attributes"), ("links",))
 """Where senders name fields; moved only where moving those of the record was not enough."""
 
 
-def blame(reason: str) -> str | None:
+def conflicting_field(reason: str) -> str | None:
     """Path of the field that a refusal is about, as the engine writes it; `EVERYTHING` where it names none; None where
     the refusal is about something else."""
     found = _REFUSAL.search(reason)
@@ -55,10 +55,10 @@ def blame(reason: str) -> str | None:
     return path if within == "_doc" else f"{within}.{path}"
 
 
-def relieve(line_pair: bytes, reason: str) -> bytes | None:
+def move_field(line_pair: bytes, reason: str) -> bytes | None:
     """The `_bulk` line pair again, without the field that `reason` is about and with its value under `KEY`; None where
     the refusal is about no field, or nothing is left to move."""
-    path = blame(reason)
+    path = conflicting_field(reason)
     action, _, source = line_pair.partition(b"\n")
     if path is None or path == f"attributes.{KEY}" or path.partition(".")[0] in _OURS:
         return None

@@ -16,9 +16,17 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 import sidecar
 from sidecar.decode.api import Decoder, Lines, Signal
 from sidecar.deliver.elasticsearch import index_patterns
-from sidecar.deliver.elasticsearch.bulk import ITEM_BUSY, Documents, Judge, Reply, Unreached, cut, gather
+from sidecar.deliver.elasticsearch.bulk import (
+    ITEM_BUSY,
+    Documents,
+    Reply,
+    ResponseClassifier,
+    Unreached,
+    collect,
+    split,
+)
 from sidecar.deliver.elasticsearch.templates import ensure_templates
-from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
 from sidecar.journal.entry import Clock, Entry
 
@@ -27,7 +35,7 @@ TARGET = "/_bulk?filter_path=errors,items.*.status,items.*.error"
 GROWTH = 1.05
 """Factor by which requests grow back after an overload, with each that is taken and was half full at least."""
 SMALLEST_BATCH = 64 << 10
-"""However small the far side's limit on requests, batches are not made smaller than this (one document may be)."""
+"""However small the destination's limit on requests, batches are not made smaller than this (one document may be)."""
 
 log = structlog.get_logger("deliver.elasticsearch")
 
@@ -42,7 +50,7 @@ class Http(Protocol):
     def close(self) -> None: ...
 
 
-class Options(WorkerOptions):
+class Options(SinkOptions):
     """Elasticsearch or OpenSearch."""
 
     kind: Literal["elasticsearch"] = Field("elasticsearch", description="Kind of the sink.")
@@ -80,7 +88,7 @@ class Options(WorkerOptions):
     pipeline: str | None = Field(None, description="Ingest pipeline that the documents are to go through.")
     ids: Literal["deterministic", "none"] = Field(
         "deterministic",
-        description="`deterministic`: a document that is sent again is the same document. `none`: the engine gives ids "
+        description="`deterministic`: a document that is sent retry is the same document. `none`: the engine gives ids "
         "(it indexes faster), and what is sent again after an outage may be there twice.",
     )
     on_conflict: Literal["text", "dead_letter"] = Field(
@@ -178,7 +186,7 @@ class ElasticsearchSink:
         """`log_id`: id of the journal, the beginning of every log record's `_id`."""
         self.name = name
         self._options, self._decoder, self._log_id, self._http = options, decoder, log_id, http
-        self._judge = Judge(name, clock, options.on_conflict == "text")
+        self._classifier = ResponseClassifier(name, clock, options.on_conflict == "text")
         self._namer = index_patterns.Namer(options.index) if options.index else None
         self._target = TARGET + (f"&pipeline={quote(options.pipeline, safe='')}" if options.pipeline else "")
         self._lock = threading.Lock()
@@ -189,37 +197,37 @@ class ElasticsearchSink:
         """Bytes of lines for a byte of payload, as seen lately."""
 
     @property
-    def appetite(self) -> int:
+    def target_batch_bytes(self) -> int:
         # A little less than what would just fit, so that a request is seldom cut with a small rest.
         return max(1, int(0.95 * self._batch_bytes / self._expansion))
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Documents]:
-        parcels: list[Documents] = []
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Documents]:
+        batches: list[Documents] = []
         expected: dict[int, int] = {}
-        dropped: list[Settled] = []
+        dropped: list[ItemResult] = []
         for signal in sorted(self.signals):
             own = [e for e in entries if e.signal == signal]
             if own:
-                self._render(own, parcels, expected, dropped)
-        return Prepared(parcels, expected, dropped)
+                self._render(own, batches, expected, dropped)
+        return PreparedBatch(batches, expected, dropped)
 
-    def send(self, parcel: Documents) -> Verdict[Documents]:
+    def send(self, batch: Documents) -> SendResult[Documents]:
         try:
             self._make_ready()
-            reply = self._post(parcel)
+            reply = self._post(batch)
         except Unreached as error:
             self._ready = not self._options.bootstrap
             self._authorization = None
-            return Verdict(
-                again=Again([parcel], error.reason, error.detail, retry_after=error.retry_after, slow_down=True)
+            return SendResult(
+                retry=Retry([batch], error.reason, error.detail, retry_after=error.retry_after, backpressure=True)
             )
         except Permanent as error:
-            return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
+            return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
         if reply.status in (401, 403):
             self._authorization = None
-        verdict = self._judge.judge(parcel, reply)
-        busy = verdict.again is not None and verdict.again.reason == ITEM_BUSY
-        self._adapt(429 if busy else reply.status, len(parcel.body))
+        verdict = self._classifier.classify_response(batch, reply)
+        busy = verdict.retry is not None and verdict.retry.reason == ITEM_BUSY
+        self._adapt(429 if busy else reply.status, len(batch.body))
         return verdict
 
     def status(self) -> Mapping[str, Any]:
@@ -229,14 +237,14 @@ class ElasticsearchSink:
         self._http.close()
 
     def _render(
-        self, entries: list[Entry], parcels: list[Documents], expected: dict[int, int], dropped: list[Settled]
+        self, entries: list[Entry], batches: list[Documents], expected: dict[int, int], dropped: list[ItemResult]
     ) -> None:
         try:
             lines = self._lines(entries)
         except DecodeError as error:
             if len(entries) > 1:
                 for entry in entries:
-                    self._render([entry], parcels, expected, dropped)
+                    self._render([entry], batches, expected, dropped)
                 return
             entry = entries[0]
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
@@ -244,7 +252,7 @@ class ElasticsearchSink:
             counts: dict[tuple[str, str, str], int] = {(entry.signal, "dropped", "not_decodable"): entry.items}
             if entry.events:
                 counts["span_events", "dropped", "not_decodable"] = entry.events
-            dropped.append(Settled(entry.seq, counts))
+            dropped.append(ItemResult(entry.seq, counts))
             return
         for entry, documents in zip(entries, lines.docs, strict=True):
             missing = entry.items + entry.events - documents
@@ -252,11 +260,11 @@ class ElasticsearchSink:
             if missing:
                 log.error("delivery_documents_differ", sink=self.name, seq=entry.seq, missing=missing)
             if missing > 0:
-                dropped.append(Settled(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
+                dropped.append(ItemResult(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
         size = sum(len(e.payload) for e in entries)
         if size:
             self._expansion += 0.3 * (max(0.1, len(lines.body) / size) - self._expansion)
-        parcels += cut(gather(lines, entries), self._batch_bytes, self._options.batch_documents)
+        batches += split(collect(lines, entries), self._batch_bytes, self._options.batch_documents)
 
     def _lines(self, entries: list[Entry]) -> Lines:
         payloads = [e.payload for e in entries]
@@ -267,9 +275,9 @@ class ElasticsearchSink:
             lines = self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
         return self._namer.retarget(lines) if self._namer else lines
 
-    def _post(self, parcel: Documents) -> Reply:
+    def _post(self, batch: Documents) -> Reply:
         headers = {"content-type": "application/x-ndjson", "accept": "application/json", **self._authorize()}
-        plain = index_patterns.without_ids(bytes(parcel.body)) if self._options.ids == "none" else parcel.body
+        plain = index_patterns.without_ids(bytes(batch.body)) if self._options.ids == "none" else batch.body
         if self._options.compression:
             headers["content-encoding"] = "gzip"
             body = igzip_lib.compress(plain, 1, igzip_lib.COMP_GZIP)
@@ -278,7 +286,7 @@ class ElasticsearchSink:
         return self._http.request("POST", self._target, body, headers)
 
     def _adapt(self, status: int, size: int) -> None:
-        """Requests as large as the far side bears: 413 sets a bound for good, 429 halves for now, success grows."""
+        """Requests as large as the destination bears: 413 sets a bound for good, 429 halves for now, success grows."""
         smaller = max(SMALLEST_BATCH, size // 2)
         if status == 413:
             self._most_bytes = min(self._most_bytes, smaller)
@@ -331,20 +339,20 @@ def probe(options: Options) -> int:
         http.close()
 
 
-def look(options: Options) -> Finding:
+def health_check(options: Options) -> Finding:
     """Whether a node answers, and what its answer says of delivery to come. Raises as `probe`."""
     nodes = ", ".join(options.url)
     for file in (options.ca_file, options.client_cert, options.client_key):
         if file is not None and not file.is_file():
             return Finding("failed", f"{file}: there is no such file")
     try:
-        finding = judge(probe(options))
+        finding = classify_health(probe(options))
     except Unreached as error:
         finding = Finding("failed", f"{error.reason}: {error.detail}")
     return Finding(finding.state, f"{nodes}: {finding.detail}")
 
 
-def judge(status: int) -> Finding:
+def classify_health(status: int) -> Finding:
     """What the HTTP status of an answer to `GET /_cluster/health` says of delivery to come."""
     if status == 200:
         return Finding("ok", "answers")

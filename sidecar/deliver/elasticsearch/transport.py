@@ -66,7 +66,7 @@ class _Raw(Serializer):
 class BoundedNode(Urllib3HttpNode):
     """A node whose timeout is that of the whole request, and whose replies have a largest size.
 
-    The plain node restarts its clock with every byte received, so that a far side which trickles could hold a
+    The plain node restarts its clock with every byte received, so that a destination which trickles could hold a
     request for ever.
     """
 

@@ -44,12 +44,12 @@ class Rotation:
     def move_away(self, path: Path, now: float) -> None:
         """Rename the file. Raises OSError."""
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        target = path.with_name(f"{path.stem}-{stamp}{path.suffix}")
+        writer = path.with_name(f"{path.stem}-{stamp}{path.suffix}")
         number = 0
-        while target.exists() or target.with_name(f"{target.name}.gz").exists():
+        while writer.exists() or writer.with_name(f"{writer.name}.gz").exists():
             number += 1
-            target = path.with_name(f"{path.stem}-{stamp}.{number}{path.suffix}")
-        path.rename(target)
+            writer = path.with_name(f"{path.stem}-{stamp}.{number}{path.suffix}")
+        path.rename(writer)
 
     def tidy(self, path: Path) -> None:
         """Compress and remove what is due. A failure is told of and tried again next time."""
@@ -80,7 +80,7 @@ class Rotation:
 def _compress(file: Path) -> None:
     """The file becomes one with `.gz` behind its name; at no time is neither of them whole."""
     partial, whole = file.with_name(f".{file.name}.gz.part"), file.with_name(f"{file.name}.gz")
-    with file.open("rb") as source, igzip.IGzipFile(partial, "wb", _LEVEL) as target:  # type: ignore[no-untyped-call]
-        shutil.copyfileobj(source, target, _CHUNK)
+    with file.open("rb") as source, igzip.IGzipFile(partial, "wb", _LEVEL) as writer:  # type: ignore[no-untyped-call]
+        shutil.copyfileobj(source, writer, _CHUNK)
     partial.rename(whole)
     file.unlink()

@@ -18,10 +18,10 @@ from sidecar.decode.api import Decoder, Signal
 from sidecar.deliver.common.rendering import Renderer
 from sidecar.deliver.elasticsearch.bulk import Documents
 from sidecar.deliver.file.rotation import Rotation
-from sidecar.deliver.file.writer import Block, LineFile, Locked, Output
+from sidecar.deliver.file.writer import Block, FileWriter, Locked, StreamWriter
 from sidecar.deliver.otlp.json_lines import json_line
 from sidecar.deliver.otlp.requests import without_refused
-from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
 from sidecar.journal.entry import Clock, Entry
 from sidecar.journal.ledger import item_counts, whole
@@ -36,10 +36,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 log = structlog.get_logger("deliver.file")
 
 
-class Options(WorkerOptions):
+class Options(SinkOptions):
     """Lines in a file or on standard output."""
 
-    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
+    supported_signals: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
 
     kind: Literal["file"] = Field("file", description="Kind of the sink.")
     path: str | None = Field(
@@ -79,9 +79,9 @@ class Options(WorkerOptions):
         return bool(self.path)
 
     @property
-    def chosen(self) -> frozenset[Signal]:
+    def selected_signals(self) -> frozenset[Signal]:
         """The signals that the sink is to have; documents are made of spans and logs only."""
-        found = super().chosen
+        found = super().selected_signals
         return found if self.format == "otlp_json" else found - {"metrics"}
 
     @property
@@ -103,8 +103,8 @@ class Options(WorkerOptions):
         return self
 
 
-class Target(Protocol):
-    """See `file_target.LineFile` and `file_target.Output`."""
+class Writer(Protocol):
+    """See `file_writer.FileWriter` and `file_writer.StreamWriter`."""
 
     @property
     def size(self) -> int: ...
@@ -124,59 +124,61 @@ class Piece:
     events: int
 
 
-Parcel = tuple[Piece, ...]
+Batch = tuple[Piece, ...]
 
 
 class FileSink:
     """Renders entries one by one, so that what is written for one is always the same, and appends them in order."""
 
-    signals: frozenset[Signal] = Options.takes
+    signals: frozenset[Signal] = Options.supported_signals
 
-    def __init__(self, name: str, options: Options, decoder: Decoder, log_id: str, target: Target) -> None:
+    def __init__(self, name: str, options: Options, decoder: Decoder, log_id: str, writer: Writer) -> None:
         self.name = name
-        self._options, self._decoder, self._target = options, decoder, target
+        self._options, self._decoder, self._writer = options, decoder, writer
         self._renderer = Renderer(name, decoder, log_id)
 
     @property
-    def appetite(self) -> int:
+    def target_batch_bytes(self) -> int:
         return APPETITE_BYTES
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Parcel]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Batch]:
         pieces: list[Piece] = []
         expected: dict[int, int] = {}
-        settled: list[Settled] = []
+        settled: list[ItemResult] = []
         for entry in entries:
             expected[entry.seq] = 0
             if not entry.items:
                 continue
-            if entry.signal not in self._options.chosen:
+            if entry.signal not in self._options.selected_signals:
                 expected[entry.seq] = entry.items + entry.events
-                settled.append(Settled(entry.seq, whole(entry, "filtered", "format")))
+                settled.append(ItemResult(entry.seq, whole(entry, "filtered", "format")))
             elif self._options.format == "otlp_json":
                 self._request(entry, pieces, expected, settled)
             else:
                 self._documents(entry, pieces, expected, settled)
-        return Prepared([tuple(pieces)] if pieces else [], expected, settled)
+        return PreparedBatch([tuple(pieces)] if pieces else [], expected, settled)
 
-    def send(self, parcel: Parcel) -> Verdict[Parcel]:
+    def send(self, batch: Batch) -> SendResult[Batch]:
         try:
-            there = self._target.append([piece.block for piece in parcel])
+            there = self._writer.append([piece.block for piece in batch])
         except Locked as error:
-            return Verdict(again=Again([parcel], "locked", str(error), level="error"))
+            return SendResult(retry=Retry([batch], "locked", str(error), level="error"))
         except OSError as error:
             reason = "disk_full" if error.errno in _FULL else "unwritable"
-            return Verdict(again=Again([parcel], reason, str(error), level="error"))
-        return Verdict(
-            [_settle(piece, "already_there" if piece.block.seq in there else "delivered") for piece in parcel]
+            return SendResult(retry=Retry([batch], reason, str(error), level="error"))
+        return SendResult(
+            [_settle(piece, "already_there" if piece.block.seq in there else "delivered") for piece in batch]
         )
 
     def status(self) -> Mapping[str, Any]:
-        return {"path": self._options.path, "format": self._options.format, "bytes": self._target.size}
+        return {"path": self._options.path, "format": self._options.format, "bytes": self._writer.size}
 
     def close(self) -> None:
-        self._target.close()
+        self._writer.close()
 
-    def _documents(self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[Settled]) -> None:
+    def _documents(
+        self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[ItemResult]
+    ) -> None:
         rendered = self._renderer.render([entry])
         expected |= rendered.expected
         settled += rendered.settled
@@ -187,13 +189,13 @@ class FileSink:
             )
             pieces.append(Piece(Block(entry.seq, lines), entry.signal, len(documents) - events, events))
 
-    def _request(self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[Settled]) -> None:
+    def _request(self, entry: Entry, pieces: list[Piece], expected: dict[int, int], settled: list[ItemResult]) -> None:
         expected[entry.seq] = entry.items + entry.events
         try:
             lines = json_line(entry.signal, self._accepted(entry))
         except DecodeError as error:
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
-            settled.append(Settled(entry.seq, whole(entry, "dropped", "not_decodable")))
+            settled.append(ItemResult(entry.seq, whole(entry, "dropped", "not_decodable")))
             return
         pieces.append(Piece(Block(entry.seq, lines), entry.signal, entry.items, entry.events))
 
@@ -222,22 +224,22 @@ def _lines(documents: Documents, id_field: str) -> bytes:
     return b"".join(parts)
 
 
-def _settle(piece: Piece, outcome: Literal["delivered", "already_there"]) -> Settled:
-    return Settled(piece.block.seq, item_counts(piece.signal, piece.items, piece.events, outcome, ""))
+def _settle(piece: Piece, outcome: Literal["delivered", "already_there"]) -> ItemResult:
+    return ItemResult(piece.block.seq, item_counts(piece.signal, piece.items, piece.events, outcome, ""))
 
 
 def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> FileSink:
     """The sink; no file is opened yet."""
-    target: Target
+    writer: Writer
     if options.stdout or options.path is None:
-        target = Output()
+        writer = StreamWriter()
     else:
         rotation = Rotation(options.max_bytes, options.max_age, options.keep, options.compress)
-        target = LineFile(Path(options.path), log_id, rotation, clock, options.fsync)
-    return FileSink(name, options, decoder, log_id, target)
+        writer = FileWriter(Path(options.path), log_id, rotation, clock, options.fsync)
+    return FileSink(name, options, decoder, log_id, writer)
 
 
-def look(options: Options) -> Finding:
+def health_check(options: Options) -> Finding:
     """Whether the file can be written. Changes nothing. Raises `Permanent` where it cannot."""
     if options.stdout or options.path is None:
         return Finding("ok", "standard output")

@@ -53,7 +53,7 @@ class Locked(OSError):
     """Another sink, or another program, writes to the same file."""
 
 
-class LineFile:
+class FileWriter:
     """A file that lines are appended to. Used from one thread at a time. `OSError` from any method leaves it as far as
     it came; the same call again goes on from there."""
 
@@ -216,7 +216,7 @@ class LineFile:
         os.pwrite(self._record, record.ljust(_RECORD_BYTES - 1) + b"\n", 0)
 
 
-class Output:
+class StreamWriter:
     """Standard output. What was written before a crash cannot be known: then it comes once more."""
 
     def __init__(self, descriptor: int = 1) -> None:

@@ -92,7 +92,7 @@ class Connection:
         self.idle_since = time.monotonic()
 
     def usable(self) -> bool:
-        """Whether the connection can be used again: not closed by the far side, not idle for long."""
+        """Whether the connection can be used again: not closed by the destination, not idle for long."""
         if time.monotonic() - self.idle_since > IDLE_SECONDS:
             return False
         acks = AckReader()
@@ -122,12 +122,12 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantWriteError):
             return 0, False
         except OSError:
-            # TLS wants to read first, or the far side hung up: what it said before (an acknowledgement, an alert) is
+            # TLS wants to read first, or the destination hung up: what it said before (an acknowledgement, an alert) is
             # still to be read, and reading will tell.
             return 0, True
 
     def _read(self) -> bytes:
-        """What has arrived; empty if nothing has. Raises `Unreached` where the far side has hung up."""
+        """What has arrived; empty if nothing has. Raises `Unreached` where the destination has hung up."""
         try:
             data = self._socket.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -139,7 +139,7 @@ class Connection:
         except OSError as error:
             raise Unreached("closed", str(error)) from error
         if not data:
-            raise Unreached("closed", "the far side closed the connection")
+            raise Unreached("closed", "the destination closed the connection")
         return data
 
     def _wait(self, to_write: bool, deadline: float) -> None:

@@ -19,12 +19,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 import sidecar
 from sidecar.decode.api import Decoder, Signal
-from sidecar.deliver.common.host_pool import Hosts
+from sidecar.deliver.common.host_pool import HostPool
 from sidecar.deliver.common.rendering import Renderer
-from sidecar.deliver.elasticsearch.bulk import Documents, Judge, Unreached, address, cut, pick
+from sidecar.deliver.elasticsearch.bulk import Documents, ResponseClassifier, Unreached, address, pick, split
 from sidecar.deliver.logstash.lumberjack_client import Connections, Tls
-from sidecar.deliver.logstash.transport import HttpWay, LumberjackWay, Way
-from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.logstash.transport import HttpTransport, LumberjackTransport, Transport
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import Permanent
 from sidecar.journal.entry import Clock, DeadLetter, Entry
 
@@ -35,7 +35,7 @@ TOO_LARGE = "document_too_large"
 log = structlog.get_logger("deliver.logstash")
 
 
-class Options(WorkerOptions):
+class Options(SinkOptions):
     """Logstash."""
 
     kind: Literal["logstash"] = Field("logstash", description="Kind of the sink.")
@@ -164,50 +164,50 @@ class LogstashSink:
         options: Options,
         decoder: Decoder,
         log_id: str,
-        way: Way,
+        transport: Transport,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`log_id`: id of the journal, the beginning of every log record's `_id`."""
         self.name = name
-        self._options, self._way, self._clock, self._monotonic = options, way, clock, monotonic
+        self._options, self._transport, self._clock, self._monotonic = options, transport, clock, monotonic
         self._renderer = Renderer(name, decoder, log_id)
-        self._hosts = Hosts(max(1, len(options.hosts)), options.load_balance)
+        self._hosts = HostPool(max(1, len(options.hosts)), options.load_balance)
         self._expansion = 2.5
         """Bytes of documents for a byte of payload, as seen lately."""
 
     @property
-    def appetite(self) -> int:
+    def target_batch_bytes(self) -> int:
         # A little less than what would just fit, so that a request is seldom cut with a small rest.
         return max(1, int(0.95 * self._options.batch_bytes / self._expansion))
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Documents]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Documents]:
         rendered = self._renderer.render(entries)
         if rendered.payload_bytes:
             seen = max(0.1, rendered.document_bytes / rendered.payload_bytes)
             self._expansion += 0.3 * (seen - self._expansion)
-        parcels: list[Documents] = []
+        batches: list[Documents] = []
         for documents in rendered.documents:
             fitting = self._without_large(documents, rendered.settled)
-            parcels += cut(fitting, self._options.batch_bytes, len(fitting) or 1)
-        return Prepared(parcels, rendered.expected, rendered.settled)
+            batches += split(fitting, self._options.batch_bytes, len(fitting) or 1)
+        return PreparedBatch(batches, rendered.expected, rendered.settled)
 
-    def send(self, parcel: Documents) -> Verdict[Documents]:
-        settled: list[Settled] = []
-        verdict: Verdict[Documents] = Verdict()
-        for host in self._hosts.order(self._monotonic()):
-            attempt = self._way.deliver(host, parcel)
+    def send(self, batch: Documents) -> SendResult[Documents]:
+        settled: list[ItemResult] = []
+        verdict: SendResult[Documents] = SendResult()
+        for host in self._hosts.candidates(self._monotonic()):
+            attempt = self._transport.deliver(host, batch)
             verdict = attempt.verdict
             settled += verdict.settled
-            if not attempt.failed or verdict.again is None:
+            if not attempt.failed or verdict.retry is None:
                 self._hosts.succeeded(host)
                 break
-            (parcel,) = verdict.again.parcels
-            self._blame(host, verdict.again)
-        return Verdict(settled, verdict.again)
+            (batch,) = verdict.retry.batches
+            self._blame(host, verdict.retry)
+        return SendResult(settled, verdict.retry)
 
     def status(self) -> Mapping[str, Any]:
-        resting = self._hosts.resting(self._monotonic())
+        resting = self._hosts.cooling_down(self._monotonic())
         return {
             "mode": self._options.mode,
             "hosts": list(self._options.hosts),
@@ -215,19 +215,19 @@ class LogstashSink:
         }
 
     def close(self) -> None:
-        self._way.close()
+        self._transport.close()
 
-    def _blame(self, host: int, again: Again[Documents]) -> None:
+    def _blame(self, host: int, retry: Retry[Documents]) -> None:
         if self._hosts.failed(host, self._monotonic()) and len(self._options.hosts) > 1:
             log.warning(
                 "delivery_host_failed",
                 sink=self.name,
                 host=self._options.hosts[host],
-                reason=again.reason,
-                detail=again.detail,
+                reason=retry.reason,
+                detail=retry.detail,
             )
 
-    def _without_large(self, documents: Documents, settled: list[Settled]) -> Documents:
+    def _without_large(self, documents: Documents, settled: list[ItemResult]) -> Documents:
         """The documents that are not too large; the others become dead letters."""
         sizes = np.diff(documents.ends, prepend=np.uint32(0))
         large = np.flatnonzero(sizes > self._options.max_document_bytes).tolist()
@@ -236,25 +236,29 @@ class LogstashSink:
         settled += [self._letter(documents, index) for index in large]
         return pick(documents, np.flatnonzero(sizes <= self._options.max_document_bytes).tolist())
 
-    def _letter(self, documents: Documents, index: int) -> Settled:
+    def _letter(self, documents: Documents, index: int) -> ItemResult:
         line_pair = documents.document(index)
-        seq, signal = documents.origins[int(documents.entry[index])].seq, documents.signal(index)
+        seq, signal = documents.entries[int(documents.entry[index])].seq, documents.signal(index)
         name, doc_id = address(line_pair)
         most = self._options.max_document_bytes
         reason = f"{TOO_LARGE}: {len(line_pair)} bytes, max_document_bytes is {most}"
         letter = DeadLetter(self.name, doc_id, signal, name, reason, line_pair, seq, self._clock())
-        return Settled(seq, {(signal, "dead_lettered", TOO_LARGE): 1}, [letter])
+        return ItemResult(seq, {(signal, "dead_lettered", TOO_LARGE): 1}, [letter])
 
 
 def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> LogstashSink:
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
         log.warning("certificates_not_verified", sink=name)
-    way = _http_way(name, options, decoder, clock) if options.mode == "http" else _lumberjack_way(options, decoder)
-    return LogstashSink(name, options, decoder, log_id, way, clock)
+    transport = (
+        _http_transport(name, options, decoder, clock)
+        if options.mode == "http"
+        else _lumberjack_transport(options, decoder)
+    )
+    return LogstashSink(name, options, decoder, log_id, transport, clock)
 
 
-def look(options: Options) -> Finding:
+def health_check(options: Options) -> Finding:
     """Whether the hosts can be connected to. Nothing is sent: Logstash would make an event of it."""
     for file in (options.ca_file, options.client_cert, options.client_key):
         if file is not None and not file.is_file():
@@ -272,9 +276,9 @@ def look(options: Options) -> Finding:
     return Finding("failed" if len(failures) == len(options.hosts) else "warning", "; ".join(failures))
 
 
-def _lumberjack_way(options: Options, decoder: Decoder) -> LumberjackWay:
+def _lumberjack_transport(options: Options, decoder: Decoder) -> LumberjackTransport:
     connections = Connections(*_endpoints(options), options.timeout)
-    return LumberjackWay(decoder, connections, options.window, options.pipelining, options.compression)
+    return LumberjackTransport(decoder, connections, options.window, options.pipelining, options.compression)
 
 
 def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None]]:
@@ -290,7 +294,7 @@ def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None
     )
 
 
-def _http_way(name: str, options: Options, decoder: Decoder, clock: Clock) -> HttpWay:
+def _http_transport(name: str, options: Options, decoder: Decoder, clock: Clock) -> HttpTransport:
     from sidecar.deliver.elasticsearch.transport import ElasticHttp
     from sidecar.deliver.elasticsearch.transport import Tls as HttpTls
 
@@ -302,4 +306,4 @@ def _http_way(name: str, options: Options, decoder: Decoder, clock: Clock) -> Ht
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = f"{parts.scheme}://{parts.netloc}"
         hosts.append((ElasticHttp([base], tls, options.timeout, options.max_concurrency + 1, agent), target))
-    return HttpWay(decoder, hosts, options.credentials, options.compression, Judge(name, clock))
+    return HttpTransport(decoder, hosts, options.credentials, options.compression, ResponseClassifier(name, clock))

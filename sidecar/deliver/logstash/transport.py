@@ -24,10 +24,19 @@ from isal import igzip_lib
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import Sending, compressed_frame
-from sidecar.deliver.elasticsearch.bulk import Documents, Judge, Reply, Unreached, all_settled, cut, pick, pick_rows
+from sidecar.deliver.elasticsearch.bulk import (
+    Documents,
+    Reply,
+    ResponseClassifier,
+    Unreached,
+    pick,
+    pick_rows,
+    results_for_all,
+    split,
+)
 from sidecar.deliver.elasticsearch.sink import Http
 from sidecar.deliver.logstash.lumberjack_client import Connections
-from sidecar.deliver.sink import Again, Verdict
+from sidecar.deliver.sink import Retry, SendResult
 from sidecar.errors import Permanent
 
 WINDOW_BYTES = 1 << 20
@@ -39,19 +48,19 @@ what stays in the processor's cache from framing to compression costs less."""
 class Attempt:
     """What became of the documents at one host."""
 
-    verdict: Verdict[Documents]
+    verdict: SendResult[Documents]
     failed: bool = False
-    """The host did not do what was asked: the one parcel that is to be sent again may go to another host at once."""
+    """The host did not do what was asked: the one batch that is to be sent again may go to another host at once."""
 
 
-class Way(Protocol):
+class Transport(Protocol):
     """Sends documents to a host, by its number. Thread-safe."""
 
     def deliver(self, host: int, documents: Documents) -> Attempt: ...
     def close(self) -> None: ...
 
 
-class LumberjackWay:
+class LumberjackTransport:
     """Windows of data frames, several under way; what is acknowledged is settled."""
 
     def __init__(
@@ -63,21 +72,21 @@ class LumberjackWay:
     def deliver(self, host: int, documents: Documents) -> Attempt:
         acknowledged, error = self._connections.run(host, lambda: Sending(self._windows(documents), self._pipelining))
         if error is None:
-            return Attempt(Verdict(all_settled(documents, "delivered")))
-        settled = all_settled(pick_rows(documents, range(acknowledged)), "delivered")
+            return Attempt(SendResult(results_for_all(documents, "delivered")))
+        settled = results_for_all(pick_rows(documents, range(acknowledged)), "delivered")
         rest = pick(documents, range(acknowledged, len(documents))) if acknowledged else documents
-        return Attempt(Verdict(settled, Again([rest], error.reason, error.detail, slow_down=True)), failed=True)
+        return Attempt(SendResult(settled, Retry([rest], error.reason, error.detail, backpressure=True)), failed=True)
 
     def close(self) -> None:
         self._connections.close()
 
     def _windows(self, documents: Documents) -> Iterator[tuple[int, bytes]]:
-        for part in cut(documents, WINDOW_BYTES, self._window):
+        for part in split(documents, WINDOW_BYTES, self._window):
             frames = self._decoder.data_frames(bytes(part.body), part.ends)
             yield len(part), compressed_frame(frames) if self._compression else frames
 
 
-class HttpWay:
+class HttpTransport:
     """JSON arrays to the http input."""
 
     def __init__(
@@ -86,26 +95,26 @@ class HttpWay:
         hosts: Sequence[tuple[Http, str]],
         credentials: Callable[[], tuple[str, str] | None],
         compression: bool,
-        judge: Judge,
+        classifier: ResponseClassifier,
     ) -> None:
         """`hosts`: the way to each, and the path there. `credentials`: (user, password), asked for anew after a
         refusal; raises `Permanent` where they cannot be read."""
         self._decoder, self._hosts, self._credentials = decoder, hosts, credentials
-        self._compression, self._judge = compression, judge
+        self._compression, self._classifier = compression, classifier
         self._authorization: str | None = None
 
     def deliver(self, host: int, documents: Documents) -> Attempt:
         try:
             reply = self._post(host, documents)
         except Unreached as error:
-            again = Again([documents], error.reason, error.detail, retry_after=error.retry_after, slow_down=True)
-            return Attempt(Verdict(again=again), failed=True)
+            retry = Retry([documents], error.reason, error.detail, retry_after=error.retry_after, backpressure=True)
+            return Attempt(SendResult(retry=retry), failed=True)
         except Permanent as error:
-            return Attempt(Verdict(again=Again([documents], "credentials", error.reason, level="error")))
+            return Attempt(SendResult(retry=Retry([documents], "credentials", error.reason, level="error")))
         if reply.status == 413:
-            return Attempt(self._judge.judge(documents, reply))
+            return Attempt(self._classifier.classify_response(documents, reply))
         if reply.status == 204 or (200 <= reply.status < 203 and reply.body.strip() == b"ok"):
-            return Attempt(Verdict(all_settled(documents, "delivered")))
+            return Attempt(SendResult(results_for_all(documents, "delivered")))
         return self._refused(documents, reply)
 
     def close(self) -> None:
@@ -116,15 +125,15 @@ class HttpWay:
         said = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"
         if reply.status in (401, 403):
             self._authorization = None
-            return Attempt(Verdict(again=Again([documents], "credentials", said, level="error")))
+            return Attempt(SendResult(retry=Retry([documents], "credentials", said, level="error")))
         if reply.status in (408, 429) or reply.status >= 500:
             reason = f"http_{reply.status}" if reply.status < 600 else "unreadable_reply"
-            again = Again([documents], reason, said, retry_after=reply.retry_after, slow_down=True)
+            retry = Retry([documents], reason, said, retry_after=reply.retry_after, backpressure=True)
         elif 200 <= reply.status < 300:
-            again = Again([documents], "unreadable_reply", f"not a reply of Logstash: {said}", level="error")
+            retry = Retry([documents], "unreadable_reply", f"not a reply of Logstash: {said}", level="error")
         else:
-            again = Again([documents], f"http_{reply.status}", said, level="error")
-        return Attempt(Verdict(again=again), failed=True)
+            retry = Retry([documents], f"http_{reply.status}", said, level="error")
+        return Attempt(SendResult(retry=retry), failed=True)
 
     def _post(self, host: int, documents: Documents) -> Reply:
         http, target = self._hosts[host]

@@ -102,7 +102,7 @@ def join(entries: Iterable[Entry], max_bytes: int, check: Checker) -> list[Reque
     return requests
 
 
-def halves(request: Request, check: Checker) -> list[Request]:
+def split_in_half(request: Request, check: Checker) -> list[Request]:
     """Two requests in place of one that was refused; [] where it is one record."""
     if len(request.parts) > 1:
         middle = len(request.parts) // 2

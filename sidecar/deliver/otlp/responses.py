@@ -3,7 +3,7 @@
 Source: the OTLP specification, sections "OTLP/gRPC Response", "Failures", "OTLP/gRPC Throttling", "OTLP/HTTP
 Response" and "OTLP/HTTP Throttling".
 
-| the far side says | what becomes of the request |
+| the destination says | what becomes of the request |
 |---|---|
 | gRPC OK, HTTP 2xx with an export response | delivered; what `partial_success` rejects is counted as dropped |
 | CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS | sent again after a back-off |
@@ -64,11 +64,11 @@ class Answer:
     reason: str = ""
     """Label of counters, one of a small set; empty where the request was taken."""
     detail: str = ""
-    """The far side's own words; of a request that was taken the message of its partial success."""
+    """The destination's own words; of a request that was taken the message of its partial success."""
     rejected: int = 0
-    """Records of a request that was taken which the far side did not take."""
+    """Records of a request that was taken which the destination did not take."""
     retry_after: float | None = None
-    """Seconds that the far side asked for."""
+    """Seconds that the destination asked for."""
     overload: bool = False
     """Fewer requests at once would help."""
     too_large: bool = False

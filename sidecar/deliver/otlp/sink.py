@@ -18,13 +18,13 @@ from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.deliver.otlp import requests as otlp_requests
 from sidecar.deliver.otlp.requests import Part, Request
 from sidecar.deliver.otlp.responses import Answer
-from sidecar.deliver.sink import Again, Finding, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
 from sidecar.journal.entry import Clock, DeadLetter, Entry
 from sidecar.journal.ledger import item_counts, whole
 
 SMALLEST_REQUEST = 64 << 10
-"""However small the far side's limit on requests, several payloads are not kept from sharing this many bytes."""
+"""However small the destination's limit on requests, several payloads are not kept from sharing this many bytes."""
 GROWTH = 1.05
 """Factor by which requests grow back after one was too large, with each that is taken and was half full at least."""
 SAY_AGAIN_SECONDS = 30.0
@@ -37,10 +37,10 @@ _OURS = frozenset({"content-type", "content-encoding", "content-length", "host",
 log = structlog.get_logger("deliver.otlp")
 
 
-class Options(WorkerOptions):
+class Options(SinkOptions):
     """Forwarding over OTLP."""
 
-    takes: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
+    supported_signals: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
 
     kind: Literal["otlp"] = Field("otlp", description="Kind of the sink.")
     endpoint: str | None = Field(
@@ -109,10 +109,10 @@ class Options(WorkerOptions):
         return found
 
     @property
-    def chosen(self) -> frozenset[Signal]:
+    def selected_signals(self) -> frozenset[Signal]:
         """The signals that the sink is to have: of those that were chosen the ones that have an address."""
         served = frozenset(self.endpoints)
-        return super().chosen & served if served else super().chosen
+        return super().selected_signals & served if served else super().selected_signals
 
     @property
     def gzip(self) -> bool:
@@ -178,7 +178,7 @@ class Options(WorkerOptions):
                 raise ValueError("an address for gRPC has no path: write it as http://host:port or https://host:port")
             if any(name.lower().endswith("-bin") for name in self.headers):
                 raise ValueError("headers whose names end in -bin are binary over gRPC, and cannot be set")
-        elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.takes)))):
+        elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.supported_signals)))):
             raise ValueError("the signals' paths are put behind endpoint: write it without, or set traces_endpoint")
         return self
 
@@ -219,7 +219,7 @@ def read_headers(options: Options) -> dict[str, str]:
 class OtlpSink:
     """Joins payloads to requests, sends them, and does what the answer says."""
 
-    signals: frozenset[Signal] = Options.takes
+    signals: frozenset[Signal] = Options.supported_signals
 
     def __init__(
         self, name: str, options: Options, decoder: Decoder, log_id: str, client: Client, clock: Clock
@@ -237,44 +237,44 @@ class OtlpSink:
         self._said_ns = 0
 
     @property
-    def appetite(self) -> int:
+    def target_batch_bytes(self) -> int:
         return self._request_bytes
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Request]:
-        parcels: list[Request] = []
-        settled: list[Settled] = []
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Request]:
+        batches: list[Request] = []
+        settled: list[ItemResult] = []
         for signal in sorted(self.signals):
             own = [e for e in entries if e.signal == signal and e.items + e.events]
             if signal in self._addresses:
-                parcels += otlp_requests.join(own, self._request_bytes, self._checker(signal))
+                batches += otlp_requests.join(own, self._request_bytes, self._checker(signal))
             else:
-                settled += [Settled(e.seq, whole(e, "filtered", "no_endpoint")) for e in own]
-        return Prepared(parcels, {e.seq: e.items + e.events for e in entries}, settled)
+                settled += [ItemResult(e.seq, whole(e, "filtered", "no_endpoint")) for e in own]
+        return PreparedBatch(batches, {e.seq: e.items + e.events for e in entries}, settled)
 
-    def send(self, parcel: Request) -> Verdict[Request]:
-        if not parcel.items:  # A piece that holds nothing but records refused at intake.
-            return Verdict([self._settle(part, parcel.signal, "delivered", "") for part in parcel.parts])
+    def send(self, batch: Request) -> SendResult[Request]:
+        if not batch.items:  # A piece that holds nothing but records refused at intake.
+            return SendResult([self._settle(part, batch.signal, "delivered", "") for part in batch.parts])
         try:
             headers = self._headers
             if headers is None:
                 headers = self._headers = read_headers(self._options)
         except Permanent as error:
-            return Verdict(again=Again([parcel], "credentials", error.reason, level="error"))
-        key = {"Idempotency-Key": f"{self._log_id}-{parcel.name}"}
-        answer = self._client.export(parcel.signal, parcel.body, {**key, **headers})
+            return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
+        key = {"Idempotency-Key": f"{self._log_id}-{batch.name}"}
+        answer = self._client.export(batch.signal, batch.body, {**key, **headers})
         if answer.kind == "taken":
-            return self._taken(parcel, answer)
+            return self._taken(batch, answer)
         if answer.kind == "refused":
-            return self._refused(parcel, answer)
+            return self._refused(batch, answer)
         if answer.reason == "credentials":
             self._headers = None
-        return Verdict(
-            again=Again(
-                [parcel],
+        return SendResult(
+            retry=Retry(
+                [batch],
                 answer.reason,
                 answer.detail,
                 retry_after=answer.retry_after,
-                slow_down=answer.overload,
+                backpressure=answer.overload,
                 level="error" if answer.kind == "held" else "warning",
             )
         )
@@ -289,12 +289,14 @@ class OtlpSink:
         def check(payload: bytes) -> Check:
             try:
                 return self._check[signal](payload)
-            except DecodeError:  # As it is in the journal it was whole once; the far side may say what it thinks of it.
+            except (
+                DecodeError
+            ):  # As it is in the journal it was whole once; the destination may say what it thinks of it.
                 return Check(0)
 
         return check
 
-    def _taken(self, request: Request, answer: Answer) -> Verdict[Request]:
+    def _taken(self, request: Request, answer: Answer) -> SendResult[Request]:
         most = self._options.max_request_bytes
         if 2 * len(request.body) >= self._request_bytes < most:
             self._request_bytes = min(most, int(self._request_bytes * GROWTH))
@@ -313,29 +315,29 @@ class OtlpSink:
             counts = item_counts(request.signal, part.items - dropped, part.events, "delivered", "")
             if dropped:
                 counts[(request.signal, "dropped", "rejected_by_receiver")] = dropped
-            settled.append(Settled(part.seq, counts))
-        return Verdict(settled)
+            settled.append(ItemResult(part.seq, counts))
+        return SendResult(settled)
 
-    def _refused(self, request: Request, answer: Answer) -> Verdict[Request]:
+    def _refused(self, request: Request, answer: Answer) -> SendResult[Request]:
         check = self._checker(request.signal)
         if answer.whole_signal:
-            return Verdict([self._dead(request, row, answer) for row in range(len(request.parts))])
+            return SendResult([self._dead(request, row, answer) for row in range(len(request.parts))])
         if answer.too_large:
             self._request_bytes = min(self._request_bytes, max(SMALLEST_REQUEST, len(request.body) // 2))
         pieces: list[Request] = []
         if len(request.parts) > 1 or answer.too_large:
-            pieces = otlp_requests.halves(request, check)
+            pieces = otlp_requests.split_in_half(request, check)
         elif purged := otlp_requests.purge(request, check):
             pieces = [purged]
         if pieces:
-            return Verdict(again=Again(pieces, answer.reason, answer.detail, at_once=True))
-        return Verdict([self._dead(request, 0, answer)])
+            return SendResult(retry=Retry(pieces, answer.reason, answer.detail, immediately=True))
+        return SendResult([self._dead(request, 0, answer)])
 
-    def _dead(self, request: Request, row: int, answer: Answer) -> Settled:
+    def _dead(self, request: Request, row: int, answer: Answer) -> ItemResult:
         part = request.parts[row]
         counts = item_counts(request.signal, part.items, part.events, "dead_lettered", answer.reason)
         if not counts:
-            return Settled(part.seq, counts)
+            return ItemResult(part.seq, counts)
         piece = f".{part.piece}" if part.piece else ""
         letter = DeadLetter(
             consumer=self.name,
@@ -349,10 +351,10 @@ class OtlpSink:
             items=part.items,
             events=part.events,
         )
-        return Settled(part.seq, counts, [letter])
+        return ItemResult(part.seq, counts, [letter])
 
-    def _settle(self, part: Part, signal: Signal, outcome: Literal["delivered"], reason: str) -> Settled:
-        return Settled(part.seq, item_counts(signal, part.items, part.events, outcome, reason))
+    def _settle(self, part: Part, signal: Signal, outcome: Literal["delivered"], reason: str) -> ItemResult:
+        return ItemResult(part.seq, item_counts(signal, part.items, part.events, outcome, reason))
 
     def _tell(self, signal: Signal, rejected: int, message: str) -> None:
         """One line for what a receiver did not take or warns of, then at most one in `SAY_AGAIN_SECONDS`."""
@@ -373,19 +375,19 @@ def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clo
     return OtlpSink(name, options, decoder, log_id, _client(options, options.timeout), clock)
 
 
-def look(options: Options) -> Finding:
+def health_check(options: Options) -> Finding:
     """Whether the receiver takes an empty request of each signal, which adds nothing there. Raises `Permanent` where a
     file cannot be read."""
     headers = read_headers(options)
     client = _client(options, min(options.timeout, PROBE_SECONDS))
     try:
-        answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.chosen)}
+        answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.selected_signals)}
     finally:
         client.close()
-    return judge(options.endpoints, answers)
+    return classify_health(options.endpoints, answers)
 
 
-def judge(addresses: Mapping[Signal, str], answers: Mapping[Signal, Answer]) -> Finding:
+def classify_health(addresses: Mapping[Signal, str], answers: Mapping[Signal, Answer]) -> Finding:
     """What the answers to empty requests say of delivery to come; signals with the same answer are named together."""
     told: dict[str, list[str]] = {}
     for signal, answer in answers.items():

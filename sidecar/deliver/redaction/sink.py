@@ -14,7 +14,7 @@ import structlog
 
 from sidecar.decode.api import Signal
 from sidecar.decode.redaction.rules import Rules, Shaper
-from sidecar.deliver.sink import P, Prepared, Settled, Sink, Verdict
+from sidecar.deliver.sink import ItemResult, P, PreparedBatch, SendResult, Sink
 from sidecar.errors import DecodeError
 from sidecar.journal.entry import Entry
 from sidecar.journal.ledger import item_counts, whole
@@ -28,7 +28,7 @@ def changes_nothing(rules: Rules) -> bool:
     return rules == Rules(hash_key=rules.hash_key)
 
 
-class ShapingSink(Generic[P]):
+class RedactingSink(Generic[P]):
     """A sink that gets what `shaper` leaves of each entry. Metrics pass as they are: rules are about spans and logs."""
 
     def __init__(
@@ -40,12 +40,12 @@ class ShapingSink(Generic[P]):
         self._shaper, self._telemetry = shaper, telemetry
 
     @property
-    def appetite(self) -> int:
-        return self.inner.appetite
+    def target_batch_bytes(self) -> int:
+        return self.inner.target_batch_bytes
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[P]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[P]:
         left: list[Entry] = []
-        early: list[Settled] = []
+        early: list[ItemResult] = []
         for entry in entries:
             kept, settled = self._shape(entry)
             if kept is not None:
@@ -56,10 +56,10 @@ class ShapingSink(Generic[P]):
         expected = dict(prepared.expected)
         for settled in early:
             expected[settled.seq] = expected.get(settled.seq, 0) + sum(settled.counts.values())
-        return Prepared(prepared.parcels, expected, [*early, *prepared.settled])
+        return PreparedBatch(prepared.batches, expected, [*early, *prepared.settled])
 
-    def send(self, parcel: P) -> Verdict[P]:
-        return self.inner.send(parcel)
+    def send(self, batch: P) -> SendResult[P]:
+        return self.inner.send(batch)
 
     def status(self) -> Mapping[str, Any]:
         return self.inner.status()
@@ -67,7 +67,7 @@ class ShapingSink(Generic[P]):
     def close(self) -> None:
         self.inner.close()
 
-    def _shape(self, entry: Entry) -> tuple[Entry | None, Settled | None]:
+    def _shape(self, entry: Entry) -> tuple[Entry | None, ItemResult | None]:
         """What is left of an entry for the sink, and what has come to an end."""
         if entry.signal == "metrics" or not entry.items:
             return entry, None
@@ -78,7 +78,7 @@ class ShapingSink(Generic[P]):
             shaped = shape(entry.payload)
         except DecodeError as error:
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
-            return None, Settled(entry.seq, whole(entry, "dropped", "not_decodable"))
+            return None, ItemResult(entry.seq, whole(entry, "dropped", "not_decodable"))
         if shaped.changed:
             self._telemetry.add("sidecar_redacted_values_total", shaped.changed, sink=self.name)
         items, events = max(0, entry.items - shaped.items), max(0, entry.events - shaped.events)
@@ -92,8 +92,8 @@ class ShapingSink(Generic[P]):
         )
         return kept, settled
 
-    def _filtered(self, seq: int, signal: Signal, items: int, events: int) -> Settled | None:
+    def _filtered(self, seq: int, signal: Signal, items: int, events: int) -> ItemResult | None:
         counts = item_counts(signal, items, events, "filtered", "filter")
         for (line, _, _), number in counts.items():
             self._telemetry.add("sidecar_filtered_items_total", number, sink=self.name, signal=line)
-        return Settled(seq, counts) if counts else None
+        return ItemResult(seq, counts) if counts else None

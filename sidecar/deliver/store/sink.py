@@ -9,7 +9,7 @@ import structlog
 from isal import isal_zlib
 
 from sidecar.decode.api import Decoder, Signal
-from sidecar.deliver.sink import Again, Prepared, Settled, Verdict
+from sidecar.deliver.sink import ItemResult, PreparedBatch, Retry, SendResult
 from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import keys_of
 from sidecar.errors import DecodeError
@@ -20,7 +20,7 @@ APPETITE_BYTES = 4 << 20
 _ID_BYTES = 16
 
 log = structlog.get_logger("deliver.store")
-Parcel = tuple[tuple[Block, int], ...]
+Batch = tuple[tuple[Block, int], ...]
 """Blocks of one transaction, each with its number of span events."""
 
 
@@ -35,25 +35,25 @@ class StoreSink:
         self._decoder, self._log_id = decoder, log_id
 
     @property
-    def appetite(self) -> int:
+    def target_batch_bytes(self) -> int:
         return APPETITE_BYTES
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Parcel]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Batch]:
         keys = self._keys(entries)
-        parcel = tuple(
+        batch = tuple(
             (Block(e.seq, e.signal, e.time_ns, e.items, isal_zlib.compress(e.payload, 1), keys[e.seq]), e.events)
             for e in entries
             if e.items
         )
         expected = {e.seq: e.items + e.events if e.items else 0 for e in entries}
-        return Prepared([parcel] if parcel else [], expected)
+        return PreparedBatch([batch] if batch else [], expected)
 
-    def send(self, parcel: Parcel) -> Verdict[Parcel]:
+    def send(self, batch: Batch) -> SendResult[Batch]:
         try:
-            there = self.store.add(self._log_id, [block for block, _ in parcel])
+            there = self.store.add(self._log_id, [block for block, _ in batch])
         except StoreUnavailable as error:
-            return Verdict(again=Again([parcel], "store_unavailable", error.reason, level="error"))
-        return Verdict([Settled(b.seq, _counts(b, events, b.seq in there)) for b, events in parcel])
+            return SendResult(retry=Retry([batch], "store_unavailable", error.reason, level="error"))
+        return SendResult([ItemResult(b.seq, _counts(b, events, b.seq in there)) for b, events in batch])
 
     def status(self) -> Mapping[str, Any]:
         return {"bytes": self.store.size, "spans": self.store.spans}

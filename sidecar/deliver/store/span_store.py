@@ -25,7 +25,7 @@ import structlog
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, Lines, Signal
-from sidecar.deliver.sink import WorkerOptions
+from sidecar.deliver.sink import SinkOptions
 from sidecar.deliver.store.trace_key import key_of
 from sidecar.deliver.store.trace_view import Recent, TraceBuilder, TraceView, summarise
 from sidecar.errors import DecodeError, Permanent
@@ -56,7 +56,7 @@ PRAGMA user_version = 1;
 log = structlog.get_logger("deliver.store")
 
 
-class Options(WorkerOptions):
+class Options(SinkOptions):
     """The embedded store of the last hours' spans and logs."""
 
     kind: Literal["store"] = Field("store", description="Kind of the sink.")

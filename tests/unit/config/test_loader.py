@@ -142,7 +142,7 @@ def test_further_sinks_by_environment_have_every_option_of_their_kind() -> None:
     ]
     second = {name: options for name, _, options in deliver.enabled()}["second_one"]
     assert second.url == ("http://a:1", "http://b:2")
-    assert second.chosen == {"logs"}
+    assert second.selected_signals == {"logs"}
     assert second.filter.filter() == Filter(services=("shop", "cart-*"), min_severity=13)
 
 
@@ -206,7 +206,7 @@ def test_there_is_a_bound_on_further_sinks() -> None:
 def test_signals_that_a_sink_cannot_take_are_said() -> None:
     (problem,) = problems({"SIDECAR_DELIVER__ELASTICSEARCH__SIGNALS": "logs,metrics"})
     assert "deliver.elasticsearch.signals: this kind of sink takes logs, spans" in problem
-    assert loader.load({"SIDECAR_DELIVER__OTLP__SIGNALS": "metrics"}).deliver.otlp.chosen == {"metrics"}
+    assert loader.load({"SIDECAR_DELIVER__OTLP__SIGNALS": "metrics"}).deliver.otlp.selected_signals == {"metrics"}
 
 
 @pytest.mark.parametrize(

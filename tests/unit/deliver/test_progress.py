@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.deliver.progress import Progress
-from sidecar.deliver.sink import Settled
+from sidecar.deliver.sink import ItemResult
 from sidecar.journal.entry import DeadLetter, Done
 
 LETTER = DeadLetter("es", "a", "spans", "traces", "bad: worse", b"{}\n{}\n", 1, 0)
@@ -12,12 +12,12 @@ LETTER = DeadLetter("es", "a", "spans", "traces", "bad: worse", b"{}\n{}\n", 1, 
 def test_an_entry_is_done_with_its_last_document_and_all_its_counts() -> None:
     progress = Progress()
     assert progress.expect({1: 3, 2: 1}) == []
-    assert progress.settle([Settled(1, {("spans", "delivered", ""): 1})]) == []
-    assert progress.settle([Settled(2, {("logs", "delivered", ""): 1})]) == [
+    assert progress.settle([ItemResult(1, {("spans", "delivered", ""): 1})]) == []
+    assert progress.settle([ItemResult(2, {("logs", "delivered", ""): 1})]) == [
         Done(2, {("logs", "delivered", ""): 1}, [])
     ]
-    assert progress.settle([Settled(1, {("spans", "dead_lettered", "bad"): 1}, [LETTER])]) == []
-    (done,) = progress.settle([Settled(1, {("spans", "delivered", ""): 1})])
+    assert progress.settle([ItemResult(1, {("spans", "dead_lettered", "bad"): 1}, [LETTER])]) == []
+    (done,) = progress.settle([ItemResult(1, {("spans", "delivered", ""): 1})])
     assert done.counts == {("spans", "delivered", ""): 2, ("spans", "dead_lettered", "bad"): 1}
     assert done.dead == [LETTER]
     assert len(progress) == 0
@@ -31,4 +31,4 @@ def test_settling_more_than_there_is_is_a_bug() -> None:
     progress = Progress()
     progress.expect({1: 1})
     with pytest.raises(AssertionError, match="more documents"):
-        progress.settle([Settled(1, {("spans", "delivered", ""): 2})])
+        progress.settle([ItemResult(1, {("spans", "delivered", ""): 2})])

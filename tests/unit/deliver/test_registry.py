@@ -9,8 +9,8 @@ from support.delivery import entry, logs_payload, spans_payload
 
 from sidecar.config.settings import DeliverOptions
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.deliver.registry import SINKS, Parts, SinkKind
-from sidecar.deliver.sink import Sink, WorkerOptions
+from sidecar.deliver.registry import SINKS, Parts, SinkType
+from sidecar.deliver.sink import Sink, SinkOptions
 from sidecar.telemetry import Telemetry
 
 ENABLING: dict[str, dict[str, Any]] = {
@@ -23,40 +23,40 @@ ENABLING: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(params=SINKS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> SinkKind:
-    assert isinstance(request.param, SinkKind)
+def kind(request: pytest.FixtureRequest) -> SinkType:
+    assert isinstance(request.param, SinkType)
     return request.param
 
 
-def built(kind: SinkKind, directory: Path, name: str = "") -> Sink[Any]:
+def built(kind: SinkType, directory: Path, name: str = "") -> Sink[Any]:
     options = kind.options.model_validate(ENABLING.get(kind.name, {}))
     return kind.build(
         name or kind.name, options, Parts(ReferenceDecoder(), "journal", directory, Telemetry(), time.time_ns)
     )
 
 
-def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkKind) -> None:
+def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkType) -> None:
     assert DeliverOptions.model_fields[kind.name].annotation is kind.options
-    assert issubclass(kind.options, WorkerOptions)
+    assert issubclass(kind.options, SinkOptions)
     for name, field in kind.options.model_fields.items():
         assert field.description, f"{kind.name}.{name} has no description"
         assert not field.is_required(), f"{kind.name}.{name} has no default"
     enabled = kind.options.model_validate(ENABLING.get(kind.name, {})).enabled  # type: ignore[attr-defined]
     assert enabled is True
     assert kind.options.model_fields["kind"].default == kind.name
-    assert kind.options.takes == kind.signals
+    assert kind.options.supported_signals == kind.signals
 
 
-def test_every_sink_is_what_its_kind_says(kind: SinkKind, tmp_path: Path) -> None:
+def test_every_sink_is_what_its_kind_says(kind: SinkType, tmp_path: Path) -> None:
     sink = built(kind, tmp_path, "another")
     assert sink.name == "another"
     assert sink.signals == kind.signals
-    assert sink.appetite > 0
+    assert sink.target_batch_bytes > 0
     assert isinstance(dict(sink.status()), dict)
     sink.close()
 
 
-def test_every_sink_expects_every_entry_and_settles_what_it_expects(kind: SinkKind, tmp_path: Path) -> None:
+def test_every_sink_expects_every_entry_and_settles_what_it_expects(kind: SinkType, tmp_path: Path) -> None:
     sink = built(kind, tmp_path)
     entries = [
         entry(1, spans_payload(3, events=2), 3, 6),

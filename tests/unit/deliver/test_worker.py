@@ -11,27 +11,27 @@ from structlog.testing import capture_logs
 from support.delivery import FakeConsumer, entry
 
 from sidecar.decode.api import Signal
-from sidecar.deliver.sink import Again, Prepared, Settled, Verdict, WorkerOptions
+from sidecar.deliver.sink import ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.deliver.worker import Worker
 from sidecar.health import Health
 from sidecar.journal.entry import DeadLetter, Entry
 from sidecar.telemetry import Telemetry
 
-Send = Callable[[int, int], Verdict[int]]
+Send = Callable[[int, int], SendResult[int]]
 """(sequence number, number of this attempt) -> verdict."""
 QUICK = {"retry_initial": 0.001, "retry_max": 0.002, "linger": 0}
 
 
-def delivered(seq: int) -> Verdict[int]:
-    return Verdict([Settled(seq, {("spans", "delivered", ""): 1})])
+def delivered(seq: int) -> SendResult[int]:
+    return SendResult([ItemResult(seq, {("spans", "delivered", ""): 1})])
 
 
 class ScriptedSink:
-    """One parcel (a sequence number) for each entry; `script` says what becomes of it."""
+    """One batch (a sequence number) for each entry; `script` says what becomes of it."""
 
     name = "scripted"
     signals: frozenset[Signal] = frozenset(("spans",))
-    appetite = 1000
+    target_batch_bytes = 1000
 
     def __init__(self, script: Send) -> None:
         self._script = script
@@ -42,19 +42,19 @@ class ScriptedSink:
         self.closed = False
         self.prepare_failures = 0
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[int]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[int]:
         if self.prepare_failures:
             self.prepare_failures -= 1
             raise RuntimeError("a bug")
-        return Prepared([e.seq for e in entries if e.items], {e.seq: e.items for e in entries})
+        return PreparedBatch([e.seq for e in entries if e.items], {e.seq: e.items for e in entries})
 
-    def send(self, parcel: int) -> Verdict[int]:
+    def send(self, batch: int) -> SendResult[int]:
         with self._lock:
-            attempt = self.attempts[parcel] = self.attempts.get(parcel, 0) + 1
+            attempt = self.attempts[batch] = self.attempts.get(batch, 0) + 1
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         try:
-            return self._script(parcel, attempt)
+            return self._script(batch, attempt)
         finally:
             with self._lock:
                 self._now -= 1
@@ -72,7 +72,7 @@ def one_each(count: int, first: int = 1) -> list[Entry]:
 
 @contextmanager
 def running(sink: ScriptedSink, consumer: FakeConsumer, **options: Any) -> Iterator[Worker[int]]:
-    worker = Worker(sink, consumer, WorkerOptions(**(QUICK | options)), Telemetry(), time.time_ns)
+    worker = Worker(sink, consumer, SinkOptions(**(QUICK | options)), Telemetry(), time.time_ns)
     worker.start()
     try:
         yield worker
@@ -96,8 +96,8 @@ def test_an_entry_without_documents_is_finished_without_a_request() -> None:
 
 
 def test_a_failure_is_tried_again_until_it_succeeds() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
-        return delivered(seq) if attempt == 7 else Verdict(again=Again([seq], "http_503", slow_down=True))
+    def script(seq: int, attempt: int) -> SendResult[int]:
+        return delivered(seq) if attempt == 7 else SendResult(retry=Retry([seq], "http_503", backpressure=True))
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(3))
     with running(sink, consumer):
@@ -107,7 +107,7 @@ def test_a_failure_is_tried_again_until_it_succeeds() -> None:
 
 
 def test_a_bug_in_a_sink_is_logged_and_loses_nothing() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
+    def script(seq: int, attempt: int) -> SendResult[int]:
         if attempt == 1:
             raise RuntimeError("a bug")
         return delivered(seq)
@@ -121,11 +121,11 @@ def test_a_bug_in_a_sink_is_logged_and_loses_nothing() -> None:
 def test_what_was_cut_is_sent_at_once_and_in_order() -> None:
     sent: list[int] = []
 
-    def script(parcel: int, attempt: int) -> Verdict[int]:
-        sent.append(parcel)
-        if parcel == 1:
-            return Verdict(again=Again([11, 12], "http_413", at_once=True, retry_after=60))
-        return Verdict([Settled(1, {("spans", "delivered", ""): 1})])
+    def script(batch: int, attempt: int) -> SendResult[int]:
+        sent.append(batch)
+        if batch == 1:
+            return SendResult(retry=Retry([11, 12], "http_413", immediately=True, retry_after=60))
+        return SendResult([ItemResult(1, {("spans", "delivered", ""): 1})])
 
     consumer = FakeConsumer([entry(1, b"x", 2)])
     with running(ScriptedSink(script), consumer, retry_initial=60, retry_max=60):
@@ -134,8 +134,8 @@ def test_what_was_cut_is_sent_at_once_and_in_order() -> None:
 
 
 def test_a_poison_entry_holds_back_nobody_else() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
-        return Verdict(again=Again([seq], "http_500")) if seq == 1 else delivered(seq)
+    def script(seq: int, attempt: int) -> SendResult[int]:
+        return SendResult(retry=Retry([seq], "http_500")) if seq == 1 else delivered(seq)
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(20))
     with running(sink, consumer, max_concurrency=2):
@@ -144,7 +144,7 @@ def test_a_poison_entry_holds_back_nobody_else() -> None:
 
 
 def test_concurrency_grows_under_load_and_keeps_its_bound() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
+    def script(seq: int, attempt: int) -> SendResult[int]:
         time.sleep(0.002)
         return delivered(seq)
 
@@ -155,8 +155,12 @@ def test_concurrency_grows_under_load_and_keeps_its_bound() -> None:
 
 
 def test_overload_slows_down() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
-        return Verdict(again=Again([seq], "http_429", slow_down=True)) if seq > 100 and attempt < 3 else delivered(seq)
+    def script(seq: int, attempt: int) -> SendResult[int]:
+        return (
+            SendResult(retry=Retry([seq], "http_429", backpressure=True))
+            if seq > 100 and attempt < 3
+            else delivered(seq)
+        )
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(100))
     with running(sink, consumer, max_concurrency=4) as worker:
@@ -179,7 +183,7 @@ def test_a_commit_that_failed_is_made_again(how: str, monkeypatch: pytest.Monkey
 
 def test_stop_delivers_what_waits_and_closes_the_sink() -> None:
     sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(300))
-    worker = Worker(sink, consumer, WorkerOptions(**QUICK), Telemetry(), time.time_ns)
+    worker = Worker(sink, consumer, SinkOptions(**QUICK), Telemetry(), time.time_ns)
     worker.start()
     assert worker.stop(20)
     assert len(consumer.finished) == 300
@@ -187,8 +191,11 @@ def test_stop_delivers_what_waits_and_closes_the_sink() -> None:
 
 
 def test_stop_gives_up_at_the_deadline_and_finishes_nothing_it_did_not_deliver() -> None:
-    sink, consumer = ScriptedSink(lambda seq, _: Verdict(again=Again([seq], "unreachable"))), FakeConsumer(one_each(3))
-    worker = Worker(sink, consumer, WorkerOptions(**(QUICK | {"retry_max": 60, "retry_initial": 60})), Telemetry(), int)
+    sink, consumer = (
+        ScriptedSink(lambda seq, _: SendResult(retry=Retry([seq], "unreachable"))),
+        FakeConsumer(one_each(3)),
+    )
+    worker = Worker(sink, consumer, SinkOptions(**(QUICK | {"retry_max": 60, "retry_initial": 60})), Telemetry(), int)
     worker.start()
     began = time.monotonic()
     assert not worker.stop(0.2)
@@ -210,11 +217,11 @@ class _OnlyTheFirstIsQuick:
 def test_the_end_of_an_outage_ends_the_waiting_of_all() -> None:
     up = threading.Event()
 
-    def script(seq: int, attempt: int) -> Verdict[int]:
-        return delivered(seq) if up.is_set() else Verdict(again=Again([seq], "unreachable"))
+    def script(seq: int, attempt: int) -> SendResult[int]:
+        return delivered(seq) if up.is_set() else SendResult(retry=Retry([seq], "unreachable"))
 
     consumer = FakeConsumer(one_each(3))
-    worker = Worker(ScriptedSink(script), consumer, WorkerOptions(**(QUICK | {"max_concurrency": 2})), Telemetry(), int)
+    worker = Worker(ScriptedSink(script), consumer, SinkOptions(**(QUICK | {"max_concurrency": 2})), Telemetry(), int)
     worker._backoff = _OnlyTheFirstIsQuick(5)  # type: ignore[assignment]
     worker.start()
     deadline = time.monotonic() + 10
@@ -228,8 +235,8 @@ def test_the_end_of_an_outage_ends_the_waiting_of_all() -> None:
 
 
 def test_success_of_others_does_not_hurry_a_parcel_that_fails_for_reasons_of_its_own() -> None:
-    def script(seq: int, attempt: int) -> Verdict[int]:
-        return Verdict(again=Again([seq], "item_500")) if seq == 1 else delivered(seq)
+    def script(seq: int, attempt: int) -> SendResult[int]:
+        return SendResult(retry=Retry([seq], "item_500")) if seq == 1 else delivered(seq)
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(200))
     with running(sink, consumer, max_concurrency=2, retry_initial=60, retry_max=60):
@@ -240,14 +247,16 @@ def test_success_of_others_does_not_hurry_a_parcel_that_fails_for_reasons_of_its
 def test_it_reports_trouble_and_recovery() -> None:
     health, seen = Health(), []
 
-    def script(seq: int, attempt: int) -> Verdict[int]:
+    def script(seq: int, attempt: int) -> SendResult[int]:
         seen.append(health.reports()["deliver.scripted"].state)
         return (
-            delivered(seq) if attempt == 3 else Verdict(again=Again([seq], "credentials", "who are you", level="error"))
+            delivered(seq)
+            if attempt == 3
+            else SendResult(retry=Retry([seq], "credentials", "who are you", level="error"))
         )
 
     consumer = FakeConsumer(one_each(1))
-    worker = Worker(ScriptedSink(script), consumer, WorkerOptions(**QUICK), Telemetry(), lambda: 99, health)
+    worker = Worker(ScriptedSink(script), consumer, SinkOptions(**QUICK), Telemetry(), lambda: 99, health)
     worker.start()
     assert consumer.wait_for(1)
     assert worker.stop(5)
@@ -272,9 +281,9 @@ def test_small_loads_gather_and_a_full_one_does_not_nor_does_the_end() -> None:
 
 
 def test_dead_letters_are_told_of_in_the_log_once_in_a_while_with_the_reason() -> None:
-    def script(seq: int, _: int) -> Verdict[int]:
+    def script(seq: int, _: int) -> SendResult[int]:
         letter = DeadLetter("scripted", str(seq), "spans", "traces-x", "mapper: no", b"{}", seq, 0)
-        return Verdict([Settled(seq, {("spans", "dead_lettered", "mapper"): 1}, [letter])])
+        return SendResult([ItemResult(seq, {("spans", "dead_lettered", "mapper"): 1}, [letter])])
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(20))
     with capture_logs() as logs, running(sink, consumer):

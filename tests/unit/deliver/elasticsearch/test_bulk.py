@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from support.delivery import entry, ids, logs_payload, spans_payload
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.deliver.elasticsearch.bulk import CONFLICT_AS_TEXT, Documents, Judge, Reply, cut, gather, pick
+from sidecar.deliver.elasticsearch.bulk import (
+    CONFLICT_AS_TEXT,
+    Documents,
+    Reply,
+    ResponseClassifier,
+    collect,
+    pick,
+    split,
+)
 from sidecar.deliver.elasticsearch.conflicts import KEY
-from sidecar.deliver.sink import Again, Verdict
+from sidecar.deliver.sink import Retry, SendResult
 
 DECODER = ReferenceDecoder()
-JUDGE = Judge("elasticsearch", lambda: 42)
+classify = ResponseClassifier("elasticsearch", lambda: 42).classify_response
 POISON = {"type": "document_parsing_exception", "reason": "[1:20] failed to parse field [attributes.n] of type [long]"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "rejected execution of coordinating operation"}
 
@@ -23,7 +31,7 @@ BUSY = {"type": "es_rejected_execution_exception", "reason": "rejected execution
 def documents() -> Documents:
     """Two entries: 2 spans with an event each (4 documents), and 1 span: 5 documents in all."""
     entries = [entry(10, spans_payload(2, events=1), 2, 2), entry(11, spans_payload(1, first=9), 1)]
-    return gather(DECODER.span_lines([e.payload for e in entries]), entries)
+    return collect(DECODER.span_lines([e.payload for e in entries]), entries)
 
 
 def items(*outcomes: tuple[int, Any]) -> Reply:
@@ -31,12 +39,12 @@ def items(*outcomes: tuple[int, Any]) -> Reply:
     return Reply(200, json.dumps({"errors": True, "items": rows}).encode())
 
 
-def again(verdict: Verdict[Documents]) -> Again[Documents]:
-    assert verdict.again is not None
-    return verdict.again
+def again(verdict: SendResult[Documents]) -> Retry[Documents]:
+    assert verdict.retry is not None
+    return verdict.retry
 
 
-def counted(verdict: Verdict[Documents]) -> dict[int, Counter[tuple[str, str, str]]]:
+def counted(verdict: SendResult[Documents]) -> dict[int, Counter[tuple[str, str, str]]]:
     total: dict[int, Counter[tuple[str, str, str]]] = {}
     for settled in verdict.settled:
         total.setdefault(settled.seq, Counter()).update(settled.counts)
@@ -48,8 +56,8 @@ def counted(verdict: Verdict[Documents]) -> dict[int, Counter[tuple[str, str, st
     [b'{"errors":false,"items":[]}', b'{"took":3,"errors":false,"items":[]}', b'{ "errors" : false }'],
 )
 def test_when_all_went_well_the_items_are_not_read(body: bytes) -> None:
-    verdict = JUDGE.judge(documents(), Reply(200, body))
-    assert verdict.again is None
+    verdict = classify(documents(), Reply(200, body))
+    assert verdict.retry is None
     assert counted(verdict) == {
         10: {("spans", "delivered", ""): 2, ("span_events", "delivered", ""): 2},
         11: {("spans", "delivered", ""): 1},
@@ -57,9 +65,7 @@ def test_when_all_went_well_the_items_are_not_read(body: bytes) -> None:
 
 
 def test_each_item_has_its_own_verdict() -> None:
-    verdict = JUDGE.judge(
-        documents(), items((201, None), (409, {"type": "x"}), (400, POISON), (429, BUSY), (503, BUSY))
-    )
+    verdict = classify(documents(), items((201, None), (409, {"type": "x"}), (400, POISON), (429, BUSY), (503, BUSY)))
     assert counted(verdict) == {
         10: {
             ("spans", "delivered", ""): 1,
@@ -67,16 +73,16 @@ def test_each_item_has_its_own_verdict() -> None:
             ("spans", "dead_lettered", "document_parsing_exception"): 1,
         }
     }
-    (left,) = again(verdict).parcels
+    (left,) = again(verdict).batches
     assert [left.document(i) for i in range(len(left))] == [documents().document(i) for i in (3, 4)]
     assert [left.signal(i) for i in range(2)] == ["span_events", "spans"]
-    assert again(verdict).slow_down
+    assert again(verdict).backpressure
     assert again(verdict).reason == "item_429"
 
 
 def test_a_dead_letter_carries_the_engines_words_and_the_line_pair() -> None:
     caused = POISON | {"caused_by": {"type": "illegal_argument_exception", "reason": 'For input string: "x"'}}
-    verdict = JUDGE.judge(documents(), items((201, None), (201, None), (201, None), (201, None), (400, caused)))
+    verdict = classify(documents(), items((201, None), (201, None), (201, None), (201, None), (400, caused)))
     (letter,) = [letter for settled in verdict.settled for letter in settled.dead]
     assert letter.reason == (
         "document_parsing_exception: [1:20] failed to parse field [attributes.n] of type [long]"
@@ -91,40 +97,40 @@ def test_a_dead_letter_carries_the_engines_words_and_the_line_pair() -> None:
 @pytest.mark.parametrize("status", [403, 429])
 def test_a_blocked_index_is_not_the_documents_fault(status: int) -> None:
     block = {"type": "cluster_block_exception", "reason": "index blocked by: [FORBIDDEN/8/index write (api)]"}
-    verdict = JUDGE.judge(documents(), items(*[(status, block)] * 5))
+    verdict = classify(documents(), items(*[(status, block)] * 5))
     assert verdict.settled == []
-    assert len(again(verdict).parcels[0]) == 5
+    assert len(again(verdict).batches[0]) == 5
 
 
 def test_an_error_that_is_text_only_still_gives_a_letter() -> None:
-    verdict = JUDGE.judge(documents(), items(*[(201, None)] * 4, (400, "no handler")))
+    verdict = classify(documents(), items(*[(201, None)] * 4, (400, "no handler")))
     assert counted(verdict)[11] == {("spans", "dead_lettered", "unknown"): 1}
 
 
 class TestConflictsToText:
-    JUDGE = Judge("elasticsearch", lambda: 42, conflicts_to_text=True)
+    classify = staticmethod(ResponseClassifier("elasticsearch", lambda: 42, conflicts_to_text=True).classify_response)
 
     def documents(self, count: int = 3) -> Documents:
         entries = [entry(10, spans_payload(count, n="x", m=1), count)]
-        return gather(DECODER.span_lines([entries[0].payload]), entries)
+        return collect(DECODER.span_lines([entries[0].payload]), entries)
 
     def test_a_document_comes_again_at_once_with_the_field_as_text(self) -> None:
-        verdict = self.JUDGE.judge(self.documents(), items((201, None), (400, POISON), (409, {"type": "x"})))
+        verdict = self.classify(self.documents(), items((201, None), (400, POISON), (409, {"type": "x"})))
         assert counted(verdict) == {10: {("spans", "delivered", ""): 1, ("spans", "already_there", ""): 1}}
         error = again(verdict)
-        assert (error.at_once, error.reason) == (True, "mapping_conflict")
-        (mended,) = error.parcels
+        assert (error.immediately, error.reason) == (True, "mapping_conflict")
+        (mended,) = error.batches
         assert len(mended) == 1
         before, after = self.documents().document(1), mended.document(0)
         assert after.split(b"\n")[0] == before.split(b"\n")[0]
         assert json.loads(after.split(b"\n")[1])["attributes"] == {"m": 1, KEY: '{"attributes.n":"x"}'}
-        done = self.JUDGE.judge(mended, Reply(200, b'{"errors":false}'))
+        done = self.classify(mended, Reply(200, b'{"errors":false}'))
         assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 1}}
 
     def test_refused_again_for_another_reason_it_is_a_dead_letter_as_it_was(self) -> None:
-        (mended,) = again(self.JUDGE.judge(self.documents(1), items((400, POISON)))).parcels
-        verdict = self.JUDGE.judge(mended, items((400, {"type": "some_exception", "reason": "no"})))
-        assert verdict.again is None
+        (mended,) = again(self.classify(self.documents(1), items((400, POISON)))).batches
+        verdict = self.classify(mended, items((400, {"type": "some_exception", "reason": "no"})))
+        assert verdict.retry is None
         (letter,) = verdict.settled[0].dead
         assert letter.document == self.documents(1).document(0)
         assert letter.reason == "some_exception: no"
@@ -132,40 +138,40 @@ class TestConflictsToText:
     def test_what_cannot_be_mended_is_a_dead_letter_at_once(self) -> None:
         reason = "failed to parse field [@timestamp] of type [date]"
         no_time = {"type": "document_parsing_exception", "reason": reason}
-        verdict = self.JUDGE.judge(self.documents(1), items((400, no_time)))
-        assert verdict.again is None
+        verdict = self.classify(self.documents(1), items((400, no_time)))
+        assert verdict.retry is None
         assert counted(verdict) == {10: {("spans", "dead_lettered", "document_parsing_exception"): 1}}
         assert verdict.settled[0].dead[0].document == self.documents(1).document(0)
 
     def test_beside_one_that_has_to_wait_both_wait(self) -> None:
-        verdict = self.JUDGE.judge(self.documents(2), items((400, POISON), (429, BUSY)))
+        verdict = self.classify(self.documents(2), items((400, POISON), (429, BUSY)))
         error = again(verdict)
-        assert (error.at_once, error.reason, error.slow_down) == (False, "item_429", True)
-        left, mended = error.parcels
+        assert (error.immediately, error.reason, error.backpressure) == (False, "item_429", True)
+        left, mended = error.batches
         assert (len(left), len(mended)) == (1, 1)
         assert not left.before
         assert mended.before
 
     def test_cut_in_two_they_are_still_known_as_changed(self) -> None:
-        verdict = self.JUDGE.judge(self.documents(4), items(*[(400, POISON)] * 4))
-        (mended,) = again(verdict).parcels
-        for half in again(self.JUDGE.judge(mended, Reply(413))).parcels:
-            done = self.JUDGE.judge(half, Reply(200, b'{"errors":false}'))
+        verdict = self.classify(self.documents(4), items(*[(400, POISON)] * 4))
+        (mended,) = again(verdict).batches
+        for half in again(self.classify(mended, Reply(413))).batches:
+            done = self.classify(half, Reply(200, b'{"errors":false}'))
             assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 2}}
 
 
 def test_a_pipeline_that_is_not_there_is_not_the_documents_fault() -> None:
     missing = {"type": "illegal_argument_exception", "reason": "pipeline with id [x] does not exist"}
-    verdict = JUDGE.judge(documents(), items(*[(400, missing)] * 5))
+    verdict = classify(documents(), items(*[(400, missing)] * 5))
     assert verdict.settled == []
-    assert len(again(verdict).parcels[0]) == 5
+    assert len(again(verdict).batches[0]) == 5
 
 
 @pytest.mark.parametrize("status", [413, 400])
 def test_a_request_refused_as_a_whole_is_cut_in_two(status: int) -> None:
-    verdict = JUDGE.judge(documents(), Reply(status, b"{}"))
-    first, second = again(verdict).parcels
-    assert again(verdict).at_once
+    verdict = classify(documents(), Reply(status, b"{}"))
+    first, second = again(verdict).batches
+    assert again(verdict).immediately
     assert bytes(first.body) + bytes(second.body) == documents().body
     assert (len(first), len(second)) == (2, 3)
     assert second.document(0) == documents().document(2)
@@ -173,31 +179,31 @@ def test_a_request_refused_as_a_whole_is_cut_in_two(status: int) -> None:
 
 def test_a_single_document_that_is_too_large_becomes_a_dead_letter() -> None:
     single = pick(documents(), [4])
-    verdict = JUDGE.judge(single, Reply(413, b""))
-    assert verdict.again is None
+    verdict = classify(single, Reply(413, b""))
+    assert verdict.retry is None
     assert counted(verdict) == {11: {("spans", "dead_lettered", "request_too_large"): 1}}
     refused = json.dumps({"error": {"type": "x_content_parse_exception", "reason": "[1:2] boom"}, "status": 400})
-    (settled,) = JUDGE.judge(single, Reply(400, refused.encode())).settled
+    (settled,) = classify(single, Reply(400, refused.encode())).settled
     assert settled.dead[0].reason == "x_content_parse_exception: [1:2] boom"
 
 
 def test_a_large_request_that_met_429_comes_again_in_halves_after_a_back_off() -> None:
     entries = [entry(1, spans_payload(400), 400)]
-    large = gather(DECODER.span_lines([entries[0].payload]), entries)
-    error = again(JUDGE.judge(large, Reply(429, b"{}", 2.0)))
-    assert [len(p) for p in error.parcels] == [200, 200]
-    assert b"".join(bytes(p.body) for p in error.parcels) == large.body
-    assert (error.at_once, error.slow_down, error.retry_after) == (False, True, 2.0)
-    assert len(again(JUDGE.judge(documents(), Reply(429))).parcels) == 1
+    large = collect(DECODER.span_lines([entries[0].payload]), entries)
+    error = again(classify(large, Reply(429, b"{}", 2.0)))
+    assert [len(p) for p in error.batches] == [200, 200]
+    assert b"".join(bytes(p.body) for p in error.batches) == large.body
+    assert (error.immediately, error.backpressure, error.retry_after) == (False, True, 2.0)
+    assert len(again(classify(documents(), Reply(429))).batches) == 1
 
 
 def test_many_items_that_met_429_come_again_in_halves_too() -> None:
     """As a whole they may be more than the engine can ever take, once the request itself is counted."""
     entries = [entry(1, spans_payload(400), 400)]
-    large = gather(DECODER.span_lines([entries[0].payload]), entries)
-    error = again(JUDGE.judge(large, items((201, None), *[(429, BUSY)] * 399)))
-    assert [len(p) for p in error.parcels] == [199, 200]
-    assert (error.at_once, error.slow_down, error.reason) == (False, True, "item_429")
+    large = collect(DECODER.span_lines([entries[0].payload]), entries)
+    error = again(classify(large, items((201, None), *[(429, BUSY)] * 399)))
+    assert [len(p) for p in error.batches] == [199, 200]
+    assert (error.immediately, error.backpressure, error.reason) == (False, True, "item_429")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +221,11 @@ def test_many_items_that_met_429_come_again_in_halves_too() -> None:
     ],
 )
 def test_a_request_that_may_succeed_later_is_kept_whole(status: int, reason: str, slow: bool, level: str) -> None:
-    error = again(JUDGE.judge(documents(), Reply(status, b'{"error":{"type":"t","reason":"r"}}', 7.0)))
-    assert (error.reason, error.slow_down, error.level, error.retry_after) == (reason, slow, level, 7.0)
+    error = again(classify(documents(), Reply(status, b'{"error":{"type":"t","reason":"r"}}', 7.0)))
+    assert (error.reason, error.backpressure, error.level, error.retry_after) == (reason, slow, level, 7.0)
     assert error.detail == "t: r"
-    assert error.parcels[0].body is not None
-    assert not error.at_once
+    assert error.batches[0].body is not None
+    assert not error.immediately
 
 
 @pytest.mark.parametrize(
@@ -236,30 +242,30 @@ def test_a_request_that_may_succeed_later_is_kept_whole(status: int, reason: str
     ],
 )
 def test_a_reply_that_cannot_be_read_settles_nothing(body: bytes) -> None:
-    verdict = JUDGE.judge(documents(), Reply(200, body))
+    verdict = classify(documents(), Reply(200, body))
     assert verdict.settled == ()
     assert again(verdict).reason == "unreadable_reply"
-    assert len(again(verdict).parcels[0]) == 5
+    assert len(again(verdict).batches[0]) == 5
 
 
 @pytest.mark.parametrize("item", [None, 3, {}, {"create": None}, {"create": {"status": "201"}}, {"create": {}}])
 def test_an_item_that_cannot_be_read_is_sent_again_alone(item: Any) -> None:
     rows = [{"create": {"status": 201}}] * 4 + [item]
-    verdict = JUDGE.judge(documents(), Reply(200, json.dumps({"errors": True, "items": rows}).encode()))
-    assert len(again(verdict).parcels[0]) == 1
-    assert again(verdict).parcels[0].document(0) == documents().document(4)
+    verdict = classify(documents(), Reply(200, json.dumps({"errors": True, "items": rows}).encode()))
+    assert len(again(verdict).batches[0]) == 1
+    assert again(verdict).batches[0].document(0) == documents().document(4)
 
 
 def test_logs_are_counted_as_logs() -> None:
     entries = [entry(3, logs_payload("a", "b"), 2, signal="logs")]
-    run = gather(DECODER.log_lines([entries[0].payload], ["id-3"]), entries)
-    assert counted(JUDGE.judge(run, Reply(200, b'{"errors":false}'))) == {3: {("logs", "delivered", ""): 2}}
+    run = collect(DECODER.log_lines([entries[0].payload], ["id-3"]), entries)
+    assert counted(classify(run, Reply(200, b'{"errors":false}'))) == {3: {("logs", "delivered", ""): 2}}
 
 
 @given(st.integers(1, 4000), st.integers(1, 6))
 def test_cutting_keeps_every_document_once_and_within_the_bounds(max_bytes: int, max_documents: int) -> None:
     whole = documents()
-    parts = cut(whole, max_bytes, max_documents)
+    parts = split(whole, max_bytes, max_documents)
     assert b"".join(bytes(p.body) for p in parts) == whole.body
     assert [p.document(i) for p in parts for i in range(len(p))] == [whole.document(i) for i in range(5)]
     assert all(len(p) <= max_documents and (len(p.body) <= max_bytes or len(p) == 1) for p in parts)
@@ -267,15 +273,15 @@ def test_cutting_keeps_every_document_once_and_within_the_bounds(max_bytes: int,
 
 def test_cutting_nothing_gives_nothing_and_a_fitting_run_is_not_copied() -> None:
     whole = documents()
-    assert cut(pick(whole, []), 100, 100) == []
-    assert cut(whole, 1 << 20, 100)[0].body is whole.body
+    assert split(pick(whole, []), 100, 100) == []
+    assert split(whole, 1 << 20, 100)[0].body is whole.body
 
 
 @given(st.lists(st.sampled_from([200, 201, 400, 403, 404, 409, 413, 429, 500, 503, 0, 999]), min_size=5, max_size=5))
 def test_no_document_is_lost_or_settled_twice(statuses: list[int]) -> None:
     whole = documents()
-    verdict = JUDGE.judge(whole, items(*[(s, {"type": "t", "reason": "r"}) for s in statuses]))
+    verdict = classify(whole, items(*[(s, {"type": "t", "reason": "r"}) for s in statuses]))
     settled = sum(sum(s.counts.values()) for s in verdict.settled)
-    left = [] if verdict.again is None else list(verdict.again.parcels)
+    left = [] if verdict.retry is None else list(verdict.retry.batches)
     assert settled + sum(map(len, left)) == 5
     assert len(ids(DECODER.span_lines([spans_payload(2, events=1)]))) == 4

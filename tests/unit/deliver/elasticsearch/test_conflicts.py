@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.deliver.elasticsearch.conflicts import EVERYTHING, KEY, blame, relieve
+from sidecar.deliver.elasticsearch.conflicts import EVERYTHING, KEY, conflicting_field, move_field
 
 PREVIEW = "in document with id 'i1'. Preview of field's value: 'three'"
 REASONS = {
@@ -72,7 +72,7 @@ def relieved(line_pair: bytes | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.mark.parametrize(("reason", "path"), REASONS.items())
 def test_the_field_at_fault_is_read_from_the_engines_words(reason: str, path: str) -> None:
-    assert blame(reason) == path
+    assert conflicting_field(reason) == path
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_the_field_at_fault_is_read_from_the_engines_words(reason: str, path: st
     ["", "security_exception: no", "version_conflict_engine_exception: document already exists", "unknown: [a] [b]"],
 )
 def test_other_refusals_blame_no_field(reason: str) -> None:
-    assert blame(reason) is None
-    assert relieve(pair(attributes={"a": 1}), reason) is None
+    assert conflicting_field(reason) is None
+    assert move_field(pair(attributes={"a": 1}), reason) is None
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_other_refusals_blame_no_field(reason: str) -> None:
 def test_the_field_moves_to_text_and_nothing_else(
     document: dict[str, Any], path: str, left: dict[str, Any], moved: dict[str, Any]
 ) -> None:
-    assert relieved(relieve(pair(**document), refused(path))) == (left, moved)
+    assert relieved(move_field(pair(**document), refused(path))) == (left, moved)
 
 
 def test_what_was_moved_before_stays_and_after_four_fields_all_go() -> None:
@@ -134,14 +134,14 @@ def test_what_was_moved_before_stays_and_after_four_fields_all_go() -> None:
     )
     for n in range(4):
         assert line_pair is not None
-        line_pair = relieve(line_pair, refused(f"attributes.{n}"))
+        line_pair = move_field(line_pair, refused(f"attributes.{n}"))
     document, moved = relieved(line_pair)
     assert moved == {f"attributes.{n}": n for n in range(4)}
-    line_pair = relieve(line_pair or b"", refused("attributes.4"))
+    line_pair = move_field(line_pair or b"", refused("attributes.4"))
     document, moved = relieved(line_pair)
     assert document == {"resource": {"attributes": {"r": 1}}, "body": {"text": "t"}, "attributes": {}}
     assert moved["attributes"] == {str(n): n for n in range(4, 9)}
-    document, moved = relieved(relieve(line_pair or b"", refused("attributes.5")))
+    document, moved = relieved(move_field(line_pair or b"", refused("attributes.5")))
     assert document == {"resource": {}, "body": {"text": "t"}, "attributes": {}}
     assert moved["resource.attributes"] == {"r": 1}
 
@@ -151,22 +151,22 @@ def test_at_the_limit_of_fields_those_of_the_record_go_and_then_those_of_the_sen
     line_pair: bytes | None = pair(
         attributes={"a": 1}, body={"structured": {"b": 2}}, scope={"attributes": {"s": 3}}, links=[{"trace_id": "t"}]
     )
-    document, moved = relieved(line_pair := relieve(line_pair or b"", limit))
+    document, moved = relieved(line_pair := move_field(line_pair or b"", limit))
     assert moved == {"attributes": {"a": 1}, "body.structured": {"b": 2}}
-    document, moved = relieved(line_pair := relieve(line_pair or b"", limit))
+    document, moved = relieved(line_pair := move_field(line_pair or b"", limit))
     assert document == {"body": {}, "scope": {}, "attributes": {}}
-    assert relieve(line_pair or b"", limit) is None
+    assert move_field(line_pair or b"", limit) is None
 
 
 @pytest.mark.parametrize("path", ["@timestamp", "data_stream.type", f"attributes.{KEY}"])
 def test_what_a_document_cannot_be_without_is_never_moved(path: str) -> None:
-    assert relieve(pair(), refused(path)) is None
-    assert relieve(pair(attributes={KEY: "{}"}), refused(path)) is None
+    assert move_field(pair(), refused(path)) is None
+    assert move_field(pair(attributes={KEY: "{}"}), refused(path)) is None
 
 
 @pytest.mark.parametrize("source", [b"", b"[]", b"{", b'{"attributes":[]}', b'{"attributes":{"sidecar.conflicts":3}}'])
 def test_what_is_no_document_of_ours_is_left_alone(source: bytes) -> None:
-    assert relieve(b'{"create":{}}\n' + source + b"\n", refused("attributes.x")) is None
+    assert move_field(b'{"create":{}}\n' + source + b"\n", refused("attributes.x")) is None
 
 
 _VALUES = st.recursive(
@@ -180,7 +180,7 @@ _VALUES = st.recursive(
 def test_it_ends_and_loses_no_value(attributes: dict[str, Any], path: str) -> None:
     line_pair: bytes | None = pair(attributes=attributes)
     rounds = 0
-    while (following := relieve(line_pair or b"", refused(f"attributes.{path}"))) is not None:
+    while (following := move_field(line_pair or b"", refused(f"attributes.{path}"))) is not None:
         line_pair = following
         rounds += 1
         assert rounds <= 8

@@ -16,7 +16,7 @@ from support.delivery import FakeEngine, entry, ids, logs_payload, spans_payload
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.elasticsearch.bulk import Documents, Reply, Unreached
 from sidecar.deliver.elasticsearch.sink import SMALLEST_BATCH, ElasticsearchSink, Options, authorization
-from sidecar.deliver.sink import Verdict
+from sidecar.deliver.sink import SendResult
 from sidecar.errors import Permanent
 
 DECODER = ReferenceDecoder()
@@ -52,8 +52,8 @@ def sink(http: FakeHttp, **options: Any) -> ElasticsearchSink:
     return ElasticsearchSink(chosen, DECODER, "journal1", http, lambda: 1)
 
 
-def send_all(to: ElasticsearchSink, *entries: Any) -> list[Verdict[Documents]]:
-    return [to.send(parcel) for parcel in to.prepare(entries).parcels]
+def send_all(to: ElasticsearchSink, *entries: Any) -> list[SendResult[Documents]]:
+    return [to.send(batch) for batch in to.prepare(entries).batches]
 
 
 def test_spans_events_and_logs_arrive_with_their_ids() -> None:
@@ -68,8 +68,8 @@ def test_spans_events_and_logs_arrive_with_their_ids() -> None:
         ]
     )
     assert prepared.expected == {1: 4, 2: 2, 3: 1, 4: 0}
-    verdicts = [target.send(p) for p in prepared.parcels]
-    assert all(v.again is None for v in verdicts)
+    verdicts = [target.send(p) for p in prepared.batches]
+    assert all(v.retry is None for v in verdicts)
     assert {"journal1-2-0", "journal1-2-1"} < set(http.engine.kept)
     assert len(http.engine.kept) == 7
     headers = http.asked[0][2]
@@ -113,17 +113,17 @@ def test_the_appetite_follows_how_far_payloads_expand() -> None:
     for _ in range(30):
         target.prepare([entry(1, payload, 50)])
     size = len(DECODER.span_lines([payload]).body)
-    assert target.appetite == pytest.approx((1 << 20) * len(payload) / size, rel=0.05)
+    assert target.target_batch_bytes == pytest.approx((1 << 20) * len(payload) / size, rel=0.05)
 
 
 def test_a_smaller_limit_of_the_far_side_is_learnt() -> None:
     http = FakeHttp(lambda method, target: Reply(413))
     target = sink(http, batch_bytes=1 << 20)
-    before = target.appetite
+    before = target.target_batch_bytes
     for _ in range(20):
         send_all(target, entry(1, spans_payload(300), 300))
     assert target.status()["batch_bytes"] == SMALLEST_BATCH
-    assert target.appetite < before
+    assert target.target_batch_bytes < before
 
 
 def test_requests_shrink_on_overload_and_grow_back() -> None:
@@ -147,8 +147,8 @@ def test_requests_shrink_where_the_items_are_refused_as_well() -> None:
     reply = Reply(200, json.dumps({"errors": True, "items": [busy] * 300}).encode())
     target = sink(FakeHttp(lambda method, target: reply), batch_bytes=1 << 20)
     (verdict,) = send_all(target, entry(1, spans_payload(300), 300))
-    assert verdict.again is not None
-    assert [len(parcel) for parcel in verdict.again.parcels] == [150, 150]
+    assert verdict.retry is not None
+    assert [len(batch) for batch in verdict.retry.batches] == [150, 150]
     assert target.status()["batch_bytes"] < 1 << 20
 
 
@@ -161,7 +161,7 @@ def test_a_payload_that_cannot_be_decoded_is_dropped_and_counted_and_the_rest_go
     assert prepared.expected == {1: 1, 2: 5, 3: 1}
     (dropped,) = prepared.settled
     assert dropped.counts == {("spans", "dropped", "not_decodable"): 3, ("span_events", "dropped", "not_decodable"): 2}
-    assert all(target.send(p).again is None for p in prepared.parcels)
+    assert all(target.send(p).retry is None for p in prepared.batches)
     assert len(http.engine.kept) == 2
 
 
@@ -176,20 +176,24 @@ def test_no_reply_is_a_verdict() -> None:
         raise Unreached("timeout", "read timed out")
 
     (verdict,) = send_all(sink(FakeHttp(script)), entry(1, spans_payload(1), 1))
-    assert verdict.again is not None
-    assert (verdict.again.reason, verdict.again.detail, verdict.again.slow_down) == ("timeout", "read timed out", True)
+    assert verdict.retry is not None
+    assert (verdict.retry.reason, verdict.retry.detail, verdict.retry.backpressure) == (
+        "timeout",
+        "read timed out",
+        True,
+    )
 
 
 def test_pipeline_index_and_ids_as_set() -> None:
     http = FakeHttp()
     to = sink(http, pipeline="a/b", index="old-{type}-%Y", ids="none")
-    parcels = to.prepare([entry(1, spans_payload(1, events=1), 1, 1)]).parcels
+    batches = to.prepare([entry(1, spans_payload(1, events=1), 1, 1)]).batches
     http.script = lambda method, target: Reply(200, b'{"errors":false}')
-    assert [to.send(parcel).again for parcel in parcels] == [None]
+    assert [to.send(batch).retry for batch in batches] == [None]
     (method, target, _headers) = http.asked[0]
     assert (method, target.partition("&")[2]) == ("POST", "pipeline=a%2Fb")
-    assert to.prepare([]).parcels == []
-    letter = Documents.document(parcels[0], 0)
+    assert to.prepare([]).batches == []
+    letter = Documents.document(batches[0], 0)
     assert json.loads(letter.split(b"\n")[0])["create"]["_index"] == "old-traces-2023"
     assert "_id" in json.loads(letter.split(b"\n")[0])["create"], "dead letters keep it"
 
@@ -221,7 +225,7 @@ def test_a_mapping_conflict_goes_the_way_that_is_set(on_conflict: str, outcome: 
     reason = "failed to parse field [attributes.n] of type [long]"
     http.engine.poison = dict.fromkeys(ids(DECODER.span_lines([payload])), (400, "mapper_parsing_exception", reason))
     (verdict,) = send_all(sink(http, on_conflict=on_conflict), entry(1, payload, 1))
-    assert (verdict.again is None) == (outcome is not None)
+    assert (verdict.retry is None) == (outcome is not None)
     assert [o for s in verdict.settled for _, o, _ in s.counts] == ([outcome] if outcome else [])
 
 
@@ -251,25 +255,25 @@ class TestBootstrap:
 
         http = Picky(lambda method, target: Reply(404) if method == "HEAD" else None)
         (verdict,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
-        assert verdict.again is None
+        assert verdict.retry is None
         assert [m for m, _, _ in http.asked] == (["HEAD", "HEAD"] + ["PUT"] * puts) * 2 + ["POST"]
 
     @pytest.mark.parametrize("status", [403, 400, 405])
     def test_a_refusal_does_not_hold_up_delivery(self, status: int) -> None:
         http = FakeHttp(lambda method, target: None if method == "POST" else Reply(status, b"{}"))
         (verdict,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
-        assert verdict.again is None
+        assert verdict.retry is None
 
     def test_an_engine_that_is_starting_is_waited_for(self) -> None:
         up = False
         http = FakeHttp(lambda method, target: None if up else Reply(503))
         target = sink(http, bootstrap=True)
-        (parcel,) = target.prepare([entry(1, spans_payload(1), 1)]).parcels
-        verdict = target.send(parcel)
-        assert verdict.again is not None
-        assert verdict.again.reason == "index_templates"
+        (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
+        verdict = target.send(batch)
+        assert verdict.retry is not None
+        assert verdict.retry.reason == "index_templates"
         up = True
-        assert target.send(parcel).again is None
+        assert target.send(batch).retry is None
 
     def test_it_is_done_again_after_an_outage(self) -> None:
         down = False
@@ -281,13 +285,13 @@ class TestBootstrap:
 
         http = FakeHttp(script)
         target = sink(http, bootstrap=True)
-        (parcel,) = target.prepare([entry(1, spans_payload(1), 1)]).parcels
-        target.send(parcel)
+        (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
+        target.send(batch)
         down = True
-        assert target.send(parcel).again is not None
+        assert target.send(batch).retry is not None
         down = False
         http.asked.clear()
-        assert target.send(parcel).again is None
+        assert target.send(batch).retry is None
         assert [m for m, _, _ in http.asked] == ["HEAD", "HEAD", "POST"]
 
 
@@ -308,19 +312,19 @@ class TestCredentials:
         http = FakeHttp()
         http.script = lambda method, target: Reply(401) if http.asked[-1][2]["authorization"] == "ApiKey old" else None
         target = sink(http, api_key_file=str(secret))
-        (parcel,) = target.prepare([entry(1, spans_payload(1), 1)]).parcels
-        verdict = target.send(parcel)
-        assert verdict.again is not None
-        assert (verdict.again.reason, verdict.again.level) == ("credentials", "error")
+        (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
+        verdict = target.send(batch)
+        assert verdict.retry is not None
+        assert (verdict.retry.reason, verdict.retry.level) == ("credentials", "error")
         secret.write_text("new\n")
-        assert target.send(parcel).again is None
+        assert target.send(batch).retry is None
 
     def test_a_missing_file_is_trouble_and_not_loss(self, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match="nowhere"):
             authorization(Options.model_validate({"api_key_file": str(tmp_path / "nowhere")}))
         (verdict,) = send_all(sink(FakeHttp(), api_key_file=str(tmp_path / "nowhere")), entry(1, spans_payload(1), 1))
-        assert verdict.again is not None
-        assert verdict.again.level == "error"
+        assert verdict.retry is not None
+        assert verdict.retry.level == "error"
 
 
 class TestOptions:

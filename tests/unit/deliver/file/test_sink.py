@@ -14,8 +14,8 @@ from support.delivery import entry, ids, logs_payload, spans_payload
 from support.journals import Clock
 
 from sidecar.decode.select import decoder
-from sidecar.deliver.file.sink import FileSink, Options, build, look
-from sidecar.deliver.file.writer import Block, Output
+from sidecar.deliver.file.sink import FileSink, Options, build, health_check
+from sidecar.deliver.file.writer import Block, StreamWriter
 from sidecar.errors import Permanent
 from sidecar.journal.entry import Entry
 
@@ -49,17 +49,17 @@ class Memory:
         return b"".join(b.lines for b in self.blocks).splitlines()
 
 
-def sink(target: Memory, **options: Any) -> FileSink:
-    return FileSink("out", Options.model_validate({"path": "x", **options}), DECODER, "log", target)
+def sink(writer: Memory, **options: Any) -> FileSink:
+    return FileSink("out", Options.model_validate({"path": "x", **options}), DECODER, "log", writer)
 
 
 def write(far: FileSink, entries: Sequence[Entry]) -> Counter[tuple[str, str, str]]:
     prepared = far.prepare(entries)
     left, counts = dict(prepared.expected), Counter[tuple[str, str, str]]()
     settled = list(prepared.settled)
-    for parcel in prepared.parcels:
-        verdict = far.send(parcel)
-        assert verdict.again is None
+    for batch in prepared.batches:
+        verdict = far.send(batch)
+        assert verdict.retry is None
         settled += verdict.settled
     for part in settled:
         left[part.seq] -= sum(part.counts.values())
@@ -69,14 +69,14 @@ def write(far: FileSink, entries: Sequence[Entry]) -> Counter[tuple[str, str, st
 
 
 def test_documents_with_their_ids_in_the_order_of_the_journal() -> None:
-    target = Memory()
-    counts = write(sink(target), ENTRIES)
+    writer = Memory()
+    counts = write(sink(writer), ENTRIES)
     assert counts == {
         ("spans", "delivered", ""): 3,
         ("span_events", "delivered", ""): 2,
         ("logs", "delivered", ""): 2,
     }
-    documents = [json.loads(line) for line in target.lines()]
+    documents = [json.loads(line) for line in writer.lines()]
     expected = [*ids(DECODER.span_lines([ENTRIES[0].payload])), "log-2-0", "log-2-1"]
     expected += ids(DECODER.span_lines([ENTRIES[2].payload]))
     assert [d.pop("_id") for d in documents] == expected
@@ -85,24 +85,24 @@ def test_documents_with_their_ids_in_the_order_of_the_journal() -> None:
 
 
 def test_lines_without_ids_are_the_very_documents() -> None:
-    target = Memory()
-    write(sink(target, id_field=""), ENTRIES[:1])
-    assert target.lines() == DECODER.span_lines([ENTRIES[0].payload]).body.splitlines()[1::2]
+    writer = Memory()
+    write(sink(writer, id_field=""), ENTRIES[:1])
+    assert writer.lines() == DECODER.span_lines([ENTRIES[0].payload]).body.splitlines()[1::2]
 
 
 def test_lines_for_bulk() -> None:
-    target = Memory()
-    write(sink(target, format="bulk"), ENTRIES[:1])
-    assert b"".join(b.lines for b in target.blocks) == DECODER.span_lines([ENTRIES[0].payload]).body
+    writer = Memory()
+    write(sink(writer, format="bulk"), ENTRIES[:1])
+    assert b"".join(b.lines for b in writer.blocks) == DECODER.span_lines([ENTRIES[0].payload]).body
 
 
 def test_otlp_json_is_one_request_a_line_without_what_was_refused() -> None:
     bad = ExportTraceServiceRequest.FromString(spans_payload(3))
     bad.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
-    target = Memory()
-    counts = write(sink(target, format="otlp_json"), [*ENTRIES, entry(4, bad.SerializeToString(), 2)])
+    writer = Memory()
+    counts = write(sink(writer, format="otlp_json"), [*ENTRIES, entry(4, bad.SerializeToString(), 2)])
     assert counts["spans", "delivered", ""] == 5
-    first, logs, _, last = (json.loads(line) for line in target.lines())
+    first, logs, _, last = (json.loads(line) for line in writer.lines())
     assert [s["name"] for s in first["resourceSpans"][0]["scopeSpans"][0]["spans"]] == ["step 1", "step 2"]
     assert "resourceLogs" in logs
     assert [s["name"] for s in last["resourceSpans"][0]["scopeSpans"][0]["spans"]] == ["step 1", "step 3"]
@@ -115,8 +115,8 @@ def test_what_cannot_be_decoded_is_counted_in_every_format() -> None:
 
 
 def test_what_was_there_is_told_apart() -> None:
-    target = Memory()
-    far = sink(target)
+    writer = Memory()
+    far = sink(writer)
     write(far, ENTRIES[:1])
     counts = write(far, ENTRIES)
     assert counts["spans", "already_there", ""] == 2
@@ -126,16 +126,16 @@ def test_what_was_there_is_told_apart() -> None:
 @pytest.mark.parametrize(("number", "reason"), [(errno.ENOSPC, "disk_full"), (errno.EACCES, "unwritable")])
 def test_a_failure_is_tried_again(number: int, reason: str) -> None:
     far = sink(Memory(number))
-    (parcel,) = far.prepare(ENTRIES).parcels
-    again = far.send(parcel).again
-    assert again is not None
-    assert (again.reason, again.level, again.parcels) == (reason, "error", [parcel])
-    assert far.send(parcel).again is None
+    (batch,) = far.prepare(ENTRIES).batches
+    retry = far.send(batch).retry
+    assert retry is not None
+    assert (retry.reason, retry.level, retry.batches) == (reason, "error", [batch])
+    assert far.send(batch).retry is None
 
 
 def test_metrics_only_where_they_can_be_written() -> None:
-    assert Options.model_validate({"path": "x"}).chosen == {"spans", "logs"}
-    assert Options.model_validate({"path": "x", "format": "otlp_json"}).chosen == {"spans", "logs", "metrics"}
+    assert Options.model_validate({"path": "x"}).selected_signals == {"spans", "logs"}
+    assert Options.model_validate({"path": "x", "format": "otlp_json"}).selected_signals == {"spans", "logs", "metrics"}
     counts = write(sink(Memory()), [entry(1, b"", 4, signal="metrics")])
     assert counts == {("metrics", "filtered", "format"): 4}
 
@@ -151,22 +151,22 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 def test_a_look_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a" / "spans.ndjson"
-    assert look(Options(path=str(file))).state == "ok"
+    assert health_check(Options(path=str(file))).state == "ok"
     assert list(tmp_path.iterdir()) == []
-    assert look(Options(path="-")).detail == "standard output"
+    assert health_check(Options(path="-")).detail == "standard output"
     with pytest.raises(Permanent):
-        look(Options(path=str(tmp_path)))
+        health_check(Options(path=str(tmp_path)))
     file.parent.write_text("in the way")
     with pytest.raises(Permanent, match="is no directory"):
-        look(Options(path=str(file)))
+        health_check(Options(path=str(file)))
     with pytest.raises(Permanent, match="name too long"):
-        look(Options(path=str(tmp_path / ("x" * 300))))
+        health_check(Options(path=str(tmp_path / ("x" * 300))))
 
 
 @pytest.mark.parametrize("name", ["-", "stdout", "/dev/stdout"])
 def test_names_of_standard_output(name: str) -> None:
     assert Options(path=name).stdout
-    assert isinstance(build("out", Options(path=name), DECODER, "log", Clock())._target, Output)
+    assert isinstance(build("out", Options(path=name), DECODER, "log", Clock())._writer, StreamWriter)
 
 
 def test_a_built_sink_writes_a_file(tmp_path: Path) -> None:

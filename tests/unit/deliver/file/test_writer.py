@@ -9,7 +9,7 @@ import pytest
 from support.journals import Clock
 
 from sidecar.deliver.file.rotation import Rotation
-from sidecar.deliver.file.writer import Block, LineFile, Locked, Output
+from sidecar.deliver.file.writer import Block, FileWriter, Locked, StreamWriter
 
 NEVER = Rotation(0, 0, 5, False)
 
@@ -22,8 +22,8 @@ def text(*blocks: Block) -> bytes:
     return b"".join(b.lines for b in blocks)
 
 
-def opened(path: Path, rotation: Rotation = NEVER, log_id: str = "log", clock: Clock | None = None) -> LineFile:
-    return LineFile(path, log_id, rotation, clock or Clock(), fsync=True)
+def opened(path: Path, rotation: Rotation = NEVER, log_id: str = "log", clock: Clock | None = None) -> FileWriter:
+    return FileWriter(path, log_id, rotation, clock or Clock(), fsync=True)
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def test_what_was_written_before_a_restart_is_not_written_again(path: Path) -> N
     file = opened(path)
     file.append([A, B])
     file.close()
-    again = opened(path)
-    assert again.append([B, C]) == {2}
+    retry = opened(path)
+    assert retry.append([B, C]) == {2}
     assert path.read_bytes() == text(A, B, C)
-    again.close()
+    retry.close()
 
 
 @pytest.mark.parametrize("cut", range(0, len(text(B, C)) + 1, 7))
@@ -63,11 +63,11 @@ def test_a_kill_anywhere_between_writing_and_noting_leaves_every_line_once(
     file.close()
     with path.open("ab") as stream:
         stream.write(text(B, C)[:cut])
-    again = opened(path)
-    there = [again.append(group) for group in groups]
+    retry = opened(path)
+    there = [retry.append(group) for group in groups]
     assert path.read_bytes() == text(A, B, C, D)
     assert frozenset().union(*there) == {seq for seq, end in ((2, len(B.lines)), (3, len(text(B, C)))) if end <= cut}
-    again.close()
+    retry.close()
 
 
 def test_a_line_that_was_cut_off_is_removed_where_something_else_comes_next(path: Path) -> None:
@@ -76,10 +76,10 @@ def test_a_line_that_was_cut_off_is_removed_where_something_else_comes_next(path
     file.close()
     with path.open("ab") as stream:
         stream.write(B.lines + b'{"other":')
-    again = opened(path)
-    again.append([C])
+    retry = opened(path)
+    retry.append([C])
     assert path.read_bytes() == text(A, B, C)
-    again.close()
+    retry.close()
 
 
 @pytest.mark.parametrize("record", [None, b"", b"nothing", b"00000000 {}"])
@@ -93,20 +93,20 @@ def test_without_a_position_every_line_is_whole_all_the_same(path: Path, record:
     else:
         position.write_bytes(record)
     os.truncate(path, len(text(A, B)) - 3)
-    again = opened(path)
-    again.append([B, C])
+    retry = opened(path)
+    retry.append([B, C])
     assert path.read_bytes() == text(A) + B.lines[: len(B.lines) // 2] + text(B, C)
-    again.close()
+    retry.close()
 
 
 def test_the_position_of_another_journal_is_none(path: Path) -> None:
     file = opened(path, log_id="old")
     file.append([A, B])
     file.close()
-    again = opened(path, log_id="new")
-    assert again.append([A]) == frozenset()
+    retry = opened(path, log_id="new")
+    assert retry.append([A]) == frozenset()
     assert path.read_bytes() == text(A, B, A)
-    again.close()
+    retry.close()
 
 
 def test_a_full_disk_leaves_what_fits_and_goes_on_from_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,11 +192,11 @@ def test_rotation_by_age(path: Path) -> None:
     file.append([C])
     assert path.read_bytes() == text(C)
     file.close()
-    again = opened(path, Rotation(0, 60, 5, False), clock=clock)
+    retry = opened(path, Rotation(0, 60, 5, False), clock=clock)
     clock.forward(61)
-    again.append([D])
+    retry.append([D])
     assert path.read_bytes() == text(D)
-    again.close()
+    retry.close()
 
 
 def test_two_rotations_in_one_instant_have_names_of_their_own(path: Path) -> None:
@@ -213,16 +213,16 @@ def test_a_kill_between_moving_and_beginning_anew_loses_nothing(path: Path) -> N
     file.append([A])
     file.close()
     path.rename(path.with_name("spans-20260101T000000.000000Z.ndjson"))
-    again = opened(path)
-    assert again.append([A, B]) == {1}
+    retry = opened(path)
+    assert retry.append([A, B]) == {1}
     assert path.read_bytes() == text(B)
-    again.close()
+    retry.close()
 
 
 def test_output_goes_on_where_a_write_stopped() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
-    output = Output(write)
+    output = StreamWriter(write)
     large = [Block(1, b"x" * 100_000 + b"\n"), Block(2, b"y" * 100_000 + b"\n")]
     got = b""
     while True:

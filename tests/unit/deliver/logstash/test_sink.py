@@ -18,12 +18,20 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import BatchReader, window_frame
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.common.host_pool import FIRST_REST, LONGEST_REST, Hosts
-from sidecar.deliver.elasticsearch.bulk import Documents, Judge, Reply, Unreached, all_settled, gather, pick
+from sidecar.deliver.common.host_pool import FIRST_COOLDOWN, LONGEST_COOLDOWN, HostPool
+from sidecar.deliver.elasticsearch.bulk import (
+    Documents,
+    Reply,
+    ResponseClassifier,
+    Unreached,
+    collect,
+    pick,
+    results_for_all,
+)
 from sidecar.deliver.logstash.sink import LogstashSink, Options, parse_host
-from sidecar.deliver.logstash.transport import Attempt, HttpWay, Way
+from sidecar.deliver.logstash.transport import Attempt, HttpTransport, Transport
 from sidecar.deliver.replay import replay
-from sidecar.deliver.sink import Again, Verdict
+from sidecar.deliver.sink import Retry, SendResult
 from sidecar.errors import Permanent
 from sidecar.journal.entry import Entry
 
@@ -34,7 +42,7 @@ DECODER = ReferenceDecoder()
 
 
 def documents(payload: bytes, count: int, decoder: Decoder = DECODER) -> Documents:
-    return gather(decoder.log_lines([payload], ["j-1"]), [entry(1, payload, count, signal="logs")])
+    return collect(decoder.log_lines([payload], ["j-1"]), [entry(1, payload, count, signal="logs")])
 
 
 def framed(of: Documents) -> list[dict[str, Any]]:
@@ -79,7 +87,7 @@ def test_times_are_iso_8601_with_nanoseconds(decoder: Decoder) -> None:
 def test_an_event_is_the_document_with_what_logstash_needs(decoder: Decoder) -> None:
     payload = spans_payload(3, events=1, http_route='/a/"b"')
     lines = decoder.span_lines([payload])
-    of = gather(lines, [entry(1, payload, 3, 3)])
+    of = collect(lines, [entry(1, payload, 3, 3)])
     rows = lines.body.split(b"\n")
     events = framed(of)
     assert json.loads(DECODER.event_array(bytes(of.body), of.ends)) == events
@@ -117,38 +125,38 @@ def test_a_pair_of_another_shape_is_a_bug_that_shows() -> None:
 
 
 def test_one_host_is_used_until_it_fails() -> None:
-    hosts = Hosts(3, spread=False)
-    assert [hosts.order(0)[0] for _ in range(3)] == [0, 0, 0]
+    hosts = HostPool(3, spread=False)
+    assert [hosts.candidates(0)[0] for _ in range(3)] == [0, 0, 0]
     assert hosts.failed(0, 0) is True
-    assert hosts.order(0) == [1, 2]
+    assert hosts.candidates(0) == [1, 2]
     assert hosts.failed(0, 0) is False
-    assert hosts.order(0)[0] == 1, "another's late failure does not move it on"
-    assert hosts.order(1000) == [1, 2, 0], "it stays where it is"
+    assert hosts.candidates(0)[0] == 1, "another's late failure does not move it on"
+    assert hosts.candidates(1000) == [1, 2, 0], "it stays where it is"
 
 
 def test_hosts_take_turns() -> None:
-    hosts = Hosts(3, spread=True)
-    assert [hosts.order(0)[0] for _ in range(4)] == [0, 1, 2, 0]
+    hosts = HostPool(3, spread=True)
+    assert [hosts.candidates(0)[0] for _ in range(4)] == [0, 1, 2, 0]
     hosts.failed(1, 0)
-    assert {hosts.order(0)[0] for _ in range(6)} == {0, 2}
+    assert {hosts.candidates(0)[0] for _ in range(6)} == {0, 2}
 
 
 def test_a_host_that_fails_rests_longer_each_time_and_there_is_always_one() -> None:
-    hosts = Hosts(2, spread=False)
+    hosts = HostPool(2, spread=False)
     rests = []
     for _ in range(10):
         hosts.failed(0, 100)
         now = 100.0
-        while 0 in hosts.resting(now):
+        while 0 in hosts.cooling_down(now):
             now += 0.5
         rests.append(now - 100)
-    assert rests[:3] == [FIRST_REST, 2 * FIRST_REST, 4 * FIRST_REST]
-    assert rests[-1] == LONGEST_REST
+    assert rests[:3] == [FIRST_COOLDOWN, 2 * FIRST_COOLDOWN, 4 * FIRST_COOLDOWN]
+    assert rests[-1] == LONGEST_COOLDOWN
     hosts.failed(1, 100)
-    assert hosts.order(100) == [1], "the one that is to come back first"
+    assert hosts.candidates(100) == [1], "the one that is to come back first"
     hosts.succeeded(0)
-    assert hosts.order(100) == [0]
-    assert Hosts(1, spread=True).order(0) == [0]
+    assert hosts.candidates(100) == [0]
+    assert HostPool(1, spread=True).candidates(0) == [0]
 
 
 # -- options
@@ -202,7 +210,7 @@ def test_the_password_is_read_from_its_file_each_time(tmp_path: Path) -> None:
 
 
 class FakeWay:
-    """Hosts that take documents, or do what `script` says: (host, documents) -> an attempt, or None to take them."""
+    """HostPool that take documents, or do what `script` says: (host, documents) -> an attempt, or None to take them."""
 
     def __init__(self, script: Callable[[int, Documents], Attempt | None] = lambda host, of: None) -> None:
         self.script = script
@@ -215,7 +223,7 @@ class FakeWay:
         attempt = self.script(host, documents)
         if attempt is None:
             self.take(documents)
-            return Attempt(Verdict(all_settled(documents, "delivered")))
+            return Attempt(SendResult(results_for_all(documents, "delivered")))
         return attempt
 
     def take(self, documents: Documents) -> None:
@@ -228,101 +236,103 @@ class FakeWay:
 
 
 def down(documents: Documents, reason: str = "unreachable") -> Attempt:
-    return Attempt(Verdict(again=Again([documents], reason, "refused", slow_down=True)), failed=True)
+    return Attempt(SendResult(retry=Retry([documents], reason, "refused", backpressure=True)), failed=True)
 
 
-def sink(way: Way, now: Callable[[], float] = lambda: 0.0, **options: Any) -> LogstashSink:
+def sink(transport: Transport, now: Callable[[], float] = lambda: 0.0, **options: Any) -> LogstashSink:
     chosen = Options.model_validate({"hosts": "a,b,c"} | options)
-    return LogstashSink("ls", chosen, DECODER, "journal1", way, lambda: 7, now)
+    return LogstashSink("ls", chosen, DECODER, "journal1", transport, lambda: 7, now)
 
 
-def send_all(to: LogstashSink, *entries: Entry) -> list[Verdict[Documents]]:
-    return [to.send(parcel) for parcel in to.prepare(entries).parcels]
+def send_all(to: LogstashSink, *entries: Entry) -> list[SendResult[Documents]]:
+    return [to.send(batch) for batch in to.prepare(entries).batches]
 
 
 LOGS = entry(2, logs_payload("a", "b", "c", "d"), 4, signal="logs")
 
 
 def test_spans_events_and_logs_are_sent_with_their_ids() -> None:
-    way = FakeWay()
-    to = sink(way)
+    transport = FakeWay()
+    to = sink(transport)
     prepared = to.prepare([entry(1, spans_payload(2, events=1), 2, 2), LOGS, entry(4, b"", 0, signal="logs")])
     assert prepared.expected == {1: 4, 2: 4, 4: 0}
-    verdicts = [to.send(p) for p in prepared.parcels]
-    assert all(v.again is None for v in verdicts)
-    assert len(way.taken) == 8
-    assert {"journal1-2-0", "journal1-2-3"} < set(way.taken)
+    verdicts = [to.send(p) for p in prepared.batches]
+    assert all(v.retry is None for v in verdicts)
+    assert len(transport.taken) == 8
+    assert {"journal1-2-0", "journal1-2-3"} < set(transport.taken)
     to.close()
-    assert way.closed
+    assert transport.closed
 
 
 def test_records_left_by_a_filter_keep_their_ids() -> None:
-    way = FakeWay()
-    send_all(sink(way), replace(LOGS, payload=logs_payload("b", "d"), items=2, ordinals=np.array([1, 3], np.uint32)))
-    assert way.taken == ["journal1-2-1", "journal1-2-3"]
+    transport = FakeWay()
+    send_all(
+        sink(transport), replace(LOGS, payload=logs_payload("b", "d"), items=2, ordinals=np.array([1, 3], np.uint32))
+    )
+    assert transport.taken == ["journal1-2-1", "journal1-2-3"]
 
 
 def test_the_next_host_gets_the_rest_under_the_same_ids() -> None:
     def script(host: int, of: Documents) -> Attempt | None:
         if host == 0:  # It takes two and hangs up.
-            way.take(pick(of, [0, 1]))
-            verdict = Verdict(all_settled(pick(of, [0, 1]), "delivered"), Again([pick(of, [2, 3])], "closed"))
+            transport.take(pick(of, [0, 1]))
+            verdict = SendResult(results_for_all(pick(of, [0, 1]), "delivered"), Retry([pick(of, [2, 3])], "closed"))
             return Attempt(verdict, failed=True)
         return down(of) if host == 1 else None
 
-    way = FakeWay(script)
-    to = sink(way)
+    transport = FakeWay(script)
+    to = sink(transport)
     (verdict,) = send_all(to, LOGS)
-    assert verdict.again is None
+    assert verdict.retry is None
     assert [s.counts for s in verdict.settled] == [{("logs", "delivered", ""): 2}] * 2
-    assert way.taken == [f"journal1-2-{n}" for n in range(4)]
-    assert way.asked == [0, 1, 2]
+    assert transport.taken == [f"journal1-2-{n}" for n in range(4)]
+    assert transport.asked == [0, 1, 2]
     assert to.status()["resting"] == ["a", "b"]
     send_all(to, LOGS)
-    assert way.asked == [0, 1, 2, 2], "those that failed are left alone"
+    assert transport.asked == [0, 1, 2, 2], "those that failed are left alone"
 
 
 def test_where_all_hosts_fail_the_rest_is_sent_again_after_a_back_off() -> None:
     to = sink(FakeWay(lambda host, of: down(of)))
     (verdict,) = send_all(to, LOGS)
     assert verdict.settled == []
-    assert verdict.again is not None
-    assert verdict.again.reason == "unreachable"
-    assert not verdict.again.at_once
-    assert len(verdict.again.parcels[0]) == 4
+    assert verdict.retry is not None
+    assert verdict.retry.reason == "unreachable"
+    assert not verdict.retry.immediately
+    assert len(verdict.retry.batches[0]) == 4
 
 
 def test_a_host_comes_back_after_its_rest() -> None:
     now = 0.0
     well = False
-    way = FakeWay(lambda host, of: None if well else down(of))
-    to = sink(way, lambda: now, hosts="a,b")
+    transport = FakeWay(lambda host, of: None if well else down(of))
+    to = sink(transport, lambda: now, hosts="a,b")
     send_all(to, LOGS)
-    well, now = True, FIRST_REST + 1
+    well, now = True, FIRST_COOLDOWN + 1
     send_all(to, LOGS)
     assert to.status()["resting"] == ["b"] or to.status()["resting"] == []
-    assert way.asked[-1] == 0
+    assert transport.asked[-1] == 0
 
 
 def test_load_balance_spreads_requests() -> None:
-    way = FakeWay()
-    to = sink(way, load_balance=True)
+    transport = FakeWay()
+    to = sink(transport, load_balance=True)
     for _ in range(4):
         send_all(to, LOGS)
-    assert way.asked == [0, 1, 2, 0]
+    assert transport.asked == [0, 1, 2, 0]
 
 
 def test_a_refusal_that_another_host_would_repeat_is_not_taken_there() -> None:
-    refused: Again[Documents] = Again([], "credentials", level="error")
-    way = FakeWay(lambda host, of: Attempt(Verdict(again=refused)))
-    (verdict,) = send_all(sink(way), LOGS)
-    assert verdict.again is refused
-    assert way.asked == [0]
+    refused: Retry[Documents] = Retry([], "credentials", level="error")
+    transport = FakeWay(lambda host, of: Attempt(SendResult(retry=refused)))
+    (verdict,) = send_all(sink(transport), LOGS)
+    assert verdict.retry is refused
+    assert transport.asked == [0]
 
 
 def test_a_document_that_is_too_large_is_a_dead_letter_and_the_rest_goes_through() -> None:
-    way = FakeWay()
-    to = sink(way, max_document_bytes=1024)
+    transport = FakeWay()
+    to = sink(transport, max_document_bytes=1024)
     prepared = to.prepare([entry(3, logs_payload("a", "b" * 2000, "c"), 3, signal="logs")])
     (settled,) = prepared.settled
     assert settled.counts == {("logs", "dead_lettered", "document_too_large"): 1}
@@ -331,36 +341,36 @@ def test_a_document_that_is_too_large_is_a_dead_letter_and_the_rest_goes_through
     assert "max_document_bytes is 1024" in letter.reason
     assert b"bbbb" in letter.document
     assert prepared.expected == {3: 3}
-    for parcel in prepared.parcels:
-        to.send(parcel)
-    assert way.taken == ["journal1-3-0", "journal1-3-2"]
+    for batch in prepared.batches:
+        to.send(batch)
+    assert transport.taken == ["journal1-3-0", "journal1-3-2"]
     (replayed,) = replay([letter], to.send)
     assert list(replayed.taken) == [letter]
-    assert way.taken[-1] == "journal1-3-1", "an operator who replays it wants it sent"
+    assert transport.taken[-1] == "journal1-3-1", "an operator who replays it wants it sent"
     only_large = to.prepare([entry(4, logs_payload("b" * 2000), 1, signal="logs")])
-    assert only_large.parcels == []
+    assert only_large.batches == []
     assert only_large.expected == {4: 1}
 
 
 def test_what_cannot_be_decoded_is_dropped_and_the_rest_goes_through() -> None:
-    way = FakeWay()
-    to = sink(way)
+    transport = FakeWay()
+    to = sink(transport)
     prepared = to.prepare([entry(1, b"\xff\xff", 3, 2), entry(2, spans_payload(1), 1)])
     assert prepared.expected == {1: 5, 2: 1}
     (dropped,) = prepared.settled
     assert dropped.counts == {("spans", "dropped", "not_decodable"): 3, ("span_events", "dropped", "not_decodable"): 2}
-    assert len(prepared.parcels) == 1
+    assert len(prepared.batches) == 1
 
 
 def test_requests_are_bounded_and_the_appetite_follows_how_far_payloads_expand() -> None:
     to = sink(FakeWay(), batch_bytes=64 << 10)
     payload = logs_payload(*["line"] * 400)
     for _ in range(30):
-        parcels = to.prepare([entry(1, payload, 400, signal="logs")]).parcels
-    assert len(parcels) > 1
-    assert all(len(p.body) <= 64 << 10 for p in parcels)
+        batches = to.prepare([entry(1, payload, 400, signal="logs")]).batches
+    assert len(batches) > 1
+    assert all(len(p.body) <= 64 << 10 for p in batches)
     size = len(DECODER.log_lines([payload], ["journal1-1"]).body)
-    assert to.appetite == pytest.approx(0.95 * (64 << 10) * len(payload) / size, rel=0.05)
+    assert to.target_batch_bytes == pytest.approx(0.95 * (64 << 10) * len(payload) / size, rel=0.05)
 
 
 # -- http
@@ -386,14 +396,14 @@ class FakeHttp:
         self.closed = True
 
 
-def http_way(*https: FakeHttp, credentials: Sequence[tuple[str, str]] = (), compression: bool = True) -> HttpWay:
+def http_way(*https: FakeHttp, credentials: Sequence[tuple[str, str]] = (), compression: bool = True) -> HttpTransport:
     remaining = list(credentials)
-    return HttpWay(
+    return HttpTransport(
         DECODER,
         [(h, "/in?a=b") for h in https],
         lambda: remaining.pop(0) if remaining else None,
         compression,
-        Judge("ls", lambda: 7),
+        ResponseClassifier("ls", lambda: 7),
     )
 
 
@@ -412,7 +422,7 @@ def test_http_posts_a_json_array(compression: bool) -> None:
 @pytest.mark.parametrize("reply", [Reply(200, b"ok"), Reply(201, b"ok\n"), Reply(202, b"ok"), Reply(204)])
 def test_http_every_answer_that_logstash_may_be_set_to_give_is_success(reply: Reply) -> None:
     (verdict,) = send_all(sink(http_way(FakeHttp(reply))), LOGS)
-    assert verdict.again is None
+    assert verdict.retry is None
 
 
 @pytest.mark.parametrize(
@@ -433,14 +443,14 @@ def test_http_every_answer_that_logstash_may_be_set_to_give_is_success(reply: Re
 def test_http_anything_else_is_sent_again_to_the_next_host(reply: Any, reason: str, level: str) -> None:
     (alone,) = send_all(sink(http_way(FakeHttp(reply)), hosts="a"), LOGS)
     assert alone.settled == []
-    assert alone.again is not None
-    assert (alone.again.reason, alone.again.level) == (reason, level)
-    assert alone.again.retry_after == (getattr(reply, "retry_after", None))
-    assert alone.again.slow_down is (level == "warning")
-    assert len(alone.again.parcels[0]) == 4
+    assert alone.retry is not None
+    assert (alone.retry.reason, alone.retry.level) == (reason, level)
+    assert alone.retry.retry_after == (getattr(reply, "retry_after", None))
+    assert alone.retry.backpressure is (level == "warning")
+    assert len(alone.retry.batches[0]) == 4
     first, second = FakeHttp(reply), FakeHttp()
     (verdict,) = send_all(sink(http_way(first, second), hosts="a,b"), LOGS)
-    assert verdict.again is None
+    assert verdict.retry is None
     assert first.bodies == second.bodies
 
 
@@ -448,9 +458,9 @@ def test_http_too_large_requests_are_cut_and_one_document_becomes_a_dead_letter(
     http = FakeHttp(Reply(413))
     to = sink(http_way(http))
     (verdict,) = send_all(to, LOGS)
-    assert verdict.again is not None
-    assert verdict.again.at_once
-    assert [len(p) for p in verdict.again.parcels] == [2, 2]
+    assert verdict.retry is not None
+    assert verdict.retry.immediately
+    assert [len(p) for p in verdict.retry.batches] == [2, 2]
     http.replies = [Reply(413)]
     (verdict,) = send_all(to, entry(1, logs_payload("a"), 1, signal="logs"))
     assert verdict.settled[0].counts == {("logs", "dead_lettered", "request_too_large"): 1}
@@ -461,8 +471,8 @@ def test_http_credentials_are_read_again_when_they_are_refused() -> None:
     to = sink(http_way(http, credentials=[("u", "old"), ("u", "new")]))
     send_all(to, LOGS)
     (refused,) = send_all(to, LOGS)
-    assert refused.again is not None
-    assert (refused.again.reason, refused.again.level) == ("credentials", "error")
+    assert refused.retry is not None
+    assert (refused.retry.reason, refused.retry.level) == ("credentials", "error")
     send_all(to, LOGS)
     sent = [base64.b64decode(headers["authorization"].removeprefix("Basic ")) for _, _, headers in http.asked]
     assert sent == [b"u:old", b"u:old", b"u:new"]

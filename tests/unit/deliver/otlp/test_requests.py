@@ -9,7 +9,7 @@ from support.delivery import entry, logs_payload, spans_payload
 
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.otlp.records import check_logs, check_spans
-from sidecar.deliver.otlp.requests import Request, halves, join, purge, refused_at_intake
+from sidecar.deliver.otlp.requests import Request, join, purge, refused_at_intake, split_in_half
 
 
 def spans_of(*bodies: bytes) -> list[Span]:
@@ -80,7 +80,7 @@ def test_what_stands_around_records_stays_with_each_piece_known_or_not() -> None
     unknown = b"\x9a\x06\x03abc\xa0\x06\x07"  # fields 99 and 100
     inner = resource.SerializeToString() + unknown
     payload = b"\x0a" + bytes([len(inner) & 0x7F | 0x80, len(inner) >> 7]) + inner
-    first, second = halves(
+    first, second = split_in_half(
         Request("logs", payload, join([entry(1, payload, 4, signal="logs")], 1 << 20, check_logs)[0].parts), check_logs
     )
     for piece in (first, second):
@@ -102,26 +102,26 @@ def test_metrics_are_cut_between_metrics() -> None:
             metric.gauge.data_points.add(time_unix_nano=1 + point, as_int=point)
     payload = request.SerializeToString()
     (whole,) = join([entry(1, payload, 10, signal="metrics")], 1 << 20, check_metrics)
-    pieces = halves(whole, check_metrics)
+    pieces = split_in_half(whole, check_metrics)
     assert [p.items for p in pieces] == [check_metrics(p.body).items for p in pieces]
     assert sum(p.items for p in pieces) == 10
 
 
 def test_one_record_cannot_be_cut() -> None:
     (request,) = join([entry(1, spans_payload(1), 1)], 10, check_spans)
-    assert halves(request, check_spans) == []
+    assert split_in_half(request, check_spans) == []
 
 
 @pytest.mark.parametrize("payload", [b"\xff\xff\xff", b"\x0a\x7fabc", b"\x0b\x0c", b"", b"\x12\x00"])
 def test_what_cannot_be_read_cannot_be_cut(payload: bytes) -> None:
     (request,) = join([entry(1, payload, 2)], 1 << 20, check_spans)
-    assert halves(request, check_spans) == []
+    assert split_in_half(request, check_spans) == []
 
 
 def test_halves_of_a_joined_request_are_its_payloads() -> None:
     entries = [entry(n, spans_payload(2, first=10 * n), 2, events=n) for n in range(1, 4)]
     (request,) = join(entries, 1 << 20, check_spans)
-    first, second = halves(request, check_spans)
+    first, second = split_in_half(request, check_spans)
     assert (first.body, second.body) == (entries[0].payload, entries[1].payload + entries[2].payload)
     assert [(p.seq, p.items, p.events, p.end) for p in second.parts] == [
         (2, 2, 2, len(entries[1].payload)),

@@ -16,9 +16,9 @@ from sidecar.decode.api import Signal
 from sidecar.decode.select import decoder
 from sidecar.deliver.otlp.requests import Request
 from sidecar.deliver.otlp.responses import Answer, from_grpc, from_http
-from sidecar.deliver.otlp.sink import Options, OtlpSink, judge
-from sidecar.deliver.replay import otlp_parcels, replay
-from sidecar.deliver.sink import Finding, Settled, Verdict
+from sidecar.deliver.otlp.sink import Options, OtlpSink, classify_health
+from sidecar.deliver.replay import otlp_batches, replay
+from sidecar.deliver.sink import Finding, ItemResult, SendResult
 from sidecar.errors import Retryable
 from sidecar.journal.entry import DeadLetter, Entry
 
@@ -60,24 +60,24 @@ class Ledger:
     def __init__(self, far: OtlpSink, entries: list[Entry], tries: int = 200) -> None:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.letters: list[DeadLetter] = []
-        self.verdicts: list[Verdict[Request]] = []
+        self.verdicts: list[SendResult[Request]] = []
         prepared = far.prepare(entries)
         self.left = dict(prepared.expected)
         self._book(prepared.settled)
-        waiting = deque(prepared.parcels)
+        waiting = deque(prepared.batches)
         while waiting and tries:
             tries -= 1
             verdict = far.send(waiting.popleft())
             self.verdicts.append(verdict)
             self._book(verdict.settled)
-            if verdict.again:
-                waiting.extendleft(reversed(verdict.again.parcels))
+            if verdict.retry:
+                waiting.extendleft(reversed(verdict.retry.batches))
         assert not waiting, "not settled in the tries that there were"
         assert set(self.left.values()) == {0}
 
     def _book(self, settled: Any) -> None:
         for part in settled:
-            assert isinstance(part, Settled)
+            assert isinstance(part, ItemResult)
             self.counts.update(part.counts)
             self.left[part.seq] -= sum(part.counts.values())
             self.letters += part.dead
@@ -118,11 +118,11 @@ def test_a_retryable_failure_sends_the_very_same_bytes_after_what_was_asked_for(
     ledger = Ledger(sink(receiver), [entry(n, spans_payload(2, first=10 * n), 2) for n in range(1, 4)])
     assert len({body for _, body, _ in receiver.requests}) == 1
     assert len(receiver.requests) == 3
-    first, second = (v.again for v in ledger.verdicts[:2])
+    first, second = (v.retry for v in ledger.verdicts[:2])
     assert first is not None
-    assert (first.reason, first.retry_after, first.slow_down, first.at_once) == ("http_503", 7.0, True, False)
+    assert (first.reason, first.retry_after, first.backpressure, first.immediately) == ("http_503", 7.0, True, False)
     assert second is not None
-    assert (second.reason, second.retry_after, second.slow_down) == ("timeout", None, True)
+    assert (second.reason, second.retry_after, second.backpressure) == ("timeout", None, True)
     assert ledger.counts == {("spans", "delivered", ""): 6}
 
 
@@ -142,7 +142,7 @@ def test_one_poisonous_payload_takes_no_other_along() -> None:
     assert (letter.consumer, letter.doc_id, letter.seq) == ("far", "log-4", 4)
     assert (letter.items, letter.events) == (3, 6)
     assert letter.reason == "INVALID_ARGUMENT: bad trace id"
-    assert all(v.again.at_once for v in ledger.verdicts if v.again)
+    assert all(v.retry.immediately for v in ledger.verdicts if v.retry)
 
 
 def test_what_a_receiver_refuses_for_records_that_were_refused_here_goes_without_them() -> None:
@@ -162,11 +162,11 @@ def test_a_request_that_is_too_large_is_cut_and_later_ones_are_made_smaller() ->
     entries = [entry(1, spans_payload(3000), 3000), entry(2, spans_payload(2, first=9000), 2)]
     ledger = Ledger(far, entries)
     assert ledger.counts == {("spans", "delivered", ""): 3002}
-    assert far.appetite < 150_000
-    before = far.appetite
+    assert far.target_batch_bytes < 150_000
+    before = far.target_batch_bytes
     for _ in range(3):
         Ledger(far, [entry(3, spans_payload(800), 800)])
-    assert far.appetite > before
+    assert far.target_batch_bytes > before
 
 
 def test_one_record_that_is_too_large_is_a_dead_letter() -> None:
@@ -196,17 +196,17 @@ def test_dead_letters_are_sent_again_and_go_when_they_are_taken() -> None:
     assert [letter.seq for letter in letters] == [1, 4]
     receiver.poison = {b"step 41"}
     receiver.requests.clear()
-    (replayed,) = replay(letters, far.send, otlp_parcels)
+    (replayed,) = replay(letters, far.send, otlp_batches)
     assert list(replayed.taken) == letters[:1]
     assert [(letter.seq, letter.document) for letter in replayed.refused] == [(4, letters[1].document)]
     assert {body for _, body, _ in receiver.requests} == {letter.document for letter in letters}
     receiver.largest = 150
     receiver.poison = set()
-    (replayed,) = replay(letters, far.send, otlp_parcels)
+    (replayed,) = replay(letters, far.send, otlp_batches)
     assert len(replayed.taken) == 2
     far_away = Receiver(from_http(503, "", b"", None))
     with pytest.raises(Retryable):
-        list(replay(letters, sink(far_away).send, otlp_parcels))
+        list(replay(letters, sink(far_away).send, otlp_batches))
 
 
 def test_a_signal_that_is_not_served_there_is_not_tried_piece_by_piece() -> None:
@@ -247,12 +247,12 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, 
     token.write_text("old\n")
     receiver = Receiver(answer)
     far = sink(receiver, token_file=token, headers={"x-tenant": "a"})
-    (request,) = far.prepare([entry(1, spans_payload(1), 1)]).parcels
+    (request,) = far.prepare([entry(1, spans_payload(1), 1)]).batches
     verdict = far.send(request)
-    assert verdict.again is not None
-    assert (verdict.again.reason, verdict.again.level, verdict.again.parcels) == ("credentials", "error", [request])
+    assert verdict.retry is not None
+    assert (verdict.retry.reason, verdict.retry.level, verdict.retry.batches) == ("credentials", "error", [request])
     token.write_text("new\n")
-    assert far.send(request).again is None
+    assert far.send(request).retry is None
     keys = {h.pop("Idempotency-Key") for _, _, h in receiver.requests}
     assert len(keys) == 1, "sent again, it has the same key"
     assert [h for _, _, h in receiver.requests] == [
@@ -264,10 +264,10 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, 
 def test_a_token_that_cannot_be_read_holds_everything(tmp_path: Path) -> None:
     receiver = Receiver()
     far = sink(receiver, token_file=tmp_path / "none")
-    (request,) = far.prepare([entry(1, spans_payload(1), 1)]).parcels
-    again = far.send(request).again
-    assert again is not None
-    assert (again.reason, again.level) == ("credentials", "error")
+    (request,) = far.prepare([entry(1, spans_payload(1), 1)]).batches
+    retry = far.send(request).retry
+    assert retry is not None
+    assert (retry.reason, retry.level) == ("credentials", "error")
     assert not receiver.requests
 
 
@@ -290,8 +290,8 @@ def test_addresses() -> None:
     grpc = Options.model_validate({"endpoint": "http://far:4317", "logs_endpoint": "http://other:4317"})
     assert grpc.endpoints == {"spans": "http://far:4317", "logs": "http://other:4317", "metrics": "http://far:4317"}
     assert not grpc.gzip
-    assert Options.model_validate({"traces_endpoint": "http://far:4317"}).chosen == {"spans"}
-    assert Options.model_validate({"endpoint": "http://far:4317", "signals": ["logs"]}).chosen == {"logs"}
+    assert Options.model_validate({"traces_endpoint": "http://far:4317"}).selected_signals == {"spans"}
+    assert Options.model_validate({"endpoint": "http://far:4317", "signals": ["logs"]}).selected_signals == {"logs"}
     assert not Options().enabled
 
 
@@ -332,13 +332,15 @@ def test_a_look_names_signals_with_the_same_answer_together() -> None:
     addresses: dict[Signal, str] = {"logs": "http://far/l", "metrics": "http://far/m", "spans": "http://far/s"}
     taken, away = Answer("taken"), Answer("retry", "unreachable", "nobody there")
     missing = Answer("refused", "http_404", "HTTP 404", whole_signal=True)
-    assert judge(addresses, dict.fromkeys(addresses, taken)) == Finding("ok", "logs, metrics, spans: taken")
-    assert judge(addresses, dict.fromkeys(addresses, away)) == Finding("failed", "logs, metrics, spans: nobody there")
-    some = judge(addresses, {"logs": missing, "metrics": missing, "spans": taken})
+    assert classify_health(addresses, dict.fromkeys(addresses, taken)) == Finding("ok", "logs, metrics, spans: taken")
+    assert classify_health(addresses, dict.fromkeys(addresses, away)) == Finding(
+        "failed", "logs, metrics, spans: nobody there"
+    )
+    some = classify_health(addresses, {"logs": missing, "metrics": missing, "spans": taken})
     assert some.state == "warning"
     assert "logs: not served at http://far/l (HTTP 404); metrics: not served at http://far/m" in some.detail
-    assert judge(addresses, {"logs": missing, "spans": missing}).state == "failed"
-    assert judge(addresses, {"logs": away, "spans": taken}).state == "failed"
+    assert classify_health(addresses, {"logs": missing, "spans": missing}).state == "failed"
+    assert classify_health(addresses, {"logs": away, "spans": taken}).state == "failed"
 
 
 def test_an_error_shows_no_secret() -> None:

@@ -16,8 +16,8 @@ from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, Shaped
 from sidecar.deliver.elasticsearch.bulk import Reply
 from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options
-from sidecar.deliver.redaction.sink import ShapingSink, changes_nothing
-from sidecar.deliver.sink import Prepared, Settled, Sink, Verdict
+from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
+from sidecar.deliver.sink import ItemResult, PreparedBatch, SendResult, Sink
 from sidecar.deliver.worker import Worker
 from sidecar.errors import DecodeError
 from sidecar.journal.entry import Entry
@@ -30,18 +30,18 @@ class Recorder:
 
     name = "recorder"
     signals: frozenset[Signal] = frozenset(("spans", "logs", "metrics"))
-    appetite = 77
+    target_batch_bytes = 77
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.closed = False
 
-    def prepare(self, entries: Sequence[Entry]) -> Prepared[Entry]:
+    def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Entry]:
         self.entries += entries
-        return Prepared(list(entries), {e.seq: e.items + e.events for e in entries})
+        return PreparedBatch(list(entries), {e.seq: e.items + e.events for e in entries})
 
-    def send(self, parcel: Entry) -> Verdict[Entry]:
-        return Verdict([Settled(parcel.seq, whole(parcel, "delivered"))])
+    def send(self, batch: Entry) -> SendResult[Entry]:
+        return SendResult([ItemResult(batch.seq, whole(batch, "delivered"))])
 
     def status(self) -> Mapping[str, Any]:
         return {"fact": 1}
@@ -68,21 +68,21 @@ class Script:
 def test_what_does_not_change_passes_as_the_very_entry() -> None:
     inner = Recorder()
     one = entry(1, b"as it is", 3, 2)
-    prepared = ShapingSink(inner, Script(), Telemetry()).prepare([one])
+    prepared = RedactingSink(inner, Script(), Telemetry()).prepare([one])
     assert inner.entries[0] is one
-    assert prepared == Prepared([one], {1: 5}, [])
+    assert prepared == PreparedBatch([one], {1: 5}, [])
 
 
 def test_what_is_left_goes_on_with_its_ordinals_and_the_rest_is_settled_as_filtered() -> None:
     inner, counted = Recorder(), Counted()
     ordinals = np.array([2], np.uint32)
     shaper = Script(part=Shaped(b"less", 1, 0, ordinals, 4))
-    prepared = ShapingSink(inner, shaper, counted.telemetry).prepare([entry(7, b"part", 3, 2)])
+    prepared = RedactingSink(inner, shaper, counted.telemetry).prepare([entry(7, b"part", 3, 2)])
     (left,) = inner.entries
     assert (left.seq, left.payload, left.items, left.events, left.ordinals) == (7, b"less", 1, 0, ordinals)
     assert prepared.expected == {7: 5}
     counts = {("spans", "filtered", "filter"): 2, ("span_events", "filtered", "filter"): 2}
-    assert prepared.settled == [Settled(7, counts)]
+    assert prepared.settled == [ItemResult(7, counts)]
     assert counted.values("sidecar_redacted_values_total") == {("recorder",): 4}
     assert counted.values("sidecar_filtered_items_total") == {("recorder", "spans"): 2, ("recorder", "span_events"): 2}
 
@@ -90,18 +90,18 @@ def test_what_is_left_goes_on_with_its_ordinals_and_the_rest_is_settled_as_filte
 def test_an_entry_of_which_nothing_is_left_does_not_reach_the_sink() -> None:
     inner = Recorder()
     shaper = Script(gone=Shaped(b"", 0, 0, np.zeros(0, np.uint32), 0))
-    prepared = ShapingSink(inner, shaper, Telemetry()).prepare([entry(1, b"gone", 4, signal="logs")])
+    prepared = RedactingSink(inner, shaper, Telemetry()).prepare([entry(1, b"gone", 4, signal="logs")])
     assert inner.entries == []
-    assert prepared == Prepared([], {1: 4}, [Settled(1, {("logs", "filtered", "filter"): 4})])
+    assert prepared == PreparedBatch([], {1: 4}, [ItemResult(1, {("logs", "filtered", "filter"): 4})])
 
 
 def test_what_cannot_be_decoded_is_dropped_and_never_handed_on() -> None:
     inner = Recorder()
-    sink = ShapingSink(inner, Script(bad=DecodeError("no")), Telemetry())
+    sink = RedactingSink(inner, Script(bad=DecodeError("no")), Telemetry())
     prepared = sink.prepare([entry(1, b"bad", 2, 1), entry(2, b"good", 3, 2)])
     assert [e.seq for e in inner.entries] == [2]
     dropped = {("spans", "dropped", "not_decodable"): 2, ("span_events", "dropped", "not_decodable"): 1}
-    assert prepared.settled == [Settled(1, dropped)]
+    assert prepared.settled == [ItemResult(1, dropped)]
     assert prepared.expected == {1: 3, 2: 5}
 
 
@@ -109,15 +109,20 @@ def test_metrics_and_empty_entries_pass() -> None:
     inner = Recorder()
     shaper = Script(m=DecodeError("never asked"), e=DecodeError("never asked"))
     entries = [entry(1, b"m", 2, signal="metrics"), entry(2, b"e", 0)]
-    prepared = ShapingSink(inner, shaper, Telemetry()).prepare(entries)
+    prepared = RedactingSink(inner, shaper, Telemetry()).prepare(entries)
     assert inner.entries == entries
     assert prepared.expected == {1: 2, 2: 0}
 
 
 def test_the_rest_is_the_sink_s_own() -> None:
     inner = Recorder()
-    sink: Sink[Entry] = ShapingSink(inner, Script(), Telemetry())
-    assert (sink.name, sink.signals, sink.appetite, sink.status()) == ("recorder", inner.signals, 77, {"fact": 1})
+    sink: Sink[Entry] = RedactingSink(inner, Script(), Telemetry())
+    assert (sink.name, sink.signals, sink.target_batch_bytes, sink.status()) == (
+        "recorder",
+        inner.signals,
+        77,
+        {"fact": 1},
+    )
     one = entry(1, b"x", 1)
     assert sink.send(one) == inner.send(one)
     sink.close()
@@ -133,7 +138,7 @@ def test_every_item_comes_to_one_end_through_the_worker() -> None:
     payloads = [b"all", b"part", b"gone", b"bad"]
     consumer = FakeConsumer([entry(seq, payload, 3, 2) for seq, payload in enumerate(payloads * 5, 1)])
     options = Options.model_validate({"linger": 0})
-    worker = Worker(ShapingSink(Recorder(), shaper, Telemetry()), consumer, options, Telemetry(), time.time_ns)
+    worker = Worker(RedactingSink(Recorder(), shaper, Telemetry()), consumer, options, Telemetry(), time.time_ns)
     worker.start()
     assert consumer.wait_for(20)
     worker.stop(0)
@@ -169,9 +174,9 @@ def test_ids_of_log_records_are_those_of_a_sink_without_filter() -> None:
         options = Options.model_validate({"bootstrap": False, "compression": False, "url": "http://127.0.0.1:9"})
         sink = ElasticsearchSink(options, decoder, "journal", http, lambda: 1, name)
         shaper = decoder.shaper(Rules(filter=Filter(min_severity=least)))
-        shaping = ShapingSink(sink, shaper, Telemetry())
-        for parcel in shaping.prepare([entry(5, payload, 4, signal="logs")]).parcels:
-            shaping.send(parcel)
+        shaping = RedactingSink(sink, shaper, Telemetry())
+        for batch in shaping.prepare([entry(5, payload, 4, signal="logs")]).batches:
+            shaping.send(batch)
         stored[name] = {i: json.loads(source)["body"]["text"] for i, source in http.engine.kept.items()}
     assert len(stored["all"]) == 4
     assert stored["errors"] == {i: text for i, text in stored["all"].items() if text in ("record 1", "record 3")}

@@ -34,9 +34,9 @@ def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, s
     """Through the sink; gives the counts of all entries."""
     sink = StoreSink(store, DECODER, log_id)
     total: dict[tuple[str, str, str], int] = {}
-    for parcel in sink.prepare(entries).parcels:
-        verdict = sink.send(parcel)
-        assert verdict.again is None
+    for batch in sink.prepare(entries).batches:
+        verdict = sink.send(batch)
+        assert verdict.retry is None
         for settled in verdict.settled:
             for key, count in settled.counts.items():
                 total[key] = total.get(key, 0) + count
@@ -233,14 +233,14 @@ def test_a_full_disk_keeps_the_parcel_for_later(tmp_path: Path) -> None:
     store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
     sink = StoreSink(store, DECODER, "log")
     entries = [entry(n, spans_payload(50, trace=n), 50) for n in range(1, 100)]
-    (parcel,) = sink.prepare(entries).parcels
-    verdict = sink.send(parcel)
-    assert verdict.again is not None
-    assert verdict.again.reason == "store_unavailable"
-    assert verdict.again.parcels == [parcel]
+    (batch,) = sink.prepare(entries).batches
+    verdict = sink.send(batch)
+    assert verdict.retry is not None
+    assert verdict.retry.reason == "store_unavailable"
+    assert verdict.retry.batches == [batch]
     assert not verdict.settled
     store._db.execute("PRAGMA max_page_count = 100000")
-    assert sum(s.counts["spans", "delivered", ""] for s in sink.send(parcel).settled) == 99 * 50
+    assert sum(s.counts["spans", "delivered", ""] for s in sink.send(batch).settled) == 99 * 50
 
 
 def test_keys_tell_traces_apart_and_leave_out_the_absent() -> None:
@@ -255,7 +255,7 @@ def test_keys_tell_traces_apart_and_leave_out_the_absent() -> None:
 def test_an_entry_without_records_is_not_stored(tmp_path: Path) -> None:
     sink = StoreSink(opened(tmp_path), DECODER, "log")
     prepared = sink.prepare([entry(1, b"", 0)])
-    assert prepared.parcels == []
+    assert prepared.batches == []
     assert prepared.expected == {1: 0}
 
 
