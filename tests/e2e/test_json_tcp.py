@@ -137,7 +137,7 @@ def test_a_token_cannot_be_carried() -> None:
 
 def test_the_output_of_a_program_goes_through_and_is_sent() -> None:
     trace = b'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nValueError: bad\n'
-    output = _lines(0, 200) + b"plain text\n" + trace + b"the last, without an end"
+    output = _lines(0, 200) + b"plain text\n" + trace + b"INFO the last, without an end"
     with sidecar_process() as sidecar:
         command = [str(sidecar_command()), "logs", "--tee", "--url", sidecar.otlp_url]
         done = subprocess.run(command, input=output, capture_output=True, timeout=60, check=False)
