@@ -29,7 +29,7 @@ from prometheus_client import CollectorRegistry
 
 from sidecar import __version__, status
 from sidecar.config.settings import Settings
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.redaction.rules import concerned
 from sidecar.decode.select import decoder as choose_decoder
 from sidecar.deliver.redaction.feature_filter import FeatureShaper
@@ -42,6 +42,7 @@ from sidecar.errors import SidecarError
 from sidecar.health import Health, Report
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_log
+from sidecar.pipeline import Signal
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Intake
 from sidecar.receive.registry import build_receivers

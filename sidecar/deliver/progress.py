@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.deliver.sink import ItemResult
-from sidecar.journal.entry import DeadLetter, Done
+from sidecar.pipeline import Ack, DeadLetter
 
 
 @dataclass(slots=True)
@@ -24,13 +24,13 @@ class Progress:
         self._lock = threading.Lock()
         self._open: dict[int, _Open] = {}
 
-    def expect(self, documents: Mapping[int, int]) -> list[Done]:
+    def expect(self, documents: Mapping[int, int]) -> list[Ack]:
         """Open entries with so many documents each. Those with none are done at once and returned."""
         with self._lock:
             self._open.update({seq: _Open(n) for seq, n in documents.items() if n})
-        return [Done(seq) for seq, n in documents.items() if not n]
+        return [Ack(seq) for seq, n in documents.items() if not n]
 
-    def settle(self, settled: Sequence[ItemResult]) -> list[Done]:
+    def settle(self, settled: Sequence[ItemResult]) -> list[Ack]:
         """Book what came to an end. Returns the entries that are finished by it, with all their counts."""
         finished = []
         with self._lock:
@@ -44,7 +44,7 @@ class Progress:
                     raise AssertionError(f"entry {part.seq}: more documents settled than it has")
                 if entry.left == 0:
                     del self._open[part.seq]
-                    finished.append(Done(part.seq, entry.counts, entry.dead))
+                    finished.append(Ack(part.seq, entry.counts, entry.dead))
         return finished
 
     def __len__(self) -> int:

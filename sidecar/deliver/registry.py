@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.deliver.elasticsearch import sink as elasticsearch
 from sidecar.deliver.file import sink as file
 from sidecar.deliver.logstash import sink as logstash
@@ -15,7 +15,7 @@ from sidecar.deliver.otlp import sink as otlp
 from sidecar.deliver.sink import Finding, Sink, SinkOptions
 from sidecar.deliver.store import sink as store_sink
 from sidecar.deliver.store import span_store
-from sidecar.journal.entry import Clock
+from sidecar.pipeline import Clock, Signal
 from sidecar.telemetry import Telemetry
 
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.decode.api import Signal
 from sidecar.deliver.elasticsearch.bulk import Documents, EntryRef
 from sidecar.deliver.otlp.requests import Part, Request
 from sidecar.deliver.sink import SendResult
 from sidecar.errors import Retryable
-from sidecar.journal.entry import DeadLetter
+from sidecar.pipeline import DeadLetter, Signal
 
 BATCH = 500
 """Letters sent as one request."""

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.api import Signal
 from sidecar.deliver.redaction.options import FilterOptions
-from sidecar.journal.entry import Counts, DeadLetter, Entry
+from sidecar.pipeline import Counts, DeadLetter, Entry, Signal
 
 P = TypeVar("P")
 """A batch: whatever the sink made of some entries and sends as one request. Opaque to the worker."""

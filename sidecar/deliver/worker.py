@@ -29,7 +29,7 @@ from sidecar.deliver.retry import Backoff
 from sidecar.deliver.sink import P, Retry, SendResult, Sink, SinkOptions
 from sidecar.errors import SidecarError
 from sidecar.health import Health, State
-from sidecar.journal.entry import Clock, Consumer, DeadLetter, Done, Entry
+from sidecar.pipeline import Ack, Clock, Consumer, DeadLetter, Entry
 from sidecar.telemetry import Telemetry
 
 IDLE_SECONDS = 30.0
@@ -80,7 +80,7 @@ class Worker(Generic[P]):
         self._said: dict[str, float] = {}
         """Trouble -> when it was last logged."""
         self._commits = 0
-        self._failed_commits: list[Done] = []
+        self._failed_commits: list[Ack] = []
         self._last_success_ns = 0
         self._letters = 0
         """Dead letters not yet told of in the log."""
@@ -334,7 +334,7 @@ class Worker(Generic[P]):
             what_to_do="see `sidecar journal dead-letters list`; mend the cause and replay them",
         )
 
-    def _commit(self, done: list[Done]) -> None:
+    def _commit(self, done: list[Ack]) -> None:
         if not done or self._abort.is_set():
             return
         with self._changed:
@@ -344,10 +344,10 @@ class Worker(Generic[P]):
         except SidecarError as error:
             self._close_commit(done, error)
 
-    def _committed(self, future: Future[None], done: list[Done]) -> None:
+    def _committed(self, future: Future[None], done: list[Ack]) -> None:
         self._close_commit(done, None if future.cancelled() else future.exception())
 
-    def _close_commit(self, done: list[Done], error: BaseException | None) -> None:
+    def _close_commit(self, done: list[Ack], error: BaseException | None) -> None:
         with self._changed:
             self._commits -= 1
             news = error is not None and not self._failed_commits and not self._abort.is_set()

@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.names import aliases
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.family_dedupe import shown_once
@@ -41,6 +41,7 @@ from sidecar.derive.target_info import MAX_CHARACTERS as TARGET_BYTES
 from sidecar.derive.target_info import Targets
 from sidecar.errors import DecodeError, SidecarError
 from sidecar.health import Health, State
+from sidecar.pipeline import Ack, Clock, Consumer, Entry, Signal, entry_counts
 from sidecar.telemetry import Telemetry
 
 log = structlog.get_logger("sidecar.derive")
@@ -101,46 +102,6 @@ class DeriveOptions(BaseModel):
     def budget(self) -> Budget:
         """The budget of one table."""
         return Budget(self.series_budget, self.label_budget)
-
-
-class Entry(Protocol):
-    """A kept payload (`journal.entry.Entry`)."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def time_ns(self) -> int: ...
-    @property
-    def signal(self) -> Signal: ...
-    @property
-    def items(self) -> int: ...
-    @property
-    def events(self) -> int: ...
-    @property
-    def payload(self) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """Word that an entry is finished, as `journal.entry.Done`."""
-
-    seq: int
-    counts: Mapping[tuple[str, str, str], int]
-    dead: Sequence[Any] = ()
-
-
-class Consumer(Protocol):
-    """What the engine needs of `journal.entry.Consumer`."""
-
-    def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None: ...
-    def wake(self) -> None: ...
-    def head(self) -> int: ...
-    def next(self, max_bytes: int, max_entries: int, timeout: float) -> Sequence[Entry]: ...
-    def done(
-        self, entries: Sequence[Any], state: Mapping[bytes, bytes | None] | None = None
-    ) -> concurrent.futures.Future[None]: ...
-    def state(self) -> Iterator[tuple[bytes, bytes]]: ...
-    def waiting(self) -> dict[str, int]: ...
 
 
 class Kept(Protocol):
@@ -252,7 +213,7 @@ DERIVERS: tuple[Build, ...] = (_red, _logs, _genai, _passthrough, _rules, _predi
 class _Unsaved:
     """What the next checkpoint has to commit."""
 
-    done: list[Applied] = field(default_factory=list)
+    done: list[Ack] = field(default_factory=list)
     state: dict[bytes, bytes | None] = field(default_factory=dict)
 
 
@@ -265,7 +226,7 @@ class DeriveEngine:
         decoder: Decoder,
         options: DeriveOptions,
         telemetry: Telemetry,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Clock = time.time_ns,
         health: Health | None = None,
     ) -> None:
         """`health` hears of the component `derive`: starting, ok when it has caught up, failed after a bug."""
@@ -405,11 +366,9 @@ class DeriveEngine:
         for deriver in self._derivers:
             bad |= self._derive(deriver, by_signal.get(deriver.signal, []))
         for entry in entries:
-            outcome = ("dropped", "undecodable") if entry.seq in bad else ("delivered", "")
-            counts: dict[tuple[str, str, str], int] = {(entry.signal, *outcome): entry.items}
-            if entry.events:
-                counts["span_events", *outcome] = entry.events
-            self._unsaved.done.append(Applied(entry.seq, counts))
+            undecodable = entry.seq in bad
+            counts = entry_counts(entry, "dropped", "undecodable") if undecodable else entry_counts(entry, "delivered")
+            self._unsaved.done.append(Ack(entry.seq, counts))
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
             self._all_shown()

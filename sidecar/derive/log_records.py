@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Decoder, LogBatch, Signal
+from sidecar.decode.api import Decoder, LogBatch
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, Labels, SeriesTable, add_saturating, whole
 from sidecar.derive.target_info import Targets
+from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
 
 

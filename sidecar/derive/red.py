@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.api import Decoder, Signal, SpanBatch
+from sidecar.decode.api import Decoder, SpanBatch
 from sidecar.derive.exemplars import ExemplarTable
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.scrapes import View
@@ -35,6 +35,7 @@ from sidecar.derive.series import (
     whole,
 )
 from sidecar.derive.target_info import Targets
+from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
 
 CALLS = "traces_span_metrics_calls"

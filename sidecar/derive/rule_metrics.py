@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sidecar.decode.api import F64, U32, Decoder, LogBatch, Signal, SpanBatch
+from sidecar.decode.api import F64, U32, Decoder, LogBatch, SpanBatch
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.fixed_point import MAX_VALUE, NOT_NUMBER, accumulate
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
+from sidecar.pipeline import Signal
 
 MAX_RULES = 64
 OWN_NAMES = ("sidecar_", "traces_", "target_info", "log_records", "log_exceptions", "model_", "gen_ai_")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from sidecar.decode.api import Signal
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry, Signal
 
 SIGNALS: tuple[Signal, ...] = ("spans", "logs", "metrics")
 """A signal's code on disk is its place here."""

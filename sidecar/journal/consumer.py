@@ -13,11 +13,10 @@ import structlog
 from sidecar.errors import Unavailable
 from sidecar.journal.codec import SIGNALS, Damaged, Unpacker
 from sidecar.journal.cursor import Cursor, Waiter
-from sidecar.journal.entry import Clock, DeadLetter, Done, Entry
 from sidecar.journal.index import Kept
-from sidecar.journal.ledger import SPAN_EVENTS, item_counts
 from sidecar.journal.state import Book
 from sidecar.journal.transaction import Reader, StoreError
+from sidecar.pipeline import SPAN_EVENTS, Ack, Clock, DeadLetter, Entry, item_counts
 
 _READ_TRIES = 5
 _READ_PAUSE = 0.5
@@ -72,7 +71,7 @@ class Shared:
 
 
 class JournalConsumer:
-    """See `entry.Consumer`. Thread-safe, but `next` is for one thread at a time."""
+    """See `pipeline.Consumer`. Thread-safe, but `next` is for one thread at a time."""
 
     def __init__(self, shared: Shared, cursor: Cursor, reader: Reader) -> None:
         self.name = cursor.name
@@ -84,7 +83,7 @@ class JournalConsumer:
         self._woken = False
 
     def wait(self, timeout: float, gather: float, max_bytes: int, max_entries: int) -> None:
-        """See `entry.Consumer.wait`."""
+        """See `pipeline.Consumer.wait`."""
         with self._shared.lock:
             if self._await(self._shared.arrived, timeout, 1, 1):
                 self._await(self._shared.pressing, gather, max_bytes, max_entries)
@@ -112,18 +111,18 @@ class JournalConsumer:
         return False
 
     def wake(self) -> None:
-        """See `entry.Consumer.wake`."""
+        """See `pipeline.Consumer.wake`."""
         with self._shared.lock:
             self._woken = True
             self._shared.wake_all()
 
     def head(self) -> int:
-        """See `entry.Consumer.head`."""
+        """See `pipeline.Consumer.head`."""
         with self._shared.lock:
             return self._shared.book.head
 
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[Entry]:
-        """See `entry.Consumer.next`. Entries that cannot be read back are counted as dropped and left out."""
+        """See `pipeline.Consumer.next`. Entries that cannot be read back are counted as dropped and left out."""
         deadline = time.monotonic() + timeout
         while True:
             with self._shared.lock:
@@ -198,7 +197,7 @@ class JournalConsumer:
     def _give_up(self, lost: list[Kept], why: str) -> None:
         with self._shared.lock:
             gone = [kept for kept in lost if kept.seq in self._cursor.handed]
-            words = [Done(k.seq, item_counts(SIGNALS[k.signal], k.items, k.events, "dropped", "corrupt")) for k in gone]
+            words = [Ack(k.seq, item_counts(SIGNALS[k.signal], k.items, k.events, "dropped", "corrupt")) for k in gone]
             self._cursor.finish(words, None)
             self._shared.soon()
         if gone:
@@ -213,9 +212,9 @@ class JournalConsumer:
             )
 
     def done(
-        self, entries: Sequence[Done], state: Mapping[bytes, bytes | None] | None = None
+        self, entries: Sequence[Ack], state: Mapping[bytes, bytes | None] | None = None
     ) -> concurrent.futures.Future[None]:
-        """See `entry.Consumer.done`. The future resolves when the mark has passed all of these entries and is
+        """See `pipeline.Consumer.done`. The future resolves when the mark has passed all of these entries and is
         committed, so for entries out of order not before those that go before them are done. It fails with
         `Unavailable` when a commit fails; the word is kept all the same and goes with the next commit."""
         future: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -233,7 +232,7 @@ class JournalConsumer:
                 self._shared.soon()
         return future
 
-    def _within_bound(self, entry: Done) -> Done:
+    def _within_bound(self, entry: Ack) -> Ack:
         """Dead letters past their bound are not kept, and counted as dropped instead."""
         if not entry.dead:
             return entry
@@ -253,19 +252,19 @@ class JournalConsumer:
                 documents=len(entry.dead) - len(kept),
                 bound_bytes=book.options.dead_letter_bytes,
             )
-        return Done(entry.seq, counts, kept)
+        return Ack(entry.seq, counts, kept)
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
-        """See `entry.Consumer.state`."""
+        """See `pipeline.Consumer.state`."""
         return self._reader.state(self.name)
 
     def waiting(self) -> dict[str, int]:
-        """See `entry.Consumer.waiting`; as of the last commit."""
+        """See `pipeline.Consumer.waiting`; as of the last commit."""
         with self._shared.lock:
             return dict(self._cursor.waiting)
 
     def lag_seconds(self) -> float:
-        """See `entry.Consumer.lag_seconds`."""
+        """See `pipeline.Consumer.lag_seconds`."""
         with self._shared.lock:
             return self._cursor.lag_ns(self._shared.book.index, self._shared.clock()) / 1e9
 

@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.decode.api import Signal
 from sidecar.journal.codec import SIGNALS
-from sidecar.journal.entry import DeadLetter, Done
 from sidecar.journal.index import Index, Kept
-from sidecar.journal.ledger import SPAN_EVENTS, figures_of, item_counts
+from sidecar.journal.ledger import figures_of
 from sidecar.journal.transaction import Delta, Registration, add_counts
+from sidecar.pipeline import SPAN_EVENTS, Ack, DeadLetter, Signal, item_counts
 
 
 @dataclass(slots=True)
@@ -23,7 +22,7 @@ class _Handed:
     """An entry between `next` and the mark."""
 
     kept: Kept
-    done: Done | None = None
+    done: Ack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Cursor:
         self.pos = max(self.pos, pos)
         return self._advance()
 
-    def check(self, entries: Sequence[Done], with_state: bool) -> None:
+    def check(self, entries: Sequence[Ack], with_state: bool) -> None:
         """Raise ValueError for a word that cannot be true; nothing is changed."""
         for entry in entries:
             if entry.seq > self.pos:
@@ -100,7 +99,7 @@ class Cursor:
             if entries and unfinished and min(unfinished) < max(e.seq for e in entries):
                 raise ValueError(f"consumer {self.name}: state is committed in order, {min(unfinished)} is not done")
 
-    def finish(self, entries: Sequence[Done], state: Mapping[bytes, bytes | None] | None) -> None:
+    def finish(self, entries: Sequence[Ack], state: Mapping[bytes, bytes | None] | None) -> None:
         """Mark entries as done. Those that the mark has passed already (dropped meanwhile) are left alone."""
         for entry in entries:
             handed = self.handed.get(entry.seq)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sidecar.errors import ConfigError, Unavailable
 from sidecar.journal import schema
-from sidecar.journal.entry import DeadLetter
+from sidecar.pipeline import DeadLetter
 
 _COLUMNS = "id, consumer, doc_id, signal, target, reason, document, seq, time"
 _PAGE = 200

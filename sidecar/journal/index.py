@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sidecar.journal.codec import SIGNALS
-from sidecar.journal.ledger import SPAN_EVENTS
+from sidecar.pipeline import SPAN_EVENTS
 
 _SHRINK = 4096
 

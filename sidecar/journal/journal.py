@@ -16,16 +16,16 @@ from contextlib import contextmanager
 
 import structlog
 
-from sidecar.decode.api import Signal
 from sidecar.errors import Overloaded, SidecarError, Unavailable
 from sidecar.journal.codec import Packer
 from sidecar.journal.consumer import JournalConsumer, Shared
-from sidecar.journal.entry import Clock, Draft, Entry, Receipt
-from sidecar.journal.ledger import SPAN_EVENTS, Ledger
+from sidecar.journal.entry import Draft, Receipt
+from sidecar.journal.ledger import Ledger
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.state import Book, Packed
 from sidecar.journal.transaction import Loaded, Store, StoreError, Transaction
 from sidecar.journal.waiters import Answers, Caller, Item, answer_all
+from sidecar.pipeline import SPAN_EVENTS, Clock, Entry, Signal
 from sidecar.telemetry import Telemetry
 
 _BATCH_ENTRIES = 256

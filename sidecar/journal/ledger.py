@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sidecar.journal.entry import Counts, Entry, Outcome
-
-SPAN_EVENTS = "span_events"
-"""Counted beside the signals: events of spans become documents of their own."""
+from sidecar.pipeline import SPAN_EVENTS, Counts, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +86,6 @@ class IntakeBook:
     def add(self, other: IntakeBook) -> None:
         for signal, figures in other.by_signal.items():
             self.of(signal).add(figures)
-
-
-def whole(entry: Entry, outcome: Outcome, reason: str = "") -> dict[tuple[str, str, str], int]:
-    """Counts that give every item and span event of an entry the same outcome."""
-    return item_counts(entry.signal, entry.items, entry.events, outcome, reason)
-
-
-def item_counts(signal: str, items: int, events: int, outcome: Outcome, reason: str) -> dict[tuple[str, str, str], int]:
-    counts: dict[tuple[str, str, str], int] = {(signal, outcome, reason): items} if items else {}
-    if events:
-        counts[(SPAN_EVENTS, outcome, reason)] = events
-    return counts
 
 
 def figures_of(signals: frozenset[str]) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from sidecar.journal.codec import Row
-from sidecar.journal.entry import Clock, DeadLetter
 from sidecar.journal.index import Kept
 from sidecar.journal.journal import Journal
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.state import Book
 from sidecar.journal.transaction import Loaded, Transaction
+from sidecar.pipeline import Clock, DeadLetter
 from sidecar.telemetry import Telemetry
 
 

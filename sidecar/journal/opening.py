@@ -12,7 +12,6 @@ import structlog
 
 from sidecar.errors import ConfigError, Unavailable
 from sidecar.journal import salvage, schema
-from sidecar.journal.entry import Clock
 from sidecar.journal.journal import Journal
 from sidecar.journal.ledger import Ledger
 from sidecar.journal.lock import DirectoryLock
@@ -22,6 +21,7 @@ from sidecar.journal.sqlite_store import Connect, SqliteStore
 from sidecar.journal.state import Book
 from sidecar.journal.transaction import Loaded, Store
 from sidecar.journal.watch import watch
+from sidecar.pipeline import Clock
 from sidecar.telemetry import Telemetry
 
 _SKIP_AFTER_CRASH = 1 << 20

@@ -9,16 +9,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.decode.api import Signal
 from sidecar.journal.codec import SIGNALS, Row, charge
 from sidecar.journal.cursor import Cursor
 from sidecar.journal.digests import Digests
-from sidecar.journal.entry import Draft, Entry
+from sidecar.journal.entry import Draft
 from sidecar.journal.index import Index, Kept
-from sidecar.journal.ledger import SPAN_EVENTS, ConsumerLedger, IntakeBook, Ledger, figures_of
+from sidecar.journal.ledger import ConsumerLedger, IntakeBook, Ledger, figures_of
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.rate import Rate
 from sidecar.journal.transaction import Loaded, LoadedConsumer, Registration, Transaction, add_counts, put_marks
+from sidecar.pipeline import SPAN_EVENTS, Entry, Signal
 
 TRIM_ROWS = 1024
 TRIM_BYTES = 16 << 20

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from sidecar.errors import SidecarError
 from sidecar.journal.codec import Row
-from sidecar.journal.entry import DeadLetter
 from sidecar.journal.index import Kept
 from sidecar.journal.ledger import IntakeBook
+from sidecar.pipeline import DeadLetter
 
 
 class StoreError(SidecarError):

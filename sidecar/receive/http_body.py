@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sidecar.decode.api import Signal
 from sidecar.errors import TooLarge
+from sidecar.pipeline import Signal
 from sidecar.receive import compression
 from sidecar.receive import replies as reply
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.decode.api import Check, Decoder, Signal, Transcoded
+from sidecar.decode.api import Check, Decoder, Transcoded
 from sidecar.decode.logs.byte_order import is_utf16
 from sidecar.decode.logs.json_bodies import as_lines
 from sidecar.decode.otlp import json as otlp_json
@@ -28,6 +28,7 @@ from sidecar.decode.predictions import label_bodies as labels
 from sidecar.decode.protocols import cloudevents
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.entry import Draft, Log, Receipt
+from sidecar.pipeline import Signal
 from sidecar.receive import replies
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange
 from sidecar.receive.replies import Outcome, Refused

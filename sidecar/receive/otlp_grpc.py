@@ -18,8 +18,8 @@ import grpc
 from grpc import aio
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Signal
 from sidecar.errors import ConfigError, TooLarge
+from sidecar.pipeline import Signal
 from sidecar.receive import compression, replies
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials

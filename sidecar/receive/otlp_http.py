@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
 
-from sidecar.decode.api import Signal
+from sidecar.pipeline import Signal
 from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.http_body import HttpIntake, Media, no_route, route

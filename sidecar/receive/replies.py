@@ -34,8 +34,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sidecar.decode.api import Signal
 from sidecar.errors import SidecarError
+from sidecar.pipeline import Signal
 
 Kind = Literal[
     "kept",

@@ -24,7 +24,7 @@ from sidecar.deliver.elasticsearch.conflicts import KEY
 from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options, build
 from sidecar.deliver.replay import replay
 from sidecar.deliver.worker import Worker
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()

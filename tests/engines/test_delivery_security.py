@@ -18,7 +18,7 @@ from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.elasticsearch.sink import Options, build, health_check
 from sidecar.deliver.elasticsearch.templates import template
 from sidecar.deliver.worker import Worker
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()

@@ -17,9 +17,9 @@ from support.journals import Clock, Disk, journal, take
 
 from sidecar.errors import Unavailable
 from sidecar.journal.consumer import JournalConsumer
-from sidecar.journal.entry import Done, Draft, Entry
+from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
-from sidecar.journal.ledger import whole
+from sidecar.pipeline import Ack, Entry, entry_counts
 
 SIGNALS = {"all": frozenset(["spans", "logs"]), "logs": frozenset(["logs"])}
 FILES = ("journal.db", "journal.db-wal")
@@ -152,7 +152,7 @@ class JournalModel(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, wait: bool) -> None:
         name = data.draw(st.sampled_from([n for n, entries in self.handed.items() if entries]))
         some = data.draw(st.lists(st.sampled_from(self.handed[name]), unique_by=lambda e: e.seq, min_size=1))
-        self.consumers[name].done([Done(e.seq, whole(e, "delivered")) for e in some])
+        self.consumers[name].done([Ack(e.seq, entry_counts(e, "delivered")) for e in some])
         self.finished[name] |= {e.seq for e in some}
         self.handed[name] = [e for e in self.handed[name] if e not in some]
         if wait and not self.disk.full:

@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from sidecar.decode.select import decoder
-from sidecar.journal.entry import Entry
 from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.options import JournalOptions
+from sidecar.pipeline import Entry
 from support.receiving import Receiving, receiving
 
 FOREIGN = Path(__file__).parents[1] / "e2e" / "foreign"

@@ -13,10 +13,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sidecar.decode.api import Lines, Signal
+from sidecar.decode.api import Lines
 from sidecar.deliver.elasticsearch.bulk import Reply
 from sidecar.errors import Unavailable
-from sidecar.journal.entry import DeadLetter, Done, Entry
+from sidecar.pipeline import Ack, DeadLetter, Entry, Signal
 from support.payloads import any_value
 
 START = 1_700_000_000_123_456_789
@@ -94,7 +94,7 @@ class FakeConsumer:
         self._entries = list(entries)
         self._given = 0
         self._woken = False
-        self.finished: dict[int, Done] = {}
+        self.finished: dict[int, Ack] = {}
         self.failures = 0
         self.refusals = 0
 
@@ -136,7 +136,7 @@ class FakeConsumer:
             return chosen
 
     def done(
-        self, entries: Sequence[Done], state: Mapping[bytes, bytes | None] | None = None
+        self, entries: Sequence[Ack], state: Mapping[bytes, bytes | None] | None = None
     ) -> concurrent.futures.Future[None]:
         assert state is None
         future: concurrent.futures.Future[None] = concurrent.futures.Future()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.journal import schema
-from sidecar.journal.entry import Consumer, Done, Draft, Entry
+from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
-from sidecar.journal.ledger import whole
 from sidecar.journal.opening import open_log
 from sidecar.journal.options import JournalOptions
+from sidecar.pipeline import Ack, Consumer, Entry, entry_counts
 
 SECOND = 1_000_000_000
 
@@ -99,7 +99,7 @@ def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[E
 
 
 def finish(consumer: Consumer, entries: list[Entry], outcome: Any = "delivered") -> None:
-    consumer.done([Done(e.seq, whole(e, outcome)) for e in entries]).result(10)
+    consumer.done([Ack(e.seq, entry_counts(e, outcome)) for e in entries]).result(10)
 
 
 def texts(entries: list[Entry]) -> list[str]:

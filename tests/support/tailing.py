@@ -9,8 +9,8 @@ from typing import Any
 
 from sidecar.decode.otlp import records as otlp
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.journal.entry import Consumer
 from sidecar.journal.journal import Journal
+from sidecar.pipeline import Consumer
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.tailer import Tailer
 from sidecar.telemetry import Telemetry

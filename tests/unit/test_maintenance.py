@@ -10,8 +10,9 @@ from sidecar import maintenance
 from sidecar.config import loader
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigError
-from sidecar.journal.entry import DeadLetter, Done, Draft
+from sidecar.journal.entry import Draft
 from sidecar.journal.opening import open_log
+from sidecar.pipeline import Ack, DeadLetter
 
 
 def at(path: Path, **environ: str) -> Settings:
@@ -81,10 +82,10 @@ def with_letters(path: Path) -> None:
         DeadLetter("elasticsearch", str(n), "logs", "logs-x", "mapper_parsing_exception: no", PAIR % n, entry.seq, when)
         for n, when in enumerate(times)
     ]
-    consumer.done([Done(entry.seq, {("logs", "dead_lettered", "mapper_parsing_exception"): 3}, letters)]).result(10)
+    consumer.done([Ack(entry.seq, {("logs", "dead_lettered", "mapper_parsing_exception"): 3}, letters)]).result(10)
     other.next(100, 10, 5)
     payload = DeadLetter("otlp", "p", "logs", "there", "refused", b"\x0a\x00", entry.seq, now)
-    other.done([Done(entry.seq, {("logs", "dead_lettered", "refused"): 3}, [payload])]).result(10)
+    other.done([Ack(entry.seq, {("logs", "dead_lettered", "refused"): 3}, [payload])]).result(10)
     log.close()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from sidecar.decode.api import Check, Signal, Transcoded
+from sidecar.decode.api import Check, Transcoded
 from sidecar.decode.logs.json_values import Nonsense, any_value, key_value, member, number_value, objects, scalar
 from sidecar.decode.otlp.limits import MAX_ERRORS
 from sidecar.decode.otlp.message import read
@@ -24,6 +24,7 @@ from sidecar.decode.otlp.repair import REQUESTS, Repair
 from sidecar.decode.otlp.schema import MESSAGES, Field
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.errors import DecodeError
+from sidecar.pipeline import Signal
 
 _LONGEST_INTEGER = 40
 

@@ -22,10 +22,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sidecar.decode.api import Signal
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TIME_NS
 from sidecar.decode.otlp.schema import MESSAGES, Field
 from sidecar.decode.otlp.wire import fields, put_bytes, put_fixed64, put_uint, whole_fields
+from sidecar.pipeline import Signal
 
 REQUESTS: Mapping[Signal, str] = {
     "spans": "ExportTraceServiceRequest",

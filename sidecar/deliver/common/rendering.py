@@ -11,7 +11,7 @@ from sidecar.decode.api import Decoder, Lines
 from sidecar.deliver.elasticsearch.bulk import Documents, collect
 from sidecar.deliver.sink import ItemResult
 from sidecar.errors import DecodeError
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 
 log = structlog.get_logger("deliver")
 

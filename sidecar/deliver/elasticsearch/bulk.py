@@ -30,11 +30,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from sidecar.decode.api import U8, U32, Lines, Signal
+from sidecar.decode.api import U8, U32, Lines
 from sidecar.deliver.elasticsearch import conflicts
 from sidecar.deliver.sink import ItemResult, Retry, SendResult
 from sidecar.errors import Retryable
-from sidecar.journal.entry import Clock, DeadLetter, Entry
+from sidecar.pipeline import Clock, DeadLetter, Entry, Signal
 
 Buffer = bytes | memoryview
 

@@ -14,7 +14,7 @@ from isal import igzip_lib
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 import sidecar
-from sidecar.decode.api import Decoder, Lines, Signal
+from sidecar.decode.api import Decoder, Lines
 from sidecar.deliver.elasticsearch import index_patterns
 from sidecar.deliver.elasticsearch.bulk import (
     ITEM_BUSY,
@@ -28,7 +28,7 @@ from sidecar.deliver.elasticsearch.bulk import (
 from sidecar.deliver.elasticsearch.templates import ensure_templates
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
-from sidecar.journal.entry import Clock, Entry
+from sidecar.pipeline import Clock, Entry, Signal
 
 TARGET = "/_bulk?filter_path=errors,items.*.status,items.*.error"
 """The filter keeps a reply at some 30 bytes a document."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import structlog
 from pydantic import Field, field_validator, model_validator
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.deliver.common.rendering import Renderer
 from sidecar.deliver.elasticsearch.bulk import Documents
 from sidecar.deliver.file.rotation import Rotation
@@ -23,8 +23,7 @@ from sidecar.deliver.otlp.json_lines import json_line
 from sidecar.deliver.otlp.requests import without_refused
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
-from sidecar.journal.entry import Clock, Entry
-from sidecar.journal.ledger import item_counts, whole
+from sidecar.pipeline import Clock, Entry, Signal, entry_counts, item_counts
 
 APPETITE_BYTES = 1 << 20
 """Payload bytes of one append, about."""
@@ -151,7 +150,7 @@ class FileSink:
                 continue
             if entry.signal not in self._options.selected_signals:
                 expected[entry.seq] = entry.items + entry.events
-                settled.append(ItemResult(entry.seq, whole(entry, "filtered", "format")))
+                settled.append(ItemResult(entry.seq, entry_counts(entry, "filtered", "format")))
             elif self._options.format == "otlp_json":
                 self._request(entry, pieces, expected, settled)
             else:
@@ -195,7 +194,7 @@ class FileSink:
             lines = json_line(entry.signal, self._accepted(entry))
         except DecodeError as error:
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
-            settled.append(ItemResult(entry.seq, whole(entry, "dropped", "not_decodable")))
+            settled.append(ItemResult(entry.seq, entry_counts(entry, "dropped", "not_decodable")))
             return
         pieces.append(Piece(Block(entry.seq, lines), entry.signal, entry.items, entry.events))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from sidecar.deliver.file.rotation import Rotation
-from sidecar.journal.entry import Clock
+from sidecar.pipeline import Clock
 
 MAX_TAIL_BYTES = 64 << 20
 """More than this behind the known place was not written by us."""

@@ -18,7 +18,7 @@ import structlog
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 import sidecar
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.deliver.common.host_pool import HostPool
 from sidecar.deliver.common.rendering import Renderer
 from sidecar.deliver.elasticsearch.bulk import Documents, ResponseClassifier, Unreached, address, pick, split
@@ -26,7 +26,7 @@ from sidecar.deliver.logstash.lumberjack_client import Connections, Tls
 from sidecar.deliver.logstash.transport import HttpTransport, LumberjackTransport, Transport
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import Permanent
-from sidecar.journal.entry import Clock, DeadLetter, Entry
+from sidecar.pipeline import Clock, DeadLetter, Entry, Signal
 
 DEFAULT_PORT = 5044
 """Of the beats input."""

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from sidecar.decode.api import Signal
 from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.errors import Permanent
 from sidecar.loopback import is_loopback
+from sidecar.pipeline import Signal
 
 METHODS: Mapping[Signal, str] = {
     "spans": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",

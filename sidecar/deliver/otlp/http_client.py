@@ -13,11 +13,11 @@ import urllib3
 from isal import igzip_lib
 from urllib3.util.retry import Retry
 
-from sidecar.decode.api import Signal
 from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.errors import Permanent
+from sidecar.pipeline import Signal
 
 MAX_REPLY_BYTES = 1 << 20
 _CHUNK = 1 << 16

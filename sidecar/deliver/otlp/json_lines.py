@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sidecar.decode.api import Signal
 from sidecar.decode.otlp.limits import MAX_DEPTH
 from sidecar.decode.otlp.schema import LEN, MESSAGES, Field
 from sidecar.decode.otlp.wire import double, fields, signed, varint, zigzag32
+from sidecar.pipeline import Signal
 
 _REQUESTS: Mapping[Signal, str] = {
     "spans": "ExportTraceServiceRequest",

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sidecar.decode.api import Check, Signal
+from sidecar.decode.api import Check
 from sidecar.decode.otlp.message import read
 from sidecar.decode.otlp.records import build_log_record, build_span
 from sidecar.decode.otlp.wire import put_bytes, varint
 from sidecar.errors import DecodeError
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry, Signal
 
 _LIST = 1 << 3 | 2
 """`resource_spans`, `resource_logs`, `resource_metrics` of a request."""

@@ -13,15 +13,14 @@ import structlog
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 import sidecar
-from sidecar.decode.api import Check, Decoder, Signal
+from sidecar.decode.api import Check, Decoder
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.deliver.otlp import requests as otlp_requests
 from sidecar.deliver.otlp.requests import Part, Request
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.errors import DecodeError, Permanent
-from sidecar.journal.entry import Clock, DeadLetter, Entry
-from sidecar.journal.ledger import item_counts, whole
+from sidecar.pipeline import Clock, DeadLetter, Entry, Signal, entry_counts, item_counts
 
 SMALLEST_REQUEST = 64 << 10
 """However small the destination's limit on requests, several payloads are not kept from sharing this many bytes."""
@@ -248,7 +247,7 @@ class OtlpSink:
             if signal in self._addresses:
                 batches += otlp_requests.join(own, self._request_bytes, self._checker(signal))
             else:
-                settled += [ItemResult(e.seq, whole(e, "filtered", "no_endpoint")) for e in own]
+                settled += [ItemResult(e.seq, entry_counts(e, "filtered", "no_endpoint")) for e in own]
         return PreparedBatch(batches, {e.seq: e.items + e.events for e in entries}, settled)
 
     def send(self, batch: Request) -> SendResult[Request]:

@@ -12,12 +12,10 @@ from typing import Any, Generic
 
 import structlog
 
-from sidecar.decode.api import Signal
 from sidecar.decode.redaction.rules import Rules, Shaper
 from sidecar.deliver.sink import ItemResult, P, PreparedBatch, SendResult, Sink
 from sidecar.errors import DecodeError
-from sidecar.journal.entry import Entry
-from sidecar.journal.ledger import item_counts, whole
+from sidecar.pipeline import Entry, Signal, entry_counts, item_counts
 from sidecar.telemetry import Telemetry
 
 log = structlog.get_logger("deliver")
@@ -78,7 +76,7 @@ class RedactingSink(Generic[P]):
             shaped = shape(entry.payload)
         except DecodeError as error:
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
-            return None, ItemResult(entry.seq, whole(entry, "dropped", "not_decodable"))
+            return None, ItemResult(entry.seq, entry_counts(entry, "dropped", "not_decodable"))
         if shaped.changed:
             self._telemetry.add("sidecar_redacted_values_total", shaped.changed, sink=self.name)
         items, events = max(0, entry.items - shaped.items), max(0, entry.events - shaped.events)

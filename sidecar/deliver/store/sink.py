@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 from isal import isal_zlib
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.deliver.sink import ItemResult, PreparedBatch, Retry, SendResult
 from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import keys_of
 from sidecar.errors import DecodeError
-from sidecar.journal.entry import Counts, Entry
+from sidecar.pipeline import Counts, Entry, Signal
 
 APPETITE_BYTES = 4 << 20
 """Payload bytes of one transaction, about."""

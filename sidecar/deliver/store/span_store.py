@@ -24,12 +24,12 @@ import numpy as np
 import structlog
 from pydantic import Field
 
-from sidecar.decode.api import Decoder, Lines, Signal
+from sidecar.decode.api import Decoder, Lines
 from sidecar.deliver.sink import SinkOptions
 from sidecar.deliver.store.trace_key import key_of
 from sidecar.deliver.store.trace_view import Recent, TraceBuilder, TraceView, summarise
 from sidecar.errors import DecodeError, Permanent
-from sidecar.journal.entry import Clock
+from sidecar.pipeline import Clock, Signal
 from sidecar.telemetry import Telemetry
 
 FILE = "store.db"

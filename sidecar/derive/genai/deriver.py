@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.genai_names import MARKS
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai.calls import Calls, calls
 from sidecar.derive.genai.genai_tables import GenaiTables
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
+from sidecar.pipeline import Signal
 
 
 class GenaiOptions(BaseModel):

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.label_event import LabelEvent, label_events
 from sidecar.decode.predictions.label_names import MARK
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, Labels, SeriesTable, add_saturating, whole
+from sidecar.pipeline import Signal
 
 Counts = dict[Labels, int]
 """(model, version, status) -> labels."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, Signal, SpanBatch
+from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, SpanBatch
 from sidecar.decode.predictions.label_event import label_indices
 from sidecar.decode.predictions.label_names import MARK as LABEL_MARK
 from sidecar.decode.predictions.names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
@@ -34,6 +34,7 @@ from sidecar.derive.models.prediction_attributes import (
 from sidecar.derive.models.prediction_columns import Classes, Figures, Told, known_service
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import MAX_WEIGHT, Arrival
+from sidecar.pipeline import Signal
 
 _ERRORS = frozenset({"ERROR", "FATAL"})
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.call import Call
 from sidecar.decode.predictions.serving.exchange import Record, first
@@ -22,6 +22,7 @@ from sidecar.derive.models.prediction_columns import Said, known_service, told
 from sidecar.derive.models.request_matcher import Exchanges, Half
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, add_saturating, whole
+from sidecar.pipeline import Signal
 
 MAX_WAITING = 10_000
 """Requests and responses that wait for the other half."""

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.otlp.metrics import (
     Data,
     ExponentialHistogram,
@@ -38,6 +38,7 @@ from sidecar.derive.otlp_metrics.writers import Writer, Writers, unpacked
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival
 from sidecar.derive.target_info import Targets
+from sidecar.pipeline import Signal
 
 log = structlog.get_logger("sidecar.derive")
 

@@ -8,7 +8,7 @@ from sidecar.deliver.elasticsearch.bulk import Documents, Reply, ResponseClassif
 from sidecar.deliver.replay import BATCH, replay
 from sidecar.deliver.sink import SendResult
 from sidecar.errors import Retryable
-from sidecar.journal.entry import DeadLetter
+from sidecar.pipeline import DeadLetter
 
 DECODER = ReferenceDecoder()
 classify = ResponseClassifier("elasticsearch", lambda: 7).classify_response

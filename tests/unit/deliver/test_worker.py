@@ -10,11 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 from support.delivery import FakeConsumer, entry
 
-from sidecar.decode.api import Signal
 from sidecar.deliver.sink import ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
 from sidecar.deliver.worker import Worker
 from sidecar.health import Health
-from sidecar.journal.entry import DeadLetter, Entry
+from sidecar.pipeline import DeadLetter, Entry, Signal
 from sidecar.telemetry import Telemetry
 
 Send = Callable[[int, int], SendResult[int]]

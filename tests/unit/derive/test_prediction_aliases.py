@@ -17,7 +17,7 @@ from support.derive_fakes import arrival, lines
 from support.payloads import any_value
 
 from sidecar.config import loader
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
 from sidecar.decode.python import ReferenceDecoder
@@ -26,6 +26,7 @@ from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver
 from sidecar.derive.series import Budget
 from sidecar.errors import ConfigError
+from sidecar.pipeline import Signal
 
 SECOND = 10**9
 Names = Mapping[str, tuple[str, ...]]

@@ -9,11 +9,10 @@ from support.journals import SECOND, Clock, Disk, journal, keep, take
 from sidecar.journal import journal as journal_module
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import expire
-from sidecar.journal.entry import DeadLetter, Done
 from sidecar.journal.journal import Journal
-from sidecar.journal.ledger import whole
 from sidecar.journal.memory import MemoryStore
 from sidecar.journal.transaction import Delta, Transaction
+from sidecar.pipeline import Ack, DeadLetter, entry_counts
 
 LOGS = frozenset({"logs"})
 DAY = 86_400 * SECOND
@@ -28,7 +27,7 @@ def refuse(log: Journal, dead: list[DeadLetter]) -> None:
     consumer = log.consumer("es", LOGS)
     keep(log, "x", len(dead))
     (entry,) = take(consumer)
-    consumer.done([Done(entry.seq, whole(entry, "dead_lettered", "bad"), dead)]).result(10)
+    consumer.done([Ack(entry.seq, entry_counts(entry, "dead_lettered", "bad"), dead)]).result(10)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +67,8 @@ def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monke
     refuse_more = letters(clock.now, clock.now + 1)
     consumer = log.consumer("es", LOGS)
     entries = take(consumer)
-    consumer.done([Done(e.seq, whole(e, "delivered")) for e in entries[1:]])
-    consumer.done([Done(entries[0].seq, whole(entries[0], "dead_lettered", "bad"), refuse_more[:1])]).result(10)
+    consumer.done([Ack(e.seq, entry_counts(e, "delivered")) for e in entries[1:]])
+    consumer.done([Ack(entries[0].seq, entry_counts(entries[0], "dead_lettered", "bad"), refuse_more[:1])]).result(10)
     assert log.dead_letters() == {"es": 1}
     assert log.ledger().balance() == []
     log.close()

@@ -18,10 +18,10 @@ from support.journals import Clock, Disk, draft, finish, journal, keep, options,
 from sidecar.errors import ConfigError, Overloaded, Unavailable
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import DeadLetters
-from sidecar.journal.entry import DeadLetter, Done, Receipt
+from sidecar.journal.entry import Receipt
 from sidecar.journal.journal import Journal
-from sidecar.journal.ledger import whole
 from sidecar.journal.opening import open_log, read_ledger
+from sidecar.pipeline import Ack, DeadLetter, entry_counts
 
 LOGS = frozenset(["logs"])
 ALL = frozenset(["spans", "logs", "metrics"])
@@ -167,7 +167,9 @@ def test_done_out_of_order_moves_the_mark_only_to_the_first_gap(make: Make) -> N
     for i in range(3):
         keep(log, f"{i}", 10)
     one, two, three = take(consumer)
-    later = consumer.done([Done(three.seq, whole(three, "delivered")), Done(two.seq, whole(two, "delivered"))])
+    later = consumer.done(
+        [Ack(three.seq, entry_counts(three, "delivered")), Ack(two.seq, entry_counts(two, "delivered"))]
+    )
     log.flush()
     assert not later.done()
     assert consumer.waiting() == {"logs": 30}
@@ -185,7 +187,7 @@ def test_done_for_what_was_never_handed_out_is_a_mistake(make: Make) -> None:
     consumer = log.consumer("a", LOGS)
     keep(log, "x")
     with pytest.raises(ValueError, match="never handed out"):
-        consumer.done([Done(1)])
+        consumer.done([Ack(1)])
 
 
 def test_state_must_come_in_order(make: Make) -> None:
@@ -195,7 +197,7 @@ def test_state_must_come_in_order(make: Make) -> None:
     keep(log, "2")
     _, second = take(consumer)
     with pytest.raises(ValueError, match="in order"):
-        consumer.done([Done(second.seq)], {b"k": b"v"})
+        consumer.done([Ack(second.seq)], {b"k": b"v"})
 
 
 def test_state_is_kept_and_deleted_by_key(make: Make) -> None:
@@ -227,7 +229,7 @@ def test_the_ledger_names_what_does_not_add_up(make: Make) -> None:
     consumer = log.consumer("a", frozenset(["spans"]))
     keep(log, "x", 5, signal="spans", events=2)
     (entry,) = take(consumer)
-    consumer.done([Done(entry.seq, {("spans", "delivered", ""): 5})]).result(10)
+    consumer.done([Ack(entry.seq, {("spans", "delivered", ""): 5})]).result(10)
     assert log.ledger().balance() == ["a/span_events: received 2 since it began, but finished 0 + waiting 0 = 0"]
 
 
@@ -395,9 +397,9 @@ def test_a_restart_finds_everything_where_it_was(disk_journal: Make) -> None:
         keep(log, f"{i}", 2, digest=b"%016d" % i)
     entries = take(consumer)
     letter = DeadLetter("a", "id-1", "logs", "logs-x", "mapper: no", b"{}\n", 2, 1)
-    consumer.done([Done(1, {("logs", "delivered", ""): 2})], {b"k": b"v"}).result(10)
-    consumer.done([Done(2, {("logs", "dead_lettered", "mapper"): 2}, [letter])]).result(10)
-    consumer.done([Done(4, whole(entries[3], "delivered"))])
+    consumer.done([Ack(1, {("logs", "delivered", ""): 2})], {b"k": b"v"}).result(10)
+    consumer.done([Ack(2, {("logs", "dead_lettered", "mapper"): 2}, [letter])]).result(10)
+    consumer.done([Ack(4, entry_counts(entries[3], "delivered"))])
     before, log_id = log.ledger(), log.id
     log.close()
 
@@ -487,7 +489,7 @@ def test_a_full_disk_refuses_and_recovers_without_losing_or_doubling(disk_journa
     for future in waiting:
         with pytest.raises(Unavailable, match="full"):
             future.result(10)
-    word = consumer.done([Done(entry.seq, whole(entry, "delivered"))], {b"k": b"v"})
+    word = consumer.done([Ack(entry.seq, entry_counts(entry, "delivered"))], {b"k": b"v"})
     with pytest.raises(Unavailable):
         word.result(10)
     assert log.ledger().received == {"logs": 1}
@@ -552,7 +554,7 @@ def test_dead_letters_are_listed_shown_and_deleted(disk_journal: Make, tmp_path:
     keep(log, "x", 3)
     (entry,) = take(consumer)
     letters = [DeadLetter("es", f"id-{i}", "logs", "ix", f"bad {i}", b"doc%d" % i, 1, 5) for i in (1, 2, 2)]
-    consumer.done([Done(entry.seq, whole(entry, "dead_lettered", "bad"), letters)]).result(10)
+    consumer.done([Ack(entry.seq, entry_counts(entry, "dead_lettered", "bad"), letters)]).result(10)
     table = DeadLetters(tmp_path / "j")
     assert table.count() == {"es": 2}
     first, second = table.iterate("es")
@@ -570,7 +572,7 @@ def test_dead_letters_past_their_bound_are_counted_as_dropped(disk_journal: Make
     keep(log, "x", 3)
     (entry,) = take(consumer)
     letters = [DeadLetter("es", f"{i}", "logs", "ix", "bad", b"doc", 1, 5) for i in range(3)]
-    consumer.done([Done(entry.seq, whole(entry, "dead_lettered", "bad"), letters)]).result(10)
+    consumer.done([Ack(entry.seq, entry_counts(entry, "dead_lettered", "bad"), letters)]).result(10)
     assert log.dead_letters() == {"es": 1}
     assert log.ledger().consumers[0].counts == {
         ("logs", "dead_lettered", "bad"): 1,

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from support.journals import finish, journal, take
 
-from sidecar.journal.ledger import SPAN_EVENTS
+from sidecar.pipeline import SPAN_EVENTS
 
 CHILD = """
 import sys, threading, time
 from pathlib import Path
 from sidecar.journal.opening import open_log
 from sidecar.journal.options import JournalOptions
-from sidecar.journal.entry import Done, Draft
-from sidecar.journal.ledger import whole
+from sidecar.journal.entry import Draft
+from sidecar.pipeline import Ack, entry_counts
 
 path, run = Path(sys.argv[1]), sys.argv[2]
 log = open_log(JournalOptions(path=path, commit_delay=0, cursor_delay=0.002))
@@ -32,7 +32,7 @@ def count():
         entries = consumer.next(1 << 20, 3, 1.0)
         items += sum(e.items for e in entries)
         if entries:
-            consumer.done([Done(e.seq, whole(e, "delivered")) for e in entries], {b"items": b"%d" % items})
+            consumer.done([Ack(e.seq, entry_counts(e, "delivered")) for e in entries], {b"items": b"%d" % items})
 
 threading.Thread(target=count, daemon=True).start()
 n = 0

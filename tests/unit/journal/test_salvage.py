@@ -14,10 +14,9 @@ from support.journals import Clock, Disk, draft, finish, journal, keep, take
 
 from sidecar.errors import Unavailable
 from sidecar.journal import schema
-from sidecar.journal.entry import DeadLetter, Done
 from sidecar.journal.journal import Journal
-from sidecar.journal.ledger import whole
 from sidecar.journal.salvage import salvage
+from sidecar.pipeline import Ack, DeadLetter, entry_counts
 
 LOGS = frozenset(["logs"])
 ENTRIES = 60
@@ -35,8 +34,8 @@ def _filled(path: Path) -> tuple[str, Path]:
         keep(log, _payload(i), 2, digest=b"%016d" % i)
     entries = take(consumer, 10)
     letter = DeadLetter("a", "id", "logs", "ix", "no", b"doc", 1, 1)
-    consumer.done([Done(e.seq, whole(e, "delivered")) for e in entries[:9]], {b"k": b"v"})
-    consumer.done([Done(entries[9].seq, whole(entries[9], "dead_lettered"), [letter])]).result(10)
+    consumer.done([Ack(e.seq, entry_counts(e, "delivered")) for e in entries[:9]], {b"k": b"v"})
+    consumer.done([Ack(entries[9].seq, entry_counts(entries[9], "dead_lettered"), [letter])]).result(10)
     log.close()
     return log.id, path / schema.FILE
 

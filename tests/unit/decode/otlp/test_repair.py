@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from sidecar.decode.api import Decoder, Signal
+from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.json import TRANSCODERS
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
@@ -26,6 +26,7 @@ from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import KeyRule, Rules, named_rule
+from sidecar.pipeline import Signal
 
 NOW = 1_795_255_200 * 10**9
 REQUESTS: dict[Signal, type[Message]] = {

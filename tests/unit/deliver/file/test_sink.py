@@ -17,7 +17,7 @@ from sidecar.decode.select import decoder
 from sidecar.deliver.file.sink import FileSink, Options, build, health_check
 from sidecar.deliver.file.writer import Block, StreamWriter
 from sidecar.errors import Permanent
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 
 DECODER = decoder()
 ENTRIES = [

@@ -33,7 +33,7 @@ from sidecar.deliver.logstash.transport import Attempt, HttpTransport, Transport
 from sidecar.deliver.replay import replay
 from sidecar.deliver.sink import Retry, SendResult
 from sidecar.errors import Permanent
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 
 DECODER = ReferenceDecoder()
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.otlp_cases import logs_request, metrics_request, trace_request
 
-from sidecar.decode.api import Signal
 from sidecar.decode.otlp import json as otlp_json
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.deliver.otlp.json_lines import json_line
 from sidecar.errors import DecodeError
+from sidecar.pipeline import Signal
 
 IDS = {"traceId", "spanId", "parentSpanId"}
 

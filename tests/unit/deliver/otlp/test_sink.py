@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from support.delivery import entry, logs_payload, spans_payload
 from support.journals import Clock
 
-from sidecar.decode.api import Signal
 from sidecar.decode.select import decoder
 from sidecar.deliver.otlp.requests import Request
 from sidecar.deliver.otlp.responses import Answer, from_grpc, from_http
@@ -20,7 +19,7 @@ from sidecar.deliver.otlp.sink import Options, OtlpSink, classify_health
 from sidecar.deliver.replay import otlp_batches, replay
 from sidecar.deliver.sink import Finding, ItemResult, SendResult
 from sidecar.errors import Retryable
-from sidecar.journal.entry import DeadLetter, Entry
+from sidecar.pipeline import DeadLetter, Entry, Signal
 
 TAKEN = Answer("taken")
 INVALID = from_grpc(3, "bad trace id", None)

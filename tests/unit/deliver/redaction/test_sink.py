@@ -11,7 +11,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from support.delivery import FakeConsumer, FakeEngine, entry, logs_payload, spans_payload
 from support.receive_fakes import Counted
 
-from sidecar.decode.api import Signal
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, Shaped
 from sidecar.deliver.elasticsearch.bulk import Reply
@@ -20,8 +19,7 @@ from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.sink import ItemResult, PreparedBatch, SendResult, Sink
 from sidecar.deliver.worker import Worker
 from sidecar.errors import DecodeError
-from sidecar.journal.entry import Entry
-from sidecar.journal.ledger import whole
+from sidecar.pipeline import Entry, Signal, entry_counts
 from sidecar.telemetry import Telemetry
 
 
@@ -41,7 +39,7 @@ class Recorder:
         return PreparedBatch(list(entries), {e.seq: e.items + e.events for e in entries})
 
     def send(self, batch: Entry) -> SendResult[Entry]:
-        return SendResult([ItemResult(batch.seq, whole(batch, "delivered"))])
+        return SendResult([ItemResult(batch.seq, entry_counts(batch, "delivered"))])
 
     def status(self) -> Mapping[str, Any]:
         return {"fact": 1}

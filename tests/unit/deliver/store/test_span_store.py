@@ -12,7 +12,7 @@ from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Options, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import key_of, keys_of
-from sidecar.journal.entry import Entry
+from sidecar.pipeline import Entry
 
 DECODER = ReferenceDecoder()
 HOUR = 3_600_000_000_000
