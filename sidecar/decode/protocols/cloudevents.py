@@ -29,7 +29,7 @@ from sidecar.decode.otlp.encode import any_value, key_value
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_ERRORS
 from sidecar.decode.otlp.message import Value
 from sidecar.decode.otlp.wire import put_bytes, put_fixed32, put_fixed64
-from sidecar.decode.predictions.failures import is_page
+from sidecar.decode.predictions.failures import text_error
 from sidecar.decode.predictions.serving.kserve import (
     DATA,
     DATA_BYTES,
@@ -38,7 +38,6 @@ from sidecar.decode.predictions.serving.kserve import (
     EVENT_SOURCE,
     EVENT_TYPE,
     EVENTS,
-    PAGE,
     SERVICE,
 )
 from sidecar.errors import DecodeError, TooLarge
@@ -77,8 +76,8 @@ class _Data:
     body: Value = None
     size: int = 0
     """Bytes of data that are left out."""
-    page: bool = False
-    """They are a page for a browser."""
+    error: str = ""
+    """The error that they are, see `text_error`."""
 
 
 def as_batch(headers: Mapping[str, str], content_type: str, body: bytes) -> bytes:
@@ -159,8 +158,8 @@ def _log_record(event: dict[str, Any], observed: int) -> tuple[bytes, bool]:
     attributes = {_RENAMED.get(name, name): value for name, value in event.items() if name not in _TAKEN}
     if data.size:
         attributes[DATA_BYTES] = data.size
-    if data.page:
-        attributes.setdefault(ERROR, PAGE)
+    if data.error:
+        attributes.setdefault(ERROR, data.error)
     parts = [
         put_fixed64(1, time) if time else b"",
         put_bytes(5, any_value(data.body)) if data.body is not None else b"",
@@ -214,7 +213,7 @@ def _of_bytes(raw: bytes, content_type: str, inference: bool) -> _Data:
             return _Data({DATA: _value(_json(raw), DATA)} if raw else None)
         except (ValueError, RecursionError):
             if inference or "json" not in content_type:
-                return _Data(size=len(raw), page=inference and is_page(raw[:200].decode("utf-8", "replace")))
+                return _Data(size=len(raw), error=text_error(raw[:300].decode("utf-8", "replace")) if inference else "")
             raise _Refused(f".data: is not JSON, which {content_type[:60]} says it is") from None
     if content_type.startswith("text/"):
         return _Data(raw.decode("utf-8", "replace"))

@@ -139,7 +139,8 @@ class ServingDeriver:
 
 
 def _of_response(call: Call, request: Half | None) -> Said:
-    rows = call.rows or (request.rows if request is not None else 0) or 1
+    asked = request.rows if request is not None else 0
+    rows = (max(call.rows, asked) if call.failed else call.rows or asked) or 1
     classes = dict(call.classes)
     rest = rows - sum(classes.values())
     if classes and rest > 0:

@@ -64,8 +64,12 @@ def opened(record: Record) -> Exchange:
     body = members(record.body)
     own = {**body, **record.attributes}
     asked, answered = _wrapped(own, REQUEST), _wrapped(own, RESPONSE)
-    broken = answered is None and any(name in own and (is_empty(own[name]) or is_error(own[name])) for name in RESPONSE)
+    broken = answered is None and any(name in own and _is_broken(own[name]) for name in RESPONSE)
     return Exchange(own, asked or own, answered or own, record, apart=answered is not None, broken=broken)
+
+
+def _is_broken(response: Value) -> bool:
+    return is_empty(response) or is_error(response) or (isinstance(response, list) and all_errors(response))
 
 
 def _wrapped(own: Members, names: tuple[str, ...]) -> dict[str, Value] | None:
@@ -97,6 +101,8 @@ def call(
     names, else the response, else the request, else the resource."""
     if asked is None and answers is None and not failed:
         return None
+    if failed:
+        answers = Answers(answers.rows) if answers else None
     part: Part = "request" if answers is None and not failed else "response" if asked is None else "both"
     places = _places(exchange)
     return Call(
@@ -108,7 +114,7 @@ def call(
         id=exchange.id or _found(places, IDS) or (asked.id if asked else ""),
         exchange=exchange.exchange,
         time=exchange.record.time,
-        rows=(answers.rows if answers else 0) or (asked.rows if asked else 0),
+        rows=_rows(asked, answers, failed),
         failed=failed,
         classes=answers.classes if answers else {},
         values=answers.values if answers else (),
@@ -116,6 +122,12 @@ def call(
         table=asked.table if asked else no_columns,
         seconds=seconds(exchange.own),
     )
+
+
+def _rows(asked: Asked | None, answers: Answers | None, failed: bool) -> int:
+    """Rows that were answered; of a call that failed those that were asked for."""
+    told = asked.rows if asked else 0, answers.rows if answers else 0
+    return max(told) if failed else told[1] or told[0]
 
 
 def model_of(exchange: Exchange) -> str:
@@ -145,7 +157,7 @@ def has_failed(exchange: Exchange, asked: Asked | None, answers: Answers | None)
     """Whether the response beside a request, or that of an event of its own, is an error whatever its status was: it
     says so, or has an answer for no row, or an error for each."""
     found = exchange.answered
-    says_so = exchange.apart and all_errors(members(found).get("predictions"))
+    says_so = exchange.apart and any(all_errors(members(found).get(name)) for name in ("predictions", "outputs"))
     if answers is None:
         says_so = says_so or exchange.broken or (exchange.apart and (is_error(found) or is_empty(found)))
         return asked is not None and says_so

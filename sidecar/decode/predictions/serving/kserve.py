@@ -8,7 +8,7 @@ as a JSON log line has `type`, `id` and `data` as its attributes.
 from __future__ import annotations
 
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.predictions.failures import is_empty, is_error
+from sidecar.decode.predictions.failures import all_errors, is_empty, is_error
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Answers, Asked, Call
 from sidecar.decode.predictions.serving.exchange import Exchange, Members, Record, call, first, members
@@ -22,8 +22,8 @@ MARK = b"org.kubeflow.serving.inference.re"
 """In both."""
 SERVICE = "inferenceservicename"
 
-ERROR, PAGE = "error.type", "html_page"
-"""An attribute of events whose data is no answer but a page for a browser, and its value."""
+ERROR = "error.type"
+"""An attribute of events whose data is no answer but a page for a browser, or an error in words (`text_error`)."""
 DATA_BYTES = "cloudevents.data_bytes"
 """Size of data that is left out."""
 DATA = "data"
@@ -60,7 +60,8 @@ def _exchange(record: Record, kind: str, own: Members, names: tuple[str, str], d
 def _failed(exchange: Exchange) -> bool:
     """Whether a response is an error, or is empty although nothing of it was left out."""
     own, answered = exchange.own, exchange.answered
-    return bool(own.get(ERROR)) or is_error(answered) or (is_empty(answered) and not own.get(DATA_BYTES))
+    told = bool(own.get(ERROR)) or is_error(answered) or all_errors(members(answered).get("predictions"))
+    return told or (is_empty(answered) and not own.get(DATA_BYTES))
 
 
 def read(exchange: Exchange, schemas: Schemas) -> Call | None:
