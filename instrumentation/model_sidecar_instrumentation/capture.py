@@ -1,15 +1,15 @@
 """One prediction call: a span around it, an event after it, and nothing of the app's that is changed, kept or raised.
 
 Prediction calls nest (a search around a pipeline around a forest around trees): only the outermost one of a thread is
-seen. Calls inside of a `fit` are training, and are not seen at all.
+seen. Calls inside of a `fit` are training, those inside of an evaluation are no predictions: neither is seen at all.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,9 @@ from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
 from opentelemetry.trace import Status, StatusCode
 
 from model_sidecar_instrumentation import __version__, columns, event
-from model_sidecar_instrumentation.identity import ByObject, Identity, Known, framework_of, identify
+from model_sidecar_instrumentation.fingerprint import fingerprint
+from model_sidecar_instrumentation.identity import ByObject, Identity, Known, Names, framework_of, identify
+from model_sidecar_instrumentation.repeats import Prediction, Repeats
 from model_sidecar_instrumentation.sample import Sample, choose
 from model_sidecar_instrumentation.settings import CaptureSettings, read
 
@@ -32,8 +34,16 @@ _FRAMES = 32
 """Of a traceback, the deepest so many."""
 
 
+_ONCE = ("features", "features_left_out", "score", "scores", "value", "decision")
+"""Columns that a prediction has once, however many methods answer for it."""
+
+
 def _nothing(*_: Any) -> Any:
     return None
+
+
+def _itself(model: Any) -> Any:
+    return model
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,10 @@ class Operation:
     """result -> rows, where the arguments do not tell."""
     framework: str = ""
     """Empty: by the class of the model."""
+    alone: bool = False
+    """No other method of such models answers for the same rows, so that every call is a prediction of its own."""
+    inner: Callable[[Any], Any] = _itself
+    """model -> the one that a wrapper holds, and that the wrapper's predictions are of."""
 
 
 @dataclass
@@ -67,7 +81,9 @@ class _Call:
     span: trace.Span
     context: context.Context
     data: Any
+    prediction: Prediction
     again: bool
+    """Another method of the model gave an answer for these rows, which was counted."""
     began: float
 
 
@@ -80,16 +96,17 @@ class Capture:
         self._tracer = trace.get_tracer("model_sidecar_instrumentation", __version__)
         self._logger = get_logger("model_sidecar_instrumentation", __version__)
         self._known = ByObject()
-        self._identities = ByObject()
+        self._identities, self._names = ByObject(), Names(settings)
         self._announced: set[tuple[str, str, str]] = set()
         self.complained: set[str] = set()
-        self._last = threading.local()
+        self._repeats, self._tags, self._next_tag = Repeats(), ByObject(), itertools.count(1)
         self._taken, self._ask_at = True, 0.0
         metrics.get_meter("model_sidecar_instrumentation", __version__).create_observable_gauge(
             "ml.model.loaded", [self._loaded], "{model}", "Models that are in memory and were loaded or used."
         )
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._announced.clear)
+            os.register_at_fork(after_in_child=self._repeats.reset)
 
     def observe(
         self, key: str, original: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -126,8 +143,15 @@ class Capture:
                 known.seconds if known.seconds is not None else before.seconds,
             )
             self._known.put(model, merged)
+            if self._identities.get(model) is not None and merged != before:
+                self._identities.drop(model)  # the same object with another file's content
         except Exception:
             self.complain("remember")
+
+    def known(self, thing: Any) -> Known | None:
+        """What `remember` was told of it, such as of a tensor that a file held."""
+        found: Known | None = self._known.get(thing)
+        return found
 
     def announce(self, model: Any, operation_key: str) -> None:
         """Tell that `model` was loaded, as soon as it was."""
@@ -152,10 +176,10 @@ class Capture:
                 return None
             identity = self._identity(operation, model)
             data = operation.rows(model, args, kwargs)
-            parent = trace.get_current_span().get_span_context()
-            again = parent.is_valid and self._is_again(parent, operation, model, data)
+            prediction, again = self._prediction(operation, model, data)
             span = self._tracer.start_span(f"{operation.name} {identity.name}")
-            return _Call(identity, operation, span, trace.set_span_in_context(span), data, again, time.perf_counter())
+            within = trace.set_span_in_context(span)
+            return _Call(identity, operation, span, within, data, prediction, again, time.perf_counter())
         except Exception:
             self.complain(f"{operation.name} begin")
             return None
@@ -165,6 +189,9 @@ class Capture:
         try:
             rows, width = self._size(call, result)
             counted = 0 if call.again or error is not None else (1 if rows is None else rows)
+            if error is not None:
+                self._repeats.take_back(call.prediction, call.operation.name)
+            call.prediction.at = time.monotonic()
             attributes = {**call.identity.attributes, "ml.stage": "inference", "ml.prediction.count": counted}
             if error is not None:
                 attributes["error.type"] = type(error).__qualname__
@@ -203,9 +230,13 @@ class Capture:
         settings = self.settings
         if not settings.predictions:
             return {}
-        sample = choose(rows, width if settings.features else 0, settings)
+        told = call.prediction.told
+        sample = call.prediction.sample if call.again else None
+        if sample is None or sample.rows != rows:
+            sample = choose(rows, width if settings.features else 0, settings)
+        call.prediction.sample = sample
         made: dict[str, Any] = {"kept": sample.kept, "first": sample.first, "one_in": sample.one_in}
-        if settings.features and width and sample.kept:
+        if settings.features and width and sample.kept and "features" not in told:
             try:
                 found = columns.features(call.data, call.operation.names(model), sample, settings)
                 if found:
@@ -215,29 +246,41 @@ class Capture:
             except Exception:
                 self.complain(f"{call.operation.name} features")
         try:
-            made.update(call.operation.result(model, result, sample, settings))
+            answered = call.operation.result(model, result, sample, settings)
+            made.update((name, column) for name, column in answered.items() if name not in told)
         except Exception:
             self.complain(f"{call.operation.name} result")
+        told.update(name for name in made if name in _ONCE)
         return made
 
-    def _is_again(self, parent: trace.SpanContext, operation: Operation, model: Any, data: Any) -> bool:
-        """Whether the same object was just given to another method of the same model under the same span. Only numbers
-        are remembered: the objects may be gone."""
-        key = (parent.trace_id, parent.span_id, id(model), id(data), getattr(data, "shape", None))
-        last = getattr(self._last, "call", None)
-        if last is not None and last[0] == key and operation.name not in last[1]:
-            last[1].add(operation.name)
-            return True
-        self._last.call = (key, {operation.name})
-        return False
+    def _prediction(self, operation: Operation, model: Any, data: Any) -> tuple[Prediction, bool]:
+        """The prediction that a call belongs to, and whether that was counted already."""
+        now = time.monotonic()
+        rows = None if operation.alone else fingerprint(data, self._tag)
+        if rows is None:
+            return Prediction(now, set()), False
+        number = self._tag(operation.inner(model)) or id(model)
+        parent = trace.get_current_span().get_span_context()
+        return self._repeats.ask((number, rows), parent.trace_id if parent.is_valid else 0, operation.name, now)
+
+    def _tag(self, thing: Any) -> int | None:
+        """A number of a living object that no other gets after it; None where there can be none."""
+        found: int | None = self._tags.get(thing)
+        if found is None:
+            found = next(self._next_tag)
+            self._tags.put(thing, found)
+            return found if self._tags.get(thing) == found else None
+        return found
 
     def _identity(self, operation: Operation, model: Any) -> Identity:
         found: Identity | None = self._identities.get(model)
         if found is None:
-            told = self._known.get(model) or Known()
+            inner = operation.inner(model)
+            told = self._known.get(model) or self._known.get(inner) or Known()
             own = operation.known(model) or Known()
             known = Known(told.name or own.name, told.version or own.version, told.seconds, own.extra)
-            found = identify(model, known, operation.framework or framework_of(model), self.settings)
+            framework = operation.framework or framework_of(model)
+            found = identify(inner, known, framework, self.settings, self._names)
             self._identities.put(model, found)
             self._announce(found)
         return found

@@ -5,8 +5,8 @@ the call's span, and as time the end of the call. Log records are not sampled by
 
 Attributes:
 
-    ml.model.name           text: SIDECAR_MODEL_NAME, else the name in MLflow or in the model file, else its class
-    ml.model.version        text; absent where nobody knows
+    ml.model.name           text: SIDECAR_MODEL_NAME, else the name in MLflow or of the model's file, else its class
+    ml.model.version        text: of the registry, run, folder or file's content; absent where nothing is known
     ml.framework            text: top-level package of the model's class (sklearn, xgboost, ...)
     ml.operation            text: the method (predict, predict_proba, run, ...)
     ml.stage                text: inference
@@ -21,8 +21,8 @@ Body: a map. Columns are arrays of equal length `kept`, in the order of the rows
     kept       int: rows that the columns have
     first      int: index of the first kept row; row i of the columns is row first + i * one_in of the call
     one_in     int: one row in so many is kept (1 = all); each row had the same probability
-    counted    bool: false if the same rows were predicted just before by another method of the same model in the same
-               request (`predict` after `predict_proba`): the columns complete that event, and count nothing
+    counted    bool: false if another method of the same model was asked for the same rows before, within the trace or
+               some seconds (`predict` after `predict_proba`): the columns complete that event, and count nothing
     features   map: name -> array of double, int, bool, text or empty (missing). Unnamed features are f0, f1, ...
     features_left_out  int: features beyond the cap, absent if none
     class      array of text: the predicted class

@@ -58,6 +58,10 @@ class ByObject:
         except TypeError:
             return
 
+    def drop(self, key: Any) -> None:
+        if self.get(key) is not None:
+            self._entries.pop(id(key), None)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -66,10 +70,33 @@ class ByObject:
         return [value for ref, value in list(self._entries.values()) if ref() is not None]
 
 
-def identify(model: Any, known: Known, framework: str, settings: CaptureSettings) -> Identity:
+class Names:
+    """What `SIDECAR_MODEL_NAME` makes of the models of a process. A list `own=name,...` names each by its own name. One
+    name alone is the name of the first model; what comes beside it is told apart as `name.own`."""
+
+    def __init__(self, settings: CaptureSettings) -> None:
+        self._settings = settings
+        self._first: str | None = None
+
+    def of(self, own: str, version: str) -> tuple[str, str]:
+        """Name and version of the model that is called `own` by its file, registry or class."""
+        settings = self._settings
+        if settings.model_names:
+            found = settings.model_names.get(own)
+            return (found or own), (settings.model_version or version if len(settings.model_names) == 1 else version)
+        if self._first is None:
+            self._first = own
+        if own == self._first:
+            return settings.model_name or own, settings.model_version or version
+        return (f"{settings.model_name}.{own}" if settings.model_name else own), version
+
+
+def identify(
+    model: Any, known: Known, framework: str, settings: CaptureSettings, names: Names | None = None
+) -> Identity:
     """SIDECAR_MODEL_NAME and _VERSION, else what is known, else the class of the model or of what is inside of it."""
-    name = settings.model_name or known.name or class_name(model)
-    version = settings.model_version or known.version
+    own = known.name or class_name(model)
+    name, version = (names or Names(settings)).of(own, known.version)
     limit = settings.text
     return Identity(event.attributes(text(name, limit), text(version, limit), text(framework, limit)), known)
 

@@ -8,9 +8,13 @@ from typing import Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from model_sidecar_instrumentation.capture import Operation, capture, is_inside
+from model_sidecar_instrumentation.capture import Operation, capture, is_inside, run_quiet
 from model_sidecar_instrumentation.identity import Known
+from model_sidecar_instrumentation.model_file import of_file
 from model_sidecar_instrumentation.patching import when_imported
+
+MANY = 100
+"""Things in a file that are looked at."""
 
 Operations = Mapping[str, Operation]
 Hooks = Mapping[str, Callable[[Any], None]]
@@ -59,7 +63,7 @@ def loading(
 
     def load(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         began = time.perf_counter()
-        found = original(*args, **kwargs)
+        found = run_quiet(original, *args, **kwargs)  # loaders within it know less of the model
         _loaded(found, operation, time.perf_counter() - began, facts, args, kwargs, is_model)
         return found
 
@@ -75,17 +79,26 @@ def _loaded(
     kwargs: Mapping[str, Any],
     is_model: Callable[[Any], bool],
 ) -> None:
-    """A loader that is called by another one is of the outer one's making, and is timed there too: both are kept, the
-    longer one counts as it comes last."""
+    """A loader that is called by another one is part of the outer one, which is timed and knows more."""
     try:
-        if is_inside() or not is_model(found):
-            return
-        known = facts(args, kwargs)
+        models = {} if is_inside() else models_in(found, is_model)
+        known = facts(args, kwargs) if models else Known()
     except Exception:
         known = Known()
         capture().complain(operation)
-    capture().remember(found, Known(known.name, known.version, seconds))
-    capture().announce(found, operation)
+        return
+    for part, model in models.items():
+        name = f"{known.name}.{part}" if known.name and len(models) > 1 else known.name
+        capture().remember(model, Known(name, known.version, seconds))
+        capture().announce(model, operation)
+
+
+def models_in(found: Any, is_model: Callable[[Any], bool]) -> dict[str, Any]:
+    """What a file held: a model, or a dict or list with models among other things, by key or place."""
+    if isinstance(found, (dict, list, tuple)) and len(found) <= MANY:
+        parts = found.items() if isinstance(found, dict) else enumerate(found)
+        return {str(key): part for key, part in parts if is_model(part)}
+    return {"": found} if is_model(found) else {}
 
 
 def initialised(
@@ -105,3 +118,28 @@ def initialised(
         _loaded(model, operation, seconds, about, rest, kwargs, lambda _: True)
 
     return init
+
+
+def filled(operation: str, *names: str) -> Callable[..., Any]:
+    """A wrapper for a method that fills a model from the file of its first argument, which may be given by one of
+    `names`."""
+
+    def fill(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        began = time.perf_counter()
+        result = run_quiet(original, *args, **kwargs)
+        source = argument(*names)(args[0], args[1:], kwargs)
+        _loaded(
+            args[0], operation, time.perf_counter() - began, lambda *_: of_file(source), args, kwargs, lambda _: True
+        )
+        return result
+
+    return fill
+
+
+def file_of(*names: str) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Known]:
+    """`facts` for `loading`: of the file that is the first argument, which may be given by one of `names`."""
+
+    def facts(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Known:
+        return of_file(argument(*names)(None, args, kwargs))
+
+    return facts

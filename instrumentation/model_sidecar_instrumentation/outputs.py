@@ -9,10 +9,42 @@ from typing import Any
 
 from model_sidecar_instrumentation.sample import Sample
 from model_sidecar_instrumentation.settings import CaptureSettings
-from model_sidecar_instrumentation.values import labels, plain_list, to_numpy
+from model_sidecar_instrumentation.values import labels, plain_list, text, to_numpy
 
+_CELLS = 1_000_000
+"""Lists and sparse matrices of more values are not read."""
 _MANY = 10_000
 """Integer labels from 0 up to this are counted in one pass without sorting."""
+
+
+def as_array(result: Any) -> Any | None:
+    """A numpy array of a result, of lists of plain values and sparse matrices too; None of anything else. A generator
+    is the app's to read."""
+    if isinstance(result, (list, tuple)):
+        return _of_list(result)
+    if hasattr(result, "toarray") and hasattr(result, "nnz"):
+        return result.toarray() if result.shape[0] * result.shape[1] <= _CELLS else None
+    return to_numpy(result)
+
+
+def _of_list(result: Sequence[Any]) -> Any | None:
+    """Of values, or of rows of equal length; a list of other things has no array."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not result or len(result) > _CELLS:
+        return None
+    flat = not isinstance(result[0], (list, tuple)) and getattr(result[0], "ndim", 0) != 1
+    rows: Sequence[Any] = [result] if flat else result
+    widths = {len(row) if hasattr(row, "__len__") and not isinstance(row, (str, bytes)) else -1 for row in rows}
+    if len(widths) != 1 or widths == {-1} or any(not _is_scalar(cell) for row in rows for cell in row):
+        return None
+    given = [cell for row in rows for cell in row]
+    texts = any(isinstance(cell, str) for cell in given)
+    array = numpy.array(given, dtype=object if texts or any(cell is None for cell in given) else None)
+    return array if flat else array.reshape(len(rows), -1)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (str, bytes, int, float)) or getattr(value, "shape", None) == ()
 
 
 def kept(array: Any, sample: Sample) -> Any:
@@ -22,9 +54,9 @@ def kept(array: Any, sample: Sample) -> Any:
 def predicted(result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
     """The result of a `predict`: labels where the model has `classes`, or where they are text, truth values or whole
     numbers; else numbers. More than one column: outputs."""
-    array = to_numpy(result)
+    array = as_array(result)
     if array is None or array.ndim == 0:
-        return {}
+        return by_name(result, sample, settings) if isinstance(result, dict) else {}
     if array.ndim == 2 and array.shape[1] == 1:
         array = array.reshape(-1)
     if array.ndim != 1:
@@ -68,11 +100,43 @@ def _counted(array: Any, classes: Sequence[Any] | None) -> dict[Any, int]:
     return Counter(array.tolist())
 
 
+def numbers(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """One number for each row, such as a density."""
+    array = as_array(result)
+    return {} if array is None or array.ndim != 1 else {"value": plain_list(kept(array, sample), settings.text)}
+
+
+def of_several(
+    results: Sequence[Any], classes: Sequence[Any], sample: Sample, settings: CaptureSettings
+) -> dict[str, Any]:
+    """Probabilities of several targets, an array of shape (rows, classes) for each: columns "target.class"."""
+    made: dict[str, Any] = {}
+    for number, result in enumerate(results):
+        array = to_numpy(result)
+        if array is None or array.ndim != 2 or len(array) != sample.rows or len(made) >= settings.columns:
+            continue
+        own = classes[number] if number < len(classes) else ()
+        given = own if hasattr(own, "__len__") and len(own) == array.shape[1] else range(array.shape[1])
+        names = [f"{number}.{name}" for name in labels(given, settings.text)]
+        made.update(outputs(array, sample, settings, names).get("outputs", {}))
+    return {"outputs": dict(list(made.items())[: settings.columns])} if made else {}
+
+
+def by_name(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """A dict of columns, each with a value for each row."""
+    made: dict[str, Any] = {}
+    for name, value in list(result.items())[: settings.columns]:
+        array = as_array(value)
+        if array is not None and array.shape == (sample.rows,):
+            made[text(str(name), settings.text)] = plain_list(kept(array, sample), settings.text)
+    return {"outputs": made} if made else {}
+
+
 def probabilities(
     result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings
 ) -> dict[str, Any]:
     """Shape (rows, classes), or (rows,) or (rows, 1) of the second of two. The class is the most probable."""
-    array = to_numpy(result)
+    array = as_array(result)
     if array is None or array.ndim not in (1, 2):
         return {}
     numpy = sys.modules["numpy"]
@@ -115,6 +179,34 @@ def margins(result: Any, classes: Sequence[Any] | None, sample: Sample, settings
         names = numpy.asarray(labels(classes, settings.text))
         made.update(classified(names[(array > 0).astype("int64")], sample, settings))
     return made
+
+
+def votes(result: Any, classes: Sequence[Any] | None, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """Margins of one class against another, a column for each pair (0 1, 0 2, ..., 1 2, ...). The class is the first
+    that wins most pairs."""
+    array = to_numpy(result)
+    if array is None or array.ndim != 2 or classes is None:
+        return margins(result, classes, sample, settings)
+    many = len(classes)
+    pairs = [(i, j) for i in range(many) for j in range(i + 1, many)]
+    if len(pairs) != array.shape[1]:
+        return outputs(array, sample, settings)
+    numpy = sys.modules["numpy"]
+    won = numpy.zeros((len(array), many), dtype="int64")
+    for column, (first, second) in zip((array > 0).T, pairs):
+        won[:, first] += column
+        won[:, second] += ~column
+    return classified(numpy.asarray(labels(classes, settings.text))[won.argmax(axis=1)], sample, settings)
+
+
+def outliers(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """Margins of a detector, shape (rows,): below zero is an outlier, -1."""
+    array = to_numpy(result)
+    if array is None or array.ndim != 1:
+        return {}
+    numpy = sys.modules["numpy"]
+    made = classified(numpy.where(array < 0, -1, 1), sample, settings)
+    return {"decision": plain_list(kept(array, sample), settings.text), **made}
 
 
 def network(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:

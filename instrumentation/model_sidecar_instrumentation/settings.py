@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class CaptureSettings:
     text: int = 256
     """Texts are cut to this many characters."""
     model_name: str = ""
+    model_names: Mapping[str, str] = field(default_factory=dict)
+    """Name by which a model would be known -> the one that it gets."""
     model_version: str = ""
     class_names: tuple[str, ...] = ()
     """Names of the classes of a network whose output has one column for each; its rows are then read as logits."""
@@ -41,13 +43,16 @@ class CaptureSettings:
 
 def read(environ: Mapping[str, str] = os.environ) -> CaptureSettings:
     """`SIDECAR_CAPTURE` (features, predictions or none), `SIDECAR_CAPTURE_ROWS`, `_ONE_IN`, `_COLUMNS`, `_CELLS`,
-    `SIDECAR_MODEL_NAME`, `SIDECAR_MODEL_VERSION` and `SIDECAR_MODEL_CLASSES` (comma-separated). A value that makes no
-    sense is warned of and its default used: a slip in a variable must not stop the app."""
+    `SIDECAR_MODEL_NAME` (a name, or `own=name,...`), `SIDECAR_MODEL_VERSION` and `SIDECAR_MODEL_CLASSES`
+    (comma-separated). An invalid value is warned of and its default used: a slip in a variable must not stop the app.
+    """
     what = environ.get("SIDECAR_CAPTURE", "").strip().lower() or "features"
     if what not in WHAT:
         _log.warning("SIDECAR_CAPTURE=%s is none of %s: capturing predictions only", what, ", ".join(WHAT))
         what = "predictions"
     default = CaptureSettings()
+    name = environ.get("SIDECAR_MODEL_NAME", "").strip()
+    names = _names(name)
     return CaptureSettings(
         features=what == "features",
         predictions=what != "none",
@@ -55,7 +60,8 @@ def read(environ: Mapping[str, str] = os.environ) -> CaptureSettings:
         one_in=_number(environ, "SIDECAR_CAPTURE_ONE_IN", default.one_in, 1, 1_000_000),
         columns=_number(environ, "SIDECAR_CAPTURE_COLUMNS", default.columns, 0, 10_000),
         cells=_number(environ, "SIDECAR_CAPTURE_CELLS", default.cells, 0, 1_000_000),
-        model_name=environ.get("SIDECAR_MODEL_NAME", "").strip()[: default.text],
+        model_name="" if names else name[: default.text],
+        model_names=names,
         model_version=environ.get("SIDECAR_MODEL_VERSION", "").strip()[: default.text],
         class_names=tuple(c.strip() for c in environ.get("SIDECAR_MODEL_CLASSES", "").split(",") if c.strip()),
     )
@@ -74,6 +80,12 @@ def exit_seconds(environ: Mapping[str, str] = os.environ) -> float:
         _log.warning("invalid SIDECAR_EXIT_TIMEOUT: %s; expected seconds from 0 to 600; using %g", text, EXIT_SECONDS)
         return EXIT_SECONDS
     return seconds
+
+
+def _names(text: str) -> dict[str, str]:
+    """`own=name,own=name`; empty where there is no `=`."""
+    pairs = [part.partition("=") for part in text.split(",")] if "=" in text else []
+    return {own.strip(): name.strip() for own, _, name in pairs if own.strip() and name.strip()}
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

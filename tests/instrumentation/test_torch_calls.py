@@ -54,6 +54,76 @@ print(json.dumps(said))
 """
 
 
+OUTERMOST = """
+import json, sys
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(4, 8)
+        self.rest = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(8, 3), torch.nn.Softmax(dim=1))
+    def forward(self, x):
+        return self.rest(self.first(x))
+def make(name):
+    return type(name, (Net,), {"__module__": __name__})()
+x = torch.randn(20, 4)
+training = make("Training")
+training(x).sum().backward()
+training.forward(x)
+direct = make("Direct").eval()
+direct.forward(x)
+hooked = make("Hooked").eval()
+hooked.register_forward_hook(lambda module, given, result: result * 1)
+hooked(x)
+unready = make("WithoutEval")
+with torch.no_grad():
+    torch.nn.NLLLoss()(unready(x), torch.zeros(20, dtype=torch.long))
+with torch.inference_mode():
+    unready(x)
+stated = make("Stated")
+stated.load_state_dict(direct.state_dict())
+with torch.no_grad():
+    stated.forward(x)
+plain = make("Plain").eval()
+def same(one, other):
+    return bool(torch.allclose(one, other))
+said = [same(torch.jit.script(plain)(x), plain(x)), same(torch.fx.symbolic_trace(plain)(x), plain(x))]
+scripted = torch.jit.script(Net().eval())
+said.append(isinstance(scripted.forward.code, str))
+scripted.save(sys.argv[1])
+loaded = torch.jit.load(sys.argv[1]).eval()
+loaded.forward(x)
+loaded(x)
+parallel = torch.nn.DataParallel(make("Inside").eval())
+parallel(x)
+torch.jit.trace(make("Traced").eval(), x)
+print(json.dumps(said))
+"""
+
+
+def test_the_outermost_module_is_the_model_however_it_is_called(agent: Path, tmp_path: Path) -> None:
+    torch = torch_python()
+    (tmp_path / "net.py").write_text(OUTERMOST)
+    with recording() as recorded:
+        env = environment(agent, recorded.url, torch.env)
+        out = run(torch.python, [str(tmp_path / "net.py"), str(tmp_path / "pets.pt")], env)
+    assert json.loads(out.splitlines()[-1]) == [True, True, True]
+    events = recorded.predictions()
+    names = [e.attributes["ml.model.name"] for e in events]
+    counts = {name: names.count(name) for name in names}
+    assert counts == {
+        "Direct": 1,
+        "Hooked": 1,
+        "WithoutEval": 2,
+        "Stated": 1,
+        "Plain": 4,
+        "pets": 2,
+        "Inside": 1,
+    }
+    assert all(e.attributes["ml.prediction.count"] == 20 for e in events)
+    assert [len(e.body["scores"]) for e in events] == [3] * len(events)
+
+
 def test_torch_modules_in_evaluation_mode(agent: Path, tmp_path: Path) -> None:
     torch = torch_python()
     with recording() as recorded:

@@ -4,14 +4,23 @@ covered with it; here are those that are not, and the boosters themselves."""
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from model_sidecar_instrumentation import outputs
 from model_sidecar_instrumentation.capture import Operation, capture, run_quiet
 from model_sidecar_instrumentation.frameworks import scikit_learn
-from model_sidecar_instrumentation.identity import Known, file_stem
-from model_sidecar_instrumentation.instrumentor import FrameworkInstrumentor, Hooks, Operations, argument, initialised
+from model_sidecar_instrumentation.identity import Known
+from model_sidecar_instrumentation.instrumentor import (
+    FrameworkInstrumentor,
+    Hooks,
+    Operations,
+    argument,
+    filled,
+    initialised,
+)
+from model_sidecar_instrumentation.model_file import of_file
 from model_sidecar_instrumentation.patching import cover, cover_subclasses, wrap_function
 from model_sidecar_instrumentation.sample import Sample
 from model_sidecar_instrumentation.settings import CaptureSettings
@@ -31,7 +40,11 @@ def _lightgbm_names(booster: Any) -> Sequence[Any] | None:
 
 
 def _is_raw(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    return any(kwargs.get(name) for name in RAW) or kwargs.get("prediction_type") in ("RawFormulaVal", "Exponent")
+    return any(kwargs.get(name) for name in RAW)
+
+
+def _is_raw_catboost(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    return (args[1] if len(args) > 1 else kwargs.get("prediction_type")) in ("RawFormulaVal", "Exponent")
 
 
 def _by_objective(objective: str, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
@@ -43,7 +56,7 @@ def _by_objective(objective: str, result: Any, sample: Sample, settings: Capture
         return outputs.probabilities(array, None, sample, settings)
     if objective in ("multi:softprob", "multiclass", "softmax", "multiclassova") and array.ndim == 2:
         return outputs.probabilities(array, None, sample, settings)
-    if objective == "multi:softmax":
+    if objective in ("multi:softmax", "binary:hinge"):
         return outputs.classified(array.reshape(-1).astype("int64"), sample, settings)
     return outputs.predicted(array, None, sample, settings)
 
@@ -65,10 +78,12 @@ def _lightgbm_result(booster: Any, result: Any, sample: Sample, settings: Captur
 
 def _cover_xgboost(module: Any) -> None:
     cover(module.Booster, {"predict": "xgboost.predict", "inplace_predict": "xgboost.inplace_predict"})
+    wrap_function(module.Booster, "load_model", filled("xgboost.predict", "fname"))
 
 
 def _cover_xgboost_estimators(module: Any) -> None:
     cover_subclasses(module.XGBModel, scikit_learn.METHODS, scikit_learn.TRAINING)
+    wrap_function(module.XGBModel, "load_model", filled("sklearn.predict", "fname"))
 
 
 def _cover_training(module: Any) -> None:
@@ -78,7 +93,11 @@ def _cover_training(module: Any) -> None:
 
 
 def _lightgbm_file(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Known:
-    return Known(file_stem(kwargs.get("model_file")))
+    return of_file(_lightgbm_source(args, kwargs))
+
+
+def _lightgbm_source(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    return args[2] if len(args) > 2 else kwargs.get("model_file")
 
 
 def _cover_lightgbm(module: Any) -> None:
@@ -86,7 +105,8 @@ def _cover_lightgbm(module: Any) -> None:
     load = initialised("lightgbm.predict", _lightgbm_file)
 
     def init(original: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return load(original, args, kwargs) if kwargs.get("model_file") is not None else original(*args, **kwargs)
+        from_file = _lightgbm_source(args[1:], kwargs) is not None
+        return load(original, args, kwargs) if from_file else original(*args, **kwargs)
 
     wrap_function(module.Booster, "__init__", init)
 
@@ -100,12 +120,59 @@ def _catboost_names(model: Any) -> Sequence[Any] | None:
     return list(names) if names else None
 
 
+CATBOOST_TRAINING = (
+    "fit",
+    "score",
+    "eval_metrics",
+    "calc_feature_statistics",
+    "get_feature_importance",
+    "grid_search",
+    "randomized_search",
+    "select_features",
+)
+
+
+def _catboost_rows(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """A list, array or Series of values, and not of rows, is one object."""
+    data = argument("data", "X")(model, args, kwargs)
+    return [data] if _is_one(data) else data
+
+
+def _is_one(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return bool(data) and (isinstance(data[0], (str, bytes)) or not hasattr(data[0], "__len__"))
+    return getattr(data, "ndim", 0) == 1
+
+
+def _one_answer(result: Any, sample: Sample) -> Any:
+    """The answer for one object, which has no dimension of rows, with one."""
+    numpy = sys.modules["numpy"]
+    array = numpy.asarray(result)
+    is_bare = sample.rows == 1 and (array.ndim == 0 or array.shape[0] != 1)
+    return array.reshape(1, -1) if is_bare else result
+
+
+def _catboost_predict(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    """Labels or numbers; with `prediction_type="Probability"` a column for each class."""
+    answer = _one_answer(result, sample)
+    classes = scikit_learn.classes_of(model)
+    if classes and getattr(answer, "ndim", 0) == 2 and answer.shape[1] == len(classes) and answer.dtype.kind == "f":
+        return scikit_learn.predict_proba(model, answer, sample, settings)
+    return scikit_learn.predict(model, answer, sample, settings)
+
+
+def _catboost_proba(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    return scikit_learn.predict_proba(model, _one_answer(result, sample), sample, settings)
+
+
+def _catboost_log_proba(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    return scikit_learn.predict_log_proba(model, _one_answer(result, sample), sample, settings)
+
+
 def _cover_catboost(module: Any) -> None:
-    cover_subclasses(
-        module.CatBoost,
-        {"predict": "catboost.predict", "predict_proba": "catboost.predict_proba"},
-        ("fit",),
-    )
+    methods = {name: f"catboost.{name}" for name in ("predict", "predict_proba", "predict_log_proba")}
+    cover_subclasses(module.CatBoost, methods, CATBOOST_TRAINING)
+    wrap_function(module.CatBoost, "load_model", filled("catboost.predict", "fname"))
 
 
 class XGBoostInstrumentor(FrameworkInstrumentor):
@@ -137,9 +204,11 @@ class LightGBMInstrumentor(FrameworkInstrumentor):
 
 class CatBoostInstrumentor(FrameworkInstrumentor):
     operations: ClassVar[Operations] = {
-        "catboost.predict": Operation("predict", argument("data"), scikit_learn.predict, _catboost_names, skip=_is_raw),
-        "catboost.predict_proba": Operation(
-            "predict_proba", argument("X", "data"), scikit_learn.predict_proba, _catboost_names
-        ),
+        f"catboost.{name}": Operation(name, _catboost_rows, result, _catboost_names, skip=_is_raw_catboost)
+        for name, result in {
+            "predict": _catboost_predict,
+            "predict_proba": _catboost_proba,
+            "predict_log_proba": _catboost_log_proba,
+        }.items()
     }
     hooks: ClassVar[Hooks] = {"catboost.core": _cover_catboost}

@@ -33,7 +33,7 @@ def _is_lazy(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bo
 
 def _result(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
     """Rows with `label` and `score`, or for each row the list of all of them, best first."""
-    rows = result if isinstance(result, list) else [result]
+    rows = [_zero_shot(row) for row in (result if isinstance(result, list) else [result])]
     if sample.rows == 1 and len(rows) != 1:
         rows = [rows]
     best = [max(row, key=_score) if isinstance(row, list) and row and isinstance(row[0], dict) else row for row in rows]
@@ -49,14 +49,25 @@ def _result(model: Any, result: Any, sample: Sample, settings: CaptureSettings) 
     return {**made, "class_counts": counts} if len(counts) <= settings.classes else made
 
 
+def _zero_shot(row: Any) -> Any:
+    """Candidate labels with scores, best first, as the other pipelines say it."""
+    lists = isinstance(row, dict) and isinstance(row.get("labels"), list) and isinstance(row.get("scores"), list)
+    if not lists or not row["labels"] or not row["scores"]:
+        return row
+    return {"label": row["labels"][0], "score": row["scores"][0]}
+
+
 def _score(answer: Mapping[str, Any]) -> float:
     return float(answer.get("score", 0))
 
 
 def _known(pipeline: Any) -> Known:
     """The name that the model was loaded by, and the commit of the hub's repository where there is one."""
-    model = getattr(pipeline, "model", pipeline)
-    config = getattr(model, "config", None)
+    return of_config(getattr(getattr(pipeline, "model", pipeline), "config", None))
+
+
+def of_config(config: Any) -> Known:
+    """What the configuration of a model says, if it is one of transformers."""
     path = str(getattr(config, "_name_or_path", "") or "")
     return Known(path.rstrip("/").rpartition("/")[2], str(getattr(config, "_commit_hash", "") or "")[:12])
 
@@ -87,10 +98,10 @@ def _cover_loader(module: Any) -> None:
 class TransformersInstrumentor(FrameworkInstrumentor):
     operations: ClassVar[Operations] = {
         "transformers.pipeline": Operation(
-            "pipeline", _inputs, _result, known=_known, skip=_is_lazy, framework="transformers"
+            "pipeline", _inputs, _result, known=_known, skip=_is_lazy, framework="transformers", alone=True
         ),
         "transformers.generate": Operation(
-            "generate", _generate_rows, _generated, known=_known, framework="transformers"
+            "generate", _generate_rows, _generated, known=_known, framework="transformers", alone=True
         ),
     }
     hooks: ClassVar[Hooks] = {

@@ -8,8 +8,16 @@ from typing import Any, ClassVar
 
 from model_sidecar_instrumentation import outputs
 from model_sidecar_instrumentation.capture import Operation
-from model_sidecar_instrumentation.identity import Known, file_stem
-from model_sidecar_instrumentation.instrumentor import FrameworkInstrumentor, Hooks, Operations, argument, loading
+from model_sidecar_instrumentation.identity import Known
+from model_sidecar_instrumentation.instrumentor import (
+    FrameworkInstrumentor,
+    Hooks,
+    Operations,
+    argument,
+    file_of,
+    filled,
+    loading,
+)
 from model_sidecar_instrumentation.patching import observed, training, wrap_function
 from model_sidecar_instrumentation.sample import Sample
 from model_sidecar_instrumentation.settings import CaptureSettings
@@ -59,11 +67,9 @@ def _cover(module: Any) -> None:
     for name in ("saving", "models"):
         part = getattr(module, name, None)
         if part is not None:
-            wrap_function(part, "load_model", loading("keras.predict", _file))
-
-
-def _file(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Known:
-    return Known(file_stem(args[0] if args else kwargs.get("filepath")))
+            wrap_function(part, "load_model", loading("keras.predict", file_of("filepath")))
+    if hasattr(model, "load_weights"):
+        wrap_function(model, "load_weights", filled("keras.predict", "filepath"))
 
 
 class KerasInstrumentor(FrameworkInstrumentor):

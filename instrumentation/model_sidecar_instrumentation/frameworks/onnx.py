@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from model_sidecar_instrumentation import outputs
 from model_sidecar_instrumentation.capture import Operation, capture
-from model_sidecar_instrumentation.identity import Known, file_stem
+from model_sidecar_instrumentation.identity import Known
 from model_sidecar_instrumentation.instrumentor import FrameworkInstrumentor, Hooks, Operations, initialised
+from model_sidecar_instrumentation.model_file import digest_of_bytes, of_file
 from model_sidecar_instrumentation.patching import cover, wrap_function
 from model_sidecar_instrumentation.sample import Sample
 from model_sidecar_instrumentation.settings import CaptureSettings
@@ -31,7 +32,10 @@ def _known(session: Any) -> Known:
     version = next((str(custom[name]) for name in NAMES if custom.get(name)), "")
     if not version and 0 < meta.version < 2**62:
         version = str(meta.version)
-    name = custom.get("name") or file_stem(getattr(session, "_model_path", None)) or meta.graph_name
+    file = of_file(getattr(session, "_model_path", None))
+    content = getattr(session, "_model_bytes", None)
+    version = version or file.version or (digest_of_bytes(content) if isinstance(content, bytes) else "")
+    name = custom.get("name") or file.name or meta.graph_name
     return Known(name, version, extra={"outputs": [output.name for output in session.get_outputs()]})
 
 
@@ -86,5 +90,5 @@ def _cover(module: Any) -> None:
 
 
 class OnnxRuntimeInstrumentor(FrameworkInstrumentor):
-    operations: ClassVar[Operations] = {"onnxruntime.run": Operation("run", _feed, _result, known=_known)}
+    operations: ClassVar[Operations] = {"onnxruntime.run": Operation("run", _feed, _result, known=_known, alone=True)}
     hooks: ClassVar[Hooks] = {"onnxruntime.capi.onnxruntime_inference_collection": _cover}

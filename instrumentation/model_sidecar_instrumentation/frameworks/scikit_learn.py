@@ -7,20 +7,33 @@ nothing of it: pickles, `clone` and `get_params` are as they were.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from model_sidecar_instrumentation import outputs
 from model_sidecar_instrumentation.capture import Operation, is_inside, run_quiet
-from model_sidecar_instrumentation.identity import Known
-from model_sidecar_instrumentation.instrumentor import FrameworkInstrumentor, Hooks, Operations, argument, loading
+from model_sidecar_instrumentation.frameworks import evaluation
+from model_sidecar_instrumentation.instrumentor import (
+    FrameworkInstrumentor,
+    Hooks,
+    Operations,
+    argument,
+    file_of,
+    loading,
+)
 from model_sidecar_instrumentation.patching import cover_subclasses, wrap_function
 from model_sidecar_instrumentation.sample import Sample
 from model_sidecar_instrumentation.settings import CaptureSettings
+from model_sidecar_instrumentation.values import to_numpy
 
+SLACK = 0.01
+"""What rows of probabilities may add up to beside one."""
 LOCAL_BACKENDS = ("SequentialBackend", "ThreadingBackend", "LokyBackend", "MultiprocessingBackend")
-TRAINING = ("fit", "fit_predict", "fit_transform", "partial_fit")
+TRAINING = ("fit", "fit_predict", "fit_transform", "partial_fit", "score")
+OVA = ("multiclassova", "multiclass_ova", "ova", "ovr")
+"""Objectives of lightgbm whose probabilities are of one class each against the others, and do not add up to one."""
 
 
 def classes_of(model: Any) -> Sequence[Any] | None:
@@ -43,17 +56,80 @@ def predict(model: Any, result: Any, sample: Sample, settings: CaptureSettings) 
 
 
 def predict_proba(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    if _is_of_several(result):
+        return outputs.of_several(result, getattr(model, "classes_", ()), sample, settings)
+    if _has_many_labels(model, result):
+        return outputs.outputs(to_numpy(result), sample, settings)
     return outputs.probabilities(result, classes_of(model), sample, settings)
 
 
+def predict_log_proba(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    exp = sys.modules["numpy"].exp
+    found = [exp(one) for one in result] if _is_of_several(result) else exp(result)
+    return predict_proba(model, found, sample, settings)
+
+
 def decision_function(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    last = final(model)
+    if getattr(last, "decision_function_shape", None) == "ovo":
+        return outputs.votes(result, classes_of(model), sample, settings)
+    if getattr(last, "_estimator_type", None) == "outlier_detector" or _is_detector(last):
+        return outputs.outliers(result, sample, settings)
+    if _has_many_labels(model, None):
+        return outputs.outputs(to_numpy(result), sample, settings)
     return outputs.margins(result, classes_of(model), sample, settings)
 
 
+def score_samples(model: Any, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
+    return outputs.numbers(result, sample, settings)
+
+
+def _is_of_several(result: Any) -> bool:
+    """Whether these are probabilities of several targets, an array for each."""
+    return isinstance(result, (list, tuple)) and bool(result) and getattr(result[0], "ndim", 0) == 2
+
+
+def _is_detector(model: Any) -> bool:
+    return any(kind.__name__ == "OutlierMixin" for kind in type(model).__mro__)
+
+
+def _has_many_labels(model: Any, proba: Any) -> bool:
+    """Whether a row may have several labels or none: the columns are then no alternatives."""
+    last = final(model)
+    kind = getattr(getattr(last, "_label_binarizer", None), "y_type_", "")
+    if getattr(last, "multilabel_", False) or kind == "multilabel-indicator" or _holds_several(model):
+        return True
+    array = None if proba is None else to_numpy(proba)
+    if array is None or array.ndim != 2 or array.shape[1] < 2 or getattr(last, "objective", None) in OVA:
+        return False
+    return bool((abs(array[:64].sum(axis=1) - 1) > SLACK).any())
+
+
+def _holds_several(model: Any) -> bool:
+    classes = getattr(model, "classes_", None)
+    return isinstance(classes, (list, tuple)) and bool(classes) and hasattr(classes[0], "shape")
+
+
+def final(model: Any) -> Any:
+    """The estimator at the end of a pipeline or a search, which decides what the results look like."""
+    for _ in range(8):
+        steps = getattr(model, "steps", None)
+        inner = steps[-1][1] if isinstance(steps, list) and steps else getattr(model, "best_estimator_", None)
+        if inner is None or isinstance(inner, str):
+            break
+        model = inner
+    return model
+
+
 OPERATIONS = {
-    "sklearn.predict": Operation("predict", argument("X"), predict, names_of),
-    "sklearn.predict_proba": Operation("predict_proba", argument("X"), predict_proba, names_of),
-    "sklearn.decision_function": Operation("decision_function", argument("X"), decision_function, names_of),
+    f"sklearn.{name}": Operation(name, argument("X"), result, names_of)
+    for name, result in {
+        "predict": predict,
+        "predict_proba": predict_proba,
+        "predict_log_proba": predict_log_proba,
+        "decision_function": decision_function,
+        "score_samples": score_samples,
+    }.items()
 }
 METHODS = {operation.name: key for key, operation in OPERATIONS.items()}
 
@@ -76,7 +152,8 @@ def _cover_parallel(module: Any) -> None:
 
 
 def _cover_load(module: Any) -> None:
-    wrap_function(module, "load", loading("sklearn.predict", lambda *_: Known()))
+    """joblib's, pickle's (which cloudpickle's is), dill's and skops's; what they load is often no model."""
+    wrap_function(module, "load", loading("sklearn.predict", file_of("filename", "file")))
 
 
 class ScikitLearnInstrumentor(FrameworkInstrumentor):
@@ -84,5 +161,6 @@ class ScikitLearnInstrumentor(FrameworkInstrumentor):
     hooks: ClassVar[Hooks] = {
         "sklearn.base": _cover_estimators,
         "joblib.parallel": _cover_parallel,
-        "joblib": _cover_load,
+        **dict.fromkeys(("joblib", "pickle", "dill", "skops.io"), _cover_load),
+        **evaluation.HOOKS,
     }
