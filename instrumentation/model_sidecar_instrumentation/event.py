@@ -46,6 +46,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model_sidecar_instrumentation.columns import Paced
+
 SCHEMA = 1
 PREDICTION = "ml.prediction"
 LOADED = "ml.model.loaded"
@@ -61,7 +63,7 @@ def attributes(name: str, version: str, framework: str) -> dict[str, Any]:
 
 def body(rows: int | None, counted: bool, columns: Mapping[str, Any]) -> dict[str, Any]:
     """The body of an `ml.prediction` event; `columns` as the module says."""
-    made: dict[str, Any] = {"schema": SCHEMA, "counted": counted}
+    made = Paced(schema=SCHEMA, counted=counted)
     if rows is not None:
         made["rows"] = rows
     made.update(columns)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_sidecar_instrumentation import columns, outputs, settings
+from model_sidecar_instrumentation import columns, event, outputs, settings
 from model_sidecar_instrumentation.identity import ByObject, Known, class_name, file_stem, identify
 from model_sidecar_instrumentation.patching import is_ours, observed
 from model_sidecar_instrumentation.sample import Sample, choose
@@ -79,6 +79,17 @@ def test_features_are_copies_and_the_conversion_waits_for_the_exporter() -> None
     assert _encode_value(found).kvlist_value.values[1].key == "b"
     assert list(found) == ["a", "b", "c"]
     assert len(found) == 3
+
+
+def test_other_threads_get_their_turn_while_an_event_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[float] = []
+    monkeypatch.setattr(columns.time, "sleep", turns.append)
+    found = columns.features(np.zeros((4, 3)), None, Sample(4), DEFAULT)
+    mixed = columns.features(np.array([[1, "a"]], dtype=object), None, Sample(1), DEFAULT)
+    body = event.body(4, True, {"features": found, "mixed": mixed})
+    assert not turns, "the app's thread does not wait"
+    _encode_value(body).SerializeToString()
+    assert turns == [0] * (len(body) + len(found) + len(mixed))
 
 
 @pytest.mark.parametrize(
