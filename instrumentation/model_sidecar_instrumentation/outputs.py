@@ -240,5 +240,5 @@ def outputs(
         return {}
     width = min(array.shape[1], settings.columns, max(1, settings.cells // max(1, sample.kept)))
     columns = plain_list(kept(array, sample)[:, :width].T, settings.text)
-    given = names if names is not None else [str(i) for i in range(width)]
+    given = [str(i) for i in range(width)] if names is None else [text(name, settings.text) for name in names]
     return {"outputs": dict(zip(given, columns))}

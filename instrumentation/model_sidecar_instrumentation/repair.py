@@ -14,9 +14,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model_sidecar_instrumentation.columns import Block, Paced
+
 DEPTH = 32
 TEXT = 1 << 16
 """Characters of a text. Longer ones are cut: a request that is too large is refused with all that is in it."""
+OURS = (Block, Paced)
+"""Made of values that an exporter can encode; read once, column by column."""
 _PLAIN = frozenset((float, bool, type(None)))
 _IDS = frozenset(("trace_id", "span_id"))
 """Of exemplars: integers of 128 and of 64 bits without a sign."""
@@ -56,6 +60,8 @@ def value(given: Any, depth: int = DEPTH) -> Any:
     if isinstance(given, int):
         return given if _LOW <= given < _HIGH else _digits(given)
     if isinstance(given, (float, bytes)):
+        return given
+    if isinstance(given, OURS):
         return given
     if depth and isinstance(given, Mapping):
         return _mapping(given, depth - 1)
