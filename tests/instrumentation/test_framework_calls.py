@@ -90,7 +90,7 @@ def test_scikit_learn_calls_are_seen_once_however_they_nest(agent: Path, framewo
     assert _names(events)[:4] == ["RandomForestClassifier", "StackingClassifier", "CalibratedClassifierCV", "Own"]
     assert [len(c) for e in events for c in e.body["features"].values()] == [n for n in rows for _ in range(3)]
     durations = [e.attributes.get("ml.model.load.duration") for e in recorded.loaded()]
-    assert len(durations) == 6, "a model that is loaded again under its name is announced once"
+    assert len(durations) == 7, "each class once, and the model of the file under the file's name"
     assert [s.name for s, _ in recorded.spans] == [f"predict {name}" for name in _names(events)]
     assert {s.span_id for s, _ in recorded.spans} == {e.span_id for e in events}
 
