@@ -9,7 +9,9 @@ from typing import Any
 import click
 import yaml
 
-from sidecar.config.loader import MORE, PREFIX, SECRETS, SEPARATOR, STANDARD_VARIABLES, Field, fields
+from sidecar.config.fields import MORE, PREFIX, SEPARATOR, Field, fields
+from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
+from sidecar.config.renamed import RENAMES
 from sidecar.config.settings import Settings
 from sidecar.decode.predictions.names import ALIASES, MEANINGS
 from sidecar.telemetry import HTTP_METRICS, TABLE
@@ -27,7 +29,7 @@ def schema() -> dict[str, Any]:
 
 def markdown(command: click.Command) -> str:
     """The whole reference page."""
-    parts = (_settings_lines(), _command_lines(command), _metric_lines(), _alias_lines())
+    parts = (_settings_lines(), _renamed_lines(), _command_lines(command), _metric_lines(), _alias_lines())
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -52,6 +54,18 @@ def _settings_lines() -> Iterator[str]:
     yield ""
     for name, target in STANDARD_VARIABLES.items():
         yield f"- `{name}` as `{PREFIX}{SEPARATOR.join(target).upper()}`"
+
+
+def _renamed_lines() -> Iterator[str]:
+    yield "## Options that have another name now"
+    yield ""
+    yield "The old names work for one minor version more, with the warning `option_renamed`; `<sink>` is any sink."
+    yield ""
+    yield "| old | new | value |"
+    yield "|---|---|---|"
+    for line in RENAMES:
+        if line.active:
+            yield f"| `{line.old}` | `{line.new}` | {line.note} |"
 
 
 def _command_lines(command: click.Command) -> Iterator[str]:

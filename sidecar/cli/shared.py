@@ -64,8 +64,15 @@ def settings(config_file: Path | None) -> Settings:
 
     loaded = loader.load(click.get_current_context().meta[_ENVIRON], config_file)
     configure_logging(loaded.telemetry.log_level)
+    log = structlog.get_logger("sidecar.config.loader")
     for what in loaded.ignored:
-        structlog.get_logger("sidecar.config.loader").warning(
-            "a standard environment variable is invalid and ignored", variable=what
+        log.warning("standard_variable_ignored", variable=what)
+    for option in loaded.renamed:
+        log.warning(
+            "option_renamed",
+            old=option.old,
+            new=option.new,
+            origin=option.origin,
+            hint="use the new name; the old one works for one minor version more",
         )
     return loaded

@@ -14,37 +14,38 @@ import socket
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from sidecar import lists
-from sidecar.config.settings import Settings
-from sidecar.deliver.registry import SINKS
+from sidecar.config.fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
+from sidecar.config.renamed import current, is_section, rename
+from sidecar.config.settings import Renamed, Settings
+from sidecar.config.values import Origins, get, has, place, put
 from sidecar.errors import ConfigError
-
-PREFIX = "SIDECAR_"
-SEPARATOR = "__"
 
 #: Standard variables that say the same as a setting of ours; ours wins, and of these the later.
 STANDARD_VARIABLES = {
-    "OTEL_EXPORTER_PROMETHEUS_HOST": ("serve", "host"),
-    "OTEL_EXPORTER_PROMETHEUS_PORT": ("serve", "port"),
-    "OTEL_LOG_LEVEL": ("telemetry", "log_level"),
-    "OTEL_SERVICE_NAME": ("receive", "intake", "service_name"),
-    "OTEL_RESOURCE_ATTRIBUTES": ("receive", "intake", "resource"),
-    "POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
-    "K8S_POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
-    "POD_NAMESPACE": ("deliver", "shape", "kubernetes", "namespace_name"),
-    "K8S_NAMESPACE_NAME": ("deliver", "shape", "kubernetes", "namespace_name"),
-    "NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
-    "K8S_NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
-    "POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
-    "K8S_POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
-    "K8S_CONTAINER_NAME": ("deliver", "shape", "kubernetes", "container_name"),
+    variable: current(path)
+    for variable, path in {
+        "OTEL_EXPORTER_PROMETHEUS_HOST": ("serve", "host"),
+        "OTEL_EXPORTER_PROMETHEUS_PORT": ("serve", "port"),
+        "OTEL_LOG_LEVEL": ("telemetry", "log_level"),
+        "OTEL_SERVICE_NAME": ("receive", "intake", "service_name"),
+        "OTEL_RESOURCE_ATTRIBUTES": ("receive", "intake", "resource"),
+        "POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
+        "K8S_POD_NAME": ("deliver", "shape", "kubernetes", "pod_name"),
+        "POD_NAMESPACE": ("deliver", "shape", "kubernetes", "namespace_name"),
+        "K8S_NAMESPACE_NAME": ("deliver", "shape", "kubernetes", "namespace_name"),
+        "NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
+        "K8S_NODE_NAME": ("deliver", "shape", "kubernetes", "node_name"),
+        "POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
+        "K8S_POD_UID": ("deliver", "shape", "kubernetes", "pod_uid"),
+        "K8S_CONTAINER_NAME": ("deliver", "shape", "kubernetes", "container_name"),
+    }.items()
 }
 #: Variables with our prefix that are not settings of the program.
 NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
@@ -60,77 +61,36 @@ _SLIP = 0.9
 SECRETS = frozenset({"token", "password", "api_key", "hash_key"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
-Path_ = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One setting, as the generated reference and the JSON Schema know it."""
-
-    path: Path_
-    annotation: Any
-    default: Any
-    description: str
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + SEPARATOR.join(self.path).upper()
-
-
-MORE: Path_ = ("deliver", "more")
-"""Sections by name below this one, each with the options of the kind that its `kind` says."""
-_MORE_PREFIX = PREFIX + SEPARATOR.join(MORE).upper()
-_KINDS = {kind.name: kind.options for kind in SINKS if kind.many}
-
-
-def fields(model: type[BaseModel] = Settings, prefix: Path_ = ()) -> Iterator[Field]:
-    """Every setting of the program, depth first in the order of declaration. What has only one value is none."""
-    for name, info in model.model_fields.items():
-        section = _section(info.annotation)
-        if section is not None:
-            yield from fields(section, (*prefix, name))
-        elif not _constant(info.annotation):
-            default = info.get_default(call_default_factory=True, validated_data={})
-            yield Field((*prefix, name), info.annotation, default, info.description or "")
-
-
-def further_fields(name: str, kind: str | None) -> Iterator[Field]:
-    """The settings of a further sink of this name; of all kinds where `kind` is none of those that there are."""
-    yield Field((*MORE, name, "kind"), str, None, "Kind of the sink.")
-    for options in [_KINDS[kind]] if kind in _KINDS else _KINDS.values():
-        yield from fields(options, (*MORE, name))
-
 
 def is_variable(name: str) -> bool:
-    """Whether an environment variable of this name may set something."""
-    further = _further(name)
-    known = fields() if further is None else further_fields(further, None)
-    return name in NOT_SETTINGS or bool(_IN_THE_MODEL.match(name)) or any(name == f.variable for f in known)
+    """Whether an environment variable of this name may set something. Old names are none of them."""
+    path = path_of(name)
+    other = name in NOT_SETTINGS or bool(_IN_THE_MODEL.match(name))
+    return other or (name.startswith(PREFIX) and (path == MORE or known(path) == "option"))
 
 
 def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     """The settings from file and environment. Raises `ConfigError` with every problem found."""
     problems: list[str] = []
-    origins: dict[Path_, str] = {}
+    origins: Origins = {}
     values: dict[str, Any] = {}
     file = path or (Path(environ["SIDECAR_CONFIG"]) if environ.get("SIDECAR_CONFIG") else None)
     if file is not None:
         values = _from_file(file, environ, origins, problems)
+    renamed = rename(values, origins, problems)
     ignored = _from_standard(values, environ, origins)
-    _from_environment(values, environ, origins, problems)
+    renamed += _from_environment(values, environ, origins, problems)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         problems += [_explain(e, values, origins) for e in error.errors()]
     else:
         if not problems:
-            return settings.having_ignored(ignored)
+            return settings.with_notices(ignored, renamed)
     raise ConfigError(problems)
 
 
-def _from_file(
-    file: Path, environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
-) -> dict[str, Any]:
+def _from_file(file: Path, environ: Mapping[str, str], origins: Origins, problems: list[str]) -> dict[str, Any]:
     try:
         text = file.read_text("utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -162,13 +122,13 @@ def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
             yield from _lines(value, here)
 
 
-def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[Path_, str], problems: list[str]) -> Any:
+def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: Origins, problems: list[str]) -> Any:
     if isinstance(value, dict):
         # A section whose keys are all commented out reads as null: it is as if it were not there.
         return {
             str(k): _expand(v, environ, (*path, str(k)), origins, problems)
             for k, v in value.items()
-            if not (v is None and _may_be_empty((*path, str(k))))
+            if not (v is None and is_section((*path, str(k))))
         }
     if isinstance(value, list):
         return [_expand(v, environ, path, origins, problems) for v in value]
@@ -185,7 +145,7 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: dict[P
     return _REFERENCE.sub(replace, value)
 
 
-def _from_standard(values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str]) -> list[str]:
+def _from_standard(values: dict[str, Any], environ: Mapping[str, str], origins: Origins) -> list[str]:
     """Standard variables are the pod's, and may be meant for others: what is invalid in them is left out. What that
     was, with the reason."""
     ignored = []
@@ -196,7 +156,7 @@ def _from_standard(values: dict[str, Any], environ: Mapping[str, str], origins: 
             ignored.append(f"{variable}: {reason}")
             text = ",".join(part for part in text.split(",") if not _refused(target, part)) if "," in text else ""
         if text and not _refused(target, text):
-            _put(values, target, text, origins, f"environment variable {variable}")
+            put(values, target, text, origins, f"environment variable {variable}")
     return ignored
 
 
@@ -205,7 +165,7 @@ def _refused(target: Path_, value: str) -> str:
     if target == ("serve", "host") and not _is_own_address(value):
         return f"no address of this host (given: {value!r})"
     alone: dict[str, Any] = {}
-    _put(alone, target, value, {}, "")
+    put(alone, target, value, {}, "")
     try:
         Settings.model_validate(alone)
     except ValidationError as error:
@@ -222,20 +182,27 @@ def _is_own_address(host: str) -> bool:
 
 
 def _from_environment(
-    values: dict[str, Any], environ: Mapping[str, str], origins: dict[Path_, str], problems: list[str]
-) -> None:
-    known = {f.variable: f for f in fields()}
-    given = sorted(name for name, value in environ.items() if name.startswith(PREFIX) and value)
-    named = [name for name in given if name not in NOT_SETTINGS and not _IN_THE_MODEL.match(name)]
-    for sink in {s for s in map(_further, named) if s is not None}:
-        kind = environ.get(SEPARATOR.join((_MORE_PREFIX, sink.upper(), "KIND"))) or _kind_in(values, sink)
-        known |= {f.variable: f for f in further_fields(sink, kind)}
-    for name in named:
-        field = known.get(name)
+    values: dict[str, Any], environ: Mapping[str, str], origins: Origins, problems: list[str]
+) -> list[Renamed]:
+    options = {f.path: f for f in fields()}
+    names = sorted(n for n, v in environ.items() if n.startswith(PREFIX) and v and n not in NOT_SETTINGS)
+    targets = {name: current(path_of(name)) for name in names if not _IN_THE_MODEL.match(name)}
+    kinds = {p[2]: environ[name].strip() for name, p in targets.items() if p[:2] == MORE and p[3:] == ("kind",)}
+    for sink in {path[2] for path in targets.values() if path[:2] == MORE and len(path) > 3}:
+        options |= {f.path: f for f in further_fields(sink, kinds.get(sink) or _kind_in(values, sink))}
+    given: dict[str, Any] = {}
+    places: Origins = {}
+    for name, path in targets.items():
+        field = options.get(path)
         if field is not None:
-            _put(values, field.path, _parse(environ[name], field.annotation), origins, f"environment variable {name}")
+            put(given, path_of(name), _parse(environ[name], field.annotation), places, f"environment variable {name}")
         elif not (_SERVICE_LINK.match(name) or _SERVICE_LINK_PORT.match(f"{name}={environ[name]}")):
-            problems += _slip(name, [*known, *NOT_SETTINGS])
+            problems += _slip(name, [*(f.variable for f in options.values()), *NOT_SETTINGS])
+    renamed = rename(given, places, problems)
+    for path, origin in places.items():
+        if has(given, path):
+            put(values, path, get(given, path), origins, origin)
+    return renamed
 
 
 def _slip(name: str, known: list[str]) -> list[str]:
@@ -248,19 +215,10 @@ def _slip(name: str, known: list[str]) -> list[str]:
     return [f"environment variable {name}: no such setting{hint}"]
 
 
-def _further(variable: str) -> str | None:
-    """Name of the further sink that a variable is about."""
-    if not variable.startswith(_MORE_PREFIX + SEPARATOR):
-        return None
-    return variable.removeprefix(_MORE_PREFIX + SEPARATOR).partition(SEPARATOR)[0].lower()
-
-
-def _kind_in(values: Mapping[str, Any], *path: str) -> str | None:
-    """`kind` of a further sink, as far as the values tell."""
-    here: Any = values
-    for key in (*MORE, *path, "kind"):
-        here = here.get(key) if isinstance(here, Mapping) else None
-    return here if isinstance(here, str) else None
+def _kind_in(values: Mapping[str, Any], sink: str) -> str | None:
+    """`kind` of an additional sink, as far as the values tell."""
+    kind = get(values, (*MORE, sink, "kind"))
+    return kind if isinstance(kind, str) else None
 
 
 def _parse(text: str, annotation: Any) -> Any:
@@ -287,64 +245,23 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _constant(annotation: Any) -> bool:
-    return typing.get_origin(annotation) is typing.Literal and len(typing.get_args(annotation)) == 1
-
-
-def _section(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-
-
-def _put(values: dict[str, Any], path: Path_, value: Any, origins: dict[Path_, str], origin: str) -> None:
-    here = values
-    for key in path[:-1]:
-        child = here.get(key)
-        if not isinstance(child, dict):
-            child = here[key] = {}
-        here = child
-    here[path[-1]] = value
-    origins[path] = origin
-
-
 def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]) -> str:
     path = tuple(str(part) for part in error["loc"])
     if path[:2] == MORE and len(path) > 3:  # The kind stands in the path where it told the options apart.
         path = (*path[:3], *path[4:])
-    place = _place(path, origins)
+    origin = place(path, origins)
     dotted = ".".join(path)
     if error["type"] == "extra_forbidden":
-        known = list(further_fields(path[2], _kind_in(values, path[2])) if path[:2] == MORE else fields())
-        siblings = [".".join(f.path) for f in known] + sorted({f.path[0] for f in known})
+        near = list(further_fields(path[2], _kind_in(values, path[2])) if path[:2] == MORE else fields())
+        siblings = [".".join(f.path) for f in near] + sorted({f.path[0] for f in near})
         close = difflib.get_close_matches(dotted, siblings, n=1, cutoff=0.6)
         hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
-        return f"{place}: {dotted}: no such setting{hint}"
+        return f"{origin}: {dotted}: no such setting{hint}"
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         given = _kind_in(values, path[2])
-        return f"{place}: {dotted}.kind: must be one of {', '.join(_KINDS)}" + (f" (given: {given!r})" if given else "")
+        return f"{origin}: {dotted}.kind: must be one of {', '.join(KINDS)}" + (f" (given: {given!r})" if given else "")
     # Our own checks name in their message what may be shown; what they were given may hold a secret.
     ours = error["type"] == "value_error"
     hidden = ours or SECRETS & set(path) or isinstance(error["input"], dict | list)
     shown = "" if hidden else f" (given: {error['input']!r})"
-    return f"{place}: {dotted}: {error['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _place(path: Path_, origins: Mapping[Path_, str]) -> str:
-    """Where `path` comes from: what set it, what set a part around it, or what set anything in it."""
-    for n in range(len(path), 0, -1):
-        if path[:n] in origins:
-            return origins[path[:n]]
-    inside = sorted({origin for key, origin in origins.items() if key[: len(path)] == path})
-    return ", ".join(inside) or "default"
-
-
-def _may_be_empty(path: Path_) -> bool:
-    """Whether `path` is a section, which may have no keys."""
-    return path in _SECTIONS or (path[:2] == MORE and path[3:] in _FURTHER_SECTIONS)
-
-
-def _sections(known: Iterator[Field]) -> frozenset[Path_]:
-    return frozenset(f.path[:n] for f in known for n in range(1, len(f.path)))
-
-
-_SECTIONS = _sections(fields()) | {MORE}
-_FURTHER_SECTIONS = frozenset(p for options in _KINDS.values() for p in _sections(fields(options)))
+    return f"{origin}: {dotted}: {error['msg'].removeprefix('Value error, ')}{shown}"

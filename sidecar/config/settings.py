@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,6 +28,16 @@ from sidecar.receive.json_tcp import Options as JsonTcpOptions
 from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
 from sidecar.receive.otlp_http import Options as OtlpHttpOptions
 from sidecar.serve.http import Options as ServeOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """An option that was given by its old name."""
+
+    old: str
+    new: str
+    origin: str
+    """Where it was given: file and line, or variable."""
 
 
 class Section(BaseModel):
@@ -155,13 +166,19 @@ class Settings(Section):
     telemetry: TelemetryOptions = Field(default=TelemetryOptions(), description="The program's own logs.")
     life: LifeOptions = Field(default=LifeOptions(), description="Starting and stopping.")
     _ignored: tuple[str, ...] = ()
+    _renamed: tuple[Renamed, ...] = ()
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """Standard variables whose value is invalid, each with the reason; the default is in force."""
         return self._ignored
 
-    def having_ignored(self, ignored: Iterable[str]) -> Settings:
-        """The same, which says that these were ignored."""
-        self._ignored = tuple(ignored)
+    @property
+    def renamed(self) -> tuple[Renamed, ...]:
+        """Options that were given by an old name."""
+        return self._renamed
+
+    def with_notices(self, ignored: Iterable[str], renamed: Iterable[Renamed]) -> Settings:
+        """The same, with what was noticed when they were read."""
+        self._ignored, self._renamed = tuple(ignored), tuple(renamed)
         return self
