@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from sidecar.decode.logs import containers
+from sidecar.decode.logs.containers import SEEN_BYTES
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.errors import Retryable
 from sidecar.send.http_sender import Poster
@@ -138,6 +139,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._seen = b""
+        """Whole lines before the rest."""
         self._skipping = False
 
     @property
@@ -152,14 +155,20 @@ class Lines:
                 return b""
             self._skipping, data = False, data[end:]
         self._rest += data
-        taken = containers.take(self._rest, "json", join=True, final=final)
-        self._rest = self._rest[taken.consumed :]
+        taken = containers.take(self._rest, "json", join=True, final=final, seen=self._seen)
+        if taken.consumed:
+            self._seen = self._last_lines(self._rest[: taken.consumed])
+            self._rest = self._rest[taken.consumed :]
         if len(self._rest) <= MAX_LINE_BYTES + 4:
             return taken.body
         if b"\n" in self._rest:
             return taken.body + self.feed(b"", final=True)
         cut, self._rest, self._skipping = self._rest[: MAX_LINE_BYTES + 4], b"", True
         return taken.body + cut + b"\n"
+
+    def _last_lines(self, taken: bytes) -> bytes:
+        lines = (self._seen + taken[-SEEN_BYTES:])[-SEEN_BYTES:]
+        return lines[lines.find(b"\n") + 1 :] if len(lines) == SEEN_BYTES else lines
 
     def finish(self) -> bytes:
         return self.feed(b"" if self._rest.endswith(b"\n") or not self._rest else b"\n", final=True)

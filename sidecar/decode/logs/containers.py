@@ -14,7 +14,7 @@ import json
 import re
 import time
 from codecs import BOM_UTF8
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -32,6 +32,8 @@ _DOCKER_KEYS = frozenset({"log", "stream", "time", "attrs"})
 _BLANK = b" \t\r"
 _SOMETHING = re.compile(rb"[^ \t\r\n]")
 DETECT_LINES, DETECT_BYTES = 16, 256 << 10
+SEEN_BYTES = 4096
+"""Of what was read before a piece; it shows how the lines of a log begin."""
 """Of a piece that is looked at to tell the format."""
 _LINE_END, _BRACE = b"\n{"
 
@@ -76,8 +78,11 @@ def detect(piece: bytes) -> Format:
     return "json" if lines[0][:1] == b"{" else "plain"
 
 
-def take(piece: bytes, kind: Format, *, join: bool, as_text: bool = False, final: bool = False) -> Taken:
-    """Records from a piece of a file that begins at the beginning of a line.
+def take(
+    piece: bytes, kind: Format, *, join: bool, as_text: bool = False, final: bool = False, seen: bytes = b""
+) -> Taken:
+    """Records from a piece of a file that begins at the beginning of a line. `seen`: whole lines before it, by which it
+    is judged whether lines behind a stack trace are part of it.
 
     `join`: lines of a stack trace become one record. `as_text`: lines that look like JSON are text all the same.
     `final`: nothing is held back but a last line without an end.
@@ -86,14 +91,14 @@ def take(piece: bytes, kind: Format, *, join: bool, as_text: bool = False, final
     if not end:
         return Taken(b"", 0)
     if kind in ("cri", "docker"):
-        return _enveloped(piece, end, kind, join, final)
+        return _enveloped(piece, end, kind, join, final, seen)
     if not as_text and not (join and _may_need_joining(piece, end)):
         return Taken(piece if end == len(piece) else piece[:end], end)
     lines, place = [], 0
     for content in piece[: end - 1].split(b"\n"):
         lines.append(_Line(place, place + len(content) + 1, content.removeprefix(BOM_UTF8)))
         place += len(content) + 1
-    return _records(lines, end, join, final, as_text)
+    return _records(lines, end, _grouped(lines, final, {b"": seen.splitlines()}) if join else None, as_text)
 
 
 def _may_need_joining(piece: bytes, end: int) -> bool:
@@ -107,7 +112,7 @@ def _all_json(piece: bytes, end: int) -> bool:
     return bool(text[0] == _BRACE and (text[begins] == _BRACE).all())
 
 
-def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool) -> Taken:
+def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool, seen: bytes) -> Taken:
     if kind == "cri" and (quick := _quick_cri(piece, end, join)) is not None:
         return quick
     parse = _cri if kind == "cri" else _docker
@@ -131,8 +136,18 @@ def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool) ->
         parts = {}
     lines.sort(key=lambda line: line.start)
     limit = min((open_[0].start for open_ in parts.values()), default=end)
-    taken = _records(lines, limit, join, final, as_text=False, timed=True)
+    groups = _grouped(lines, final, _contents(seen, parse)) if join else None
+    taken = _records(lines, limit, groups, as_text=False, timed=True)
     return replace(taken, held=taken.consumed < end)
+
+
+def _contents(seen: bytes, parse: Callable[[bytes], _Parsed | None]) -> dict[bytes, list[bytes]]:
+    """Lines without their envelopes by stream; what the runtime cut is left out."""
+    contents: dict[bytes, list[bytes]] = {}
+    for found in map(parse, seen.splitlines()):
+        if found is not None and found[3]:
+            contents.setdefault(found[1], []).append(found[2])
+    return contents
 
 
 def _put_together(parts: Sequence[_Line]) -> _Line:
@@ -158,9 +173,10 @@ def _quick_cri(piece: bytes, end: int, join: bool) -> Taken | None:
     return Taken(body, end, tuple(map(_nanoseconds, times)), streams)
 
 
-def _records(lines: Sequence[_Line], limit: int, join: bool, final: bool, as_text: bool, timed: bool = False) -> Taken:
-    """Lines to records. A record is given only if all before it are, so that one offset says how far we are."""
-    groups, open_starts = _grouped(lines, final) if join else ([[line] for line in lines], [])
+def _records(lines: Sequence[_Line], limit: int, grouped: _Grouped | None, as_text: bool, timed: bool = False) -> Taken:
+    """Lines to records. A record is given only if all before it are, so that one offset says how far we are.
+    `grouped`: None where each line is a record."""
+    groups, open_starts = grouped or ([[line] for line in lines], [])
     limit = _settled(groups, min([limit, *open_starts]))
     texts: list[bytes] = []
     kept: list[_Line] = []
@@ -178,15 +194,19 @@ def _records(lines: Sequence[_Line], limit: int, join: bool, final: bool, as_tex
     return Taken(body, limit, tuple(k.time for k in kept), tuple(k.stream for k in kept), held)
 
 
-def _grouped(lines: Sequence[_Line], final: bool) -> tuple[list[list[_Line]], list[int]]:
-    """(records, each stream's by itself, in order of their first lines; first bytes of those that may go on)."""
+_Grouped = tuple[list[list[_Line]], list[int]]
+"""(records, each stream's by itself, in order of their first lines; first bytes of those that may go on)"""
+
+
+def _grouped(lines: Sequence[_Line], final: bool, seen: Mapping[bytes, Sequence[bytes]]) -> _Grouped:
+    """`seen`: contents of lines before these, by stream."""
     by_stream: dict[bytes, list[_Line]] = {}
     for line in lines:
         by_stream.setdefault(line.stream, []).append(line)
     groups: list[list[_Line]] = []
     open_starts: list[int] = []
-    for own in by_stream.values():
-        found, begin = multiline.group([line.content for line in own], final), 0
+    for stream, own in by_stream.items():
+        found, begin = multiline.group([line.content for line in own], final, seen.get(stream, ())), 0
         for end in found.ends:
             groups.append(own[begin:end])
             begin = end

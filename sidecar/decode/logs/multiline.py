@@ -69,16 +69,25 @@ def may_be_in(piece: bytes, end: int) -> bool:
     return bool(_MAY_BE_HEAD.search(last)) or trace_lines.start(last) is not None
 
 
-def group(lines: Sequence[bytes], final: bool = False) -> Groups:
-    """Lines (without their line ends) by record. Work is linear in the lines. `final`: no more lines will follow."""
-    walk = _Walk()
+def group(lines: Sequence[bytes], final: bool = False, seen: Sequence[bytes] = ()) -> Groups:
+    """Lines (without their line ends) by record. Work is linear in the lines. `final`: no more lines will follow.
+    `seen`: lines before these, by which the log is judged too."""
+    walk = _Walk(_Walk.of(seen))
     for number, line in enumerate(lines):
         walk.add(number, without_colours(line))
     return walk.finish(lines, final)
 
 
 class _Walk:
-    def __init__(self) -> None:
+    @classmethod
+    def of(cls, lines: Sequence[bytes]) -> _Walk:
+        walk = cls()
+        for number, line in enumerate(lines):
+            walk.add(number, without_colours(line))
+        return walk
+
+    def __init__(self, before: _Walk | None = None) -> None:
+        """`before`: the way through lines that were read before."""
         self._ends: list[int] = []
         self._begin = 0
         """First line of the record that is open."""
@@ -89,7 +98,8 @@ class _Walk:
         self._may_be_head = False
         self._unmarked = 0
         """Lines in a row, the last ones, that nothing marks as part of the trace."""
-        self._records = self._bare = 0
+        self._records: int = before._records if before else 0
+        self._bare: int = before._bare if before else 0
         """Text lines that have, and that have not, what loggers put first."""
 
     def add(self, number: int, line: bytes) -> None:
@@ -135,7 +145,8 @@ class _Walk:
         if trace_lines.begins_trace(line):
             # Where a record has a mark, what has none is the last one's: errors quote the traces of others.
             return trace_lines.start(line) if marked_log and self._state == _FREE else None
-        if marked_log or (self._state != GAP and self._records == self._bare):
+        unknown_log = self._records == self._bare == 0
+        if marked_log or (self._state != GAP and unknown_log):
             if self._unmarked < MAX_MESSAGE_LINES:
                 return _FREE
             self._unmarked += 1

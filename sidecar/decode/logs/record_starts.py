@@ -13,7 +13,8 @@ _DATE = (
 )
 _BEGIN = re.compile(
     rb"[\[(<]?(?:" + _DATE + rb"|\d\d?:\d\d:\d\d\b|\d{10,19}[.\s\])])"  # A date, a time, seconds since 1970.
-    rb"|\[(?!NOTE\])[A-Za-z0-9_. -]{1,40}\]|<\d{1,3}>|\[[A-Z] \d|[IWEFD]\d{4} \d"  # [main], syslog, tornado, glog.
+    rb"|\[(?!NOTE\]|[-\d. ]+[ .][-\d. ]*\])[A-Za-z0-9_. -]{1,40}\]"  # [main], but no array of numpy's.
+    rb"|<\d{1,3}>|\[[A-Z] \d|[IWEFD]\d{4} \d"  # syslog, tornado, glog.
     rb"|\d{1,3}(?:\.\d{1,3}){3}[ :]|[a-z][a-z_.]*=\S+ [a-z_.]+="  # An access log, logfmt.
     rb"|(?:Exception|Error|Process|Unhandled|Uncaught|Task|Future) .*:\s*$|Exception ignored "  # What Python says
     rb"|Task exception was never|\*\*\* "  # before a traceback.

@@ -15,8 +15,8 @@ RAISED: State = "raised"
 """Behind the line that names the exception, whose message may have further lines."""
 GAP: State = "gap?"
 """Blank lines behind that."""
-MESSAGES = frozenset({"head?", "cause_more?"})
-"""In further lines of a message that frames must follow."""
+MESSAGES = frozenset({"head?", "cause_more?", "group_more?"})
+"""In further lines of a message that frames, or the border of a group, must follow."""
 
 _PYTHON = re.compile(rb".*Traceback (?:of TorchScript )?\(most recent call last\):\s*$")
 _PYTHON_GROUP = re.compile(rb"\s+\+ Exception Group Traceback \(most recent call last\):\s*$")
@@ -141,10 +141,15 @@ def _field(line: bytes) -> State | None:
 
 
 def _group(line: bytes) -> State | None:
-    """Every line of an exception group has its border."""
+    """Every line of an exception group has its border, but for further lines of messages where Python 3.11 prints it at
+    its end."""
     if blank(line):
-        return GAP
-    return "group" if line.lstrip()[:1] in (b"|", b"+") else None
+        return "group_gap?"
+    return "group" if line.lstrip()[:1] in (b"|", b"+") else "group_more?"
+
+
+def _group_gap(line: bytes) -> State | None:
+    return _gap(line) if line.startswith(_CHAINED) else _group(line)
 
 
 def _rich(line: bytes) -> State | None:
@@ -263,6 +268,8 @@ _STEPS: dict[State, Callable[[bytes], State | None]] = {
     GAP: _gap,
     "chained": _chained,
     "group": _group,
+    "group_more?": _group,
+    "group_gap?": _group_gap,
     "rich": _rich,
     "remote": _remote,
     "quoted": _quoted,

@@ -134,7 +134,7 @@ class Repair:
             elif known.kind == "bytes":
                 shaped = data[begin:end] if self._is_valid_id(name, known.name, seen) else None
             elif known.kind == "fixed64" and known.name.endswith("time_unix_nano"):
-                shaped = self._time(data, tag, begin, end)
+                shaped = self._time(data, tag, begin, end, seen.times[known.name])
             if shaped is None or shaped != data[begin:end]:
                 patch.replace(begin, end, shaped or b"")
         more = self._dropped(name, "dropped_links_count", links, seen, "link")
@@ -172,9 +172,10 @@ class Repair:
         self.counts[name] += 1
         return False
 
-    def _time(self, data: bytes, tag: int, begin: int, end: int) -> bytes | None:
+    def _time(self, data: bytes, tag: int, begin: int, end: int, last: int) -> bytes | None:
+        """`last`: the one that counts of several."""
         time = int.from_bytes(data[end - 8 : end], "little")
-        found = self._time_of(time)
+        found = None if self._time_of(last) is None else self._time_of(time)
         if found is None:
             self.counts["time"] += 1
             return None

@@ -12,7 +12,7 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.logs import containers
 from sidecar.decode.logs.annotate import annotate
 from sidecar.decode.logs.byte_order import is_utf16
-from sidecar.decode.logs.containers import Format, Taken
+from sidecar.decode.logs.containers import SEEN_BYTES, Format, Taken
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.decode.redaction.rules import Rules, Shaper
 from sidecar.receive.file_tail import blank
@@ -164,9 +164,10 @@ class Reader:
         lead = self._lead(file, before, now)
         if lead is None:
             return None
-        taken = self._records(file, lead + piece, final=last or self._waited(file, now))
+        seen = self._seen(file, source)
+        taken = self._records(file, lead + piece, seen, final=last or self._waited(file, now))
         if not taken.consumed and not at_end:
-            taken = self._records(file, lead + piece, final=True)
+            taken = self._records(file, lead + piece, seen, final=True)
         if taken.consumed <= len(lead):
             file.held_since = now if file.held_since is None else file.held_since
             return None
@@ -216,10 +217,20 @@ class Reader:
         elif file.kind not in _IN_PARTS and (file.kind is None or file.offset < DETECT_BEFORE):
             file.kind = containers.detect(piece)
 
-    def _records(self, file: Tracked, piece: bytes, final: bool) -> Taken:
+    @staticmethod
+    def _seen(file: Tracked, source: Source) -> bytes:
+        """Whole lines before what is read now. Of a compressed file none: to go back in it means to unpack it again."""
+        if source.compressed or not file.offset:
+            return b""
+        begin = max(0, file.offset - SEEN_BYTES)
+        data = source.pread(begin, file.offset - begin)
+        return data[data.find(b"\n") + 1 :] if begin else data
+
+    def _records(self, file: Tracked, piece: bytes, seen: bytes, final: bool) -> Taken:
         assert file.kind is not None
         options = self._options
-        return containers.take(piece, file.kind, join=options.multiline, as_text=options.format == "plain", final=final)
+        as_text = options.format == "plain"
+        return containers.take(piece, file.kind, join=options.multiline, as_text=as_text, final=final, seen=seen)
 
     @staticmethod
     def _up_to_blank(file: Tracked, source: Source, data: bytes) -> tuple[bytes, bool]:

@@ -99,6 +99,50 @@ def test_lines_of_a_log_without_marks_are_not_taken_for_a_message() -> None:
     assert records(f"loading\nloaded\n{PYTHON}\nscoring\nscored") == [1, 1, [3, "ValueError", "bad"], 1, 1]
 
 
+def test_a_log_with_some_marks_is_judged_by_most_of_its_lines() -> None:
+    """A start line of a library among the lines that a program prints says nothing of those."""
+    assert records(f"INFO ready\nloading\n{PYTHON}\nscoring") == [1, 1, [3, "ValueError", "bad"], 1]
+    assert records(f"INFO ready\nINFO up\nloading\n{PYTHON}\na note") == [1, 1, 1, [4, "ValueError", "bad"]]
+
+
+@pytest.mark.parametrize(
+    ("seen", "joined"),
+    [
+        ([], 2),
+        ([b"loading", b"loaded"], 0),
+        ([b"INFO up", b"2026-11-21 15:50:20 GET /"], 2),
+        (PYTHON.encode().splitlines(), 2),
+        ([b"loaded", *PYTHON.encode().splitlines(), b"scoring"], 0),
+        ([b'{"message": "ready"}'], 2),
+    ],
+)
+def test_what_was_read_before_shows_whether_lines_have_marks(seen: list[bytes], joined: int) -> None:
+    lines = f"{PYTHON}\nrequest 1\nrequest 2".encode().splitlines()
+    first, *others = multiline.group(lines, final=True, seen=seen).ends
+    assert first == 3 + joined
+    assert len(others) == 2 - joined
+
+
+@pytest.mark.parametrize("more", ["[1 2]\ngot:\n[3 4]", "[0.5 -1.25]", "[ 1.  2.]\n 3", "[[1 2]\n [3 4]]"])
+def test_arrays_in_a_message_begin_no_record(more: str) -> None:
+    count = more.count("\n") + 4
+    assert records(f"INFO a\n{PYTHON}\n{more}\nINFO b") == [1, [count, "ValueError", "bad"], 1]
+
+
+def test_messages_of_several_lines_in_an_uncaught_group() -> None:
+    """Python 3.11 writes no border before their further lines."""
+    group = (
+        '  + Exception Group Traceback (most recent call last):\n  |   File "a.py", line 1, in f\n'
+        "  | ExceptionGroup: two (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n"
+        "    | ValueError: v\nw\n\nx\n    +---------------- 2 ----------------\n    | TypeError: t\n"
+        "    +------------------------------------"
+    )
+    expected = [group.count("\n") + 1, "ExceptionGroup", "two (2 sub-exceptions)"]
+    for around in ("INFO {}", "{}"):
+        text = f"{around.format('before')}\n{group}\n{around.format('after')}\n{around.format('more')}"
+        assert records(text) == [1, expected, 1, 1]
+
+
 def test_known_forms_are_taken_in_a_log_without_marks() -> None:
     fields = "price\n  Input should be a valid number\nrows.1\n  Field required"
     assert records(f"loading\n{PYTHON}\n{fields}\nscoring\nscored") == [1, [7, "ValueError", "bad"], 1, 1]

@@ -394,6 +394,21 @@ def test_a_stack_trace_waits_for_its_end_or_the_time_out(make: Make, logs: Path)
     assert tailing.cycle() == texts(1, 2)
 
 
+def test_what_a_program_prints_behind_a_stack_trace_stays_alone(make: Make, logs: Path) -> None:
+    """What it printed before, read long ago, shows that its lines have no marks."""
+    file = logs / "app.log"
+    file.write_bytes(b"loading\n")
+    tailing = make()
+    assert tailing.cycle() == ["loading"]
+    for restart in (False, True):
+        if restart:
+            tailing.restart()
+        append(file, b'Traceback (most recent call last):\n  File "a.py", line 1, in f\nKeyError: 1\nrequest 1 done\n')
+        tailing.cycle()
+        tailing.cycle(1.1)
+        assert tailing.bodies[-2:] == ["KeyError: 1", "request 1 done"]
+
+
 def test_container_logs_have_their_pod_and_their_times(make: Make, tmp_path: Path) -> None:
     place = tmp_path / "pods" / "shop_web-5d_0b1c" / "model"
     place.mkdir(parents=True)

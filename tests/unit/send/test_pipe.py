@@ -76,3 +76,11 @@ def test_traces_are_joined_and_long_lines_cut() -> None:
     assert lines.feed(b"xxx\nnext\nlast") == b"next\n"
     assert lines.finish() == b"last\n"
     assert Lines().finish() == b""
+
+
+def test_lines_before_a_trace_say_whether_those_behind_it_are_part_of_it() -> None:
+    trace = b'Traceback (most recent call last):\n  File "x"\nValueError: bad\nrequest 1\nrequest 2\n'
+    for before, records in ((b"loading\n" * 2000, 3), (b"INFO loading\n" * 2000, 1), (b"x" * 5000 + b"\n", 1)):
+        lines = Lines()
+        assert lines.feed(before) == before
+        assert lines.feed(trace, final=True).count(b"\n") == records

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sidecar.decode.logs.annotate import annotate
-from sidecar.decode.logs.containers import detect, take
+from sidecar.decode.logs.containers import Format, detect, take
 from sidecar.decode.logs.json_record import json_lines
 from sidecar.decode.otlp import records
 
@@ -77,6 +77,19 @@ def test_a_trace_in_one_stream_is_joined_across_the_other() -> None:
     assert json.loads(bodies[0])["exception.type"] == "ValueError"
     assert bodies[1:] == [b"out 0", b"out 1", b"out 2", b"INFO end"]
     assert taken.consumed == len(piece)
+
+
+@pytest.mark.parametrize("kind", ["plain", "cri", "docker"])
+@pytest.mark.parametrize(("before", "records"), [("loading", 3), ("INFO loading", 1)])
+def test_what_was_read_before_says_whether_a_line_is_part_of_a_trace(kind: Format, before: str, records: int) -> None:
+    def line(text: str) -> str:
+        docker = json.dumps({"log": f"{text}\n", "stream": "stderr", "time": f"{AT}Z"})
+        return {"plain": text, "cri": f"{AT}Z stderr F {text}", "docker": docker}[kind] + "\n"
+
+    trace = ["Traceback (most recent call last):", '  File "x"', "ValueError: bad", "request 1", "request 2"]
+    piece = "".join(map(line, trace)).encode()
+    taken = take(piece, kind, join=True, final=True, seen=line(before).encode())
+    assert taken.body.count(b"\n") == records
 
 
 def test_every_cut_gives_the_same_records() -> None:

@@ -23,7 +23,7 @@ from sidecar.decode.otlp.json import TRANSCODERS
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
 from sidecar.decode.otlp.metrics import check_metrics, metric_batch
 from sidecar.decode.otlp.repair import Repair
-from sidecar.decode.otlp.wire import put_bytes
+from sidecar.decode.otlp.wire import put_bytes, put_fixed64
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import KeyRule, Rules, named_rule
 from sidecar.pipeline import Signal
@@ -186,6 +186,15 @@ def test_a_log_record_stays(fields: dict[str, Any], counts: dict[str, int], time
     assert document["@timestamp"] == f"{time // 10**6}.{time % 10**6:06d}"
     assert "trace_id" not in document
     assert "span_id" not in document
+
+
+@pytest.mark.parametrize(("times", "shown"), [((5, 2**63), NOW), ((2**64 - 1, NOW + 7), NOW + 7), ((NOW, 0), NOW)])
+def test_of_a_time_given_twice_the_last_counts(times: tuple[int, int], shown: int) -> None:
+    """Whatever it is: an invalid one is not replaced by one before it."""
+    twice = b"".join(put_fixed64(1, time) for time in times)
+    payload = Repair("logs", NOW).request(put_bytes(1, put_bytes(2, put_bytes(2, twice))))
+    (document,) = documents("logs", payload)
+    assert document["@timestamp"] == f"{shown // 10**6}.{shown % 10**6:06d}"
 
 
 def test_resources_and_scopes_do_not_cost_their_records() -> None:
