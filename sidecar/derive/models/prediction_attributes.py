@@ -205,15 +205,20 @@ def _joined(figures: Figures, spread: tuple[npt.NDArray[np.intp], list[object]],
 
 def _answered(text: str) -> Answered:
     """The rows that an attribute `prediction` tells. Numbers of which one is not whole are all values; a row that holds
-    neither text, number nor bool has the class without a name."""
+    neither text, number nor bool has the class without a name. A text and a share are one row's label and score."""
     nested = _of_objects(text)
     if nested is not None:
         return nested
     elements = _elements(text)
+    if not any(isinstance(e, float) for e in elements):
+        return Answered([str(e) for e in elements])
     values = [_value(e) for e in elements]
-    if any(isinstance(e, float) for e in elements) and all(map(math.isfinite, values)):
-        return Answered(values=values)
-    return Answered([str(e) for e in elements])
+    if not any(e and math.isnan(value) for e, value in zip(elements, values, strict=True)):
+        return Answered(values=[value for value in values if math.isfinite(value)])
+    match elements:
+        case [str(name), float(score)] if 0 <= score <= 1:
+            return Answered([name], scores=[score])
+    return Answered(["" if isinstance(e, float) else e for e in elements])  # A class for each number would have no end.
 
 
 def _of_objects(text: str) -> Answered | None:

@@ -226,6 +226,7 @@ class PassthroughDeriver:
                 series.start = point.start or received
             return ""
         key = writers.key(stream, point.start, point.time, resource_of(point))
+        key = writers.forked(key, data, point.time)
         known = writers.by_key.get(key)
         if known is not None and point.time and point.time < known.time:
             return "out_of_order"

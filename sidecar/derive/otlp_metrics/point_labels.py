@@ -16,6 +16,12 @@ _SCOPE = "otel_scope_"
 _OF_SCOPE = {"name", "version", "schema_url"}
 """Attributes of a scope that would be taken for what a scope has (OpenTelemetry's rules leave them out)."""
 
+_OF_PROCESS = frozenset(
+    {"service.namespace", "service.name", "service.instance.id", "process.pid", "host.name", "host.id"}
+    | {"container.id", "k8s.pod.uid", "k8s.pod.name"}
+)
+"""Attributes of a resource that stay while a process runs, and tell it from others."""
+
 
 def labels_of_point(point: Point) -> Labels:
     """The labels of a point: those of its target and scope, then its attributes.
@@ -36,10 +42,13 @@ def labels_of_point(point: Point) -> Labels:
 
 
 def stream_of(point: Point) -> str:
-    """The attributes, scope and metric that a point belongs to as they were, as a short text. Resources are not part
-    of it: of one target they may change while it runs."""
+    """The attributes, scope and metric that a point belongs to as they were, as a short text; of what adds up also the
+    kind and the process. The rest of a resource is not part of it: of one target it may change while it runs."""
     identity = (point.name, point.unit, point.scope_name, point.scope_version, point.scope_attributes)
-    return _digest((*identity, point.attributes, point.identity))
+    process: Resource = ()
+    if point.kind not in ("gauge", "summary"):
+        process = (("", point.kind), *((key, value) for key, value in point.resource if key in _OF_PROCESS))
+    return _digest((*identity, point.attributes, point.identity, process))
 
 
 def resource_of(point: Point) -> str:

@@ -24,6 +24,8 @@ SILENT_NS = 120 * 10**9
 GONE_NS = 300 * 10**9
 """After so long the value of a writer is no longer part of a sum that may fall, if others still write."""
 
+_FORK = "/fork"
+
 Key = tuple[str, int]
 """(attributes and scope as they were, start time in Unix ns)."""
 
@@ -67,6 +69,20 @@ class Writers:
             self.by_key[key] = self.by_key.pop(latest)
         return key
 
+    def forked(self, key: Key, data: Data, time: int) -> Key:
+        """The writer among those of one key. Processes forked after the first measurement have one start time; a count
+        does not fall, so one that does is another process's. Which of them a count is from cannot be known: it is
+        taken for the one that said the most of those that said no more, so that the sum never exceeds all that is
+        said and does not fall."""
+        lanes = [known for known in self.by_key if known[1] == key[1] and known[0].partition(_FORK)[0] == key[0]]
+        if self.falls or not key[1] or not lanes:
+            return key
+        earlier = [known for known in lanes if not time or self.by_key[known].time <= time]
+        fits = [known for known in earlier if not _less(data, self.by_key[known].data)]
+        if fits:
+            return max(fits, key=lambda known: _count(self.by_key[known].data))
+        return (f"{key[0]}{_FORK}{len(lanes)}", key[1]) if earlier else key
+
     def room(self, now: int) -> bool:
         """Make room for another writer; whether there is some. Tells in `folded`."""
         if len(self.by_key) < MAX_WRITERS:
@@ -81,7 +97,7 @@ class Writers:
         """The latest word of a writer."""
         old = self.by_key.get(key)
         if old is not None and not self.falls and len(self.by_key) > 1 and _less(data, old.data):
-            self.add(old.data)  # It began anew; alone it is shown as it is, which Prometheus takes for a reset.
+            self.add(old.data)  # It was restarted; alone it is shown as it is, which Prometheus takes for a reset.
         self.by_key[key] = Writer(data, max(time, old.time if old is not None else 0), now)
 
     def fold(self, key: Key) -> None:
@@ -143,9 +159,11 @@ class Writers:
 
 
 def _less(new: Data, old: Data) -> bool:
-    if isinstance(new, Number) and isinstance(old, Number):
-        return new.value < old.value
-    return not isinstance(new, Number) and not isinstance(old, Number) and new.count < old.count
+    return isinstance(new, Number) == isinstance(old, Number) and _count(new) < _count(old)
+
+
+def _count(data: Data) -> int | float:
+    return data.value if isinstance(data, Number) else data.count
 
 
 def unpacked(kept: dict[str, Any]) -> Writers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -9,7 +10,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from support.derive_fakes import arrival
 from support.metric_points import OWN, SECOND, SHOP, deriver, feed, point, shown
 
-from sidecar.decode.otlp.metrics import Buckets, ExponentialHistogram, Histogram, Number, Summary
+from sidecar.decode.otlp.metrics import (
+    Buckets,
+    Data,
+    ExponentialHistogram,
+    Histogram,
+    Number,
+    PointKind,
+    Summary,
+)
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
 from sidecar.derive.otlp_metrics.writers import GONE_NS, MAX_WRITERS, SILENT_NS
@@ -53,13 +62,81 @@ def test_late_points_are_told_by_writer() -> None:
     assert (value(built), built.dropped) == ("30", {"out_of_order": 1})
 
 
-@pytest.mark.parametrize(("starts", "expected"), [((0, 0), "12"), ((7 * SECOND, 7 * SECOND), "12")])
-def test_a_client_without_start_times_is_shown_as_it_is(starts: tuple[int, int], expected: str) -> None:
-    built = deriver(point(Number(10), start=starts[0], time=7 * SECOND))
-    feed(built, point(Number(12), start=starts[1], time=9 * SECOND))
-    assert value(built) == expected
-    feed(built, point(Number(2), start=starts[1], time=11 * SECOND))
-    assert value(built) == "2"
+@pytest.mark.parametrize(("start", "fallen"), [(0, "2"), (7 * SECOND, "14")])
+def test_a_client_without_start_times_is_shown_as_it_is(start: int, fallen: str) -> None:
+    """Where it keeps its first point's time as the start, a count that falls is that of another process."""
+    built = deriver(point(Number(10), start=start, time=7 * SECOND))
+    feed(built, point(Number(12), start=start, time=9 * SECOND))
+    assert value(built) == "12"
+    feed(built, point(Number(2), start=start, time=11 * SECOND))
+    assert value(built) == fallen
+
+
+def test_processes_forked_after_the_first_measurement_add_up() -> None:
+    built = deriver(point(Number(23), time=60 * SECOND))
+    seen = []
+    for at, count in enumerate((18, 23, 19, 25, 25, 30, 27), 61):
+        feed(built, point(Number(count), time=at * SECOND))
+        seen.append(value(built))
+    assert (seen, built.dropped) == (["41", "41", "42", "44", "44", "49", "57"], {})
+
+
+@pytest.mark.parametrize("kind", ["sum", "histogram", "exponential_histogram"])
+@pytest.mark.parametrize("seed", range(5))
+def test_forked_processes_never_fall_nor_exceed_what_they_say(kind: PointKind, seed: int) -> None:
+    drawn = random.Random(seed)
+    counts, built, before, now = [5, 5, 5], deriver(), 0, SECOND
+
+    def say(process: int) -> int:
+        nonlocal now
+        now += SECOND
+        n = counts[process]
+        made: dict[str, Data] = {
+            "sum": Number(n),
+            "histogram": Histogram(n, float(n), None, None, (1.0,), (n, 0)),
+            "exponential_histogram": ExponentialHistogram(n, float(n), None, None, 0, n, 0.0, Buckets(), Buckets()),
+        }
+        feed(built, point(made[kind], kind, time=now))
+        return int(value(built, HITS if kind == "sum" else f"hits_count{{{OWN}}}"))
+
+    for _ in range(60):
+        process = drawn.randrange(3)
+        counts[process] += drawn.randrange(8)
+        shown_now = say(process)
+        assert before <= shown_now <= sum(counts)
+        before = shown_now
+    counts = [n + add for n, add in zip(counts, (0, 1, 2), strict=True)]
+    assert [say(process) for _ in range(3) for process in range(3)][-1] == sum(counts)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [{"host.name": "a"}, {"host.name": "b"}],
+        [{"process.pid": "7"}, {"process.pid": "8"}],
+        [{"k8s.pod.name": "a"}, {"k8s.pod.name": "b"}],
+        [{"service.namespace": "a", "service.name": "b"}, {"service.name": "a/b"}],
+        [{}, {"service.name": "unknown_service"}],
+    ],
+)
+def test_processes_of_one_target_with_one_start_time_add_up(resources: list[dict[str, str]]) -> None:
+    given = [tuple(sorted(({"service.name": "shop"} | one if one else one).items())) for one in resources]
+    built = deriver(*(point(Number(n), resource=resource) for resource in given for n in (1, 2)))
+    assert list(shown(built).values()) == ["4"]
+
+
+def test_a_resource_that_learns_more_stays_one_writer() -> None:
+    given = [(("service.name", "shop"),), (("deployment.environment", "x"), ("service.name", "shop"))]
+    built = deriver(*(point(Number(n), resource=given[n % 2], time=n) for n in range(1, 5)))
+    assert list(shown(built).values()) == ["4"]
+
+
+def test_two_views_of_one_instrument_add_up() -> None:
+    built = deriver(
+        point(Histogram(2, 3.0, None, None, (1.0,), (1, 1)), "histogram"),
+        point(ExponentialHistogram(2, 3.0, None, None, 0, 2, 0.0, Buckets(), Buckets()), "exponential_histogram"),
+    )
+    assert shown(built)[f"hits_count{{{OWN}}}"] == "4"
 
 
 def test_a_client_whose_start_time_is_always_that_of_the_point_is_shown_as_it_is() -> None:
