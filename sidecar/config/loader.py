@@ -24,8 +24,10 @@ from sidecar import lists
 from sidecar.config.fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
 from sidecar.config.renamed import current, is_section, rename
 from sidecar.config.settings import Renamed, Settings
+from sidecar.config.text import check_text
 from sidecar.config.values import Origins, get, has, place, put
 from sidecar.errors import ConfigError
+from sidecar.os_text import repaired
 
 #: Standard variables that say the same as a setting of ours; ours wins, and of these the later.
 STANDARD_VARIABLES = {
@@ -74,12 +76,14 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     problems: list[str] = []
     origins: Origins = {}
     values: dict[str, Any] = {}
-    file = path or (Path(environ["SIDECAR_CONFIG"]) if environ.get("SIDECAR_CONFIG") else None)
+    named = environ.get("SIDECAR_CONFIG", "").strip()
+    file = path or (Path(named) if named else None)
     if file is not None:
         values = _from_file(file, environ, origins, problems)
     renamed = rename(values, origins, problems)
     ignored = _from_standard(values, environ, origins)
     renamed += _from_environment(values, environ, origins, problems)
+    problems += check_text(values, origins)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -150,7 +154,10 @@ def _from_standard(values: dict[str, Any], environ: Mapping[str, str], origins: 
     was, with the reason."""
     ignored = []
     for variable, target in STANDARD_VARIABLES.items():
-        text = environ.get(variable, "").strip()
+        given = environ.get(variable, "").strip()
+        text = repaired(given)
+        if text != given:
+            ignored.append(f"{variable}: not UTF-8; taken as {text!r}")
         reason = _refused(target, text) if text else ""
         if reason:
             ignored.append(f"{variable}: {reason}")
@@ -175,8 +182,9 @@ def _refused(target: Path_, value: str) -> str:
 
 def _is_own_address(host: str) -> bool:
     try:
-        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except (OSError, UnicodeError):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+    except (OSError, UnicodeError, TypeError):  # TypeError: no name of a host at all.
         return False
     return True
 
@@ -185,7 +193,7 @@ def _from_environment(
     values: dict[str, Any], environ: Mapping[str, str], origins: Origins, problems: list[str]
 ) -> list[Renamed]:
     options = {f.path: f for f in fields()}
-    names = sorted(n for n, v in environ.items() if n.startswith(PREFIX) and v and n not in NOT_SETTINGS)
+    names = sorted(n for n, v in environ.items() if n.startswith(PREFIX) and v.strip() and n not in NOT_SETTINGS)
     targets = {name: current(path_of(name)) for name in names if not _IN_THE_MODEL.match(name)}
     kinds = {p[2]: environ[name].strip() for name, p in targets.items() if p[:2] == MORE and p[3:] == ("kind",)}
     for sink in {path[2] for path in targets.values() if path[:2] == MORE and len(path) > 3}:

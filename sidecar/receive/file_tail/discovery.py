@@ -11,6 +11,7 @@ from fnmatch import translate
 from itertools import chain
 
 from sidecar.lists import expand_braces
+from sidecar.os_text import repaired
 from sidecar.receive.file_tail.checkpoint import Key, Mark
 
 MAX_FILES = 20_000
@@ -154,4 +155,4 @@ def attributes(base: str, path: str) -> Mapping[str, str]:
         found |= dict(zip(names, link.groups(), strict=True))
     if docker := _DOCKER.search(path) or _DOCKER.search(base):
         found["container.id"] = docker[1]
-    return found
+    return {name: repaired(value) for name, value in found.items()}

@@ -30,6 +30,8 @@ REMOVED_GRACE = 60.0
 MISSING_GRACE = 10.0
 """A file that is not open may be missed in a look while others are renamed around it."""
 VACATED_SECONDS = 600.0
+MAX_BEFORE = 64
+"""Files in which one line may lie. It is at most 1 MiB long, and a runtime's parts are mostly of 16 KiB."""
 BROKEN_GRACE = 60.0
 """A compressed file that ends too soon and has not changed for so long is not going to be whole."""
 
@@ -113,14 +115,25 @@ class Catalog:
         for file in self.files.values():
             self._families.setdefault(file.base, []).append(file)
 
-    def before(self, file: Tracked) -> Tracked | None:
-        """What was written before a file that nothing was read of yet, if lines of it are left that may go on there."""
+    def before(self, file: Tracked) -> list[Tracked]:
+        """What was written before a file that nothing was read of yet, oldest first, if lines of it are left that may
+        go on there: a line that was cut into parts may lie in several files."""
+        found: list[Tracked] = []
+        while (last := self._left_before(found[-1] if found else file)) is not None and len(found) < MAX_BEFORE:
+            found.append(last)
+        return found[::-1]
+
+    def _left_before(self, file: Tracked) -> Tracked | None:
         if file.offset or file.compressed:
             return None
+        # Compressing sets the time of change anew: the newest is not always the last that was written to.
         older = (
             other
             for other in self._families.get(file.base, ())
-            if other is not file and other.former and (not file.former or other.modified < file.modified)
+            if other is not file
+            and other.former
+            and not other.compressed
+            and (not file.former or other.modified < file.modified)
         )
         last = max(older, key=lambda other: other.modified, default=None)
         if last is None or last.done or not last.behind() or last.blank_to > last.offset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -56,8 +56,8 @@ class Step:
     """There is probably more to read at once."""
     held_at: float | None = None
     """Whole lines were left because they may go on, and since when."""
-    before: Step | None = None
-    """The rest of the file before it, which this step took along."""
+    before: tuple[Step, ...] = ()
+    """The rests of the files before it, which this step took along."""
 
     def mark(self) -> Mark:
         """The file's place after this step."""
@@ -65,8 +65,7 @@ class Step:
 
     def parts(self) -> Iterator[Step]:
         """The steps of all files."""
-        if self.before is not None:
-            yield self.before
+        yield from self.before
         yield self
 
     def apply(self) -> None:
@@ -90,10 +89,10 @@ class Reader:
         self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
 
     def step(
-        self, file: Tracked, source: Source, now: float, observed: int, before: Tracked | None = None
+        self, file: Tracked, source: Source, now: float, observed: int, before: Sequence[Tracked] = ()
     ) -> Step | None:
         """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns. `before`: what
-        was written before this file and has lines left that may go on here.
+        was written before this file and has lines left that may go on here, oldest first.
 
         Raises `Truncated`, `Broken` or OSError.
         """
@@ -152,7 +151,7 @@ class Reader:
         at_end: bool,
         now: float,
         observed: int,
-        before: Tracked | None,
+        before: Sequence[Tracked],
     ) -> Step | None:
         data, broken_off = self._up_to_blank(file, source, data)
         at_end = at_end and not broken_off
@@ -161,9 +160,10 @@ class Reader:
         if b"\n" not in piece:
             return self._cut(file, data, observed) if len(data) > MAX_LINE_BYTES else None
         self._tell_kind(file, piece)
-        lead = self._lead(file, before, now)
-        if lead is None:
+        rests = self._rests(file, before, now)
+        if rests is None:
             return None
+        lead = b"".join(rest for _, rest in rests)
         seen = self._seen(file, source)
         taken = self._records(file, lead + piece, seen, final=last or self._waited(file, now))
         if not taken.consumed and not at_end:
@@ -175,25 +175,35 @@ class Reader:
         payload, items = b"", 0
         if taken.body:
             payload, items = self._made(file, taken, observed)
-        rest = None
-        if before is not None and lead:
-            rest = Step(before, b"", 0, len(lead), self._recent(before, lead))
+        taken_along = tuple(Step(one, b"", 0, len(rest), self._recent(one, rest)) for one, rest in rests)
         recent, held_at = self._recent(file, data[:consumed]), now if taken.held else None
-        return Step(file, payload, items, consumed, recent, full=not at_end, held_at=held_at, before=rest)
+        return Step(file, payload, items, consumed, recent, full=not at_end, held_at=held_at, before=taken_along)
 
-    def _lead(self, file: Tracked, before: Tracked | None, now: float) -> bytes | None:
-        """What is held of the file before; None while that file may yet have such lines."""
-        if before is None or before.source is None or file.kind not in _IN_PARTS:
-            return b""
-        if before.kind not in (None, file.kind):
-            return b""
-        if before.held_since is None:
-            if file.waits_for is None or file.waits_for[0] != before.offset:
-                file.waits_for = before.offset, now
-            return None if now - file.waits_for[1] < WAIT_SECONDS else b""
-        rest = before.source.pread(before.offset, READ_BYTES)
-        whole = rest.endswith(b"\n") and len(rest) == before.source.size() - before.offset
-        return rest if whole and before.unchanged(before.source) else b""
+    def _rests(self, file: Tracked, before: Sequence[Tracked], now: float) -> list[tuple[Tracked, bytes]] | None:
+        """What is held of the files before, oldest first; None while the last of them may yet have such lines."""
+        found: list[tuple[Tracked, bytes]] = []
+        size = 0
+        for one in reversed(before):
+            if one.source is None or file.kind not in _IN_PARTS or one.kind not in (None, file.kind):
+                break
+            if one.held_since is None:
+                if not found and self._waits_for(file, one, now):
+                    return None
+                break
+            rest = one.source.pread(one.offset, READ_BYTES)
+            size += len(rest)
+            whole = rest.endswith(b"\n") and len(rest) == one.source.size() - one.offset
+            if not whole or size > READ_BYTES or not one.unchanged(one.source):
+                break
+            found.append((one, rest))
+        return found[::-1]
+
+    @staticmethod
+    def _waits_for(file: Tracked, before: Tracked, now: float) -> bool:
+        """Whether the file before it is still being read."""
+        if file.waits_for is None or file.waits_for[0] != before.offset:
+            file.waits_for = before.offset, now
+        return now - file.waits_for[1] < WAIT_SECONDS
 
     def _waited(self, file: Tracked, now: float) -> bool:
         """Whether what is held is not going to go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -94,7 +94,7 @@ class Tailer:
                     continue
                 opened += 1
             before = self.catalog.before(file)
-            if before is not None and any(step.file is before for step in batch):
+            if any(step.file is one for step in batch for one in before):
                 self._commit(batch)
                 batch, size, before = [], 0, self.catalog.before(file)
             try:
@@ -124,7 +124,7 @@ class Tailer:
         except OSError:
             return False
 
-    def _step(self, file: Tracked, before: Tracked | None) -> Step | None:
+    def _step(self, file: Tracked, before: Sequence[Tracked]) -> Step | None:
         if file.source is None:
             file.source = self.catalog.open(file.path, file.key)
             if file.source is None:

@@ -255,6 +255,7 @@ def test_other_words_for_levels_are_known(level: str) -> None:
         {"SIDECAR_RECEIVE_PORT_4318_TCP_ADDR": "10.0.0.1", "SIDECAR_RECEIVE_SERVICE_PORT_OTLP_HTTP": "4318"},
         {"SIDECAR_SERVE__PORT": "", "SIDECAR_DERIVE__RED__DIMENSIONS": "", "SIDECAR_TYPO__X": ""},
         {"SIDECAR_EXIT_TIMEOUT": "2"},
+        {"SIDECAR_CONFIG": "  ", "SIDECAR_RECEIVE__LUMBERJACK__PORT": " ", "SIDECAR_TELEMETRY__LOG_LEVEL": "\n"},
     ],
 )
 def test_what_images_and_kubernetes_set_is_not_taken_for_settings(environ: dict[str, str]) -> None:
@@ -313,3 +314,40 @@ def test_the_key_of_hashes_is_not_repeated() -> None:
     found = problems({f"{shape}HASH_KEY": "hunter2", f"{shape}REDACT_KEYS": "a=hash"})
     assert "hash_key must have 16 characters at least" in found[0]
     assert "hunter2" not in found[0]
+
+
+@pytest.mark.parametrize("variable", list(loader.STANDARD_VARIABLES))
+def test_standard_variables_of_any_bytes_do_not_stop_the_program(variable: str) -> None:
+    text = "a=caf\udce9,b=c" if variable == "OTEL_RESOURCE_ATTRIBUTES" else "caf\udce9"
+    settings = loader.load({variable: text})
+    assert settings.ignored[0].startswith(f"{variable}: not UTF-8; taken as ")
+    settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "named"),
+    [
+        ("SIDECAR_RECEIVE__INTAKE__SERVICE_NAME", "caf\udce9", "receive.intake.service_name"),
+        ("SIDECAR_DELIVER__SHAPE__ADD", '{"a":"caf\udce9"}', "deliver.shape.add.a"),
+        ("SIDECAR_DELIVER__SHAPE__ADD", '{"\\udce9":"x"}', "deliver.shape.add.\N{REPLACEMENT CHARACTER}"),
+        ("SIDECAR_RECEIVE__CREDENTIALS__TOKEN", "\udce9", "receive.credentials.token"),
+        ("SIDECAR_DELIVER__ELASTICSEARCH__URL", "http://\udce9:9200", "deliver.elasticsearch.url"),
+        ("SIDECAR_DERIVE__RED__DIMENSIONS", "a,\udce9", "derive.red.dimensions"),
+    ],
+)
+def test_settings_that_are_no_text_are_named(variable: str, text: str, named: str) -> None:
+    assert f"environment variable {variable}: {named}: invalid text; expected UTF-8" in problems({variable: text})
+
+
+def test_names_of_files_may_be_of_any_bytes() -> None:
+    settings = loader.load(
+        {
+            "SIDECAR_JOURNAL__PATH": "/var/caf\udce9",
+            "SIDECAR_DELIVER__FILE__PATH": "/var/\udce9",
+            "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": "/var/log/\udce9/*.log",
+            f"{MORE}X__KIND": "file",
+            f"{MORE}X__PATH": "/x/\udce9",
+        }
+    )
+    assert settings.receive.file_tail.include == ("/var/log/\udce9/*.log",)
+    assert settings.journal.path == Path("/var/caf\udce9")

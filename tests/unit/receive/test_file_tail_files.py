@@ -26,6 +26,23 @@ def test_lines_are_read_as_they_come_and_only_whole_ones(make: Make, logs: Path)
     assert tailing.cycle() == []
 
 
+def test_names_of_any_bytes(make: Make, logs: Path) -> None:
+    odd = [Path(os.fsdecode(os.fsencode(logs) + name)) for name in (b"/caf\xe9.log", b"/\xff\xfe.log", b"/a\nb.log")]
+    for file in odd:
+        file.write_bytes(lines(0, 1))
+    (logs / "app.log").write_bytes(lines(0, 1))
+    tailing = make()
+    assert tailing.cycle() == texts(0, 1) * 4
+    paths = {resource["log.file.path"] for resource in tailing.resources}
+    assert {path.rpartition("/")[2] for path in paths} == {"caf\ufffd.log", "\ufffd\ufffd.log", "a\nb.log", "app.log"}
+    for file in odd:
+        append(file, lines(1, 2))
+        file.rename(Path(os.fsdecode(os.fsencode(file) + b".\xe9")))
+        file.write_bytes(lines(2, 3))
+    tailing.restart()
+    assert sorted(tailing.bodies[4:]) == texts(1, 2) * 3 + texts(2, 3) * 3
+
+
 def test_start_at_end_leaves_out_what_is_there_and_nothing_else(make: Make, logs: Path) -> None:
     (logs / "app.log").write_bytes(lines(0, 3) + b'{"message":"hal')
     (logs / "app.log.1.gz").write_bytes(gzip.compress(lines(90, 95)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -103,6 +104,51 @@ def test_through_three_files_that_were_rotated_while_the_sidecar_was_down(make: 
     tailing.restart(rotate)
     tailing.cycle(0.1)
     assert tailing.bodies == ["one", "ab", "cd"]
+
+
+@pytest.mark.parametrize("files", [3, 4, 7])
+@pytest.mark.parametrize("how", ["running", "restarted", "at once", "gzip is older"])
+def test_one_line_in_several_files(make: Make, logs: Path, part: Part, files: int, how: str) -> None:
+    file = logs / "0.log"
+    texts = [f"part {n} " for n in range(files)]
+    tailing = None if how == "at once" else make()
+    if how == "gzip is older":
+        (logs / "0.log.20261127-170000.gz").write_bytes(gzip.compress(part("stdout", "F", "older")))
+    for n, text in enumerate(texts):
+        if n:
+            file.rename(logs / f"0.log.2026112{n}-170000")
+        last = n == files - 1
+        file.write_bytes((b"" if n else part("stdout", "F", "before")) + part("stdout", "F" if last else "P", text))
+        os.utime(file, (1_795_000_000 + n,) * 2)
+        if tailing is not None:
+            tailing.cycle(0.3)
+            if how == "restarted":
+                tailing.restart()
+    append(file, part("stdout", "F", "behind"))
+    tailing = tailing or make()
+    tailing.cycle(0.1)
+    expected = ["before", "".join(texts), "behind"]
+    assert sorted(tailing.bodies) == sorted(expected + ["older"] * (how == "gzip is older"))
+    tailing.restart()
+    tailing.cycle(20)
+    assert len(tailing.bodies) == 3 + (how == "gzip is older")
+
+
+def test_streams_in_several_files(make: Make, logs: Path, part: Part) -> None:
+    file = logs / "0.log"
+    pieces = [
+        ("stdout", "P", "o1 "),
+        ("stderr", "P", "e1 "),
+        ("stdout", "P", "o2 "),
+        ("stderr", "F", "e2"),
+        ("stdout", "F", "o3"),
+    ]
+    for n, piece in enumerate(pieces):
+        if n:
+            file.rename(logs / f"0.log.2026112{n}-170000")
+        file.write_bytes(part(*piece))
+        os.utime(file, (1_795_000_000 + n,) * 2)
+    assert sorted(make().cycle()) == ["e1 e2", "o1 o2 o3"]
 
 
 def test_a_stack_trace_goes_on_in_the_next_file(make: Make, logs: Path) -> None:
