@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+import types
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -44,7 +45,16 @@ def keep_off_the_app() -> None:
             for handler in taken:
                 _give(handler, record)
 
-    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+    logging.Logger.callHandlers = _of_logging(call_handlers)  # type: ignore[method-assign]
+
+
+def _of_logging(function: Any) -> Any:
+    """`function` with the file and module of `logging`. Handlers look for the caller (loguru's recipe, structlog, the
+    "Call stack" of `logging` itself) behind all frames of these."""
+    code = function.__code__.replace(co_filename=logging.Logger.handle.__code__.co_filename)
+    scope = {**globals(), "__name__": "logging", "__file__": logging.__file__}
+    made = types.FunctionType(code, scope, function.__name__, function.__defaults__, function.__closure__)
+    return functools.update_wrapper(made, function)
 
 
 def _nothing() -> None:

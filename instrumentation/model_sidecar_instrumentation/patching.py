@@ -61,7 +61,7 @@ def scoring(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_ours(function: Any) -> bool:
     """By its code: the attributes of a function are copied by `functools.wraps` of others."""
-    return getattr(function, "__code__", None) in _OURS
+    return isinstance(function, _Unbound) or getattr(function, "__code__", None) in _OURS
 
 
 def cover(kind: type, operations: Mapping[str, str], train: Iterable[str] = ()) -> None:
@@ -137,8 +137,28 @@ def wrapped(original: Callable[..., Any], wrapper: Callable[..., Any]) -> Callab
 def wrap_function(module: Any, name: str, wrapper: Callable[..., Any]) -> None:
     """Replace the function `name` of `module`, once; `wrapper(original, args, kwargs)` is called instead."""
     original = getattr(module, name, None)
-    if callable(original) and not is_ours(original):
-        setattr(module, name, wrapped(original, wrapper))
+    if not callable(original) or is_ours(original):
+        return
+    made = wrapped(original, wrapper)
+    if inspect.ismodule(module):
+        # Pickle looks a function up by these, and refuses it where it finds another one: `pool.map(torch.load, ...)`.
+        made.__module__, made.__qualname__ = module.__name__, name
+        made = _Unbound(made) if inspect.isbuiltin(original) else made
+    setattr(module, name, made)
+
+
+class _Unbound:
+    """In the place of a builtin function, which stays as it is in a class: `load = pickle.load` gets no `self`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __reduce__(self) -> str:
+        return str(vars(self)["__qualname__"])
 
 
 def when_imported(module: str, hook: Callable[[Any], None]) -> None:

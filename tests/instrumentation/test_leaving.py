@@ -46,6 +46,15 @@ SPAN, LOG, COUNT = (
 # What the app's log calls do
 
 
+CALLERS = """
+        class Finds(logging.Handler):
+            def emit(self, record):
+                frame = sys._getframe(1)
+                while is_inner(frame):
+                    frame = frame.f_back
+                print(frame.f_globals['__name__'], frame.f_code.co_name, frame.f_lineno)
+"""
+"""A handler that prints who logged, as loguru's recipe for `logging` and structlog do it."""
 LOG_CALLS = {
     "arguments that do not fit": "logging.warning('%d', 'a')",
     "too few arguments": "logging.warning('%s %s', 'a')",
@@ -99,6 +108,27 @@ LOG_CALLS = {
         handler.setFormatter(logging.Formatter('%(message)s %(args)s %(missing)s'))
         logging.root.addHandler(handler)
         logging.warning('%s', 'a')""",
+    "a handler that looks for the caller by files": CALLERS
+    + """
+        def is_inner(frame): return frame.f_code.co_filename == logging.__file__
+        logging.basicConfig(handlers=[Finds()], force=True)
+        def work(): logging.getLogger('x').warning('w')
+        work()""",
+    "a handler that looks for the caller by modules": CALLERS
+    + """
+        def is_inner(frame): return frame.f_globals['__name__'].startswith('logging')
+        logging.root.addHandler(Finds())
+        def work(): logging.getLogger('x').error('w')
+        work()""",
+    "a handler that looks for the caller by folders": CALLERS
+    + """
+        import os
+        def is_inner(frame): return os.path.dirname(frame.f_code.co_filename) == logging.__path__[0]
+        logging.getLogger('x').addHandler(Finds())
+        def work(): logging.getLogger('x.y').critical('w')
+        work()""",
+    "the stack of a call": "logging.basicConfig(); logging.warning('w', stack_info=True)",
+    "the caller's name": "logging.basicConfig(format='%(funcName)s %(lineno)d %(pathname)s'); logging.warning('w')",
     "errors of logging are off": "logging.raiseExceptions = False; logging.warning('%d', 'a'); print('on')",
     "ends by its own exit code": "logging.warning('%d', 'a'); sys.exit(7)",
     "signals": "import signal; print(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))",
