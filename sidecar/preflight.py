@@ -20,6 +20,8 @@ from sidecar.loopback import is_loopback
 from sidecar.receive.credentials import Credentials
 
 State = Literal["ok", "warning", "failed"]
+_MAX_SOCKET_PATH = 107
+"""unix(7): a path has 108 bytes with the NUL behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +100,52 @@ def _receivers(settings: Settings) -> Iterator[tuple[str, str, int]]:
 
 
 def _ports(settings: Settings) -> Iterator[Result]:
+    taken: list[tuple[str, str, int]] = []
     for name, host, port in [("serve", settings.serve.host, settings.serve.port), *_receivers(settings)]:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                yield Result("failed", name, f"cannot listen on {host}:{port}: {error.strerror}")
-            else:
-                yield Result("ok", name, f"{host}:{port} is free")
+        other = next((o for o, there, number in taken if number == port != 0 and _overlap(host, there)), None)
+        problem = f"{other} listens there" if other is not None else _cannot_bind(host, port)
+        taken.append((name, host, port))
+        if problem:
+            yield Result("failed", name, f"cannot listen on {host}:{port}: {problem}")
+        else:
+            yield Result("ok", name, f"{host}:{port} is free")
+    for name, section in settings.receive:
+        path = getattr(section, "unix_socket", None)
+        if getattr(section, "enabled", False) and path is not None:
+            problem = _cannot_bind_path(Path(path))
+            yield Result(
+                "failed" if problem else "ok", name, f"cannot listen on {path}: {problem}" if problem else f"{path}"
+            )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether what listens at one of the addresses takes a port of the other."""
+    return one == other or bool({one, other} & {"0.0.0.0", "::", ""})
+
+
+def _cannot_bind(host: str, port: int) -> str:
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+        except (UnicodeError, TypeError):
+            return "no name of a host"
+    return ""
+
+
+def _cannot_bind_path(path: Path) -> str:
+    """A socket that is there may be a former run's, and is replaced."""
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        return f"the path is too long; expected at most {_MAX_SOCKET_PATH} bytes"
+    if path.exists() and not path.is_socket():
+        return "something else than a socket is there"
+    if not path.parent.is_dir():
+        return f"{path.parent} is no directory"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"{path.parent} cannot be written"
+    return ""
 
 
 def _shape(settings: Settings) -> Iterator[Result]:

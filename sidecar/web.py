@@ -82,11 +82,10 @@ class WebServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self.port))
-        except OSError as error:
+        except (OSError, UnicodeError, TypeError) as error:
             listener.close()
-            raise ConfigError(
-                [f"{self._section}: cannot listen on {self._host}:{self.port}: {error.strerror}"]
-            ) from error
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError([f"{self._section}: cannot listen on {self._host}:{self.port}: {reason}"]) from error
         listener.setblocking(False)
         return listener
 

@@ -115,9 +115,10 @@ class LumberjackReceiver:
         self._credentials.warn_if_open(self.name, o.host)
         try:
             self._server = await asyncio.start_server(self._accept, o.host, self.port, limit=READ_BYTES, ssl=tls)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             place = f"{o.host}:{self.port}"
-            raise ConfigError([f"receive.{NAME}: cannot listen on {place}: {error.strerror or error}"]) from error
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError([f"receive.{NAME}: cannot listen on {place}: {reason}"]) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self, grace: float) -> None:

@@ -114,8 +114,9 @@ class JsonTcpReceiver:
                 self._credentials.warn_if_open(self.name, o.host)
                 self._server = await asyncio.start_server(self._accept, o.host, o.port, limit=READ_BYTES, ssl=tls)
                 self.port = self._server.sockets[0].getsockname()[1]
-        except OSError as error:
-            raise ConfigError([f"receive.json_tcp: cannot listen on {place}: {error.strerror or error}"]) from error
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError([f"receive.json_tcp: cannot listen on {place}: {reason}"]) from error
 
     def _check_credentials(self, tls: ssl.SSLContext | None) -> None:
         """A line has no place for a token."""

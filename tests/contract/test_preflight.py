@@ -135,3 +135,52 @@ def test_every_port_is_looked_at(tmp_path: Path) -> None:
             environ = {"SIDECAR_RECEIVE__JSON_TCP__ENABLED": "true", f"SIDECAR_RECEIVE__{section}__PORT": port}
             found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)
             assert found[section.lower()].state == "failed", section
+
+
+@pytest.mark.parametrize(
+    ("environ", "what", "other"),
+    [
+        ({"RECEIVE__OTLP_GRPC__PORT": "5", "RECEIVE__OTLP_HTTP__PORT": "5"}, "otlp_http", "otlp_grpc"),
+        ({"SERVE__HOST": "0.0.0.0", "SERVE__PORT": "5", "RECEIVE__OTLP_HTTP__PORT": "5"}, "otlp_http", "serve"),
+        ({"RECEIVE__OTLP_HTTP__PORT": "5", "RECEIVE__LUMBERJACK__PORT": "5"}, "lumberjack", "otlp_http"),
+        (
+            {"RECEIVE__JSON_TCP__ENABLED": "1", "RECEIVE__JSON_TCP__PORT": "5", "RECEIVE__OTLP_GRPC__PORT": "5"},
+            "json_tcp",
+            "otlp_grpc",
+        ),
+    ],
+)
+def test_a_port_that_two_parts_listen_on_fails(environ: dict[str, str], what: str, other: str) -> None:
+    found = {r.detail for r in results(**{f"SIDECAR_{name}": value for name, value in environ.items()}).values()}
+    assert any(f"{other} listens there" in detail or f"{what} listens there" in detail for detail in found)
+
+
+def test_a_port_of_another_address_is_no_conflict() -> None:
+    found = results(SIDECAR_RECEIVE__OTLP_GRPC__PORT="0", SIDECAR_RECEIVE__OTLP_HTTP__PORT="0")
+    assert found["otlp_http"].state == found["otlp_grpc"].state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("s.sock", ""),
+        ("x" * 120, "too long"),
+        ("nowhere/s.sock", "is no directory"),
+        ("file", "something else than a socket"),
+    ],
+)
+def test_unix_sockets(tmp_path: Path, path: str, detail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    found = results(SIDECAR_RECEIVE__JSON_TCP__ENABLED="true", SIDECAR_RECEIVE__JSON_TCP__UNIX_SOCKET=path)["json_tcp"]
+    assert found.state == ("failed" if detail else "ok")
+    assert detail in found.detail
+
+
+@pytest.mark.parametrize(
+    "host", ["no.such.host.invalid", "a..b", "x" * 300, "caf\N{LATIN SMALL LETTER E WITH ACUTE}..x", "http://127.0.0.1"]
+)
+def test_what_is_no_host_fails(host: str) -> None:
+    found = results(SIDECAR_RECEIVE__OTLP_HTTP__HOST=host)["otlp_http"]
+    assert found.state == "failed"
+    assert found.detail.startswith(f"cannot listen on {host}:0: ")
