@@ -14,7 +14,8 @@ TIMEOUT = "x-prometheus-scrape-timeout-seconds"
 vmagent sends it too."""
 
 _SCRAPERS = re.compile(
-    r"prometheus|grafana ?agent|alloy/|vm_promscrape|vmagent|otelcol|datadog agent|telegraf|metricbeat|vector/",
+    r"prometheus|grafana ?agent|alloy/|vm_promscrape|vmagent|otelcol|datadog[ -]agent|telegraf|metricbeat|vector/"
+    r"|fluent-?bit|zabbix|signalfx|splunk|dynatrace|new ?relic|netdata",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(r"curl/|wget/|mozilla/|httpie/|postman|insomnia|^xh/|powershell|kube-probe/", re.IGNORECASE)

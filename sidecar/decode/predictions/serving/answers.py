@@ -17,7 +17,13 @@ from sidecar.decode.predictions import objects
 from sidecar.decode.predictions.serving.call import MAX_CLASS_CHARS, MAX_ROWS, Answers
 
 _PROBABILITY = re.compile(r"prob|score|softmax|confidence", re.IGNORECASE)
-_LABEL = re.compile(r"label|class|predict|target|answer|^y$|^output$", re.IGNORECASE)
+_LABEL = re.compile(
+    r"label|class|predict|target|answer|tag_?name|display_?name|category|sentiment|intent|^y$|^output$", re.IGNORECASE
+)
+_WORDS = re.compile(
+    r"^(?:generated|summary|translation|transcription|completion)|_text$|^text$|^token|^sequence$", re.IGNORECASE
+)
+"""Outputs that are words of a model, and no classes however short they are (pipelines of Hugging Face)."""
 _SUM_IS_ONE = 1e-3
 """Rows of probabilities are rounded on their way into JSON."""
 
@@ -63,6 +69,13 @@ def of_predictions(predictions: Value) -> Answers | None:
             return None
         case _:
             return of_columns([Output("", [predictions])], 1)
+
+
+def of_one(predictions: Value) -> Answers | None:
+    """The same where there may be one row: labels with their scores, the likeliest first, are its answer then."""
+    if isinstance(predictions, list) and objects.is_ranking(predictions):
+        return _of_objects([predictions])
+    return of_predictions(predictions)
 
 
 def of_outputs(outputs: Mapping[str, Value]) -> Answers | None:
@@ -156,8 +169,10 @@ def _read(output: Output) -> _Column:
 def _scalars(output: Output, rows: Sequence[Value]) -> _Column:
     if output.real or any(isinstance(row, float) for row in rows):
         numbers = [float(row) for row in rows if isinstance(row, int | float) and math.isfinite(row)]
-        score = bool(_PROBABILITY.search(output.name))
+        score = bool(_PROBABILITY.search(output.name)) and all(0 <= n <= 1 for n in numbers)
         return _Column(output.name, [], [] if score else numbers, numbers if score else [])
+    if _WORDS.search(output.name):
+        return _Column(output.name, [], [], [])
     return _Column(output.name, [name for name in map(_class, rows) if name], [], [])
 
 

@@ -22,7 +22,8 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     asked = _asked(members(exchange.asked))
     if asked is None:  # A response alone looks like that of TensorFlow Serving.
         return None
-    answered = answers.of_predictions(members(exchange.answered).get("predictions"))
+    found = members(exchange.answered).get("predictions")
+    answered = answers.of_one(found) if asked.rows == 1 else answers.of_predictions(found)
     return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 

@@ -25,7 +25,8 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     del schemas
     if not exchange.apart and not model_of(exchange):
         return None
-    asked, answered = _asked(members(exchange.asked)), _answered(members(exchange.answered))
+    asked = _asked(members(exchange.asked))
+    answered = _answered(members(exchange.answered), asked is not None and asked.rows == 1)
     return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 
@@ -42,9 +43,11 @@ def _asked(request: Members) -> Asked | None:
             return None
 
 
-def _answered(response: Members) -> Answers | None:
+def _answered(response: Members, one: bool) -> Answers | None:
+    """`one`: one row was asked for."""
     if "predictions" in response:
-        return answers.of_predictions(_rows(response["predictions"]))
+        found = _rows(response["predictions"])
+        return answers.of_one(found) if one else answers.of_predictions(found)
     return answers.of_predictions(_rows(response.get("outputs")))
 
 

@@ -26,7 +26,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
         return None
     match exchange.answered:
         case [*rows] if rows:
-            return call(NAME, exchange, None, answers.of_predictions(rows), all_errors(rows))
+            return call(NAME, exchange, None, answers.of_one(rows), all_errors(rows))
         case dict(found) if not is_error(found) and answers.is_row(found):
             return call(NAME, exchange, None, answers.of_predictions([found]))
         case _:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.predictions.serving.answers import Output, of_columns, of_predictions
+from sidecar.decode.predictions.serving.answers import Output, of_columns, of_one, of_predictions
 from sidecar.decode.predictions.serving.call import MAX_CLASS_CHARS, MAX_ROWS, Answers
 
 
@@ -41,10 +41,31 @@ def said(answers: Answers | None) -> tuple[int, dict[str, int], list[float], lis
         ([], (0, {}, [], [])),
         ([[[1, 2], [3, 4]]], (1, {}, [], [])),
         ([math.nan, 1.5], (2, {}, [1.5], [])),
+        ([{"score": 23.5}, {"score": 0.5}], (2, {}, [23.5, 0.5], [])),
+        ({"scores": [3.5, -1.5]}, (2, {}, [3.5, -1.5], [])),
+        ([{"tagId": "x", "tagName": "cat", "probability": 0.9}], (1, {"cat": 1}, [], [0.9])),
+        ([{"generated_text": "short"}, {"generated_text": "words"}], (2, {}, [], [])),
+        ([{"summary_text": "short"}], (1, {}, [], [])),
+        ([{"score": 0.9, "token": 12, "token_str": "paris", "sequence": "x paris"}], (1, {}, [], [0.9])),
+        ([{"label": "cat", "score": 0.8}, {"label": "dog", "score": 0.2}], (2, {"cat": 1, "dog": 1}, [], [0.8, 0.2])),
     ],
 )  # fmt: skip
 def test_predictions(predictions: Any, expected: Any) -> None:
     assert said(of_predictions(predictions)) == expected
+
+
+@pytest.mark.parametrize(
+    ("predictions", "expected"),
+    [
+        ([{"label": "cat", "score": 0.8}, {"label": "dog", "score": 0.2}], (1, {"cat": 1}, [], [0.8])),
+        ([{"label": "a", "score": 0.5}, {"label": "b", "score": 0.25}], (1, {"a": 1}, [], [0.5])),
+        ([{"label": "a", "score": 0.9}, {"label": "b", "score": 0.8}], (2, {"a": 1, "b": 1}, [], [0.9, 0.8])),
+        ([{"label": "a", "score": 0.4}, {"label": "a", "score": 0.3}], (2, {"a": 2}, [], [0.4, 0.3])),
+        (["a", "b"], (2, {"a": 1, "b": 1}, [], [])),
+    ],
+)
+def test_labels_with_scores_of_one_row(predictions: Any, expected: Any) -> None:
+    assert said(of_one(predictions)) == expected
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"a": 1}])
