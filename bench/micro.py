@@ -25,9 +25,9 @@ from sidecar.decode.python import ReferenceDecoder  # noqa: E402
 from sidecar.derive.red import RedDeriver, RedOptions  # noqa: E402
 from sidecar.derive.series import Arrival, Budget  # noqa: E402
 from sidecar.derive.target_info import Targets  # noqa: E402
-from sidecar.journal.entry import Draft  # noqa: E402
-from sidecar.journal.opening import open_log  # noqa: E402
+from sidecar.journal.opening import open_journal  # noqa: E402
 from sidecar.journal.options import JournalOptions  # noqa: E402
+from sidecar.journal.submission import Submission  # noqa: E402
 from sidecar.serve.exposition import render  # noqa: E402
 from sidecar.telemetry import Telemetry  # noqa: E402
 
@@ -124,12 +124,12 @@ def _deriving(decoder: Decoder, payloads: list[bytes]) -> Iterator[Step]:
 
 
 def _keeping(payloads: list[bytes], directory: Path) -> Iterator[Step]:
-    with closing(open_log(JournalOptions(path=directory), time.time_ns, Telemetry())) as journal:
+    with closing(open_journal(JournalOptions(path=directory), time.time_ns, Telemetry())) as journal:
         for at_once in (1, 8):
 
             def append(at_once: int = at_once) -> None:
-                drafts = [Draft("spans", payload, ITEMS) for payload in payloads[:at_once]]
-                for future in [journal.append(draft) for draft in drafts]:
+                submissions = [Submission("spans", payload, ITEMS) for payload in payloads[:at_once]]
+                for future in [journal.append(submission) for submission in submissions]:
                     future.result(30)
 
             yield Step(f"journal, {at_once} payload(s) at once", "payload", at_once, append)

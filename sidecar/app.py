@@ -41,7 +41,7 @@ from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import SidecarError
 from sidecar.health import Health, Report
 from sidecar.journal.journal import Journal
-from sidecar.journal.opening import open_log
+from sidecar.journal.opening import open_journal
 from sidecar.pipeline import Signal
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Intake
@@ -71,14 +71,14 @@ class App:
         )
         self.registry.register(self.telemetry)
         self.decoder: Decoder = choose_decoder()
-        self.log: Journal = open_log(settings.journal, time.time_ns, self.telemetry)
+        self.log: Journal = open_journal(settings.journal, time.time_ns, self.telemetry)
         self.health.watch("journal", self._journal_report)
         self.derive = DeriveEngine(
             self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry, health=self.health
         )
         self.exposition = exposition.Exposition()
         self.workers = build_workers(settings, self.log, self.decoder, self.telemetry, self.health)
-        self.log.forget_absent()
+        self.log.prune_absent()
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)

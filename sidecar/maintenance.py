@@ -18,8 +18,8 @@ from sidecar.deliver.registry import Parts
 from sidecar.errors import ConfigError
 from sidecar.health import Health
 from sidecar.journal import schema
-from sidecar.journal.dead_letters import DeadLetters, StoredLetter
-from sidecar.journal.opening import open_log, read_ledger
+from sidecar.journal.dead_letters import DeadLetters, StoredDeadLetter
+from sidecar.journal.opening import open_journal, read_ledger
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1
@@ -62,7 +62,7 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
     """Deliver what waits for the sinks of the configuration; gives the number of items that still wait at the end.
     `progress` is told how many wait, several times a second."""
     telemetry, health = Telemetry(), Health()
-    log = open_log(_on_disk(settings).journal, time.time_ns, telemetry)
+    log = open_journal(_on_disk(settings).journal, time.time_ns, telemetry)
     workers = build_workers(settings, log, decoder(), telemetry, health)
     names = {worker.name for worker in workers}
 
@@ -153,7 +153,7 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
     return taken, refused
 
 
-def _batches(letters: Iterator[StoredLetter], size: int) -> Iterator[list[StoredLetter]]:
+def _batches(letters: Iterator[StoredDeadLetter], size: int) -> Iterator[list[StoredDeadLetter]]:
     while batch := list(islice(letters, size)):
         yield batch
 

@@ -11,26 +11,27 @@ from dataclasses import dataclass, field
 import structlog
 
 from sidecar.errors import Unavailable
-from sidecar.journal.codec import SIGNALS, Damaged, Unpacker
-from sidecar.journal.cursor import Cursor, Waiter
-from sidecar.journal.index import Kept
-from sidecar.journal.state import Book
+from sidecar.journal.codec import CorruptRow, Decompressor
+from sidecar.journal.cursor import Cursor, DoneWaiter
+from sidecar.journal.rows import SIGNALS, IndexRow
+from sidecar.journal.state import JournalState
 from sidecar.journal.transaction import Reader, StoreError
+from sidecar.journal.writer_state import OPEN, WriterEvent, WriterState, transition
 from sidecar.pipeline import SPAN_EVENTS, Ack, Clock, DeadLetter, Entry, item_counts
 
 _READ_TRIES = 5
 _READ_PAUSE = 0.5
 _PRESSING_BYTES = 1 << 20
-"""Payload bytes after whose commit consumers that gather look whether they have enough."""
+"""Payload bytes after whose commit consumers that gather check whether they have enough."""
 
 log = structlog.get_logger("journal")
 
 
 @dataclass(slots=True)
 class Shared:
-    """The book and the lock that guards it."""
+    """The journal's state and the lock that guards it."""
 
-    book: Book
+    state: JournalState
     clock: Clock
     lock: threading.Lock = field(default_factory=threading.Lock)
     arrived: threading.Condition = field(init=False)
@@ -41,7 +42,7 @@ class Shared:
     """Payload bytes committed since `pressing` was notified."""
     wake: threading.Condition = field(init=False)
     """The writer waits here for work."""
-    closed: bool = False
+    writer: WriterState = WriterState.WRITING
     dirty_since: float | None = None
     """Monotonic time of the oldest progress that is to be committed soon."""
 
@@ -49,6 +50,15 @@ class Shared:
         self.arrived = threading.Condition(self.lock)
         self.pressing = threading.Condition(self.lock)
         self.wake = threading.Condition(self.lock)
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is taken."""
+        return self.writer not in OPEN
+
+    def move(self, event: WriterEvent) -> None:
+        """Under the lock."""
+        self.writer = transition(self.writer, event)
 
     def committed(self, size: int) -> None:
         """Under the lock: entries with payloads of `size` bytes together can be read from now on."""
@@ -59,7 +69,7 @@ class Shared:
             self.pressing.notify_all()
 
     def wake_all(self) -> None:
-        """Under the lock: every consumer is to look again."""
+        """Under the lock: every consumer is to check again."""
         self.arrived.notify_all()
         self.pressing.notify_all()
 
@@ -78,7 +88,7 @@ class JournalConsumer:
         self._shared = shared
         self._cursor = cursor
         self._reader = reader
-        self._unpacker = Unpacker()
+        self._decompressor = Decompressor()
         self._failures = 0
         self._woken = False
 
@@ -100,13 +110,13 @@ class JournalConsumer:
         return True
 
     def _available(self, max_bytes: int, max_entries: int) -> bool:
-        cursor, book = self._cursor, self._shared.book
+        cursor, state = self._cursor, self._shared.state
         total = count = 0
-        for kept in book.index.after(cursor.pos, cursor.codes):
-            total, count = total + kept.size, count + 1
+        for stored in state.index.after(cursor.pos, cursor.codes):
+            total, count = total + stored.size, count + 1
             if total >= max_bytes or count >= max_entries:
                 return True
-        if count == 0 and cursor.skip_to(book.head):
+        if count == 0 and cursor.skip_to(state.head):
             self._shared.soon()
         return False
 
@@ -119,7 +129,7 @@ class JournalConsumer:
     def head(self) -> int:
         """See `pipeline.Consumer.head`."""
         with self._shared.lock:
-            return self._shared.book.head
+            return self._shared.state.head
 
     def next(self, max_bytes: int, max_entries: int, timeout: float) -> list[Entry]:
         """See `pipeline.Consumer.next`. Entries that cannot be read back are counted as dropped and left out."""
@@ -133,54 +143,56 @@ class JournalConsumer:
                         return []
                     self._shared.arrived.wait(left)
                     continue
-                hot = {kept.seq: self._shared.book.hot.get(kept.seq) for kept in picked}
-                self._shared.book.cool()
+                hot = {stored.seq: self._shared.state.hot.get(stored.seq) for stored in picked}
+                self._shared.state.cool()
             entries = [entry for entry in hot.values() if entry is not None]
             if len(entries) < len(picked):
                 entries = self._read([k for k in picked if hot[k.seq] is None], entries, picked)
             if entries:
                 return entries
 
-    def _pick(self, max_bytes: int, max_entries: int) -> list[Kept]:
-        """Under the lock: hand out the next entries by number."""
-        cursor, book = self._cursor, self._shared.book
-        picked: list[Kept] = []
+    def _pick(self, max_bytes: int, max_entries: int) -> list[IndexRow]:
+        """Under the lock: dispatch the next entries by number."""
+        cursor, state = self._cursor, self._shared.state
+        picked: list[IndexRow] = []
         total, end = 0, cursor.pos
-        for kept in book.index.after(cursor.pos, cursor.codes):
-            if picked and (len(picked) >= max_entries or total + kept.size > max_bytes):
+        for stored in state.index.after(cursor.pos, cursor.codes):
+            if picked and (len(picked) >= max_entries or total + stored.size > max_bytes):
                 break
-            picked.append(kept)
-            total += kept.size
+            picked.append(stored)
+            total += stored.size
         else:
-            end = book.head
-        for kept in picked:
-            cursor.hand(kept)
+            end = state.head
+        for stored in picked:
+            cursor.dispatch(stored)
         if cursor.skip_to(end):
             self._shared.soon()
         return picked
 
-    def _read(self, cold: list[Kept], entries: list[Entry], picked: list[Kept]) -> list[Entry]:
+    def _read(self, cold: list[IndexRow], entries: list[Entry], picked: list[IndexRow]) -> list[Entry]:
         """Add the entries that are not in memory; those that are lost are done with here."""
         try:
-            rows = self._reader.rows([kept.seq for kept in cold])
+            rows = self._reader.rows([stored.seq for stored in cold])
         except StoreError as error:
             return self._read_failed(str(error), cold, entries, picked)
         self._failures = 0
         lost: dict[int, str] = {}
-        for kept in cold:
-            row = rows.get(kept.seq)
+        for stored in cold:
+            row = rows.get(stored.seq)
             try:
                 if row is None:
-                    raise Damaged(f"entry {kept.seq} cannot be read")
-                entries.append(self._unpacker.entry(row))
-            except Damaged as error:
-                lost[kept.seq] = str(error)
+                    raise CorruptRow(f"entry {stored.seq} cannot be read")
+                entries.append(self._decompressor.entry(row))
+            except CorruptRow as error:
+                lost[stored.seq] = str(error)
         if lost:
             self._give_up([k for k in cold if k.seq in lost], next(iter(lost.values())))
         entries.sort(key=lambda entry: entry.seq)
         return entries
 
-    def _read_failed(self, error: str, cold: list[Kept], entries: list[Entry], picked: list[Kept]) -> list[Entry]:
+    def _read_failed(
+        self, error: str, cold: list[IndexRow], entries: list[Entry], picked: list[IndexRow]
+    ) -> list[Entry]:
         """The disk did not answer: try again later with all of them, a bounded number of times."""
         self._failures += 1
         if self._failures >= _READ_TRIES:
@@ -189,23 +201,23 @@ class JournalConsumer:
             return entries
         log.warning("journal read failed, will try again", consumer=self.name, error=error, attempt=self._failures)
         with self._shared.lock:
-            self._cursor.take_back([kept.seq for kept in picked])
+            self._cursor.requeue([stored.seq for stored in picked])
             if not self._shared.closed:
                 self._shared.arrived.wait(_READ_PAUSE)
         return []
 
-    def _give_up(self, lost: list[Kept], why: str) -> None:
+    def _give_up(self, lost: list[IndexRow], why: str) -> None:
         with self._shared.lock:
-            gone = [kept for kept in lost if kept.seq in self._cursor.handed]
-            words = [Ack(k.seq, item_counts(SIGNALS[k.signal], k.items, k.events, "dropped", "corrupt")) for k in gone]
-            self._cursor.finish(words, None)
+            gone = [stored for stored in lost if stored.seq in self._cursor.acks]
+            acks = [Ack(k.seq, item_counts(SIGNALS[k.signal], k.items, k.events, "dropped", "corrupt")) for k in gone]
+            self._cursor.finish(acks, None)
             self._shared.soon()
         if gone:
             log.error(
                 "journal entries cannot be read back and are lost to this consumer",
                 consumer=self.name,
                 entries=len(gone),
-                items=sum(kept.items for kept in gone),
+                items=sum(stored.items for stored in gone),
                 first=gone[0].seq,
                 last=gone[-1].seq,
                 reason=why,
@@ -214,9 +226,9 @@ class JournalConsumer:
     def done(
         self, entries: Sequence[Ack], state: Mapping[bytes, bytes | None] | None = None
     ) -> concurrent.futures.Future[None]:
-        """See `pipeline.Consumer.done`. The future resolves when the mark has passed all of these entries and is
-        committed, so for entries out of order not before those that go before them are done. It fails with
-        `Unavailable` when a commit fails; the word is kept all the same and goes with the next commit."""
+        """See `pipeline.Consumer.done`. The future resolves when the low-water mark has passed all of these entries
+        and is committed, so for entries out of order not before those that go before them are done. It fails with
+        `Unavailable` when a commit fails; the acknowledgement is kept all the same and goes with the next commit."""
         future: concurrent.futures.Future[None] = concurrent.futures.Future()
         with self._shared.lock:
             if self._shared.closed:
@@ -227,32 +239,32 @@ class JournalConsumer:
             if self._cursor.pending is None and target <= self._cursor.committed:
                 future.set_result(None)
                 return future
-            self._cursor.waiters.append(Waiter(target, self._shared.book.order + 1, future))
+            self._cursor.waiters.append(DoneWaiter(target, self._shared.state.order + 1, future))
             if self._cursor.pending is not None:
                 self._shared.soon()
         return future
 
     def _within_bound(self, entry: Ack) -> Ack:
-        """Dead letters past their bound are not kept, and counted as dropped instead."""
+        """Dead letters past their bound are not stored, and counted as dropped instead."""
         if not entry.dead:
             return entry
-        book, kept = self._shared.book, []
+        state, stored = self._shared.state, []
         counts = dict(entry.counts)
         for letter in entry.dead:
             size = len(letter.document) + len(letter.reason)
-            if book.dead_letter_bytes + size <= book.options.dead_letter_bytes:
-                book.dead_letter_bytes += size
-                kept.append(letter)
+            if state.dead_letter_bytes + size <= state.options.dead_letter_bytes:
+                state.dead_letter_bytes += size
+                stored.append(letter)
             else:
                 _count_as_dropped(counts, letter)
-        if len(kept) < len(entry.dead):
+        if len(stored) < len(entry.dead):
             log.error(
                 "dead letters are full, refused documents are lost",
                 consumer=self.name,
-                documents=len(entry.dead) - len(kept),
-                bound_bytes=book.options.dead_letter_bytes,
+                documents=len(entry.dead) - len(stored),
+                bound_bytes=state.options.dead_letter_bytes,
             )
-        return Ack(entry.seq, counts, kept)
+        return Ack(entry.seq, counts, stored)
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """See `pipeline.Consumer.state`."""
@@ -266,7 +278,7 @@ class JournalConsumer:
     def lag_seconds(self) -> float:
         """See `pipeline.Consumer.lag_seconds`."""
         with self._shared.lock:
-            return self._cursor.lag_ns(self._shared.book.index, self._shared.clock()) / 1e9
+            return self._cursor.lag_ns(self._shared.state.index, self._shared.clock()) / 1e9
 
     def close(self) -> None:
         self._reader.close()

@@ -1,7 +1,7 @@
-"""Documents that the far side refused for good: to look at, to replay after mending the mapping, to delete.
+"""Documents that a destination refused for good: to list, to replay after the mapping is fixed, to delete.
 
 Works on the file beside a running sidecar, or without one: a deletion here is one short transaction, which the
-sidecar's own writer waits for (`busy_timeout`), and nothing of what the sidecar holds in memory refers to a letter.
+sidecar's own writer waits for (`busy_timeout`), and nothing that the sidecar holds in memory refers to one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLetter:
+class StoredDeadLetter:
     """A dead letter and the number to name it by."""
 
     id: int
@@ -39,24 +39,24 @@ class DeadLetters:
             raise ConfigError([f"journal.path: there is no journal in {directory}"])
 
     def count(self) -> dict[str, int]:
-        """consumer -> letters."""
+        """consumer -> dead letters."""
         rows = self._read("SELECT consumer, count(*) FROM dead_letters GROUP BY consumer ORDER BY consumer")
         return {str(name): int(n) for name, n in rows}
 
-    def page(self, consumer: str | None = None, limit: int = 100, after: int = 0) -> list[StoredLetter]:
-        """Letters in order of their number, those beyond `after`."""
+    def page(self, consumer: str | None = None, limit: int = 100, after: int = 0) -> list[StoredDeadLetter]:
+        """Dead letters in order of their number, those beyond `after`."""
         rows = self._read(
             f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ?1 AND (?2 IS NULL OR consumer = ?2) ORDER BY id LIMIT ?3",
             (after, consumer, limit),
         )
         return [_stored(row) for row in rows]
 
-    def show(self, letter_id: int) -> StoredLetter | None:
+    def show(self, letter_id: int) -> StoredDeadLetter | None:
         rows = self._read(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = ?", (letter_id,))
         return _stored(rows[0]) if rows else None
 
-    def iterate(self, consumer: str | None = None) -> Iterator[StoredLetter]:
-        """All letters, read in pages, so that those already handled may be deleted on the way."""
+    def iterate(self, consumer: str | None = None) -> Iterator[StoredDeadLetter]:
+        """All dead letters, read in pages, so that those already handled may be deleted on the way."""
         after = 0
         while letters := self.page(consumer, _PAGE, after):
             yield from letters
@@ -67,11 +67,11 @@ class DeadLetters:
         return self._write("DELETE FROM dead_letters WHERE id = ?", [(i,) for i in letter_ids])
 
     def renew(self, letter_id: int, reason: str) -> None:
-        """Note why the far side refused the letter this time."""
+        """Note why the destination refused it this time."""
         self._write("UPDATE dead_letters SET reason = ? WHERE id = ?", [(reason, letter_id)])
 
     def expire(self, before_ns: int, most: int) -> int:
-        """See the function of that name; gives how many letters are gone."""
+        """See the function of that name; gives how many are gone."""
         try:
             with closing(schema.connect(self._path)) as db:
                 db.execute("BEGIN IMMEDIATE")
@@ -100,8 +100,8 @@ class DeadLetters:
 
 
 def expire(db: sqlite3.Connection, before_ns: int, most: int) -> tuple[int, int]:
-    """Delete the letters from before `before_ns` (Unix), and the oldest past `most`; gives (how many are gone, bytes of
-    those that are left). Within the caller's transaction."""
+    """Delete dead letters from before `before_ns` (Unix), and the oldest past `most`; gives (how many are gone, bytes
+    of those that are left). Within the caller's transaction."""
     gone = db.execute("DELETE FROM dead_letters WHERE time < ?", (before_ns,)).rowcount
     gone += db.execute(
         "DELETE FROM dead_letters WHERE id <= (SELECT id FROM dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?)",
@@ -111,6 +111,6 @@ def expire(db: sqlite3.Connection, before_ns: int, most: int) -> tuple[int, int]
     return gone, int(left)
 
 
-def _stored(row: tuple[Any, ...]) -> StoredLetter:
+def _stored(row: tuple[Any, ...]) -> StoredDeadLetter:
     number, consumer, doc_id, signal, target, reason, document, seq, time_ns = row
-    return StoredLetter(number, DeadLetter(consumer, doc_id, signal, target, reason, document, seq, time_ns))
+    return StoredDeadLetter(number, DeadLetter(consumer, doc_id, signal, target, reason, document, seq, time_ns))

@@ -48,7 +48,7 @@ class Digests:
         newest.seqs[digest] = seq
 
     def find(self, digest: bytes, now_ns: int) -> int | None:
-        """The number under which a payload with this digest was kept, within the window."""
+        """The number under which a payload with this digest was stored, within the window."""
         for part in reversed(self._parts):
             if now_ns - part.last_ns > self._window_ns:
                 return None

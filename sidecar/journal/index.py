@@ -1,33 +1,19 @@
-"""What is kept, by sequence number, as plain columns in memory (about 29 bytes an entry)."""
+"""What is stored, by sequence number, as plain columns in memory (about 29 bytes an entry)."""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from sidecar.journal.codec import SIGNALS
+from sidecar.journal.rows import SIGNALS, IndexRow
 from sidecar.pipeline import SPAN_EVENTS
 
 _SHRINK = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Figures of one kept entry; `size` before compression, `charge` on disk (bytes)."""
-
-    seq: int
-    time_ns: int
-    signal: int
-    items: int
-    events: int
-    size: int
-    charge: int
-
-
 class Index:
-    """Kept entries in ascending order; added at the end, removed at the front."""
+    """IndexRow entries in ascending order; added at the end, removed at the front."""
 
     def __init__(self) -> None:
         self._first = 0
@@ -37,39 +23,39 @@ class Index:
         self._items = array("I")
         self._events = array("I")
         self._size = array("I")
-        self._charge = array("I")
+        self._disk_cost = array("I")
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._seq) - self._first
 
-    def add(self, kept: Kept) -> None:
-        self._seq.append(kept.seq)
-        self._time.append(kept.time_ns)
-        self._signal.append(kept.signal)
-        self._items.append(kept.items)
-        self._events.append(kept.events)
-        self._size.append(kept.size)
-        self._charge.append(kept.charge)
-        self.bytes += kept.charge
+    def add(self, row: IndexRow) -> None:
+        self._seq.append(row.seq)
+        self._time.append(row.time_ns)
+        self._signal.append(row.signal)
+        self._items.append(row.items)
+        self._events.append(row.events)
+        self._size.append(row.size)
+        self._disk_cost.append(row.disk_cost)
+        self.bytes += row.disk_cost
 
     def oldest(self) -> int:
-        """Lowest kept sequence number; 0 if nothing is kept."""
+        """Lowest stored sequence number; 0 if nothing is row."""
         return self._seq[self._first] if len(self) else 0
 
-    def _at(self, i: int) -> Kept:
-        return Kept(
+    def _at(self, i: int) -> IndexRow:
+        return IndexRow(
             self._seq[i],
             self._time[i],
             self._signal[i],
             self._items[i],
             self._events[i],
             self._size[i],
-            self._charge[i],
+            self._disk_cost[i],
         )
 
-    def after(self, seq: int, signals: frozenset[int], upto: int | None = None) -> Iterator[Kept]:
-        """Kept entries of these signals (codes) with a number > seq and <= upto, in order.
+    def after(self, seq: int, signals: frozenset[int], upto: int | None = None) -> Iterator[IndexRow]:
+        """IndexRow entries of these signals (codes) with a number > seq and <= upto, in order.
 
         The index must not be changed while the iterator is in use.
         """
@@ -91,8 +77,8 @@ class Index:
         if end <= self._first:
             return None
         total, i = 0, self._first
-        while i < end and (i == self._first or total + self._charge[i] <= max_bytes):
-            total += self._charge[i]
+        while i < end and (i == self._first or total + self._disk_cost[i] <= max_bytes):
+            total += self._disk_cost[i]
             i += 1
         return self._seq[self._first], self._seq[i - 1], total
 
@@ -100,7 +86,7 @@ class Index:
         """The number up to which the oldest entries must go to free `need` bytes (all, if that is not enough)."""
         total = 0
         for i in range(self._first, len(self._seq)):
-            total += self._charge[i]
+            total += self._disk_cost[i]
             if total >= need:
                 return self._seq[i]
         return self._seq[-1] if len(self) else 0
@@ -108,22 +94,22 @@ class Index:
     def remove(self, upto: int) -> None:
         """Forget entries <= upto."""
         end = bisect_right(self._seq, upto, lo=self._first)
-        self.bytes -= sum(self._charge[self._first : end])
+        self.bytes -= sum(self._disk_cost[self._first : end])
         self._first = end
         if self._first >= _SHRINK and self._first * 2 >= len(self._seq):
-            for column in (self._seq, self._time, self._items, self._events, self._size, self._charge):
+            for column in (self._seq, self._time, self._items, self._events, self._size, self._disk_cost):
                 del column[: self._first]
             del self._signal[: self._first]
             self._first = 0
 
     def time_after(self, seq: int, signals: frozenset[int]) -> int | None:
         """Time of the oldest entry of these signals beyond seq."""
-        for kept in self.after(seq, signals):
-            return kept.time_ns
+        for row in self.after(seq, signals):
+            return row.time_ns
         return None
 
     def totals(self, seq: int, signals: frozenset[int]) -> dict[str, int]:
-        """Ledger line -> items of the kept entries of these signals beyond seq."""
+        """Ledger line -> items of the stored entries of these signals beyond seq."""
         start = bisect_left(self._seq, seq + 1, lo=self._first)
         sums: dict[str, int] = {}
         for i in range(start, len(self._seq)):

@@ -1,7 +1,7 @@
-"""The durable log: one writer thread, group commit, a cursor per consumer.
+"""The durable journal: one writer thread, group commit, a cursor per consumer.
 
 Callers queue payloads under a lock. The writer takes what is queued, compresses it, writes it with the progress of all
-consumers in one transaction, and only after the commit (fsync) do the figures in memory follow and the futures resolve.
+consumers in one transaction, and only after the commit (fsync) does the state in memory follow and the futures resolve.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
 
 from sidecar.errors import Overloaded, SidecarError, Unavailable
-from sidecar.journal.codec import Packer
+from sidecar.journal.codec import Compressor
 from sidecar.journal.consumer import JournalConsumer, Shared
-from sidecar.journal.entry import Draft, Receipt
 from sidecar.journal.ledger import Ledger
 from sidecar.journal.options import JournalOptions
-from sidecar.journal.state import Book, Packed
+from sidecar.journal.state import JournalState
+from sidecar.journal.submission import Receipt, Submission
 from sidecar.journal.transaction import Loaded, Store, StoreError, Transaction
-from sidecar.journal.waiters import Answers, Caller, Item, answer_all
+from sidecar.journal.waiters import Answers, Pending, SubmissionQueue, Waiter, answer, answer_all
+from sidecar.journal.writer_state import WriterEvent, WriterState
 from sidecar.pipeline import SPAN_EVENTS, Clock, Entry, Signal
 from sidecar.telemetry import Telemetry
 
@@ -33,115 +33,111 @@ _BATCH_BYTES = 32 << 20
 _QUEUE_BYTES = 64 << 20
 _QUIET = 0.1
 """Seconds between steps of work that nobody waits for (giving space back)."""
-_TIDY_EVERY = 16
-_LETTERS_EVERY_SECONDS = 60.0
+_VACUUM_EVERY = 16
+_DEAD_LETTERS_EVERY_SECONDS = 60.0
 _RETRY = 1.0
 _NO_DRAIN = 30.0
 
 log = structlog.get_logger("journal")
 
-Mend = Callable[[Loaded], Store]
-"""Rebuilds a store that turned out to be damaged, from what can be read and from the figures in memory."""
+Repair = Callable[[Loaded], Store]
+"""Rebuilds a store that turned out to be damaged, from what can be read and from the state in memory."""
 
 
 class Journal:
-    """See `entry.Log`. Made by `opening.open_log`."""
+    """Made by `opening.open_journal`. Thread-safe; `MemoryJournal` is the variant without a disk."""
 
     def __init__(
         self,
         store: Store,
-        book: Book,
+        state: JournalState,
         clock: Clock,
         telemetry: Telemetry | None = None,
-        mend: Mend | None = None,
+        repair: Repair | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
         """`release` is called when all is closed (it gives up the lock of the directory)."""
-        self.id = book.loaded.id
+        self.id = state.loaded.id
+        """Made with the journal, 16 hex characters; one that had to be restarted has another."""
         self._store = store
-        self._shared = Shared(book, clock, dirty_since=time.monotonic() if book.dirty() else None)
+        self._shared = Shared(state, clock, dirty_since=time.monotonic() if state.dirty() else None)
         self._telemetry = telemetry
-        self._mend = mend
+        self._repair = repair
         self._release = release
-        self._options: JournalOptions = book.options
-        self._queue: deque[Item] = deque()
-        self._queued_bytes = 0
-        self._by_digest: dict[bytes, Item] = {}
+        self._options: JournalOptions = state.options
+        self._queue = SubmissionQueue()
+        self._in_flight: list[Pending] = []
+        """What the writer has taken from the queue for one transaction."""
         self._consumers: dict[str, JournalConsumer] = {}
         self._flushes: list[concurrent.futures.Future[None]] = []
-        self._failing = False
-        self._shared_last = False
+        self._last_batch = 0
+        """Payloads in the last transaction that had any."""
         self.failure: BaseException | None = None
-        """What ended the writer, if it was not `close`: a bug. Nothing is taken from then on."""
-        self._last_try = False
-        """The commit that is made at the end, come what may, was made."""
-        self._untidy = False
-        self._letters_looked_at = time.monotonic()
-        self._packer = Packer()
+        """The bug that ended the writer, if one did. Nothing is taken from then on."""
+        self._dead_letters_checked = time.monotonic()
+        self._compressor = Compressor()
         self._writer = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._writer.start()
 
-    # Intake
+    # Submissions
 
-    def submit(self, draft: Draft) -> asyncio.Future[Receipt]:
-        """See `entry.Log.submit`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Receipt] = loop.create_future()
-        self._offer(draft, Caller(loop, future))
+    def submit(self, submission: Submission) -> asyncio.Future[Receipt]:
+        """From a running event loop. Resolves after the commit (fsync). Raises `Overloaded` at once at the quota,
+        `Unavailable` if the journal cannot write or is closed; the future may raise the same."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._offer(submission, future)
         return future
 
-    def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
-        """See `entry.Log.append`."""
+    def append(self, submission: Submission) -> concurrent.futures.Future[Receipt]:
+        """The same for callers without an event loop."""
         future: concurrent.futures.Future[Receipt] = concurrent.futures.Future()
-        self._offer(draft, Caller(None, future))
+        self._offer(submission, future)
         return future
 
     def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
-        """See `entry.Log.acknowledged`."""
+        """The clients have the acknowledgements of these entries, all that had this digest: it is forgotten, so that an
+        equal payload is another one."""
         with self._shared.lock:
             if not self._shared.closed:
-                self._shared.book.acknowledged(digest, seqs)  # It waits for the next commit; none is made for it.
+                self._shared.state.acknowledged(digest, seqs)  # It waits for the next commit; none is made for it.
 
-    def _offer(self, draft: Draft, caller: Caller) -> None:
+    def _offer(self, submission: Submission, waiter: Waiter) -> None:
         now = self._shared.clock()
         with self._shared.lock:
             if self._shared.closed:
                 raise Unavailable("the journal is closed")
-            if draft.digest is not None and not draft.distinct and self._options.dedupe_window > 0:
-                seq = self._shared.book.digests.find(draft.digest, now)
+            digest = submission.digest
+            if digest is not None and not submission.distinct and self._options.dedupe_window > 0:
+                seq = self._shared.state.digests.find(digest, now)
                 if seq is not None:
-                    self._count_duplicate(draft)
-                    caller.answer(Receipt(seq, duplicate=True))
+                    self._count_duplicate(submission)
+                    answer(waiter, Receipt(seq, duplicate=True))
                     return
-                first = self._by_digest.get(draft.digest)
+                first = self._queue.equal_to(digest)
                 if first is not None:
-                    first.followers.append(caller)
+                    first.duplicates.append(waiter)
                     return
             self._check_room(now)
-            item = Item(Packed(draft, now), caller)
-            if draft.digest is not None:
-                self._by_digest[draft.digest] = item
-            self._queue.append(item)
-            self._queued_bytes += len(draft.payload)
+            self._queue.add(Pending(submission, now, waiter))
             if len(self._queue) == 1:
                 self._shared.wake.notify()
 
     def _check_room(self, now: int) -> None:
-        book = self._shared.book
-        if self._options.on_full == "refuse" and book.index.bytes >= book.quota:
+        state = self._shared.state
+        if self._options.on_full == "refuse" and state.index.bytes >= state.quota:
             raise self._full(now)
-        if self._queued_bytes >= _QUEUE_BYTES:
+        if self._queue.bytes >= _QUEUE_BYTES:
             raise Overloaded("payloads arrive faster than the journal can write them", 1.0)
 
     def _full(self, now: int) -> Overloaded:
-        quota = self._shared.book.quota
+        quota = self._shared.state.quota
         return Overloaded(f"the journal is at its quota of {quota} bytes", self._retry_after(now, quota // 64))
 
-    def _count_duplicate(self, draft: Draft) -> None:
-        pending = self._shared.book.pending_intake
-        pending.of(draft.signal).duplicates += draft.items
-        if draft.events:
-            pending.of(SPAN_EVENTS).duplicates += draft.events
+    def _count_duplicate(self, submission: Submission) -> None:
+        pending = self._shared.state.pending_ingest
+        pending.of(submission.signal).duplicates += submission.items
+        if submission.events:
+            pending.of(SPAN_EVENTS).duplicates += submission.events
         self._shared.soon()
 
     # The writer
@@ -151,21 +147,25 @@ class Journal:
             while (batch := self._collect()) is not None:
                 self._commit(batch)
         except BaseException as failure:
-            self._give_up(failure)
+            self._break(failure)
             raise
 
-    def _give_up(self, failure: BaseException) -> None:
-        """A bug ended the writer: refuse what is queued and what will come, so that no client waits for ever."""
+    def _break(self, failure: BaseException) -> None:
+        """A bug ended the writer: refuse what it has taken, what is queued and what will come. No client is to wait for
+        ever."""
         log.exception("the journal's writer failed; nothing is taken until a restart")
         with self._shared.lock:
             self.failure = failure
-            self._shared.closed = True
-            queued, self._queue = list(self._queue), deque()
+            self._shared.move(WriterEvent.BUG)
+            unanswered = [*self._in_flight, *iter(self._queue.take, None)]
+            flushes, self._flushes = self._flushes, []
             self._shared.wake_all()
         refusal = Unavailable("the journal's writer has failed")
-        answer_all([(caller, refusal) for item in queued for caller in (item.caller, *item.followers)])
+        answer_all([(waiter, refusal) for one in unanswered for waiter in (one.waiter, *one.duplicates)])
+        for future in flushes:
+            future.set_exception(refusal)
 
-    def _collect(self) -> list[Item] | None:
+    def _collect(self) -> list[Pending] | None:
         """Wait for work; give the payloads of the next transaction, compressed. None when closed and done."""
         with self._shared.lock:
             while not self._queue:
@@ -173,57 +173,57 @@ class Journal:
                 if wait is not None and wait <= 0:
                     break
                 if self._shared.closed and not self._flushes and wait is None:
+                    self._shared.move(WriterEvent.ENDED)
                     return None
                 self._shared.wake.wait(wait)
-        batch: list[Item] = []
+        batch = self._in_flight = []
         # One that comes alone is not made to wait: only where the last commit was shared are others to be expected.
-        patience = self._options.commit_delay if self._shared_last else 0.0
-        size, deadline = 0, time.monotonic() + patience
+        delay = self._options.commit_delay if self._last_batch > 1 else 0.0
+        size, deadline = 0, time.monotonic() + delay
         while len(batch) < _BATCH_ENTRIES and size < _BATCH_BYTES:
-            item = self._take(0.0 if not batch else deadline - time.monotonic())
-            if item is None:
+            pending = self._take(0.0 if not batch else deadline - time.monotonic())
+            if pending is None:
                 break
-            item.packed.codec, item.packed.blob = self._packer.compress(item.packed.draft.payload)
-            size += len(item.packed.draft.payload)
-            batch.append(item)
+            pending.codec, pending.blob = self._compressor.compress(pending.submission.payload)
+            size += len(pending.submission.payload)
+            batch.append(pending)
         if batch:
-            self._shared_last = len(batch) > 1
+            self._last_batch = len(batch)
         return batch
 
-    def _take(self, wait: float) -> Item | None:
+    def _take(self, wait: float) -> Pending | None:
         with self._shared.lock:
             if not self._queue and wait > 0 and not self._shared.closed:
                 self._shared.wake.wait(wait)
-            if not self._queue:
-                return None
-            item = self._queue.popleft()
-            self._queued_bytes -= len(item.packed.draft.payload)
-            return item
+            return self._queue.take()
 
     def _idle_wait(self) -> float | None:
         """Seconds until something other than a payload is to be committed; None if there is nothing."""
         shared = self._shared
-        if self._flushes or (shared.closed and shared.book.dirty() and not self._last_try):
+        if self._flushes or (shared.writer is WriterState.CLOSING and shared.state.dirty()):
             return 0
+        if shared.closed:
+            return None
+        failing = shared.writer is WriterState.FAILING
         waits = []
-        if shared.dirty_since is not None and not shared.closed:
-            pause = _RETRY if self._failing else self._options.cursor_delay
+        if shared.dirty_since is not None:
+            pause = _RETRY if failing else self._options.cursor_delay
             waits.append(shared.dirty_since + pause - time.monotonic())
-        if shared.book.trimmable() and not shared.closed:
-            waits.append(_RETRY if self._failing else 0)
-        if self._untidy and not shared.closed:
+        if shared.state.trimmable():
+            waits.append(_RETRY if failing else 0)
+        if shared.writer is WriterState.VACUUMING:
             waits.append(_QUIET)
         return min(waits, default=None)
 
-    def _commit(self, batch: list[Item]) -> None:
+    def _commit(self, batch: list[Pending]) -> None:
         shared, now = self._shared, self._shared.clock()
         with shared.lock:
             flushes: list[concurrent.futures.Future[None]] = []
             if not self._queue:
                 flushes, self._flushes = self._flushes, []
             shared.dirty_since = None
-            self._last_try = shared.closed
-            tx = shared.book.begin([item.packed for item in batch], now)
+            before = shared.writer
+            tx = shared.state.begin(batch, now)
         started = time.monotonic()
         failure: StoreError | None = None
         try:
@@ -234,11 +234,13 @@ class Journal:
             self._telemetry.record("sidecar_journal_commit_seconds", time.monotonic() - started)
             self._telemetry.record("sidecar_journal_commit_entries", len(tx.rows))
         with shared.lock:
-            answers, words = self._settle(tx, batch, failure, now)
-            shared.committed(sum(len(item.packed.draft.payload) for item in batch))
-        self._report(failure)
+            answers, acknowledged = self._settle(tx, batch, failure, now)
+            shared.committed(sum(len(pending.submission.payload) for pending in batch))
+            if shared.writer is before:  # Else it was closed meanwhile, and there is one more commit.
+                shared.move(WriterEvent.COMMITTED if failure is None else WriterEvent.COMMIT_FAILED)
+        _report(before, failure)
         answer_all(answers)
-        for future in words + flushes:
+        for future in acknowledged + flushes:
             if not future.set_running_or_notify_cancel():
                 continue
             if failure is None:
@@ -247,72 +249,65 @@ class Journal:
                 future.set_exception(_unavailable(failure))
         if failure is not None and failure.corrupt:
             self._rebuild()
-        elif failure is None and (not batch or tx.number % _TIDY_EVERY == 0):
-            self._tidy()
-            self._expire_letters()
+        elif failure is None and (not batch or tx.number % _VACUUM_EVERY == 0):
+            self._vacuum()
+            self._expire_dead_letters()
 
     def _settle(
-        self, tx: Transaction, batch: list[Item], failure: StoreError | None, now: int
+        self, tx: Transaction, batch: list[Pending], failure: StoreError | None, now: int
     ) -> tuple[Answers, list[concurrent.futures.Future[None]]]:
-        """Under the lock: memory follows the file. Gives who is to be told what."""
-        book = self._shared.book
-        words = []
+        """Under the lock: memory follows the file. Gives the answers, and the futures of `done` that are due."""
+        state = self._shared.state
+        acknowledged = []
         for name, delta in tx.deltas.items():
-            if name in book.cursors:
-                words += book.cursors[name].due(tx.order, delta.mark)
+            if name in state.cursors:
+                acknowledged += state.cursors[name].take_due(tx.order, delta.low_water_mark)
         if failure is None or failure.landed:
             entries = [
-                Entry(i.packed.seq, i.packed.time_ns, i.packed.draft.signal, d.items, d.events, d.payload)
-                for i in batch
-                for d in (i.packed.draft,)
-                if i.packed.seq
+                Entry(p.seq, p.time_ns, s.signal, s.items, s.events, s.payload)
+                for p in batch
+                for s in (p.submission,)
+                if p.seq
             ]
-            book.apply(tx, entries, now)
+            state.apply(tx, entries, now)
         else:
-            book.undo(tx)
-            if book.dirty():
+            state.undo(tx)
+            if state.dirty():
                 self._shared.dirty_since = time.monotonic()
         answers: Answers = []
-        for item in batch:
-            draft = item.packed.draft
-            if draft.digest is not None and self._by_digest.get(draft.digest) is item:
-                del self._by_digest[draft.digest]
-            refusal = self._refusal(item, failure, now)
-            answers.append((item.caller, refusal or Receipt(item.packed.seq or tx.head)))
-            for follower in item.followers:
+        for pending in batch:
+            self._queue.settled(pending)
+            refusal = self._refusal(pending, failure, now)
+            seq = pending.seq or tx.head
+            answers.append((pending.waiter, refusal or Receipt(seq)))
+            for waiter in pending.duplicates:
                 if refusal is None:
-                    self._count_duplicate(draft)
-                answers.append((follower, refusal or Receipt(item.packed.seq or tx.head, duplicate=True)))
-        return answers, words
+                    self._count_duplicate(pending.submission)
+                answers.append((waiter, refusal or Receipt(seq, duplicate=True)))
+        return answers, acknowledged
 
-    def _refusal(self, item: Item, failure: StoreError | None, now: int) -> SidecarError | None:
+    def _refusal(self, pending: Pending, failure: StoreError | None, now: int) -> SidecarError | None:
         if failure is not None:
             return _unavailable(failure)
-        return self._full(now) if item.packed.refused else None
+        return self._full(now) if pending.over_quota else None
 
-    def _report(self, failure: StoreError | None) -> None:
-        """One ERROR when the disk stops taking commits, one line when it takes them again."""
-        if failure is not None and not self._failing:
-            log.error("the journal cannot write; payloads are refused until it can", error=str(failure))
-        elif failure is None and self._failing:
-            log.warning("the journal writes again")
-        self._failing = failure is not None
-
-    def _tidy(self) -> None:
+    def _vacuum(self) -> None:
         """Give freed space back, one step a quiet commit."""
+        more = False
         try:
-            self._untidy = self._store.tidy()
+            more = self._store.vacuum()
         except StoreError as error:
-            self._untidy = False
             log.warning("the journal could not give space back", error=str(error))
+        with self._shared.lock:
+            self._shared.move(WriterEvent.SPACE_TO_VACUUM if more else WriterEvent.VACUUMED)
 
-    def _expire_letters(self) -> None:
+    def _expire_dead_letters(self) -> None:
         """Delete old dead letters, and learn of those that somebody else deleted, at most once a minute."""
         shared, now = self._shared, time.monotonic()
-        if now - self._letters_looked_at < _LETTERS_EVERY_SECONDS:
+        if now - self._dead_letters_checked < _DEAD_LETTERS_EVERY_SECONDS:
             return
-        self._letters_looked_at = now
-        options = shared.book.options
+        self._dead_letters_checked = now
+        options = shared.state.options
         oldest = shared.clock() - int(options.dead_letter_days * 86_400e9)
         try:
             gone, left = self._store.expire_dead_letters(oldest, options.dead_letter_count)
@@ -320,28 +315,29 @@ class Journal:
             log.warning("old dead letters could not be deleted", error=str(error))
             return
         with shared.lock:
-            shared.book.dead_letter_bytes = left
+            shared.state.dead_letter_bytes = left
         if gone:
             log.warning("old dead letters were deleted", documents=gone)
 
     def _rebuild(self) -> None:
-        if self._mend is None:
+        if self._repair is None:
             return
         with self._shared.lock:
-            known = self._shared.book.snapshot()
+            known = self._shared.state.snapshot()
         try:
-            self._store = self._mend(known)
+            self._store = self._repair(known)
         except (SidecarError, OSError) as error:
             log.error("the damaged journal could not be rebuilt", error=str(error))
 
-    # Readers and figures
+    # Readers and counters
 
     def consumer(self, name: str, signals: frozenset[Signal]) -> JournalConsumer:
-        """See `entry.Log.consumer`. Opened again, it begins at its mark."""
+        """The consumer of that name. Opened again it begins at its low-water mark; a new one begins at the oldest
+        stored entry."""
         with self._shared.lock:
             if self._shared.closed:
                 raise Unavailable("the journal is closed")
-            cursor = self._shared.book.open_cursor(name, signals)
+            cursor = self._shared.state.open_cursor(name, signals)
             if cursor.pending is not None:
                 self._shared.soon()
             consumer = JournalConsumer(self._shared, cursor, self._store.reader())
@@ -350,15 +346,15 @@ class Journal:
             old.close()
         return consumer
 
-    def forget_absent(self) -> list[str]:
-        """Strike out the consumers that are known from the file and were not opened in this run, so that they hold
+    def prune_absent(self) -> list[str]:
+        """Prune the consumers that are known from the file and were not opened in this run, so that they hold
         nothing back. To be called when all are open. Gives their names."""
         with self._shared.lock:
-            book = self._shared.book
-            absent = [cursor for cursor in book.cursors.values() if not cursor.open]
+            state = self._shared.state
+            absent = [cursor for cursor in state.cursors.values() if not cursor.open]
             for cursor in absent:
-                del book.cursors[cursor.name]
-                book.forget.append(cursor.name)
+                del state.cursors[cursor.name]
+                state.prune.append(cursor.name)
             if absent:
                 self._shared.soon()
         for cursor in absent:
@@ -369,51 +365,52 @@ class Journal:
         return [cursor.name for cursor in absent]
 
     def head(self) -> int:
-        """See `entry.Log.head`."""
+        """Highest committed sequence number; 0 if there is none."""
         with self._shared.lock:
-            return self._shared.book.head
+            return self._shared.state.head
 
-    def marks(self, prefix: bytes) -> dict[bytes, bytes]:
-        """See `entry.Log.marks`."""
+    def checkpoints(self, prefix: bytes) -> dict[bytes, bytes]:
+        """The committed checkpoints of receivers whose keys begin with `prefix`. After a refusal they show what is in
+        the journal all the same: a commit may have landed that was reported as failed."""
         with self._shared.lock:
-            return {key: value for key, value in self._shared.book.marks.items() if key.startswith(prefix)}
+            return {key: value for key, value in self._shared.state.checkpoints.items() if key.startswith(prefix)}
 
     def ledger(self) -> Ledger:
-        """All figures as of the last commit."""
+        """As of the last commit."""
         with self._shared.lock:
-            return self._shared.book.ledger()
+            return self._shared.state.ledger()
 
     def lags(self) -> dict[str, float]:
         """consumer -> age in seconds of the oldest entry that it has not finished."""
         with self._shared.lock:
-            book, now = self._shared.book, self._shared.clock()
-            return {name: cursor.lag_ns(book.index, now) / 1e9 for name, cursor in book.cursors.items()}
+            state, now = self._shared.state, self._shared.clock()
+            return {name: cursor.lag_ns(state.index, now) / 1e9 for name, cursor in state.cursors.items()}
 
-    def kept_bytes(self) -> int:
+    def stored_bytes(self) -> int:
         """Bytes that count against the quota."""
         with self._shared.lock:
-            return self._shared.book.index.bytes
+            return self._shared.state.index.bytes
 
-    def kept_entries(self) -> int:
+    def stored_entries(self) -> int:
         with self._shared.lock:
-            return len(self._shared.book.index)
+            return len(self._shared.state.index)
 
     @property
     def quota(self) -> int:
-        return self._shared.book.quota
+        return self._shared.state.quota
 
     def dead_letters(self) -> dict[str, int]:
-        """consumer -> dead letters kept."""
+        """consumer -> dead letters stored."""
         return self._store.dead_letters()
 
     def writing(self) -> bool:
-        """False while commits fail."""
-        return not self._failing
+        """False while commits fail, and when there are none any more."""
+        return self._shared.writer not in (WriterState.FAILING, WriterState.CLOSED, WriterState.BROKEN)
 
     def drain_rate(self) -> float:
         """Bytes on disk freed a second, over the last 30 seconds."""
         with self._shared.lock:
-            return self._shared.book.drained.per_second(self._shared.clock())
+            return self._shared.state.drained.per_second(self._shared.clock())
 
     def retry_after(self, excess: int = 1) -> float:
         """Seconds until `excess` bytes will have been freed at the present rate: 1 to 60, 30 if nothing drains."""
@@ -421,7 +418,7 @@ class Journal:
             return self._retry_after(self._shared.clock(), excess)
 
     def _retry_after(self, now: int, excess: int) -> float:
-        rate = self._shared.book.drained.per_second(now)
+        rate = self._shared.state.drained.per_second(now)
         return min(max(excess / rate, 1.0), 60.0) if rate > 0 else _NO_DRAIN
 
     # The end
@@ -439,14 +436,14 @@ class Journal:
     def close(self) -> None:
         """Take no more, commit what is queued, wake the consumers, checkpoint. Idempotent."""
         with self._shared.lock:
-            if self._shared.closed:
+            if self._shared.writer in (WriterState.CLOSING, WriterState.CLOSED):
                 return
-            self._shared.closed = True
+            self._shared.move(WriterEvent.CLOSE)
             self._shared.wake.notify_all()
             self._shared.wake_all()
         self._writer.join()
         with self._shared.lock:
-            waiters = [w.future for c in self._shared.book.cursors.values() for w in c.waiters]
+            waiters = [w.future for c in self._shared.state.cursors.values() for w in c.waiters]
         for future in waiters:
             if future.set_running_or_notify_cancel():
                 future.set_exception(Unavailable("the journal was closed before this was committed"))
@@ -468,3 +465,11 @@ class Journal:
 
 def _unavailable(failure: StoreError) -> Unavailable:
     return Unavailable(f"the journal cannot write: {failure}")
+
+
+def _report(before: WriterState, failure: StoreError | None) -> None:
+    """One ERROR when the disk stops taking commits, one line when it takes them again."""
+    if failure is not None and before is not WriterState.FAILING:
+        log.error("the journal cannot write; payloads are refused until it can", error=str(failure))
+    elif failure is None and before is WriterState.FAILING:
+        log.warning("the journal writes again")

@@ -20,7 +20,7 @@ class ConsumerLedger:
     counts: Counts
     """(signal, outcome, reason) -> items finished, committed."""
     waiting: Mapping[str, int]
-    """Items of kept entries beyond its mark: added up from the entries, not a difference of the others."""
+    """Items of stored entries beyond its low-water mark: added up from the entries, not a difference of the others."""
 
     def finished(self, signal: str) -> int:
         return sum(n for (s, _, _), n in self.counts.items() if s == signal)
@@ -32,18 +32,18 @@ class ConsumerLedger:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A consistent snapshot of the figures, all as of the last commit."""
+    """A consistent snapshot, all as of the last commit."""
 
     received: Mapping[str, int]
-    """signal (and `span_events`) -> items kept since the log was made."""
+    """signal (and `span_events`) -> items stored since the log was made."""
     rejected: Mapping[str, int]
-    """signal -> items refused at intake as invalid."""
+    """signal -> items refused at ingest as invalid."""
     duplicates: Mapping[str, int]
     """signal -> items of payloads recognised as resends; no part of `received`."""
     consumers: tuple[ConsumerLedger, ...] = ()
 
     def balance(self) -> list[str]:
-        """One line for every figure that does not add up; empty when all is accounted for."""
+        """One line for every line that does not add up; empty when all is accounted for."""
         problems = []
         for consumer in self.consumers:
             for signal in consumer.signals:
@@ -61,33 +61,33 @@ class Ledger:
 
 
 @dataclass(slots=True)
-class Intake:
-    """Figures of one signal at intake."""
+class IngestCounts:
+    """Counters of one signal at ingest."""
 
     received: int = 0
     rejected: int = 0
     duplicates: int = 0
 
-    def add(self, other: Intake, sign: int = 1) -> None:
+    def add(self, other: IngestCounts, sign: int = 1) -> None:
         self.received += sign * other.received
         self.rejected += sign * other.rejected
         self.duplicates += sign * other.duplicates
 
 
 @dataclass(slots=True)
-class IntakeBook:
-    """Figures of all signals at intake."""
+class IngestTotals:
+    """Counters of all signals at ingest."""
 
-    by_signal: dict[str, Intake] = field(default_factory=dict)
+    by_signal: dict[str, IngestCounts] = field(default_factory=dict)
 
-    def of(self, signal: str) -> Intake:
-        return self.by_signal.setdefault(signal, Intake())
+    def of(self, signal: str) -> IngestCounts:
+        return self.by_signal.setdefault(signal, IngestCounts())
 
-    def add(self, other: IntakeBook) -> None:
-        for signal, figures in other.by_signal.items():
-            self.of(signal).add(figures)
+    def add(self, other: IngestTotals) -> None:
+        for signal, counts in other.by_signal.items():
+            self.of(signal).add(counts)
 
 
-def figures_of(signals: frozenset[str]) -> tuple[str, ...]:
+def line_names(signals: frozenset[str]) -> tuple[str, ...]:
     """The ledger's lines for a consumer of these signals."""
     return tuple(sorted(signals | ({SPAN_EVENTS} if "spans" in signals else set())))

@@ -1,4 +1,4 @@
-"""The log for those who have no disk: the same journal, kept in memory. What it holds is lost with the process."""
+"""The log for those who have no disk: the same journal, stored in memory. What it holds is lost with the process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 
-from sidecar.journal.codec import Row
-from sidecar.journal.index import Kept
 from sidecar.journal.journal import Journal
 from sidecar.journal.options import JournalOptions
-from sidecar.journal.state import Book
+from sidecar.journal.rows import IndexRow, StoredRow
+from sidecar.journal.state import JournalState
 from sidecar.journal.transaction import Loaded, Transaction
 from sidecar.pipeline import Clock, DeadLetter
 from sidecar.telemetry import Telemetry
@@ -21,7 +20,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[int, StoredRow] = {}
         self._state: dict[str, dict[bytes, bytes]] = {}
         self._dead: dict[tuple[str, str], DeadLetter] = {}
         self._bytes = 0
@@ -29,7 +28,7 @@ class MemoryStore:
     def load(self) -> Loaded:
         return Loaded(secrets.token_hex(8))
 
-    def kept(self) -> Iterator[Kept]:
+    def index_rows(self) -> Iterator[IndexRow]:
         return iter(())
 
     def commit(self, tx: Transaction) -> None:
@@ -50,13 +49,13 @@ class MemoryStore:
                         state[key] = value
                 for letter in delta.dead:
                     self._dead.setdefault((name, letter.doc_id), letter)
-            for name in tx.forget:
+            for name in tx.prune:
                 self._state.pop(name, None)
 
     def reader(self) -> MemoryStore:
         return self
 
-    def rows(self, seqs: Sequence[int]) -> dict[int, Row]:
+    def rows(self, seqs: Sequence[int]) -> dict[int, StoredRow]:
         with self._lock:
             return {seq: self._rows[seq] for seq in seqs if seq in self._rows}
 
@@ -71,7 +70,7 @@ class MemoryStore:
                 counts[consumer] = counts.get(consumer, 0) + 1
             return counts
 
-    def letters(self) -> list[DeadLetter]:
+    def all_dead_letters(self) -> list[DeadLetter]:
         """The dead letters, oldest first."""
         with self._lock:
             return list(self._dead.values())
@@ -87,17 +86,17 @@ class MemoryStore:
     def bytes_on_disk(self) -> int:
         return self._bytes
 
-    def tidy(self) -> bool:
+    def vacuum(self) -> bool:
         return False
 
     def close(self) -> None:
-        """What is kept goes with the object."""
+        """What is stored goes with the object."""
 
 
 class MemoryJournal(Journal):
-    """See `entry.Log`. Bounded by `JournalOptions.memory_bytes`."""
+    """A journal without a disk. Bounded by `JournalOptions.memory_bytes`."""
 
     def __init__(self, options: JournalOptions, clock: Clock, telemetry: Telemetry | None = None) -> None:
         store = MemoryStore()
         quota = min(options.memory_bytes, options.quota_bytes)
-        super().__init__(store, Book(options, quota, store.load()), clock, telemetry)
+        super().__init__(store, JournalState(options, quota, store.load()), clock, telemetry)

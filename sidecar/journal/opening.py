@@ -1,4 +1,4 @@
-"""Open the log, whatever state it is in; watch it for the program's own metrics."""
+"""Open the journal, whatever state it is in; watch it for the program's own metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sidecar.journal.lock import DirectoryLock
 from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.sqlite_store import Connect, SqliteStore
-from sidecar.journal.state import Book
+from sidecar.journal.state import JournalState
 from sidecar.journal.transaction import Loaded, Store
 from sidecar.journal.watch import watch
 from sidecar.pipeline import Clock
@@ -28,7 +28,7 @@ _SKIP_AFTER_CRASH = 1 << 20
 """Sequence numbers left out after a crash. A disk that lies about fsync may lose the last commits; their numbers are
 part of document ids and must not be given to other payloads."""
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 _UNREADABLE = (
     sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
@@ -38,14 +38,14 @@ _UNREADABLE = (
 log = structlog.get_logger("journal")
 
 
-def open_log(
+def open_journal(
     options: JournalOptions,
     clock: Clock = time.time_ns,
     telemetry: Telemetry | None = None,
     connect: Connect = schema.connect,
 ) -> Journal:
-    """The log of these options. A damaged one is salvaged: what can be read is kept, the file is set aside, and an
-    ERROR says what was lost. `ConfigError` if the directory cannot be used or another sidecar has it.
+    """The journal of these options. A damaged one is salvaged: what can be read goes into a new file, the old one is
+    set aside, and an ERROR says what was lost. `ConfigError` if the directory cannot be used or another sidecar has it.
 
     `connect` makes the writing connection (tests put a failing one in)."""
     if options.kind == "memory":
@@ -67,19 +67,19 @@ def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | N
             [f"journal.path: {directory} cannot be used: {error}; make it writable for this user"]
         ) from error
     try:
-        store, book = _open_store(options, connect, telemetry)
-        losses = book.reconcile()
+        store, state = _open_store(options, connect, telemetry)
+        losses = state.reconcile()
     except BaseException:
         lock.release()
         raise
     if any(losses.values()):
         log.error("items of a damaged journal are lost; they are counted as dropped", lost=losses)
 
-    def mend(known: Loaded) -> Store:
+    def repair(known: Loaded) -> Store:
         _salvage(directory, telemetry, known)
         return SqliteStore(directory, connect)
 
-    journal = Journal(store, book, clock, telemetry, mend, lock.release)
+    journal = Journal(store, state, clock, telemetry, repair, lock.release)
     if losses:
         _commit_losses(journal)
     return journal
@@ -88,17 +88,19 @@ def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | N
 def _commit_losses(journal: Journal) -> None:
     """So that the ledger balances from the first scrape on. A disk that cannot take it now takes it later."""
     try:
-        journal.flush(_PATIENCE)
+        journal.flush(_TIMEOUT)
     except (Unavailable, TimeoutError) as error:
-        log.warning("the losses are not written down yet", error=str(error))
+        log.warning("the losses are not committed yet", error=str(error))
 
 
-def _open_store(options: JournalOptions, connect: Connect, telemetry: Telemetry | None) -> tuple[SqliteStore, Book]:
+def _open_store(
+    options: JournalOptions, connect: Connect, telemetry: Telemetry | None
+) -> tuple[SqliteStore, JournalState]:
     salvage.finish_interrupted(options.path)
     try:
         return _load(options, connect)
     except (sqlite3.Error, OSError, KeyError, ValueError, TypeError, OverflowError) as error:
-        # Whatever a damaged file makes of the figures ends here; a file that is merely busy or on a full disk does not.
+        # Whatever a damaged file makes of its values ends here; a file that is merely busy or on a full disk does not.
         if _is_elsewhere(error):
             raise ConfigError([f"journal.path: the journal in {options.path} cannot be opened: {error}"]) from error
         log.error("the journal is damaged, salvaging what can be read", error=str(error), path=str(options.path))
@@ -131,18 +133,18 @@ def _salvage(directory: Path, telemetry: Telemetry | None, known: Loaded | None)
     )
 
 
-def _load(options: JournalOptions, connect: Connect) -> tuple[SqliteStore, Book]:
+def _load(options: JournalOptions, connect: Connect) -> tuple[SqliteStore, JournalState]:
     _prepare(options.path / schema.FILE, connect)
     store = SqliteStore(options.path, connect)
     try:
-        book = Book(options, options.quota_bytes, store.load())
-        book.fill(store.kept())
+        state = JournalState(options, options.quota_bytes, store.load())
+        state.load_index(store.index_rows())
         if not store.was_closed():
-            book.head += _SKIP_AFTER_CRASH
+            state.head += _SKIP_AFTER_CRASH
     except BaseException:
         store.abandon()
         raise
-    return store, book
+    return store, state
 
 
 def _prepare(path: Path, connect: Connect) -> None:
@@ -163,9 +165,9 @@ def read_ledger(options: JournalOptions) -> Ledger:
     try:
         store = SqliteStore(options.path, lambda p: schema.connect(p, read_only=True))
         try:
-            book = Book(options, options.quota_bytes, store.load())
-            book.fill(store.kept())
-            return book.ledger()
+            state = JournalState(options, options.quota_bytes, store.load())
+            state.load_index(store.index_rows())
+            return state.ledger()
         finally:
             store.abandon()
     except sqlite3.Error as error:

@@ -30,7 +30,7 @@ class JournalOptions(BaseModel):
         description="Bytes on disk (compressed payloads with their overhead) that may wait for the slowest consumer.",
     )
     memory_bytes: int = Field(
-        64 * MIB, ge=MIB, description="The quota where `kind` is `memory`: compressed payloads kept in memory."
+        64 * MIB, ge=MIB, description="The quota where `kind` is `memory`: compressed payloads stored in memory."
     )
     on_full: Literal["refuse", "drop_oldest"] = Field(
         "refuse",
@@ -41,7 +41,7 @@ class JournalOptions(BaseModel):
         300.0,
         ge=0,
         description="Seconds for which a payload is remembered whose acknowledgement may have been lost, so that a "
-        "client's resend is acknowledged but not kept again. 0 turns it off.",
+        "client's resend is acknowledged but not stored again. 0 turns it off.",
     )
     dedupe_bytes: int = Field(
         16 * MIB,
@@ -69,12 +69,12 @@ class JournalOptions(BaseModel):
     dead_letter_bytes: int = Field(
         64 * MIB,
         ge=0,
-        description="Bytes of documents that the far side refused for good and that are kept for replay. Past it they "
-        "are dropped and counted, reason `dead_letters_full`.",
+        description="Bytes of documents that a destination refused for good and that are stored for replay. Past it "
+        "they are dropped and counted, reason `dead_letters_full`.",
     )
     dead_letter_days: float = Field(
         30.0, gt=0, le=36_500, description="Days after which such a document is deleted; looked at about once a minute."
     )
     dead_letter_count: int = Field(
-        100_000, ge=0, description="Most such documents kept; the oldest are deleted, looked at about once a minute."
+        100_000, ge=0, description="Most such documents stored; the oldest are deleted, looked at about once a minute."
     )

@@ -1,7 +1,7 @@
 """A damaged journal: everything that can be read goes into a new file, the old one is set aside under a name.
 
-Every entry is checked against its checksum on the way. What the damage took is not guessed: `Report` says what was
-read and what was not, and the ledger counts what is missing as dropped.
+Every entry is checked against its checksum on the way. What the damage took is not guessed: `SalvageReport` says
+what was read and what was not, and the ledger counts what is missing as dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from sidecar.errors import ConfigError
 from sidecar.journal import schema
-from sidecar.journal.codec import Row, charge
+from sidecar.journal.rows import StoredRow, disk_cost
 from sidecar.journal.transaction import RECEIVERS, Loaded
 
 _NEW = "journal.new.db"
@@ -27,7 +27,7 @@ _PROBES = 200_000
 """Reads spent on the ranges between damaged pages: some seconds."""
 _STEP_BYTES = 32 << 20
 """Copied in one transaction, so that the write-ahead log of the new file stays small."""
-_ENTRY = "seq, time, signal, items, events, codec, size, crc, payload"
+_ENTRY = "seq, time, signal, items, events, size, 0, codec, crc, payload"
 _TABLES = {
     "digests": "seq, time, digest",
     "intake": "signal, received, rejected, duplicates",
@@ -40,7 +40,7 @@ _TABLES = {
 
 
 @dataclass(slots=True)
-class Report:
+class SalvageReport:
     """What a salvage found."""
 
     aside: str
@@ -52,11 +52,11 @@ class Report:
     unreadable: list[str] = field(default_factory=list)
     """Tables of which something could not be read."""
     same_id: bool = False
-    """The log kept its id. If not, logs delivered again are not recognised by their document id."""
+    """The log stored its id. If not, logs delivered again are not recognised by their document id."""
 
 
-def salvage(directory: Path, known: Loaded | None = None) -> Report:
-    """Replace `journal.db` by a new file with all that can be read of it. `known` gives the figures that are still in
+def salvage(directory: Path, known: Loaded | None = None) -> SalvageReport:
+    """Replace `journal.db` by a new file with all that can be read of it. `known` gives what is still in
     memory when the damage shows while running. `ConfigError` if the directory cannot be written."""
     damaged = directory / schema.FILE
     new = directory / _NEW
@@ -127,16 +127,16 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _copy(aside: Path, new: Path, known: Loaded | None) -> Report:
-    report = Report(str(aside))
+def _copy(aside: Path, new: Path, known: Loaded | None) -> SalvageReport:
+    report = SalvageReport(str(aside))
     target = schema.connect(new)
     try:
         with tempfile.TemporaryDirectory(dir=new.parent, prefix="journal.salvage-") as scratch:
             source = _readable(aside, Path(scratch), report)
             meta = {str(k): v for k, v in _rows(source, "meta", "key, value", report)} if source is not None else {}
-            log_id = known.id if known is not None else str(meta.get("id", ""))
-            report.same_id = len(log_id) == 16
-            schema.create(target, log_id if report.same_id else secrets.token_hex(8))
+            journal_id = known.id if known is not None else str(meta.get("id", ""))
+            report.same_id = len(journal_id) == 16
+            schema.create(target, journal_id if report.same_id else secrets.token_hex(8))
             target.execute("BEGIN IMMEDIATE")
             recorded = known.head if known is not None else _int(meta, "head")
             head = _copy_entries(source, target, report, recorded) if source is not None else 0
@@ -161,16 +161,18 @@ def _write_meta(target: sqlite3.Connection, meta: dict[str, Any], known: Loaded 
         target.execute(f"DELETE FROM {table}")
     target.executemany(
         "INSERT INTO intake VALUES (?, ?, ?, ?)",
-        [(s, f.received, f.rejected, f.duplicates) for s, f in known.intake.by_signal.items()],
+        [(s, f.received, f.rejected, f.duplicates) for s, f in known.ingest.by_signal.items()],
     )
     for name, consumer in known.consumers.items():
-        target.execute("INSERT INTO consumers VALUES (?, ?, ?)", (name, consumer.mark, " ".join(consumer.signals)))
+        target.execute(
+            "INSERT INTO consumers VALUES (?, ?, ?)", (name, consumer.low_water_mark, " ".join(consumer.signals))
+        )
         target.executemany("INSERT INTO bases VALUES (?, ?, ?)", [(name, *base) for base in consumer.base.items()])
         target.executemany(
             "INSERT INTO counts VALUES (?, ?, ?, ?, ?)", [(name, *key, n) for key, n in consumer.counts.items()]
         )
     target.executemany(
-        "INSERT OR REPLACE INTO state VALUES (?, ?, ?)", [(RECEIVERS, *mark) for mark in known.marks.items()]
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?)", [(RECEIVERS, *pair) for pair in known.checkpoints.items()]
     )
 
 
@@ -179,7 +181,7 @@ def _int(meta: dict[str, Any], key: str) -> int:
     return value if isinstance(value, int) and 0 <= value < 1 << 62 else 0
 
 
-def _readable(aside: Path, scratch: Path, report: Report) -> sqlite3.Connection | None:
+def _readable(aside: Path, scratch: Path, report: SalvageReport) -> sqlite3.Connection | None:
     """A connection to the damaged file; to a copy with a good first page if its own is lost."""
     try:
         return _open_to_read(aside)
@@ -241,7 +243,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _rows(source: sqlite3.Connection, table: str, columns: str, report: Report) -> Iterator[tuple[Any, ...]]:
+def _rows(source: sqlite3.Connection, table: str, columns: str, report: SalvageReport) -> Iterator[tuple[Any, ...]]:
     """Rows of a table until the damage, and from its other end back to the damage."""
     seen = 0
     try:
@@ -258,25 +260,25 @@ def _rows(source: sqlite3.Connection, table: str, columns: str, report: Report) 
         return
 
 
-def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report: Report) -> None:
+def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report: SalvageReport) -> None:
     for table, columns in _TABLES.items():
-        marks = ", ".join("?" * len(columns.split(",")))
+        places = ", ".join("?" * len(columns.split(",")))
         for row in _rows(source, table, columns, report):
-            target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
+            target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", row)
 
 
-def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: Report, recorded: int) -> int:
+def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: SalvageReport, recorded: int) -> int:
     """Copy the entries that pass their checksum; gives the highest number. `recorded`: what the file says that it is,
     0 if it does not say."""
     head = step = 0
     for values in _entries(source, report, recorded or (1 << 62) - 1):
-        if not _sound(values):
+        row = _sound(values)
+        if row is None:
             report.damaged_entries += 1
             continue
-        row = Row(*values)
         target.execute(
             "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values[:8], charge(len(row.blob)), row.blob),
+            _columns(row),
         )
         report.entries += 1
         report.items += row.items
@@ -289,15 +291,21 @@ def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report
     return head
 
 
-def _sound(values: tuple[Any, ...]) -> bool:
+def _columns(row: StoredRow) -> tuple[Any, ...]:
+    cost = disk_cost(len(row.blob))
+    return row.seq, row.time_ns, row.signal, row.items, row.events, row.codec, row.size, row.crc, cost, row.blob
+
+
+def _sound(values: tuple[Any, ...]) -> StoredRow | None:
+    """The row, if it is as it was written."""
     try:
-        row = Row(*values)
-        return isinstance(row.blob, bytes) and row.checksum() == row.crc
+        row = StoredRow(*values)
+        return row if isinstance(row.blob, bytes) and row.checksum() == row.crc else None
     except (struct.error, TypeError):
-        return False
+        return None
 
 
-def _entries(source: sqlite3.Connection, report: Report, head: int) -> Iterator[tuple[Any, ...]]:
+def _entries(source: sqlite3.Connection, report: SalvageReport, head: int) -> Iterator[tuple[Any, ...]]:
     """All entries that can be reached: from the front, from the back, and between two damages by halving."""
     low = 0
     try:
@@ -316,7 +324,7 @@ def _entries(source: sqlite3.Connection, report: Report, head: int) -> Iterator[
         yield from _between(source, report, low + 1, high - 1)
 
 
-def _between(source: sqlite3.Connection, report: Report, low: int, high: int) -> Iterator[tuple[Any, ...]]:
+def _between(source: sqlite3.Connection, report: SalvageReport, low: int, high: int) -> Iterator[tuple[Any, ...]]:
     """Entries in a range with damaged pages in it: what fails as a whole is tried by halves, larger parts first."""
     ranges = [(low - high, low, high)]
     probes = 0

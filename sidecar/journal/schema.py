@@ -66,12 +66,12 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return db
 
 
-def create(db: sqlite3.Connection, log_id: str) -> None:
+def create(db: sqlite3.Connection, journal_id: str) -> None:
     """The tables of an empty file, in one transaction."""
     db.execute("BEGIN IMMEDIATE")
     for table in TABLES:
         db.execute(table)
-    rows = (("id", log_id), ("number", 0), ("head", 0), ("clean", 1))
+    rows = (("id", journal_id), ("number", 0), ("head", 0), ("clean", 1))
     db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")

@@ -10,9 +10,8 @@ from pathlib import Path
 import structlog
 
 from sidecar.journal import dead_letters, schema
-from sidecar.journal.codec import Row
-from sidecar.journal.index import Kept
-from sidecar.journal.ledger import Intake
+from sidecar.journal.ledger import IngestCounts
+from sidecar.journal.rows import IndexRow, StoredRow
 from sidecar.journal.transaction import RECEIVERS, Delta, Loaded, LoadedConsumer, StoreError, Transaction
 
 log = structlog.get_logger("journal")
@@ -34,15 +33,15 @@ class SqliteStore:
         self._path = directory / schema.FILE
         self._connect = connect
         self._db: sqlite3.Connection | None = connect(self._path)
-        self._letters: dict[str, int] = {}
+        self._dead_letter_counts: dict[str, int] = {}
 
     def load(self) -> Loaded:
         """Everything but the payloads. `sqlite3.Error` if a page is damaged."""
         db = self._open()
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         loaded = Loaded(str(meta["id"]), int(meta["number"]), int(meta["head"]))
-        for signal, *figures in db.execute("SELECT signal, received, rejected, duplicates FROM intake"):
-            loaded.intake.by_signal[signal] = Intake(*figures)
+        for signal, *counts in db.execute("SELECT signal, received, rejected, duplicates FROM intake"):
+            loaded.ingest.by_signal[signal] = IngestCounts(*counts)
         for name, mark, signals in db.execute("SELECT name, mark, signals FROM consumers"):
             loaded.consumers[name] = LoadedConsumer(mark, tuple(signals.split()))
         for name, signal, items in db.execute("SELECT consumer, signal, items FROM bases"):
@@ -52,16 +51,18 @@ class SqliteStore:
         ):
             loaded.consumers[name].counts[(signal, outcome, reason)] = items
         loaded.digests = db.execute("SELECT seq, time, digest FROM digests ORDER BY seq").fetchall()
-        loaded.marks = dict(db.execute("SELECT key, value FROM state WHERE consumer = ?", (RECEIVERS,)).fetchall())
+        loaded.checkpoints = dict(
+            db.execute("SELECT key, value FROM state WHERE consumer = ?", (RECEIVERS,)).fetchall()
+        )
         size = db.execute("SELECT total(length(document) + length(reason)) FROM dead_letters").fetchone()[0]
         loaded.dead_letter_bytes = int(size)
         return loaded
 
-    def kept(self) -> Iterator[Kept]:
+    def index_rows(self) -> Iterator[IndexRow]:
         db = self._open()
         query = "SELECT seq, time, signal, items, events, size, stored FROM entries ORDER BY seq"
         for row in db.execute(query):
-            yield Kept(*row)
+            yield IndexRow(*row)
 
     def was_closed(self) -> bool:
         """True if the last run closed the file properly; every commit takes that back."""
@@ -114,10 +115,10 @@ class SqliteStore:
         query = "SELECT consumer, count(*) FROM dead_letters GROUP BY consumer"
         try:
             with closing(schema.connect(self._path, read_only=True)) as db:
-                self._letters = dict(db.execute(query).fetchall())
+                self._dead_letter_counts = dict(db.execute(query).fetchall())
         except sqlite3.Error as error:
             log.warning("dead letters could not be counted", error=str(error))
-        return self._letters
+        return self._dead_letter_counts
 
     def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
         try:
@@ -137,7 +138,7 @@ class SqliteStore:
             total += path.stat().st_size if path.exists() else 0
         return total
 
-    def tidy(self) -> bool:
+    def vacuum(self) -> bool:
         """Give up to 2 MiB of free pages back to the file system; True if there is more to give."""
         try:
             db = self._open()
@@ -165,7 +166,7 @@ class SqliteStore:
             self._drop()
 
     def abandon(self) -> None:
-        """Close without a word in the file (it is to be replaced)."""
+        """Close without a note in the file (it is to be replaced)."""
         self._drop()
 
 
@@ -188,8 +189,8 @@ class SqliteReader:
             self._db, self._inode = schema.connect(self._path, read_only=True), inode
         return self._db
 
-    def rows(self, seqs: Sequence[int]) -> dict[int, Row]:
-        found: dict[int, Row] = {}
+    def rows(self, seqs: Sequence[int]) -> dict[int, StoredRow]:
+        found: dict[int, StoredRow] = {}
         for start in range(0, len(seqs), _READ_AT_ONCE):
             part = seqs[start : start + _READ_AT_ONCE]
             try:
@@ -202,11 +203,13 @@ class SqliteReader:
                     found |= self._read_one(seq)
         return found
 
-    def _read(self, seqs: Sequence[int]) -> dict[int, Row]:
-        query = "SELECT seq, time, signal, items, events, codec, size, crc, payload FROM entries WHERE seq IN (%s)"
-        return {row[0]: Row(*row) for row in self._open().execute(query % ",".join("?" * len(seqs)), seqs)}
+    def _read(self, seqs: Sequence[int]) -> dict[int, StoredRow]:
+        query = (
+            "SELECT seq, time, signal, items, events, size, stored, codec, crc, payload FROM entries WHERE seq IN (%s)"
+        )
+        return {row[0]: StoredRow(*row) for row in self._open().execute(query % ",".join("?" * len(seqs)), seqs)}
 
-    def _read_one(self, seq: int) -> dict[int, Row]:
+    def _read_one(self, seq: int) -> dict[int, StoredRow]:
         try:
             return self._read([seq])
         except sqlite3.Error:
@@ -228,8 +231,8 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         db.executemany(
             "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (r.seq, r.time_ns, r.signal, r.items, r.events, r.codec, r.size, r.crc, k.charge, r.blob)
-                for r, k in zip(tx.rows, tx.kept, strict=True)
+                (r.seq, r.time_ns, r.signal, r.items, r.events, r.codec, r.size, r.crc, r.disk_cost, r.blob)
+                for r in tx.rows
             ],
         )
     if tx.digests:
@@ -238,16 +241,16 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         db.executemany("DELETE FROM digests WHERE seq = ?", [(seq,) for seq in tx.acknowledged])
     if tx.expire_digests:
         db.execute("DELETE FROM digests WHERE seq <= ?", (tx.expire_digests,))
-    for signal, figures in tx.intake.by_signal.items():
+    for signal, counts in tx.ingest.by_signal.items():
         db.execute(
             "INSERT INTO intake VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET received = received + ?2, "
             "rejected = rejected + ?3, duplicates = duplicates + ?4",
-            (signal, figures.received, figures.rejected, figures.duplicates),
+            (signal, counts.received, counts.rejected, counts.duplicates),
         )
     for name, delta in tx.deltas.items():
         _write_delta(db, name, delta)
-    _write_state(db, RECEIVERS, tx.marks)
-    for name in tx.forget:
+    _write_state(db, RECEIVERS, tx.checkpoints)
+    for name in tx.prune:
         for table, column in (("consumers", "name"), ("bases", "consumer"), ("counts", "consumer")):
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
         db.execute("DELETE FROM state WHERE consumer = ?", (name,))
@@ -261,14 +264,14 @@ def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
         signals = " ".join(delta.registration.signals)
         db.execute(
             "INSERT INTO consumers VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET mark = ?2, signals = ?3",
-            (name, delta.mark, signals),
+            (name, delta.low_water_mark, signals),
         )
         db.executemany(
             "INSERT OR REPLACE INTO bases VALUES (?, ?, ?)",
             [(name, signal, items) for signal, items in delta.registration.base.items()],
         )
     else:
-        db.execute("UPDATE consumers SET mark = ? WHERE name = ?", (delta.mark, name))
+        db.execute("UPDATE consumers SET mark = ? WHERE name = ?", (delta.low_water_mark, name))
     db.executemany(
         "INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET items = items + ?5",
         [(name, *key, items) for key, items in delta.counts.items()],
@@ -286,6 +289,6 @@ def _write_state(db: sqlite3.Connection, name: str, state: Mapping[bytes, bytes 
     removed = [(name, key) for key, value in state.items() if value is None]
     if removed:
         db.executemany("DELETE FROM state WHERE consumer = ? AND key = ?", removed)
-    kept = [(name, key, value) for key, value in state.items() if value is not None]
-    if kept:
-        db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", kept)
+    stored = [(name, key, value) for key, value in state.items() if value is not None]
+    if stored:
+        db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", stored)

@@ -1,4 +1,4 @@
-"""The journal's figures in memory, as of the last commit, and what the next commit will hold.
+"""The journal's state in memory, as of the last commit, and what the next commit will hold.
 
 No threads, no I/O: whoever calls it holds the journal's lock.
 """
@@ -9,15 +9,15 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sidecar.journal.codec import SIGNALS, Row, charge
 from sidecar.journal.cursor import Cursor
 from sidecar.journal.digests import Digests
-from sidecar.journal.entry import Draft
-from sidecar.journal.index import Index, Kept
-from sidecar.journal.ledger import ConsumerLedger, IntakeBook, Ledger, figures_of
+from sidecar.journal.index import Index
+from sidecar.journal.ledger import ConsumerLedger, IngestTotals, Ledger, line_names
 from sidecar.journal.options import JournalOptions
 from sidecar.journal.rate import Rate
-from sidecar.journal.transaction import Loaded, LoadedConsumer, Registration, Transaction, add_counts, put_marks
+from sidecar.journal.rows import SIGNALS, IndexRow, StoredRow, disk_cost
+from sidecar.journal.transaction import Loaded, LoadedConsumer, Registration, Transaction, add_counts, put_checkpoints
+from sidecar.journal.waiters import Pending
 from sidecar.pipeline import SPAN_EVENTS, Entry, Signal
 
 TRIM_ROWS = 1024
@@ -52,19 +52,7 @@ class HotCache:
 
 
 @dataclass(slots=True)
-class Packed:
-    """A payload on its way into the next transaction."""
-
-    draft: Draft
-    time_ns: int
-    codec: int = 0
-    blob: bytes = b""
-    seq: int = 0
-    refused: bool = False
-
-
-@dataclass(slots=True)
-class Book:
+class JournalState:
     """Everything that is known of the journal without reading its payloads."""
 
     options: JournalOptions
@@ -72,49 +60,49 @@ class Book:
     loaded: Loaded
     index: Index = field(default_factory=Index)
     cursors: dict[str, Cursor] = field(default_factory=dict)
-    pending_intake: IntakeBook = field(default_factory=IntakeBook)
+    pending_ingest: IngestTotals = field(default_factory=IngestTotals)
     """Duplicates since the last commit."""
-    forget: list[str] = field(default_factory=list)
+    prune: list[str] = field(default_factory=list)
     acknowledgements: list[int] = field(default_factory=list)
     """Entries whose digests are to be forgotten in the file too."""
     drained: Rate = field(default_factory=Rate)
     digests: Digests = field(init=False)
     hot: HotCache = field(init=False)
-    intake: IntakeBook = field(init=False)
-    marks: dict[bytes, bytes] = field(init=False)
+    ingest: IngestTotals = field(init=False)
+    checkpoints: dict[bytes, bytes] = field(init=False)
     """The receivers', as committed."""
     head: int = field(init=False)
     number: int = field(init=False)
     order: int = 0
-    """Transactions begun in this run."""
+    """Transactions started in this run."""
     dead_letter_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.hot = HotCache(self.options.hot_cache_bytes)
         self.digests = Digests(self.options.dedupe_window, self.options.dedupe_bytes)
-        self.intake, self.head, self.number = self.loaded.intake, self.loaded.head, self.loaded.number
-        self.dead_letter_bytes, self.marks = self.loaded.dead_letter_bytes, self.loaded.marks
+        self.ingest, self.head, self.number = self.loaded.ingest, self.loaded.head, self.loaded.number
+        self.dead_letter_bytes, self.checkpoints = self.loaded.dead_letter_bytes, self.loaded.checkpoints
         for seq, time_ns, digest in self.loaded.digests:
             self.digests.add(digest, seq, time_ns)
 
-    def fill(self, kept: Iterable[Kept]) -> None:
+    def load_index(self, rows: Iterable[IndexRow]) -> None:
         """The entries as found at start, and the consumers over them."""
-        for one in kept:
-            self.index.add(one)
-            self.head = max(self.head, one.seq)
+        for row in rows:
+            self.index.add(row)
+            self.head = max(self.head, row.seq)
         for name, known in self.loaded.consumers.items():
             signals = frozenset(s for s in SIGNALS if s in known.signals)
-            self.cursors[name] = self._cursor(name, signals, known.mark, known.base, known.counts)
+            self.cursors[name] = self._cursor(name, signals, known.low_water_mark, known.base, known.counts)
 
     def reconcile(self) -> dict[str, dict[str, int]]:
-        """Entries that a damaged file lost are counted as dropped, so that the ledger balances and says so; figures
-        that the file lost are begun anew. Gives consumer -> ledger line -> items lost, where anything was mended."""
+        """Entries that a damaged file lost are counted as dropped, so that the ledger balances and says so; counters
+        that the file lost are restarted. Gives consumer -> ledger line -> items lost, where anything was repaired."""
         losses: dict[str, dict[str, int]] = {}
         for cursor in self.cursors.values():
             lost, base = {}, dict(cursor.base)
-            for line in cursor.figures():
+            for line in cursor.line_names():
                 finished = sum(n for (s, _, _), n in cursor.counts.items() if s == line)
-                due = self.intake.of(line).received - base.get(line, 0) - finished - cursor.waiting.get(line, 0)
+                due = self.ingest.of(line).received - base.get(line, 0) - finished - cursor.waiting.get(line, 0)
                 if due > 0:
                     lost[line] = due
                 elif due < 0:
@@ -128,8 +116,8 @@ class Book:
         return losses
 
     def snapshot(self) -> Loaded:
-        """The figures as committed."""
-        loaded = Loaded(self.loaded.id, self.number, self.head, self.intake, marks=self.marks)
+        """As committed."""
+        loaded = Loaded(self.loaded.id, self.number, self.head, self.ingest, checkpoints=self.checkpoints)
         for name, c in self.cursors.items():
             loaded.consumers[name] = LoadedConsumer(c.committed, tuple(sorted(c.signals)), dict(c.base), dict(c.counts))
         return loaded
@@ -138,15 +126,15 @@ class Book:
         self,
         name: str,
         signals: frozenset[Signal],
-        mark: int,
+        low_water_mark: int,
         base: dict[str, int],
         counts: dict[tuple[str, str, str], int],
     ) -> Cursor:
-        waiting = self.index.totals(mark, frozenset(SIGNALS.index(s) for s in signals))
-        return Cursor(name, signals, mark, base, counts, waiting)
+        waiting = self.index.totals(low_water_mark, frozenset(SIGNALS.index(s) for s in signals))
+        return Cursor(name, signals, low_water_mark, base, counts, waiting)
 
     def open_cursor(self, name: str, signals: frozenset[Signal]) -> Cursor:
-        """The consumer's cursor; a new one begins at the oldest kept entry."""
+        """The consumer's cursor; a new one begins at the oldest stored entry."""
         cursor = self.cursors.get(name)
         if cursor is not None and cursor.signals == signals:
             cursor.open = True
@@ -154,72 +142,83 @@ class Book:
             return cursor
         if cursor is not None and cursor.open:
             raise ValueError(f"consumer {name} is open with other signals: {sorted(cursor.signals)}")
-        mark = cursor.committed if cursor is not None else (self.index.oldest() or self.head + 1) - 1
+        low_water_mark = cursor.committed if cursor is not None else (self.index.oldest() or self.head + 1) - 1
         counts = cursor.counts if cursor is not None else {}
         base = dict(cursor.base) if cursor is not None else {}
-        fresh = self._cursor(name, signals, mark, base, counts)
-        old = frozenset(cursor.figures()) if cursor is not None else frozenset()
-        for figure in set(fresh.figures()) - old:
-            finished = sum(n for (s, _, _), n in counts.items() if s == figure)
-            base[figure] = self.intake.of(figure).received - finished - fresh.waiting.get(figure, 0)
+        fresh = self._cursor(name, signals, low_water_mark, base, counts)
+        old = frozenset(cursor.line_names()) if cursor is not None else frozenset()
+        for line in set(fresh.line_names()) - old:
+            finished = sum(n for (s, _, _), n in counts.items() if s == line)
+            base[line] = self.ingest.of(line).received - finished - fresh.waiting.get(line, 0)
         fresh.register(Registration(tuple(sorted(signals)), base))
         fresh.base = base
         fresh.open = True
         self.cursors[name] = fresh
         return fresh
 
-    def begin(self, batch: list[Packed], now_ns: int) -> Transaction:
-        """The next transaction: these payloads (those over the quota are marked refused), what consumers finished,
+    def begin(self, batch: list[Pending], now_ns: int) -> Transaction:
+        """The next transaction: these payloads (those over the quota are noted as such), what consumers finished,
         and a bounded step of trimming."""
-        need = sum(charge(len(p.blob)) for p in batch if p.draft.items)
+        need = sum(disk_cost(len(p.blob)) for p in batch if p.submission.items)
         full = self._make_room(need) if self.options.on_full == "drop_oldest" else 0
         self.order += 1
         tx = Transaction(self.number + 1, self.order, self.head)
-        tx.intake, self.pending_intake = self.pending_intake, IntakeBook()
+        tx.ingest, self.pending_ingest = self.pending_ingest, IngestTotals()
         for cursor in self.cursors.values():
             delta = cursor.take_delta()
             if delta is not None:
                 tx.deltas[cursor.name] = delta
-        tx.forget, self.forget = tuple(self.forget), []
+        tx.prune, self.prune = tuple(self.prune), []
         tx.acknowledged, self.acknowledgements = tuple(self.acknowledgements), []
         self._trim(tx, full)
         room = self.quota - self.index.bytes + tx.trim_bytes
-        for packed in batch:
-            cost = charge(len(packed.blob)) if packed.draft.items else 0
+        for pending in batch:
+            cost = disk_cost(len(pending.blob)) if pending.submission.items else 0
             if cost > room:
-                packed.refused = True
+                pending.over_quota = True
                 continue
             room -= cost
-            self._enter(tx, packed, cost)
+            self._enter(tx, pending, cost)
         tx.expire_digests = self.digests.expire(now_ns)
         return tx
 
-    def _enter(self, tx: Transaction, packed: Packed, cost: int) -> None:
-        draft = packed.draft
-        figures = tx.intake.of(draft.signal)
-        figures.rejected += draft.rejected
-        tx.marks.update(draft.marks)
-        if not draft.items:
+    def _enter(self, tx: Transaction, pending: Pending, cost: int) -> None:
+        submission = pending.submission
+        counts = tx.ingest.of(submission.signal)
+        counts.rejected += submission.rejected
+        tx.checkpoints.update(submission.checkpoints)
+        if not submission.items:
             return
-        figures.received += draft.items
-        if draft.events:
-            tx.intake.of(SPAN_EVENTS).received += draft.events
+        counts.received += submission.items
+        if submission.events:
+            tx.ingest.of(SPAN_EVENTS).received += submission.events
         tx.head += 1
-        packed.seq = tx.head
-        code, size = SIGNALS.index(draft.signal), len(draft.payload)
-        row = Row(tx.head, packed.time_ns, code, draft.items, draft.events, packed.codec, size, 0, packed.blob).sealed()
+        pending.seq = tx.head
+        code, size = SIGNALS.index(submission.signal), len(submission.payload)
+        row = StoredRow(
+            tx.head,
+            pending.time_ns,
+            code,
+            submission.items,
+            submission.events,
+            size,
+            cost,
+            pending.codec,
+            0,
+            pending.blob,
+        )
+        row.crc = row.checksum()
         tx.rows.append(row)
-        tx.kept.append(Kept(tx.head, packed.time_ns, code, draft.items, draft.events, size, cost))
-        if draft.digest is not None and self.digests.on:
-            tx.digests.append((tx.head, packed.time_ns, draft.digest))
+        if submission.digest is not None and self.digests.on:
+            tx.digests.append((tx.head, pending.time_ns, submission.digest))
 
     def _trim(self, tx: Transaction, full: int) -> None:
         """Delete what every consumer has passed, a step at a time; up to `full` at once where there is no room."""
-        marks = [cursor.mark for cursor in self.cursors.values()]
+        positions = [cursor.low_water_mark for cursor in self.cursors.values()]
         if full:
             span = self.index.span(full, len(self.index), self.index.bytes)
         else:
-            span = self.index.span(min(marks), TRIM_ROWS, TRIM_BYTES) if marks else None
+            span = self.index.span(min(positions), TRIM_ROWS, TRIM_BYTES) if positions else None
         if span is not None:
             tx.trim, tx.trim_bytes = span[:2], span[2]
 
@@ -231,34 +230,34 @@ class Book:
             return 0
         upto = self.index.freeing(over)
         for cursor in self.cursors.values():
-            if cursor.mark < upto:
+            if cursor.low_water_mark < upto:
                 cursor.drop(self.index, upto, "journal_full")
         return upto
 
     def trimmable(self) -> bool:
-        marks = [cursor.committed for cursor in self.cursors.values()]
-        return bool(marks) and 0 < self.index.oldest() <= min(marks)
+        positions = [cursor.committed for cursor in self.cursors.values()]
+        return bool(positions) and 0 < self.index.oldest() <= min(positions)
 
     def undo(self, tx: Transaction) -> None:
-        """The transaction failed: what it took goes with the next one. The payloads in it are not kept."""
+        """The transaction failed: what it took goes with the next one. The payloads in it are not stored."""
         for name, delta in tx.deltas.items():
             if name in self.cursors:
-                self.cursors[name].give_back(delta)
-        for signal, figures in tx.intake.by_signal.items():
-            if figures.duplicates:
-                self.pending_intake.of(signal).duplicates += figures.duplicates
-        self.forget = [*tx.forget, *self.forget]
+                self.cursors[name].restore(delta)
+        for signal, counts in tx.ingest.by_signal.items():
+            if counts.duplicates:
+                self.pending_ingest.of(signal).duplicates += counts.duplicates
+        self.prune = [*tx.prune, *self.prune]
         self.acknowledgements = [*tx.acknowledged, *self.acknowledgements]
 
     def apply(self, tx: Transaction, entries: list[Entry], now_ns: int) -> None:
         """The transaction is in the file."""
         self.number, self.head = tx.number, tx.head
-        self.intake.add(tx.intake)
-        put_marks(self.marks, tx.marks)
-        for kept in tx.kept:
-            self.index.add(kept)
+        self.ingest.add(tx.ingest)
+        put_checkpoints(self.checkpoints, tx.checkpoints)
+        for row in tx.rows:
+            self.index.add(row)
             for cursor in self.cursors.values():
-                cursor.arrived(kept)
+                cursor.arrived(row)
         for seq, time_ns, digest in tx.digests:
             self.digests.add(digest, seq, time_ns)
         for name, delta in tx.deltas.items():
@@ -286,20 +285,20 @@ class Book:
     def dirty(self) -> bool:
         """Something is to be committed besides payloads."""
         return (
-            bool(self.pending_intake.by_signal)
-            or bool(self.forget)
+            bool(self.pending_ingest.by_signal)
+            or bool(self.prune)
             or bool(self.acknowledgements)
             or any(cursor.pending is not None for cursor in self.cursors.values())
         )
 
     def ledger(self) -> Ledger:
-        figures = self.intake.by_signal
+        counts = self.ingest.by_signal
         return Ledger(
-            received={s: f.received for s, f in figures.items()},
-            rejected={s: f.rejected for s, f in figures.items() if s != SPAN_EVENTS},
-            duplicates={s: f.duplicates for s, f in figures.items()},
+            received={s: f.received for s, f in counts.items()},
+            rejected={s: f.rejected for s, f in counts.items() if s != SPAN_EVENTS},
+            duplicates={s: f.duplicates for s, f in counts.items()},
             consumers=tuple(
-                ConsumerLedger(c.name, figures_of(frozenset(c.signals)), dict(c.base), dict(c.counts), dict(c.waiting))
+                ConsumerLedger(c.name, line_names(frozenset(c.signals)), dict(c.base), dict(c.counts), dict(c.waiting))
                 for c in self.cursors.values()
             ),
         )

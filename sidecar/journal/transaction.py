@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.errors import SidecarError
-from sidecar.journal.codec import Row
-from sidecar.journal.index import Kept
-from sidecar.journal.ledger import IntakeBook
+from sidecar.journal.ledger import IngestTotals
+from sidecar.journal.rows import IndexRow, StoredRow
 from sidecar.pipeline import DeadLetter
 
 
 class StoreError(SidecarError):
     """A transaction was not acknowledged by the disk. What was committed before it is untouched.
 
-    `landed`: it is in the file all the same (whole), so the figures in memory must follow it.
+    `landed`: it is in the file all the same (whole), so the state in memory must follow it.
     `corrupt`: the file itself is damaged.
     """
 
@@ -38,17 +37,17 @@ class Registration:
 class Delta:
     """What one consumer adds in one commit."""
 
-    mark: int
+    low_water_mark: int
     registration: Registration | None = None
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
     passed: dict[str, int] = field(default_factory=dict)
-    """Ledger line -> items of the entries that the mark passes."""
+    """Ledger line -> items of the entries that the low-water mark passes."""
     state: dict[bytes, bytes | None] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
 
     def merge(self, later: Delta) -> None:
         """Become this one followed by `later`."""
-        self.mark = max(self.mark, later.mark)
+        self.low_water_mark = max(self.low_water_mark, later.low_water_mark)
         self.registration = later.registration or self.registration
         add_counts(self.counts, later.counts)
         for signal, items in later.passed.items():
@@ -58,11 +57,11 @@ class Delta:
 
 
 RECEIVERS = ""
-"""Whose state the receivers' marks are, in the place where consumers have their names."""
+"""The name under which the checkpoints of receivers are stored as state."""
 
 
-def put_marks(into: dict[bytes, bytes], marks: Mapping[bytes, bytes | None]) -> None:
-    for key, value in marks.items():
+def put_checkpoints(into: dict[bytes, bytes], checkpoints: Mapping[bytes, bytes | None]) -> None:
+    for key, value in checkpoints.items():
         if value is None:
             into.pop(key, None)
         else:
@@ -83,13 +82,12 @@ class Transaction:
     order: int
     """Counts every attempt, failed ones too."""
     head: int
-    rows: list[Row] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
+    rows: list[StoredRow] = field(default_factory=list)
     digests: list[tuple[int, int, bytes]] = field(default_factory=list)
     """(sequence number, time, digest)"""
-    intake: IntakeBook = field(default_factory=IntakeBook)
+    ingest: IngestTotals = field(default_factory=IngestTotals)
     deltas: dict[str, Delta] = field(default_factory=dict)
-    marks: dict[bytes, bytes | None] = field(default_factory=dict)
+    checkpoints: dict[bytes, bytes | None] = field(default_factory=dict)
     """Of the payloads in it, later ones over earlier ones; None deletes."""
     trim: tuple[int, int] | None = None
     """Lowest and highest number of the entries to delete."""
@@ -98,15 +96,15 @@ class Transaction:
     """Forget the digests of entries up to this number."""
     acknowledged: tuple[int, ...] = ()
     """Forget the digests of these entries."""
-    forget: tuple[str, ...] = ()
-    """Consumers to strike out."""
+    prune: tuple[str, ...] = ()
+    """Consumers to delete, with their state."""
 
 
 @dataclass(slots=True)
 class LoadedConsumer:
     """A consumer as committed."""
 
-    mark: int
+    low_water_mark: int
     signals: tuple[str, ...]
     base: dict[str, int] = field(default_factory=dict)
     counts: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -119,17 +117,17 @@ class Loaded:
     id: str
     number: int = 0
     head: int = 0
-    intake: IntakeBook = field(default_factory=IntakeBook)
+    ingest: IngestTotals = field(default_factory=IngestTotals)
     consumers: dict[str, LoadedConsumer] = field(default_factory=dict)
     digests: list[tuple[int, int, bytes]] = field(default_factory=list)
-    marks: dict[bytes, bytes] = field(default_factory=dict)
+    checkpoints: dict[bytes, bytes] = field(default_factory=dict)
     dead_letter_bytes: int = 0
 
 
 class Reader(Protocol):
     """A way to read what is committed, of its own; for one thread at a time."""
 
-    def rows(self, seqs: Sequence[int]) -> dict[int, Row]:
+    def rows(self, seqs: Sequence[int]) -> dict[int, StoredRow]:
         """Rows by number; those that are not there or cannot be read are left out."""
         ...
 
@@ -139,12 +137,12 @@ class Reader(Protocol):
 
 
 class Store(Protocol):
-    """Where the journal is kept."""
+    """Where the journal is stored."""
 
     def load(self) -> Loaded: ...
 
-    def kept(self) -> Iterator[Kept]:
-        """Figures of all kept entries in order."""
+    def index_rows(self) -> Iterator[IndexRow]:
+        """Figures of all stored entries in order."""
         ...
 
     def commit(self, tx: Transaction) -> None:
@@ -154,7 +152,7 @@ class Store(Protocol):
     def reader(self) -> Reader: ...
 
     def dead_letters(self) -> dict[str, int]:
-        """consumer -> letters kept."""
+        """consumer -> dead letters stored."""
         ...
 
     def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
@@ -164,7 +162,7 @@ class Store(Protocol):
 
     def bytes_on_disk(self) -> int: ...
 
-    def tidy(self) -> bool:
+    def vacuum(self) -> bool:
         """Give some space back to the file system; True if there may be more to give."""
         ...
 

@@ -1,58 +1,96 @@
-"""Those who wait for a receipt, in an event loop or out of one, and how they are told."""
+"""Submissions on their way into the journal, those who wait for their receipts, and how they get them."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from collections import deque
 from dataclasses import dataclass, field
 
 from sidecar.errors import SidecarError
-from sidecar.journal.entry import Receipt
-from sidecar.journal.state import Packed
+from sidecar.journal.submission import Receipt, Submission
+
+Waiter = asyncio.Future[Receipt] | concurrent.futures.Future[Receipt]
+Answers = list[tuple[Waiter, Receipt | SidecarError]]
 
 
 @dataclass(slots=True)
-class Caller:
-    """Somebody who waits for a receipt; `loop` is None outside of asyncio."""
+class Pending:
+    """A submission on its way into the next transaction."""
 
-    loop: asyncio.AbstractEventLoop | None
-    future: asyncio.Future[Receipt] | concurrent.futures.Future[Receipt]
-
-    def answer(self, answer: Receipt | SidecarError) -> None:
-        """In the loop's own thread, where there is one."""
-        if self.future.done():
-            return
-        if isinstance(answer, Receipt):
-            self.future.set_result(answer)
-        else:
-            self.future.set_exception(answer)
-
-
-@dataclass(slots=True)
-class Item:
-    packed: Packed
-    caller: Caller
-    followers: list[Caller] = field(default_factory=list)
-    """Callers with the same payload, before it was committed."""
+    submission: Submission
+    time_ns: int
+    waiter: Waiter
+    duplicates: list[Waiter] = field(default_factory=list)
+    """Those who gave the same payload before it was committed."""
+    codec: int = 0
+    blob: bytes = b""
+    seq: int = 0
+    """As stored; 0 before, and where nothing is stored of it."""
+    over_quota: bool = False
 
 
-Answers = list[tuple[Caller, Receipt | SidecarError]]
+class SubmissionQueue:
+    """Submissions that the writer has not taken yet. Whoever calls it holds the journal's lock."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Pending] = deque()
+        self._by_digest: dict[bytes, Pending] = {}
+        self.bytes = 0
+        """Of the payloads that wait."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def add(self, pending: Pending) -> None:
+        if pending.submission.digest is not None:
+            self._by_digest[pending.submission.digest] = pending
+        self._queue.append(pending)
+        self.bytes += len(pending.submission.payload)
+
+    def equal_to(self, digest: bytes) -> Pending | None:
+        """The one with this digest that is not committed yet."""
+        return self._by_digest.get(digest)
+
+    def take(self) -> Pending | None:
+        """The next one for the writer; it is known by its digest until it is settled."""
+        if not self._queue:
+            return None
+        pending = self._queue.popleft()
+        self.bytes -= len(pending.submission.payload)
+        return pending
+
+    def settled(self, pending: Pending) -> None:
+        """It was committed or refused."""
+        digest = pending.submission.digest
+        if digest is not None and self._by_digest.get(digest) is pending:
+            del self._by_digest[digest]
+
+
+def answer(waiter: Waiter, reply: Receipt | SidecarError) -> None:
+    """In the loop's own thread, where there is one."""
+    if waiter.done():
+        return
+    if isinstance(reply, Receipt):
+        waiter.set_result(reply)
+    else:
+        waiter.set_exception(reply)
 
 
 def answer_all(answers: Answers) -> None:
-    """Tell everybody, with one call into each event loop."""
+    """Answer everybody, with one call into each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, Answers] = {}
-    for caller, answer in answers:
-        if caller.loop is None:
-            if caller.future.set_running_or_notify_cancel():  # type: ignore[union-attr]
-                caller.answer(answer)
+    for waiter, reply in answers:
+        if isinstance(waiter, concurrent.futures.Future):
+            if not waiter.done() and waiter.set_running_or_notify_cancel():
+                answer(waiter, reply)
         else:
-            by_loop.setdefault(caller.loop, []).append((caller, answer))
+            by_loop.setdefault(waiter.get_loop(), []).append((waiter, reply))
     for loop, theirs in by_loop.items():
         if not loop.is_closed():
             loop.call_soon_threadsafe(_answer_here, theirs)
 
 
 def _answer_here(answers: Answers) -> None:
-    for caller, answer in answers:
-        caller.answer(answer)
+    for waiter, reply in answers:
+        answer(waiter, reply)

@@ -1,4 +1,4 @@
-"""The journal's figures as the program's own metrics, read at every scrape."""
+"""The journal's counters as the program's own metrics, read at every scrape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sidecar.journal.journal import Journal
 from sidecar.journal.ledger import Ledger
 from sidecar.telemetry import Telemetry
 
-_Figures = Iterator[tuple[float, Mapping[str, str]]]
+_Samples = Iterator[tuple[float, Mapping[str, str]]]
 
 
 def watch(journal: Journal, telemetry: Telemetry) -> None:
@@ -23,23 +23,24 @@ def watch(journal: Journal, telemetry: Telemetry) -> None:
         "sidecar_consumer_lag_seconds", lambda: [(lag, {"consumer": name}) for name, lag in journal.lags().items()]
     )
     telemetry.watch(
-        "sidecar_journal_bytes", lambda: [(journal.kept_bytes(), {"kind": "kept"}), (journal.quota, {"kind": "quota"})]
+        "sidecar_journal_bytes",
+        lambda: [(journal.stored_bytes(), {"kind": "kept"}), (journal.quota, {"kind": "quota"})],
     )
     telemetry.watch("sidecar_dead_letters", lambda: [(n, {"sink": name}) for name, n in journal.dead_letters().items()])
 
 
-def _by_signal(figures: Mapping[str, int]) -> _Figures:
-    for signal, items in figures.items():
+def _by_signal(counts: Mapping[str, int]) -> _Samples:
+    for signal, items in counts.items():
         yield items, {"signal": signal}
 
 
-def _finished(ledger: Ledger) -> _Figures:
+def _finished(ledger: Ledger) -> _Samples:
     for consumer in ledger.consumers:
         for (signal, outcome, reason), items in consumer.counts.items():
             yield items, {"consumer": consumer.name, "signal": signal, "outcome": outcome, "reason": reason}
 
 
-def _dropped(ledger: Ledger) -> _Figures:
+def _dropped(ledger: Ledger) -> _Samples:
     for consumer in ledger.consumers:
         by_reason: dict[str, int] = {}
         for (_, outcome, reason), items in consumer.counts.items():
@@ -49,7 +50,7 @@ def _dropped(ledger: Ledger) -> _Figures:
             yield items, {"stage": consumer.name, "reason": reason}
 
 
-def _waiting(ledger: Ledger) -> _Figures:
+def _waiting(ledger: Ledger) -> _Samples:
     for consumer in ledger.consumers:
         for signal in consumer.signals:
             yield consumer.waiting.get(signal, 0), {"consumer": consumer.name, "signal": signal}

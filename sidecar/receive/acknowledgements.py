@@ -29,7 +29,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from sidecar.journal.entry import Draft, Log, Receipt
+from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Receipt, Submission
 
 KEY_HEADER = "idempotency-key"
 """A client's own name for a batch, in HTTP headers or gRPC metadata: the same key and bytes are the same batch."""
@@ -142,24 +143,24 @@ class _Equal:
 class Acknowledgements:
     """Follows the acknowledgements of payloads that may be equal to others. Used from one event loop; bounded."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Journal) -> None:
         self._log = log
         self._equal: OrderedDict[bytes, _Equal] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._equal)
 
-    def submit(self, draft: Draft, exchange: Exchange) -> asyncio.Future[Receipt]:
+    def submit(self, submission: Submission, exchange: Exchange) -> asyncio.Future[Receipt]:
         """`log.submit`, of another payload where it is known not to be a resend. Raises what that raises."""
-        digest = draft.digest
+        digest = submission.digest
         assert digest is not None
         equal = self._equal.get(digest)
         again = None
         if equal is not None and equal.open:
             again = next((one for one in equal.open if one.may_be_sent_again_as(exchange)), None)
             if again is None:
-                draft = replace(draft, distinct=True)
-        kept = self._log.submit(draft)
+                submission = replace(submission, distinct=True)
+        kept = self._log.submit(submission)
         equal = self._equal.setdefault(digest, _Equal())
         equal.open.append(exchange)
         del equal.open[:-MOST_EQUAL]

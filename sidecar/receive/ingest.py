@@ -27,7 +27,8 @@ from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.predictions import label_bodies as labels
 from sidecar.decode.protocols import cloudevents
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
-from sidecar.journal.entry import Draft, Log, Receipt
+from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Receipt, Submission
 from sidecar.pipeline import Signal
 from sidecar.receive import replies
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange
@@ -135,7 +136,7 @@ class Intake:
     the same digest.
     """
 
-    def __init__(self, decoder: Decoder, log: Log, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
+    def __init__(self, decoder: Decoder, log: Journal, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
         self.decoder = decoder
         self.log = log
         self._telemetry = telemetry
@@ -212,14 +213,19 @@ class Intake:
             self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
             done = await self._transcoded(signal, body, encoding)
             self._count_repairs(receiver, signal, done)
-            draft, outcome = self._draft(signal, body, encoding, done, exchange)
+            submission, outcome = self._submission(signal, body, encoding, done, exchange)
             del done
             del body  # What is kept may be another form of it; no need to hold both until the commit.
-            if draft is not None:
-                if exchange is None or draft.digest is None or exchange.key or self._tells_itself(signal, encoding):
-                    kept = self.log.submit(draft)
+            if submission is not None:
+                if (
+                    exchange is None
+                    or submission.digest is None
+                    or exchange.key
+                    or self._tells_itself(signal, encoding)
+                ):
+                    kept = self.log.submit(submission)
                 else:
-                    kept = self._acknowledgements.submit(draft, exchange)
+                    kept = self._acknowledgements.submit(submission, exchange)
                 # A client that goes away must not cancel the commit that others may share.
                 await asyncio.shield(kept)
         except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
@@ -262,9 +268,9 @@ class Intake:
                 self._repairs_logged.add((receiver, signal, reason))
                 _logger.warning("invalid parts of records are repaired; further ones are only counted", **labels)
 
-    def _draft(
+    def _submission(
         self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded, exchange: Exchange | None
-    ) -> tuple[Draft | None, Outcome]:
+    ) -> tuple[Submission | None, Outcome]:
         """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
         check = done.check
         if check.items == 0:
@@ -277,12 +283,12 @@ class Intake:
         digest = None
         if encoding != "lines" and (check.timed or key):
             digest = self.decoder.digest(body, self._seed_of(signal, encoding, key))
-        draft = Draft(signal, done.payload, check.items, check.events, check.rejected, digest)
+        submission = Submission(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
-            return draft, replies.kept(check.items)
+            return submission, replies.kept(check.items)
         total = check.items + check.rejected
         message = f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
-        return draft, replies.partial(check.rejected, message, check.items, check.errors)
+        return submission, replies.partial(check.rejected, message, check.items, check.errors)
 
     def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
         if encoding == "protobuf":

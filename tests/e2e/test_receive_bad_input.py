@@ -238,28 +238,28 @@ def running(request: pytest.FixtureRequest) -> Iterator[tuple[Receiving, FakeLog
 @pytest.mark.parametrize("way", ["grpc", "protobuf", "json"])
 def test_an_odd_record_between_good_ones(running: tuple[Receiving, FakeLog], case: Case, way: str) -> None:
     at, log = running
-    log.drafts.clear()
+    log.submissions.clear()
     request = BUILD[case.signal](case.spoil)
     if way == "grpc":
         answer = _over_grpc(at, case.signal, request.SerializeToString())
     else:
         answer = _over_http(at, case.signal, request.SerializeToString() if way == "protobuf" else _otlp_json(request))
     assert answer.ok
-    [draft] = log.drafts
+    [submission] = log.submissions
     if case.refused:
         assert answer.rejected == 1
         assert re.search(rf"\[1\].*{re.escape(case.refused)}", answer.message), answer.message
-        assert (draft.items, draft.rejected) == (2, 1)
+        assert (submission.items, submission.rejected) == (2, 1)
     else:
         assert (answer.rejected, answer.message) == (0, "")
-        assert (draft.items, draft.rejected) == (3, 0)
+        assert (submission.items, submission.rejected) == (3, 0)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.refused], ids=lambda case: case.name)
 @pytest.mark.parametrize("way", ["grpc", "protobuf", "json"])
 def test_nothing_but_an_odd_record(running: tuple[Receiving, FakeLog], case: Case, way: str) -> None:
     at, log = running
-    log.drafts.clear()
+    log.submissions.clear()
     request = BUILD[case.signal](case.spoil)
     _keep_only_second(request)
     if way == "grpc":
@@ -268,7 +268,7 @@ def test_nothing_but_an_odd_record(running: tuple[Receiving, FakeLog], case: Cas
         answer = _over_http(at, case.signal, request.SerializeToString() if way == "protobuf" else _otlp_json(request))
     assert not answer.ok
     assert case.refused in answer.message
-    assert not log.drafts
+    assert not log.submissions
 
 
 def _keep_only_second(request: Any) -> None:
@@ -286,7 +286,7 @@ def test_truncated_anywhere(running: tuple[Receiving, FakeLog], signal: str, way
     request = BUILD[signal](lambda _: None)
     whole: bytes | str = _otlp_json(request) if way == "json" else request.SerializeToString()
     for end in range(1, len(whole), max(1, len(whole) // 12)):
-        log.drafts.clear()
+        log.submissions.clear()
         cut = whole[:end]
         if way == "grpc":
             assert isinstance(cut, bytes)
@@ -295,7 +295,7 @@ def test_truncated_anywhere(running: tuple[Receiving, FakeLog], signal: str, way
             answer = _over_http(at, signal, cut)
         assert not answer.ok
         assert answer.message
-        assert not log.drafts
+        assert not log.submissions
 
 
 @pytest.mark.parametrize(("signal", "marker"), [("spans", b"work 1"), ("logs", b"line 1")])
@@ -304,11 +304,11 @@ def test_text_that_is_not_utf8_is_repaired_later_and_not_lost(
     running: tuple[Receiving, FakeLog], signal: str, marker: bytes, way: str
 ) -> None:
     at, log = running
-    log.drafts.clear()
+    log.submissions.clear()
     body = BUILD[signal](lambda _: None).SerializeToString().replace(marker, b"\xff\xfe\xc3(\x80\xed")
     answer = _over_grpc(at, signal, body) if way == "grpc" else _over_http(at, signal, body)
     assert answer == Answer(True, 0, "")
-    assert [(d.items, d.payload) for d in log.drafts] == [(3, body)]
+    assert [(d.items, d.payload) for d in log.submissions] == [(3, body)]
 
 
 HOSTILE_JSON = {
@@ -375,8 +375,8 @@ def test_hostile_protobuf(running: tuple[Receiving, FakeLog], signal: str, body:
 )
 def test_hostile_lines(running: tuple[Receiving, FakeLog], lines: bytes, kept: int, refused: int) -> None:
     at, log = running
-    log.drafts.clear()
+    log.submissions.clear()
     reply = at.post("/v1/json", lines, "application/x-ndjson")
     assert reply.status == 200, reply.body
-    assert sum(d.items for d in log.drafts) == kept
-    assert sum(d.rejected for d in log.drafts) == refused
+    assert sum(d.items for d in log.submissions) == kept
+    assert sum(d.rejected for d in log.submissions) == refused

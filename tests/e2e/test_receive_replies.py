@@ -80,11 +80,11 @@ def test_what_was_sent_is_what_is_kept() -> None:
             '"AQEBAQEBAQE="', f'"{"01" * 8}"'
         )
         assert at.post("/v1/traces", as_json, "application/json; charset=utf-8").status == 200
-    for draft in log.drafts:
-        assert ExportTraceServiceRequest.FromString(draft.payload) == ExportTraceServiceRequest.FromString(SPAN)
-        assert (draft.signal, draft.items) == ("spans", 1)
-    assert len(log.drafts) == 4
-    digests = [draft.digest for draft in log.drafts]
+    for submission in log.submissions:
+        assert ExportTraceServiceRequest.FromString(submission.payload) == ExportTraceServiceRequest.FromString(SPAN)
+        assert (submission.signal, submission.items) == ("spans", 1)
+    assert len(log.submissions) == 4
+    digests = [submission.digest for submission in log.submissions]
     assert digests[0] == digests[1] == digests[2] != digests[3], "the same bytes have one digest on both protocols"
 
 
@@ -115,7 +115,7 @@ def test_partial_in_json() -> None:
     success = json.loads(reply.body)["partialSuccess"]
     assert int(success["rejectedSpans"]) == 1
     assert "trace_id" in success["errorMessage"]
-    assert [(d.items, d.rejected) for d in log.drafts] == [(1, 1)]
+    assert [(d.items, d.rejected) for d in log.submissions] == [(1, 1)]
 
 
 @pytest.mark.parametrize("signal", list(RESPONSES))
@@ -130,7 +130,7 @@ def test_malformed(signal: str) -> None:
             assert reply.status == 400
             assert _status(reply, encoding).code == 3
             assert _status(reply, encoding).message
-    assert not log.drafts
+    assert not log.submissions
 
 
 def test_too_large_plain() -> None:
@@ -155,7 +155,7 @@ def test_compressed_over_http(coding: str) -> None:
     log = FakeLog()
     with receiving(log, max_message_bytes=100_000) as at:
         assert at.post("/v1/traces", COMPRESS[coding](SPAN), content_encoding=coding).status == 200
-        assert [draft.payload for draft in log.drafts] == [SPAN]
+        assert [submission.payload for submission in log.submissions] == [SPAN]
         bomb = at.post("/v1/traces", COMPRESS[coding](bytes(50_000_000)), content_encoding=coding)
         assert bomb.status == 413
         assert "100000 bytes" in _status(bomb, PROTOBUF).message
@@ -163,7 +163,7 @@ def test_compressed_over_http(coding: str) -> None:
         assert cut.status == 400
         assert coding in _status(cut, PROTOBUF).message
         assert at.post("/v1/traces", b"not compressed", content_encoding=coding).status == 400
-    assert len(log.drafts) == 1
+    assert len(log.submissions) == 1
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
@@ -172,7 +172,7 @@ def test_compressed_over_grpc(compression: grpc.Compression) -> None:
     spans = _span(50)
     with receiving(log, max_message_bytes=100_000) as at:
         assert at.export("spans", spans, compression).code is grpc.StatusCode.OK
-        assert [draft.payload for draft in log.drafts] == [spans]
+        assert [submission.payload for submission in log.submissions] == [spans]
         bomb = at.export("spans", bytes(50_000_000), compression)
         assert bomb.code is grpc.StatusCode.INVALID_ARGUMENT
         assert "100000 bytes" in bomb.details
@@ -245,7 +245,7 @@ def test_unauthenticated() -> None:
                 assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
                 assert _status(reply, encoding).code == 16
             assert at.post("/v1/json", b"{}", JSON, **sent).status == 401
-        assert not log.drafts
+        assert not log.submissions
         assert at.counted.values("sidecar_receiver_auth_failures_total") == {
             ("otlp_grpc",): 3,
             ("otlp_http",): 6,
@@ -253,7 +253,7 @@ def test_unauthenticated() -> None:
         }
         assert at.export("spans", SPAN, authorization="Bearer s3cret").code is grpc.StatusCode.OK
         assert at.post("/v1/traces", SPAN, authorization="Bearer s3cret").status == 200
-    assert len(log.drafts) == 2
+    assert len(log.submissions) == 2
 
 
 @pytest.fixture(scope="module")
@@ -360,8 +360,8 @@ def test_json_lines(content_type: str | None) -> None:
         reply = at.post("/v1/json", lines, content_type)
         assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"{}", JSON)
         assert at.post("/v1/json", gzip.compress(lines), content_type, content_encoding="gzip").status == 200
-    assert [(d.signal, d.items) for d in log.drafts] == [("logs", 2), ("logs", 2)]
-    assert all(d.digest is None for d in log.drafts), "a line without a time: a second copy is not a resend"
+    assert [(d.signal, d.items) for d in log.submissions] == [("logs", 2), ("logs", 2)]
+    assert all(d.digest is None for d in log.submissions), "a line without a time: a second copy is not a resend"
 
 
 def test_requests_are_measured_and_counted() -> None:

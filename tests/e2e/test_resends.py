@@ -31,7 +31,7 @@ from support.load import make_logs, make_spans
 from support.receiving import GRPC_METHODS, PROTOBUF, Receiving, receiving
 
 from sidecar.journal.journal import Journal
-from sidecar.journal.opening import open_log
+from sidecar.journal.opening import open_journal
 from sidecar.journal.options import JournalOptions
 
 TIMES = 7
@@ -62,7 +62,7 @@ class Kept:
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    log = open_log(JournalOptions(kind="memory"))
+    log = open_journal(JournalOptions(kind="memory"))
     with receiving(log) as at:
         yield Kept(at, log)
     log.close()

@@ -25,8 +25,8 @@ from sidecar.deliver.elasticsearch.bulk import Reply
 from sidecar.deliver.elasticsearch.sink import Options, build
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
-from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
@@ -142,11 +142,11 @@ def fill(log: Journal, payloads: int = 12) -> set[str]:
     for number in range(payloads):
         if number % 3 == 2:
             payload = logs_payload(*[f"line {n}" for n in range(30)])
-            receipt = log.append(Draft("logs", payload, 30)).result(10)
+            receipt = log.append(Submission("logs", payload, 30)).result(10)
             expected |= {f"{log.id}-{receipt.seq}-{n}" for n in range(30)}
         else:
             payload = spans_payload(20, first=1 + number * 100, events=1)
-            log.append(Draft("spans", payload, 20, events=20)).result(10)
+            log.append(Submission("spans", payload, 20, events=20)).result(10)
             expected |= set(ids(DECODER.span_lines([payload])))
     return expected
 
@@ -449,7 +449,7 @@ def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> N
         payload = spans_payload(6)
         ours = ids(DECODER.span_lines([payload]))
         side.engine.poison = dict.fromkeys(ours, (400, "some_exception", "not now"))
-        log.append(Draft("spans", payload, 6)).result(10)
+        log.append(Submission("spans", payload, 6)).result(10)
         options = settings.deliver.elasticsearch
         consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
         sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)

@@ -28,8 +28,8 @@ from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.logstash.sink import Options, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
-from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
@@ -42,11 +42,11 @@ def fill(log: Journal, payloads: int = 12) -> set[str]:
     expected: set[str] = set()
     for number in range(payloads):
         if number % 3 == 2:
-            receipt = log.append(Draft("logs", logs_payload(*[f"line {n}" for n in range(30)]), 30)).result(10)
+            receipt = log.append(Submission("logs", logs_payload(*[f"line {n}" for n in range(30)]), 30)).result(10)
             expected |= {f"{log.id}-{receipt.seq}-{n}" for n in range(30)}
         else:
             payload = spans_payload(20, first=1 + number * 100, events=1)
-            log.append(Draft("spans", payload, 20, events=20)).result(10)
+            log.append(Submission("spans", payload, 20, events=20)).result(10)
             expected |= set(ids(DECODER.span_lines([payload])))
     return expected
 
@@ -360,7 +360,7 @@ def test_a_document_that_is_too_large_is_a_dead_letter(tmp_path: Path) -> None:
     with faults.faulty_server(faults.Caller.serve) as server:
         log = journal(tmp_path, time.time_ns)
         with worker(log, server.address, max_document_bytes=2048) as running:
-            log.append(Draft("logs", logs_payload("small", "x" * 5000, "small"), 3)).result(10)
+            log.append(Submission("logs", logs_payload("small", "x" * 5000, "small"), 3)).result(10)
             running.start()
             assert running.stop(20)
         log.close()

@@ -27,8 +27,8 @@ from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.otlp.sink import Options, OtlpSink, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
-from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
@@ -50,12 +50,12 @@ def fill(log: Journal) -> None:
     for number in range(12):
         if number % 3 == 2:
             payload = logs_payload(*[f"line {number}-{n}" for n in range(30)])
-            log.append(Draft("logs", payload, 30)).result(10)
+            log.append(Submission("logs", payload, 30)).result(10)
         else:
             payload = spans_payload(20, first=1 + number * 100, events=1)
-            log.append(Draft("spans", payload, 20, events=20)).result(10)
+            log.append(Submission("spans", payload, 20, events=20)).result(10)
     payload = metrics_request().SerializeToString()
-    log.append(Draft("metrics", payload, check_metrics(payload).items)).result(10)
+    log.append(Submission("metrics", payload, check_metrics(payload).items)).result(10)
 
 
 def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Counter[tuple[str, str, str]]:

@@ -17,8 +17,8 @@ from support.journals import Clock, Disk, journal, take
 
 from sidecar.errors import Unavailable
 from sidecar.journal.consumer import JournalConsumer
-from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Submission
 from sidecar.pipeline import Ack, Entry, entry_counts
 
 SIGNALS = {"all": frozenset(["spans", "logs"]), "logs": frozenset(["logs"])}
@@ -40,17 +40,19 @@ class JournalModel(RuleBasedStateMachine):
         self.received: dict[str, int] = {}
         self.finished: dict[str, set[int]] = {name: set() for name in SIGNALS}
         self.durable: dict[str, int] = dict.fromkeys(SIGNALS, 0)
-        """Marks that are known to be committed."""
+        """Checkpoints that are known to be committed."""
         self.handed: dict[str, list[Entry]] = {}
         self.count = 0
-        self.marks: dict[bytes, bytes] = {}
+        self.checkpoints: dict[bytes, bytes] = {}
         self._open()
 
     def _open(self) -> None:
         self.log = journal(self.place, self.clock, self.disk, hot_cache_bytes=self.hot)
         self.consumers: dict[str, JournalConsumer] = {n: self.log.consumer(n, s) for n, s in SIGNALS.items()}
         self.handed = {name: [] for name in SIGNALS}
-        assert self.log.marks(b"") == self.marks, "marks are those of the entries that were acknowledged"
+        assert self.log.checkpoints(b"") == self.checkpoints, (
+            "checkpoints are those of the entries that were acknowledged"
+        )
         self.log.flush()
         for name in SIGNALS:
             self._forget_uncommitted(name)
@@ -66,38 +68,38 @@ class JournalModel(RuleBasedStateMachine):
     def _of(self, name: str) -> list[int]:
         return [seq for seq, (signal, _) in sorted(self.acknowledged.items()) if signal in SIGNALS[name]]
 
-    def _draft(self, signal: str, size: int) -> Draft:
+    def _submission(self, signal: str, size: int) -> Submission:
         self.count += 1
         payload = b"%d:" % self.count + random.Random(self.count).randbytes(size)
-        digest, marks = payload[:16], {}
+        digest, checkpoints = payload[:16], {}
         if self.count % 3 == 0:
-            digest, marks = None, {b"%d" % (self.count % 4): b"%d" % self.count, b"%d" % (self.count % 5): None}
+            digest, checkpoints = None, {b"%d" % (self.count % 4): b"%d" % self.count, b"%d" % (self.count % 5): None}
         items, events = 1 + self.count % 3, self.count % 2 if signal == "spans" else 0
-        return Draft(signal, payload, items, events, 0, digest, marks)
+        return Submission(signal, payload, items, events, 0, digest, checkpoints)
 
-    def _note(self, draft: Draft, seq: int) -> None:
+    def _note(self, submission: Submission, seq: int) -> None:
         assert seq not in self.acknowledged, "a number is given once"
         assert not self.acknowledged or seq > max(self.acknowledged)
-        self.acknowledged[seq] = (draft.signal, draft.payload)
-        self.items[seq] = draft.items + draft.events
-        if draft.digest is not None:
-            self.digests[draft.payload] = seq
-        for key, value in draft.marks.items():
-            self.marks.pop(key, None)
+        self.acknowledged[seq] = (submission.signal, submission.payload)
+        self.items[seq] = submission.items + submission.events
+        if submission.digest is not None:
+            self.digests[submission.payload] = seq
+        for key, value in submission.checkpoints.items():
+            self.checkpoints.pop(key, None)
             if value is not None:
-                self.marks[key] = value
-        self.received[draft.signal] = self.received.get(draft.signal, 0) + draft.items
-        if draft.events:
-            self.received["span_events"] = self.received.get("span_events", 0) + draft.events
+                self.checkpoints[key] = value
+        self.received[submission.signal] = self.received.get(submission.signal, 0) + submission.items
+        if submission.events:
+            self.received["span_events"] = self.received.get("span_events", 0) + submission.events
 
     @rule(
         signal=st.sampled_from(["spans", "logs"]),
         sizes=st.lists(st.sampled_from([0, 50, 3000, 40000]), min_size=1, max_size=4),
     )
     def submit(self, signal: str, sizes: list[int]) -> None:
-        drafts = [self._draft(signal, size) for size in sizes]
-        futures = [(d, self.log.append(d)) for d in drafts]
-        for draft, future in futures:
+        submissions = [self._submission(signal, size) for size in sizes]
+        futures = [(d, self.log.append(d)) for d in submissions]
+        for submission, future in futures:
             try:
                 receipt = future.result(10)
             except Unavailable:
@@ -105,14 +107,14 @@ class JournalModel(RuleBasedStateMachine):
             else:
                 assert not self.disk.full
                 assert not receipt.duplicate
-                self._note(draft, receipt.seq)
+                self._note(submission, receipt.seq)
 
     @precondition(lambda self: self.digests)
     @rule(data=st.data())
     def submit_again(self, data: st.DataObject) -> None:
         payload = data.draw(st.sampled_from(sorted(self.digests)))
         seq = self.digests[payload]
-        receipt = self.log.append(Draft(self.acknowledged[seq][0], payload, 1, 0, 0, payload[:16])).result(10)
+        receipt = self.log.append(Submission(self.acknowledged[seq][0], payload, 1, 0, 0, payload[:16])).result(10)
         assert (receipt.seq, receipt.duplicate) == (seq, True)
 
     @precondition(lambda self: self.digests and not self.disk.full)
@@ -120,7 +122,7 @@ class JournalModel(RuleBasedStateMachine):
     def submit_an_equal_one(self, data: st.DataObject) -> None:
         payload = data.draw(st.sampled_from(sorted(self.digests)))
         signal = self.acknowledged[self.digests[payload]][0]
-        one = Draft(signal, payload, 1, 0, 0, payload[:16], distinct=True)
+        one = Submission(signal, payload, 1, 0, 0, payload[:16], distinct=True)
         receipt = self.log.append(one).result(10)
         assert not receipt.duplicate
         self._note(one, receipt.seq)
@@ -132,7 +134,7 @@ class JournalModel(RuleBasedStateMachine):
         payload = data.draw(st.sampled_from(sorted(self.digests)))
         signal = self.acknowledged[self.digests.pop(payload)][0]
         self.log.acknowledged(payload[:16], [seq for seq, (_, kept) in self.acknowledged.items() if kept == payload])
-        one = Draft(signal, payload, 1, 0, 0, payload[:16])
+        one = Submission(signal, payload, 1, 0, 0, payload[:16])
         receipt = self.log.append(one).result(10)
         assert not receipt.duplicate
         self._note(one, receipt.seq)
@@ -200,7 +202,7 @@ class JournalModel(RuleBasedStateMachine):
         self.disk.full = False
         self.log.flush()
         place = self.root / str(self.count + 1_000_000 + int(self.place.name))
-        draft = self._draft(signal, 500)
+        submission = self._submission(signal, 500)
 
         def stop() -> None:
             place.mkdir(exist_ok=True)
@@ -212,7 +214,7 @@ class JournalModel(RuleBasedStateMachine):
             self.disk.after_commit = stop
         else:
             self.disk.before_commit = stop
-        receipt = self.log.append(draft).result(10)
+        receipt = self.log.append(submission).result(10)
         self.disk.after_commit = self.disk.before_commit = None
         self.log.close()
         shutil.rmtree(self.place)
@@ -221,7 +223,7 @@ class JournalModel(RuleBasedStateMachine):
             with (place / "journal.db-wal").open("ab") as wal:
                 wal.write(random.Random(tail).randbytes(tail))
         if after:
-            self._note(draft, receipt.seq)
+            self._note(submission, receipt.seq)
         self._open()
 
     @invariant()
@@ -231,7 +233,7 @@ class JournalModel(RuleBasedStateMachine):
         ledger = self.log.ledger()
         assert ledger.balance() == []
         assert {s: n for s, n in ledger.received.items() if n} == {s: n for s, n in self.received.items() if n}
-        assert self.log.marks(b"") == self.marks
+        assert self.log.checkpoints(b"") == self.checkpoints
         for consumer in ledger.consumers:
             undone = set(self._of(consumer.name)) - self.finished[consumer.name]
             assert sum(consumer.waiting.values()) >= len(undone)

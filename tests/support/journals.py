@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.journal import schema
-from sidecar.journal.entry import Draft
 from sidecar.journal.journal import Journal
-from sidecar.journal.opening import open_log
+from sidecar.journal.opening import open_journal
 from sidecar.journal.options import JournalOptions
+from sidecar.journal.submission import Submission
 from sidecar.pipeline import Ack, Consumer, Entry, entry_counts
 
 SECOND = 1_000_000_000
@@ -81,17 +81,17 @@ def options(path: Path, **more: Any) -> JournalOptions:
 
 
 def journal(path: Path, clock: Callable[[], int] | None = None, disk: Disk | None = None, **more: Any) -> Journal:
-    return open_log(options(path, **more), clock or Clock(), connect=disk.connect if disk else schema.connect)
+    return open_journal(options(path, **more), clock or Clock(), connect=disk.connect if disk else schema.connect)
 
 
-def draft(text: str | bytes, items: int = 1, **more: Any) -> Draft:
+def submission(text: str | bytes, items: int = 1, **more: Any) -> Submission:
     payload = text.encode() if isinstance(text, str) else text
-    return Draft(more.pop("signal", "logs"), payload, items, **more)
+    return Submission(more.pop("signal", "logs"), payload, items, **more)
 
 
 def keep(log: Journal, text: str | bytes, items: int = 1, **more: Any) -> int:
     """Append and wait for the receipt; gives the number."""
-    return log.append(draft(text, items, **more)).result(10).seq
+    return log.append(submission(text, items, **more)).result(10).seq
 
 
 def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[Entry]:

@@ -11,55 +11,55 @@ from typing import Any
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from sidecar.decode.api import Check, Transcoded
-from sidecar.journal.entry import Draft, Receipt
+from sidecar.journal.submission import Receipt, Submission
 from sidecar.receive.ingest import Intake, IntakeOptions
 from sidecar.telemetry import Telemetry
 
 
 class FakeLog:
-    """Keeps drafts in a list; `error` is raised by `submit`, `late_error` by its future, `gate` holds commits back."""
+    """Submissions in a list; `error` is raised by `submit`, `late_error` by its future, `gate` holds commits back."""
 
     id = "00000000000000aa"
 
     def __init__(self) -> None:
-        self.drafts: list[Draft] = []
+        self.submissions: list[Submission] = []
         self.error: Exception | None = None
         self.late_error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.submitted = 0
         self.forgotten: list[int] = []
 
-    def submit(self, draft: Draft) -> asyncio.Future[Receipt]:
+    def submit(self, submission: Submission) -> asyncio.Future[Receipt]:
         self.submitted += 1
         if self.error is not None:
             raise self.error
-        return asyncio.ensure_future(self._commit(draft))
+        return asyncio.ensure_future(self._commit(submission))
 
-    async def _commit(self, draft: Draft) -> Receipt:
+    async def _commit(self, submission: Submission) -> Receipt:
         if self.gate is not None:
             await self.gate.wait()
         if self.late_error is not None:
             raise self.late_error
-        self.drafts.append(draft)
-        return Receipt(len(self.drafts))
+        self.submissions.append(submission)
+        return Receipt(len(self.submissions))
 
-    def append(self, draft: Draft) -> concurrent.futures.Future[Receipt]:
+    def append(self, submission: Submission) -> concurrent.futures.Future[Receipt]:
         raise NotImplementedError
 
     def acknowledged(self, digest: bytes, seqs: Sequence[int]) -> None:
         self.forgotten += seqs
 
-    def marks(self, prefix: bytes) -> dict[bytes, bytes]:
+    def checkpoints(self, prefix: bytes) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
-        for draft in self.drafts:
-            found.update({k: v for k, v in draft.marks.items() if v is not None})
+        for submission in self.submissions:
+            found.update({k: v for k, v in submission.checkpoints.items() if v is not None})
         return {k: v for k, v in found.items() if k.startswith(prefix)}
 
     def consumer(self, name: str, signals: frozenset[Any]) -> Any:
         raise NotImplementedError
 
     def head(self) -> int:
-        return len(self.drafts)
+        return len(self.submissions)
 
     def retry_after(self) -> float:
         return 7.25

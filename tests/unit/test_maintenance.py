@@ -10,8 +10,8 @@ from sidecar import maintenance
 from sidecar.config import loader
 from sidecar.config.settings import Settings
 from sidecar.errors import ConfigError
-from sidecar.journal.entry import Draft
-from sidecar.journal.opening import open_log
+from sidecar.journal.opening import open_journal
+from sidecar.journal.submission import Submission
 from sidecar.pipeline import Ack, DeadLetter
 
 
@@ -71,10 +71,10 @@ PAIR = b'{"create":{"_index":"logs-x","_id":"%d"}}\n{"body":{"text":"caf\xc3\xa9
 
 def with_letters(path: Path) -> None:
     """Letters 1 and 2 of 40 days ago, 3 of now, and 4 of a sink of payloads."""
-    log = open_log(at(path).journal, time.time_ns, None)
+    log = open_journal(at(path).journal, time.time_ns, None)
     consumer = log.consumer("elasticsearch", frozenset(("logs",)))
     other = log.consumer("otlp", frozenset(("logs",)))
-    log.append(Draft("logs", b"", 3)).result(10)
+    log.append(Submission("logs", b"", 3)).result(10)
     (entry,) = consumer.next(100, 10, 5)
     now = time.time_ns()
     times = (now - 40 * DAY, now - 40 * DAY, now)

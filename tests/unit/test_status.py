@@ -46,10 +46,10 @@ class Log:
     def lags(self) -> dict[str, float]:
         return {"store": 0.12345, "derive": 0.0}
 
-    def kept_bytes(self) -> int:
+    def stored_bytes(self) -> int:
         return 10
 
-    def kept_entries(self) -> int:
+    def stored_entries(self) -> int:
         return 2
 
     def dead_letters(self) -> dict[str, int]:

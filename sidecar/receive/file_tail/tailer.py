@@ -11,7 +11,8 @@ import structlog
 
 from sidecar.decode.api import Decoder
 from sidecar.errors import Overloaded, Unavailable
-from sidecar.journal.entry import Draft, Log
+from sidecar.journal.journal import Journal
+from sidecar.journal.submission import Submission
 from sidecar.receive.file_tail import checkpoint
 from sidecar.receive.file_tail.discovery import Finder
 from sidecar.receive.file_tail.file_registry import BROKEN_GRACE, Catalog, Loss
@@ -38,7 +39,7 @@ class Tailer:
         self,
         options: Options,
         decoder: Decoder,
-        kept: Log,
+        kept: Journal,
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -159,7 +160,7 @@ class Tailer:
         items = sum(step.items for step in batch)
         began = time.perf_counter()
         try:
-            self._log.append(Draft("logs", payload, items, marks=marks)).result()
+            self._log.append(Submission("logs", payload, items, checkpoints=marks)).result()
         except (Overloaded, Unavailable) as error:
             if not self._landed(marks):
                 outcome = "overloaded" if isinstance(error, Overloaded) else "unavailable"
@@ -181,7 +182,7 @@ class Tailer:
 
     def _landed(self, marks: dict[bytes, bytes | None]) -> bool:
         """A commit that was reported as failed may be in the log all the same."""
-        kept = self._log.marks(checkpoint.PREFIX)
+        kept = self._log.checkpoints(checkpoint.PREFIX)
         return all(kept.get(key) == value for key, value in marks.items())
 
     def _count(self, outcome: str) -> None:
@@ -200,9 +201,9 @@ class Tailer:
         self.catalog.close()
 
 
-def _load(kept: Log) -> tuple[dict[checkpoint.Key, checkpoint.Mark], list[str]]:
+def _load(kept: Journal) -> tuple[dict[checkpoint.Key, checkpoint.Mark], list[str]]:
     """The marks by key, and the patterns that were used before."""
-    found = kept.marks(checkpoint.PREFIX)
+    found = kept.checkpoints(checkpoint.PREFIX)
     used = json.loads(found.pop(checkpoint.PATTERNS, b"[]"))
     marks = {}
     for data, value in found.items():

@@ -42,7 +42,7 @@ def test_old_ones_go_and_the_oldest_past_the_number(
         delta = Delta(1, dead=letters(1, 2, 3, 4))
         store.commit(Transaction(1, 1, 1, deltas={"es": delta}))
         gone, size = store.expire_dead_letters(before, most)
-        found = "".join(letter.doc_id for letter in store.letters())
+        found = "".join(letter.doc_id for letter in store.all_dead_letters())
     else:
         log = journal(tmp_path)
         refuse(log, letters(1, 2, 3, 4))
@@ -55,7 +55,7 @@ def test_old_ones_go_and_the_oldest_past_the_number(
 
 
 def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_LETTERS_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
     clock = Clock()
     log = journal(tmp_path, clock, dead_letter_bytes=25, dead_letter_days=2)
     refuse(log, letters(clock.now, clock.now + 1, clock.now + 2))  # Room for two.
@@ -75,7 +75,7 @@ def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monke
 
 
 def test_a_disk_that_fails_then_is_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_LETTERS_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
     disk, clock = Disk(), Clock()
     log = journal(tmp_path, clock, disk, dead_letter_count=1)
 

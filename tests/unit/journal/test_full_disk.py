@@ -12,18 +12,18 @@ CHILD = """
 import random, resource, signal, sys
 from pathlib import Path
 from sidecar.errors import Unavailable
-from sidecar.journal.entry import Draft
-from sidecar.journal.opening import open_log
+from sidecar.journal.submission import Submission
+from sidecar.journal.opening import open_journal
 from sidecar.journal.options import JournalOptions
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-log = open_log(JournalOptions(path=Path(sys.argv[1]), commit_delay=0))
+log = open_journal(JournalOptions(path=Path(sys.argv[1]), commit_delay=0))
 log.consumer("a", frozenset(["logs"]))
 rng = random.Random(1)
 
 def put(n):
     try:
-        receipt = log.append(Draft("logs", b"%d:" % n + rng.randbytes(20_000), 1)).result()
+        receipt = log.append(Submission("logs", b"%d:" % n + rng.randbytes(20_000), 1)).result()
     except Unavailable:
         print("refused", n, flush=True)
     else:

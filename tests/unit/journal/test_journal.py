@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.journals import Clock, Disk, draft, finish, journal, keep, options, take, texts
+from support.journals import Clock, Disk, finish, journal, keep, options, submission, take, texts
 
 from sidecar.errors import ConfigError, Overloaded, Unavailable
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import DeadLetters
-from sidecar.journal.entry import Receipt
 from sidecar.journal.journal import Journal
-from sidecar.journal.opening import open_log, read_ledger
+from sidecar.journal.opening import open_journal, read_ledger
+from sidecar.journal.submission import Receipt
 from sidecar.pipeline import Ack, DeadLetter, entry_counts
 
 LOGS = frozenset(["logs"])
@@ -91,7 +91,7 @@ def test_a_consumer_sees_only_its_signals_and_holds_back_nobody(make: Make) -> N
     assert texts(take(metrics)) == ["m"]
     finish(logs, take(logs))
     log.flush()
-    assert log.kept_entries() == 1
+    assert log.stored_entries() == 1
 
 
 def test_next_wakes_up_for_a_new_entry(make: Make) -> None:
@@ -147,14 +147,14 @@ def test_a_wait_lets_go_of_what_does_not_concern_the_consumer(make: Make) -> Non
     keep(log, "m", signal="metrics")
     consumer.wait(0.01, 0, 1, 1)
     log.flush()
-    assert log.kept_entries() == 0
+    assert log.stored_entries() == 0
 
 
 def test_submit_resolves_in_its_event_loop(make: Make) -> None:
     log = make()
 
     async def many() -> list[Receipt]:
-        return await asyncio.gather(*[log.submit(draft(f"{i}")) for i in range(50)])
+        return await asyncio.gather(*[log.submit(submission(f"{i}")) for i in range(50)])
 
     receipts = asyncio.run(many())
     assert [r.seq for r in receipts] == list(range(1, 51))
@@ -179,7 +179,7 @@ def test_done_out_of_order_moves_the_mark_only_to_the_first_gap(make: Make) -> N
     assert log.ledger().consumers[0].counts == {("logs", "delivered", ""): 30}
     assert log.ledger().balance() == []
     log.flush()
-    assert log.kept_entries() == 0
+    assert log.stored_entries() == 0
 
 
 def test_done_for_what_was_never_handed_out_is_a_mistake(make: Make) -> None:
@@ -236,29 +236,29 @@ def test_the_ledger_names_what_does_not_add_up(make: Make) -> None:
 def test_rejected_items_are_counted_even_where_nothing_is_kept(make: Make) -> None:
     log = make()
     keep(log, "part", 5, rejected=2)
-    log.append(draft("none", 0, rejected=4)).result(10)
+    log.append(submission("none", 0, rejected=4)).result(10)
     assert log.ledger().received == {"logs": 5}
     assert log.ledger().rejected == {"logs": 6}
-    assert log.kept_entries() == 1
+    assert log.stored_entries() == 1
 
 
 def test_a_resend_is_acknowledged_and_not_kept(make: Make, clock: Clock) -> None:
     log = make(dedupe_window=60)
-    first = log.append(draft("x", 4, digest=b"d" * 16)).result(10)
+    first = log.append(submission("x", 4, digest=b"d" * 16)).result(10)
     clock.forward(59)
-    again = log.append(draft("x", 4, digest=b"d" * 16)).result(10)
+    again = log.append(submission("x", 4, digest=b"d" * 16)).result(10)
     assert (first.duplicate, again.duplicate, again.seq) == (False, True, first.seq)
     log.flush()
     assert log.ledger().duplicates["logs"] == 4
     assert log.ledger().received["logs"] == 4
     clock.forward(120)
     keep(log, "other", digest=b"e" * 16)
-    assert not log.append(draft("x", 4, digest=b"d" * 16)).result(10).duplicate
+    assert not log.append(submission("x", 4, digest=b"d" * 16)).result(10).duplicate
 
 
 def test_resends_before_the_commit_share_its_fate(make: Make) -> None:
     log = make(commit_delay=0.2)
-    futures = [log.append(draft("x", 2, digest=b"d" * 16)) for _ in range(4)]
+    futures = [log.append(submission("x", 2, digest=b"d" * 16)) for _ in range(4)]
     receipts = [f.result(10) for f in futures]
     assert sorted(r.duplicate for r in receipts) == [False, True, True, True]
     assert {r.seq for r in receipts} == {1}
@@ -269,7 +269,7 @@ def test_resends_before_the_commit_share_its_fate(make: Make) -> None:
 
 def test_a_distinct_payload_is_kept_beside_its_equal(make: Make) -> None:
     log = make()
-    equal = [draft("x", 2, digest=b"d" * 16)] + [replace(draft("x", 2, digest=b"d" * 16), distinct=True)] * 3
+    equal = [submission("x", 2, digest=b"d" * 16)] + [replace(submission("x", 2, digest=b"d" * 16), distinct=True)] * 3
     receipts = [f.result(10) for f in [log.append(d) for d in equal]]
     assert len({r.seq for r in receipts}) == 4
     assert not any(r.duplicate for r in receipts)
@@ -278,21 +278,21 @@ def test_a_distinct_payload_is_kept_beside_its_equal(make: Make) -> None:
 
 def test_an_acknowledged_payload_is_no_longer_remembered(make: Make) -> None:
     log = make()
-    first = log.append(draft("x", 2, digest=b"d" * 16)).result(10)
-    other = log.append(draft("y", 2, digest=b"e" * 16)).result(10)
+    first = log.append(submission("x", 2, digest=b"d" * 16)).result(10)
+    other = log.append(submission("y", 2, digest=b"e" * 16)).result(10)
     log.acknowledged(b"d" * 16, [first.seq])
-    second = log.append(draft("x", 2, digest=b"d" * 16)).result(10)
+    second = log.append(submission("x", 2, digest=b"d" * 16)).result(10)
     assert not second.duplicate
-    assert log.append(draft("x", 2, digest=b"d" * 16)).result(10) == Receipt(second.seq, duplicate=True)
-    assert log.append(draft("y", 2, digest=b"e" * 16)).result(10) == Receipt(other.seq, duplicate=True)
+    assert log.append(submission("x", 2, digest=b"d" * 16)).result(10) == Receipt(second.seq, duplicate=True)
+    assert log.append(submission("y", 2, digest=b"e" * 16)).result(10) == Receipt(other.seq, duplicate=True)
     assert log.ledger().received["logs"] == 6
 
 
 def test_what_is_acknowledged_stays_so_over_a_restart_and_what_is_not_is_remembered(disk_journal: Make) -> None:
     disk = Disk()
     log = disk_journal(disk)
-    drafts = [draft(name, 1, digest=name.encode() * 16) for name in "abcd"]
-    seqs = [log.append(d).result(10).seq for d in drafts]
+    submissions = [submission(name, 1, digest=name.encode() * 16) for name in "abcd"]
+    seqs = [log.append(d).result(10).seq for d in submissions]
     log.acknowledged(b"a" * 16, seqs[:1])
     log.flush()
     disk.full = True
@@ -305,7 +305,7 @@ def test_what_is_acknowledged_stays_so_over_a_restart_and_what_is_not_is_remembe
     log.acknowledged(b"c" * 16, seqs[2:3])
     log.close()
     log = disk_journal()
-    assert [log.append(d).result(10).duplicate for d in drafts] == [False, False, False, True]
+    assert [log.append(d).result(10).duplicate for d in submissions] == [False, False, False, True]
 
 
 def test_payloads_without_a_digest_are_never_resends(make: Make) -> None:
@@ -320,11 +320,11 @@ def test_at_the_quota_intake_is_refused_until_something_drains(make: Make, clock
     with pytest.raises(Overloaded, match="quota") as caught:
         _keep_many(log, payload, 20)
     assert caught.value.retry_after == 30
-    assert log.kept_bytes() <= 1 << 20
+    assert log.stored_bytes() <= 1 << 20
     clock.forward(1)
     finish(consumer, take(consumer))
     log.flush()
-    assert log.kept_bytes() == 0
+    assert log.stored_bytes() == 0
     assert log.drain_rate() > 100_000
     assert 1 <= log.retry_after() < 30
     keep(log, payload)
@@ -368,7 +368,7 @@ def test_a_closed_journal_takes_nothing_and_wakes_its_consumers(make: Make) -> N
     thread.join(10)
     assert got == [[]]
     with pytest.raises(Unavailable):
-        log.append(draft("x"))
+        log.append(submission("x"))
 
 
 def test_lag_is_the_age_of_the_oldest_unfinished_entry(make: Make, clock: Clock) -> None:
@@ -409,7 +409,7 @@ def test_a_restart_finds_everything_where_it_was(disk_journal: Make) -> None:
     consumer = log.consumer("a", LOGS)
     assert dict(consumer.state()) == {b"k": b"v"}
     assert texts(take(consumer)) == ["2", "3"], "the fourth was done, but the third was not"
-    assert log.append(draft("3", 2, digest=b"%016d" % 3)).result(10).duplicate
+    assert log.append(submission("3", 2, digest=b"%016d" % 3)).result(10).duplicate
     assert log.dead_letters() == {"a": 1}
     assert keep(log, "new") == 5
     assert log.ledger().balance() == []
@@ -431,7 +431,7 @@ def test_files_are_private_and_one_process_has_them(disk_journal: Make, tmp_path
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(p.stat().st_mode) for p in directory.iterdir()} == {0o600}
     with pytest.raises(ConfigError, match="in use by another sidecar"):
-        open_log(options(directory))
+        open_journal(options(directory))
 
 
 def test_the_ledger_can_be_read_beside_a_running_journal(disk_journal: Make, tmp_path: Path) -> None:
@@ -451,11 +451,11 @@ def test_a_consumer_gone_from_the_configuration_holds_nothing_back(disk_journal:
     log.close()
     log = disk_journal()
     log.consumer("a", LOGS)
-    assert log.kept_entries() == 1
-    assert log.forget_absent() == ["old"]
+    assert log.stored_entries() == 1
+    assert log.prune_absent() == ["old"]
     log.flush()
     log.flush()
-    assert log.kept_entries() == 0
+    assert log.stored_entries() == 0
     log.close()
     assert [c.name for c in disk_journal().ledger().consumers] == ["a"]
 
@@ -485,7 +485,7 @@ def test_a_full_disk_refuses_and_recovers_without_losing_or_doubling(disk_journa
     keep(log, "before", 1)
     (entry,) = take(consumer)
     disk.full = True
-    waiting = [log.append(draft("lost", 1, digest=b"l" * 16)) for _ in range(2)]
+    waiting = [log.append(submission("lost", 1, digest=b"l" * 16)) for _ in range(2)]
     for future in waiting:
         with pytest.raises(Unavailable, match="full"):
             future.result(10)
@@ -496,7 +496,7 @@ def test_a_full_disk_refuses_and_recovers_without_losing_or_doubling(disk_journa
     assert log.ledger().balance() == []
     assert not log.writing()
     disk.full = False
-    receipt = log.append(draft("lost", 1, digest=b"l" * 16)).result(10)
+    receipt = log.append(submission("lost", 1, digest=b"l" * 16)).result(10)
     assert not receipt.duplicate
     assert texts(take(consumer)) == ["lost"]
     assert log.ledger().consumers[0].counts == {("logs", "delivered", ""): 1}, "the word was kept"
@@ -514,7 +514,7 @@ def test_a_disk_that_goes_away_and_comes_back(disk_journal: Make) -> None:
     disk.gone = True
     for _ in range(2):
         with pytest.raises(Unavailable):
-            log.append(draft("no")).result(10)
+            log.append(submission("no")).result(10)
     disk.gone = False
     keep(log, "2")
     assert texts(take(consumer)) == ["1", "2"]
@@ -586,7 +586,7 @@ def test_space_is_used_again_and_given_back(disk_journal: Make, tmp_path: Path) 
     consumer = log.consumer("a", LOGS)
     payload = random.Random(1).randbytes(500_000)
     for _ in range(60):
-        log.append(draft(payload)).result(10)
+        log.append(submission(payload)).result(10)
     full = (tmp_path / "j" / schema.FILE).stat().st_size
     while entries := take(consumer):
         finish(consumer, entries)

@@ -15,13 +15,13 @@ from sidecar.pipeline import SPAN_EVENTS
 CHILD = """
 import sys, threading, time
 from pathlib import Path
-from sidecar.journal.opening import open_log
+from sidecar.journal.opening import open_journal
 from sidecar.journal.options import JournalOptions
-from sidecar.journal.entry import Draft
+from sidecar.journal.submission import Submission
 from sidecar.pipeline import Ack, entry_counts
 
 path, run = Path(sys.argv[1]), sys.argv[2]
-log = open_log(JournalOptions(path=path, commit_delay=0, cursor_delay=0.002))
+log = open_journal(JournalOptions(path=path, commit_delay=0, cursor_delay=0.002))
 consumer = log.consumer("quick", frozenset(["spans"]))
 log.consumer("slow", frozenset(["spans"]))
 
@@ -42,7 +42,7 @@ while True:
         n += 1
         text = f"{run}-{n}"
         payload = text.encode() * 200
-        futures.append((text, log.append(Draft("spans", payload, 1 + n % 5, n % 2, 0, text.encode().ljust(16)))))
+        futures.append((text, log.append(Submission("spans", payload, 1 + n % 5, n % 2, 0, text.encode().ljust(16)))))
     for text, future in futures:
         receipt = future.result()
         print(receipt.seq, text, 1 + int(text.split("-")[1]) % 5, flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.journals import Clock, Disk, draft, finish, journal, keep, take
+from support.journals import Clock, Disk, finish, journal, keep, submission, take
 
 from sidecar.errors import Unavailable
 from sidecar.journal import schema
@@ -145,7 +145,7 @@ def test_cursors_states_digests_and_letters_are_salvaged(tmp_path: Path) -> None
     consumer = log.consumer("a", LOGS)
     assert dict(consumer.state()) == {b"k": b"v"}
     assert log.dead_letters() == {"a": 1}
-    assert log.append(draft(_payload(7), 2, digest=b"%016d" % 7)).result(10).duplicate
+    assert log.append(submission(_payload(7), 2, digest=b"%016d" % 7)).result(10).duplicate
     assert [e.seq for e in take(consumer, 1)] == [11]
     log.close()
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from sidecar.journal.entry import Draft, Receipt
 from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.options import JournalOptions
+from sidecar.journal.submission import Receipt, Submission
 from sidecar.receive import acknowledgements
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange, retries
 
-DRAFT = Draft("logs", b"equal", 1, digest=b"d" * 16)
+SUBMISSION = Submission("logs", b"equal", 1, digest=b"d" * 16)
 Step = Callable[[Exchange], object]
 
 
@@ -79,9 +79,9 @@ ROWS: list[tuple[Step, bool, bool, bool]] = [
 def test_the_table(step: Step, same: bool, repeats: bool, resend: bool) -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
         first = Exchange("a", repeats)
-        kept = await known.submit(DRAFT, first)
+        kept = await known.submit(SUBMISSION, first)
         step(first)
-        again = await known.submit(DRAFT, Exchange("a" if same else "b", repeats))
+        again = await known.submit(SUBMISSION, Exchange("a" if same else "b", repeats))
         assert (again.seq == kept.seq, again.duplicate) == (resend, resend)
 
     run(work)
@@ -91,9 +91,9 @@ def test_the_table(step: Step, same: bool, repeats: bool, resend: bool) -> None:
 def test_a_client_that_gives_up_before_the_commit(step: Step) -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
         first = Exchange("a")
-        kept = known.submit(DRAFT, first)
+        kept = known.submit(SUBMISSION, first)
         step(first)
-        again = known.submit(DRAFT, Exchange("b"))
+        again = known.submit(SUBMISSION, Exchange("b"))
         assert await again == Receipt((await kept).seq, duplicate=True)
 
     run(work)
@@ -101,7 +101,7 @@ def test_a_client_that_gives_up_before_the_commit(step: Step) -> None:
 
 def test_in_flight_on_whole_connections_all_are_kept() -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
-        receipts = await asyncio.gather(*[known.submit(DRAFT, Exchange(n)) for n in range(20)])
+        receipts = await asyncio.gather(*[known.submit(SUBMISSION, Exchange(n)) for n in range(20)])
         assert len({r.seq for r in receipts}) == 20
 
     run(work)
@@ -115,7 +115,7 @@ def test_a_resend_stands_for_what_it_repeats() -> None:
             receipts = []
             for step in (_reset, _cancelled, _closed_after):
                 exchange = Exchange(object())
-                receipts.append(await known.submit(DRAFT, exchange))
+                receipts.append(await known.submit(SUBMISSION, exchange))
                 step(exchange)
             assert receipts == [Receipt(receipts[0].seq, duplicate=n > 0) for n in range(3)]
             assert len(known) == 0
@@ -128,14 +128,14 @@ def test_one_of_several_equal_ones_is_lost() -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
         exchanges = [Exchange(n) for n in range(5)]
         for exchange in exchanges:
-            await known.submit(DRAFT, exchange)
+            await known.submit(SUBMISSION, exchange)
         exchanges[1].lose()
         for exchange in exchanges:
             _closed_after(exchange)
         last = Exchange("again")
-        assert (await known.submit(DRAFT, last)).duplicate
+        assert (await known.submit(SUBMISSION, last)).duplicate
         _closed_after(last)
-        assert not (await known.submit(DRAFT, Exchange("another"))).duplicate
+        assert not (await known.submit(SUBMISSION, Exchange("another"))).duplicate
         assert log.head() == 6
 
     run(work)
@@ -144,16 +144,16 @@ def test_one_of_several_equal_ones_is_lost() -> None:
 def test_what_could_not_be_kept_is_no_reason_to_take_the_next_for_a_resend() -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
         first, refused = Exchange("a"), Exchange("b")
-        await known.submit(DRAFT, first)
+        await known.submit(SUBMISSION, first)
         first.answered()
         failing: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         failing.set_exception(OSError())
-        submit, log.submit = log.submit, lambda draft: failing  # type: ignore[method-assign]
+        submit, log.submit = log.submit, lambda submission: failing  # type: ignore[method-assign]
         with pytest.raises(OSError):
-            await known.submit(DRAFT, refused)
+            await known.submit(SUBMISSION, refused)
         refused.answered()
         log.submit = submit  # type: ignore[method-assign]
-        assert not (await known.submit(DRAFT, Exchange("b"))).duplicate
+        assert not (await known.submit(SUBMISSION, Exchange("b"))).duplicate
 
     run(work)
 
@@ -198,11 +198,11 @@ def test_a_client_that_retries_may_repeat_on_its_connection_after_its_deadline(m
 def test_memory_is_bounded() -> None:
     async def work(known: Acknowledgements, log: MemoryJournal) -> None:
         for n in range(acknowledgements.CAPACITY + 50):
-            kept = known.submit(Draft("logs", b"%d" % n, 1, digest=b"%016d" % n), Exchange(n))
+            kept = known.submit(Submission("logs", b"%d" % n, 1, digest=b"%016d" % n), Exchange(n))
         await kept
         assert len(known) == acknowledgements.CAPACITY
         for n in range(200):
-            kept = known.submit(DRAFT, Exchange(n))
+            kept = known.submit(SUBMISSION, Exchange(n))
         await kept
         assert len(known._equal[b"d" * 16].open) == acknowledgements.MOST_EQUAL
 

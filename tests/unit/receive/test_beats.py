@@ -84,8 +84,8 @@ def test_every_window_is_acknowledged_by_its_last_number() -> None:
     assert writer.said == ack_frame(2) + ack_frame(1)
     assert writer.closed
     assert held == 0
-    assert [draft.items for draft in log.drafts] == [2, 1], "half a window is not kept: it comes again"
-    assert all(draft.digest for draft in log.drafts), "what comes again is recognised"
+    assert [submission.items for submission in log.submissions] == [2, 1], "half a window is not kept: it comes again"
+    assert all(submission.digest for submission in log.submissions), "what comes again is recognised"
 
 
 def test_a_beat_that_waits_is_told_that_its_window_is_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,11 +111,11 @@ def test_a_full_journal_makes_a_beat_wait(monkeypatch: pytest.MonkeyPatch) -> No
     class Full(FakeLog):
         tries = 0
 
-        def submit(self, draft: Any) -> Any:
+        def submit(self, submission: Any) -> Any:
             self.tries += 1
             if self.tries < 4:
                 raise Overloaded("full", 1.0)
-            return super().submit(draft)
+            return super().submit(submission)
 
     log = Full()
     writer, held = asyncio.run(converse(window(EVENT), log))

@@ -24,8 +24,8 @@ BATCH = "application/cloudevents-batch+json"
 def kept(log: FakeLog) -> list[tuple[str, object]]:
     """(event name, body) of what was kept."""
     found = []
-    for draft in log.drafts:
-        for placed in records.log_records(draft.payload):
+    for submission in log.submissions:
+        for placed in records.log_records(submission.payload):
             assert isinstance(placed.record, records.LogRecord)
             found.append((placed.record.event_name, placed.record.body))
     return found
@@ -42,8 +42,8 @@ def test_each_mode_is_kept() -> None:
         assert (reply.status, reply.body, reply.headers["content-type"]) == (200, b"{}", JSON)
     numbers = [1, 2, 2, 2, 3]
     assert kept(log) == [("t", {"data": {"n": n}}) for n in numbers]
-    assert [draft.items for draft in log.drafts] == [1, 1, 2, 1]
-    assert all(draft.digest for draft in log.drafts), "sent again, they can be told"
+    assert [submission.items for submission in log.submissions] == [1, 1, 2, 1]
+    assert all(submission.digest for submission in log.submissions), "sent again, they can be told"
 
 
 def test_an_event_sent_again_has_the_same_digest() -> None:
@@ -53,7 +53,7 @@ def test_an_event_sent_again_has_the_same_digest() -> None:
             at.post(PATH, b'{"n": 1}', JSON, **BINARY)
         at.post(PATH, b'{"n": 2}', JSON, **BINARY)
         at.post(PATH, b'{"n": 1}', JSON, **{**BINARY, "ce_type": "u"})
-    digests = [draft.digest for draft in log.drafts]
+    digests = [submission.digest for submission in log.submissions]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
@@ -70,12 +70,12 @@ def test_what_is_refused_is_told() -> None:
         ):
             reply = at.post(PATH, body, content_type, **sent)
             assert (reply.status, why in reply.body) == (400, True), reply.body
-        assert not log.drafts
+        assert not log.submissions
         event = json.dumps(NEEDED).encode()
         reply = at.post(PATH, b"[" + event + b", 7]", BATCH)
         assert (reply.status, json.loads(reply.body)["partialSuccess"]["rejectedLogRecords"]) == (200, "1")
         assert b"[1]: must be a JSON object" in reply.body
-    assert len(log.drafts) == 1
+    assert len(log.submissions) == 1
 
 
 def test_credentials_limits_and_overload() -> None:
@@ -111,5 +111,5 @@ def test_what_a_model_was_sent_is_kept_as_json_only(raw: bytes) -> None:
         sent = {**BINARY, "ce_type": "org.kubeflow.serving.inference.request"}
         assert at.post(PATH, raw, "text/csv", **sent).status == 200
     assert kept(log) == [("org.kubeflow.serving.inference.request", None)]
-    assert raw not in log.drafts[0].payload
-    assert base64.b64encode(raw) not in log.drafts[0].payload
+    assert raw not in log.submissions[0].payload
+    assert base64.b64encode(raw) not in log.submissions[0].payload

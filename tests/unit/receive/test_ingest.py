@@ -34,16 +34,22 @@ def test_kept_only_after_the_commit() -> None:
             assert intake.in_flight_bytes == 0
 
     asyncio.run(run())
-    [draft] = log.drafts
-    assert (draft.signal, draft.payload, draft.items, draft.events, draft.rejected) == ("spans", b"body", 2, 1, 0)
-    assert draft.digest is not None
+    [submission] = log.submissions
+    assert (submission.signal, submission.payload, submission.items, submission.events, submission.rejected) == (
+        "spans",
+        b"body",
+        2,
+        1,
+        0,
+    )
+    assert submission.digest is not None
 
 
 def test_partial_keeps_the_rest_and_names_what_was_refused() -> None:
     log = FakeLog()
     outcome = _accept(log, FakeDecoder(Check(items=2, rejected=3, errors=("a: bad", "b: bad"), timed=True)))
     assert outcome == replies.partial(3, "3 of 5 records refused: a: bad; b: bad")
-    assert [(d.items, d.rejected) for d in log.drafts] == [(2, 3)]
+    assert [(d.items, d.rejected) for d in log.submissions] == [(2, 3)]
 
 
 def test_nothing_usable_is_malformed_and_not_kept() -> None:
@@ -51,7 +57,7 @@ def test_nothing_usable_is_malformed_and_not_kept() -> None:
     outcome = _accept(log, FakeDecoder(Check(items=0, rejected=2, errors=("spans[0].trace_id: 15 bytes",))))
     assert outcome.kind == "malformed"
     assert "spans[0].trace_id: 15 bytes" in outcome.message
-    assert not log.drafts
+    assert not log.submissions
 
 
 def test_an_empty_request_is_fine_and_not_kept() -> None:
@@ -64,7 +70,7 @@ def test_no_digest_without_times() -> None:
     log = FakeLog()
     decoder = FakeDecoder(Check(items=1, timed=False))
     _accept(log, decoder)
-    assert log.drafts[0].digest is None
+    assert log.submissions[0].digest is None
     assert not decoder.digests
 
 
@@ -80,10 +86,10 @@ def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encodin
 
     asyncio.run(run())
     assert [body for body, _ in decoder.digests] == [b"line"] * 4
-    digests = [draft.digest for draft in log.drafts]
+    digests = [submission.digest for submission in log.submissions]
     assert len(set(digests)) == 3
     assert digests[2] == digests[3]
-    assert log.drafts[0].payload == b"transcoded line"
+    assert log.submissions[0].payload == b"transcoded line"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_errors_are_rows_of_the_table(error: Exception, kind: str, retry_after: 
     for outcome in (_accept(log, FakeDecoder(error=error)), _accept(_raising(error, late=False))):
         assert (outcome.kind, outcome.retry_after) == (kind, retry_after)
         assert str(error) in outcome.message
-    assert not log.drafts
+    assert not log.submissions
     assert _accept(_raising(error, late=True)).kind == kind
 
 
@@ -158,7 +164,7 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
             assert intake.in_flight_bytes == 0
 
     asyncio.run(run())
-    assert len(log.drafts) == 1
+    assert len(log.submissions) == 1
 
 
 def test_the_budget_is_given_back_whatever_happens() -> None:
@@ -238,7 +244,10 @@ def test_an_array_of_records_is_kept_as_lines() -> None:
     with intake_of(log) as (intake, _):
         assert asyncio.run(intake.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
         assert asyncio.run(intake.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
-    assert [draft.payload for draft in log.drafts] == [b'transcoded {"a":1}\n{"a":2}\n', b'transcoded {"a":1}\n']
+    assert [submission.payload for submission in log.submissions] == [
+        b'transcoded {"a":1}\n{"a":2}\n',
+        b'transcoded {"a":1}\n',
+    ]
 
 
 def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:

@@ -57,8 +57,8 @@ def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, dec
         counts = counted.values("sidecar_receiver_repaired_total")
         assert counts == {("otlp_http", "spans", "link"): 2 * links}
     assert [event["reason"] for event in events if "repaired" in event["event"]] == ["link"]
-    assert [draft.digest is not None for draft in log.drafts] == [True, True]
-    assert log.drafts[0].digest == log.drafts[1].digest
+    assert [submission.digest is not None for submission in log.submissions] == [True, True]
+    assert log.submissions[0].digest == log.submissions[1].digest
 
 
 @pytest.mark.parametrize("encoding", ["protobuf", "otlp_json"])
@@ -71,8 +71,8 @@ def test_a_log_record_without_time_has_that_of_its_arrival_stored(encoding: str,
     log = FakeLog()
     with intake_of(log, decoder) as (intake, _):
         asyncio.run(intake.accept("otlp_http", "logs", body, encoding))  # type: ignore[arg-type]
-    (draft,) = log.drafts
-    assert draft.digest is None  # Sent again it has another time, and may be another record.
-    document = json.loads(decoder.log_lines([draft.payload], ["id"]).body.split(b"\n")[1])
+    (submission,) = log.submissions
+    assert submission.digest is None  # Sent again it has another time, and may be another record.
+    document = json.loads(decoder.log_lines([submission.payload], ["id"]).body.split(b"\n")[1])
     assert document["@timestamp"] == document["observed_timestamp"] == "1795255200000.000000"
     assert document["severity_text"] == "INFO"

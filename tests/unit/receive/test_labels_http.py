@@ -28,7 +28,9 @@ BODIES = {
 
 
 def kept(log: FakeLog) -> list[Label | None]:
-    return [event.label for draft in log.drafts for event in label_events(draft.payload, draft.items)]
+    return [
+        event.label for submission in log.submissions for event in label_events(submission.payload, submission.items)
+    ]
 
 
 def told(reply: Reply) -> Any:
@@ -47,7 +49,7 @@ def test_every_content_type(content_type: str) -> None:
         assert (packed.status, told(packed)["accepted"]) == (200, 2)
         assert at.counted.values("sidecar_receiver_requests_total") == {("labels_http", "logs", "kept"): 2}
     assert kept(log) == [Label("a", 1, time=time), Label("b", "cat", time=time)] * 2
-    assert {draft.signal for draft in log.drafts} == {"logs"}
+    assert {submission.signal for submission in log.submissions} == {"logs"}
 
 
 def test_some_are_refused_and_the_rest_is_kept() -> None:
@@ -65,7 +67,7 @@ def test_some_are_refused_and_the_rest_is_kept() -> None:
     assert answer["errors"][:2] == errors
     assert answer["errors"][2].startswith("line 5: no prediction id (any of ")
     assert len(kept(log)) == 2
-    assert [(draft.items, draft.rejected) for draft in log.drafts] == [(2, 3)]
+    assert [(submission.items, submission.rejected) for submission in log.submissions] == [(2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_resend_is_told_by_its_digest_where_labels_have_times() -> None:
     with receiving(log) as at:
         for body in (CSV, CSV, CSV.replace(b"cat", b"dog"), b"id,label\na,1\n"):
             assert at.post(PATH, body, "text/csv").status == 200
-    first, again, other, untimed = (draft.digest for draft in log.drafts)
+    first, again, other, untimed = (submission.digest for submission in log.submissions)
     assert first == again is not None
     assert other not in (first, None)
     assert untimed is None
