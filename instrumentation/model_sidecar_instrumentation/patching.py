@@ -33,6 +33,8 @@ def observed(key: str, original: Callable[..., Any]) -> Callable[..., Any]:
 
 def training(original: Callable[..., Any]) -> Callable[..., Any]:
     """`original`, a method inside of which predictions are not seen."""
+    if inspect.isgeneratorfunction(original):
+        return _training_by_steps(original)
 
     @functools.wraps(original)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -40,6 +42,21 @@ def training(original: Callable[..., Any]) -> Callable[..., Any]:
         if capture is None or capture.is_inside():
             return original(self, *args, **kwargs)
         return capture.run_quiet(original, self, *args, **kwargs)
+
+    return call
+
+
+def _training_by_steps(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps = original(self, *args, **kwargs)
+        capture = sys.modules.get("model_sidecar_instrumentation.capture")
+        while True:
+            try:
+                step = next(steps) if capture is None else capture.run_quiet(next, steps)
+            except StopIteration:
+                return
+            yield step
 
     return call
 
@@ -176,6 +193,7 @@ def when_imported(module: str, hook: Callable[[Any], None]) -> None:
 _OURS = (
     observed("", lambda: None).__code__,
     training(lambda: None).__code__,
+    _training_by_steps(lambda: None).__code__,
     scoring(lambda: None).__code__,
     wrapped(lambda: None, lambda: None).__code__,
 )

@@ -97,6 +97,7 @@ import json
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, GradientBoostingClassifier, StackingRegressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -120,6 +121,16 @@ partial_dependence(m, X, [0])
 get_scorer("neg_log_loss")(m, X, y)
 GridSearchCV(m, {"C": [1, 2]}, cv=2).fit(X, y).score(X, y)
 KMeans(2, n_init=1).fit(X).score(X)
+ada = AdaBoostClassifier(n_estimators=3).fit(X, y)
+assert len(list(ada.staged_score(X, y))) == len(list(ada.staged_predict_proba(X)))
+stages = ada.staged_predict(X)
+next(stages)
+KMeans(3, n_init=1).fit(X).predict(X[:1])  # between two stages: seen
+stages.close()
+assert len(list(AdaBoostRegressor(n_estimators=2).fit(X, y).staged_predict(X))) > 0
+assert len(list(GradientBoostingClassifier(n_estimators=2).fit(X, y).staged_predict(X))) == 2
+StackingRegressor([("a", LogisticRegression())], cv=2).fit(X, y).transform(X)
+VotingClassifier([("a", m), ("b", GaussianNB())]).fit(X, y).transform(X)
 
 class Scorer(LogisticRegression):
     def score(self, X):
@@ -134,6 +145,7 @@ print(json.dumps({}))
 def test_evaluating_a_model_is_no_prediction(agent: Path, frameworks: Path) -> None:
     recorded, _ = _run(frameworks, agent, EVALUATIONS)
     assert {name: [e.body["rows"] for e in events] for name, events in _by_model(recorded).items()} == {
+        "KMeans": [1],
         "Scorer": [4],
         "CalibratedClassifierCV": [3],
         "VotingClassifier": [2],

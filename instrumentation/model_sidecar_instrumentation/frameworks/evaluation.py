@@ -25,8 +25,14 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "sklearn.utils._response": ("_get_response_values", "_get_response_values_binary"),
 }
 """Module -> functions. They are replaced in the module that defines them before others import them from there."""
+STAGED = ("staged_predict", "staged_predict_proba", "staged_decision_function", "staged_score")
 METHODS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sklearn.metrics._scorer": {"_BaseScorer": ("__call__",), "_MultimetricScorer": ("__call__",)},
+    # What the members of an ensemble answer is a part of its answers, stage by stage or as columns.
+    "sklearn.ensemble._weight_boosting": dict.fromkeys(("AdaBoostClassifier", "AdaBoostRegressor"), STAGED),
+    "sklearn.ensemble._gb": dict.fromkeys(("GradientBoostingClassifier", "GradientBoostingRegressor"), STAGED),
+    "sklearn.ensemble._voting": dict.fromkeys(("VotingClassifier", "VotingRegressor"), ("transform",)),
+    "sklearn.ensemble._stacking": dict.fromkeys(("StackingClassifier", "StackingRegressor"), ("transform",)),
     "lime.lime_tabular": {"LimeTabularExplainer": ("explain_instance",)},
     "lime.lime_text": {"LimeTextExplainer": ("explain_instance",)},
     "lime.lime_image": {"LimeImageExplainer": ("explain_instance",)},
