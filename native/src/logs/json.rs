@@ -15,8 +15,16 @@ const MAX_NESTING: u32 = 512;
 const FEW: usize = 32;
 
 /// Longer ones before those that they begin with.
-const NOT_NUMBERS: [(&str, f64); 5] =
-    [("NaN", f64::NAN), ("nan", f64::NAN), ("Infinity", f64::INFINITY), ("Inf", f64::INFINITY), ("inf", f64::INFINITY)];
+const NOT_NUMBERS: [(&str, f64); 8] = [
+    ("NaN", f64::NAN),
+    ("nan", f64::NAN),
+    ("NAN", f64::NAN),
+    ("Infinity", f64::INFINITY),
+    ("INFINITY", f64::INFINITY),
+    ("Inf", f64::INFINITY),
+    ("inf", f64::INFINITY),
+    ("INF", f64::INFINITY),
+];
 
 #[derive(Debug)]
 pub enum Json<'a> {
@@ -172,10 +180,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// NaN and the infinities as Python, JavaScript and C write them.
+    /// NaN and the infinities as Python, JavaScript, C and Go write them.
     #[inline(never)]
     fn not_a_number(&mut self) -> Option<Json<'a>> {
         let negative = self.take(b'-').is_some();
+        if !negative {
+            let _ = self.take(b'+');
+        }
         let (word, value) = NOT_NUMBERS.iter().find(|(word, _)| self.bytes[self.at..].starts_with(word.as_bytes()))?;
         self.at += word.len();
         Some(Json::Double(if negative && !value.is_nan() { -value } else { *value }))

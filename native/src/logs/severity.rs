@@ -100,7 +100,7 @@ const PREFIXES: [&str; 6] = ["TRCE", "DBUG", "FAIL", "CRIT", "VERBOSE", "SILLY"]
 /// Levels where only a time stands before them: of zerolog, Serilog, logrus and charmbracelet/log.
 const ABBREVIATED: [&str; 12] =
     ["TRC", "VRB", "DBG", "INF", "WRN", "ERR", "FTL", "TRAC", "DEBU", "ERRO", "FATA", "PANI"];
-const KEYS: [&[u8]; 3] = [b"level=", b"lvl=", b"severity="];
+const KEYS: [&[u8]; 4] = [b"level", b"levelname", b"lvl", b"severity"];
 const LOOK_AT: usize = 128;
 /// Bytes beside those that colours may take up.
 const COLOURS: usize = 128;
@@ -167,7 +167,7 @@ fn letter(head: &[u8]) -> Option<u8> {
 /// Whether a word stands where loggers write a level.
 fn is_placed(before: &[u8], word: &str, behind: &[u8]) -> bool {
     let next = trim_start(behind).first();
-    if KEYS.iter().any(|key| before.ends_with(key)) || (before.ends_with(b"[") && next == Some(&b']')) {
+    if is_value(before) || (before.ends_with(b"[") && next == Some(&b']')) {
         return true;
     }
     if trim_end(before).ends_with(b"|") && next == Some(&b'|') {
@@ -183,6 +183,16 @@ fn is_placed(before: &[u8], word: &str, behind: &[u8]) -> bool {
         return is_time(before) || (before.is_empty() && behind.starts_with(b"["));
     }
     is_one_of(&SPOKEN) && is_time(before)
+}
+
+/// Whether a key of levels stands before: `level=`, `level="`, and of JSON that is broken elsewhere `"level": "`.
+fn is_value(before: &[u8]) -> bool {
+    let key = match before {
+        [rest @ .., b'"' | b'\''] => trim_end(rest).strip_suffix(b":").or_else(|| rest.strip_suffix(b"=")),
+        _ => before.strip_suffix(b"="),
+    };
+    let key = key.map(|key| if let [rest @ .., b'"' | b'\''] = key { rest } else { key });
+    key.is_some_and(|key| KEYS.iter().any(|known| key.ends_with(known)))
 }
 
 fn trim_start(mut text: &[u8]) -> &[u8] {

@@ -1,9 +1,9 @@
 """JSON as loggers write it.
 
-Strict but for single values that would cost a whole line its structure: NaN and the infinities (also as C writes them),
-numbers beyond a double's range (infinite), control characters in a string, lone surrogates (U+FFFD), and a backslash
-that begins no escape, which stands for itself. What is broken in its structure is no JSON: trailing commas, other
-quotes, Python's None and True.
+Strict but for single values that would cost a whole line its structure: NaN and the infinities (also as C and Go write
+them), numbers beyond a double's range (infinite), control characters in a string, lone surrogates (U+FFFD), and a
+backslash that begins no escape, which stands for itself. What is broken in its structure is no JSON: trailing commas,
+other quotes, Python's None and True.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ _LONGEST_INT64 = len("-9223372036854775808")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _ESCAPE = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
-_WORD = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|nan)|(-?)(?:Infinity|Inf|inf)', re.DOTALL)
+_WORD = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![-+])(?:[-+]?(?:NaN|nan|NAN)'
+    r"|(\+|-?)(?:Infinity|INFINITY|Inf|inf|INF))",
+    re.DOTALL,
+)
 
 
 def read_objects(text: str) -> list[dict[str, Value]]:
@@ -51,7 +55,9 @@ def _python_word(found: re.Match[str]) -> str:
     """A number word as Python's decoder knows it; texts as they are."""
     if found[0][0] == '"':
         return found[0]
-    return "NaN" if found[1] is None else f"{found[1]}Infinity"
+    if found[1] is None:
+        return "NaN"
+    return "-Infinity" if found[1] == "-" else "Infinity"
 
 
 def integer(digits: str) -> int | float:

@@ -92,7 +92,8 @@ _WORD = re.compile(rb"[A-Za-z]+")
 #: glog (`E1121 15:49:01.1 `), TensorFlow (`2026-11-21 15:49:01.123456: E `), tornado and optuna (`[E 2026-11-21 …`).
 _LETTER = re.compile(rb"([IWEF])[0-9]{4} |[0-9:. -]{20,}(?<=: )([DIWEF]) |\[([DIWECF]) [0-9]")
 _TIME = re.compile(rb"(?=.*[0-9])[0-9:.,+/ TZAPM|()\[\]\t-]*", re.DOTALL)
-_KEYS = (b"level=", b"lvl=", b"severity=")
+#: `level=`, `level="`, and of JSON that is broken elsewhere `"level": "`.
+_KEY = re.compile(rb"""(?:level|levelname|lvl|severity)["']?(?:=["']?|: *["'])\Z""")
 
 
 def guess(line: bytes) -> tuple[int, str]:
@@ -119,7 +120,7 @@ def _is_level(head: bytes, word: re.Match[bytes]) -> bool:
     if word[0] in _SPOKEN:
         return True
     before, behind = head[: word.start()], head[word.end() :]
-    if before.endswith(_KEYS) or (before[-1:] == b"[" and behind.lstrip(b" ")[:1] == b"]"):
+    if _KEY.search(before) or (before[-1:] == b"[" and behind.lstrip(b" ")[:1] == b"]"):
         return True
     if before.rstrip(b" ")[-1:] == b"|" and behind.lstrip(b" ")[:1] == b"|":
         return True

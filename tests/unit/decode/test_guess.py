@@ -16,7 +16,8 @@ PARTS = (
     "\x1b[31m", "\x1b[0m", "\x1b[1;", "\x1b]8;;a\x1b\\", "\x1b]8;b\x07", "\x1b", " ", "  ", ":", "|", "[",
     "]", "\t", "(", "10:00:00", "5:48PM", "2026-11-21T15:50:20Z", "2026-11-21 15:50:20.180482: ", "I ", "E",
     "W1121 ", "[W 2", "INFO", "info", "Info", "warning", "WRN", "ERRO", "ERR", "fail", "FAIL", "Error",
-    "error", "SUCCESS", "level=", "lvl=", "severity=", "é", "x", "T", "x" * 120,
+    "error", "SUCCESS", "level=", "lvl=", "severity=", 'level":', "levelname':", '"', "'", "=",
+    "é", "x", "T", "x" * 120,
 )  # fmt: skip
 LINES = st.lists(st.sampled_from(PARTS), max_size=9).map("".join)
 
@@ -43,6 +44,15 @@ def test_both_decoders_guess_alike(line: str) -> None:
         (b"Warn: slow", 0, ""),
         (b"http: no", 0, ""),
         (b"loss INF", 0, ""),
+        (b'{"level":"error","msg":"cut off', 17, "error"),
+        (b'{"msg": "m", "level": "warning",}', 13, "warning"),
+        (b"{'severity': 'debug', 'ok': True}", 5, "debug"),
+        (b'10:00:00 app {"levelname":"critical"} sent', 18, "critical"),
+        (b'ts=1 level="error" msg="x"', 17, "error"),
+        (b"{ level: 'fatal', message: 'm' }", 21, "fatal"),
+        (b"log level: debug", 0, ""),
+        (b'{"levels":"error"}{', 0, ""),
+        (b'{"label":"error","n":00}', 0, ""),
         (b"an error | or two", 0, ""),
         (b"2026-11-21 15:50:20.180482: W tensorflow/core/a.cc:3] slow", 13, "WARN"),
         (b"[E 15:50:20 server] failed", 17, "ERROR"),

@@ -110,7 +110,19 @@ def test_what_is_not_all_objects_is_text(line: str, decoder: Decoder) -> None:
 
 @pytest.mark.parametrize("name", ["time", "ts", "timestamp"])
 def test_a_time_that_is_no_number_stays_an_attribute(name: str, decoder: Decoder) -> None:
-    for value in ("NaN", "Infinity", "-Infinity", "1e999"):
+    for value in (
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "NAN",
+        "INF",
+        "-INF",
+        "+Inf",
+        "+Infinity",
+        "-INFINITY",
+        "+nan",
+    ):
         (record,) = records(decoder, f'{{"{name}":{value}}}'.encode())
         assert record.time_unix_nano == 0
         assert list(record.attributes.values) == [name]
