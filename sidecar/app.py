@@ -20,7 +20,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -30,12 +30,12 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__, status
 from sidecar.config.settings import Settings
 from sidecar.decode.api import Decoder
-from sidecar.decode.redaction.rules import concerned
+from sidecar.decode.redaction.rules import Rules, concerned
 from sidecar.decode.select import decoder as choose_decoder
 from sidecar.deliver.redaction.feature_filter import FeatureShaper
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
-from sidecar.deliver.registry import Parts
-from sidecar.deliver.store.sink import StoreSink
+from sidecar.deliver.registry import SinkType
+from sidecar.deliver.sink import Sink, SinkContext
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import SidecarError
@@ -48,7 +48,6 @@ from sidecar.receive.ingest import Intake
 from sidecar.receive.registry import build_receivers
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
-from sidecar.serve.traces import traces_router
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 
@@ -77,13 +76,13 @@ class App:
             self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry, health=self.health
         )
         self.exposition = exposition.Exposition()
-        self.workers = build_workers(settings, self.log, self.decoder, self.telemetry, self.health)
+        sinks = build_sinks(settings, self.log, self.decoder, self.telemetry, self.health)
+        self.workers = [sink.worker for sink in sinks]
         self.log.prune_absent()
         self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
-        sinks = [w.sink.inner if isinstance(w.sink, RedactingSink) else w.sink for w in self.workers]
-        routers = [traces_router(sink.store) for sink in sinks if isinstance(sink, StoreSink)]
+        routers = [router for sink in sinks if sink.type.routers for router in sink.type.routers(sink.sink)]
         sources = Sources(self.health, self.scrape, self.status)
         self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
@@ -163,29 +162,44 @@ class App:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}
 
 
-def build_workers(
+@dataclass(frozen=True, slots=True)
+class BuiltSink:
+    """A sink that is on."""
+
+    type: SinkType
+    sink: Sink[Any]
+    """As its type built it; the worker feeds it through the rules of redaction and filters."""
+    worker: Worker[Any]
+
+
+def build_sinks(
     settings: Settings, kept: Journal, decoder: Decoder, telemetry: Telemetry, health: Health
-) -> list[Worker[Any]]:
-    """A worker with its consumer for every sink that is enabled."""
-    parts = Parts(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
-    workers = []
+) -> list[BuiltSink]:
+    """Every sink that is enabled, with a worker and its consumer."""
+    context = SinkContext(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
+    built = []
     for name, kind, options in settings.deliver.enabled():
         rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
         if settings.deliver.shape.redacts and "metrics" in options.selected_signals:
             log.warning(
                 "metrics_not_redacted", sink=name, what_to_do="leave them out by the option `signals`, if need be"
             )
-        sink = kind.build(name, options, parts)
-        if not changes_nothing(rules):
-            shaper, gate = decoder.shaper(rules), _gate(decoder, concerned(rules))
-            if not settings.deliver.keep_features:
-                features = FeatureShaper(shaper, decoder)
-                shaper, gate = features, features.gate(gate)
-            sink = RedactingSink(sink, shaper, telemetry, gate)
-        workers.append(
-            Worker(sink, kept.consumer(name, options.selected_signals), options, telemetry, time.time_ns, health)
-        )
-    return workers
+        sink = kind.build(name, options, context)
+        fed = sink if changes_nothing(rules) else _redacting(sink, rules, settings, decoder, telemetry)
+        consumer = kept.consumer(name, options.selected_signals)
+        worker: Worker[Any] = Worker(fed, consumer, options, telemetry, time.time_ns, health)
+        built.append(BuiltSink(kind, sink, worker))
+    return built
+
+
+def _redacting(
+    sink: Sink[Any], rules: Rules, settings: Settings, decoder: Decoder, telemetry: Telemetry
+) -> RedactingSink[Any]:
+    shaper, gate = decoder.shaper(rules), _gate(decoder, concerned(rules))
+    if not settings.deliver.keep_features:
+        features = FeatureShaper(shaper, decoder)
+        shaper, gate = features, features.gate(gate)
+    return RedactingSink(sink, shaper, telemetry, gate)
 
 
 def _gate(decoder: Decoder, needles: tuple[bytes, ...]) -> Callable[[bytes], bool] | None:

@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any
 
 from sidecar import status
-from sidecar.app import build_workers
+from sidecar.app import build_sinks
 from sidecar.config.settings import Settings
 from sidecar.decode.select import decoder
 from sidecar.deliver import replay as replaying
-from sidecar.deliver.registry import Parts
+from sidecar.deliver.registry import SINKS
+from sidecar.deliver.sink import SinkContext
 from sidecar.errors import ConfigError
 from sidecar.health import Health
 from sidecar.journal import schema
@@ -23,12 +24,6 @@ from sidecar.journal.opening import open_journal, read_ledger
 from sidecar.telemetry import Telemetry
 
 _LOOK_EVERY_SECONDS = 0.1
-_REPLAYING: dict[str, replaying.Batches] = {
-    "elasticsearch": replaying.document_batches,
-    "logstash": replaying.document_batches,
-    "otlp": replaying.otlp_batches,
-}
-"""Kinds of sinks whose dead letters may be sent again by hand, and what is made of them."""
 
 
 def stat(settings: Settings) -> dict[str, Any]:
@@ -63,7 +58,7 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
     `progress` is told how many wait, several times a second."""
     telemetry, health = Telemetry(), Health()
     log = open_journal(_on_disk(settings).journal, time.time_ns, telemetry)
-    workers = build_workers(settings, log, decoder(), telemetry, health)
+    workers = [sink.worker for sink in build_sinks(settings, log, decoder(), telemetry, health)]
     names = {worker.name for worker in workers}
 
     def waiting() -> int:
@@ -122,10 +117,10 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
     `progress(count)` gives a progress bar as a context manager. Raises `Retryable` where the far side cannot take them
     now, `ConfigError` where no sink is on that could.
     """
-    able = {name: (kind, options) for name, kind, options in settings.deliver.enabled() if kind.name in _REPLAYING}
+    able = {name: (kind, options) for name, kind, options in settings.deliver.enabled() if kind.can_replay}
     names = [name for name in able if sink in (None, name)]
     if not names:
-        kinds = " or ".join(sorted(_REPLAYING))
+        kinds = " or ".join(sorted(sink.name for sink in SINKS if sink.can_replay))
         said = f"no sink named {sink!r}" if sink else "no sink"
         raise ConfigError(
             [f"{said} of a kind that takes dead letters ({kinds}) is on: there is nowhere to send them to"]
@@ -134,22 +129,22 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
     letters = DeadLetters(path)
     taken = refused = 0
     with ExitStack() as stack:
-        parts = Parts(decoder(), "", path, Telemetry(), time.time_ns)
+        context = SinkContext(decoder(), "", path, Telemetry(), time.time_ns)
         count = sum(n for name, n in letters.count().items() if name in names)
         bar = stack.enter_context(progress(count))
         for name in names:
             kind, options = able[name]
-            target = kind.build(name, options, parts)
+            target: Any = kind.build(name, options, context)
             stack.callback(target.close)
-            for stored in _batches(letters.iterate(name), replaying.BATCH):
+            for stored in _batches(letters.iterate(name), replaying.MAX_BATCH):
                 numbers = {s.letter.doc_id: s.id for s in stored}
-                for batch in replaying.replay((s.letter for s in stored), target.send, _REPLAYING[kind.name]):
-                    letters.delete(numbers[letter.doc_id] for letter in batch.taken)
-                    for letter in batch.refused:
+                for batch in replaying.replay((s.letter for s in stored), target):
+                    letters.delete(numbers[letter.doc_id] for letter in batch.accepted)
+                    for letter in batch.rejected:
                         letters.renew(numbers[letter.doc_id], letter.reason)
-                    taken += len(batch.taken)
-                    refused += len(batch.refused)
-                    bar.update(len(batch.taken) + len(batch.refused))
+                    taken += len(batch.accepted)
+                    refused += len(batch.rejected)
+                    bar.update(len(batch.accepted) + len(batch.rejected))
     return taken, refused
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Literal
 from sidecar.config.settings import Settings
 from sidecar.decode.redaction.rules import Filter
 from sidecar.decode.select import decoder
+from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
@@ -38,7 +38,6 @@ def check(settings: Settings) -> list[Result]:
     return [
         _decoder(),
         _journal(settings),
-        *_store(settings),
         _credentials(settings),
         *_ports(settings),
         *_shape(settings),
@@ -56,28 +55,8 @@ def _decoder() -> Result:
 def _journal(settings: Settings) -> Result:
     if settings.journal.kind == "memory":
         return Result("warning", "journal", "kept in memory: what was acknowledged is lost with the process")
-    return _directory("journal", settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
-
-
-def _store(settings: Settings) -> Iterator[Result]:
-    store = settings.deliver.store
-    if store.enabled and store.directory is not None:
-        yield _directory("store", store.directory, store.max_bytes, "SIDECAR_DELIVER__STORE__DIRECTORY")
-
-
-def _directory(what: str, path: Path, wanted: int, variable: str) -> Result:
-    """Whether files can be made in `path` (or in what is there of it), and whether `wanted` bytes are free."""
-    there = next(p for p in (path, *path.absolute().parents) if p.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            free = os.statvfs(there)
-    except OSError as error:
-        return Result(
-            "failed", what, f"{there} cannot be written: {error.strerror}; set {variable} to a directory that can"
-        )
-    room = free.f_bavail * free.f_frsize
-    state: State = "ok" if room >= wanted else "warning"
-    return Result(state, what, f"{path}: {room >> 20} MiB free, up to {wanted >> 20} MiB are used")
+    found = check_directory(settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
+    return Result(found.state, "journal", found.detail)
 
 
 def _credentials(settings: Settings) -> Result:
@@ -171,9 +150,9 @@ def _sinks(settings: Settings) -> Iterator[Result]:
     for name in sorted(settings.deliver.more.keys() - {name for name, _, _ in enabled}):
         yield Result("warning", name, f"deliver.more.{name} is not on: an option that it needs is missing")
     for name, kind, options in enabled:
-        if kind.probe is not None:
+        if kind.health_check is not None:
             try:
-                finding = kind.probe(options)
+                finding = kind.health_check(options)
             except SidecarError as error:
                 finding = Finding("failed", str(error))
             yield Result(finding.state, name, finding.detail)

@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 
 from sidecar.cli.shared import config_option, reported, settings
-from sidecar.deliver.elasticsearch.bulk import Unreached
+from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.elasticsearch.sink import Options
 from sidecar.errors import ConfigError, Permanent
 from sidecar.provision import access, kibana, plan, verify
@@ -160,7 +160,7 @@ def _reached() -> Iterator[None]:
 
 def _options(config_file: Path | None, url: str | None) -> Options:
     """The sink's options, with another address if one is given."""
-    options = settings(config_file).deliver.elasticsearch
+    options: Options = settings(config_file).deliver.section("elasticsearch")
     if url is not None:
         try:
             return Options.model_validate({**options.model_dump(exclude_unset=True), "url": url})

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from sidecar.config.settings import DeliverOptions, Settings
+from sidecar.config.settings import Settings
 from sidecar.deliver.registry import SINKS
+from sidecar.deliver.settings import DeliverOptions
 
 PREFIX = "SIDECAR_"
 SEPARATOR = "__"
@@ -34,7 +35,7 @@ class Field:
 
 MORE: Path_ = ("deliver", "additional" if "additional" in DeliverOptions.model_fields else "more")
 """Sections by name below this one, each with the options of the kind that its `kind` says."""
-KINDS = {kind.name: kind.options for kind in SINKS if kind.many}
+KINDS = {kind.name: kind.options for kind in SINKS if kind.allow_multiple}
 
 
 def fields(model: type[BaseModel] = Settings, prefix: Path_ = ()) -> Iterator[Field]:

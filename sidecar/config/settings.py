@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sidecar.deliver.elasticsearch.sink import Options as ElasticsearchOptions
-from sidecar.deliver.file.sink import Options as FileOptions
-from sidecar.deliver.logstash.sink import Options as LogstashOptions
-from sidecar.deliver.otlp.sink import Options as OtlpOptions
-from sidecar.deliver.redaction.options import ShapeOptions
-from sidecar.deliver.registry import SINKS, TAKEN_NAMES, SinkType
-from sidecar.deliver.sink import SinkOptions
-from sidecar.deliver.store.span_store import Options as StoreOptions
+from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
 from sidecar.receive.beats import Options as LumberjackOptions
@@ -56,72 +47,6 @@ class ReceiveOptions(Section):
     json_tcp: JsonTcpOptions = Field(default=JsonTcpOptions(), description="JSON lines over TCP or a Unix socket.")
     lumberjack: LumberjackOptions = Field(default=LumberjackOptions(), description="Events of Beats.")
     file_tail: FileTailOptions = Field(default=FileTailOptions(), description="Log files that are read as they grow.")
-
-
-if TYPE_CHECKING:
-    FurtherSink = SinkOptions
-else:  # The options of every kind of which there may be several, told apart by their `kind`.
-    FurtherSink = Annotated[Union[tuple(k.options for k in SINKS if k.many)], Field(discriminator="kind")]  # noqa: UP007
-
-MAX_FURTHER_SINKS = 16
-_NAME = re.compile(r"[a-z][a-z0-9-]*(_[a-z0-9-]+)*")
-_NAME_CHARS = 32
-
-
-class DeliverOptions(Section):
-    """Where spans and logs go."""
-
-    elasticsearch: ElasticsearchOptions = Field(
-        default=ElasticsearchOptions(), description="Elasticsearch or OpenSearch."
-    )
-    store: StoreOptions = Field(default=StoreOptions(), description="The embedded store for trace look-ups.")
-    otlp: OtlpOptions = Field(default=OtlpOptions(), description="Forwarding over OTLP.")
-    file: FileOptions = Field(default=FileOptions(), description="Lines in a file or on standard output.")
-    logstash: LogstashOptions = Field(default=LogstashOptions(), description="Logstash.")
-    keep_features: bool = Field(
-        False,
-        description="Let the values of features leave: attributes `ml.features.*`, and the features in "
-        "`ml.prediction` events. Metrics are derived from them either way.",
-    )
-    shape: ShapeOptions = Field(
-        default=ShapeOptions(), description="What is taken out and put on before any sink gets it."
-    )
-    more: dict[str, FurtherSink] = Field(
-        default={},
-        max_length=MAX_FURTHER_SINKS,
-        description="Further sinks by name, each a section of `kind` and the options of that kind.",
-    )
-
-    @field_validator("more", mode="before")
-    @classmethod
-    def _names(cls, value: Any) -> Any:
-        for name in value if isinstance(value, dict) else ():
-            if name in TAKEN_NAMES:
-                raise ValueError(f"a sink cannot be named {name!r}: the program has one of that name itself")
-            if len(str(name)) > _NAME_CHARS or not _NAME.fullmatch(str(name)):
-                raise ValueError(
-                    f"{name!r} is not a name: it is at most {_NAME_CHARS} characters, a lower-case letter first, then "
-                    "lower-case letters, digits, hyphens and single underscores"
-                )
-        return value
-
-    @model_validator(mode="after")
-    def _own_files(self) -> DeliverOptions:
-        """Each file has one writer: the second would wait for as long as the first lives."""
-        writers: dict[str, str] = {}
-        for name, _, options in self.enabled():
-            if isinstance(options, FileOptions) and options.path and not options.stdout:
-                other = writers.setdefault(os.path.abspath(options.path), name)
-                if other != name:
-                    raise ValueError(f"{other} and {name} write to the same file: {options.path}")
-        return self
-
-    def enabled(self) -> Iterator[tuple[str, SinkType, Any]]:
-        """(name, kind, options) of every sink that is on."""
-        kinds = {kind.name: kind for kind in SINKS}
-        for name, options in [*((k, getattr(self, k)) for k in kinds), *sorted(self.more.items())]:
-            if options.enabled:
-                yield name, kinds[options.kind], options
 
 
 _LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warning", "fatal": "error", "none": "error"}

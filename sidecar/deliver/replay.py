@@ -1,54 +1,41 @@
-"""Dead letters as people read them, and sending them again after what made the destination refuse them was mended."""
+"""Dead letters as people read them, and sending them again once what made the destination refuse them was fixed."""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from sidecar.deliver.elasticsearch.bulk import Documents, EntryRef
-from sidecar.deliver.otlp.requests import Part, Request
-from sidecar.deliver.sink import SendResult
+from sidecar.deliver.sink import ReplayableSink
 from sidecar.errors import Retryable
-from sidecar.pipeline import DeadLetter, Signal
+from sidecar.pipeline import DeadLetter
 
-BATCH = 500
-"""Letters sent as one request."""
-
-_ANY_NUMBER = 1 << 40
-"""Records of a payload, which the letter does not tell and nothing counts here."""
-
-Send = Callable[[Any], SendResult[Any]]
-"""`Sink.send` of the sink that the letters are of."""
-Batches = Callable[[Sequence[DeadLetter]], Sequence[Any]]
-"""Letters to what such a sink sends; a letter's row in the batch stands for its sequence number, as letters of several
-journals may share one."""
+MAX_BATCH = 500
+"""Dead letters prepared at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one batch of letters."""
+    """What became of one batch of dead letters."""
 
-    taken: Sequence[DeadLetter]
-    """Kept by the destination now, or already before: delete them."""
-    refused: Sequence[DeadLetter]
+    accepted: Sequence[DeadLetter]
+    """Stored by the destination now, or already before: delete them."""
+    rejected: Sequence[DeadLetter]
     """Refused again, with the reason of this time."""
 
 
-def replay(letters: Iterable[DeadLetter], send: Send, batches: Batches | None = None) -> Iterator[Replayed]:
-    """Send what the letters hold again, batch by batch, so that the caller can delete as it goes.
+def replay(letters: Iterable[DeadLetter], sink: ReplayableSink[Any]) -> Iterator[Replayed]:
+    """Send what the dead letters hold again, batch by batch, so that the caller can delete as it goes.
 
     Raises `Retryable` where the destination cannot take them now; what was not given before that is as it was.
     """
     remaining = iter(letters)
-    while batch := list(islice(remaining, BATCH)):
-        yield _replay_batch(batch, send, batches or document_batches)
+    while batch := list(islice(remaining, MAX_BATCH)):
+        yield _replay_batch(batch, sink)
 
 
 def time_text(letter: DeadLetter) -> str:
@@ -78,54 +65,23 @@ def as_record(number: int, letter: DeadLetter) -> dict[str, Any]:
         return record | {"payload": base64.b64encode(letter.document).decode("ascii")}
 
 
-def _replay_batch(batch: list[DeadLetter], send: Send, batches: Batches) -> Replayed:
-    waiting = list(batches(batch))
-    refused: dict[int, DeadLetter] = {}
+def _replay_batch(letters: list[DeadLetter], sink: ReplayableSink[Any]) -> Replayed:
+    waiting = list(sink.prepare_dead_letters(letters))
+    rejected: dict[int, DeadLetter] = {}
     while waiting:
-        verdict = send(waiting.pop())
-        for settled in verdict.settled:
+        result = sink.send(waiting.pop())
+        for settled in result.settled:
             for letter in settled.dead:
-                refused[settled.seq] = letter
-        if verdict.retry is not None:
-            if not verdict.retry.immediately:
-                raise Retryable(f"{verdict.retry.reason}: {verdict.retry.detail}", verdict.retry.retry_after)
-            waiting += reversed(verdict.retry.batches)
+                rejected[settled.seq] = letter
+        if result.retry is not None:
+            if not result.retry.immediately:
+                raise Retryable(f"{result.retry.reason}: {result.retry.detail}", result.retry.retry_after)
+            waiting += reversed(result.retry.batches)
     return Replayed(
-        taken=[letter for row, letter in enumerate(batch) if row not in refused],
-        refused=[_renewed(batch[row], again) for row, again in sorted(refused.items())],
+        accepted=[letter for row, letter in enumerate(letters) if row not in rejected],
+        rejected=[_renewed(letters[row], new) for row, new in sorted(rejected.items())],
     )
 
 
-def document_batches(batch: Sequence[DeadLetter]) -> list[Documents]:
-    """Letters that are line pairs as one request."""
-    signals: dict[str, Signal] = {"spans": "spans", "span_events": "spans", "logs": "logs"}
-    documents = Documents(
-        body=b"".join(letter.document for letter in batch),
-        ends=np.cumsum([len(letter.document) for letter in batch], dtype=np.uint32),
-        entry=np.arange(len(batch), dtype=np.uint32),
-        event=np.array([letter.signal == "span_events" for letter in batch], dtype=np.uint8),
-        entries=tuple(EntryRef(row, signals[letter.signal]) for row, letter in enumerate(batch)),
-    )
-    return [documents]
-
-
-def otlp_batches(batch: Sequence[DeadLetter]) -> list[Request]:
-    """Letters that are OTLP payloads, each as a request of its own."""
-    signals: dict[str, Signal] = {"spans": "spans", "logs": "logs", "metrics": "metrics"}
-    return [
-        Request(signals[letter.signal], letter.document, (Part(row, len(letter.document), _ANY_NUMBER, 0),))
-        for row, letter in enumerate(batch)
-    ]
-
-
-def _renewed(letter: DeadLetter, retry: DeadLetter) -> DeadLetter:
-    return DeadLetter(
-        letter.consumer,
-        letter.doc_id,
-        letter.signal,
-        letter.index,
-        retry.reason,
-        letter.document,
-        letter.seq,
-        retry.time_ns,
-    )
+def _renewed(letter: DeadLetter, new: DeadLetter) -> DeadLetter:
+    return replace(letter, reason=new.reason, time_ns=new.time_ns)

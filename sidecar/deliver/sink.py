@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sidecar.decode.api import Decoder
 from sidecar.deliver.redaction.options import FilterOptions
-from sidecar.pipeline import Counts, DeadLetter, Entry, Signal
+from sidecar.pipeline import Clock, Counts, DeadLetter, Entry, Signal
+from sidecar.telemetry import Telemetry
 
 P = TypeVar("P")
 """A batch: whatever the sink made of some entries and sends as one request. Opaque to the worker."""
@@ -49,6 +52,11 @@ class SinkOptions(BaseModel):
         if not set(value) <= cls.supported_signals:
             raise ValueError(f"this kind of sink takes {', '.join(sorted(cls.supported_signals))}")
         return value
+
+    @property
+    def written_file(self) -> str | None:
+        """A file that only one sink may write to."""
+        return None
 
     @property
     def selected_signals(self) -> frozenset[Signal]:
@@ -112,6 +120,19 @@ class PreparedBatch(Generic[P]):
     """What came to an end before anything was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink may be built from."""
+
+    decoder: Decoder
+    journal_id: str
+    """The beginning of the ids of log records."""
+    directory: Path
+    """Where the program keeps its files; a sink that has one of its own keeps it here unless told otherwise."""
+    telemetry: Telemetry
+    clock: Clock
+
+
 class Sink(Protocol[P]):
     """One destination. `prepare` is called from one thread, `send` from several."""
 
@@ -139,4 +160,13 @@ class Sink(Protocol[P]):
 
     def close(self) -> None:
         """Give back connections and files. Called once, after the last `send`."""
+        ...
+
+
+class ReplayableSink(Sink[P], Protocol[P]):
+    """A sink whose dead letters can be sent again by hand."""
+
+    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[P]:
+        """Dead letters to request batches. In the results of `send`, the row of a letter stands in the place of the
+        sequence number: letters of several journals may share one."""
         ...

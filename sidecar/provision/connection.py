@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
-import sidecar
-from sidecar.deliver.elasticsearch.bulk import Reply
-from sidecar.deliver.elasticsearch.sink import Http, Options, authorization
+from sidecar.deliver.common.http import Http, Reply
+from sidecar.deliver.elasticsearch.sink import Options, authorization
 
 
 class Connection:
@@ -16,12 +15,12 @@ class Connection:
     def __init__(self, options: Options) -> None:
         """Raises `Permanent` where a secret cannot be read."""
         # Imported where it is used: the commands that do not need it, `run` among them, are 7 MiB smaller for it.
-        from sidecar.deliver.elasticsearch.transport import ElasticHttp, Tls
+        from sidecar.deliver.common.http_client import HttpClient, Tls
 
         value = authorization(options)
         self._headers = {"accept": "application/json", **({"authorization": value} if value else {})}
         tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
-        self._http: Http = ElasticHttp(options.url, tls, options.timeout, 1, f"model-sidecar/{sidecar.__version__}")
+        self._http: Http = HttpClient(options.url, tls, options.timeout, 1)
 
     def ask(self, method: str, target: str, body: bytes | None) -> Reply:
         """A request to an engine; `body` is JSON, or for `_bulk` lines of it. Raises `Unreached`."""

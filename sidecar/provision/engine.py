@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.errors import Permanent
 from sidecar.provision.engine import refusal
 

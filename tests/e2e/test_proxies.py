@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from support.taps import http_tap
 
-from sidecar.deliver.elasticsearch.transport import ElasticHttp, Tls
-from sidecar.deliver.otlp.grpc_client import GrpcClient
-from sidecar.deliver.otlp.http_client import HttpClient
+from sidecar.deliver.common.http_client import HttpClient, Tls
+from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
+from sidecar.deliver.otlp.http_client import OtlpHttpClient
 from sidecar.errors import Retryable
 from sidecar.loopback import is_loopback
 from sidecar.send.http_sender import Poster
@@ -52,8 +52,8 @@ def _served(server: http.server.ThreadingHTTPServer) -> Iterator[int]:
         server.server_close()
 
 
-def _grpc(target: str) -> GrpcClient:
-    return GrpcClient(
+def _grpc(target: str) -> OtlpGrpcClient:
+    return OtlpGrpcClient(
         {"spans": f"http://{target}"},
         gzip=False,
         timeout=1,
@@ -83,7 +83,7 @@ def test_otlp_by_grpc_to_another_host_does(proxy: list[str]) -> None:
 
 def test_http_clients_pass_none(proxy: list[str]) -> None:
     with http_tap() as tap:
-        otlp = HttpClient(
+        otlp = OtlpHttpClient(
             {"logs": f"{tap.url}/v1/logs"},
             gzip=False,
             timeout=5,
@@ -97,7 +97,7 @@ def test_http_clients_pass_none(proxy: list[str]) -> None:
         )
         otlp.export("logs", b"otlp", {})
         # Elasticsearch's and Logstash's sink and `sidecar setup`.
-        elastic = ElasticHttp([tap.url], Tls(None, None, None, True), 5, 1, "test")
+        elastic = HttpClient([tap.url], Tls(None, None, None, True), 5, 1)
         elastic.request("POST", "/index", b"elastic", {"content-type": "application/json"})
         poster = Poster(tap.url, None, None)  # `sidecar logs` and `sidecar labels import`
         poster.post("/v1/json", b"poster", "application/json")

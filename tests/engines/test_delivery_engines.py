@@ -15,7 +15,7 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from support.delivery import START, FakeConsumer, entry, logs_payload, spans_payload, structured_log
+from support.delivery import START, FakeConsumer, entry, logs_payload, sink_context, spans_payload, structured_log
 from support.engines import SearchEngine, elasticsearch8, elasticsearch9, free_port, opensearch
 
 from sidecar.decode.select import decoder as chosen_decoder
@@ -80,7 +80,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def make_sink(engine: Engine, **options: Any) -> ElasticsearchSink:
     chosen = Options.model_validate({"url": engine.url} | QUICK | options)
-    return build("elasticsearch", chosen, DECODER, "journal1", time.time_ns)
+    return build("elasticsearch", chosen, sink_context(DECODER, "journal1"))
 
 
 @contextmanager
@@ -162,15 +162,15 @@ def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engin
     assert (letter.index, letter.seq, letter.signal) == (engine.traces, 2, "spans")
     assert letter.doc_id not in engine.documents(engine.traces)
     sink = make_sink(engine, on_conflict="dead_letter")
-    (again,) = replay([letter], sink.send)
-    assert again.taken == []
-    assert again.refused[0].reason.startswith(reason)
+    (again,) = replay([letter], sink)
+    assert again.accepted == []
+    assert again.rejected[0].reason.startswith(reason)
     # The mapping is mended: a new backing index takes the field as text.
     index = f"mended-{engine.namespace}"
     engine.call("PUT", f"/{index}", {"mappings": {"properties": {"attributes.amount": {"type": "keyword"}}}})
     mended = letter.document.replace(engine.traces.encode(), index.encode(), 1)
-    (again,) = replay([type(letter)("es", letter.doc_id, "spans", index, "", mended, 2, 0)], sink.send)
-    assert len(again.taken) == 1
+    (again,) = replay([type(letter)("es", letter.doc_id, "spans", index, "", mended, 2, 0)], sink)
+    assert len(again.accepted) == 1
     sink.close()
     assert set(engine.documents(index)) == {letter.doc_id}
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import click
 import pytest
-from support.delivery import FakeEngine, ids, logs_payload, spans_payload
+from support.delivery import FakeEngine, ids, logs_payload, sink_context, spans_payload
 from support.journals import journal
 
 from sidecar import maintenance
 from sidecar.config import loader
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.deliver.elasticsearch.sink import Options, build
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
@@ -240,7 +240,7 @@ def deliver(directory: Path, side: FarSide, seconds: float = 60, **options: Any)
     chosen = Options.model_validate({"url": side.url, "max_concurrency": 3} | QUICK | options)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
     worker: Worker[Any] = Worker(
-        build("elasticsearch", chosen, DECODER, log.id, time.time_ns), consumer, chosen, Telemetry(), time.time_ns
+        build("elasticsearch", chosen, sink_context(DECODER, log.id)), consumer, chosen, Telemetry(), time.time_ns
     )
     expected = fill(log)
     worker.start()
@@ -362,7 +362,7 @@ def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(t
                 log = journal(tmp_path, time.time_ns)
             options = Options.model_validate({"url": side.url, "batch_documents": 20} | QUICK)
             consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
-            sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
+            sink = build("elasticsearch", options, sink_context(DECODER, log.id))
             worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
             worker.start()
             assert worker.stop(0.5 if round_ == 1 else 60) is (round_ == 2)
@@ -379,7 +379,7 @@ def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     options = Options.model_validate({"url": url} | QUICK)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
     worker: Worker[Any] = Worker(
-        build("elasticsearch", options, DECODER, log.id, time.time_ns), consumer, options, Telemetry(), int
+        build("elasticsearch", options, sink_context(DECODER, log.id)), consumer, options, Telemetry(), int
     )
     worker.start()
     deadline = time.monotonic() + 10
@@ -402,7 +402,7 @@ def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path
             urls = f"{stays.url},{dies.url}"
             options = Options.model_validate({"url": urls, "batch_documents": 20, "max_concurrency": 2} | QUICK)
             consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
-            sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
+            sink = build("elasticsearch", options, sink_context(DECODER, log.id))
             worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
             worker.start()
             expected = fill(log, 12)
@@ -452,7 +452,7 @@ def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> N
         log.append(Submission("spans", payload, 6)).result(10)
         options = settings.deliver.elasticsearch
         consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
-        sink = build("elasticsearch", options, DECODER, log.id, time.time_ns)
+        sink = build("elasticsearch", options, sink_context(DECODER, log.id))
         worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
         worker.start()
         wait_until(lambda: log.dead_letters() == {"elasticsearch": 6})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.certificates import authority
-from support.delivery import FakeConsumer, entry, logs_payload, spans_payload
+from support.delivery import FakeConsumer, entry, logs_payload, sink_context, spans_payload
 from support.secure_engine import SecureNode, secure_elasticsearch
 
 from sidecar.decode.select import decoder as chosen_decoder
@@ -67,7 +67,7 @@ def options(node: SecureNode, **more: Any) -> Options:
 
 @contextmanager
 def delivering(chosen: Options, consumer: FakeConsumer) -> Iterator[Worker[Any]]:
-    sink = build("elasticsearch", chosen, DECODER, "journal1", time.time_ns)
+    sink = build("elasticsearch", chosen, sink_context(DECODER, "journal1"))
     worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
     worker.start()
     try:

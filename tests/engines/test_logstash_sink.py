@@ -18,7 +18,7 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from support import lumberjack_faults as faults
 from support.certificates import authority
-from support.delivery import ids, logs_payload, spans_payload
+from support.delivery import ids, logs_payload, sink_context, spans_payload
 from support.engines import sidecar_process, wait_for
 from support.engines.lumberjack import ServerTls, lumbersink, tst_lj
 from support.journals import journal
@@ -55,7 +55,7 @@ def fill(log: Journal, payloads: int = 12) -> set[str]:
 def worker(log: Journal, hosts: str, **options: Any) -> Iterator[Worker[Any]]:
     """A worker that feeds Logstash from the journal; not started."""
     chosen = Options.model_validate({"hosts": hosts} | QUICK | options)
-    sink = build("logstash", chosen, DECODER, log.id, time.time_ns)
+    sink = build("logstash", chosen, sink_context(DECODER, log.id))
     made: Worker[Any] = Worker(sink, log.consumer("logstash", sink.signals), chosen, Telemetry(), time.time_ns)
     try:
         yield made

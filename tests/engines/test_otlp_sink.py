@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from support.certificates import authority
-from support.delivery import logs_payload, spans_payload
+from support.delivery import logs_payload, sink_context, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
 from support.load import Sender, make_logs, make_spans, status, waiting
@@ -63,7 +63,7 @@ def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Co
     log = journal(directory, time.time_ns)
     chosen = Options.model_validate(QUICK | {"endpoint": side.url, "protocol": protocol, "max_entries": 3} | options)
     consumer = log.consumer("far", OtlpSink.signals)
-    sink = build("far", chosen, DECODER, log.id, time.time_ns)
+    sink = build("far", chosen, sink_context(DECODER, log.id))
     worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
     fill(log)
     worker.start()
@@ -158,7 +158,7 @@ def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path)
         log = journal(tmp_path, time.time_ns, dead_letter_bytes=3000)
         chosen = Options.model_validate(QUICK | {"endpoint": side.url})
         consumer = log.consumer("far", OtlpSink.signals)
-        sink = build("far", chosen, DECODER, log.id, time.time_ns)
+        sink = build("far", chosen, sink_context(DECODER, log.id))
         worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
         fill(log)
         worker.start()

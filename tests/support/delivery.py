@@ -5,18 +5,22 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sidecar.decode.api import Lines
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.decode.api import Decoder, Lines
+from sidecar.deliver.common.http import Reply
+from sidecar.deliver.sink import SinkContext
 from sidecar.errors import Unavailable
-from sidecar.pipeline import Ack, DeadLetter, Entry, Signal
+from sidecar.pipeline import Ack, Clock, DeadLetter, Entry, Signal
+from sidecar.telemetry import Telemetry
 from support.payloads import any_value
 
 START = 1_700_000_000_123_456_789
@@ -82,6 +86,13 @@ def entry(
     seq: int, payload: bytes, items: int, events: int = 0, signal: Signal = "spans", time_ns: int = START
 ) -> Entry:
     return Entry(seq, time_ns, signal, items, events, payload)
+
+
+def sink_context(
+    decoder: Decoder, journal_id: str = "journal1", clock: Clock = time.time_ns, directory: Path = Path()
+) -> SinkContext:
+    """What sinks are built from."""
+    return SinkContext(decoder, journal_id, directory, Telemetry(), clock)
 
 
 class FakeConsumer:

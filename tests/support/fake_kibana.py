@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 
 
 class FakeKibana:

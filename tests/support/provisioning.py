@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 
 NO_HANDLER = Reply(400, b'{"error":"no handler found for uri [/x] and method [GET]"}')
 

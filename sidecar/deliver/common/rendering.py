@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from sidecar.decode.api import Decoder, Lines
-from sidecar.deliver.elasticsearch.bulk import Documents, collect
+from sidecar.deliver.common.documents import Documents, collect
 from sidecar.deliver.sink import ItemResult
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Entry
@@ -30,17 +30,30 @@ class Rendered:
 
 
 class Renderer:
-    """Renders entries with a decoder. `log_id`: id of the journal, the beginning of every log record's `_id`."""
+    """Renders entries with a decoder."""
 
-    def __init__(self, name: str, decoder: Decoder, log_id: str) -> None:
-        self._name, self._decoder, self._log_id = name, decoder, log_id
+    def __init__(
+        self, sink: str, decoder: Decoder, journal_id: str, retarget: Callable[[Lines], Lines] | None = None
+    ) -> None:
+        """`journal_id`: the beginning of every log record's `_id`. `retarget`: gives documents another index."""
+        self._sink, self._decoder, self._journal_id, self._retarget = sink, decoder, journal_id, retarget
+        self._expansion = 2.5
+        """Bytes of documents for a byte of payload, as seen lately."""
+
+    def payload_bytes(self, document_bytes: int) -> int:
+        """Payload bytes that make about one request of so many bytes of documents: a little less than what would just
+        fit, so that a request is seldom split with a small rest."""
+        return max(1, int(0.95 * document_bytes / self._expansion))
 
     def render(self, entries: Sequence[Entry]) -> Rendered:
         """The documents of the entries, signal by signal. Raises nothing: what cannot be decoded is dropped, counted
-        and said."""
+        and logged."""
         rendered = Rendered()
         for signal in sorted({e.signal for e in entries}):
             self._render([e for e in entries if e.signal == signal], rendered)
+        if rendered.payload_bytes:
+            seen = max(0.1, rendered.document_bytes / rendered.payload_bytes)
+            self._expansion += 0.3 * (seen - self._expansion)
         return rendered
 
     def _render(self, entries: list[Entry], into: Rendered) -> None:
@@ -57,7 +70,7 @@ class Renderer:
             missing = entry.items + entry.events - documents
             into.expected[entry.seq] = documents + max(0, missing)
             if missing:
-                log.error("delivery_documents_differ", sink=self._name, seq=entry.seq, missing=missing)
+                log.error("delivery_documents_differ", sink=self._sink, seq=entry.seq, missing=missing)
             if missing > 0:
                 into.settled.append(ItemResult(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
         into.payload_bytes += sum(len(e.payload) for e in entries)
@@ -68,12 +81,14 @@ class Renderer:
     def _lines(self, entries: list[Entry]) -> Lines:
         payloads = [e.payload for e in entries]
         if entries[0].signal == "spans":
-            return self._decoder.span_lines(payloads)
-        prefixes = [f"{self._log_id}-{e.seq}" for e in entries]
-        return self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
+            lines = self._decoder.span_lines(payloads)
+        else:
+            prefixes = [f"{self._journal_id}-{e.seq}" for e in entries]
+            lines = self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
+        return self._retarget(lines) if self._retarget else lines
 
     def _drop(self, entry: Entry, error: DecodeError, into: Rendered) -> None:
-        log.error("delivery_entry_not_decodable", sink=self._name, seq=entry.seq, error=str(error))
+        log.error("delivery_entry_not_decodable", sink=self._sink, seq=entry.seq, error=str(error))
         counts: dict[tuple[str, str, str], int] = {}
         if entry.items:
             counts[entry.signal, "dropped", "not_decodable"] = entry.items

@@ -6,29 +6,22 @@ import base64
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import structlog
 from isal import igzip_lib
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-import sidecar
-from sidecar.decode.api import Decoder, Lines
+from sidecar.deliver.common.documents import Documents, from_dead_letters, split
+from sidecar.deliver.common.http import Http, Reply, Unreached
+from sidecar.deliver.common.rendering import Renderer
 from sidecar.deliver.elasticsearch import index_patterns
-from sidecar.deliver.elasticsearch.bulk import (
-    ITEM_BUSY,
-    Documents,
-    Reply,
-    ResponseClassifier,
-    Unreached,
-    collect,
-    split,
-)
+from sidecar.deliver.elasticsearch.bulk import ITEM_BUSY, ResponseClassifier
 from sidecar.deliver.elasticsearch.templates import ensure_templates
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
-from sidecar.errors import DecodeError, Permanent
-from sidecar.pipeline import Clock, Entry, Signal
+from sidecar.deliver.sink import Finding, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
+from sidecar.errors import Permanent
+from sidecar.pipeline import DeadLetter, Entry, Signal
 
 TARGET = "/_bulk?filter_path=errors,items.*.status,items.*.error"
 """The filter keeps a reply at some 30 bytes a document."""
@@ -38,16 +31,6 @@ SMALLEST_BATCH = 64 << 10
 """However small the destination's limit on requests, batches are not made smaller than this (one document may be)."""
 
 log = structlog.get_logger("deliver.elasticsearch")
-
-
-class Http(Protocol):
-    """The way to the nodes; see `elastic_http.ElasticHttp`."""
-
-    def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        """The reply, whatever its status. Raises `Unreached` where there was none."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class Options(SinkOptions):
@@ -180,36 +163,31 @@ class ElasticsearchSink:
 
     signals: frozenset[Signal] = frozenset(("spans", "logs"))
 
-    def __init__(
-        self, options: Options, decoder: Decoder, log_id: str, http: Http, clock: Clock, name: str = "elasticsearch"
-    ) -> None:
-        """`log_id`: id of the journal, the beginning of every log record's `_id`."""
+    def __init__(self, name: str, options: Options, context: SinkContext, http: Http) -> None:
         self.name = name
-        self._options, self._decoder, self._log_id, self._http = options, decoder, log_id, http
-        self._classifier = ResponseClassifier(name, clock, options.on_conflict == "text")
-        self._namer = index_patterns.Namer(options.index) if options.index else None
+        self._options, self._http = options, http
+        self._classifier = ResponseClassifier(name, context.clock, options.on_conflict == "text")
+        retarget = index_patterns.Namer(options.index).retarget if options.index else None
+        self._renderer = Renderer(name, context.decoder, context.journal_id, retarget)
         self._target = TARGET + (f"&pipeline={quote(options.pipeline, safe='')}" if options.pipeline else "")
         self._lock = threading.Lock()
         self._ready = not options.bootstrap
         self._authorization: str | None = None
         self._most_bytes = self._batch_bytes = options.batch_bytes
-        self._expansion = 2.5
-        """Bytes of lines for a byte of payload, as seen lately."""
 
     @property
     def target_batch_bytes(self) -> int:
-        # A little less than what would just fit, so that a request is seldom cut with a small rest.
-        return max(1, int(0.95 * self._batch_bytes / self._expansion))
+        return self._renderer.payload_bytes(self._batch_bytes)
 
     def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Documents]:
+        rendered = self._renderer.render(entries)
         batches: list[Documents] = []
-        expected: dict[int, int] = {}
-        dropped: list[ItemResult] = []
-        for signal in sorted(self.signals):
-            own = [e for e in entries if e.signal == signal]
-            if own:
-                self._render(own, batches, expected, dropped)
-        return PreparedBatch(batches, expected, dropped)
+        for documents in rendered.documents:
+            batches += split(documents, self._batch_bytes, self._options.batch_documents)
+        return PreparedBatch(batches, rendered.expected, rendered.settled)
+
+    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Documents]:
+        return from_dead_letters(letters)
 
     def send(self, batch: Documents) -> SendResult[Documents]:
         try:
@@ -235,45 +213,6 @@ class ElasticsearchSink:
 
     def close(self) -> None:
         self._http.close()
-
-    def _render(
-        self, entries: list[Entry], batches: list[Documents], expected: dict[int, int], dropped: list[ItemResult]
-    ) -> None:
-        try:
-            lines = self._lines(entries)
-        except DecodeError as error:
-            if len(entries) > 1:
-                for entry in entries:
-                    self._render([entry], batches, expected, dropped)
-                return
-            entry = entries[0]
-            log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
-            expected[entry.seq] = entry.items + entry.events
-            counts: dict[tuple[str, str, str], int] = {(entry.signal, "dropped", "not_decodable"): entry.items}
-            if entry.events:
-                counts["span_events", "dropped", "not_decodable"] = entry.events
-            dropped.append(ItemResult(entry.seq, counts))
-            return
-        for entry, documents in zip(entries, lines.docs, strict=True):
-            missing = entry.items + entry.events - documents
-            expected[entry.seq] = documents + max(0, missing)
-            if missing:
-                log.error("delivery_documents_differ", sink=self.name, seq=entry.seq, missing=missing)
-            if missing > 0:
-                dropped.append(ItemResult(entry.seq, {(entry.signal, "dropped", "not_rendered"): missing}))
-        size = sum(len(e.payload) for e in entries)
-        if size:
-            self._expansion += 0.3 * (max(0.1, len(lines.body) / size) - self._expansion)
-        batches += split(collect(lines, entries), self._batch_bytes, self._options.batch_documents)
-
-    def _lines(self, entries: list[Entry]) -> Lines:
-        payloads = [e.payload for e in entries]
-        if entries[0].signal == "spans":
-            lines = self._decoder.span_lines(payloads)
-        else:
-            prefixes = [f"{self._log_id}-{e.seq}" for e in entries]
-            lines = self._decoder.log_lines(payloads, prefixes, [e.ordinals for e in entries])
-        return self._namer.retarget(lines) if self._namer else lines
 
     def _post(self, batch: Documents) -> Reply:
         headers = {"content-type": "application/x-ndjson", "accept": "application/json", **self._authorize()}
@@ -320,11 +259,11 @@ class ElasticsearchSink:
         return self._http.request(method, target, body, headers)
 
 
-def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> ElasticsearchSink:
+def build(name: str, options: Options, context: SinkContext) -> ElasticsearchSink:
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
         log.warning("certificates_not_verified", sink=name)
-    return ElasticsearchSink(options, decoder, log_id, _connections(options), clock, name)
+    return ElasticsearchSink(name, options, context, _connections(options))
 
 
 def probe(options: Options) -> int:
@@ -365,9 +304,7 @@ def classify_health(status: int) -> Finding:
 
 
 def _connections(options: Options) -> Http:
-    from sidecar.deliver.elasticsearch.transport import ElasticHttp, Tls
+    from sidecar.deliver.common.http_client import HttpClient, Tls
 
     tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
-    return ElasticHttp(
-        options.url, tls, options.timeout, options.max_concurrency + 1, f"model-sidecar/{sidecar.__version__}"
-    )
+    return HttpClient(options.url, tls, options.timeout, options.max_concurrency + 1)

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.elasticsearch import index_patterns
-from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
 from sidecar.errors import Permanent
 
 Request = Callable[[str, str, bytes | None], Reply]

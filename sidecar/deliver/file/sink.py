@@ -14,18 +14,17 @@ from typing import Any, ClassVar, Literal, Protocol
 import structlog
 from pydantic import Field, field_validator, model_validator
 
-from sidecar.decode.api import Decoder
+from sidecar.deliver.common.documents import Documents
+from sidecar.deliver.common.otlp_json import json_line
+from sidecar.deliver.common.otlp_records import without_rejected
 from sidecar.deliver.common.rendering import Renderer
-from sidecar.deliver.elasticsearch.bulk import Documents
 from sidecar.deliver.file.rotation import Rotation
 from sidecar.deliver.file.writer import Block, FileWriter, Locked, StreamWriter
-from sidecar.deliver.otlp.json_lines import json_line
-from sidecar.deliver.otlp.requests import without_refused
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
 from sidecar.errors import DecodeError, Permanent
-from sidecar.pipeline import Clock, Entry, Signal, entry_counts, item_counts
+from sidecar.pipeline import Entry, Signal, entry_counts, item_counts
 
-APPETITE_BYTES = 1 << 20
+TARGET_BATCH_BYTES = 1 << 20
 """Payload bytes of one append, about."""
 _STDOUT = frozenset({"-", "stdout", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
 """Names of standard output. A device by its path is none that could be rotated or looked into."""
@@ -84,6 +83,10 @@ class Options(SinkOptions):
         return found if self.format == "otlp_json" else found - {"metrics"}
 
     @property
+    def written_file(self) -> str | None:
+        return self.path if self.path and not self.stdout else None
+
+    @property
     def stdout(self) -> bool:
         """True where lines go to standard output."""
         return self.path in _STDOUT
@@ -131,14 +134,14 @@ class FileSink:
 
     signals: frozenset[Signal] = Options.supported_signals
 
-    def __init__(self, name: str, options: Options, decoder: Decoder, log_id: str, writer: Writer) -> None:
+    def __init__(self, name: str, options: Options, context: SinkContext, writer: Writer) -> None:
         self.name = name
-        self._options, self._decoder, self._writer = options, decoder, writer
-        self._renderer = Renderer(name, decoder, log_id)
+        self._options, self._decoder, self._writer = options, context.decoder, writer
+        self._renderer = Renderer(name, context.decoder, context.journal_id)
 
     @property
     def target_batch_bytes(self) -> int:
-        return APPETITE_BYTES
+        return TARGET_BATCH_BYTES
 
     def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Batch]:
         pieces: list[Piece] = []
@@ -199,13 +202,13 @@ class FileSink:
         pieces.append(Piece(Block(entry.seq, lines), entry.signal, entry.items, entry.events))
 
     def _accepted(self, entry: Entry) -> bytes:
-        """The payload without the records that were refused at intake."""
+        """The payload without the records that were rejected when they came in."""
         if entry.signal == "metrics":
             return entry.payload
         check = self._decoder.check_spans if entry.signal == "spans" else self._decoder.check_logs
         if not check(entry.payload).rejected:
             return entry.payload
-        return without_refused(entry.signal, entry.payload) or b""
+        return without_rejected(entry.signal, entry.payload) or b""
 
 
 def _lines(documents: Documents, id_field: str) -> bytes:
@@ -227,15 +230,15 @@ def _settle(piece: Piece, outcome: Literal["delivered", "already_there"]) -> Ite
     return ItemResult(piece.block.seq, item_counts(piece.signal, piece.items, piece.events, outcome, ""))
 
 
-def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> FileSink:
+def build(name: str, options: Options, context: SinkContext) -> FileSink:
     """The sink; no file is opened yet."""
     writer: Writer
     if options.stdout or options.path is None:
         writer = StreamWriter()
     else:
         rotation = Rotation(options.max_bytes, options.max_age, options.keep, options.compress)
-        writer = FileWriter(Path(options.path), log_id, rotation, clock, options.fsync)
-    return FileSink(name, options, decoder, log_id, writer)
+        writer = FileWriter(Path(options.path), context.journal_id, rotation, context.clock, options.fsync)
+    return FileSink(name, options, context, writer)
 
 
 def health_check(options: Options) -> Finding:

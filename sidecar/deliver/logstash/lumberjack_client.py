@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.decode.protocols.lumberjack import AckReader, Sending
-from sidecar.deliver.elasticsearch.bulk import Unreached
+from sidecar.deliver.common.http import Unreached
 from sidecar.errors import DecodeError
 
 CONNECT_SECONDS = 10.0

@@ -17,16 +17,16 @@ import numpy as np
 import structlog
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-import sidecar
-from sidecar.decode.api import Decoder
+from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.documents import Documents, from_dead_letters, pick, split
 from sidecar.deliver.common.host_pool import HostPool
+from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.rendering import Renderer
-from sidecar.deliver.elasticsearch.bulk import Documents, ResponseClassifier, Unreached, address, pick, split
 from sidecar.deliver.logstash.lumberjack_client import Connections, Tls
 from sidecar.deliver.logstash.transport import HttpTransport, LumberjackTransport, Transport
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
 from sidecar.errors import Permanent
-from sidecar.pipeline import Clock, DeadLetter, Entry, Signal
+from sidecar.pipeline import DeadLetter, Entry, Signal
 
 DEFAULT_PORT = 5044
 """Of the beats input."""
@@ -162,35 +162,30 @@ class LogstashSink:
         self,
         name: str,
         options: Options,
-        decoder: Decoder,
-        log_id: str,
+        context: SinkContext,
         transport: Transport,
-        clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`log_id`: id of the journal, the beginning of every log record's `_id`."""
         self.name = name
-        self._options, self._transport, self._clock, self._monotonic = options, transport, clock, monotonic
-        self._renderer = Renderer(name, decoder, log_id)
+        self._options, self._transport, self._monotonic = options, transport, monotonic
+        self._dead_letters = DeadLetterFactory(name, context.clock)
+        self._renderer = Renderer(name, context.decoder, context.journal_id)
         self._hosts = HostPool(max(1, len(options.hosts)), options.load_balance)
-        self._expansion = 2.5
-        """Bytes of documents for a byte of payload, as seen lately."""
 
     @property
     def target_batch_bytes(self) -> int:
-        # A little less than what would just fit, so that a request is seldom cut with a small rest.
-        return max(1, int(0.95 * self._options.batch_bytes / self._expansion))
+        return self._renderer.payload_bytes(self._options.batch_bytes)
 
     def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Documents]:
         rendered = self._renderer.render(entries)
-        if rendered.payload_bytes:
-            seen = max(0.1, rendered.document_bytes / rendered.payload_bytes)
-            self._expansion += 0.3 * (seen - self._expansion)
         batches: list[Documents] = []
         for documents in rendered.documents:
             fitting = self._without_large(documents, rendered.settled)
             batches += split(fitting, self._options.batch_bytes, len(fitting) or 1)
         return PreparedBatch(batches, rendered.expected, rendered.settled)
+
+    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Documents]:
+        return from_dead_letters(letters)
 
     def send(self, batch: Documents) -> SendResult[Documents]:
         settled: list[ItemResult] = []
@@ -233,29 +228,19 @@ class LogstashSink:
         large = np.flatnonzero(sizes > self._options.max_document_bytes).tolist()
         if not large:
             return documents
-        settled += [self._letter(documents, index) for index in large]
-        return pick(documents, np.flatnonzero(sizes <= self._options.max_document_bytes).tolist())
-
-    def _letter(self, documents: Documents, index: int) -> ItemResult:
-        line_pair = documents.document(index)
-        seq, signal = documents.entries[int(documents.entry[index])].seq, documents.signal(index)
-        name, doc_id = address(line_pair)
         most = self._options.max_document_bytes
-        reason = f"{TOO_LARGE}: {len(line_pair)} bytes, max_document_bytes is {most}"
-        letter = DeadLetter(self.name, doc_id, signal, name, reason, line_pair, seq, self._clock())
-        return ItemResult(seq, {(signal, "dead_lettered", TOO_LARGE): 1}, [letter])
+        for index in large:
+            reason = f"{TOO_LARGE}: {sizes[index]} bytes, max_document_bytes is {most}"
+            settled.append(self._dead_letters.of(documents, index, TOO_LARGE, reason))
+        return pick(documents, np.flatnonzero(sizes <= most).tolist())
 
 
-def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> LogstashSink:
+def build(name: str, options: Options, context: SinkContext) -> LogstashSink:
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
         log.warning("certificates_not_verified", sink=name)
-    transport = (
-        _http_transport(name, options, decoder, clock)
-        if options.mode == "http"
-        else _lumberjack_transport(options, decoder)
-    )
-    return LogstashSink(name, options, decoder, log_id, transport, clock)
+    make = _http_transport if options.mode == "http" else _lumberjack_transport
+    return LogstashSink(name, options, context, make(name, options, context))
 
 
 def health_check(options: Options) -> Finding:
@@ -276,9 +261,9 @@ def health_check(options: Options) -> Finding:
     return Finding("failed" if len(failures) == len(options.hosts) else "warning", "; ".join(failures))
 
 
-def _lumberjack_transport(options: Options, decoder: Decoder) -> LumberjackTransport:
+def _lumberjack_transport(name: str, options: Options, context: SinkContext) -> LumberjackTransport:
     connections = Connections(*_endpoints(options), options.timeout)
-    return LumberjackTransport(decoder, connections, options.window, options.pipelining, options.compression)
+    return LumberjackTransport(context.decoder, connections, options.window, options.pipelining, options.compression)
 
 
 def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None]]:
@@ -294,16 +279,16 @@ def _endpoints(options: Options) -> tuple[list[tuple[str, int]], list[Tls | None
     )
 
 
-def _http_transport(name: str, options: Options, decoder: Decoder, clock: Clock) -> HttpTransport:
-    from sidecar.deliver.elasticsearch.transport import ElasticHttp
-    from sidecar.deliver.elasticsearch.transport import Tls as HttpTls
+def _http_transport(name: str, options: Options, context: SinkContext) -> HttpTransport:
+    from sidecar.deliver.common.http_client import HttpClient
+    from sidecar.deliver.common.http_client import Tls as HttpTls
 
     tls = HttpTls(options.ca_file, options.client_cert, options.client_key, options.verify)
-    agent = f"model-sidecar/{sidecar.__version__}"
     hosts = []
     for url in options.hosts:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         base = f"{parts.scheme}://{parts.netloc}"
-        hosts.append((ElasticHttp([base], tls, options.timeout, options.max_concurrency + 1, agent), target))
-    return HttpTransport(decoder, hosts, options.credentials, options.compression, ResponseClassifier(name, clock))
+        hosts.append((HttpClient([base], tls, options.timeout, options.max_concurrency + 1), target))
+    dead_letters = DeadLetterFactory(name, context.clock)
+    return HttpTransport(context.decoder, hosts, options.credentials, options.compression, dead_letters)

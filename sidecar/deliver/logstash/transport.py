@@ -24,17 +24,9 @@ from isal import igzip_lib
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import Sending, compressed_frame
-from sidecar.deliver.elasticsearch.bulk import (
-    Documents,
-    Reply,
-    ResponseClassifier,
-    Unreached,
-    pick,
-    pick_rows,
-    results_for_all,
-    split,
-)
-from sidecar.deliver.elasticsearch.sink import Http
+from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.documents import Documents, pick, pick_rows, results_for_all, split, split_in_half
+from sidecar.deliver.common.http import Http, Reply, Unreached
 from sidecar.deliver.logstash.lumberjack_client import Connections
 from sidecar.deliver.sink import Retry, SendResult
 from sidecar.errors import Permanent
@@ -95,12 +87,12 @@ class HttpTransport:
         hosts: Sequence[tuple[Http, str]],
         credentials: Callable[[], tuple[str, str] | None],
         compression: bool,
-        classifier: ResponseClassifier,
+        dead_letters: DeadLetterFactory,
     ) -> None:
         """`hosts`: the way to each, and the path there. `credentials`: (user, password), asked for anew after a
         refusal; raises `Permanent` where they cannot be read."""
         self._decoder, self._hosts, self._credentials = decoder, hosts, credentials
-        self._compression, self._classifier = compression, classifier
+        self._compression, self._dead_letters = compression, dead_letters
         self._authorization: str | None = None
 
     def deliver(self, host: int, documents: Documents) -> Attempt:
@@ -112,7 +104,7 @@ class HttpTransport:
         except Permanent as error:
             return Attempt(SendResult(retry=Retry([documents], "credentials", error.reason, level="error")))
         if reply.status == 413:
-            return Attempt(self._classifier.classify_response(documents, reply))
+            return Attempt(self._too_large(documents))
         if reply.status == 204 or (200 <= reply.status < 203 and reply.body.strip() == b"ok"):
             return Attempt(SendResult(results_for_all(documents, "delivered")))
         return self._refused(documents, reply)
@@ -120,6 +112,12 @@ class HttpTransport:
     def close(self) -> None:
         for http, _ in self._hosts:
             http.close()
+
+    def _too_large(self, documents: Documents) -> SendResult[Documents]:
+        if len(documents) > 1:
+            return SendResult(retry=Retry(split_in_half(documents), "http_413", immediately=True))
+        kind = "request_too_large"
+        return SendResult([self._dead_letters.of(documents, 0, kind, f"{kind}: HTTP 413")])
 
     def _refused(self, documents: Documents, reply: Reply) -> Attempt:
         said = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"

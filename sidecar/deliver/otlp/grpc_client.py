@@ -27,7 +27,7 @@ _STATUS_TRAILER = "grpc-status-details-bin"
 _MAX_REPLY_BYTES = 1 << 20
 
 
-class GrpcClient:
+class OtlpGrpcClient:
     """Channels to the receivers of each signal. Used from several threads."""
 
     def __init__(

@@ -13,6 +13,7 @@ import urllib3
 from isal import igzip_lib
 from urllib3.util.retry import Retry
 
+from sidecar.deliver.common.http_body import read_body
 from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.deliver.retry import parse_retry_after
@@ -20,10 +21,9 @@ from sidecar.errors import Permanent
 from sidecar.pipeline import Signal
 
 MAX_REPLY_BYTES = 1 << 20
-_CHUNK = 1 << 16
 
 
-class HttpClient:
+class OtlpHttpClient:
     """Connections to the receivers of each signal. Used from several threads."""
 
     def __init__(
@@ -79,7 +79,7 @@ class HttpClient:
                 decode_content=False,
                 timeout=urllib3.Timeout(total=self._timeout),
             )
-            reply = _read(response, deadline)
+            reply = read_body(response, MAX_REPLY_BYTES, deadline)
         except urllib3.exceptions.SSLError as error:
             return responses.unreached("tls", str(error))
         except urllib3.exceptions.NewConnectionError as error:  # Which is a kind of time-out to urllib3.
@@ -95,25 +95,6 @@ class HttpClient:
         """Close the connections that are not in use."""
         for pool in self._pools.values():
             pool.close()
-
-
-def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The whole reply. A connection whose reply was not read to its end is closed: it must not be used again."""
-    data = bytearray()
-    whole = False
-    try:
-        while chunk := response.read1(_CHUNK):
-            data += chunk
-            if len(data) > MAX_REPLY_BYTES:
-                raise urllib3.exceptions.HTTPError(f"reply of more than {MAX_REPLY_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError("the reply did not end within the time-out")
-        whole = True
-    finally:
-        if not whole:
-            response.close()
-        response.release_conn()
-    return bytes(data)
 
 
 def _context(ca_file: Path | None, client_cert: Path | None, client_key: Path | None, verify: bool) -> ssl.SSLContext:

@@ -8,22 +8,16 @@ encoded anew but the lengths around the records of a payload that had to be cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sidecar.decode.api import Check
-from sidecar.decode.otlp.message import read
-from sidecar.decode.otlp.records import build_log_record, build_span
-from sidecar.decode.otlp.wire import put_bytes, varint
+from sidecar.deliver.common.otlp_records import assemble, records_of, without_rejected
 from sidecar.errors import DecodeError
-from sidecar.pipeline import Entry, Signal
+from sidecar.pipeline import DeadLetter, Entry, Signal
 
-_LIST = 1 << 3 | 2
-"""`resource_spans`, `resource_logs`, `resource_metrics` of a request."""
-_INNER_LIST = 2 << 3 | 2
-"""`scope_*` of those, and `spans`, `log_records`, `metrics` of those again."""
-_FIXED = {1: 8, 5: 4}
+_ANY_NUMBER = 1 << 40
+"""Records of the payload of a dead letter: it does not hold their number, and nothing counts them."""
 
 Checker = Callable[[bytes], Check]
 """The verdict about a payload of one signal: `Decoder.check_spans` and the like."""
@@ -116,19 +110,11 @@ def purge(request: Request, check: Checker) -> Request | None:
     part = request.parts[0]
     if part.purged or not check(request.body).rejected:
         return None
-    body = without_refused(request.signal, request.body)
+    body = without_rejected(request.signal, request.body)
     return None if body is None else Request(request.signal, body, (replace(part, end=len(body), purged=True),))
 
 
-def without_refused(signal: Signal, payload: bytes) -> bytes | None:
-    """The payload without the records that were refused at intake; None for metrics. Raises DecodeError."""
-    build = _BUILD.get(signal)
-    if build is None:
-        return None
-    return _assemble([record for record in _records(payload) if not _refused(record.field, build)])
-
-
-def refused_at_intake(request: Request, check: Checker) -> int:
+def rejected_on_receipt(request: Request, check: Checker) -> int:
     """Records of the request that are no part of its `items`, because they were refused when they came in."""
     return check(request.body).rejected
 
@@ -160,7 +146,7 @@ def _cut_in_two(request: Request, check: Checker) -> list[Request]:
     """About as many bytes each; [] where there is one record, or none can be read."""
     part = request.parts[0]
     try:
-        records = list(_records(request.body))
+        records = list(records_of(request.body))
     except DecodeError:
         return []
     if len(records) < 2:
@@ -170,7 +156,7 @@ def _cut_in_two(request: Request, check: Checker) -> list[Request]:
     while middle < len(records) - 1 and (middle == 0 or size + len(records[middle].field) <= total // 2):
         size += len(records[middle].field)
         middle += 1
-    first, second = _assemble(records[:middle]), _assemble(records[middle:])
+    first, second = assemble(records[:middle]), assemble(records[middle:])
     verdict = check(first)
     items, events = min(verdict.items, part.items), min(verdict.events, part.events)
     head = replace(part, end=len(first), items=items, events=events, piece=part.piece + "0")
@@ -178,80 +164,10 @@ def _cut_in_two(request: Request, check: Checker) -> list[Request]:
     return [Request(request.signal, first, (head,)), Request(request.signal, second, (tail,))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """One record and where it stands."""
-
-    resource: tuple[int, bytes]
-    """Ordinal of the element of the outer list, and its fields other than the inner list."""
-    scope: tuple[int, bytes]
-    """The same one level down."""
-    field: bytes
-    """The whole field, with tag and length."""
-
-
-def _records(payload: bytes) -> Iterator[_Record]:
-    for outer, (tag, _, a, b) in enumerate(_fields(payload, 0, len(payload))):
-        if tag != _LIST:
-            continue
-        resource = (outer, _rest(payload, a, b))
-        for inner, (tag, _, c, d) in enumerate(_fields(payload, a, b)):
-            if tag != _INNER_LIST:
-                continue
-            scope = (inner, _rest(payload, c, d))
-            for tag, start, _, f in _fields(payload, c, d):
-                if tag == _INNER_LIST:
-                    yield _Record(resource, scope, payload[start:f])
-
-
-def _rest(data: bytes, begin: int, end: int) -> bytes:
-    return b"".join(data[start:b] for tag, start, _, b in _fields(data, begin, end) if tag != _INNER_LIST)
-
-
-def _assemble(records: Sequence[_Record]) -> bytes:
-    outer: list[tuple[tuple[int, bytes], list[tuple[tuple[int, bytes], list[bytes]]]]] = []
-    for record in records:
-        if not outer or outer[-1][0][0] != record.resource[0]:
-            outer.append((record.resource, []))
-        scopes = outer[-1][1]
-        if not scopes or scopes[-1][0][0] != record.scope[0]:
-            scopes.append((record.scope, []))
-        scopes[-1][1].append(record.field)
-    return b"".join(
-        put_bytes(1, rest + b"".join(put_bytes(2, inner + b"".join(found)) for (_, inner), found in scopes))
-        for (_, rest), scopes in outer
-    )
-
-
-def _fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(tag, first byte of the field, first byte of its content, its end)."""
-    while pos < end:
-        start = pos
-        tag, pos = varint(data, pos, end, start)
-        kind = tag & 7
-        begin = pos
-        if kind == 0:
-            _, pos = varint(data, pos, end, start)
-        elif kind == 2:
-            length, begin = varint(data, pos, end, start)
-            pos = begin + length
-        elif kind in _FIXED:
-            pos += _FIXED[kind]
-        else:
-            raise DecodeError(f"wire type {kind} is not used by OTLP", start)
-        if pos > end:
-            raise DecodeError("field is cut off", start)
-        yield tag, start, begin, pos
-
-
-_BUILD: dict[str, tuple[str, Callable[[dict[str, Any], str], tuple[Any, str]]]] = {
-    "spans": ("Span", build_span),
-    "logs": ("LogRecord", build_log_record),
-}
-"""Signal -> message of a record, and the function that gives the record and why it is refused."""
-
-
-def _refused(field: bytes, build: tuple[str, Callable[[dict[str, Any], str], tuple[Any, str]]]) -> bool:
-    message, make = build
-    _, _, begin, end = next(_fields(field, 0, len(field)))
-    return bool(make(read(field, begin, end, message), "")[1])
+def from_dead_letters(letters: Sequence[DeadLetter]) -> list[Request]:
+    """Dead letters that are OTLP payloads, each as a request of its own; see `ReplayableSink`."""
+    signals: dict[str, Signal] = {"spans": "spans", "logs": "logs", "metrics": "metrics"}
+    return [
+        Request(signals[letter.signal], letter.document, (Part(row, len(letter.document), _ANY_NUMBER, 0),))
+        for row, letter in enumerate(letters)
+    ]

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-import sidecar
-from sidecar.decode.api import Check, Decoder
+from sidecar.decode.api import Check
 from sidecar.decode.otlp.metrics import check_metrics
+from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.otlp import requests as otlp_requests
-from sidecar.deliver.otlp.requests import Part, Request
+from sidecar.deliver.otlp.requests import Part, Request, from_dead_letters
 from sidecar.deliver.otlp.responses import Answer
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
 from sidecar.errors import DecodeError, Permanent
-from sidecar.pipeline import Clock, DeadLetter, Entry, Signal, entry_counts, item_counts
+from sidecar.pipeline import DeadLetter, Entry, Signal, entry_counts, item_counts
 
 SMALLEST_REQUEST = 64 << 10
 """However small the destination's limit on requests, several payloads are not kept from sharing this many bytes."""
@@ -195,7 +195,7 @@ def _has_host(url: str) -> bool:
 
 
 class Client(Protocol):
-    """The way to the receiver; see `otlp_grpc_client.GrpcClient` and `otlp_http_client.HttpClient`."""
+    """The way to the receiver; see `otlp_grpc_client.OtlpGrpcClient` and `otlp_http_client.OtlpHttpClient`."""
 
     def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send one request; whatever comes of it is the answer."""
@@ -220,12 +220,12 @@ class OtlpSink:
 
     signals: frozenset[Signal] = Options.supported_signals
 
-    def __init__(
-        self, name: str, options: Options, decoder: Decoder, log_id: str, client: Client, clock: Clock
-    ) -> None:
-        """`log_id`: id of the journal, the beginning of the ids of dead letters."""
+    def __init__(self, name: str, options: Options, context: SinkContext, client: Client) -> None:
         self.name = name
-        self._options, self._log_id, self._client, self._clock = options, log_id, client, clock
+        self._options, self._client, self._clock = options, client, context.clock
+        self._journal_id = context.journal_id
+        """The beginning of the ids of dead letters."""
+        decoder = context.decoder
         self._check = {"spans": decoder.check_spans, "logs": decoder.check_logs, "metrics": check_metrics}
         self._addresses = options.endpoints
         self._headers: dict[str, str] | None = None
@@ -250,6 +250,9 @@ class OtlpSink:
                 settled += [ItemResult(e.seq, entry_counts(e, "filtered", "no_endpoint")) for e in own]
         return PreparedBatch(batches, {e.seq: e.items + e.events for e in entries}, settled)
 
+    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Request]:
+        return from_dead_letters(letters)
+
     def send(self, batch: Request) -> SendResult[Request]:
         if not batch.items:  # A piece that holds nothing but records refused at intake.
             return SendResult([self._settle(part, batch.signal, "delivered", "") for part in batch.parts])
@@ -259,7 +262,7 @@ class OtlpSink:
                 headers = self._headers = read_headers(self._options)
         except Permanent as error:
             return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
-        key = {"Idempotency-Key": f"{self._log_id}-{batch.name}"}
+        key = {"Idempotency-Key": f"{self._journal_id}-{batch.name}"}
         answer = self._client.export(batch.signal, batch.body, {**key, **headers})
         if answer.kind == "taken":
             return self._taken(batch, answer)
@@ -302,7 +305,7 @@ class OtlpSink:
         left = 0
         if answer.rejected:
             # Those that were refused when they came in are in no figure of ours any more.
-            known = otlp_requests.refused_at_intake(request, self._checker(request.signal))
+            known = otlp_requests.rejected_on_receipt(request, self._checker(request.signal))
             left = min(request.items, max(0, answer.rejected - known))
         if answer.rejected or answer.detail:
             self._tell(request.signal, left, answer.detail)
@@ -340,7 +343,7 @@ class OtlpSink:
         piece = f".{part.piece}" if part.piece else ""
         letter = DeadLetter(
             consumer=self.name,
-            doc_id=f"{self._log_id}-{part.seq}{piece}",
+            doc_id=f"{self._journal_id}-{part.seq}{piece}",
             signal=request.signal,
             index=self._addresses[request.signal],
             reason=answer.detail,
@@ -367,11 +370,11 @@ class OtlpSink:
         emit("partial_success", sink=self.name, signal=signal, rejected=count, message=message)
 
 
-def build(name: str, options: Options, decoder: Decoder, log_id: str, clock: Clock) -> OtlpSink:
+def build(name: str, options: Options, context: SinkContext) -> OtlpSink:
     """The sink with its connections (none is opened yet)."""
     if not options.verify:
         log.warning("certificates_not_verified", sink=name)
-    return OtlpSink(name, options, decoder, log_id, _client(options, options.timeout), clock)
+    return OtlpSink(name, options, context, _client(options, options.timeout))
 
 
 def health_check(options: Options) -> Finding:
@@ -407,11 +410,10 @@ def classify_health(addresses: Mapping[Signal, str], answers: Mapping[Signal, An
 
 
 def _client(options: Options, timeout: float) -> Client:
-    user_agent = f"model-sidecar/{sidecar.__version__}"
     if options.protocol == "grpc":
-        from sidecar.deliver.otlp.grpc_client import GrpcClient
+        from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
 
-        return GrpcClient(
+        return OtlpGrpcClient(
             options.endpoints,
             gzip=options.gzip,
             timeout=timeout,
@@ -419,11 +421,11 @@ def _client(options: Options, timeout: float) -> Client:
             client_cert=options.client_cert,
             client_key=options.client_key,
             server_name=options.server_name,
-            user_agent=user_agent,
+            user_agent=USER_AGENT,
         )
-    from sidecar.deliver.otlp.http_client import HttpClient
+    from sidecar.deliver.otlp.http_client import OtlpHttpClient
 
-    return HttpClient(
+    return OtlpHttpClient(
         options.endpoints,
         gzip=options.gzip,
         timeout=timeout,
@@ -432,6 +434,6 @@ def _client(options: Options, timeout: float) -> Client:
         client_key=options.client_key,
         server_name=options.server_name,
         verify=options.verify,
-        user_agent=user_agent,
+        user_agent=USER_AGENT,
         connections=options.max_concurrency,
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from isal import isal_zlib
 
-from sidecar.decode.api import Decoder
-from sidecar.deliver.sink import ItemResult, PreparedBatch, Retry, SendResult
-from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
+from sidecar.deliver.common.directory import check_directory
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
+from sidecar.deliver.store.span_store import Block, Options, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import keys_of
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Counts, Entry, Signal
 
-APPETITE_BYTES = 4 << 20
+TARGET_BATCH_BYTES = 4 << 20
 """Payload bytes of one transaction, about."""
 _ID_BYTES = 16
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 log = structlog.get_logger("deliver.store")
 Batch = tuple[tuple[Block, int], ...]
@@ -29,14 +32,14 @@ class StoreSink:
 
     signals: frozenset[Signal] = frozenset(("spans", "logs"))
 
-    def __init__(self, store: Store, decoder: Decoder, log_id: str, name: str = "store") -> None:
+    def __init__(self, name: str, store: Store, context: SinkContext) -> None:
         self.name = name
         self.store = store
-        self._decoder, self._log_id = decoder, log_id
+        self._decoder, self._journal_id = context.decoder, context.journal_id
 
     @property
     def target_batch_bytes(self) -> int:
-        return APPETITE_BYTES
+        return TARGET_BATCH_BYTES
 
     def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Batch]:
         keys = self._keys(entries)
@@ -50,7 +53,7 @@ class StoreSink:
 
     def send(self, batch: Batch) -> SendResult[Batch]:
         try:
-            there = self.store.add(self._log_id, [block for block, _ in batch])
+            there = self.store.add(self._journal_id, [block for block, _ in batch])
         except StoreUnavailable as error:
             return SendResult(retry=Retry([batch], "store_unavailable", error.reason, level="error"))
         return SendResult([ItemResult(b.seq, _counts(b, events, b.seq in there)) for b, events in batch])
@@ -98,3 +101,24 @@ def _counts(block: Block, events: int, there: bool) -> Counts:
     if events:
         counts["span_events", outcome, ""] = events
     return counts
+
+
+def build(name: str, options: Options, context: SinkContext) -> StoreSink:
+    """The sink with its file, which is opened. Raises `StoreUnavailable`."""
+    store = Store(options, options.directory or context.directory, context.decoder, context.clock)
+    store.watch(context.telemetry)
+    return StoreSink(name, store, context)
+
+
+def routers(sink: StoreSink) -> Sequence[APIRouter]:
+    """The routes of trace look-ups."""
+    from sidecar.deliver.store.http_api import traces_router
+
+    return [traces_router(sink.store)]
+
+
+def health_check(options: Options) -> Finding:
+    """Whether the directory can be written and has room. Next to the journal it is looked at as the journal's."""
+    if options.directory is None:
+        return Finding("ok", "next to the journal")
+    return check_directory(options.directory, options.max_bytes, "SIDECAR_DELIVER__STORE__DIRECTORY")

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.delivery import entry, logs_payload, spans_payload
+from support.delivery import entry, logs_payload, sink_context, spans_payload
 
 from sidecar.config.settings import DeliverOptions
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.deliver.registry import SINKS, Parts, SinkType
+from sidecar.deliver.registry import SINKS, SinkType
 from sidecar.deliver.sink import Sink, SinkOptions
-from sidecar.telemetry import Telemetry
 
 ENABLING: dict[str, dict[str, Any]] = {
     "elasticsearch": {"url": "http://127.0.0.1:9"},
@@ -30,9 +28,7 @@ def kind(request: pytest.FixtureRequest) -> SinkType:
 
 def built(kind: SinkType, directory: Path, name: str = "") -> Sink[Any]:
     options = kind.options.model_validate(ENABLING.get(kind.name, {}))
-    return kind.build(
-        name or kind.name, options, Parts(ReferenceDecoder(), "journal", directory, Telemetry(), time.time_ns)
-    )
+    return kind.build(name or kind.name, options, sink_context(ReferenceDecoder(), "journal", directory=directory))
 
 
 def test_every_sink_has_a_section_of_its_name_and_documented_options(kind: SinkType) -> None:

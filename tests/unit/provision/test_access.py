@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.errors import Permanent
 from sidecar.provision import access
 from sidecar.provision.engine import Engine

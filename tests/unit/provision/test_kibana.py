@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.fake_kibana import FakeKibana
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.errors import Permanent
 from sidecar.provision import kibana
 

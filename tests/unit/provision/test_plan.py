@@ -7,7 +7,7 @@ import json
 import pytest
 from support.provisioning import NO_HANDLER, FakeEngine
 
-from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.elasticsearch.templates import ensure_templates
 from sidecar.errors import Permanent
 from sidecar.provision import objects, plan

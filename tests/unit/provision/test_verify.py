@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.provisioning import FakeEngine
 
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.provision import objects, plan, verify
 from sidecar.provision.engine import detect
 

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from support.delivery import entry, ids, logs_payload, spans_payload
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.deliver.elasticsearch.bulk import (
-    CONFLICT_AS_TEXT,
-    Documents,
-    Reply,
-    ResponseClassifier,
-    collect,
-    pick,
-    split,
-)
+from sidecar.deliver.common.documents import Documents, collect, pick, split
+from sidecar.deliver.common.http import Reply
+from sidecar.deliver.elasticsearch.bulk import CONFLICT_AS_TEXT, ResponseClassifier
 from sidecar.deliver.elasticsearch.conflicts import KEY
 from sidecar.deliver.sink import Retry, SendResult
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from support.delivery import FakeEngine, entry, ids, logs_payload, spans_payload
+from support.delivery import FakeEngine, entry, ids, logs_payload, sink_context, spans_payload
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.deliver.elasticsearch.bulk import Documents, Reply, Unreached
+from sidecar.deliver.common.documents import Documents
+from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.elasticsearch.sink import SMALLEST_BATCH, ElasticsearchSink, Options, authorization
 from sidecar.deliver.sink import SendResult
 from sidecar.errors import Permanent
@@ -49,7 +50,7 @@ class FakeHttp:
 
 def sink(http: FakeHttp, **options: Any) -> ElasticsearchSink:
     chosen = Options.model_validate({"url": "http://es:9200", "bootstrap": False} | options)
-    return ElasticsearchSink(chosen, DECODER, "journal1", http, lambda: 1)
+    return ElasticsearchSink("elasticsearch", chosen, sink_context(DECODER, clock=lambda: 1), http)
 
 
 def send_all(to: ElasticsearchSink, *entries: Any) -> list[SendResult[Documents]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import ValidationError
-from support.delivery import entry, ids, logs_payload, spans_payload
+from support.delivery import entry, ids, logs_payload, sink_context, spans_payload
 from support.journals import Clock
 
 from sidecar.decode.select import decoder
@@ -50,7 +50,7 @@ class Memory:
 
 
 def sink(writer: Memory, **options: Any) -> FileSink:
-    return FileSink("out", Options.model_validate({"path": "x", **options}), DECODER, "log", writer)
+    return FileSink("out", Options.model_validate({"path": "x", **options}), sink_context(DECODER, "log"), writer)
 
 
 def write(far: FileSink, entries: Sequence[Entry]) -> Counter[tuple[str, str, str]]:
@@ -166,11 +166,11 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["-", "stdout", "/dev/stdout"])
 def test_names_of_standard_output(name: str) -> None:
     assert Options(path=name).stdout
-    assert isinstance(build("out", Options(path=name), DECODER, "log", Clock())._writer, StreamWriter)
+    assert isinstance(build("out", Options(path=name), sink_context(DECODER, "log", Clock()))._writer, StreamWriter)
 
 
 def test_a_built_sink_writes_a_file(tmp_path: Path) -> None:
-    far = build("out", Options(path=str(tmp_path / "spans.ndjson")), DECODER, "log", Clock())
+    far = build("out", Options(path=str(tmp_path / "spans.ndjson")), sink_context(DECODER, "log", Clock()))
     write(far, ENTRIES)
     far.close()
     assert len((tmp_path / "spans.ndjson").read_bytes().splitlines()) == 7

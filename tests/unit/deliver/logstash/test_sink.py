@@ -12,22 +12,16 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import ValidationError
-from support.delivery import entry, logs_payload, spans_payload
+from support.delivery import entry, logs_payload, sink_context, spans_payload
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import BatchReader, window_frame
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.documents import Documents, collect, pick, results_for_all
 from sidecar.deliver.common.host_pool import FIRST_COOLDOWN, LONGEST_COOLDOWN, HostPool
-from sidecar.deliver.elasticsearch.bulk import (
-    Documents,
-    Reply,
-    ResponseClassifier,
-    Unreached,
-    collect,
-    pick,
-    results_for_all,
-)
+from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.logstash.sink import LogstashSink, Options, parse_host
 from sidecar.deliver.logstash.transport import Attempt, HttpTransport, Transport
 from sidecar.deliver.replay import replay
@@ -241,7 +235,7 @@ def down(documents: Documents, reason: str = "unreachable") -> Attempt:
 
 def sink(transport: Transport, now: Callable[[], float] = lambda: 0.0, **options: Any) -> LogstashSink:
     chosen = Options.model_validate({"hosts": "a,b,c"} | options)
-    return LogstashSink("ls", chosen, DECODER, "journal1", transport, lambda: 7, now)
+    return LogstashSink("ls", chosen, sink_context(DECODER, clock=lambda: 7), transport, now)
 
 
 def send_all(to: LogstashSink, *entries: Entry) -> list[SendResult[Documents]]:
@@ -344,8 +338,8 @@ def test_a_document_that_is_too_large_is_a_dead_letter_and_the_rest_goes_through
     for batch in prepared.batches:
         to.send(batch)
     assert transport.taken == ["journal1-3-0", "journal1-3-2"]
-    (replayed,) = replay([letter], to.send)
-    assert list(replayed.taken) == [letter]
+    (replayed,) = replay([letter], to)
+    assert list(replayed.accepted) == [letter]
     assert transport.taken[-1] == "journal1-3-1", "an operator who replays it wants it sent"
     only_large = to.prepare([entry(4, logs_payload("b" * 2000), 1, signal="logs")])
     assert only_large.batches == []
@@ -403,7 +397,7 @@ def http_way(*https: FakeHttp, credentials: Sequence[tuple[str, str]] = (), comp
         [(h, "/in?a=b") for h in https],
         lambda: remaining.pop(0) if remaining else None,
         compression,
-        ResponseClassifier("ls", lambda: 7),
+        DeadLetterFactory("ls", lambda: 7),
     )
 
 

@@ -9,7 +9,7 @@ from support.delivery import entry, logs_payload, spans_payload
 
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.otlp.records import check_logs, check_spans
-from sidecar.deliver.otlp.requests import Request, join, purge, refused_at_intake, split_in_half
+from sidecar.deliver.otlp.requests import Request, join, purge, rejected_on_receipt, split_in_half
 
 
 def spans_of(*bodies: bytes) -> list[Span]:
@@ -135,7 +135,7 @@ def test_records_refused_at_intake_are_taken_out_once() -> None:
     payload = bad.SerializeToString()
     assert check_spans(payload).rejected == 1
     (request,) = join([entry(1, payload, 2)], 1 << 20, check_spans)
-    assert refused_at_intake(request, check_spans) == 1
+    assert rejected_on_receipt(request, check_spans) == 1
     purged = purge(request, check_spans)
     assert purged is not None
     assert check_spans(purged.body).rejected == 0

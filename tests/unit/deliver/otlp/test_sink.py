@@ -9,14 +9,14 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import ValidationError
-from support.delivery import entry, logs_payload, spans_payload
+from support.delivery import entry, logs_payload, sink_context, spans_payload
 from support.journals import Clock
 
 from sidecar.decode.select import decoder
 from sidecar.deliver.otlp.requests import Request
 from sidecar.deliver.otlp.responses import Answer, from_grpc, from_http
 from sidecar.deliver.otlp.sink import Options, OtlpSink, classify_health
-from sidecar.deliver.replay import otlp_batches, replay
+from sidecar.deliver.replay import replay
 from sidecar.deliver.sink import Finding, ItemResult, SendResult
 from sidecar.errors import Retryable
 from sidecar.pipeline import DeadLetter, Entry, Signal
@@ -50,7 +50,7 @@ class Receiver:
 
 def sink(receiver: Receiver, **options: Any) -> OtlpSink:
     given = {"endpoint": "http://127.0.0.1:4317", **options}
-    return OtlpSink("far", Options.model_validate(given), decoder(), "log", receiver, Clock())
+    return OtlpSink("far", Options.model_validate(given), sink_context(decoder(), "log", Clock()), receiver)
 
 
 class Ledger:
@@ -195,17 +195,17 @@ def test_dead_letters_are_sent_again_and_go_when_they_are_taken() -> None:
     assert [letter.seq for letter in letters] == [1, 4]
     receiver.poison = {b"step 41"}
     receiver.requests.clear()
-    (replayed,) = replay(letters, far.send, otlp_batches)
-    assert list(replayed.taken) == letters[:1]
-    assert [(letter.seq, letter.document) for letter in replayed.refused] == [(4, letters[1].document)]
+    (replayed,) = replay(letters, far)
+    assert list(replayed.accepted) == letters[:1]
+    assert [(letter.seq, letter.document) for letter in replayed.rejected] == [(4, letters[1].document)]
     assert {body for _, body, _ in receiver.requests} == {letter.document for letter in letters}
     receiver.largest = 150
     receiver.poison = set()
-    (replayed,) = replay(letters, far.send, otlp_batches)
-    assert len(replayed.taken) == 2
+    (replayed,) = replay(letters, far)
+    assert len(replayed.accepted) == 2
     far_away = Receiver(from_http(503, "", b"", None))
     with pytest.raises(Retryable):
-        list(replay(letters, sink(far_away).send, otlp_batches))
+        list(replay(letters, sink(far_away)))
 
 
 def test_a_signal_that_is_not_served_there_is_not_tried_piece_by_piece() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from support.delivery import FakeConsumer, FakeEngine, entry, logs_payload, spans_payload
+from support.delivery import FakeConsumer, FakeEngine, entry, logs_payload, sink_context, spans_payload
 from support.receive_fakes import Counted
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, Shaped
-from sidecar.deliver.elasticsearch.bulk import Reply
+from sidecar.deliver.common.http import Reply
 from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.sink import ItemResult, PreparedBatch, SendResult, Sink
@@ -170,7 +170,7 @@ def test_ids_of_log_records_are_those_of_a_sink_without_filter() -> None:
     for name, least in (("all", 0), ("errors", 17)):
         http = EngineHttp()
         options = Options.model_validate({"bootstrap": False, "compression": False, "url": "http://127.0.0.1:9"})
-        sink = ElasticsearchSink(options, decoder, "journal", http, lambda: 1, name)
+        sink = ElasticsearchSink(name, options, sink_context(decoder, "journal", lambda: 1), http)
         shaper = decoder.shaper(Rules(filter=Filter(min_severity=least)))
         shaping = RedactingSink(sink, shaper, Telemetry())
         for batch in shaping.prepare([entry(5, payload, 4, signal="logs")]).batches:

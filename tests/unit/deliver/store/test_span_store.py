@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support.delivery import START, entry, logs_payload, spans_payload, trace_id
+from support.delivery import START, entry, logs_payload, sink_context, spans_payload, trace_id
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.store.sink import StoreSink
@@ -32,7 +32,7 @@ def opened(directory: Path, clock: Clock | None = None, **options: Any) -> Store
 
 def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, str, str], int]:
     """Through the sink; gives the counts of all entries."""
-    sink = StoreSink(store, DECODER, log_id)
+    sink = StoreSink("store", store, sink_context(DECODER, log_id))
     total: dict[tuple[str, str, str], int] = {}
     for batch in sink.prepare(entries).batches:
         verdict = sink.send(batch)
@@ -231,7 +231,7 @@ def test_a_full_disk_keeps_the_parcel_for_later(tmp_path: Path) -> None:
     store = opened(tmp_path)
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
-    sink = StoreSink(store, DECODER, "log")
+    sink = StoreSink("store", store, sink_context(DECODER, "log"))
     entries = [entry(n, spans_payload(50, trace=n), 50) for n in range(1, 100)]
     (batch,) = sink.prepare(entries).batches
     verdict = sink.send(batch)
@@ -253,7 +253,7 @@ def test_keys_tell_traces_apart_and_leave_out_the_absent() -> None:
 
 
 def test_an_entry_without_records_is_not_stored(tmp_path: Path) -> None:
-    sink = StoreSink(opened(tmp_path), DECODER, "log")
+    sink = StoreSink("store", opened(tmp_path), sink_context(DECODER, "log"))
     prepared = sink.prepare([entry(1, b"", 0)])
     assert prepared.batches == []
     assert prepared.expected == {1: 0}

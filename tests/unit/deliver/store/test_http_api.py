@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from sidecar.serve.traces import traces_router
+from sidecar.deliver.store.http_api import traces_router
 
 KNOWN = "0af7651916cd43dd8448eb211c80319c"
 

@@ -1,4 +1,4 @@
-"""HTTP to Elasticsearch and OpenSearch over `elastic-transport`: several nodes, TLS, and bounds that it lacks.
+"""HTTP over `elastic-transport`: several nodes, TLS, and bounds that it lacks.
 
 Imported only where a sink needs it: the transport and its HTTP client cost a few megabytes.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,13 @@ from elastic_transport._node import NodeApiResponse
 from elastic_transport.client_utils import DEFAULT, DefaultType, url_to_node_config
 from urllib3.util.retry import Retry
 
-from sidecar.deliver.elasticsearch.bulk import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http_body import read_body
+from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.retry import parse_retry_after
 
 MAX_REPLY_BYTES = 32 << 20
 """A reply is about 40 bytes a document, and a few hundred for one that was refused."""
-_CHUNK = 1 << 16
 _TYPES = ("application/json", "application/x-ndjson", "application/*", "text/*", "multipart/form-data")
 
 # One line for every request and every node that is down, past structlog: the worker says what matters.
@@ -80,7 +82,7 @@ class BoundedNode(Urllib3HttpNode):
     ) -> NodeApiResponse:
         began = time.monotonic()
         seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
-        deadline = None if seconds is None else began + seconds
+        deadline = math.inf if seconds is None else began + seconds
         sent = self._headers.copy()
         sent.update(headers or {})
         try:
@@ -94,7 +96,7 @@ class BoundedNode(Urllib3HttpNode):
                 preload_content=False,
                 timeout=urllib3.Timeout(total=seconds),
             )
-            data = _read(response, deadline)
+            data = read_body(response, MAX_REPLY_BYTES, deadline)
         except urllib3.exceptions.SSLError as error:
             raise TlsError(str(error), errors=(error,)) from error
         except urllib3.exceptions.NewConnectionError as error:  # Which is a kind of time-out to urllib3.
@@ -113,29 +115,10 @@ class BoundedNode(Urllib3HttpNode):
         return NodeApiResponse(meta, data)
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: float | None) -> bytes:
-    """The whole reply. A connection whose reply was not read to its end is closed: it must not be used again."""
-    data = bytearray()
-    whole = False
-    try:
-        while chunk := response.read1(_CHUNK):
-            data += chunk
-            if len(data) > MAX_REPLY_BYTES:
-                raise urllib3.exceptions.HTTPError(f"reply of more than {MAX_REPLY_BYTES} bytes")
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError("the reply did not end within the time-out")
-        whole = True
-    finally:
-        if not whole:
-            response.close()
-        response.release_conn()
-    return bytes(data)
-
-
-class ElasticHttp:
+class HttpClient:
     """Requests to whichever node is alive."""
 
-    def __init__(self, urls: Sequence[str], tls: Tls, timeout: float, connections: int, user_agent: str) -> None:
+    def __init__(self, urls: Sequence[str], tls: Tls, timeout: float, connections: int) -> None:
         configs = [
             dataclasses.replace(
                 url_to_node_config(url, use_default_ports_for_scheme=True),
@@ -145,7 +128,6 @@ class ElasticHttp:
             )
             for url in urls
         ]
-        self._user_agent = user_agent
         self._transport = Transport(
             configs,
             node_class=BoundedNode,
@@ -164,7 +146,7 @@ class ElasticHttp:
         there was none; the request may have been carried out nevertheless."""
         try:
             answer = self._transport.perform_request(
-                method, target, body=body, headers={**headers, "user-agent": self._user_agent}
+                method, target, body=body, headers={**headers, "user-agent": USER_AGENT}
             )
         except ConnectionTimeout as error:
             raise Unreached("timeout", str(error.message)) from error

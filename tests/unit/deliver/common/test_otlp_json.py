@@ -15,7 +15,7 @@ from support.otlp_cases import logs_request, metrics_request, trace_request
 
 from sidecar.decode.otlp import json as otlp_json
 from sidecar.decode.otlp.wire import put_bytes
-from sidecar.deliver.otlp.json_lines import json_line
+from sidecar.deliver.common.otlp_json import json_line
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Signal
 
