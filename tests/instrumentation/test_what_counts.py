@@ -97,7 +97,7 @@ import json
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
-from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, GradientBoostingClassifier, StackingRegressor
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, GradientBoostingClassifier, StackingClassifier
 from sklearn.ensemble import VotingClassifier
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -129,7 +129,7 @@ KMeans(3, n_init=1).fit(X).predict(X[:1])  # between two stages: seen
 stages.close()
 assert len(list(AdaBoostRegressor(n_estimators=2).fit(X, y).staged_predict(X))) > 0
 assert len(list(GradientBoostingClassifier(n_estimators=2).fit(X, y).staged_predict(X))) == 2
-StackingRegressor([("a", LogisticRegression())], cv=2).fit(X, y).transform(X)
+StackingClassifier([("a", LogisticRegression())], cv=2).fit(X, y).transform(X)
 VotingClassifier([("a", m), ("b", GaussianNB())]).fit(X, y).transform(X)
 
 class Scorer(LogisticRegression):
