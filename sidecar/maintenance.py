@@ -154,8 +154,8 @@ def _batches(letters: Iterator[StoredDeadLetter], size: int) -> Iterator[list[St
 
 
 def _on_disk(settings: Settings) -> Settings:
-    if settings.journal.kind != "sqlite":
-        raise ConfigError(["journal.kind is memory: there is nothing on disk to look into"])
+    if settings.journal.backend != "sqlite":
+        raise ConfigError(["journal.backend is memory: there is nothing on disk to look into"])
     if not (settings.journal.path / schema.FILE).exists():
         problem = f"journal.path: there is no journal in {settings.journal.path}"
         raise ConfigError([f"{problem}; set SIDECAR_JOURNAL__PATH to its directory"])

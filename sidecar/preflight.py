@@ -53,7 +53,7 @@ def _decoder() -> Result:
 
 
 def _journal(settings: Settings) -> Result:
-    if settings.journal.kind == "memory":
+    if settings.journal.backend == "memory":
         return Result("warning", "journal", "kept in memory: what was acknowledged is lost with the process")
     found = check_directory(settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
     return Result(found.state, "journal", found.detail)

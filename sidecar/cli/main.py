@@ -237,7 +237,7 @@ def dead_letters_export(config_file: Path | None, sink: str | None, output: Any)
 @click.option("--keep", default=2**31, type=click.IntRange(0), help="And of the others the oldest past this many.")
 @_reported
 def dead_letters_expire(config_file: Path | None, days: float, keep: int) -> None:
-    """Delete old ones. The sidecar does so by itself, see `journal.dead_letter_days`. Works beside a running one."""
+    """Delete old ones, as the sidecar does by `journal.dead_letters.max_age`. Works beside a running one."""
     from sidecar import maintenance
 
     click.echo(f"{maintenance.expire_dead_letters(_settings(config_file), days, keep)} deleted")

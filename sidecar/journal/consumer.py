@@ -249,10 +249,11 @@ class JournalConsumer:
         if not entry.dead:
             return entry
         state, stored = self._shared.state, []
+        max_bytes = state.options.dead_letters.max_bytes
         counts = dict(entry.counts)
         for letter in entry.dead:
             size = len(letter.document) + len(letter.reason)
-            if state.dead_letter_bytes + size <= state.options.dead_letter_bytes:
+            if state.dead_letter_bytes + size <= max_bytes:
                 state.dead_letter_bytes += size
                 stored.append(letter)
             else:
@@ -262,7 +263,7 @@ class JournalConsumer:
                 "dead letters are full, refused documents are lost",
                 consumer=self.name,
                 documents=len(entry.dead) - len(stored),
-                bound_bytes=state.options.dead_letter_bytes,
+                max_bytes=max_bytes,
             )
         return Ack(entry.seq, counts, stored)
 

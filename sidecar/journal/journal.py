@@ -124,7 +124,7 @@ class Journal:
 
     def _check_room(self, now: int) -> None:
         state = self._shared.state
-        if self._options.on_full == "refuse" and state.index.bytes >= state.quota:
+        if self._options.when_full == "refuse" and state.index.bytes >= state.quota:
             raise self._full(now)
         if self._queue.bytes >= _QUEUE_BYTES:
             raise Overloaded("payloads arrive faster than the journal can write them", 1.0)
@@ -307,10 +307,10 @@ class Journal:
         if now - self._dead_letters_checked < _DEAD_LETTERS_EVERY_SECONDS:
             return
         self._dead_letters_checked = now
-        options = shared.state.options
-        oldest = shared.clock() - int(options.dead_letter_days * 86_400e9)
+        options = shared.state.options.dead_letters
+        oldest = shared.clock() - int(options.max_age * 1e9)
         try:
-            gone, left = self._store.expire_dead_letters(oldest, options.dead_letter_count)
+            gone, left = self._store.expire_dead_letters(oldest, options.max_count)
         except StoreError as error:
             log.warning("old dead letters could not be deleted", error=str(error))
             return

@@ -48,7 +48,7 @@ def open_journal(
     set aside, and an ERROR says what was lost. `ConfigError` if the directory cannot be used or another sidecar has it.
 
     `connect` makes the writing connection (tests put a failing one in)."""
-    if options.kind == "memory":
+    if options.backend == "memory":
         journal: Journal = MemoryJournal(options, clock, telemetry)
     else:
         journal = _open_sqlite(options, clock, telemetry, connect)

@@ -160,7 +160,7 @@ class JournalState:
         """The next transaction: these payloads (those over the quota are noted as such), what consumers finished,
         and a bounded step of trimming."""
         need = sum(disk_cost(len(p.blob)) for p in batch if p.submission.items)
-        full = self._make_room(need) if self.options.on_full == "drop_oldest" else 0
+        full = self._make_room(need) if self.options.when_full == "drop_oldest" else 0
         self.order += 1
         tx = Transaction(self.number + 1, self.order, self.head)
         tx.ingest, self.pending_ingest = self.pending_ingest, IngestTotals()

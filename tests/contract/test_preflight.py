@@ -39,7 +39,7 @@ def test_too_little_room_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_journal_in_memory_is_a_warning() -> None:
-    assert results(SIDECAR_JOURNAL__KIND="memory")["journal"].state == "warning"
+    assert results(SIDECAR_JOURNAL__BACKEND="memory")["journal"].state == "warning"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Kept:
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    log = open_journal(JournalOptions(kind="memory"))
+    log = open_journal(JournalOptions(backend="memory"))
     with receiving(log) as at:
         yield Kept(at, log)
     log.close()

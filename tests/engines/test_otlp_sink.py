@@ -155,7 +155,7 @@ def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: 
 
 def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path) -> None:
     with grpc_far_side(lambda number, body: Fault(code=3)) as side:
-        log = journal(tmp_path, time.time_ns, dead_letter_bytes=3000)
+        log = journal(tmp_path, time.time_ns, dead_letters={"max_bytes": 3000})
         chosen = Options.model_validate(QUICK | {"endpoint": side.url})
         consumer = log.consumer("far", OtlpSink.signals)
         sink = build("far", chosen, sink_context(DECODER, log.id))

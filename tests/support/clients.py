@@ -106,7 +106,7 @@ def _service(resource: Any) -> str:
 @contextmanager
 def intake(**options: Any) -> Iterator[Intake]:
     """The receivers with the decoder that an installation would use, over a memory journal."""
-    journal = MemoryJournal(JournalOptions(kind="memory"), time.time_ns)
+    journal = MemoryJournal(JournalOptions(backend="memory"), time.time_ns)
     try:
         with receiving(journal, decoder(), **options) as at:
             yield Intake(at, journal)

@@ -41,7 +41,7 @@ def test_no_command_makes_a_journal_where_there_is_none(tmp_path: Path) -> None:
 
 def test_a_journal_in_memory_has_nothing_to_look_into(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="memory"):
-        maintenance.stat(at(tmp_path, SIDECAR_JOURNAL__KIND="memory"))
+        maintenance.stat(at(tmp_path, SIDECAR_JOURNAL__BACKEND="memory"))
 
 
 def test_replay_needs_somewhere_to_send_to(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     opened: list[Journal] = []
 
     def open_one(**more: Any) -> Journal:
-        opened.append(journal(tmp_path / "j", kind=request.param, **more))
+        opened.append(journal(tmp_path / "j", backend=request.param, **more))
         return opened[-1]
 
     yield open_one

@@ -57,7 +57,7 @@ def test_old_ones_go_and_the_oldest_past_the_number(
 def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
     clock = Clock()
-    log = journal(tmp_path, clock, dead_letter_bytes=25, dead_letter_days=2)
+    log = journal(tmp_path, clock, dead_letters={"max_bytes": 25, "max_age": "2d"})
     refuse(log, letters(clock.now, clock.now + 1, clock.now + 2))  # Room for two.
     assert log.ledger().consumers[0].counts["logs", "dropped", "dead_letters_full"] == 1
     clock.forward(3 * 86_400)
@@ -77,7 +77,7 @@ def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monke
 def test_a_disk_that_fails_then_is_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
     disk, clock = Disk(), Clock()
-    log = journal(tmp_path, clock, disk, dead_letter_count=1)
+    log = journal(tmp_path, clock, disk, dead_letters={"max_count": 1})
 
     def fail(*_: object) -> tuple[int, int]:
         raise sqlite3.OperationalError("disk I/O error")

@@ -38,7 +38,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterat
     opened: list[Journal] = []
 
     def open_one(**more: Any) -> Journal:
-        opened.append(journal(tmp_path / "j", clock, kind=request.param, **more))
+        opened.append(journal(tmp_path / "j", clock, backend=request.param, **more))
         return opened[-1]
 
     yield open_one
@@ -337,7 +337,7 @@ def _keep_many(log: Journal, payload: bytes, times: int) -> None:
 
 
 def test_drop_oldest_skips_the_lagging_consumer_and_counts(make: Make) -> None:
-    log = make(quota_bytes=1 << 20, memory_bytes=1 << 20, on_full="drop_oldest")
+    log = make(quota_bytes=1 << 20, memory_bytes=1 << 20, when_full="drop_oldest")
     quick, slow = log.consumer("quick", LOGS), log.consumer("slow", LOGS)
     payload = random.Random(1).randbytes(200_000)
     in_flight = None
@@ -567,7 +567,7 @@ def test_dead_letters_are_listed_shown_and_deleted(disk_journal: Make, tmp_path:
 
 
 def test_dead_letters_past_their_bound_are_counted_as_dropped(disk_journal: Make) -> None:
-    log = disk_journal(dead_letter_bytes=10)
+    log = disk_journal(dead_letters={"max_bytes": 10})
     consumer = log.consumer("es", LOGS)
     keep(log, "x", 3)
     (entry,) = take(consumer)

@@ -17,7 +17,7 @@ def test_a_bug_in_the_writer_refuses_what_waits_and_what_comes(monkeypatch: pyte
     def broken(store: MemoryStore, tx: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    journal = open_journal(JournalOptions(kind="memory"))
+    journal = open_journal(JournalOptions(backend="memory"))
     journal.append(Submission("spans", b"first", 1)).result(5)
     monkeypatch.setattr(MemoryStore, "commit", broken)
     with capture_logs() as logs:

@@ -19,7 +19,7 @@ Step = Callable[[Exchange], object]
 
 def run(work: Callable[[Acknowledgements, MemoryJournal], Coroutine[None, None, None]]) -> None:
     async def all_of_it() -> None:
-        log = MemoryJournal(JournalOptions(kind="memory"), lambda: 1_700_000_000_000_000_000)
+        log = MemoryJournal(JournalOptions(backend="memory"), lambda: 1_700_000_000_000_000_000)
         try:
             await work(Acknowledgements(log), log)
         finally:
