@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Each does its own set-up in .venv; python3 (3.11+) is all that must be there.
+# To begin with: `make demo` and `make check`. Each does its own set-up in .venv; python3 (3.11+) is all that must be there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,12 +7,15 @@ NATIVE := $(VENV)/.native
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: demo test lint setup bench soak docs lock clean
+.PHONY: demo check test coverage lint setup golden bench soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [ONCE=1]  an example model under zero-code instrumentation, with the sidecar beside it"
+	@echo "make check          lint, unit and contract tests: what to run before every commit (under two minutes)"
 	@echo "make test           every test, of Rust and Python; engines and toolchains that are missing are skipped with a reason"
+	@echo "make coverage       the lines that unit and contract tests run, by file"
+	@echo "make golden         write the golden files of documents anew from the reference decoder"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make docs           write docs/reference from the program"
@@ -38,16 +41,29 @@ setup: $(LOCKED) $(NATIVE)
 demo: setup
 	$(BIN)/sidecar demo $(if $(ONCE),--once)
 
+check: lint
+	$(BIN)/python -m pytest -m "not slow and not engine" -q tests/unit tests/contract $(ARGS)
+
 test: setup
 ifdef CARGO
 	cargo test --quiet --locked --lib --manifest-path native/Cargo.toml
 endif
 	$(BIN)/python -m pytest $(ARGS)
 
+coverage: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "coverage>=7.6"
+	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(ARGS)
+	$(BIN)/coverage report
+
+# Those of tests/golden/traces, red and serving need foreign programs: tests/support/README.md names their commands.
+golden: setup
+	cd tests && ../$(BIN)/python -m support.document_cases
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd instrumentation && ../$(BIN)/mypy
 	$(BIN)/lint-imports
 ifdef CARGO
 	cargo fmt --manifest-path native/Cargo.toml --check

@@ -59,7 +59,7 @@ DJANGO = "django"
 
 def install() -> None:
     """Have OpenTelemetry's auto-instrumentation apply instrumentors this way; called before `initialize`."""
-    auto = import_module("opentelemetry.instrumentation.auto_instrumentation")
+    auto: Any = import_module("opentelemetry.instrumentation.auto_instrumentation")
     if not hasattr(auto, "_load_instrumentors"):
         raise RuntimeError("this version of opentelemetry-instrumentation is not known")
     auto._load_instrumentors = load

@@ -74,7 +74,7 @@ def _of_frame(frame: Any) -> int:
 
 
 def _of_sparse(matrix: Any) -> int:
-    parts = [getattr(matrix, name, None) for name in ("data", "indices", "indptr", "row", "col")]
+    parts: list[Any] = [getattr(matrix, name, None) for name in ("data", "indices", "indptr", "row", "col")]
     arrays = [_of_array(part, part.shape) for part in parts if hasattr(part, "dtype") and part.dtype.kind in "biuf"]
     return hash((*matrix.shape, matrix.nnz, *arrays))
 

@@ -29,17 +29,16 @@ _LOW, _HIGH, _TIMES = -(1 << 63), 1 << 63, 1 << 64
 
 def text(given: Any) -> str:
     """A text that is UTF-8: surrogates that are pairs become the character that they mean, others U+FFFD."""
-    if not isinstance(given, str):
-        given = said(given)
-    if len(given) > TEXT:
-        given = given[: TEXT - 1] + "…"
-    if given.isascii():
-        return given
+    found: str = given if isinstance(given, str) else said(given)
+    if len(found) > TEXT:
+        found = found[: TEXT - 1] + "…"
+    if found.isascii():
+        return found
     try:
-        given.encode()
+        found.encode()
     except UnicodeEncodeError:
-        return given.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return given
+        return found.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return found
 
 
 def said(given: Any) -> str:

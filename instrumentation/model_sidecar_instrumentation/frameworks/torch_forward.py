@@ -39,10 +39,11 @@ class Forwards:
     def cover(self, kind: type) -> None:
         """Replace `forward` in the class that defines it for `kind`."""
         owner = next((k for k in kind.__mro__ if "forward" in k.__dict__), None)
-        found = None if owner is None else owner.__dict__["forward"]
-        if owner in (None, self._module) or owner in self._originals or not hasattr(found, "__code__"):
+        if owner is None:
             return
-        assert owner is not None
+        found: Any = owner.__dict__["forward"]
+        if owner is self._module or owner in self._originals or not hasattr(found, "__code__"):
+            return
         if not is_ours(found):
             self._originals[owner] = found
             owner.forward = self._replacement(found)  # type: ignore[attr-defined]
@@ -110,7 +111,7 @@ def cover(torch: Any, forwards: Forwards) -> None:
     _cover_scripted(torch.jit.ScriptModule)
 
 
-class _Scripted(wrapt.CallableObjectProxy):  # type: ignore[misc]
+class _Scripted(wrapt.CallableObjectProxy):  # type: ignore[type-arg]  # wrapt 1 has no parameters
     """A compiled method `forward` of `_self_module`, with all that can be asked of it."""
 
     def __init__(self, method: Any, module: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from support.journals import finish, journal, take
 
 from sidecar.pipeline import SPAN_EVENTS
@@ -65,6 +66,7 @@ def _run_and_kill(path: Path, run: int, seconds: float) -> list[tuple[int, str, 
     return [(int(seq), text, int(items)) for seq, text, items in words]
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     acknowledged: list[tuple[int, str, int]] = []
     rng = random.Random(3)
