@@ -38,7 +38,7 @@ class System:
 @contextmanager
 def sidecar(settings: Mapping[str, str], sink_url: str | None, far_side: str = "elasticsearch") -> Iterator[System]:
     """The installed program, with its embedded store off."""
-    environment = {"SIDECAR_DELIVER__STORE__ENABLED": "false", "SIDECAR_TELEMETRY__LOG_LEVEL": "warning", **settings}
+    environment = {"SIDECAR_DELIVER__STORE__ENABLED": "false", "SIDECAR_LOG__LEVEL": "warning", **settings}
     if sink_url:
         environment |= {name: value.format(sink=sink_url) for name, value in FAR_SIDES[far_side].items()}
     with sidecar_process(environment) as process:

@@ -127,7 +127,7 @@ def _sidecar(file: Path, sink_url: str) -> Iterator[int]:
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(file),
         "SIDECAR_DELIVER__ELASTICSEARCH__URL": sink_url,
         "SIDECAR_DELIVER__STORE__ENABLED": "false",
-        "SIDECAR_TELEMETRY__LOG_LEVEL": "warning",
+        "SIDECAR_LOG__LEVEL": "warning",
     }
     with sidecar_process(settings) as process:
         yield process.pid

@@ -108,7 +108,7 @@ class App:
 
     async def stop(self) -> None:
         """Stop in order; what is still waiting at the deadline stays in the journal."""
-        deadline = time.monotonic() + self.settings.life.stop_deadline
+        deadline = time.monotonic() + self.settings.shutdown.timeout
         self.intake.stop()
         for receiver in self.receivers:
             self.health.report(receiver.name, "stopping")
@@ -249,5 +249,5 @@ async def _run(settings: Settings) -> None:
     for number in _ENDING:
         # As after any crash, the journal has what is left; nothing is gained by holding up somebody who insists.
         loop.add_signal_handler(number, os._exit, 128 + number)
-    log.info("stopping", deadline_seconds=settings.life.stop_deadline)
+    log.info("stopping", deadline_seconds=settings.shutdown.timeout)
     await app.stop()

@@ -14,6 +14,7 @@ from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
 from sidecar.config.renamed import RENAMES
 from sidecar.config.settings import Settings
 from sidecar.decode.predictions.names import ALIASES, MEANINGS
+from sidecar.options import write_duration, write_size
 from sidecar.telemetry import HTTP_METRICS, TABLE
 
 
@@ -124,6 +125,8 @@ def _default(field: Field) -> str:
     value = field.default
     if value is None or value == "" or value in ((), [], {}):
         return ""
+    if field.quantity is not None:
+        return f"`{write_size(value) if field.quantity.whole else write_duration(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     # A list as a variable may give it.

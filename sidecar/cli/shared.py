@@ -63,7 +63,7 @@ def settings(config_file: Path | None) -> Settings:
     from sidecar.telemetry import configure_logging
 
     loaded = loader.load(click.get_current_context().meta[_ENVIRON], config_file)
-    configure_logging(loaded.telemetry.log_level)
+    configure_logging(loaded.log.level)
     log = structlog.get_logger("sidecar.config.loader")
     for what in loaded.ignored:
         log.warning("standard_variable_ignored", variable=what)

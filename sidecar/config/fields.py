@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sidecar.config.settings import Settings
 from sidecar.deliver.registry import SINKS
 from sidecar.deliver.settings import DeliverOptions
+from sidecar.options import Quantity
 
 PREFIX = "SIDECAR_"
 SEPARATOR = "__"
@@ -27,6 +28,8 @@ class Field:
     annotation: Any
     default: Any
     description: str
+    quantity: Quantity | None = None
+    """What kind of number it is, where it is one with a unit."""
 
     @property
     def variable(self) -> str:
@@ -46,7 +49,8 @@ def fields(model: type[BaseModel] = Settings, prefix: Path_ = ()) -> Iterator[Fi
             yield from fields(section, (*prefix, name))
         elif not _constant(info.annotation):
             default = info.get_default(call_default_factory=True, validated_data={})
-            yield Field((*prefix, name), info.annotation, default, info.description or "")
+            quantity = next((m for m in info.metadata if isinstance(m, Quantity)), None)
+            yield Field((*prefix, name), info.annotation, default, info.description or "", quantity)
 
 
 def further_fields(name: str, kind: str | None) -> Iterator[Field]:

@@ -22,6 +22,7 @@ Convert = Callable[[Any], Any]
 
 SINK = "<sink>"
 _ADDITIONAL = ("more", "additional")
+_KINDS = frozenset(kind.name for kind in SINKS)
 _DAY_SECONDS = 86400.0
 _BOOL: TypeAdapter[bool] = TypeAdapter(bool)
 
@@ -75,10 +76,8 @@ class Rename:
     def apply(self, found: Found) -> Found | None:
         """What a path means by this line; None if it is not what was renamed, nor in it."""
         path, old, new = found.path, tuple(self.old.split(".")), tuple(self.new.split("."))
-        if SINK in old:
-            section = _sink(path)
-            if not section:
-                return None
+        section = _sink(path)
+        if section and (old[1] == SINK or old[1] in (_KINDS if len(section) > 2 else section[1:])):
             old, new = (*section, *old[2:]), (*section, *new[2:])
         if path[: len(old)] != old:
             return None
@@ -98,7 +97,7 @@ def _sink(path: Path_) -> Path_:
     if path[:1] == ("deliver",) and len(path) > 2:
         if path[1] in _ADDITIONAL:
             return path[:3] if len(path) > 3 else ()
-        if any(path[1] == kind.name for kind in SINKS):
+        if path[1] in _KINDS:
             return path[:2]
     return ()
 
@@ -130,9 +129,7 @@ RENAMES: tuple[Rename, ...] = (
     Rename("deliver.shape.redact_values", "deliver.redaction.values"),
     Rename("deliver.shape", "deliver.redaction"),
     Rename("deliver.elasticsearch.url", "deliver.elasticsearch.hosts"),
-    Rename(f"deliver.{SINK}.url", f"deliver.{SINK}.hosts"),
     Rename("deliver.file.keep", "deliver.file.max_files"),
-    Rename(f"deliver.{SINK}.keep", f"deliver.{SINK}.max_files"),
     Rename(f"deliver.{SINK}.tls", f"deliver.{SINK}.tls.enabled"),
     *_moved("tls", "ca_file", ("client_cert", "cert_file"), ("client_key", "key_file"), "server_name"),
     Rename(f"deliver.{SINK}.verify", f"deliver.{SINK}.tls.insecure_skip_verify", _inverted, "the opposite"),
@@ -172,7 +169,7 @@ def is_section(path: Path_) -> bool:
     if path[:-1] == MORE:
         return False  # A sink of no kind.
     names = [new.path for line in RENAMES if (new := line.apply(Found(path))) is not None]
-    was = any(tuple(line.old.split("."))[: len(path)] == path and path[1:] for line in RENAMES)
+    was = any(tuple(line.old.split("."))[: len(path)] == path for line in RENAMES)
     return was or any(known(name) == "section" for name in (path, *names))
 
 

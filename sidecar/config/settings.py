@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.engine import DeriveOptions
 from sidecar.journal.options import JournalOptions
+from sidecar.options import Duration, Section
 from sidecar.receive.beats import Options as LumberjackOptions
 from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail.options import Options as FileTailOptions
@@ -31,12 +32,6 @@ class Renamed:
     """Where it was given: file and line, or variable."""
 
 
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class ReceiveOptions(Section):
     """What comes in."""
 
@@ -53,14 +48,14 @@ _LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warnin
 _LEVELS |= {"off": "error", "critical": "error", "information": "info", "notice": "info"}
 
 
-class TelemetryOptions(Section):
+class LogOptions(Section):
     """The program's own logs."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level of the program's own lines."
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Minimum level of the program's own log lines."
     )
 
-    @field_validator("log_level", mode="before")
+    @field_validator("level", mode="before")
     @classmethod
     def _any_spelling(cls, value: Any) -> Any:
         """`INFO`, `warn` and the other words that OTEL_LOG_LEVEL may hold."""
@@ -69,13 +64,14 @@ class TelemetryOptions(Section):
         return _LEVELS.get(value.strip().lower(), value.strip().lower())
 
 
-class LifeOptions(Section):
-    """Starting and stopping."""
+class ShutdownOptions(Section):
+    """Stopping."""
 
-    stop_deadline: float = Field(
+    timeout: Duration = Field(
         25.0,
         ge=0,
-        description="Seconds from SIGTERM within which waiting items are still delivered. Keep it below the pod's "
+        allow_inf_nan=False,
+        description="Time from SIGTERM within which waiting items are still delivered. Keep it below the pod's "
         "terminationGracePeriodSeconds.",
     )
 
@@ -88,8 +84,8 @@ class Settings(Section):
     derive: DeriveOptions = Field(default=DeriveOptions(), description="Metrics derived from what comes in.")
     deliver: DeliverOptions = Field(default=DeliverOptions(), description="Where spans and logs go.")
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
-    telemetry: TelemetryOptions = Field(default=TelemetryOptions(), description="The program's own logs.")
-    life: LifeOptions = Field(default=LifeOptions(), description="Starting and stopping.")
+    log: LogOptions = Field(default=LogOptions(), description="The program's own logs.")
+    shutdown: ShutdownOptions = Field(default=ShutdownOptions(), description="Stopping.")
     _ignored: tuple[str, ...] = ()
     _renamed: tuple[Renamed, ...] = ()
 

@@ -76,7 +76,7 @@ def test_check_passes_on_a_usable_setup_and_fails_on_one_that_is_not(tmp_path: P
 
 def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
     gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
-    gone["SIDECAR_LIFE__STOP_DEADLINE"] = "1"
+    gone["SIDECAR_SHUTDOWN__TIMEOUT"] = "1"
     with sidecar_process(gone, tmp_path) as running:
         exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
         assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS
@@ -98,7 +98,7 @@ def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
-    gone["SIDECAR_LIFE__STOP_DEADLINE"] = "600"
+    gone["SIDECAR_SHUTDOWN__TIMEOUT"] = "600"
     with sidecar_process(gone, tmp_path) as running:
         exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
         assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS

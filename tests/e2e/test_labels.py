@@ -193,7 +193,7 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
         "SIDECAR_DELIVER__STORE__ENABLED": "false",
         "SIDECAR_DELIVER__OTLP__ENDPOINT": f"http://127.0.0.1:{far}",
         "SIDECAR_JOURNAL__QUOTA_BYTES": str(1 << 20),
-        "SIDECAR_LIFE__STOP_DEADLINE": "1",
+        "SIDECAR_SHUTDOWN__TIMEOUT": "1",
     }
     with sidecar_process(environ, tmp_path) as running:
         options = ("--url", running.otlp_url, "--batch", "1000")

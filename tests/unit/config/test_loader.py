@@ -92,7 +92,7 @@ def test_what_is_no_address_is_said(url: str) -> None:
 
 @pytest.mark.parametrize(("given", "level"), [("INFO", "info"), ("warn", "warning"), ("none", "error")])
 def test_log_levels_in_any_spelling(given: str, level: str) -> None:
-    assert loader.load({"OTEL_LOG_LEVEL": given}).telemetry.log_level == level
+    assert loader.load({"OTEL_LOG_LEVEL": given}).log.level == level
 
 
 def test_a_section_without_keys_is_no_problem(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_other_words_for_levels_are_known(level: str) -> None:
         {"SIDECAR_RECEIVE_PORT_4318_TCP_ADDR": "10.0.0.1", "SIDECAR_RECEIVE_SERVICE_PORT_OTLP_HTTP": "4318"},
         {"SIDECAR_SERVE__PORT": "", "SIDECAR_DERIVE__RED__DIMENSIONS": "", "SIDECAR_TYPO__X": ""},
         {"SIDECAR_EXIT_TIMEOUT": "2"},
-        {"SIDECAR_CONFIG": "  ", "SIDECAR_RECEIVE__LUMBERJACK__PORT": " ", "SIDECAR_TELEMETRY__LOG_LEVEL": "\n"},
+        {"SIDECAR_CONFIG": "  ", "SIDECAR_RECEIVE__LUMBERJACK__PORT": " ", "SIDECAR_LOG__LEVEL": "\n"},
     ],
 )
 def test_what_images_and_kubernetes_set_is_not_taken_for_settings(environ: dict[str, str]) -> None:

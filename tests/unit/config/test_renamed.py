@@ -179,3 +179,13 @@ def test_both_names_at_once_are_a_problem_that_names_both() -> None:
     (problem,) = caught.value.problems
     assert "SIDECAR_SERVE__HAVEN" in problem
     assert "SIDECAR_SERVE__PORT" in problem
+
+
+def test_the_level_of_the_logs_and_the_time_to_stop_have_other_names() -> None:
+    settings = loader.load({"SIDECAR_TELEMETRY__LOG_LEVEL": "WARN", "SIDECAR_LIFE__STOP_DEADLINE": "1m"})
+    assert (settings.log.level, settings.shutdown.timeout) == ("warning", 60.0)
+    assert [(r.old, r.new) for r in settings.renamed] == [
+        ("life.stop_deadline", "shutdown.timeout"),
+        ("telemetry.log_level", "log.level"),
+    ]
+    assert loader.load({"OTEL_LOG_LEVEL": "debug"}).log.level == "debug"
