@@ -116,7 +116,10 @@ def test_an_unknown_key_in_an_old_section_is_looked_for_in_the_section_of_today(
             {"linger": 1, "batch_timeout": 2},
             ("deliver.logstash.linger", "given twice", "deliver.logstash.batch_timeout"),
         ),
-        ({"url": ["a"], "hosts": ["b"]}, ("deliver.logstash.url", "give only deliver.logstash.hosts")),
+        (
+            {"ca_file": "a", "tls": {"ca_file": "b"}},
+            ("deliver.logstash.ca_file", "give only deliver.logstash.tls.ca_file"),
+        ),
     ],
 )
 def test_a_value_that_cannot_be_moved_is_a_problem(given: dict[str, Any], words: tuple[str, ...]) -> None:
