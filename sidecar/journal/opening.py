@@ -148,13 +148,25 @@ def _load(options: JournalOptions, connect: Connect) -> tuple[SqliteStore, Journ
 
 
 def _prepare(path: Path, connect: Connect) -> None:
-    """Make the tables of a new file; sqlite3.DatabaseError for a file that is something else."""
+    """Make the tables of a new file, migrate one of an earlier version. `sqlite3.DatabaseError` for a file that is
+    something else, or of a later version: what can be read of that is salvaged, and the file set aside."""
     with closing(connect(path)) as db:
         if schema.is_empty(db) and schema.pragma(db, "application_id") == 0:
             schema.create(db, secrets.token_hex(8))
-        found = schema.pragma(db, "application_id"), schema.pragma(db, "user_version")
-        if found != (schema.APPLICATION_ID, schema.VERSION):
-            raise sqlite3.DatabaseError(f"application and version are {found}, not ours")
+        application, version = schema.pragma(db, "application_id"), schema.pragma(db, "user_version")
+        if application != schema.APPLICATION_ID or not 1 <= version <= schema.VERSION:
+            raise sqlite3.DatabaseError(f"application and version are {application} and {version}, not ours")
+        if schema.migrate(db) != schema.VERSION:
+            log.info("the journal of an earlier version was migrated", version=version, to=schema.VERSION)
+
+
+def _check_version(path: Path) -> None:
+    with closing(schema.connect(path, read_only=True)) as db:
+        version = schema.pragma(db, "user_version")
+    if version < schema.VERSION:
+        raise ConfigError(
+            [f"journal.path: the journal {path} is of an earlier version ({version}); start the sidecar to migrate it"]
+        )
 
 
 def read_ledger(options: JournalOptions) -> Ledger:
@@ -163,6 +175,7 @@ def read_ledger(options: JournalOptions) -> Ledger:
     if not path.exists():
         raise ConfigError([f"journal.path: there is no journal in {options.path}"])
     try:
+        _check_version(path)
         store = SqliteStore(options.path, lambda p: schema.connect(p, read_only=True))
         try:
             state = JournalState(options, options.quota_bytes, store.load())

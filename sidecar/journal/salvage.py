@@ -30,8 +30,8 @@ _STEP_BYTES = 32 << 20
 _ENTRY = "seq, time, signal, items, events, size, 0, codec, crc, payload"
 _TABLES = {
     "digests": "seq, time, digest",
-    "intake": "signal, received, rejected, duplicates",
-    "consumers": "name, mark, signals",
+    "ingest": "signal, received, rejected, duplicates",
+    "consumers": "name, low_water_mark, signals",
     "bases": "consumer, signal, items",
     "counts": "consumer, signal, outcome, reason, items",
     "state": "consumer, key, value",
@@ -157,10 +157,10 @@ def _write_meta(target: sqlite3.Connection, meta: dict[str, Any], known: Loaded 
     target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
     if known is None:
         return
-    for table in ("intake", "consumers", "bases", "counts"):
+    for table in ("ingest", "consumers", "bases", "counts"):
         target.execute(f"DELETE FROM {table}")
     target.executemany(
-        "INSERT INTO intake VALUES (?, ?, ?, ?)",
+        "INSERT INTO ingest VALUES (?, ?, ?, ?)",
         [(s, f.received, f.rejected, f.duplicates) for s, f in known.ingest.by_signal.items()],
     )
     for name, consumer in known.consumers.items():
@@ -245,6 +245,7 @@ def _text(raw: bytes) -> str:
 
 def _rows(source: sqlite3.Connection, table: str, columns: str, report: SalvageReport) -> Iterator[tuple[Any, ...]]:
     """Rows of a table until the damage, and from its other end back to the damage."""
+    table, columns = _read_as(source, table, columns)
     seen = 0
     try:
         for row in source.execute(f"SELECT {columns} FROM {table}"):
@@ -258,6 +259,13 @@ def _rows(source: sqlite3.Connection, table: str, columns: str, report: SalvageR
         yield from source.execute(f"SELECT {columns} FROM {table} ORDER BY {key} DESC")
     except sqlite3.Error:
         return
+
+
+def _read_as(source: sqlite3.Connection, table: str, columns: str) -> tuple[str, str]:
+    """The table and its columns by the names that they have there: in version 1 some had others."""
+    if source.execute("SELECT 1 FROM sqlite_master WHERE name = 'ingest'").fetchone():
+        return table, columns
+    return ("intake" if table == "ingest" else table), columns.replace("low_water_mark", "mark")
 
 
 def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report: SalvageReport) -> None:

@@ -1,5 +1,5 @@
-"""The journal's file: one SQLite database. Tables are made once, in this order, and never altered, so that the root
-page of each is the same in every file (with auto_vacuum, roots stay at the front); salvage depends on it."""
+"""The journal's file: one SQLite database. Tables are made once, in this order, and only renamed later, so that the
+root page of each is the same in every file (with auto_vacuum, roots stay at the front); salvage depends on it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 FILE = "journal.db"
 APPLICATION_ID = 0x4D534A31
-VERSION = 1
+VERSION = 2
 PAGE = 8192
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "CREATE TABLE entries (seq INTEGER PRIMARY KEY, time INTEGER, signal INTEGER, items INTEGER, events INTEGER, "
-    "codec INTEGER, size INTEGER, crc INTEGER, stored INTEGER, payload BLOB)",
+    "codec INTEGER, size INTEGER, crc INTEGER, disk_cost INTEGER, payload BLOB)",
     "CREATE TABLE digests (seq INTEGER PRIMARY KEY, time INTEGER, digest BLOB)",
-    "CREATE TABLE intake (signal TEXT PRIMARY KEY, received INTEGER, rejected INTEGER, duplicates INTEGER) "
+    "CREATE TABLE ingest (signal TEXT PRIMARY KEY, received INTEGER, rejected INTEGER, duplicates INTEGER) "
     "WITHOUT ROWID",
-    "CREATE TABLE consumers (name TEXT PRIMARY KEY, mark INTEGER, signals TEXT) WITHOUT ROWID",
+    "CREATE TABLE consumers (name TEXT PRIMARY KEY, low_water_mark INTEGER, signals TEXT) WITHOUT ROWID",
     "CREATE TABLE bases (consumer TEXT, signal TEXT, items INTEGER, PRIMARY KEY (consumer, signal)) WITHOUT ROWID",
     "CREATE TABLE counts (consumer TEXT, signal TEXT, outcome TEXT, reason TEXT, items INTEGER, "
     "PRIMARY KEY (consumer, signal, outcome, reason)) WITHOUT ROWID",
@@ -27,6 +27,15 @@ TABLES = (
     "CREATE TABLE dead_letters (id INTEGER PRIMARY KEY, consumer TEXT, doc_id TEXT, signal TEXT, target TEXT, "
     "reason TEXT, document BLOB, seq INTEGER, time INTEGER, UNIQUE (consumer, doc_id))",
 )
+
+_MIGRATIONS = {
+    1: (
+        "ALTER TABLE intake RENAME TO ingest",
+        "ALTER TABLE consumers RENAME COLUMN mark TO low_water_mark",
+        "ALTER TABLE entries RENAME COLUMN stored TO disk_cost",
+    ),
+}
+"""From a version to the next. Only names may change: the order of tables and columns is what salvage relies on."""
 
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
@@ -76,6 +85,19 @@ def create(db: sqlite3.Connection, journal_id: str) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
+
+
+def migrate(db: sqlite3.Connection) -> int:
+    """Bring a journal of an earlier version to this one, in one transaction; gives the version that it had."""
+    found = pragma(db, "user_version")
+    if found < VERSION:
+        db.execute("BEGIN IMMEDIATE")
+        for version in range(found, VERSION):
+            for statement in _MIGRATIONS[version]:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    return found
 
 
 def pragma(db: sqlite3.Connection, name: str) -> int:

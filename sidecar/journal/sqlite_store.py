@@ -40,10 +40,10 @@ class SqliteStore:
         db = self._open()
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
         loaded = Loaded(str(meta["id"]), int(meta["number"]), int(meta["head"]))
-        for signal, *counts in db.execute("SELECT signal, received, rejected, duplicates FROM intake"):
+        for signal, *counts in db.execute("SELECT signal, received, rejected, duplicates FROM ingest"):
             loaded.ingest.by_signal[signal] = IngestCounts(*counts)
-        for name, mark, signals in db.execute("SELECT name, mark, signals FROM consumers"):
-            loaded.consumers[name] = LoadedConsumer(mark, tuple(signals.split()))
+        for name, low_water_mark, signals in db.execute("SELECT name, low_water_mark, signals FROM consumers"):
+            loaded.consumers[name] = LoadedConsumer(low_water_mark, tuple(signals.split()))
         for name, signal, items in db.execute("SELECT consumer, signal, items FROM bases"):
             loaded.consumers[name].base[signal] = items
         for name, signal, outcome, reason, items in db.execute(
@@ -60,7 +60,7 @@ class SqliteStore:
 
     def index_rows(self) -> Iterator[IndexRow]:
         db = self._open()
-        query = "SELECT seq, time, signal, items, events, size, stored FROM entries ORDER BY seq"
+        query = "SELECT seq, time, signal, items, events, size, disk_cost FROM entries ORDER BY seq"
         for row in db.execute(query):
             yield IndexRow(*row)
 
@@ -204,10 +204,10 @@ class SqliteReader:
         return found
 
     def _read(self, seqs: Sequence[int]) -> dict[int, StoredRow]:
-        query = (
-            "SELECT seq, time, signal, items, events, size, stored, codec, crc, payload FROM entries WHERE seq IN (%s)"
-        )
-        return {row[0]: StoredRow(*row) for row in self._open().execute(query % ",".join("?" * len(seqs)), seqs)}
+        columns = "seq, time, signal, items, events, size, disk_cost, codec, crc, payload"
+        places = ",".join("?" * len(seqs))
+        rows = self._open().execute(f"SELECT {columns} FROM entries WHERE seq IN ({places})", seqs)
+        return {row[0]: StoredRow(*row) for row in rows}
 
     def _read_one(self, seq: int) -> dict[int, StoredRow]:
         try:
@@ -243,7 +243,7 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         db.execute("DELETE FROM digests WHERE seq <= ?", (tx.expire_digests,))
     for signal, counts in tx.ingest.by_signal.items():
         db.execute(
-            "INSERT INTO intake VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET received = received + ?2, "
+            "INSERT INTO ingest VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET received = received + ?2, "
             "rejected = rejected + ?3, duplicates = duplicates + ?4",
             (signal, counts.received, counts.rejected, counts.duplicates),
         )
@@ -263,7 +263,7 @@ def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
     if delta.registration is not None:
         signals = " ".join(delta.registration.signals)
         db.execute(
-            "INSERT INTO consumers VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET mark = ?2, signals = ?3",
+            "INSERT INTO consumers VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET low_water_mark = ?2, signals = ?3",
             (name, delta.low_water_mark, signals),
         )
         db.executemany(
@@ -271,7 +271,7 @@ def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
             [(name, signal, items) for signal, items in delta.registration.base.items()],
         )
     else:
-        db.execute("UPDATE consumers SET mark = ? WHERE name = ?", (delta.low_water_mark, name))
+        db.execute("UPDATE consumers SET low_water_mark = ? WHERE name = ?", (delta.low_water_mark, name))
     db.executemany(
         "INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET items = items + ?5",
         [(name, *key, items) for key, items in delta.counts.items()],
