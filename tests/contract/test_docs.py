@@ -14,9 +14,7 @@ from sidecar.config import loader
 from sidecar.telemetry import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
-)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 REFERENCE = ROOT / "docs" / "reference" / "reference.md"
 SCHEMA = REFERENCE.with_name("configuration.schema.json")
 COMMANDS = {name for name, _ in reference.commands(cli.main, "sidecar")}
