@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from sidecar.deliver.settings import DeliverOptions
-from sidecar.derive.engine import DeriveOptions
+from sidecar.derive.registry import DeriveOptions
 from sidecar.journal.options import JournalOptions
 from sidecar.options import Duration, Section
 from sidecar.receive.beats import Options as LumberjackOptions

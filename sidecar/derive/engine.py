@@ -11,32 +11,20 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.predictions.names import aliases
+from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Exported, SeriesSet
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.family_dedupe import shown_once
-from sidecar.derive.genai.deriver import GenaiDeriver, GenaiOptions
-from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
-from sidecar.derive.log_records import LogDeriver, LogOptions
-from sidecar.derive.models.label_counts import LabelDeriver, LabelOptions
-from sidecar.derive.models.model_tables import ModelTables
-from sidecar.derive.models.predictions import PredictionDeriver, PredictionOptions
-from sidecar.derive.models.servings import MAX_BYTES as SERVING_BYTES
-from sidecar.derive.models.servings import ServingDeriver
-from sidecar.derive.otlp_metrics.deriver import MAX_BYTES as PASSTHROUGH_BYTES
-from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver, PassthroughOptions
-from sidecar.derive.red import RedDeriver, RedOptions
-from sidecar.derive.rule_metrics import MAX_RULES, Rule, RuleDeriver, check_rules
-from sidecar.derive.scrapes import Scrapes, View
-from sidecar.derive.series import Arrival, Budget
+from sidecar.derive.family_dedupe import dedupe_families
+from sidecar.derive.registry import DERIVERS, DeriveOptions, memory_bound_bytes, shared_families
+from sidecar.derive.scrapes import Scrapes
+from sidecar.derive.series import Arrival
 from sidecar.derive.target_info import MAX_CHARACTERS as TARGET_BYTES
 from sidecar.derive.target_info import Targets
 from sidecar.errors import DecodeError, SidecarError
@@ -55,158 +43,6 @@ GATHER_BYTES = 1 << 20
 FLUSH_SECONDS = 2.0
 CHECKPOINT_ENTRIES = 4096
 EXPIRE_EVERY_SECONDS = 30.0
-_TWO_SOURCES = frozenset(metric.name for metric in GENAI_METRICS)
-"""Names that both spans and apps give."""
-
-
-class DeriveOptions(BaseModel):
-    """Metrics derived from what is received."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    red: RedOptions = Field(default_factory=RedOptions, description="Rate, error and duration metrics from spans.")
-    logs: LogOptions = Field(default_factory=LogOptions, description="Counters from log records.")
-    passthrough: PassthroughOptions = Field(
-        default_factory=PassthroughOptions, description="Metrics received over OTLP, shown as Prometheus has them."
-    )
-    predictions: PredictionOptions = Field(
-        default_factory=PredictionOptions, description="Metrics of models from predictions in logs and spans."
-    )
-    labels: LabelOptions = Field(default_factory=LabelOptions, description="Counters of labels of predictions.")
-    genai: GenaiOptions = Field(default_factory=GenaiOptions, description="Metrics of generative models from spans.")
-    rules: tuple[Rule, ...] = Field(
-        default=(),
-        max_length=MAX_RULES,
-        description="Metrics of your own from fields of spans or log records (in a variable: a JSON list); see "
-        "docs/how-to/rules.md.",
-    )
-    series_ttl: float = Field(
-        default=3600, gt=0, description="Seconds after which a series that nothing is added to goes."
-    )
-    series_budget: int = Field(default=2000, ge=1, description="Series of one metric; more go to its overflow series.")
-    label_budget: int = Field(
-        default=200, ge=1, description="Values of one label of a metric; more become `__other__` for that label."
-    )
-    checkpoint_seconds: float = Field(
-        default=2.0,
-        gt=0,
-        description="How often the figures are committed. After a crash at most this much is read again.",
-    )
-
-    @field_validator("rules")
-    @classmethod
-    def _different(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        check_rules(rules)
-        return rules
-
-    def budget(self) -> Budget:
-        """The budget of one table."""
-        return Budget(self.series_budget, self.label_budget)
-
-
-class Kept(Protocol):
-    """Figures that are kept with the place in the log. Called under the engine's lock."""
-
-    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """What changed since the last call, as (key, value); None deletes."""
-        ...
-
-    def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
-        """Take over what is of use; the keys of that. The others are deleted."""
-        ...
-
-    def all_shown(self) -> None:
-        """What there is now is not shown at 0 first: an earlier run may have shown it."""
-        ...
-
-    def sizes(self) -> Iterator[tuple[str, int]]:
-        """(metric, series)."""
-        ...
-
-    def excess(self) -> Iterator[tuple[str, str, int]]:
-        """(metric, label, how many were turned away)."""
-        ...
-
-
-Batch = TypeVar("Batch")
-
-
-class Deriver(Protocol[Batch]):
-    """Batches of one signal in, families out. Only `decode` is called without the engine's lock."""
-
-    @property
-    def signal(self) -> Signal: ...
-    @property
-    def kept(self) -> Sequence[Kept]: ...
-    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
-    def apply(self, batch: Batch, arrival: Arrival) -> None: ...
-    def expire(self, before: int) -> None: ...
-    def collect(self, view: View) -> Iterable[FamilySnapshot]: ...
-
-
-Build = Callable[[DeriveOptions, Targets, Telemetry], Sequence[Deriver[Any]]]
-"""The derivers of one kind of metric, one for each signal that it is made from; none where it is off."""
-
-
-def _red(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    return [RedDeriver(options.red, options.budget(), targets, telemetry)] if options.red.enabled else []
-
-
-def _logs(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    return [LogDeriver(options.budget(), targets, telemetry)] if options.logs.enabled else []
-
-
-def _passthrough(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    if not options.passthrough.enabled:
-        return []
-    deriver = PassthroughDeriver(options.series_budget, targets)
-    telemetry.watch(
-        "sidecar_dropped_items_total",
-        lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
-    )
-    telemetry.watch("sidecar_writers_folded_total", lambda: [(deriver.folded, {})])
-    return [deriver]
-
-
-def _genai(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    return [GenaiDeriver(options.budget())] if options.genai.enabled else []
-
-
-def _rules(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    signals: tuple[Signal, ...] = ("spans", "logs")
-    own = [(signal, [rule for rule in options.rules if rule.signal == signal]) for signal in signals]
-    derivers = [RuleDeriver(rules, signal, options.budget()) for signal, rules in own if rules]
-    telemetry.watch(
-        "sidecar_rule_values_ignored_total",
-        lambda: [
-            (n, {"rule": rule, "reason": reason})
-            for deriver in derivers
-            for (rule, reason), n in dict(deriver.ignored).items()
-        ],
-    )
-    return derivers
-
-
-def _predictions(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    if not options.predictions.enabled:
-        return []
-    tables = ModelTables(options.predictions.latency_buckets, options.budget())
-    names = aliases(options.predictions.aliases) if options.predictions.attributes else None
-    derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names)]
-    if names is not None:
-        derivers.append(PredictionDeriver("spans", tables, names))
-    if options.predictions.payloads:
-        patience = options.predictions.response_timeout
-        derivers.append(ServingDeriver(tables, options.budget(), patience, options.series_ttl, names))
-    return derivers
-
-
-def _labels(options: DeriveOptions, targets: Targets, telemetry: Telemetry) -> Sequence[Deriver[Any]]:
-    return [LabelDeriver(options.budget())] if options.labels.enabled else []
-
-
-# What is made from spans stands before what apps send: of one name the first is shown.
-DERIVERS: tuple[Build, ...] = (_red, _logs, _genai, _passthrough, _rules, _predictions, _labels)
 
 
 @dataclass(slots=True)
@@ -246,14 +82,18 @@ class DeriveEngine:
         """Number of the last entry that was added up."""
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
-        self._derivers = tuple(d for build in DERIVERS for d in build(options, self._targets, telemetry))
-        self._kept: tuple[Kept, ...] = (*(kept for deriver in self._derivers for kept in deriver.kept), self._targets)
+        context = DeriverContext(options.budget(), options.series_ttl, self._targets, telemetry)
+        self._derivers = tuple(d for kind in DERIVERS for d in kind.build(options.section(kind.name), context))
+        kept = [*(kept for deriver in self._derivers for kept in deriver.kept), self._targets]
+        self._kept: tuple[Checkpointed, ...] = tuple(kept)
+        self._series_sets = [kept for kept in self._kept if isinstance(kept, SeriesSet)]
+        self._shared_families = shared_families(DERIVERS)
         self._scrapes = Scrapes()
         self._unsaved = _Unsaved()
         self._to_catch_up = 0
         self._thread = threading.Thread(target=self._run, name="derive", daemon=True)
         telemetry.watch("sidecar_series", self._read_series)
-        telemetry.watch("sidecar_series_overflow_total", self._read_turned_away)
+        telemetry.watch("sidecar_series_overflow_total", self._read_overflow)
 
     def start(self) -> None:
         """Take over what was committed and begin to read. Call once."""
@@ -290,17 +130,12 @@ class DeriveEngine:
             view = self._scrapes.view(scraper, self._clock())
             families = [family for deriver in self._derivers for family in deriver.collect(view)]
             families.append(self._targets.snapshot())
-        families = shown_once(families, _TWO_SOURCES)
+        families = dedupe_families(families, self._shared_families)
         return [family for family in families if any(block.labels for block in family.blocks)]
 
     def memory_bound_bytes(self) -> int:
-        """What all figures can take at most, about: rows with their exemplars, label values thrice (key, two texts)."""
-        buckets = len(self._options.red.buckets) + 1
-        red = self._options.series_budget * (8 * (buckets + 3) + 40 * buckets)
-        tables = (12 + len(GENAI_METRICS) + len(self._options.rules)) * (
-            self._options.series_budget * 500 + 3 * self._options.budget().characters
-        )
-        return red + tables + PASSTHROUGH_BYTES + 2 * TARGET_BYTES + SERVING_BYTES
+        """What the state of all derivers, and the targets, can take at most, about."""
+        return memory_bound_bytes(self._options, DERIVERS) + 2 * TARGET_BYTES
 
     def restore(self) -> None:
         """Take over what was committed. `start` does it; a test that calls `pull` itself does too."""
@@ -332,7 +167,7 @@ class DeriveEngine:
                 self._consumer.wait(self._rest(checkpointed), GATHER_SECONDS, GATHER_BYTES, MAX_ENTRIES)
             self.pull()
             now = time.monotonic()
-            due = now - checkpointed >= self._options.checkpoint_seconds
+            due = now - checkpointed >= self._options.checkpoint_interval
             if due or len(self._unsaved.done) >= CHECKPOINT_ENTRIES:
                 # Series go only here, so that what is kept and the place in the log agree with what is shown.
                 if now - expired >= EXPIRE_EVERY_SECONDS:
@@ -347,7 +182,7 @@ class DeriveEngine:
         """Seconds for which there is nothing to do unless something comes."""
         if not self._unsaved.done:
             return EXPIRE_EVERY_SECONDS
-        return max(0.0, checkpointed + self._options.checkpoint_seconds - time.monotonic())
+        return max(0.0, checkpointed + self._options.checkpoint_interval - time.monotonic())
 
     def pull(self) -> int:
         """Add up the next entries, if there are any; how many there were."""
@@ -371,12 +206,13 @@ class DeriveEngine:
             self._unsaved.done.append(Ack(entry.seq, counts))
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
-            self._all_shown()
+            self._mark_exported()
 
-    def _all_shown(self) -> None:
+    def _mark_exported(self) -> None:
         with self._lock:
             for kept in self._kept:
-                kept.all_shown()
+                if isinstance(kept, Exported):
+                    kept.mark_exported()
         self.caught_up.set()
         self._report("ok", "")
 
@@ -445,9 +281,9 @@ class DeriveEngine:
 
     def _read_series(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:
-            return [(n, {"metric": metric}) for kept in self._kept for metric, n in kept.sizes()]
+            return [(n, {"metric": metric}) for kept in self._series_sets for metric, n in kept.sizes()]
 
-    def _read_turned_away(self) -> list[tuple[float, Mapping[str, str]]]:
+    def _read_overflow(self) -> list[tuple[float, Mapping[str, str]]]:
         with self._lock:
-            found = [excess for kept in self._kept for excess in kept.excess()]
+            found = [over for kept in self._series_sets for over in kept.overflow()]
         return [(n, {"metric": metric, "label": label}) for metric, label, n in found]

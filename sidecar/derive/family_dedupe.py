@@ -17,7 +17,7 @@ _SERVICE = re.compile(r'service_name="((?:[^"\\]|\\.)*)"')
 _JOB = re.compile(r'job="((?:[^"\\]|\\.)*)"')
 
 
-def shown_once(families: Sequence[FamilySnapshot], names: Collection[str]) -> list[FamilySnapshot]:
+def dedupe_families(families: Sequence[FamilySnapshot], names: Collection[str]) -> list[FamilySnapshot]:
     """Of families of one of these names and one kind the first is that of the spans; the others are given without the
     series of its services.
 

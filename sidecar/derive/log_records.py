@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.api import Decoder, LogBatch
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, Labels, SeriesTable, add_saturating, whole
 from sidecar.derive.target_info import Targets
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
 
 
-class LogOptions(BaseModel):
+class LogOptions(Section):
     """Counters from log records."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(
         default=True, description="Derive log_records_total and log_exceptions_total from log records."
@@ -64,6 +64,16 @@ class LogDeriver:
         """The families, both of one moment."""
         yield _family(self.records, view, "log_records", "Log records by service and severity.")
         yield _family(self.exceptions, view, "log_exceptions", "Log records that carry an exception, by its type.")
+
+
+def build(options: LogOptions, context: DeriverContext) -> Sequence[Deriver[LogBatch]]:
+    """The deriver, unless it is off."""
+    return [LogDeriver(context.budget, context.targets, context.telemetry)] if options.enabled else []
+
+
+def memory(options: LogOptions, budget: Budget) -> int:
+    """Bytes of its tables, at most, about."""
+    return table_bytes(budget, 2)
 
 
 def _count(

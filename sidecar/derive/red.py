@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from sidecar.decode.api import Decoder, SpanBatch
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.exemplars import ExemplarTable
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.scrapes import View
@@ -35,6 +36,7 @@ from sidecar.derive.series import (
     whole,
 )
 from sidecar.derive.target_info import Targets
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
 
@@ -48,10 +50,8 @@ _CALLS_COLUMN, _HIGH, _LOW, _BUCKETS = 0, 1, 2, 3
 _MAX_NS = float(1 << 62)
 
 
-class RedOptions(BaseModel):
+class RedOptions(Section):
     """Rate, error and duration metrics from spans."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(default=True, description="Derive RED metrics from spans.")
     names: Literal["collector", "tempo", "both"] = Field(
@@ -237,6 +237,17 @@ class RedDeriver:
         if high.any():
             delta[:, _HIGH] = np.bincount(local, high, len(rows)).astype(np.int64)
         self._exemplars.note(rows, cell, batch, timed)
+
+
+def build(options: RedOptions, context: DeriverContext) -> Sequence[Deriver[SpanBatch]]:
+    """The deriver, unless it is off."""
+    return [RedDeriver(options, context.budget, context.targets, context.telemetry)] if options.enabled else []
+
+
+def memory(options: RedOptions, budget: Budget) -> int:
+    """Bytes of its table with an exemplar for each bucket, at most, about."""
+    buckets = len(options.buckets) + 1
+    return table_bytes(budget, 1) + budget.series * (8 * (buckets + 3) + 40 * buckets)
 
 
 def _families(names: str, scale: int, calls: Points, durations: Histograms) -> Iterable[FamilySnapshot]:

@@ -14,22 +14,24 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.decode.api import F64, U32, Decoder, LogBatch, SpanBatch
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
 from sidecar.derive.fixed_point import MAX_VALUE, NOT_NUMBER, accumulate
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 
 MAX_RULES = 64
-OWN_NAMES = ("sidecar_", "traces_", "target_info", "log_records", "log_exceptions", "model_", "gen_ai_")
-"""Beginnings of names that a rule's metric may not have."""
+OWN_NAMES = ("sidecar_", "target_info")
+"""Beginnings of names that are not of a deriver and that a rule's metric may not have."""
 DURATION = "span.duration"
 """Stands for a span's duration in seconds where a field is named."""
 
@@ -40,10 +42,8 @@ _LOG_FIELDS = ("service", "severity", "exception.type")
 Kind = Literal["count", "sum", "histogram", "last"]
 
 
-class Rule(BaseModel):
+class Rule(Section):
     """One metric of the user's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="Name of the metric; a counter's `_total` is put behind it.")
     signal: Literal["spans", "logs"] = Field("logs", description="What it is made from.")
@@ -99,11 +99,22 @@ class Rule(BaseModel):
         return self.kind == "count" or (self.kind == "sum" and self.monotonic)
 
 
-def check_rules(rules: Sequence[Rule]) -> None:
-    """Raises ValueError where two rules would make the same metric, or one of a name that another's parts have."""
+def check_rules(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """These rules. Raises ValueError where two rules would make the same metric, or one of a
+    name that another's parts have."""
     twice = [name for name, n in Counter(name for rule in rules for name in rule.shown_as).items() if n > 1]
     if twice:
         raise ValueError(f"two rules make the same metric: {', '.join(twice)}")
+    return rules
+
+
+Rules = Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES), AfterValidator(check_rules)]
+"""The user's rules."""
+
+
+def names(rules: Sequence[Rule]) -> list[str]:
+    """Names of the metrics that rules make."""
+    return [rule.name for rule in rules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +176,27 @@ class RuleDeriver:
 
     def _named(self, batch: SpanBatch | LogBatch) -> dict[str, F64]:
         return dict(zip(self._numbers, batch.numbers, strict=True))
+
+
+def build(rules: Sequence[Rule], context: DeriverContext) -> Sequence[Deriver[Read]]:
+    """A deriver for each signal that there are rules for."""
+    signals: tuple[Signal, ...] = ("spans", "logs")
+    own = [(signal, [rule for rule in rules if rule.signal == signal]) for signal in signals]
+    derivers = [RuleDeriver(some, signal, context.budget) for signal, some in own if some]
+    context.telemetry.watch(
+        "sidecar_rule_values_ignored_total",
+        lambda: [
+            (n, {"rule": rule, "reason": reason})
+            for deriver in derivers
+            for (rule, reason), n in dict(deriver.ignored).items()
+        ],
+    )
+    return derivers
+
+
+def memory(rules: Sequence[Rule], budget: Budget) -> int:
+    """Bytes of their tables, at most, about."""
+    return table_bytes(budget, len(rules))
 
 
 class _Metric:
@@ -239,7 +271,7 @@ class _Metric:
     def snapshot(self, view: View | None) -> FamilySnapshot:
         rule = self.rule
         if rule.kind == "last" or (rule.kind == "sum" and not rule.monotonic):
-            self.table.all_shown()  # A gauge does not begin at 0.
+            self.table.mark_exported()  # A gauge does not begin at 0.
         keys, _, values, created, sums = self.table.show_sums(view)
         texts = self.table.texts(self.table.labels)
         labels = [texts[key] for key in keys]

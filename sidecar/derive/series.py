@@ -83,7 +83,7 @@ class SeriesTable:
         self.shape = f"2|{','.join(labels)}|{columns}|{shape}"
         self.generation = 0
         """Changes whenever a row is taken away: row numbers remembered elsewhere are void."""
-        self.turned_away = dict.fromkeys(self.labels, 0)
+        self.overflowed = dict.fromkeys(self.labels, 0)
         """Label -> records whose value of it was not taken in because the label or the table was at its budget."""
         self._budget = budget
         self._index: dict[Labels, int] = {}
@@ -133,14 +133,14 @@ class SeriesTable:
             in_use = self._in_use[i]
             if value and value not in in_use and len(in_use) >= self._budget.values:
                 mapped[i] = OTHER
-                self.turned_away[self.labels[i]] += records
+                self.overflowed[self.labels[i]] += records
         key = tuple(mapped)
         row = self._index.get(key, -1)
         if row >= 0:
             return row
         full = len(self._index) >= self._budget.series + (OVERFLOW in self._index)
         if full or self._characters >= self._budget.characters:
-            self.turned_away[self._widest()] += records
+            self.overflowed[self._widest()] += records
             row = self._index.get(OVERFLOW, -1)
             return row if row >= 0 else self._create(OVERFLOW, created)
         return self._create(key, created)
@@ -194,7 +194,7 @@ class SeriesTable:
         totals = [0 if new else self._totals[row] for new, row in zip(zero.tolist(), rows.tolist(), strict=True)]
         return keys, rows, values, (self._created[rows] / 1e9).tolist(), [rounded(total) for total in totals]
 
-    def all_shown(self) -> None:
+    def mark_exported(self) -> None:
         """Every series there is now counts as shown: an earlier run of the program may have shown it."""
         self._born[:] = _SHOWN
 
@@ -202,9 +202,9 @@ class SeriesTable:
         """(metric, series)."""
         yield self.name, len(self)
 
-    def excess(self) -> Iterator[tuple[str, str, int]]:
+    def overflow(self) -> Iterator[tuple[str, str, int]]:
         """(metric, label, records turned away), for the labels that have any."""
-        for label, records in self.turned_away.items():
+        for label, records in self.overflowed.items():
             if records:
                 yield self.name, label, records
 

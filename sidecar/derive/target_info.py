@@ -35,7 +35,7 @@ class Targets:
     """
 
     def __init__(self, budget: int) -> None:
-        self.turned_away = 0
+        self.overflowed = 0
         """Resources seen for which there was no room."""
         self._budget = budget
         self._texts: dict[tuple[str, str], str] = {}
@@ -68,17 +68,14 @@ class Targets:
         if gone:
             self._keys.clear()
 
-    def all_shown(self) -> None:
-        """Nothing to do: an info series is 1 from the start."""
-
     def sizes(self) -> Iterator[tuple[str, int]]:
         """(metric, series)."""
         yield "target_info", len(self)
 
-    def excess(self) -> Iterator[tuple[str, str, int]]:
+    def overflow(self) -> Iterator[tuple[str, str, int]]:
         """(metric, label, resources turned away), if there are any."""
-        if self.turned_away:
-            yield "target_info", "instance", self.turned_away
+        if self.overflowed:
+            yield "target_info", "instance", self.overflowed
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call. That a target is still there is written every ten minutes only."""
@@ -114,7 +111,7 @@ class Targets:
         key = job_and_instance(resource)
         known = key in self._texts
         if not known and (len(self._texts) >= self._budget or self._characters >= MAX_CHARACTERS):
-            self.turned_away += 1
+            self.overflowed += 1
             return None
         if not known or key[1]:
             text = _text(key, resource)

@@ -15,8 +15,9 @@ from support.engines import promtool
 from support.red_cases import attributes, control_characters, not_utf8, regular
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.engine import DeriveEngine, DeriveOptions
+from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.red import RedOptions
+from sidecar.derive.registry import DeriveOptions
 from sidecar.pipeline import Signal
 from sidecar.serve.exposition import from_client, merge, render
 from sidecar.telemetry import TABLE, Telemetry

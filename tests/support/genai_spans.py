@@ -56,7 +56,7 @@ def feed(deriver: GenaiDeriver, payloads: Sequence[bytes], decoder: Decoder = RE
 
 def seen(deriver: GenaiDeriver, buckets: bool = False) -> dict[str, float]:
     for kept in deriver.kept:
-        kept.all_shown()
+        kept.mark_exported()
     shown = lines(list(deriver.collect())).items()
     return {
         series.replace('service_name="svc",', "").replace('{service_name="svc"}', ""): float(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sidecar.decode.api import Resource
 from sidecar.decode.otlp.metrics import Data, MetricBatch, Point, PointKind
-from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
+from sidecar.derive.otlp_metrics.deriver import OtlpMetricsDeriver
 from sidecar.derive.target_info import Targets
 from support.derive_fakes import arrival, lines
 
@@ -44,15 +44,15 @@ def point(
     )
 
 
-def deriver(*points: Point, budget: int = 100) -> PassthroughDeriver:
-    built = PassthroughDeriver(budget, Targets(10))
+def deriver(*points: Point, budget: int = 100) -> OtlpMetricsDeriver:
+    built = OtlpMetricsDeriver(budget, Targets(10))
     feed(built, *points)
     return built
 
 
-def feed(built: PassthroughDeriver, *points: Point, now: int = SECOND) -> None:
+def feed(built: OtlpMetricsDeriver, *points: Point, now: int = SECOND) -> None:
     built.apply(MetricBatch(points), arrival(len(points), now))
 
 
-def shown(built: PassthroughDeriver, openmetrics: bool = False) -> dict[str, str]:
+def shown(built: OtlpMetricsDeriver, openmetrics: bool = False) -> dict[str, str]:
     return lines(list(built.collect()), openmetrics)

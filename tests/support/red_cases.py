@@ -56,7 +56,7 @@ def ours(decoder: Decoder, payloads: list[bytes]) -> Figures:
     red = RedDeriver(RedOptions(dimensions=DIMENSIONS), Budget(), Targets(100), Telemetry())
     batch = red.decode(decoder, payloads)
     red.apply(batch, Arrival(np.array([len(batch)]), np.array([START]), START))
-    red.table.all_shown()
+    red.table.mark_exported()
     return figures(render(list(red.collect()), False).decode())
 
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.genai_names import MARKS
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai.calls import Calls, calls
-from sidecar.derive.genai.genai_tables import GenaiTables
+from sidecar.derive.genai.genai_tables import METRICS, GenaiTables
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 
 
-class GenaiOptions(BaseModel):
+class GenaiOptions(Section):
     """Metrics of generative models."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(
         default=True,
@@ -56,3 +56,13 @@ class GenaiDeriver:
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         return self._tables.collect(view)
+
+
+def build(options: GenaiOptions, context: DeriverContext) -> Sequence[Deriver[Calls]]:
+    """The deriver, unless it is off."""
+    return [GenaiDeriver(context.budget)] if options.enabled else []
+
+
+def memory(options: GenaiOptions, budget: Budget) -> int:
+    """Bytes of its tables, at most, about."""
+    return table_bytes(budget, len(METRICS))

@@ -54,17 +54,6 @@ class KeptSchemas:
         self._early = [record for record, call in read if call is None]
         return [call for _, call in read if call is not None]
 
-    def all_shown(self) -> None:
-        """Nothing of this is shown."""
-
-    def sizes(self) -> Iterator[tuple[str, int]]:
-        """It has no series."""
-        return iter(())
-
-    def excess(self) -> Iterator[tuple[str, str, int]]:
-        """It has no labels."""
-        return iter(())
-
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         now = dict(_packed(source, schema) for (source, _), schema in self.schemas.by_source.items())

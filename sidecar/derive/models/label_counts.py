@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.label_event import LabelEvent, label_events
 from sidecar.decode.predictions.label_names import MARK
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import SCALE, Arrival, Budget, Labels, SeriesTable, add_saturating, whole
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 
 Counts = dict[Labels, int]
 """(model, version, status) -> labels."""
 
 
-class LabelOptions(BaseModel):
+class LabelOptions(Section):
     """Counters of labels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(default=True, description="Derive model_labels_received_total from labels of predictions.")
 
@@ -60,6 +60,16 @@ class LabelDeriver:
         points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
         about = "Labels received, by the model that they name and whether they can be used (ok, invalid)."
         yield FamilySnapshot("model_labels_received", "counter", about, "", (points,))
+
+
+def build(options: LabelOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Counts]]]:
+    """The deriver, unless it is off."""
+    return [LabelDeriver(context.budget)] if options.enabled else []
+
+
+def memory(options: LabelOptions, budget: Budget) -> int:
+    """Bytes of its table, at most, about."""
+    return table_bytes(budget, 1)
 
 
 def _counts(decoder: Decoder, payload: bytes) -> Counts:

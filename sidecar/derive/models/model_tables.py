@@ -20,6 +20,8 @@ MODEL = ("service", "model", "version")
 CONFIDENCE = tuple(n / 20 for n in range(1, 20))
 """Twenty bins of 0.05; the last one reaches to 1 and beyond."""
 _LARGEST = float(np.finfo(np.float64).max)
+TABLES = 7
+"""Tables that `ModelTables` has."""
 BATCH = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
 
 
@@ -89,7 +91,7 @@ class ModelTables:
         return FamilySnapshot("model_prediction_value", "summary", "Predicted numbers: count and sum.", "", (block,))
 
     def _models(self, view: View | None) -> Iterable[FamilySnapshot]:
-        self.models.all_shown()  # Gauges do not begin at 0.
+        self.models.mark_exported()  # Gauges do not begin at 0.
         keys, _, values, _ = self.models.show(view)
         labels = _labels(self.models, keys)
         yield FamilySnapshot("model", "info", "Models that were told of.", "", (Points(labels, [1] * len(keys)),))

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, SpanBatch
 from sidecar.decode.predictions.label_event import label_indices
 from sidecar.decode.predictions.label_names import MARK as LABEL_MARK
 from sidecar.decode.predictions.names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
+from sidecar.decode.predictions.names import aliases as all_aliases
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.models.alias_options import DESCRIPTION, FurtherNames
-from sidecar.derive.models.model_tables import ModelTables
+from sidecar.derive.models.model_tables import TABLES, ModelTables
 from sidecar.derive.models.prediction_attributes import (
     FRAMEWORK,
     Aliases,
@@ -32,17 +35,18 @@ from sidecar.derive.models.prediction_attributes import (
     text_names,
 )
 from sidecar.derive.models.prediction_columns import Classes, Figures, Told, known_service
+from sidecar.derive.models.servings import MAX_BYTES as SERVING_BYTES
+from sidecar.derive.models.servings import ServingDeriver
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import MAX_WEIGHT, Arrival
+from sidecar.derive.series import MAX_WEIGHT, Arrival, Budget
+from sidecar.options import Duration, Section
 from sidecar.pipeline import Signal
 
 _ERRORS = frozenset({"ERROR", "FATAL"})
 
 
-class PredictionOptions(BaseModel):
+class PredictionOptions(Section):
     """Metrics of models."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(default=True, description="Derive model_* metrics from predictions in logs and spans.")
     attributes: bool = Field(
@@ -56,11 +60,11 @@ class PredictionOptions(BaseModel):
         description="Look for payloads of serving protocols in log records (Open Inference, MLflow, TensorFlow "
         "Serving, KServe's CloudEvents, BentoML's monitors); see docs/how-to/serving-payloads.md.",
     )
-    response_timeout: float = Field(
+    response_timeout: Duration = Field(
         default=60,
         gt=0,
         le=86_400,
-        description="Seconds after which a request that KServe's logger told of counts as unanswered.",
+        description="Time after which a request that KServe's logger told of counts as unanswered.",
     )
     aliases: FurtherNames = Field(default_factory=dict, description=DESCRIPTION)
     latency_buckets: tuple[float, ...] = Field(
@@ -140,6 +144,26 @@ class PredictionDeriver:
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         return self._tables.collect(view) if self.kept else ()
+
+
+def build(options: PredictionOptions, context: DeriverContext) -> Sequence[Deriver[Any]]:
+    """The derivers of events, attributes and payloads, which share tables; none where they are off."""
+    if not options.enabled:
+        return []
+    tables = ModelTables(options.latency_buckets, context.budget)
+    names = all_aliases(options.aliases) if options.attributes else None
+    derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names)]
+    if names is not None:
+        derivers.append(PredictionDeriver("spans", tables, names))
+    if options.payloads:
+        timeout = options.response_timeout
+        derivers.append(ServingDeriver(tables, context.budget, timeout, context.series_ttl, names))
+    return derivers
+
+
+def memory(options: PredictionOptions, budget: Budget) -> int:
+    """Bytes of the tables and of what waits for its other half, at most, about."""
+    return table_bytes(budget, TABLES + 1) + SERVING_BYTES
 
 
 def of_events(batch: PredictionBatch) -> Told:

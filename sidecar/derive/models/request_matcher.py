@@ -61,17 +61,6 @@ class Exchanges:
             self._changed.add(key)
         return gone
 
-    def all_shown(self) -> None:
-        """Nothing of this is shown."""
-
-    def sizes(self) -> Iterator[tuple[str, int]]:
-        """It has no series."""
-        return iter(())
-
-    def excess(self) -> Iterator[tuple[str, str, int]]:
-        """It has no labels."""
-        return iter(())
-
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         for key in self._changed:

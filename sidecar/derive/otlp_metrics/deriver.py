@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp.metrics import (
@@ -30,14 +30,16 @@ from sidecar.decode.otlp.metrics import (
     Summary,
     metric_batch,
 )
+from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.families import Block, FamilySnapshot, Histograms, Kind, Points, Summaries, label_text
 from sidecar.derive.otlp_metrics.names import family_kind, family_name
 from sidecar.derive.otlp_metrics.point_labels import Labels, labels_of_point, resource_of, stream_of
 from sidecar.derive.otlp_metrics.points import bounded, explicit, pack, read_json, size, unpack, zeroed
 from sidecar.derive.otlp_metrics.writers import Writer, Writers, unpacked
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import Arrival
+from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.target_info import Targets
+from sidecar.options import Section
 from sidecar.pipeline import Signal
 
 log = structlog.get_logger("sidecar.derive")
@@ -50,10 +52,8 @@ _SHOWN = -1
 _UNSEEN_NS = 86_400 * 10**9
 
 
-class PassthroughOptions(BaseModel):
+class OtlpMetricsOptions(Section):
     """Metrics received over OTLP."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(default=True, description="Show metrics that are received over OTLP.")
 
@@ -90,11 +90,11 @@ class _Family:
     series: dict[str, _Series] = field(default_factory=dict)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     """Label -> value -> number of series."""
-    turned_away: dict[str, int] = field(default_factory=dict)
+    overflowed: dict[str, int] = field(default_factory=dict)
     """Label with the most values -> points for which there was no room."""
 
 
-class PassthroughDeriver:
+class OtlpMetricsDeriver:
     """Metric points in, their families out. The caller guards it with a lock."""
 
     signal: Signal = "metrics"
@@ -147,7 +147,7 @@ class PassthroughDeriver:
                 if view.counts and not view.at_zero(series.born, series.created):
                     series.collected = True
 
-    def all_shown(self) -> None:
+    def mark_exported(self) -> None:
         """Every series there is now counts as shown: an earlier run of the program may have shown it."""
         for family in self._families.values():
             for series in family.series.values():
@@ -158,10 +158,10 @@ class PassthroughDeriver:
         for family in self._families.values():
             yield family.name, len(family.series)
 
-    def excess(self) -> Iterator[tuple[str, str, int]]:
+    def overflow(self) -> Iterator[tuple[str, str, int]]:
         """Points turned away by metric and the label that has the most values."""
         for family in self._families.values():
-            for label, n in family.turned_away.items():
+            for label, n in family.overflowed.items():
                 yield family.name, label, n
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -278,7 +278,7 @@ class PassthroughDeriver:
         if len(family.series) >= self._budget or self._bytes > MAX_BYTES:
             self._bytes -= series.size
             culprit = max(family.values, key=lambda label: len(family.values[label]), default="")
-            family.turned_away[culprit] = family.turned_away.get(culprit, 0) + 1
+            family.overflowed[culprit] = family.overflowed.get(culprit, 0) + 1
             return "series_budget"
         self._families[family.name] = family
         family.series[series.text] = series
@@ -322,6 +322,24 @@ class PassthroughDeriver:
             return False
         family = self._families.get(found.name, found)
         return family.kind == found.kind and not self._add(family, series)
+
+
+def build(options: OtlpMetricsOptions, context: DeriverContext) -> Sequence[Deriver[MetricBatch]]:
+    """The deriver, unless it is off."""
+    if not options.enabled:
+        return []
+    deriver = OtlpMetricsDeriver(context.budget.series, context.targets)
+    context.telemetry.watch(
+        "sidecar_dropped_items_total",
+        lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
+    )
+    context.telemetry.watch("sidecar_writers_folded_total", lambda: [(deriver.folded, {})])
+    return [deriver]
+
+
+def memory(options: OtlpMetricsOptions, budget: Budget) -> int:
+    """Bytes of its series, at most, about."""
+    return MAX_BYTES
 
 
 def _key(family: _Family, series: _Series) -> bytes:

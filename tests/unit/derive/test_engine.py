@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 from support.derive_fakes import SECOND, FakeLog, JsonDecoder, lines
 
 from sidecar.decode.api import Decoder
-from sidecar.derive.engine import DeriveEngine, DeriveOptions
+from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.red import RedDeriver, RedOptions
+from sidecar.derive.registry import DeriveOptions
 from sidecar.health import Health
 from sidecar.telemetry import Telemetry
 
@@ -260,7 +261,7 @@ def test_the_culprit_of_a_label_flood_is_named() -> None:
     log = FakeLog()
     log.append("spans", spans(*(f"n{i}" for i in range(20))))
     built = drained(log)
-    assert built._read_turned_away() == [(16, {"metric": "traces_span_metrics_calls_total", "label": "span_name"})]
+    assert built._read_overflow() == [(16, {"metric": "traces_span_metrics_calls_total", "label": "span_name"})]
     assert (5, {"metric": "traces_span_metrics_calls_total"}) in built._read_series()
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.derive_fakes import lines
 
 from sidecar.derive.families import Block, FamilySnapshot, Histograms, Kind, Points
-from sidecar.derive.family_dedupe import shown_once
+from sidecar.derive.family_dedupe import dedupe_families
 
 NAME = "tokens"
 
@@ -20,7 +20,7 @@ def points(*labels: str) -> Points:
 
 
 def shown(*families: FamilySnapshot) -> set[str]:
-    return {series.removeprefix(f"{NAME}_total") for series in lines(shown_once(families, {NAME}))}
+    return {series.removeprefix(f"{NAME}_total") for series in lines(dedupe_families(families, {NAME}))}
 
 
 DERIVED = family("counter", points('service_name="shop",model="m"', 'service_name="a\\"b"'))
@@ -52,16 +52,16 @@ def test_values_stay_with_their_series() -> None:
         ['job="shop"', 'job="b"', 'job="c"'], (1.0,), [[1, 2], [3, 4], [5, 6]], [0.1, 0.2, None], [7.0, 8.0, 9.0]
     )
     derived = family("histogram", Histograms(['service_name="shop"'], (1.0,), [[0, 1]], [5.0]))
-    left = shown_once([derived, family("histogram", sent)], {NAME})[1].blocks[0]
+    left = dedupe_families([derived, family("histogram", sent)], {NAME})[1].blocks[0]
     assert left == Histograms(['job="b"', 'job="c"'], (1.0,), [[3, 4], [5, 6]], [0.2, None], [8.0, 9.0])
 
 
 def test_other_names_and_kinds_are_not_touched() -> None:
     sent = family("counter", points('job="shop"'))
-    assert shown_once([DERIVED, sent], {"another"}) == [DERIVED, sent]
+    assert dedupe_families([DERIVED, sent], {"another"}) == [DERIVED, sent]
     gauge = family("gauge", points('job="shop"'))
-    assert shown_once([DERIVED, gauge], {NAME}) == [DERIVED, gauge]
-    assert shown_once([sent], {NAME}) == [sent]
+    assert dedupe_families([DERIVED, gauge], {NAME}) == [DERIVED, gauge]
+    assert dedupe_families([sent], {NAME}) == [sent]
 
 
 def test_a_family_of_its_own_without_series_hides_nothing() -> None:

@@ -30,11 +30,11 @@ def test_exception_types_are_bounded_and_none_is_lost() -> None:
     logs = LogDeriver(Budget(values=5), Targets(10), Telemetry())
     records = [("shop", "ERROR", f"E{i}") for i in range(50)]
     logs.apply(log_batch(records), arrival(50))
-    logs.exceptions.all_shown()
+    logs.exceptions.mark_exported()
     got = lines([f for f in logs.collect() if f.name == "log_exceptions"])
     assert got['log_exceptions_total{service="shop",type="__other__"}'] == "45"
-    assert logs.exceptions.turned_away == {"service": 0, "type": 45}
-    assert logs.records.turned_away == {"service": 0, "severity": 0}
+    assert logs.exceptions.overflowed == {"service": 0, "type": 45}
+    assert logs.records.overflowed == {"service": 0, "severity": 0}
 
 
 def test_nothing_for_an_empty_batch() -> None:

@@ -36,7 +36,7 @@ def figures(decoder: Decoder, payload: bytes, signal: Any, records: int) -> dict
     deriver = PredictionDeriver(signal, tables)
     deriver.apply(deriver.decode(decoder, [payload]), arrival(records))
     for table in tables.kept:
-        table.all_shown()
+        table.mark_exported()
     return lines(list(tables.collect()))
 
 

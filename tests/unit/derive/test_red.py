@@ -26,7 +26,7 @@ def deriver(budget: Budget | None = None, **options: object) -> RedDeriver:
 def fed(spans: list[Span], **options: object) -> RedDeriver:
     red = deriver(**options)
     red.apply(span_batch(spans), arrival(len(spans)))
-    red.table.all_shown()
+    red.table.mark_exported()
     return red
 
 
@@ -154,7 +154,7 @@ def test_an_expired_series_takes_its_exemplars_with_it() -> None:
     red.apply(span_batch([Span(name="old", number=7)]), arrival(1, 10))
     red.expire(before=11)
     red.apply(span_batch([Span(name="new", number=8, start=0)]), arrival(1, 20))
-    red.table.all_shown()
+    red.table.mark_exported()
     (family,) = [f for f in red.collect() if f.kind == "histogram"]
     assert isinstance(family.blocks[0], Histograms)
     assert family.blocks[0].exemplars == {}
@@ -173,7 +173,7 @@ def test_any_order_and_any_split_gives_the_same_values() -> None:
         cut = rng.randrange(1, 40)
         parts.apply(span_batch(spans[:cut]), arrival(len(spans[:cut])))
         del spans[:cut]
-    parts.table.all_shown()
+    parts.table.mark_exported()
     assert values(parts) == values(whole)
 
 
@@ -218,7 +218,7 @@ def test_figures_are_those_of_plain_counting(spans: list[Span], at_once: int) ->
     for i in range(0, len(spans), at_once):
         part = spans[i : i + at_once]
         red.apply(span_batch(part), arrival(len(part)))
-    red.table.all_shown()
+    red.table.mark_exported()
     got = values(red)
     for name, status in {(s.name, s.status) for s in spans}:
         mine = [s for s in spans if (s.name, s.status) == (name, status)]

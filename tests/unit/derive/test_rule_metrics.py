@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from support.derive_fakes import arrival, lines
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.engine import DeriveOptions
+from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.rule_metrics import Rule, RuleDeriver
 from sidecar.derive.series import Budget
 
@@ -23,7 +23,7 @@ DECODER = ReferenceDecoder()
 
 def shown(deriver: RuleDeriver) -> dict[str, str]:
     for table in deriver.kept:
-        table.all_shown()
+        table.mark_exported()
     return lines(list(deriver.collect()))
 
 
@@ -146,7 +146,7 @@ def test_labels_keep_to_the_budget() -> None:
     deriver = of_logs([rule], [{"user": f"u{n}"} for n in range(50)], budget=Budget(values=5))
     got = shown(deriver)
     assert got['orders_total{user="__other__"}'] == "45"
-    assert deriver.kept[0].turned_away == {"user": 45}
+    assert deriver.kept[0].overflowed == {"user": 45}
 
 
 VALUES = st.one_of(st.floats(-(2.0**100), 2.0**100), st.floats(-1e-9, 1e-9), st.just(0.01))

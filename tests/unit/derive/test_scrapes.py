@@ -77,7 +77,7 @@ def test_a_scraper_that_comes_much_later_sees_no_jump_from_zero(scraped: Scraped
 
 def test_figures_of_an_earlier_run_are_not_shown_at_zero_to_anybody(scraped: Scraped) -> None:
     scraped.add(times=3)
-    scraped.logs.records.all_shown()
+    scraped.logs.records.mark_exported()
     assert [scraped.get(who)[ERROR] for who in "ab"] == ["3", "3"]
 
 

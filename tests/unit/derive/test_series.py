@@ -46,7 +46,7 @@ def test_a_label_at_its_budget_gives_other_for_that_label_only() -> None:
     t = table(values=3)
     add(t, [("shop", f"n{i}") for i in range(5)])
     assert shown(t) == {("shop", "n0"): 1, ("shop", "n1"): 1, ("shop", "n2"): 1, ("shop", OTHER): 2}
-    assert t.turned_away == {"service": 0, "name": 2}
+    assert t.overflowed == {"service": 0, "name": 2}
 
 
 def test_values_taken_in_before_the_budget_was_reached_stay() -> None:
@@ -60,7 +60,7 @@ def test_a_table_at_its_budget_gives_the_overflow_series_and_names_the_widest_la
     t = table(series=3)
     add(t, [("shop", f"n{i}") for i in range(10)])
     assert shown(t) == {("shop", "n0"): 1, ("shop", "n1"): 1, ("shop", "n2"): 1, OVERFLOW: 7}
-    assert t.turned_away == {"service": 0, "name": 7}
+    assert t.overflowed == {"service": 0, "name": 7}
     assert t.texts(t.labels)[OVERFLOW] == 'otel_metric_overflow="true"'
 
 
@@ -76,7 +76,7 @@ def test_a_flood_of_values_keeps_the_table_small() -> None:
     for start in range(0, 100_000, 1000):
         add(t, [("shop", f"/user/{i}") for i in range(start, start + 1000)])
     assert len(t) == 201
-    assert t.turned_away["name"] == 99_800
+    assert t.overflowed["name"] == 99_800
     assert len(t.values) == 256
     assert sum(shown(t).values()) == 100_000
 
@@ -101,7 +101,7 @@ def test_a_series_is_first_shown_at_zero_and_then_with_all_it_has() -> None:
 def test_what_an_earlier_run_may_have_shown_is_shown_at_once() -> None:
     t = table()
     add(t, [("shop", "a")])
-    t.all_shown()
+    t.mark_exported()
     assert t.show()[2].tolist() == [[SCALE]]
     add(t, [("shop", "b")])
     assert t.show()[2].tolist() == [[SCALE], [0]]

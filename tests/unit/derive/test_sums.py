@@ -103,7 +103,7 @@ def test_a_tables_sums_go_on_from_a_checkpoint_bit_by_bit() -> None:
             parts = table()
             parts.restore(state)
     for one in (whole, parts):
-        one.all_shown()
+        one.mark_exported()
     assert dict(zip(whole.show()[0], whole.show_sums()[4], strict=True)) == dict(
         zip(parts.show()[0], parts.show_sums()[4], strict=True)
     )
@@ -116,7 +116,7 @@ def test_a_row_that_is_used_again_begins_at_nothing() -> None:
     one.add_up(row, np.array([3.5]))
     one.expire(before=10)
     one.rows([("y",)], np.zeros(1, np.uint32), arrival)
-    one.all_shown()
+    one.mark_exported()
     assert one.show_sums()[4] == [0.0]
 
 

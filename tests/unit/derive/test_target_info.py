@@ -45,7 +45,7 @@ def test_at_most_the_budget() -> None:
     targets = Targets(3)
     targets.see([resource(f"s{i}") for i in range(1000)], 5)
     assert len(targets) == 3
-    assert targets.turned_away == 997
+    assert targets.overflowed == 997
 
 
 def test_kept_and_taken_over_again_and_written_only_when_changed() -> None:

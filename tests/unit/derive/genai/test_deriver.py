@@ -46,10 +46,11 @@ from support.payloads import (
 from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.genai_names import NUMBERS
-from sidecar.derive.engine import DeriveEngine, DeriveOptions
+from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.fixed_point import MAX_VALUE
 from sidecar.derive.genai.deriver import GenaiDeriver, GenaiOptions
 from sidecar.derive.genai.genai_tables import FIRST_TOKEN, PER_TOKEN, SECONDS, TOKENS
+from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.series import Arrival, Budget
 from sidecar.errors import DecodeError
 from sidecar.serve.exposition import render

@@ -21,7 +21,7 @@ def feed(deriver: LabelDeriver, *payloads: bytes) -> None:
 
 
 def shown(deriver: LabelDeriver) -> dict[str, str]:
-    deriver.received.all_shown()
+    deriver.received.mark_exported()
     return lines(list(deriver.collect()))
 
 

@@ -34,7 +34,7 @@ def derivers(budget: Budget | None = None) -> tuple[PredictionDeriver, Predictio
 
 def shown(logs: PredictionDeriver, only: str = "") -> dict[str, str]:
     for kept in logs.kept:
-        kept.all_shown()
+        kept.mark_exported()
     return {k: v for k, v in lines(list(logs.collect())).items() if k.startswith(only)}
 
 
@@ -376,7 +376,7 @@ def test_classes_keep_to_the_budget() -> None:
     feed(logs, json_lines([{"model": "m", "prediction": f"c{n}"} for n in range(10)]))
     got = shown(logs, "model_predictions_by_class")
     assert got['model_predictions_by_class_total{model="m",class="__other__"}'] == "7"
-    assert logs.kept[1].turned_away["class"] == 7
+    assert logs.kept[1].overflowed["class"] == 7
 
 
 def test_events_alone_are_read_where_attributes_are_not_asked_for() -> None:

@@ -60,4 +60,3 @@ def test_what_waits_is_kept() -> None:
     assert again.give_up(100 * SECOND) == [half(received=0), half(received=2 * SECOND)], (
         "in the order in which they came"
     )
-    assert list(again.sizes()) == list(again.excess()) == []

@@ -15,11 +15,12 @@ from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.predictions.names import ALIASES
 from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.engine import DERIVERS, DeriveOptions
+from sidecar.derive.deriver import DeriverContext
 from sidecar.derive.models.bento_monitors import MAX_EARLY, MAX_EARLY_BYTES
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.models.servings import ServingDeriver
+from sidecar.derive.registry import DERIVERS, DeriveOptions
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.target_info import Targets
 from sidecar.errors import DecodeError
@@ -45,8 +46,8 @@ class Derived:
             deriver.apply(deriver.decode(DECODER, payloads), arrival)
 
     def shown(self, *families: str) -> dict[str, str]:
-        for kept in (*self.predictions.kept, *self.servings.kept):
-            kept.all_shown()
+        for table in (*self.predictions.kept, self.servings.unanswered):
+            table.mark_exported()
         found = lines([*self.predictions.collect(), *self.servings.collect()])
         return {k: v for k, v in found.items() if k.partition("{")[0] in families}
 
@@ -302,5 +303,6 @@ def test_payloads_without_a_mark_are_not_read() -> None:
 @pytest.mark.parametrize(("payloads", "there"), [(True, 1), (False, 0)])
 def test_it_can_be_turned_off(payloads: bool, there: int) -> None:
     options = DeriveOptions(predictions=PredictionOptions(payloads=payloads))
-    built = [d for build in DERIVERS for d in build(options, Targets(10), Telemetry())]
+    context = DeriverContext(options.budget(), options.series_ttl, Targets(10), Telemetry())
+    built = [d for kind in DERIVERS for d in kind.build(options.section(kind.name), context)]
     assert sum(isinstance(one, ServingDeriver) for one in built) == there

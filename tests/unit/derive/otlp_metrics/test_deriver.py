@@ -10,7 +10,7 @@ from support.derive_fakes import lines
 from support.metric_points import OWN, SECOND, deriver, feed, point, shown
 
 from sidecar.decode.otlp.metrics import Buckets, ExponentialHistogram, Histogram, Number, Summary
-from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
+from sidecar.derive.otlp_metrics.deriver import OtlpMetricsDeriver
 from sidecar.derive.scrapes import Scrapes
 from sidecar.derive.target_info import Targets
 from sidecar.serve.exposition import render
@@ -134,7 +134,7 @@ def test_a_series_that_says_it_has_no_value_any_more_goes() -> None:
 def test_series_are_bounded_and_the_label_is_named() -> None:
     built = deriver(*(point(Number(1), attributes=(("user", str(i)), ("zone", "z"))) for i in range(1000)), budget=10)
     assert len(shown(built)) == 10
-    assert list(built.excess()) == [("hits", "user", 990)]
+    assert list(built.overflow()) == [("hits", "user", 990)]
     assert dict(built.sizes()) == {"hits": 10}
     assert built.dropped == {"series_budget": 990}
 
@@ -175,10 +175,10 @@ def test_restored_series_go_on_where_they_were() -> None:
     state: dict[bytes, bytes] = {}
     for _ in range(2):
         state.update({k: v for k, v in parts.checkpoint() if v is not None})
-        parts = PassthroughDeriver(100, Targets(10))
+        parts = OtlpMetricsDeriver(100, Targets(10))
         assert parts.restore({**state, b"other": b"x"}) == set(state)
         feed(parts, *ALL_KINDS)
-    whole.all_shown()
+    whole.mark_exported()
     assert shown(parts, True) == shown(whole, True)
     assert len(dict(parts.checkpoint())) == len(ALL_KINDS)
     assert dict(parts.checkpoint()) == {}
@@ -186,14 +186,14 @@ def test_restored_series_go_on_where_they_were() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b'{"name":"a"}', b"\xff"])
 def test_damaged_state_is_left_out(value: bytes) -> None:
-    built = PassthroughDeriver(10, Targets(10))
+    built = OtlpMetricsDeriver(10, Targets(10))
     assert built.restore({b"metric\0x": value}) == set()
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_a_prometheus_client_reads_all_of_it(openmetrics: bool) -> None:
     built = deriver(*ALL_KINDS)
-    built.all_shown()
+    built.mark_exported()
     text = render(list(built.collect()), openmetrics).decode()
     families = list((parse_openmetrics if openmetrics else parse_text)(text))
     kinds: Sequence[Any] = [family.type for family in families]

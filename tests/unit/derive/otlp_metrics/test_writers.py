@@ -20,7 +20,7 @@ from sidecar.decode.otlp.metrics import (
     Summary,
 )
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
+from sidecar.derive.otlp_metrics.deriver import OtlpMetricsDeriver
 from sidecar.derive.otlp_metrics.writers import GONE_NS, MAX_WRITERS, SILENT_NS
 from sidecar.derive.target_info import Targets
 
@@ -28,7 +28,7 @@ HITS = f"hits_total{{{OWN}}}"
 A, B, C = 5 * SECOND, 5 * SECOND + 17, 90 * SECOND
 
 
-def value(built: PassthroughDeriver, series: str = HITS) -> str:
+def value(built: OtlpMetricsDeriver, series: str = HITS) -> str:
     return shown(built)[series]
 
 
@@ -260,9 +260,9 @@ def test_all_of_it_goes_on_from_a_checkpoint() -> None:
     for step in steps:
         feed(parts, step)
         state |= dict(parts.checkpoint())
-        parts = PassthroughDeriver(100, Targets(10))
+        parts = OtlpMetricsDeriver(100, Targets(10))
         parts.restore({key: kept for key, kept in state.items() if kept is not None})
-    whole.all_shown()
+    whole.mark_exported()
     assert shown(parts) == shown(whole)
     assert shown(whole)[HITS] == "43"
 
@@ -373,7 +373,7 @@ def request_of(sets: tuple[dict[str, Any], ...], gauge: bool, scope: dict[str, s
 
 
 def feed_request(
-    built: PassthroughDeriver,
+    built: OtlpMetricsDeriver,
     sets: tuple[dict[str, Any], ...],
     gauge: bool = False,
     scope: dict[str, str] | None = None,
@@ -384,7 +384,7 @@ def feed_request(
 
 def of_request(
     sets: tuple[dict[str, Any], ...], gauge: bool = False, scope: dict[str, str] | None = None
-) -> PassthroughDeriver:
-    built = PassthroughDeriver(100, Targets(10))
+) -> OtlpMetricsDeriver:
+    built = OtlpMetricsDeriver(100, Targets(10))
     feed_request(built, sets, gauge, scope)
     return built

@@ -15,7 +15,7 @@ from support.engines.processes import free_port, http_get, wait_for
 from support.red_cases import attributes
 
 from sidecar.decode.otlp.metrics import metric_batch
-from sidecar.derive.otlp_metrics.deriver import PassthroughDeriver
+from sidecar.derive.otlp_metrics.deriver import OtlpMetricsDeriver
 from sidecar.derive.series import Arrival
 from sidecar.derive.target_info import Targets
 from sidecar.serve.exposition import render
@@ -90,7 +90,7 @@ def theirs(payload: bytes) -> Samples:
 
 def ours(payload: bytes) -> Samples:
     targets = Targets(10)
-    deriver = PassthroughDeriver(100, targets)
+    deriver = OtlpMetricsDeriver(100, targets)
     batch = metric_batch([payload])
     deriver.apply(batch, Arrival(np.array([len(batch)]), np.array([NOW]), NOW))
     return samples(render([*deriver.collect(), targets.snapshot()], False).decode())

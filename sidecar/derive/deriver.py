@@ -1,0 +1,85 @@
+"""What a deriver is to the engine, and what it is built with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
+
+from sidecar.decode.api import Decoder
+from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import Arrival, Budget
+from sidecar.derive.target_info import Targets
+from sidecar.pipeline import Signal
+from sidecar.telemetry import Telemetry
+
+
+class Checkpointed(Protocol):
+    """State that is committed with the place in the journal. Called under the engine's lock."""
+
+    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last call, as (key, value); None deletes."""
+        ...
+
+    def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
+        """Take over what is of use; the keys of that. The others are deleted."""
+        ...
+
+
+@runtime_checkable
+class SeriesSet(Protocol):
+    """Series that a budget bounds. Called under the engine's lock."""
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """(metric, series)."""
+        ...
+
+    def overflow(self) -> Iterator[tuple[str, str, int]]:
+        """(metric, label, records that went to an overflow series), where there are any."""
+        ...
+
+
+@runtime_checkable
+class Exported(Protocol):
+    """Series that a scraper is shown at 0 first. Called under the engine's lock."""
+
+    def mark_exported(self) -> None:
+        """What there is now is not shown at 0 first: an earlier run may have shown it."""
+        ...
+
+
+Batch = TypeVar("Batch")
+
+
+class Deriver(Protocol[Batch]):
+    """Batches of one signal in, families out. Only `decode` is called without the engine's lock."""
+
+    @property
+    def signal(self) -> Signal: ...
+    @property
+    def kept(self) -> Sequence[Checkpointed]:
+        """Its state; what is also a `SeriesSet` is counted, what is `Exported` is told of a restart."""
+        ...
+
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
+    def apply(self, batch: Batch, arrival: Arrival) -> None: ...
+    def expire(self, before: int) -> None: ...
+    def collect(self, view: View) -> Iterable[FamilySnapshot]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeriverContext:
+    """What the engine gives every deriver."""
+
+    budget: Budget
+    """Of each table."""
+    series_ttl: float
+    """Seconds after which an idle series goes."""
+    targets: Targets
+    telemetry: Telemetry
+
+
+def table_bytes(budget: Budget, tables: int) -> int:
+    """What tables can take at most, about: rows, and label values thrice (key, two texts)."""
+    return tables * (budget.series * 500 + 3 * budget.characters)
