@@ -70,16 +70,22 @@ class App:
         )
         self.registry.register(self.telemetry)
         self.decoder: Decoder = choose_decoder()
-        self.log: Journal = open_journal(settings.journal, time.time_ns, self.telemetry)
+        self.journal: Journal = open_journal(settings.journal, time.time_ns, self.telemetry)
         self.health.watch("journal", self._journal_report)
         self.derive = DeriveEngine(
-            self.log.consumer("derive", ALL_SIGNALS), self.decoder, settings.derive, self.telemetry, health=self.health
+            self.journal.consumer("derive", ALL_SIGNALS),
+            self.decoder,
+            settings.derive,
+            self.telemetry,
+            health=self.health,
         )
         self.exposition = exposition.Exposition()
-        sinks = build_sinks(settings, self.log, self.decoder, self.telemetry, self.health)
+        sinks = build_sinks(settings, self.journal, self.decoder, self.telemetry, self.health)
         self.workers = [sink.worker for sink in sinks]
-        self.log.prune_absent()
-        self.intake = Intake(self.decoder, self.log, self.telemetry, settings.receive.intake, int(self.log.id, 16))
+        self.journal.prune_absent()
+        self.intake = Intake(
+            self.decoder, self.journal, self.telemetry, settings.receive.intake, int(self.journal.id, 16)
+        )
         credentials = Credentials(settings.receive.credentials)
         self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
         routers = [router for sink in sinks if sink.type.routers for router in sink.type.routers(sink.sink)]
@@ -117,7 +123,7 @@ class App:
         left = max(0.0, deadline - time.monotonic())
         drained = await asyncio.gather(*(asyncio.to_thread(w.stop, left) for w in self.workers))
         await asyncio.to_thread(self.derive.stop, 5.0)
-        await asyncio.to_thread(self.log.close)
+        await asyncio.to_thread(self.journal.close)
         await self.serve.stop(1.0)
         log.info("stopped", all_delivered=all(drained))
 
@@ -138,8 +144,8 @@ class App:
             "version": __version__,
             "decoder": self.decoder.name,
             "receivers": {r.name: {"port": r.port} for r in self.receivers},
-            "journal": status.journal_view(self.log),
-            "ledger": status.ledger_view(self.log.ledger()),
+            "journal": status.journal_view(self.journal),
+            "ledger": status.ledger_view(self.journal.ledger()),
             "sinks": [dict(w.status()) for w in self.workers],
             "components": {name: asdict(report) for name, report in sorted(self.health.reports().items())},
             "memory_bounds_bytes": self.bounds(),
@@ -156,7 +162,7 @@ class App:
 
     def _journal_report(self) -> Report:
         """A writer that ended by a bug makes the pod not live, so that it is restarted."""
-        return Report("ok") if self.log.failure is None else Report("failed", str(self.log.failure))
+        return Report("ok") if self.journal.failure is None else Report("failed", str(self.journal.failure))
 
     def _build_info(self) -> dict[str, str]:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}

@@ -183,7 +183,7 @@ class Cursor:
         return 0 if oldest is None else max(now_ns - oldest, 0)
 
     def line_names(self) -> tuple[str, ...]:
-        return line_names(frozenset(self.signals))
+        return line_names(self.signals)
 
 
 def _add_items(into: dict[str, int], row: IndexRow) -> None:

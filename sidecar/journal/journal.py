@@ -34,7 +34,7 @@ _QUEUE_BYTES = 64 << 20
 _QUIET = 0.1
 """Seconds between steps of work that nobody waits for (giving space back)."""
 _VACUUM_EVERY = 16
-_DEAD_LETTERS_EVERY_SECONDS = 60.0
+_DEAD_LETTERS_EVERY_NS = 60_000_000_000
 _RETRY = 1.0
 _NO_DRAIN = 30.0
 
@@ -74,7 +74,7 @@ class Journal:
         """Payloads in the last transaction that had any."""
         self.failure: BaseException | None = None
         """The bug that ended the writer, if one did. Nothing is taken from then on."""
-        self._dead_letters_checked = time.monotonic()
+        self._dead_letters_checked = clock()
         self._compressor = Compressor()
         self._writer = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._writer.start()
@@ -303,12 +303,12 @@ class Journal:
 
     def _expire_dead_letters(self) -> None:
         """Delete old dead letters, and learn of those that somebody else deleted, at most once a minute."""
-        shared, now = self._shared, time.monotonic()
-        if now - self._dead_letters_checked < _DEAD_LETTERS_EVERY_SECONDS:
+        shared, now = self._shared, self._shared.clock()
+        if 0 <= now - self._dead_letters_checked < _DEAD_LETTERS_EVERY_NS:
             return
         self._dead_letters_checked = now
         options = shared.state.options.dead_letters
-        oldest = shared.clock() - int(options.max_age * 1e9)
+        oldest = now - int(options.max_age * 1e9)
         try:
             gone, left = self._store.expire_dead_letters(oldest, options.max_count)
         except StoreError as error:

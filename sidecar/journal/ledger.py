@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from sidecar.pipeline import SPAN_EVENTS, Counts, Outcome
@@ -21,6 +21,8 @@ class ConsumerLedger:
     """(signal, outcome, reason) -> items finished, committed."""
     waiting: Mapping[str, int]
     """Items of stored entries beyond its low-water mark: added up from the entries, not a difference of the others."""
+    low_water_mark: int = 0
+    """Every entry up to this number is finished, or of other signals; committed."""
 
     def finished(self, signal: str) -> int:
         return sum(n for (s, _, _), n in self.counts.items() if s == signal)
@@ -88,6 +90,6 @@ class IngestTotals:
             self.of(signal).add(counts)
 
 
-def line_names(signals: frozenset[str]) -> tuple[str, ...]:
+def line_names(signals: Set[str]) -> tuple[str, ...]:
     """The ledger's lines for a consumer of these signals."""
-    return tuple(sorted(signals | ({SPAN_EVENTS} if "spans" in signals else set())))
+    return tuple(sorted({*signals} | ({SPAN_EVENTS} if "spans" in signals else set())))

@@ -298,7 +298,9 @@ class JournalState:
             rejected={s: f.rejected for s, f in counts.items() if s != SPAN_EVENTS},
             duplicates={s: f.duplicates for s, f in counts.items()},
             consumers=tuple(
-                ConsumerLedger(c.name, line_names(frozenset(c.signals)), dict(c.base), dict(c.counts), dict(c.waiting))
+                ConsumerLedger(
+                    c.name, line_names(c.signals), dict(c.base), dict(c.counts), dict(c.waiting), c.committed
+                )
                 for c in self.cursors.values()
             ),
         )

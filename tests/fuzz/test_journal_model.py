@@ -58,12 +58,12 @@ class JournalModel(RuleBasedStateMachine):
             self._forget_uncommitted(name)
 
     def _forget_uncommitted(self, name: str) -> None:
-        """What was finished beyond the mark comes again. The mark covers what was known to be committed, and nothing
+        """What was finished beyond the low-water mark comes again. It covers what was known to be committed, nothing
         that was not finished."""
-        cursor = self.log._shared.book.cursors[name]
-        assert cursor.committed >= self.durable[name]
-        assert {seq for seq in self._of(name) if seq <= cursor.committed} <= self.finished[name]
-        self.finished[name] = {seq for seq in self._of(name) if seq <= cursor.committed}
+        (mark,) = [c.low_water_mark for c in self.log.ledger().consumers if c.name == name]
+        assert mark >= self.durable[name]
+        assert {seq for seq in self._of(name) if seq <= mark} <= self.finished[name]
+        self.finished[name] = {seq for seq in self._of(name) if seq <= mark}
 
     def _of(self, name: str) -> list[int]:
         return [seq for seq, (signal, _) in sorted(self.acknowledged.items()) if signal in SIGNALS[name]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -100,6 +101,13 @@ def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[E
 
 def finish(consumer: Consumer, entries: list[Entry], outcome: Any = "delivered") -> None:
     consumer.done([Ack(e.seq, entry_counts(e, outcome)) for e in entries]).result(10)
+
+
+def garbage(size: int) -> bytes:
+    """Bytes that no two runs share; the seed is printed."""
+    seed = random.randrange(1 << 32)
+    print(f"garbage: seed {seed}")
+    return random.Random(seed).randbytes(size)
 
 
 def texts(entries: list[Entry]) -> list[str]:

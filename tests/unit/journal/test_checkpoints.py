@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.journals import Disk, journal, keep, submission, take
+from support.journals import Disk, garbage, journal, keep, submission, take
 
 from sidecar.errors import Overloaded, Unavailable
 from sidecar.journal import schema
@@ -58,7 +57,7 @@ def test_checkpoints_of_a_refused_entry_are_not_kept(make: Make) -> None:
 
     def fill() -> None:
         for n in range(100):
-            keep(log, os.urandom(100_000), checkpoints={b"n": b"%d" % n})
+            keep(log, garbage(100_000), checkpoints={b"n": b"%d" % n})
 
     with pytest.raises(Overloaded):
         fill()
@@ -117,20 +116,20 @@ def test_checkpoints_survive_a_salvage_at_start_and_while_running(tmp_path: Path
     log = journal(tmp_path)
     log.consumer("a", LOGS)
     for n in range(30):
-        keep(log, os.urandom(5000), checkpoints={b"k": b"%d" % n})
+        keep(log, garbage(5000), checkpoints={b"k": b"%d" % n})
     log.close()
     file = tmp_path / schema.FILE
     with file.open("r+b") as f:
-        f.write(os.urandom(schema.PAGE))
+        f.write(garbage(schema.PAGE))
     disk = Disk()
     log = journal(tmp_path, disk=disk)
     assert log.checkpoints(b"k") == {b"k": b"29"}
     with file.open("r+b") as f:
-        f.write(os.urandom(file.stat().st_size))
+        f.write(garbage(file.stat().st_size))
     disk.made[-1].execute("PRAGMA shrink_memory")
     for n in range(30, 40):
         try:
-            keep(log, os.urandom(5000), checkpoints={b"k": b"%d" % n})
+            keep(log, garbage(5000), checkpoints={b"k": b"%d" % n})
         except Unavailable:
             continue
         break

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from support.journals import SECOND, Clock, Disk, journal, keep, take
 
-from sidecar.journal import journal as journal_module
 from sidecar.journal import schema
 from sidecar.journal.dead_letters import expire
 from sidecar.journal.journal import Journal
@@ -54,8 +53,7 @@ def test_old_ones_go_and_the_oldest_past_the_number(
     assert (found, gone, size) == (left, 4 - len(left), len(left) * len(b"documentbad"))
 
 
-def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
+def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path) -> None:
     clock = Clock()
     log = journal(tmp_path, clock, dead_letters={"max_bytes": 25, "max_age": "2d"})
     refuse(log, letters(clock.now, clock.now + 1, clock.now + 2))  # Room for two.
@@ -75,7 +73,6 @@ def test_a_running_journal_deletes_them_and_has_room_again(tmp_path: Path, monke
 
 
 def test_a_disk_that_fails_then_is_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_DEAD_LETTERS_EVERY_SECONDS", 0.0)
     disk, clock = Disk(), Clock()
     log = journal(tmp_path, clock, disk, dead_letters={"max_count": 1})
 
@@ -85,9 +82,11 @@ def test_a_disk_that_fails_then_is_no_harm(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as broken:
         broken.setattr("sidecar.journal.dead_letters.expire", fail)
         refuse(log, letters(clock.now, clock.now + 1))
+        clock.forward(61)
         for _ in range(40):
             keep(log, "y")
         assert log.dead_letters() == {"es": 2}
+    clock.forward(61)
     for _ in range(40):
         keep(log, "y")
     assert log.dead_letters() == {"es": 1}

@@ -400,11 +400,11 @@ def test_a_restart_finds_everything_where_it_was(disk_journal: Make) -> None:
     consumer.done([Ack(1, {("logs", "delivered", ""): 2})], {b"k": b"v"}).result(10)
     consumer.done([Ack(2, {("logs", "dead_lettered", "mapper"): 2}, [letter])]).result(10)
     consumer.done([Ack(4, entry_counts(entries[3], "delivered"))])
-    before, log_id = log.ledger(), log.id
+    before, journal_id = log.ledger(), log.id
     log.close()
 
     log = disk_journal()
-    assert log.id == log_id
+    assert log.id == journal_id
     assert log.ledger() == before
     consumer = log.consumer("a", LOGS)
     assert dict(consumer.state()) == {b"k": b"v"}

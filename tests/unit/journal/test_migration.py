@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.journals import Disk, finish, journal, options, submission, take, texts
+from support.journals import Disk, finish, garbage, journal, options, submission, take, texts
 
 from sidecar.errors import ConfigError
 from sidecar.journal import schema
@@ -117,7 +116,7 @@ def test_a_damaged_one_of_an_earlier_version_is_salvaged(tmp_path: Path, damage:
             f.write(bytes(schema.PAGE))
         else:
             f.seek(schema.PAGE * 2)
-            f.write(os.urandom(schema.PAGE))
+            f.write(garbage(schema.PAGE))
     log = journal(tmp_path)
     assert list(tmp_path.glob("journal.damaged-*.db"))
     if damage == "first page":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.journals import Clock, Disk, finish, journal, keep, submission, take
+from support.journals import Clock, Disk, finish, garbage, journal, keep, submission, take
 
 from sidecar.errors import Unavailable
 from sidecar.journal import schema
@@ -56,7 +56,7 @@ def _zero_header(file: Path) -> None:
 
 def _zero_first_page(file: Path) -> None:
     with file.open("r+b") as f:
-        f.write(os.urandom(schema.PAGE))
+        f.write(garbage(schema.PAGE))
 
 
 def _some_pages(file: Path) -> None:
@@ -100,7 +100,7 @@ def _later_version(file: Path) -> None:
 def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
     tmp_path: Path, damage: Callable[[Path], None], at_least: int
 ) -> None:
-    log_id, file = _filled(tmp_path)
+    journal_id, file = _filled(tmp_path)
     damage(file)
     log = journal(tmp_path)
     log.flush()
@@ -110,11 +110,11 @@ def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
         assert all(payload == _payload(seq) for seq, payload in found.items())
         if at_least == ENTRIES:
             assert sorted(found) == list(range(first, ENTRIES + 1))
-            assert log.id == log_id
+            assert log.id == journal_id
         assert len(found) >= at_least - first + 1
     log.flush()
     assert log.ledger().balance() == []
-    if log.id == log_id:
+    if log.id == journal_id:
         assert keep(log, "next") > ENTRIES, "a number is never given twice under one id"
         for c in log.ledger().consumers:
             assert c.finished("logs") + c.waiting["logs"] == log.ledger().received["logs"] - c.base["logs"]
@@ -152,7 +152,7 @@ def test_cursors_states_digests_and_letters_are_salvaged(tmp_path: Path) -> None
 
 def test_an_unreadable_wal_beside_a_good_file_is_no_reason_to_stop(tmp_path: Path) -> None:
     _, file = _filled(tmp_path)
-    file.with_name("journal.db-wal").write_bytes(os.urandom(50_000))
+    file.with_name("journal.db-wal").write_bytes(garbage(50_000))
     log = journal(tmp_path)
     assert len(_read_all(log, "behind")) == ENTRIES
     log.close()
@@ -197,7 +197,7 @@ def test_damage_found_while_running_is_salvaged_and_intake_goes_on(tmp_path: Pat
     entries = take(consumer, 5)
     with file.open("r+b") as f:
         f.seek(schema.PAGE * 15)
-        f.write(os.urandom(file.stat().st_size - 15 * schema.PAGE))
+        f.write(garbage(file.stat().st_size - 15 * schema.PAGE))
     disk.made[-1].execute("PRAGMA shrink_memory")
     number, refused = 0, 0
     while not number:
