@@ -45,6 +45,8 @@ class Mark:
     """A compressed file that was read to its end, or is not to be read."""
     birth: int = 0
     """When the file was made, in Unix ns; 0 where that is not known. Another file with its inode has another."""
+    replaced: bool = False
+    """The file has other content now, and what was lost by that is counted."""
 
     @property
     def waits(self) -> bool:
@@ -62,6 +64,7 @@ class Mark:
             int(self.skipping),
             int(self.done),
             self.birth,
+            *([1] if self.replaced else []),
         ]
         return json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -79,7 +82,8 @@ def decode(value: bytes) -> Mark | None:
         fields = json.loads(value)
         path, base, offset, head_size, head, tail, skipping, done, *more = fields
         birth = int(more[0]) if more else 0
-        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth)
+        replaced = bool(more[1:] and more[1])
+        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth, replaced)
     except (ValueError, TypeError):
         return None
 

@@ -17,6 +17,8 @@ from sidecar.receive.file_tail.checkpoint import Key, Mark
 MAX_FILES = 20_000
 """Files that are looked at in one scan; more are left out, and that is said."""
 _UNREADABLE_ENDS = (".zst", ".bz2", ".xz", ".lz4", ".zip", ".tmp", ".swp", "~", ".lock")
+_NUMBERED = re.compile(r"(.+?)(?:\.\d{1,5}|[.-]\d{4}-?\d{2}-?\d{2}[-T_.\d]*)(\.[A-Za-z]\w*)(?:\.gz)?", re.ASCII)
+"""Rotated files that keep their extension, as logrotate's `extension` and Logback name them."""
 _PODS = re.compile(r"/pods/([^/_]+)_([^/_]+)_([^/_]+)/([^/]+)/(\d+)\.log")
 _CONTAINERS = re.compile(r"/containers/([^/_]+)_([^/_]+)_(.+)-([0-9a-f]{64})\.log")
 _DOCKER = re.compile(r"/containers/([0-9a-f]{64})/[0-9a-f]{64}-json\.log")
@@ -109,7 +111,7 @@ class Finder:
             for entry in entries:
                 if entry in names or entry.endswith(_UNREADABLE_ENDS):
                     continue
-                owner = next((n for n in _stems(entry) if n in names), None)
+                owner = next((n for n in chain(_stems(entry), _with_extension(entry)) if n in names), None)
                 if owner is not None:
                     base, pattern = names[owner]
                     yield base, os.path.join(directory, entry), pattern
@@ -128,6 +130,12 @@ def _stems(name: str) -> Iterator[str]:
     for place in range(len(name) - 1, 0, -1):
         if name[place] in ".-":
             yield name[:place]
+
+
+def _with_extension(name: str) -> Iterator[str]:
+    """The name without the number or date before its extension: `app.log` of `app.1.log` and `app-20261128.log.gz`."""
+    if found := _NUMBERED.fullmatch(name):
+        yield found[1] + found[2]
 
 
 def candidate_at(path: str, base: str, pattern: str, rotated: bool) -> Candidate | None:

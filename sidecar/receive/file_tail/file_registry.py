@@ -48,6 +48,8 @@ class Loss:
     bytes: int
     records: int
     """By estimate, from the mean length of those that were read."""
+    at_least: bool = False
+    """It may be more: nobody saw how long the file was when it was cut."""
 
 
 @dataclass(slots=True)
@@ -149,13 +151,15 @@ class Catalog:
             return True
         try:
             same = mark.head_matches(source.pread) if mark.done else mark.matches(source.pread)
-            same = same and (not mark.birth or source.birth in (0, mark.birth))
+            reused = bool(mark.birth) and source.birth not in (0, mark.birth)
+            same = same and not reused
         except (Broken, OSError):
             source.close()
             return True
         if not same:
             source.close()
-            self._vacated.append(_Vacated(candidate.key, mark, now))
+            loss = None if reused or mark.done or mark.replaced else _unseen(candidate, mark)
+            self._vacated.append(_Vacated(candidate.key, mark, now, loss))
             return False
         file = Tracked.of(candidate, now, mark)
         file.known_since = 0.0
@@ -350,6 +354,12 @@ class Catalog:
             if vacated.loss is not None:
                 self.lose(vacated.loss)
                 vacated.loss = None
+            file = self.files.get(vacated.key)
+            read = file is not None and (file.offset or file.done)
+            if vacated.key in self.marks and not vacated.mark.replaced and not read:
+                # Until something of the new content is kept, the next start finds this mark.
+                vacated.mark = self.marks[vacated.key] = replace(vacated.mark, replaced=True)
+                self.pending[key_bytes(vacated.key)] = vacated.mark.encode()
         self._vacated = [v for v in self._vacated if now - v.since < VACATED_SECONDS][-1000:]
 
     def _gone(self, file: Tracked, now: float) -> None:
@@ -370,6 +380,7 @@ class Catalog:
             path=loss.path,
             bytes=loss.bytes,
             records_estimated=loss.records,
+            at_least=loss.at_least,
         )
         self.losses.append(loss)
 
@@ -396,6 +407,13 @@ class Catalog:
     def close(self) -> None:
         for file in self.files.values():
             file.close()
+
+
+def _unseen(candidate: Candidate, mark: Mark) -> Loss | None:
+    """What is lost of a file that was cut while nobody read it, if no copy is found; None for one that moved."""
+    if not mark.birth and mark.path != candidate.path:
+        return None
+    return Loss("truncated", candidate.path, max(1, mark.head_size - mark.offset), 1, at_least=True)
 
 
 def _is_read_on(source: Source, mark: Mark, vacated: _Vacated | None) -> bool:

@@ -25,8 +25,8 @@ class Options(BaseModel):
     rotated: bool = Field(
         True,
         description="Also read files beside an included one whose names are its name followed by `.` or `-` and more "
-        "(`app.log.1`, `app.log-20260101.gz`), gzip or not: what was rotated away while the sidecar was not running "
-        "is in them.",
+        "(`app.log.1`, `app.log-20260101.gz`), or have a number or date before its extension (`app.1.log`, "
+        "`app-20260101.log`), gzip or not: what was rotated away while the sidecar was not running is in them.",
     )
     start_at: Literal["beginning", "end"] = Field(
         "beginning",

@@ -31,6 +31,8 @@ def _births(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 pytestmark = pytest.mark.usefixtures("_births")
+births_known = pytest.mark.parametrize("_births", ["births"], indirect=True)
+"""What cannot be told on the other file systems."""
 
 
 def settle(tailing: Tailing) -> Counter[str]:
@@ -94,9 +96,8 @@ def test_names_of_the_kubelet_and_of_docker(make: Make, logs: Path, tmp_path: Pa
     assert settle(tailing) == Counter({"starting": 6, "ready": 4})
 
 
+@births_known
 def test_a_file_that_was_written_before_the_live_one_is_read_at_once(make: Make, logs: Path) -> None:
-    if module.birth_of.__name__ == "<lambda>":
-        pytest.skip("births are not known")
     file = logs / "app.log.1"
     file.write_bytes(START)
     os.utime(file, (1_700_000_000, 1_700_000_000))
@@ -104,11 +105,12 @@ def test_a_file_that_was_written_before_the_live_one_is_read_at_once(make: Make,
     assert Counter(make().cycle()) == counted(START, START)
 
 
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize(
+    ("_births", "compress"), [("births", False), ("births", True), ("none", False)], indirect=["_births"]
+)
 def test_crashes_one_after_the_other(make: Make, logs: Path, compress: bool) -> None:
-    """Renamed, and compressed in the next round, as logrotate's delaycompress does; the sidecar misses some."""
-    if compress and module.birth_of.__name__ == "<lambda>":
-        pytest.skip("an inode that is given again is not told from the file that had it")
+    """Renamed, and compressed in the next round, as logrotate's delaycompress does; the sidecar misses some. Without
+    births, an inode that is given again when a generation is compressed is not told from the file that had it."""
     file, written = logs / "app.log", []
     tailing = make()
     for n in range(12):
@@ -139,9 +141,8 @@ def test_crashes_one_after_the_other(make: Make, logs: Path, compress: bool) -> 
     assert settle(tailing) == counted(*written)
 
 
+@births_known
 def test_the_inode_of_a_removed_generation_is_given_to_the_next(make: Make, logs: Path) -> None:
-    if module.birth_of.__name__ == "<lambda>":
-        pytest.skip("births are not known")
     file = logs / "app.log"
     file.write_bytes(START)
     inode = file.stat().st_ino

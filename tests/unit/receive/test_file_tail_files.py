@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.tailing import Make, append, lines, texts
 
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
@@ -172,6 +173,74 @@ def test_truncated_without_a_copy_is_counted(make: Make, logs: Path) -> None:
     append(file, lines(8, 9))
     assert tailing.cycle() == texts(8, 9)
     assert tailing.losses() == [("truncated", len(b"part of a line"))]
+
+
+@pytest.mark.parametrize("grown", [0, 2, 80])
+def test_cut_while_the_sidecar_is_down_without_a_copy_is_counted_once(make: Make, logs: Path, grown: int) -> None:
+    """The copy is in another directory (logrotate's `olddir`)."""
+    file = logs / "app.log"
+    file.write_bytes(lines(0, 50))
+    tailing = make()
+    tailing.cycle()
+
+    def rotate() -> None:
+        append(file, lines(50, 60))
+        os.truncate(file, 0)
+        append(file, lines(60, 60 + grown))
+
+    with capture_logs() as logged:
+        tailing.restart(rotate)
+    assert tailing.losses() == [("truncated", 1)]
+    lost = next(entry for entry in logged if "gone before" in entry["event"])
+    assert (lost["path"], lost["at_least"], lost["log_level"]) == (str(file), True, "warning")
+    assert tailing.bodies == texts(0, 50) + texts(60, 60 + grown)
+    for _ in range(2):
+        tailing.restart()
+        assert tailing.losses() == []
+
+
+def test_cut_when_all_was_read_is_no_loss_after_a_restart_either(make: Make, logs: Path) -> None:
+    file = logs / "app.log"
+    file.write_bytes(lines(0, 5))
+    tailing = make()
+    tailing.cycle()
+    os.truncate(file, 0)
+    tailing.cycle()
+    tailing.restart()
+    assert tailing.losses() == []
+
+
+@pytest.mark.parametrize("name", ["app.1.log", "app-20261128.log", "app.2026-11-28.0.log", "app.1.log.gz"])
+@pytest.mark.parametrize("down", [True, False])
+def test_copies_that_keep_the_extension(make: Make, logs: Path, name: str, down: bool) -> None:
+    file = logs / "app.log"
+    file.write_bytes(lines(0, 50))
+    tailing = make(include=[str(file)])
+    tailing.cycle()
+
+    def rotate() -> None:
+        append(file, lines(50, 60))
+        content = file.read_bytes()
+        (logs / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        os.truncate(file, 0)
+        append(file, lines(60, 62))
+
+    if down:
+        tailing.restart(rotate)
+    else:
+        rotate()
+        tailing.cycle()
+    assert sorted(tailing.bodies) == sorted(texts(0, 62))
+    assert tailing.losses() == []
+    tailing.restart()
+    assert len(tailing.bodies) == 62
+
+
+@pytest.mark.parametrize("name", ["app-2.log", "app-worker.log", "apple.1.log", "app.1.txt", "app.v1.log"])
+def test_other_files_with_the_extension_are_no_copies(make: Make, logs: Path, name: str) -> None:
+    (logs / "app.log").write_bytes(lines(0, 1))
+    (logs / name).write_bytes(lines(1, 2))
+    assert make(include=[f"{logs}/app.log"]).cycle() == texts(0, 1)
 
 
 def test_symlink_swap(make: Make, logs: Path, tmp_path: Path) -> None:
