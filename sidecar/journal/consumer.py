@@ -199,7 +199,7 @@ class JournalConsumer:
             self._failures = 0
             self._give_up(cold, error)
             return entries
-        log.warning("journal read failed, will try again", consumer=self.name, error=error, attempt=self._failures)
+        log.warning("journal_read_failed", consumer=self.name, error=error, attempt=self._failures)
         with self._shared.lock:
             self._cursor.requeue([stored.seq for stored in picked])
             if not self._shared.closed:
@@ -214,7 +214,7 @@ class JournalConsumer:
             self._shared.soon()
         if gone:
             log.error(
-                "journal entries cannot be read back and are lost to this consumer",
+                "journal_entries_lost",
                 consumer=self.name,
                 entries=len(gone),
                 items=sum(stored.items for stored in gone),
@@ -260,10 +260,11 @@ class JournalConsumer:
                 _count_as_dropped(counts, letter)
         if len(stored) < len(entry.dead):
             log.error(
-                "dead letters are full, refused documents are lost",
+                "dead_letters_full",
                 consumer=self.name,
                 documents=len(entry.dead) - len(stored),
                 max_bytes=max_bytes,
+                hint="replay or delete dead letters, or raise journal.dead_letters.max_bytes",
             )
         return Ack(entry.seq, counts, stored)
 

@@ -33,7 +33,7 @@ class Cursor:
     name: str
     signals: frozenset[Signal]
     committed: int
-    """The mark as committed."""
+    """The low-water mark as committed."""
     base: dict[str, int]
     counts: dict[tuple[str, str, str], int]
     """As committed."""

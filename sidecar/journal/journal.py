@@ -153,7 +153,7 @@ class Journal:
     def _break(self, failure: BaseException) -> None:
         """A bug ended the writer: refuse what it has taken, what is queued and what will come. No client is to wait for
         ever."""
-        log.exception("the journal's writer failed; nothing is taken until a restart")
+        log.exception("journal_writer_broken", hint="nothing is accepted until the sidecar is restarted")
         with self._shared.lock:
             self.failure = failure
             self._shared.move(WriterEvent.BUG)
@@ -297,7 +297,7 @@ class Journal:
         try:
             more = self._store.vacuum()
         except StoreError as error:
-            log.warning("the journal could not give space back", error=str(error))
+            log.warning("journal_vacuum_failed", error=str(error))
         with self._shared.lock:
             self._shared.move(WriterEvent.SPACE_TO_VACUUM if more else WriterEvent.VACUUMED)
 
@@ -312,12 +312,12 @@ class Journal:
         try:
             gone, left = self._store.expire_dead_letters(oldest, options.max_count)
         except StoreError as error:
-            log.warning("old dead letters could not be deleted", error=str(error))
+            log.warning("dead_letters_expire_failed", error=str(error))
             return
         with shared.lock:
             shared.state.dead_letter_bytes = left
         if gone:
-            log.warning("old dead letters were deleted", documents=gone)
+            log.warning("dead_letters_expired", documents=gone)
 
     def _rebuild(self) -> None:
         if self._repair is None:
@@ -327,7 +327,11 @@ class Journal:
         try:
             self._store = self._repair(known)
         except (SidecarError, OSError) as error:
-            log.error("the damaged journal could not be rebuilt", error=str(error))
+            log.error(
+                "journal_rebuild_failed",
+                error=str(error),
+                hint="free disk space: a rebuild needs as much as there is to read",
+            )
 
     # Readers and counters
 
@@ -359,9 +363,7 @@ class Journal:
                 self._shared.soon()
         for cursor in absent:
             left = {signal: items for signal, items in cursor.waiting.items() if items}
-            log.warning(
-                "a consumer is gone from the configuration and is forgotten", consumer=cursor.name, waiting=left
-            )
+            log.warning("consumer_pruned", consumer=cursor.name, waiting=left, hint="it is gone from the configuration")
         return [cursor.name for cursor in absent]
 
     def head(self) -> int:
@@ -457,7 +459,7 @@ class Journal:
         try:
             yield
         except StoreError as error:
-            log.error("the journal could not be closed cleanly; it will recover at the next start", error=str(error))
+            log.error("journal_close_failed", error=str(error), hint="it recovers at the next start")
         finally:
             if self._release is not None:
                 self._release()
@@ -470,6 +472,6 @@ def _unavailable(failure: StoreError) -> Unavailable:
 def _report(before: WriterState, failure: StoreError | None) -> None:
     """One ERROR when the disk stops taking commits, one line when it takes them again."""
     if failure is not None and before is not WriterState.FAILING:
-        log.error("the journal cannot write; payloads are refused until it can", error=str(failure))
+        log.error("journal_write_failed", error=str(failure), hint="payloads are refused until the disk takes writes")
     elif failure is None and before is WriterState.FAILING:
-        log.warning("the journal writes again")
+        log.warning("journal_write_recovered")

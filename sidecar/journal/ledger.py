@@ -37,7 +37,7 @@ class Ledger:
     """A consistent snapshot, all as of the last commit."""
 
     received: Mapping[str, int]
-    """signal (and `span_events`) -> items stored since the log was made."""
+    """signal (and `span_events`) -> items stored since the journal was made."""
     rejected: Mapping[str, int]
     """signal -> items refused at ingest as invalid."""
     duplicates: Mapping[str, int]

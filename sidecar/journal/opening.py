@@ -73,7 +73,7 @@ def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | N
         lock.release()
         raise
     if any(losses.values()):
-        log.error("items of a damaged journal are lost; they are counted as dropped", lost=losses)
+        log.error("journal_items_lost", lost=losses, hint="they are counted as dropped, reason corrupt")
 
     def repair(known: Loaded) -> Store:
         _salvage(directory, telemetry, known)
@@ -90,7 +90,7 @@ def _commit_losses(journal: Journal) -> None:
     try:
         journal.flush(_TIMEOUT)
     except (Unavailable, TimeoutError) as error:
-        log.warning("the losses are not committed yet", error=str(error))
+        log.warning("journal_losses_not_committed", error=str(error), hint="they are committed later")
 
 
 def _open_store(
@@ -103,7 +103,7 @@ def _open_store(
         # Whatever a damaged file makes of its values ends here; a file that is merely busy or on a full disk does not.
         if _is_elsewhere(error):
             raise ConfigError([f"journal.path: the journal in {options.path} cannot be opened: {error}"]) from error
-        log.error("the journal is damaged, salvaging what can be read", error=str(error), path=str(options.path))
+        log.error("journal_damaged", error=str(error), path=str(options.path))
     _salvage(options.path, telemetry, None)
     return _load(options, connect)
 
@@ -123,13 +123,14 @@ def _salvage(directory: Path, telemetry: Telemetry | None, known: Loaded | None)
     if telemetry is not None:
         telemetry.add("sidecar_journal_salvaged_entries_total", report.entries)
     log.error(
-        "a damaged journal was set aside",
+        "journal_salvaged",
         aside=report.aside,
         entries_salvaged=report.entries,
         items_salvaged=report.items,
         entries_damaged=report.damaged_entries,
         unreadable=report.unreadable[:10],
         same_id=report.same_id,
+        hint="keep the file that was set aside until nothing is missed",
     )
 
 
@@ -157,7 +158,7 @@ def _prepare(path: Path, connect: Connect) -> None:
         if application != schema.APPLICATION_ID or not 1 <= version <= schema.VERSION:
             raise sqlite3.DatabaseError(f"application and version are {application} and {version}, not ours")
         if schema.migrate(db) != schema.VERSION:
-            log.info("the journal of an earlier version was migrated", version=version, to=schema.VERSION)
+            log.info("journal_migrated", version=version, to=schema.VERSION)
 
 
 def _check_version(path: Path) -> None:

@@ -117,7 +117,7 @@ class SqliteStore:
             with closing(schema.connect(self._path, read_only=True)) as db:
                 self._dead_letter_counts = dict(db.execute(query).fetchall())
         except sqlite3.Error as error:
-            log.warning("dead letters could not be counted", error=str(error))
+            log.warning("dead_letters_count_failed", error=str(error))
         return self._dead_letter_counts
 
     def expire_dead_letters(self, before_ns: int, most: int) -> tuple[int, int]:
