@@ -23,8 +23,8 @@ class Case:
     """Flags of `loadgen send`."""
     delivers: bool = True
     """The sidecar sends to the counting sink."""
-    far_side: str = "elasticsearch"
-    """How the sidecar takes the sink: a key of `systems.FAR_SIDES`."""
+    destination: str = "elasticsearch"
+    """How the sidecar takes the sink: a key of `systems.DESTINATIONS`."""
     settings: Mapping[str, str] = field(default_factory=dict)
     peers: tuple[str, ...] = ()
     """Collector pipelines (see `systems.PIPELINES`) that do the like."""
@@ -32,7 +32,7 @@ class Case:
     targets: Mapping[str, float] = field(default_factory=dict)
     """Column of the row -> the most that it should be, for the sidecar."""
     predictions: int = 0
-    """Predictions that each item tells of; figures are for a million of those, where it is not 0."""
+    """Predictions in each item; figures are for a million of those, where it is not 0."""
     scrapes: int = 0
     """How often the metrics are fetched after the load, to measure what one costs."""
 
@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
         "spans-otlp",
         "spans: durable journal, RED, forwarded over OTLP/HTTP with gzip",
         ("-signal", "traces", *SATURATE),
-        far_side="otlp",
+        destination="otlp",
         peers=("spanmetrics-proto-fsync",),
         targets={"cpu_s_per_million": 3.0, **MEMORY_TARGETS},
     ),
@@ -105,7 +105,7 @@ CASES: tuple[Case, ...] = (
         "logs-lumberjack",
         "log records: durable journal, counters, lumberjack with zlib",
         ("-signal", "logs", *SATURATE),
-        far_side="logstash",
+        destination="logstash",
         targets={"cpu_s_per_million": 2.5, **MEMORY_TARGETS},
     ),
     Case(

@@ -119,9 +119,9 @@ def _mismatch(case: Case, system: System, row: Row, sunk: dict[str, int]) -> str
             found.append(f"accepted {row['accepted']} items, {name} says {counted:.0f}")
     if case.predictions:
         counter_total(system.metrics_url, "model_predictions_total")
-        told, counted = row["accepted"] * case.predictions, counter_total(system.metrics_url, "model_predictions_total")
-        if counted != told and not row["errors"]:
-            found.append(f"accepted {told} predictions, model_predictions_total says {counted:.0f}")
+        sent, counted = row["accepted"] * case.predictions, counter_total(system.metrics_url, "model_predictions_total")
+        if counted != sent and not row["errors"]:
+            found.append(f"accepted {sent} predictions, model_predictions_total says {counted:.0f}")
     return "; ".join(found)
 
 

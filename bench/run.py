@@ -31,14 +31,16 @@ def main(arguments: list[str]) -> int:
     rows: list[Row] = []
     with ExitStack() as stack:
         sink = stack.enter_context(run_nullsink())
-        lumber = stack.enter_context(lumbersink(keep=False)) if any(c.far_side == "logstash" for c in chosen) else None
+        lumber = (
+            stack.enter_context(lumbersink(keep=False)) if any(c.destination == "logstash" for c in chosen) else None
+        )
         results = stack.enter_context((HERE / "results.jsonl").open("a"))
         for repetition in range(options.reps):
             for case in chosen:
                 for name in [*(["sidecar"] if not options.no_sidecar else []), *(case.peers if peers else ())]:
                     print(f"[{repetition + 1}/{options.reps}] {case.name}: {name} ...", file=sys.stderr, flush=True)
                     address, figures = sink.url, sink.url
-                    if lumber is not None and case.far_side == "logstash":
+                    if lumber is not None and case.destination == "logstash":
                         address, figures = lumber.address, lumber.status_url
                     with _system(name, case, address) as system:
                         row = measure(case, system, figures, options.seconds)
@@ -55,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 def _system(name: str, case: Case, sink_url: str) -> AbstractContextManager[System]:
     if name == "sidecar":
-        return sidecar(case.settings, sink_url if case.delivers else None, case.far_side)
+        return sidecar(case.settings, sink_url if case.delivers else None, case.destination)
     return collector(name, sink_url)
 
 

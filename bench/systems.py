@@ -13,7 +13,7 @@ from support.engines import free_port, http_get, run_collector, sidecar_process
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5", "Accept-Encoding": "gzip"}
 PIPELINES = ("spanmetrics", "spanmetrics-json", "spanmetrics-proto-fsync", "logs-json")
 
-FAR_SIDES: Mapping[str, Mapping[str, str]] = {
+DESTINATIONS: Mapping[str, Mapping[str, str]] = {
     "elasticsearch": {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "{sink}"},
     "otlp": {"SIDECAR_DELIVER__OTLP__ENDPOINT": "{sink}", "SIDECAR_DELIVER__OTLP__PROTOCOL": "http/protobuf"},
     "logstash": {"SIDECAR_DELIVER__LOGSTASH__HOSTS": "{sink}"},
@@ -36,11 +36,11 @@ class System:
 
 
 @contextmanager
-def sidecar(settings: Mapping[str, str], sink_url: str | None, far_side: str = "elasticsearch") -> Iterator[System]:
+def sidecar(settings: Mapping[str, str], sink_url: str | None, destination: str = "elasticsearch") -> Iterator[System]:
     """The installed program, with its embedded store off."""
     environment = {"SIDECAR_DELIVER__STORE__ENABLED": "false", "SIDECAR_LOG__LEVEL": "warning", **settings}
     if sink_url:
-        environment |= {name: value.format(sink=sink_url) for name, value in FAR_SIDES[far_side].items()}
+        environment |= {name: value.format(sink=sink_url) for name, value in DESTINATIONS[destination].items()}
     with sidecar_process(environment) as process:
         yield System(
             "sidecar",
@@ -49,7 +49,7 @@ def sidecar(settings: Mapping[str, str], sink_url: str | None, far_side: str = "
             process.otlp_url.removeprefix("http://"),
             f"{process.serve_url}/metrics",
             sink_url is not None,
-            far_side != "otlp",
+            destination != "otlp",
             {
                 "traces": "traces_span_metrics_calls_total",
                 "logs": "log_records_total",
