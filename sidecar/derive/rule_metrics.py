@@ -13,8 +13,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sidecar.decode.api import F64, U32, Decoder, LogBatch, SpanBatch
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
-from sidecar.derive.families import FamilySnapshot, Histograms, Points, label_name
-from sidecar.derive.fixed_point import MAX_VALUE, NOT_NUMBER, accumulate
+from sidecar.derive.families import FamilySnapshot, Points, label_name
+from sidecar.derive.fixed_point import MAX_VALUE, NOT_NUMBER
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, SCALE, Arrival, Budget, Labels, SeriesTable, whole
+from sidecar.derive.series import I64, LIMIT, MAX_WEIGHT, Arrival, Budget, Labels, SeriesTable
+from sidecar.derive.tables import CounterTable, HistogramTable
 from sidecar.options import Section
 from sidecar.pipeline import Signal
 
@@ -200,7 +201,7 @@ def memory(rules: Sequence[Rule], budget: Budget) -> int:
 
 
 class _Metric:
-    """A rule with its series. Columns: see `_columns`."""
+    """A rule with its series."""
 
     def __init__(self, rule: Rule, place: Mapping[str, int], budget: Budget) -> None:
         self.rule = rule
@@ -208,7 +209,7 @@ class _Metric:
         self._labels = [place[label] for label in rule.labels]
         # The key without any label is that of the overflow series; an empty value is not shown.
         names = [label_name(label) for label in rule.labels] or ["_"]
-        self.table = SeriesTable(rule.name, names, _columns(rule), budget, rule.model_dump_json(exclude={"help"}))
+        self.table = _table(rule, names, budget)
 
     def add(self, batch: Read, arrival: Arrival) -> dict[str, int]:
         """Add what matches; reason -> records that match and could not be added."""
@@ -218,11 +219,7 @@ class _Metric:
         usable = np.flatnonzero(np.isfinite(values))
         picked, values = picked[usable], values[usable]
         if len(picked):
-            rows = self._rows(batch, picked, arrival)
-            weight = np.ones(len(picked)) if batch.weight is None else batch.weight[picked]
-            received = arrival.times[np.minimum(np.searchsorted(arrival.ends, picked, "right"), len(arrival.times) - 1)]
-            self._add(rows, values, weight, np.minimum(batch.time[picked], received.astype(np.uint64)))
-            self.table.touch(np.unique(rows), arrival.now)
+            self._add(batch, picked, values, arrival)
         return ignored
 
     def _takes(self, group: tuple[str, ...]) -> bool:
@@ -243,61 +240,51 @@ class _Metric:
             values[values < 0] = NOT_NUMBER
         return values, ignored
 
-    def _rows(self, batch: Read, picked: npt.NDArray[np.intp], arrival: Arrival) -> npt.NDArray[np.intp]:
-        """The row of each picked record."""
-        keys: dict[Labels, int] = {}
+    def _add(self, batch: Read, picked: npt.NDArray[np.intp], values: F64, arrival: Arrival) -> None:
+        """Add these values, of these records."""
+        distinct: dict[Labels, int] = {}
         codes = np.fromiter(
-            (keys.setdefault(tuple(group[at] for at in self._labels) or ("",), len(keys)) for group in batch.groups),
+            (distinct.setdefault(tuple(g[at] for at in self._labels) or ("",), len(distinct)) for g in batch.groups),
             np.uint32,
             len(batch.groups),
         )[batch.group[picked]]
-        ends = np.searchsorted(picked, arrival.ends)
-        rows = self.table.rows(list(keys), codes, Arrival(ends, arrival.times, arrival.now))
-        return rows[codes]
-
-    def _add(self, rows: npt.NDArray[np.intp], values: F64, weight: F64, time: npt.NDArray[np.uint64]) -> None:
-        table = self.table.values
-        match self.rule.kind:
-            case "count":
-                accumulate(table, rows, 0, np.rint(weight * SCALE))
-            case "sum":
-                self.table.add_up(rows, values * weight)
-            case "last":
-                _latest(table, rows, values, time)
-            case "histogram":
-                accumulate(table, rows, np.searchsorted(self.rule.buckets, values), np.rint(weight * SCALE))
-                self.table.add_up(rows, values * weight)
+        keys, came, table = list(distinct), arrival.of(picked), self.table
+        weight = np.ones(len(picked)) if batch.weight is None else batch.weight[picked]
+        if isinstance(table, CounterTable):
+            table.count(keys, codes, came, None if batch.weight is None else weight)
+        elif isinstance(table, HistogramTable):
+            table.observe(keys, codes, came, values, weight)
+        elif self.rule.kind == "sum":
+            table.add_up(table.assign(keys, codes, came), values * weight)
+        else:
+            received = arrival.times[np.minimum(np.searchsorted(arrival.ends, picked, "right"), len(arrival.times) - 1)]
+            time = np.minimum(batch.time[picked], received.astype(np.uint64))
+            rows = table.assign(keys, codes, came)  # May grow the values.
+            _latest(table.values, rows, values, time)
 
     def snapshot(self, view: View | None) -> FamilySnapshot:
-        rule = self.rule
-        if rule.kind == "last" or (rule.kind == "sum" and not rule.monotonic):
+        about = self.rule.help or f"Rule {self.rule.name}."
+        if isinstance(self.table, CounterTable | HistogramTable):
+            return replace(self.table.snapshot(view, about), name=self.rule.family)
+        counter = self.rule.kind == "sum" and self.rule.monotonic
+        if not counter:
             self.table.mark_exported()  # A gauge does not begin at 0.
         keys, _, values, created, sums = self.table.show_sums(view)
-        texts = self.table.texts(self.table.labels)
-        labels = [texts[key] for key in keys]
-        match rule.kind:
-            case "count":
-                return self._family("counter", Points(labels, whole(values[:, 0]), created))
-            case "sum" if rule.monotonic:
-                return self._family("counter", Points(labels, sums, created))
-            case "sum":
-                return self._family("gauge", Points(labels, sums))
-            case "last":
-                return self._family(
-                    "gauge", Points(labels, np.ascontiguousarray(values[:, 1]).view(np.float64).tolist())
-                )
-        counts = whole(np.cumsum(values, axis=1))
-        given = sums if min(rule.buckets) >= 0 else [None] * len(keys)
-        return self._family("histogram", Histograms(labels, tuple(rule.buckets), counts, given, created))
-
-    def _family(self, kind: Any, block: Points | Histograms) -> FamilySnapshot:
-        return FamilySnapshot(self.rule.family, kind, self.rule.help or f"Rule {self.rule.name}.", "", (block,))
+        if self.rule.kind == "last":
+            sums = np.ascontiguousarray(values[:, 1]).view(np.float64).tolist()
+        points = Points(self.table.label_texts(keys), sums, created if counter else ())
+        return FamilySnapshot(self.rule.family, "counter" if counter else "gauge", about, "", (points,))
 
 
-def _columns(rule: Rule) -> int:
-    """count: the count. sum: none, the table has a sum. last: time, bits of the double. histogram: a count for each
-    bucket."""
-    return {"count": 1, "sum": 0, "last": 2, "histogram": 1 + len(rule.buckets)}[rule.kind]
+def _table(rule: Rule, labels: Sequence[str], budget: Budget) -> SeriesTable:
+    """sum: no columns, a table has a sum. last: time, bits of the double."""
+    shape = rule.model_dump_json(exclude={"help"})
+    match rule.kind:
+        case "count":
+            return CounterTable(rule.name, labels, budget, shape)
+        case "histogram":
+            return HistogramTable(rule.name, labels, rule.buckets, budget, shape)
+    return SeriesTable(rule.name, labels, 2 if rule.kind == "last" else 0, budget, shape)
 
 
 def _latest(table: I64, rows: npt.NDArray[np.intp], values: F64, time: npt.NDArray[np.uint64]) -> None:

@@ -63,6 +63,10 @@ class Arrival:
     now: int
     """When they are added up: what counts for idleness, so that a backlog is not idle from the start."""
 
+    def of(self, picked: npt.NDArray[np.intp]) -> Arrival:
+        """The same of some of the records, by their ascending indexes."""
+        return Arrival(np.searchsorted(picked, self.ends), self.times, self.now)
+
     def at(self, record: int) -> int:
         """Time of the payload that holds this record."""
         j = int(np.searchsorted(self.ends, record, side="right"))
@@ -110,7 +114,7 @@ class SeriesTable:
         """The row of these label values, -1 if there is none."""
         return self._index.get(key, -1)
 
-    def rows(self, keys: Sequence[Labels], group: npt.NDArray[np.uint32], arrival: Arrival) -> npt.NDArray[np.intp]:
+    def rows(self, keys: Sequence[Labels], group: npt.NDArray[Any], arrival: Arrival) -> npt.NDArray[np.intp]:
         """The row of every key; keys without one are taken in, in the order in which their first record came.
 
         `group` holds for each record the index of its key.
@@ -124,6 +128,13 @@ class SeriesTable:
                 if counts[i]:
                     rows[i] = self.admit(keys[i], arrival.at(int(first[i])), int(counts[i]))
         return rows
+
+    def assign(self, keys: Sequence[Labels], codes: npt.NDArray[Any], arrival: Arrival) -> npt.NDArray[np.intp]:
+        """The row of each record, which something is added to now. `codes`: index of each one's key."""
+        rows = self.rows(keys, codes, arrival)
+        self.touch(rows[np.flatnonzero(np.bincount(codes, minlength=len(keys)))], arrival.now)
+        of_records: npt.NDArray[np.intp] = rows[codes]
+        return of_records
 
     def admit(self, labels: Labels, created: int, records: int) -> int:
         """The row for these label values: their own, that of `__other__`, or the overflow series."""
@@ -171,6 +182,11 @@ class SeriesTable:
             if key not in known:
                 known[key] = OVERFLOW_TEXT if key == OVERFLOW else label_text(names, key)
         return known
+
+    def label_texts(self, keys: Sequence[Labels]) -> list[str]:
+        """Label text of these series."""
+        texts = self.texts(self.labels)
+        return [texts[key] for key in keys]
 
     def show(self, view: View | None = None) -> tuple[list[Labels], npt.NDArray[np.intp], I64, list[float]]:
         """For a scrape: keys, their rows, a copy of their values, and when they were created (Unix seconds).
@@ -302,7 +318,7 @@ class SeriesTable:
         self._free.extend(range(2 * old - 1, old - 1, -1))
 
 
-def occurrences(group: npt.NDArray[np.uint32], groups: int) -> tuple[I64, I64]:
+def occurrences(group: npt.NDArray[Any], groups: int) -> tuple[I64, I64]:
     """How often each group occurs, and the index of its first record."""
     first = np.zeros(groups, np.int64)
     first[group[::-1]] = np.arange(len(group) - 1, -1, -1)

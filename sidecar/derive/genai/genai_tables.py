@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar.derive.families import FamilySnapshot, Histograms, Points
-from sidecar.derive.fixed_point import accumulate
+from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.genai.calls import MAX_FIGURE, Calls, Identity
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, whole
+from sidecar.derive.series import Arrival, Budget, SeriesTable
+from sidecar.derive.tables import HistogramTable
 
 LABELS = (
     "service_name",
@@ -150,11 +150,11 @@ class GenaiTables:
 
 
 def _table(metric: Metric, budget: Budget) -> SeriesTable:
-    """Columns: of a histogram a count for each bucket, none of a counter, beside the sum."""
+    """Of a counter the sum alone."""
     labels = (*LABELS, metric.extra) if metric.extra else LABELS
     if not metric.bounds:
         return SeriesTable(metric.name + "_total", labels, 0, budget)
-    return SeriesTable(metric.name, labels, 1 + len(metric.bounds), budget, ",".join(map(str, metric.bounds)))
+    return HistogramTable(metric.name, labels, metric.bounds, budget)
 
 
 def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival: Arrival) -> None:
@@ -169,12 +169,11 @@ def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival:
         calls.code[picked]
     ]
     ends = np.searchsorted(calls.payload[picked], np.arange(len(arrival.times)), side="right")
-    rows = table.rows(list(keys), codes, Arrival(ends, arrival.times, arrival.now))[codes]
-    values, weight = values[picked], calls.weight[picked]
-    table.add_up(rows, values * weight)
-    if metric.bounds:
-        accumulate(table.values, rows, np.searchsorted(metric.bounds, values), np.rint(weight * SCALE))
-    table.touch(np.unique(rows), arrival.now)
+    arrival, values, weight = Arrival(ends, arrival.times, arrival.now), values[picked], calls.weight[picked]
+    if isinstance(table, HistogramTable):
+        table.observe(list(keys), codes, arrival, values, weight)
+    else:
+        table.add_up(table.assign(list(keys), codes, arrival), values * weight)
 
 
 def _key(metric: Metric, figure: str, one: Identity) -> tuple[str, ...]:
@@ -184,11 +183,8 @@ def _key(metric: Metric, figure: str, one: Identity) -> tuple[str, ...]:
 
 
 def _snapshot(metric: Metric, table: SeriesTable, view: View | None) -> FamilySnapshot:
-    keys, _, values, created, sums = table.show_sums(view)
-    texts = table.texts(table.labels)
-    labels: Sequence[str] = [texts[key] for key in keys]
-    if not metric.bounds:
-        points = Points(labels, [math.floor(total + 0.5) for total in sums], created)
-        return FamilySnapshot(metric.name, "counter", metric.help, metric.unit, (points,))
-    block = Histograms(labels, metric.bounds, whole(np.cumsum(values, axis=1)), sums, created)
-    return FamilySnapshot(metric.name, "histogram", metric.help, metric.unit, (block,))
+    if isinstance(table, HistogramTable):
+        return table.snapshot(view, metric.help, metric.unit)
+    keys, _, _, created, sums = table.show_sums(view)
+    points = Points(table.label_texts(keys), [math.floor(total + 0.5) for total in sums], created)
+    return FamilySnapshot(metric.name, "counter", metric.help, metric.unit, (points,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -12,9 +13,10 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.label_event import LabelEvent, label_events
 from sidecar.decode.predictions.label_names import MARK
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
-from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import SCALE, Arrival, Budget, Labels, SeriesTable, add_saturating, whole
+from sidecar.derive.series import Arrival, Budget, Labels
+from sidecar.derive.tables import CounterTable
 from sidecar.options import Section
 from sidecar.pipeline import Signal
 
@@ -34,7 +36,7 @@ class LabelDeriver:
     signal: Signal = "logs"
 
     def __init__(self, budget: Budget) -> None:
-        self.received = SeriesTable("model_labels_received_total", ("model", "version", "status"), 1, budget)
+        self.received = CounterTable("model_labels_received_total", ("model", "version", "status"), budget)
         self.kept = (self.received,)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Counts]:
@@ -43,23 +45,19 @@ class LabelDeriver:
 
     def apply(self, batch: Sequence[Counts], arrival: Arrival) -> None:
         """Add what payloads hold."""
-        for counts, time in zip(batch, arrival.times.tolist(), strict=True):
-            for key, count in counts.items():
-                came = Arrival(np.array([count]), np.array([time]), arrival.now)
-                rows = self.received.rows([key], np.zeros(count, np.uint32), came)
-                add_saturating(self.received.values, rows, np.array([[count * SCALE]]))
-                self.received.touch(rows, arrival.now)
+        keys = [key for counts in batch for key in counts]
+        numbers = [n for counts in batch for n in counts.values()]
+        if keys:
+            ends = np.cumsum([sum(counts.values()) for counts in batch])
+            self.received.count(keys, np.repeat(np.arange(len(keys)), numbers), replace(arrival, ends=ends))
 
     def expire(self, before: int) -> None:
         """Take away series idle since before this time (Unix ns)."""
         self.received.expire(before)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
-        keys, _, values, created = self.received.show(view)
-        texts = self.received.texts(self.received.labels)
-        points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
         about = "Labels received, by the model that they name and whether they can be used (ok, invalid)."
-        yield FamilySnapshot("model_labels_received", "counter", about, "", (points,))
+        yield self.received.snapshot(view, about)
 
 
 def build(options: LabelOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Counts]]]:

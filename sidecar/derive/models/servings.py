@@ -15,13 +15,14 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.call import Call
 from sidecar.decode.predictions.serving.exchange import Record, first
-from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.models.bento_monitors import KeptSchemas
 from sidecar.derive.models.model_tables import MODEL, ModelTables
 from sidecar.derive.models.prediction_columns import Said, known_service, told
 from sidecar.derive.models.request_matcher import Exchanges, Half
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import SCALE, Arrival, Budget, SeriesTable, add_saturating, whole
+from sidecar.derive.series import Arrival, Budget
+from sidecar.derive.tables import CounterTable
 from sidecar.pipeline import Signal
 
 MAX_WAITING = 10_000
@@ -51,7 +52,7 @@ class ServingDeriver:
         self._ttl = int(series_ttl * 1e9)
         self._monitors = KeptSchemas()
         self.exchanges = Exchanges(MAX_WAITING, int(patience * 1e9))
-        self.unanswered = SeriesTable("model_requests_unanswered_total", MODEL, 1, budget)
+        self.unanswered = CounterTable("model_requests_unanswered_total", MODEL, budget)
         self.kept = (self.unanswered, self.exchanges, self._monitors)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Call]]:
@@ -105,11 +106,8 @@ class ServingDeriver:
         self.unanswered.expire(before)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
-        keys, _, values, created = self.unanswered.show(view)
-        texts = self.unanswered.texts(self.unanswered.labels)
         about = "Requests told of by KServe's logger whose response was not told of in time."
-        points = Points([texts[key] for key in keys], whole(values[:, 0]), created)
-        yield FamilySnapshot("model_requests_unanswered", "counter", about, "", (points,))
+        yield self.unanswered.snapshot(view, about)
 
     def _said(self, call: Call, received: int) -> Said | None:
         """What is to be counted now; None for a request."""
@@ -133,9 +131,8 @@ class ServingDeriver:
         for half in self.exchanges.give_up(time):
             if half.request:
                 key = (half.service, half.model or "unknown", half.version)
-                row = self.unanswered.rows([key], np.zeros(1, np.uint32), Arrival(np.array([1]), np.array([time]), now))
-                add_saturating(self.unanswered.values, row, np.array([[SCALE]]))
-                self.unanswered.touch(row, now)
+                arrival = Arrival(np.array([1]), np.array([time]), now)
+                self.unanswered.count([key], np.zeros(1, np.intp), arrival)
 
 
 def _of_response(call: Call, request: Half | None) -> Said:

@@ -219,3 +219,12 @@ def test_a_rule_whose_name_is_a_part_of_anothers_metric_is_refused() -> None:
         with pytest.raises(ValidationError, match=f"the same metric: {name}"):
             DeriveOptions(rules=(histogram, Rule(name=name, kind="last", field="f")))
     DeriveOptions(rules=(histogram, Rule(name="x_counts"), Rule(name="y", kind="last", field="f")))
+
+
+@pytest.mark.parametrize("kind", ["count", "sum", "histogram", "last"])
+def test_more_series_at_once_than_a_table_has_room_for_at_first(kind: Any) -> None:
+    rule = Rule(name="x", kind=kind, field="" if kind == "count" else "v", labels=("host",), buckets=(1.0,))
+    records = [{"host": f"h{n}", "v": 0.5} for n in range(300)]
+    got = shown(of_logs([rule], records, budget=Budget(values=300)))
+    assert len({series.split('"')[1] for series in got}) == 300
+    assert set(got.values()) <= {"1", "0.5"}
