@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 MEMORY = {"SIDECAR_JOURNAL__KIND": "memory"}
 TEN_RULES = {
-    "SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "user.password,*.secret=mask,user_agent.original=hash,*token*,client.*=mask",
-    "SIDECAR_DELIVER__SHAPE__REDACT_VALUES": "email,card,bearer=drop,jwt,patient=hash",
-    "SIDECAR_DELIVER__SHAPE__PATTERNS": '{"patient": "PATIENT-[0-9]{10}"}',
-    "SIDECAR_DELIVER__SHAPE__HASH_KEY": "the same in every pod",
+    "SIDECAR_DELIVER__REDACTION__KEYS": "user.password,*.secret=mask,user_agent.original=hash,*token*,client.*=mask",
+    "SIDECAR_DELIVER__REDACTION__VALUES": "email,card,bearer=drop,jwt,patient=hash",
+    "SIDECAR_DELIVER__REDACTION__PATTERNS": '{"patient": "PATIENT-[0-9]{10}"}',
+    "SIDECAR_DELIVER__REDACTION__HASH_KEY": "the same in every pod",
 }
 """One of them changes a value in every span of the load."""
 

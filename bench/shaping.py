@@ -39,7 +39,7 @@ RULES: Mapping[str, Rules] = {
     "10 rules, a key masked in each": Rules(
         keys=(*_KEYS[:1], KeyRule(("http.route", "event.id"), "mask")), values=_NAMED + _OWN, hash_key=b"key"
     ),
-    "1 trace in 10, errors kept": Rules(filter=Filter(one_in=10, keep_errors=True)),
+    "1 trace in 10, errors kept": Rules(filter=Filter(sampling_ratio=0.1, keep_errors=True)),
 }
 
 

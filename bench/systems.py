@@ -14,7 +14,7 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,text/
 PIPELINES = ("spanmetrics", "spanmetrics-json", "spanmetrics-proto-fsync", "logs-json")
 
 DESTINATIONS: Mapping[str, Mapping[str, str]] = {
-    "elasticsearch": {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "{sink}"},
+    "elasticsearch": {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "{sink}"},
     "otlp": {"SIDECAR_DELIVER__OTLP__ENDPOINT": "{sink}", "SIDECAR_DELIVER__OTLP__PROTOCOL": "http/protobuf"},
     "logstash": {"SIDECAR_DELIVER__LOGSTASH__HOSTS": "{sink}"},
 }

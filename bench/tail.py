@@ -125,7 +125,7 @@ def _sunk(sink_url: str) -> int:
 def _sidecar(file: Path, sink_url: str) -> Iterator[int]:
     settings = {
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(file),
-        "SIDECAR_DELIVER__ELASTICSEARCH__URL": sink_url,
+        "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": sink_url,
         "SIDECAR_DELIVER__STORE__ENABLED": "false",
         "SIDECAR_LOG__LEVEL": "warning",
     }

@@ -33,6 +33,7 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.redaction.rules import Rules, concerned
 from sidecar.decode.select import decoder as choose_decoder
 from sidecar.deliver.redaction.feature_filter import FeatureShaper
+from sidecar.deliver.redaction.options import rule
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.registry import SinkType
 from sidecar.deliver.sink import Sink, SinkContext
@@ -185,8 +186,10 @@ def build_sinks(
     context = SinkContext(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
     built = []
     for name, kind, options in settings.deliver.enabled():
-        rules = settings.deliver.shape.rules(options.filter.filter(), keep_features=settings.deliver.keep_features)
-        if settings.deliver.shape.redacts and "metrics" in options.selected_signals:
+        rules = settings.deliver.redaction.rules(
+            rule(options.filter, options.sampling), export_features=settings.deliver.export_features
+        )
+        if settings.deliver.redaction.redacts and "metrics" in options.selected_signals:
             log.warning(
                 "metrics_not_redacted", sink=name, what_to_do="leave them out by the option `signals`, if need be"
             )
@@ -202,7 +205,7 @@ def _redacting(
     sink: Sink[Any], rules: Rules, settings: Settings, decoder: Decoder, telemetry: Telemetry
 ) -> RedactingSink[Any]:
     shaper, gate = decoder.shaper(rules), _gate(decoder, concerned(rules))
-    if not settings.deliver.keep_features:
+    if not settings.deliver.export_features:
         features = FeatureShaper(shaper, decoder)
         shaper, gate = features, features.gate(gate)
     return RedactingSink(sink, shaper, telemetry, gate)

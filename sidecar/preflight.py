@@ -40,7 +40,7 @@ def check(settings: Settings) -> list[Result]:
         _journal(settings),
         _credentials(settings),
         *_ports(settings),
-        *_shape(settings),
+        *_redaction(settings),
         *_sinks(settings),
     ]
 
@@ -127,12 +127,12 @@ def _cannot_bind_path(path: Path) -> str:
     return ""
 
 
-def _shape(settings: Settings) -> Iterator[Result]:
-    shape = settings.deliver.shape
-    if not shape.redacts:
+def _redaction(settings: Settings) -> Iterator[Result]:
+    redaction = settings.deliver.redaction
+    if not redaction.redacts:
         return
     try:
-        shape.rules(Filter(), keep_features=True)
+        redaction.rules(Filter(), export_features=True)
     except SidecarError as error:
         yield Result("failed", "redaction", str(error))
         return
@@ -141,14 +141,14 @@ def _shape(settings: Settings) -> Iterator[Result]:
         detail = f"metrics go to {', '.join(blind)} as they are: rules are about spans and logs; leave metrics out by"
         yield Result("warning", "redaction", f"{detail} `signals` where their attributes may hold secrets")
     else:
-        yield Result("ok", "redaction", f"{len(shape.redact_keys)} keys, {len(shape.redact_values)} patterns")
+        yield Result("ok", "redaction", f"{len(redaction.keys)} keys, {len(redaction.values)} patterns")
 
 
 def _sinks(settings: Settings) -> Iterator[Result]:
     """Each sink that is on, by its name, and named ones that are not."""
     enabled = list(settings.deliver.enabled())
-    for name in sorted(settings.deliver.more.keys() - {name for name, _, _ in enabled}):
-        yield Result("warning", name, f"deliver.more.{name} is not on: an option that it needs is missing")
+    for name in sorted(settings.deliver.additional.keys() - {name for name, _, _ in enabled}):
+        yield Result("warning", name, f"deliver.additional.{name} is not on: an option that it needs is missing")
     for name, kind, options in enabled:
         if kind.health_check is not None:
             try:

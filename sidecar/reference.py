@@ -137,7 +137,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_BY_NAME = frozenset({"redact_keys", "redact_values"})
+_BY_NAME = frozenset({"keys", "values"})
 """Mappings whose keys are names of the user's choosing: `password: drop` is no password."""
 
 

@@ -298,7 +298,7 @@ fn events<'py>(
 
 type KeySource = (Vec<String>, String, Vec<String>, bool, Vec<String>);
 type ValueTuple = (String, String, String, Vec<Vec<u8>>, Vec<u8>, usize, String, bool);
-type FilterTuple = (Vec<String>, Vec<String>, u8, Vec<String>, u64, bool, u64, Vec<String>);
+type FilterTuple = (Vec<String>, Vec<String>, u8, Vec<String>, Option<u64>, bool, u64, Vec<String>);
 type ShapedTuple<'py> = (Option<Bound<'py, PyBytes>>, usize, usize, Option<Bound<'py, PyBytes>>, usize);
 
 /// One set of rules made ready. Made of (globs, action, events), (name, pattern, pattern without assertions, literals,
@@ -339,15 +339,16 @@ impl Shaper {
         let add = add.into_iter().map(|(key, value)| (entry::attribute(&key, &value), key));
         let add = add.map(|(field, key)| (key, field)).collect();
         let rules = Rules::new(keys, values, hash_key, add, limit).map_err(PyValueError::new_err)?;
-        let (services, excluded, min_severity, event_names, one_in, keep_errors, slower_than, keep_attributes) = filter;
+        let (services, excluded, min_severity, event_names, keep_below, keep_errors, min_duration, keep_attributes) =
+            filter;
         let filter = Filter {
             services: Globs::new(&services),
             excluded: Globs::new(&excluded),
             min_severity,
             event_names: Globs::new(&event_names),
-            one_in,
+            keep_below,
             keep_errors,
-            slower_than,
+            min_duration,
             keep_attributes,
             seed,
         };

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from sidecar.cli.shared import config_option, reported, settings
 from sidecar.deliver.common.http import Unreached
-from sidecar.deliver.elasticsearch.sink import Options
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.errors import ConfigError, Permanent
 from sidecar.provision import access, kibana, plan, verify
 from sidecar.provision.connection import Connection
 from sidecar.provision.engine import Engine, detect
 from sidecar.provision.objects import wanted
 
-_url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.url]")
+_url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.hosts]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 
 
@@ -92,7 +92,7 @@ def _write_key(connection: Connection, engine: Engine, file: Path, days: int | N
         except BaseException:
             file.unlink()
             raise
-    click.echo(f"API key written to {file}: set deliver.elasticsearch.api_key_file to it")
+    click.echo(f"API key written to {file}: set deliver.elasticsearch.auth.api_key_file to it")
 
 
 @setup.command(name="kibana")
@@ -158,15 +158,15 @@ def _reached() -> Iterator[None]:
         raise Permanent(f"{error.reason}: {error.detail}") from error
 
 
-def _options(config_file: Path | None, url: str | None) -> Options:
+def _options(config_file: Path | None, url: str | None) -> ElasticsearchOptions:
     """The sink's options, with another address if one is given."""
-    options: Options = settings(config_file).deliver.section("elasticsearch")
+    options: ElasticsearchOptions = settings(config_file).deliver.section("elasticsearch")
     if url is not None:
         try:
-            return Options.model_validate({**options.model_dump(exclude_unset=True), "url": url})
+            return ElasticsearchOptions.model_validate({**options.model_dump(exclude_unset=True), "hosts": url})
         except ValidationError as error:  # Its own text repeats what was given, secrets included.
             problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
             raise ConfigError([f"--url: {problem}" for problem in problems]) from error
-    if not options.enabled:
-        raise ConfigError(["there is no address: give --url or set deliver.elasticsearch.url"])
+    if not options.hosts:
+        raise ConfigError(["there is no address: give --url or set deliver.elasticsearch.hosts"])
     return options

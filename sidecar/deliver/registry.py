@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sidecar.deliver.elasticsearch import sink as elasticsearch
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.file import sink as file
+from sidecar.deliver.file.options import FileOptions
 from sidecar.deliver.logstash import sink as logstash
+from sidecar.deliver.logstash.options import LogstashOptions
 from sidecar.deliver.otlp import sink as otlp
+from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext, SinkOptions
 from sidecar.deliver.store import sink as store
-from sidecar.deliver.store import span_store
+from sidecar.deliver.store.options import StoreOptions
 from sidecar.pipeline import Signal
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ class SinkType:
 SINKS: tuple[SinkType, ...] = (
     SinkType(
         "elasticsearch",
-        elasticsearch.Options,
+        ElasticsearchOptions,
         elasticsearch.build,
         "Elasticsearch or OpenSearch.",
         can_replay=True,
@@ -59,22 +63,20 @@ SINKS: tuple[SinkType, ...] = (
     ),
     SinkType(
         "store",
-        span_store.Options,
+        StoreOptions,
         store.build,
         "The embedded store for trace look-ups.",
         routers=store.routers,
         health_check=store.health_check,
         allow_multiple=False,
     ),
+    SinkType("otlp", OtlpOptions, otlp.build, "Forwarding over OTLP.", can_replay=True, health_check=otlp.health_check),
     SinkType(
-        "otlp", otlp.Options, otlp.build, "Forwarding over OTLP.", can_replay=True, health_check=otlp.health_check
-    ),
-    SinkType(
-        "logstash", logstash.Options, logstash.build, "Logstash.", can_replay=True, health_check=logstash.health_check
+        "logstash", LogstashOptions, logstash.build, "Logstash.", can_replay=True, health_check=logstash.health_check
     ),
     SinkType(
         "file",
-        file.Options,
+        FileOptions,
         file.build,
         "Lines in a file or on standard output.",
         health_check=file.health_check,

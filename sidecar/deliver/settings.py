@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from sidecar.deliver.redaction.options import ShapeOptions
+from sidecar.deliver.redaction.options import RedactionOptions
 from sidecar.deliver.registry import RESERVED_NAMES, SINKS, SinkType
 from sidecar.options import Section
 
@@ -21,17 +21,17 @@ _NAME_CHARS = 32
 class _Deliver(Section):
     """Where spans and logs go."""
 
-    keep_features: bool = Field(
+    export_features: bool = Field(
         False,
         description="Let the values of features leave: attributes `ml.features.*`, and the features in "
         "`ml.prediction` events. Metrics are derived from them either way.",
     )
-    shape: ShapeOptions = Field(
-        default=ShapeOptions(), description="What is taken out and put on before any sink gets it."
+    redaction: RedactionOptions = Field(
+        default=RedactionOptions(), description="What is taken out and put on before any sink gets it."
     )
-    more: dict[str, Any] = Field(default={})
+    additional: dict[str, Any] = Field(default={})
 
-    @field_validator("more", mode="before", check_fields=False)
+    @field_validator("additional", mode="before", check_fields=False)
     @classmethod
     def _names(cls, value: Any) -> Any:
         for name in value if isinstance(value, dict) else ():
@@ -62,8 +62,8 @@ class _Deliver(Section):
     def enabled(self) -> Iterator[tuple[str, SinkType, Any]]:
         """(name, type, options) of every sink that is on."""
         types = {sink.name: sink for sink in SINKS}
-        for name, options in [*((t, self.section(t)) for t in types), *sorted(self.more.items())]:
-            if options.enabled:
+        for name, options in [*((t, self.section(t)) for t in types), *sorted(self.additional.items())]:
+            if options.is_enabled:
                 yield name, types[options.kind], options
 
 
@@ -74,7 +74,7 @@ def deliver_options(sinks: Sequence[SinkType]) -> type[_Deliver]:
     }
     several = [sink.options for sink in sinks if sink.allow_multiple]
     any_kind: Any = Annotated[Union[tuple(several)], Field(discriminator="kind")]  # noqa: UP007
-    sections["more"] = (
+    sections["additional"] = (
         dict[str, any_kind],
         Field(
             default={},

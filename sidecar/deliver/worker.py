@@ -60,7 +60,7 @@ class Worker(Generic[P]):
     ) -> None:
         self._sink, self._consumer, self._options = sink, consumer, options
         self._telemetry, self._clock, self._health = telemetry, clock, health
-        self._backoff = Backoff(options.retry_initial, options.retry_max)
+        self._backoff = Backoff(options.retry.initial_interval, options.retry.max_interval)
         self._concurrency = Concurrency(options.max_concurrency)
         self._progress = Progress()
         self._batches: queue.SimpleQueue[P | None] = queue.SimpleQueue()
@@ -158,7 +158,7 @@ class Worker(Generic[P]):
             self._recommit()
             target = self._sink.target_batch_bytes
             if not self._draining:
-                self._consumer.wait(IDLE_SECONDS, self._options.linger, target // 2, self._options.max_entries)
+                self._consumer.wait(IDLE_SECONDS, self._options.batch_timeout, target // 2, self._options.max_entries)
             entries = self._consumer.next(target, self._options.max_entries, 0)
             if entries:
                 self._hand_over(entries)

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
+from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.http import Http, Reply
-from sidecar.deliver.elasticsearch.sink import Options, authorization
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 
 
 class Connection:
     """Requests to one destination. Use it as a context manager."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ElasticsearchOptions) -> None:
         """Raises `Permanent` where a secret cannot be read."""
         # Imported where it is used: the commands that do not need it, `run` among them, are 7 MiB smaller for it.
-        from sidecar.deliver.common.http_client import HttpClient, Tls
+        from sidecar.deliver.common.http_client import HttpClient
 
-        value = authorization(options)
-        self._headers = {"accept": "application/json", **({"authorization": value} if value else {})}
-        tls = Tls(options.ca_file, options.client_cert, options.client_key, options.verify)
-        self._http: Http = HttpClient(options.url, tls, options.timeout, 1)
+        self._headers = {"accept": "application/json", **Authorization(options.auth).headers()}
+        self._http: Http = HttpClient(options.hosts, options.tls, options.timeout, 1)
 
     def ask(self, method: str, target: str, body: bytes | None) -> Reply:
         """A request to an engine; `body` is JSON, or for `_bulk` lines of it. Raises `Unreached`."""

@@ -72,7 +72,7 @@ def test_credentials(tmp_path: Path, environ: dict[str, str], state: str, detail
 
 
 def test_a_node_that_does_not_answer_fails_with_the_reason(tmp_path: Path) -> None:
-    url = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://127.0.0.1:1"}
+    url = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://127.0.0.1:1"}
     found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **url)["elasticsearch"]
     assert found.state == "failed"
     assert "refused" in found.detail
@@ -91,7 +91,7 @@ def test_a_file_for_the_nodes_that_is_not_there_is_named(tmp_path: Path, name: s
     ("environ", "state", "detail"),
     [
         ({}, "ok", "1 keys, 0 patterns"),
-        ({"SIDECAR_DELIVER__SHAPE__HASH_KEY_FILE": "/not/there"}, "failed", "/not/there"),
+        ({"SIDECAR_DELIVER__REDACTION__HASH_KEY_FILE": "/not/there"}, "failed", "/not/there"),
         ({"SIDECAR_DELIVER__OTLP__ENDPOINT": "http://127.0.0.1:1"}, "warning", "metrics go to otlp as they are"),
         (
             {"SIDECAR_DELIVER__OTLP__ENDPOINT": "http://127.0.0.1:1", "SIDECAR_DELIVER__OTLP__SIGNALS": "spans,logs"},
@@ -101,24 +101,24 @@ def test_a_file_for_the_nodes_that_is_not_there_is_named(tmp_path: Path, name: s
     ],
 )
 def test_redaction(tmp_path: Path, environ: dict[str, str], state: str, detail: str) -> None:
-    rules = {"SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "user.*=" + ("hash" if state == "failed" else "drop")}
+    rules = {"SIDECAR_DELIVER__REDACTION__KEYS": "user.*=" + ("hash" if state == "failed" else "drop")}
     found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **rules, **environ)["redaction"]
     assert found.state == state
     assert detail in found.detail
 
 
 def test_every_sink_is_looked_at_by_its_name_and_one_that_is_off_is_said(tmp_path: Path) -> None:
-    more = "SIDECAR_DELIVER__MORE__"
+    more = "SIDECAR_DELIVER__ADDITIONAL__"
     environ = {
         f"{more}ONE__KIND": "elasticsearch",
-        f"{more}ONE__URL": "http://127.0.0.1:1",
+        f"{more}ONE__HOSTS": "http://127.0.0.1:1",
         f"{more}TWO__KIND": "elasticsearch",
     }
     found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **environ)
     assert found["one"].state == "failed"
     assert "refused" in found["one"].detail
     assert found["two"].state == "warning"
-    assert "deliver.more.two is not on" in found["two"].detail
+    assert "deliver.additional.two is not on" in found["two"].detail
 
 
 @pytest.mark.parametrize(

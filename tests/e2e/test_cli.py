@@ -68,14 +68,14 @@ def test_check_passes_on_a_usable_setup_and_fails_on_one_that_is_not(tmp_path: P
     }
     done = sidecar("check", **usable)
     assert done.returncode == 0, done.stdout + done.stderr
-    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": f"http://127.0.0.1:{free_port()}"}
     done = sidecar("check", **usable, **gone)
     assert done.returncode == 1
     assert "elasticsearch" in done.stdout
 
 
 def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
-    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": f"http://127.0.0.1:{free_port()}"}
     gone["SIDECAR_SHUTDOWN__TIMEOUT"] = "1"
     with sidecar_process(gone, tmp_path) as running:
         exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
@@ -97,7 +97,7 @@ def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": f"http://127.0.0.1:{free_port()}"}
+    gone = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": f"http://127.0.0.1:{free_port()}"}
     gone["SIDECAR_SHUTDOWN__TIMEOUT"] = "600"
     with sidecar_process(gone, tmp_path) as running:
         exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)

@@ -75,7 +75,7 @@ def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path:
     environ = {
         "SIDECAR_DELIVER__FILE__PATH": str(file),
         "SIDECAR_DELIVER__FILE__MAX_BYTES": "60000",
-        "SIDECAR_DELIVER__FILE__KEEP": "10000",
+        "SIDECAR_DELIVER__FILE__MAX_FILES": "10000",
         **QUIET,
     }
     tail = Tail(file)
@@ -174,7 +174,7 @@ def test_otlp_json_lines_say_what_the_collectors_file_exporter_says(tmp_path: Pa
     ports = {"health": free_port(), "http": free_port()}
     theirs, ours = tmp_path / "theirs.jsonl", tmp_path / "ours.jsonl"
     environ = {"SIDECAR_DELIVER__FILE__PATH": str(ours), "SIDECAR_DELIVER__FILE__FORMAT": "otlp_json", **QUIET}
-    environ["SIDECAR_DELIVER__KEEP_FEATURES"] = "true"
+    environ["SIDECAR_DELIVER__EXPORT_FEATURES"] = "true"
     collector = run_collector(COLLECTOR.format(**ports, file=theirs), f"http://127.0.0.1:{ports['health']}/")
     with sidecar_process(environ) as sidecar, collector:
         for path, bodies in payloads.items():

@@ -49,7 +49,7 @@ def _empty(engine: SearchEngine) -> None:
 
 def _environment(engine: SearchEngine, include: Path) -> dict[str, str]:
     return {
-        "SIDECAR_DELIVER__ELASTICSEARCH__URL": engine.url,
+        "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": engine.url,
         "SIDECAR_DELIVER__STORE__ENABLED": "false",
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(include),
     }

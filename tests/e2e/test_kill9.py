@@ -29,7 +29,7 @@ def engine() -> Iterator[SearchEngine]:
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_doubled_or_counted_back(engine: SearchEngine) -> None:
     environ = {
-        "SIDECAR_DELIVER__ELASTICSEARCH__URL": engine.url,
+        "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": engine.url,
         "SIDECAR_DELIVER__STORE__ENABLED": "true",
     }
     moments = random.Random(20)

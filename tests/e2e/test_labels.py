@@ -72,7 +72,7 @@ def test_every_way_in_is_counted_and_delivered_through_a_kill(tmp_path: Path) ->
         '{model="churn",status="invalid"}': 1.0,
         '{status="ok"}': 1.0,
     }
-    with sidecar(tmp_path, documents, SIDECAR_DELIVER__SHAPE__REDACT_KEYS="ml.prediction.id=mask") as running:
+    with sidecar(tmp_path, documents, SIDECAR_DELIVER__REDACTION__KEYS="ml.prediction.id=mask") as running:
         assert post(running, json.dumps([record, {**record, "id": "k"}]).encode(), "application/json")[0] == 200
         lines = gzip.compress(json.dumps(truth).encode())
         assert post(running, lines, "application/x-ndjson", **{"Content-Encoding": "gzip"}) == (

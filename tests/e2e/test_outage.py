@@ -19,7 +19,7 @@ OUTAGE_SECONDS = 60
 @pytest.mark.timeout(420)
 def test_an_outage_of_a_minute_loses_nothing() -> None:
     with opensearch() as engine:
-        environ = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": engine.url, "SIDECAR_DELIVER__STORE__ENABLED": "false"}
+        environ = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": engine.url, "SIDECAR_DELIVER__STORE__ENABLED": "false"}
         with sidecar_process(environ) as sidecar:
             exporter = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=20)
             sender = Sender(exporter.export, lambda n: make_spans("outage", 50), 0.05)

@@ -11,11 +11,12 @@ from contextlib import contextmanager, suppress
 import pytest
 from support.taps import http_tap
 
-from sidecar.deliver.common.http_client import HttpClient, Tls
+from sidecar.deliver.common.http_client import HttpClient
 from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
 from sidecar.deliver.otlp.http_client import OtlpHttpClient
 from sidecar.errors import Retryable
 from sidecar.loopback import is_loopback
+from sidecar.options import ClientTls
 from sidecar.send.http_sender import Poster
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "grpc_proxy")
@@ -57,10 +58,7 @@ def _grpc(target: str) -> OtlpGrpcClient:
         {"spans": f"http://{target}"},
         gzip=False,
         timeout=1,
-        ca_file=None,
-        client_cert=None,
-        client_key=None,
-        server_name=None,
+        tls=ClientTls(),
         user_agent="test",
     )
 
@@ -87,17 +85,13 @@ def test_http_clients_pass_none(proxy: list[str]) -> None:
             {"logs": f"{tap.url}/v1/logs"},
             gzip=False,
             timeout=5,
-            ca_file=None,
-            client_cert=None,
-            client_key=None,
-            server_name=None,
-            verify=True,
+            tls=ClientTls(),
             user_agent="test",
             connections=1,
         )
         otlp.export("logs", b"otlp", {})
         # Elasticsearch's and Logstash's sink and `sidecar setup`.
-        elastic = HttpClient([tap.url], Tls(None, None, None, True), 5, 1)
+        elastic = HttpClient([tap.url], ClientTls(), 5, 1)
         elastic.request("POST", "/index", b"elastic", {"content-type": "application/json"})
         poster = Poster(tap.url, None, None)  # `sidecar logs` and `sidecar labels import`
         poster.post("/v1/json", b"poster", "application/json")

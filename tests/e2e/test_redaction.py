@@ -151,7 +151,7 @@ def test_the_corpus_has_a_sink_of_every_kind() -> None:
 
 @pytest.mark.parametrize("decoder", ["native", "reference"])
 def test_no_secret_leaves(decoder: str, tmp_path: Path) -> None:
-    rules = {f"SIDECAR_DELIVER__SHAPE__{name}": value for name, value in RULES.items()}
+    rules = {f"SIDECAR_DELIVER__REDACTION__{name}": value for name, value in RULES.items()}
     with delivering(tmp_path, rules | environ_of(decoder, tmp_path)) as delivered:
         assert delivered.decoder == decoder
         assert leaks(delivered.bytes, ALL) == []
@@ -175,7 +175,7 @@ def test_without_rules_feature_values_stay_and_all_else_leaves(tmp_path: Path) -
 
 
 def test_feature_values_leave_where_that_is_asked_for(tmp_path: Path) -> None:
-    with delivering(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": "true"}) as delivered:
+    with delivering(tmp_path, {"SIDECAR_DELIVER__EXPORT_FEATURES": "true"}) as delivered:
         found = set(leaks(delivered.bytes, ALL))
         assert {(sink, name) for sink in delivered.bytes if sink != "log" for name in ALL} == found
         assert not any(delivered.changed.values())

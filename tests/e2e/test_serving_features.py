@@ -91,7 +91,7 @@ def _received(sidecar: SidecarProcess) -> int:
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_features_leave_only_where_that_is_asked_for(keep: bool, tmp_path: Path) -> None:
-    found = delivered_of(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": "true"} if keep else {})
+    found = delivered_of(tmp_path, {"SIDECAR_DELIVER__EXPORT_FEATURES": "true"} if keep else {})
     logs_go_to = {sink for sink in found.bytes if sink not in ("log", "look-up")}
     if keep:
         assert {(sink, name) for sink in logs_go_to for name in NEEDLES} <= set(leaks(found.bytes, NEEDLES))

@@ -42,7 +42,7 @@ LINES = [{"level": "warning", "message": f"line {n}", "trace_id": f"{n + 1:032x}
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
 def test_everything_acknowledged_is_everywhere_once(engine: Callable[[], AbstractContextManager[SearchEngine]]) -> None:
-    with engine() as node, sidecar_process({"SIDECAR_DELIVER__ELASTICSEARCH__URL": node.url}) as sidecar:
+    with engine() as node, sidecar_process({"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": node.url}) as sidecar:
         spans = _send_spans(sidecar)
         logs = _send_logs(sidecar)
         _send_metrics(sidecar)

@@ -21,14 +21,15 @@ from support.engines import SearchEngine, elasticsearch8, elasticsearch9, free_p
 from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.elasticsearch.bulk import CONFLICT_AS_TEXT
 from sidecar.deliver.elasticsearch.conflicts import KEY
-from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options, build
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, build
 from sidecar.deliver.replay import replay
 from sidecar.deliver.worker import Worker
 from sidecar.pipeline import Entry
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
-QUICK = {"retry_initial": 0.05, "retry_max": 0.5, "linger": 0.01, "timeout": 20}
+QUICK = {"retry": {"initial_interval": 0.05, "max_interval": 0.5}, "batch_timeout": 0.01, "timeout": 20}
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def make_sink(engine: Engine, **options: Any) -> ElasticsearchSink:
-    chosen = Options.model_validate({"url": engine.url} | QUICK | options)
+    chosen = ElasticsearchOptions.model_validate({"hosts": engine.url} | QUICK | options)
     return build("elasticsearch", chosen, sink_context(DECODER, "journal1"))
 
 
 @contextmanager
 def delivering(engine: Engine, consumer: FakeConsumer, **options: Any) -> Iterator[Worker[Any]]:
     sink = make_sink(engine, **options)
-    chosen = Options.model_validate({"url": engine.url} | QUICK | options)
+    chosen = ElasticsearchOptions.model_validate({"hosts": engine.url} | QUICK | options)
     worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
     worker.start()
     try:
@@ -289,7 +290,7 @@ def test_a_pipeline_is_gone_through_and_waited_for_where_it_is_not_there_yet(eng
 def test_a_node_that_is_down_is_passed_over(engine: Engine) -> None:
     entries = several(engine, payloads=6)
     consumer = FakeConsumer(entries)
-    with delivering(engine, consumer, url=f"http://127.0.0.1:{free_port()},{engine.url}"):
+    with delivering(engine, consumer, hosts=f"http://127.0.0.1:{free_port()},{engine.url}"):
         assert consumer.wait_for(len(entries), 60)
     assert {o for _, o, _ in consumer.counts()} == {"delivered"}
 

@@ -22,7 +22,8 @@ from sidecar import maintenance
 from sidecar.config import loader
 from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.common.http import Reply
-from sidecar.deliver.elasticsearch.sink import Options, build
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import build
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
@@ -31,7 +32,11 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 TIMEOUT = 0.6
-QUICK: dict[str, Any] = {"retry_initial": 0.01, "retry_max": 0.05, "linger": 0, "timeout": TIMEOUT}
+QUICK: dict[str, Any] = {
+    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
+    "batch_timeout": 0,
+    "timeout": TIMEOUT,
+}
 
 
 class FarSide:
@@ -237,7 +242,7 @@ FAULTS: dict[str, Callable[[Exchange], bool]] = {
 def deliver(directory: Path, side: FarSide, seconds: float = 60, **options: Any) -> tuple[Journal, set[str]]:
     """Fill a journal, deliver it, drain. The journal is closed; its figures can be read."""
     log = journal(directory, time.time_ns)
-    chosen = Options.model_validate({"url": side.url, "max_concurrency": 3} | QUICK | options)
+    chosen = ElasticsearchOptions.model_validate({"hosts": side.url, "max_concurrency": 3} | QUICK | options)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
     worker: Worker[Any] = Worker(
         build("elasticsearch", chosen, sink_context(DECODER, log.id)), consumer, chosen, Telemetry(), time.time_ns
@@ -360,7 +365,7 @@ def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(t
             if round_ == 2:
                 side.fault = lambda e: False
                 log = journal(tmp_path, time.time_ns)
-            options = Options.model_validate({"url": side.url, "batch_documents": 20} | QUICK)
+            options = ElasticsearchOptions.model_validate({"hosts": side.url, "batch_documents": 20} | QUICK)
             consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
             sink = build("elasticsearch", options, sink_context(DECODER, log.id))
             worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
@@ -376,7 +381,7 @@ def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         url = side.url
     log = journal(tmp_path, time.time_ns)
     fill(log, 3)
-    options = Options.model_validate({"url": url} | QUICK)
+    options = ElasticsearchOptions.model_validate({"hosts": url} | QUICK)
     consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
     worker: Worker[Any] = Worker(
         build("elasticsearch", options, sink_context(DECODER, log.id)), consumer, options, Telemetry(), int
@@ -400,7 +405,9 @@ def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path
         with far_side(lambda e: False) as dies:
             dies.engine, dies.lock = stays.engine, stays.lock
             urls = f"{stays.url},{dies.url}"
-            options = Options.model_validate({"url": urls, "batch_documents": 20, "max_concurrency": 2} | QUICK)
+            options = ElasticsearchOptions.model_validate(
+                {"hosts": urls, "batch_documents": 20, "max_concurrency": 2} | QUICK
+            )
             consumer = log.consumer("elasticsearch", frozenset(("spans", "logs")))
             sink = build("elasticsearch", options, sink_context(DECODER, log.id))
             worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
@@ -441,7 +448,7 @@ def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> N
         settings = loader.load(
             {
                 "SIDECAR_JOURNAL__PATH": str(tmp_path),
-                "SIDECAR_DELIVER__ELASTICSEARCH__URL": side.url,
+                "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": side.url,
                 "SIDECAR_DELIVER__ELASTICSEARCH__BOOTSTRAP": "false",
             }
         )

@@ -15,7 +15,8 @@ from support.delivery import FakeConsumer, entry, logs_payload, sink_context, sp
 from support.secure_engine import SecureNode, secure_elasticsearch
 
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.elasticsearch.sink import Options, build, health_check
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import build, health_check
 from sidecar.deliver.elasticsearch.templates import template
 from sidecar.deliver.worker import Worker
 from sidecar.pipeline import Entry
@@ -23,7 +24,7 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 WRITE = ["create_doc", "auto_configure"]
-QUICK: dict[str, Any] = {"retry_initial": 0.05, "retry_max": 0.2, "linger": 0.01, "timeout": 20}
+QUICK: dict[str, Any] = {"retry": {"initial_interval": 0.05, "max_interval": 0.2}, "batch_timeout": 0.01, "timeout": 20}
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,13 @@ def entries(namespace: str) -> list[Entry]:
     ]
 
 
-def options(node: SecureNode, **more: Any) -> Options:
-    tls = {"ca_file": node.ca.cert, "client_cert": node.client.cert, "client_key": node.client.key}
-    return Options.model_validate({"url": node.url} | QUICK | tls | more)
+def options(node: SecureNode, **more: Any) -> ElasticsearchOptions:
+    tls = {"tls": {"ca_file": node.ca.cert, "cert_file": node.client.cert, "key_file": node.client.key}}
+    return ElasticsearchOptions.model_validate({"hosts": node.url} | QUICK | tls | more)
 
 
 @contextmanager
-def delivering(chosen: Options, consumer: FakeConsumer) -> Iterator[Worker[Any]]:
+def delivering(chosen: ElasticsearchOptions, consumer: FakeConsumer) -> Iterator[Worker[Any]]:
     sink = build("elasticsearch", chosen, sink_context(DECODER, "journal1"))
     worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
     worker.start()
@@ -93,7 +94,7 @@ ALL_DELIVERED = {("spans", "delivered", ""): 2, ("span_events", "delivered", "")
 
 
 def test_an_api_key_with_the_least_privileges_is_enough(node: SecureNode, namespace: str) -> None:
-    chosen = options(node, api_key=api_key(node, "logs-*", "traces-*"))
+    chosen = options(node, auth={"api_key": api_key(node, "logs-*", "traces-*")})
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer):
         assert consumer.wait_for(2, 60)
@@ -109,7 +110,7 @@ def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_
     assert node.call("PUT", "/_security/user/sidecar", user)[0] == 200
     secret = tmp_path / "password"
     secret.write_text("a long pässword\n")
-    chosen = options(node, username="sidecar", password_file=secret)
+    chosen = options(node, auth={"username": "sidecar", "password_file": secret})
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer):
         assert consumer.wait_for(2, 60)
@@ -119,7 +120,7 @@ def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_
 
 def test_a_stream_that_is_forbidden_does_not_stop_the_others(node: SecureNode, namespace: str) -> None:
     consumer = FakeConsumer(entries(namespace))
-    with delivering(options(node, api_key=api_key(node, "logs-*")), consumer):
+    with delivering(options(node, auth={"api_key": api_key(node, "logs-*")}), consumer):
         assert consumer.wait_for(2, 60)
     assert consumer.counts() == {
         ("spans", "dead_lettered", "security_exception"): 2,
@@ -133,7 +134,7 @@ def test_a_stream_that_is_forbidden_does_not_stop_the_others(node: SecureNode, n
 def test_a_refused_key_is_trouble_until_its_file_has_another(node: SecureNode, namespace: str, tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("bm8ga2V5OmF0IGFsbA==\n")
-    chosen = options(node, api_key_file=secret)
+    chosen = options(node, auth={"api_key_file": secret})
     assert health_check(chosen).state == "failed"
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer) as worker:
@@ -149,11 +150,11 @@ def test_a_connection_that_is_not_trusted_is_trouble_and_no_loss(
     node: SecureNode, namespace: str, tmp_path: Path, what: str
 ) -> None:
     wrong = (
-        {"ca_file": authority(tmp_path).cert}
+        {"tls": {"ca_file": authority(tmp_path).cert, "cert_file": node.client.cert, "key_file": node.client.key}}
         if what == "another authority"
-        else {"client_cert": None, "client_key": None}
+        else {"tls": {"ca_file": node.ca.cert}}
     )
-    chosen = options(node, api_key=api_key(node, "logs-*"), **wrong)
+    chosen = options(node, auth={"api_key": api_key(node, "logs-*")}, **wrong)
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer) as worker:
         assert trouble(worker) in ("tls", "unreachable")

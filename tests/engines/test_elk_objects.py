@@ -100,7 +100,7 @@ def documents() -> tuple[bytes, bytes]:
 
 @contextmanager
 def filled(url: str) -> Iterator[Filled]:
-    settings = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": url}
+    settings = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": url}
     with sidecar_process(settings) as sidecar:
         for path, body in zip(("traces", "logs"), documents(), strict=True):
             request = urllib.request.Request(

@@ -22,7 +22,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[SearchEngine]:
 
 
 def test_classes_and_numbers_are_stored_side_by_side(node: SearchEngine) -> None:
-    environ = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": node.url, "SIDECAR_DELIVER__STORE__ENABLED": "false"}
+    environ = {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": node.url, "SIDECAR_DELIVER__STORE__ENABLED": "false"}
     records = [{"id": f"p-{n}", "label": truth, "row": n} for n, truth in enumerate(TRUTHS)]
     with sidecar_process(environ) as running:
         for record in records:  # A request each: the first must not decide what the others may be.

@@ -25,7 +25,8 @@ from support.journals import journal
 from support.load import Sender, make_logs, make_spans, status, waiting
 
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.logstash.sink import Options, build, health_check
+from sidecar.deliver.logstash.options import LogstashOptions
+from sidecar.deliver.logstash.sink import build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
@@ -34,7 +35,11 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 TIMEOUT = 0.6
-QUICK: dict[str, Any] = {"retry_initial": 0.01, "retry_max": 0.05, "linger": 0, "timeout": TIMEOUT}
+QUICK: dict[str, Any] = {
+    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
+    "batch_timeout": 0,
+    "timeout": TIMEOUT,
+}
 
 
 def fill(log: Journal, payloads: int = 12) -> set[str]:
@@ -54,7 +59,7 @@ def fill(log: Journal, payloads: int = 12) -> set[str]:
 @contextmanager
 def worker(log: Journal, hosts: str, **options: Any) -> Iterator[Worker[Any]]:
     """A worker that feeds Logstash from the journal; not started."""
-    chosen = Options.model_validate({"hosts": hosts} | QUICK | options)
+    chosen = LogstashOptions.model_validate({"hosts": hosts} | QUICK | options)
     sink = build("logstash", chosen, sink_context(DECODER, log.id))
     made: Worker[Any] = Worker(sink, log.consumer("logstash", sink.signals), chosen, Telemetry(), time.time_ns)
     try:
@@ -142,7 +147,7 @@ def test_both_sides_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
         environ = {
             "SIDECAR_DELIVER__LOGSTASH__HOSTS": server.address,
             "SIDECAR_DELIVER__LOGSTASH__WINDOW": "20",
-            "SIDECAR_DELIVER__LOGSTASH__LINGER": "0.02",
+            "SIDECAR_DELIVER__LOGSTASH__BATCH_TIMEOUT": "0.02",
             "SIDECAR_DELIVER__STORE__ENABLED": "false",
         }
         with sidecar_process(environ) as sidecar:
@@ -201,15 +206,15 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     ours, other = authority(tmp_path / "tls"), authority(tmp_path / "tls", "other")
     server_pair, client = ours.issue("server"), ours.issue("client")
-    right = {"tls": True, "ca_file": ours.cert, "client_cert": client.cert, "client_key": client.key}
+    right = {"enabled": True, "ca_file": ours.cert, "cert_file": client.cert, "key_file": client.key}
     with lumbersink(tls=ServerTls(server_pair, ours.cert)) as server:
         for name, wrong in {
-            "no client certificate": right | {"client_cert": None, "client_key": None},
+            "no client certificate": right | {"cert_file": None, "key_file": None},
             "another authority": right | {"ca_file": other.cert},
             "another name": right | {"server_name": "logstash.example"},
         }.items():
             log = journal(tmp_path / name, time.time_ns)
-            with worker(log, server.address, **wrong) as running:
+            with worker(log, server.address, tls=wrong) as running:
                 fill(log, 1)
                 running.start()
                 wait_for(lambda running=running: running.status()["trouble"], 10, f"{name}: trouble")
@@ -217,22 +222,16 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
             log.close()
             assert log.ledger().balance() == []
         assert server.events() == []
-        log, expected = deliver(tmp_path / "right", server.address, **right)
+        log, expected = deliver(tmp_path / "right", server.address, tls=right)
         assert server.ids() == Counter(expected)
         check(log, len(expected))
         named = server.address.replace("127.0.0.1", "localhost")
-        assert health_check(Options.model_validate({"hosts": named} | right)).state == "ok"
-        assert (
-            health_check(Options.model_validate({"hosts": server.address, "server_name": "localhost"} | right)).state
-            == "ok"
-        )
-        assert (
-            health_check(Options.model_validate({"hosts": server.address, "server_name": "x"} | right)).state
-            == "failed"
-        )
-        lax = {"verify": False, "server_name": "x", "ca_file": None}
-        assert health_check(Options.model_validate({"hosts": server.address} | right | lax)).state == "ok"
-        both = Options.model_validate({"hosts": [server.address, "127.0.0.1:1"]} | right)
+        assert health_check(LogstashOptions.model_validate({"hosts": named, "tls": right})).state == "ok"
+        lax = {"insecure_skip_verify": True, "server_name": "x", "ca_file": None}
+        for different, state in (({"server_name": "localhost"}, "ok"), ({"server_name": "x"}, "failed"), (lax, "ok")):
+            options = LogstashOptions.model_validate({"hosts": server.address, "tls": right | different})
+            assert health_check(options).state == state
+        both = LogstashOptions.model_validate({"hosts": [server.address, "127.0.0.1:1"], "tls": right})
         assert health_check(both).state == "warning"
 
 

@@ -24,7 +24,8 @@ from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_fa
 
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.select import decoder as chosen_decoder
-from sidecar.deliver.otlp.sink import Options, OtlpSink, build, health_check
+from sidecar.deliver.otlp.options import OtlpOptions
+from sidecar.deliver.otlp.sink import OtlpSink, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
@@ -33,7 +34,11 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 TIMEOUT = 0.6
-QUICK: dict[str, Any] = {"retry_initial": 0.01, "retry_max": 0.05, "linger": 0, "timeout": TIMEOUT}
+QUICK: dict[str, Any] = {
+    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
+    "batch_timeout": 0,
+    "timeout": TIMEOUT,
+}
 FAR_SIDES: dict[str, Callable[[Script], AbstractContextManager[FarSide]]] = {
     "grpc": grpc_far_side,
     "http/protobuf": http_far_side,
@@ -61,7 +66,9 @@ def fill(log: Journal) -> None:
 def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Counter[tuple[str, str, str]]:
     """Fill a journal, forward it, drain; gives the consumer's side of the ledger, which balances."""
     log = journal(directory, time.time_ns)
-    chosen = Options.model_validate(QUICK | {"endpoint": side.url, "protocol": protocol, "max_entries": 3} | options)
+    chosen = OtlpOptions.model_validate(
+        QUICK | {"endpoint": side.url, "protocol": protocol, "max_entries": 3} | options
+    )
     consumer = log.consumer("far", OtlpSink.signals)
     sink = build("far", chosen, sink_context(DECODER, log.id))
     worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
@@ -156,7 +163,7 @@ def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: 
 def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path) -> None:
     with grpc_far_side(lambda number, body: Fault(code=3)) as side:
         log = journal(tmp_path, time.time_ns, dead_letters={"max_bytes": 3000})
-        chosen = Options.model_validate(QUICK | {"endpoint": side.url})
+        chosen = OtlpOptions.model_validate(QUICK | {"endpoint": side.url})
         consumer = log.consumer("far", OtlpSink.signals)
         sink = build("far", chosen, sink_context(DECODER, log.id))
         worker: Worker[Any] = Worker(sink, consumer, chosen, Telemetry(), time.time_ns)
@@ -207,12 +214,12 @@ def test_headers_and_compression(protocol: str, tmp_path: Path) -> None:
 
 def test_a_look_before_the_start(protocol: str) -> None:
     with FAR_SIDES[protocol](lambda number, body: None) as side:
-        options = Options.model_validate({"endpoint": side.url, "protocol": protocol})
+        options = OtlpOptions.model_validate({"endpoint": side.url, "protocol": protocol})
         assert health_check(options).state == "ok"
         assert side.requests == [b"", b"", b""]
     assert health_check(options).state == "failed"
     with FAR_SIDES[protocol](lambda number, body: Fault(code=16)) as side:
-        assert health_check(Options.model_validate({"endpoint": side.url, "protocol": protocol})).state == "failed"
+        assert health_check(OtlpOptions.model_validate({"endpoint": side.url, "protocol": protocol})).state == "failed"
 
 
 COLLECTOR = """
@@ -300,7 +307,7 @@ def test_a_second_sidecar_that_was_killed_has_everything_once(protocol: str) -> 
         environ = {
             "SIDECAR_DELIVER__OTLP__ENDPOINT": endpoint,
             "SIDECAR_DELIVER__OTLP__PROTOCOL": protocol,
-            "SIDECAR_DELIVER__OTLP__RETRY_MAX": "1",
+            "SIDECAR_DELIVER__OTLP__RETRY__MAX_INTERVAL": "1",
             **quiet,
         }
         with sidecar_process(environ) as near:
@@ -337,13 +344,19 @@ def test_tls_with_client_certificates(protocol: str, tmp_path: Path) -> None:
         given: dict[str, Any] = {
             "endpoint": f"https://127.0.0.1:{port}",
             "protocol": protocol,
-            "ca_file": ca.cert,
+            "tls": {"ca_file": ca.cert},
             "timeout": 5,
         }
-        without = health_check(Options.model_validate(given))
+        without = health_check(OtlpOptions.model_validate(given))
         assert without.state == "failed", without
-        given |= {"client_cert": client.cert, "client_key": client.key}
-        found = health_check(Options.model_validate(given))
+        tls = {"ca_file": ca.cert, "cert_file": client.cert, "key_file": client.key}
+        given["tls"] = tls
+        found = health_check(OtlpOptions.model_validate(given))
         assert found.state == "ok", found
-        assert health_check(Options.model_validate(given | {"server_name": "localhost"})).state == "ok"
-        assert health_check(Options.model_validate(given | {"server_name": "elsewhere"})).state == "failed"
+        assert (
+            health_check(OtlpOptions.model_validate(given | {"tls": tls | {"server_name": "localhost"}})).state == "ok"
+        )
+        assert (
+            health_check(OtlpOptions.model_validate(given | {"tls": tls | {"server_name": "elsewhere"}})).state
+            == "failed"
+        )

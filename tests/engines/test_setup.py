@@ -242,7 +242,7 @@ def test_saved_objects_go_to_kibana() -> None:
     """Against a Kibana of a few lines: neither it nor OpenSearch Dashboards can be had here."""
     fake = FakeKibana()
     with served(fake, authorization="ApiKey YTpi") as url:
-        env = {"SIDECAR_DELIVER__ELASTICSEARCH__API_KEY": "YTpi"}
+        env = {"SIDECAR_DELIVER__ELASTICSEARCH__AUTH__API_KEY": "YTpi"}
         dry = sidecar("setup", "kibana", "--url", url, "--dry-run", **env)
         assert (dry.code, dry.err, fake.spaces[""]) == (0, "", {})
         first = sidecar("setup", "kibana", "--url", url, **env)

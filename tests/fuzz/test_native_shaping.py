@@ -91,7 +91,7 @@ def some_filter(rng: Rng) -> Filter:
         event_names=tuple(rng.sample(["*", "ml.*", "*ö*", "n*"], rng.choice([0, 0, 1]))),
         one_in=rng.choice([1, 2, 3, 1000, 1 << 32]),
         keep_errors=bool(rng.randrange(2)),
-        slower_than_ns=rng.choice([0, 1, 10**18]),
+        min_duration_ns=rng.choice([0, 1, 10**18]),
         keep_attributes=tuple(rng.sample(["k", "model.name"], rng.choice([0, 1]))),
     )
 

@@ -123,7 +123,7 @@ def test_feature_values_in_payloads_of_serving_protocols_leave_only_where_that_i
     tmp_path: Path, keep: bool
 ) -> None:
     body = "\n".join(json.dumps({"msg": "scored", **line}) for line in served_lines().values()).encode()
-    with every_sink(tmp_path, {"SIDECAR_DELIVER__KEEP_FEATURES": str(keep).lower()}) as (sidecar, delivered):
+    with every_sink(tmp_path, {"SIDECAR_DELIVER__EXPORT_FEATURES": str(keep).lower()}) as (sidecar, delivered):
         post(f"{sidecar.otlp_url}/v1/json", body, "application/x-ndjson")
         post(f"{sidecar.otlp_url}/v1/cloudevents", json.dumps(CLOUD_EVENT).encode(), "application/cloudevents+json")
         seen = delivered()
@@ -156,7 +156,7 @@ def test_no_feature_value_leaves(run: Callable[..., Delivered]) -> None:
 def test_with_keep_features_all_of_them_leave_so_that_the_other_test_can_fail(
     run: Callable[..., Delivered],
 ) -> None:
-    delivered = run({"SIDECAR_DELIVER__KEEP_FEATURES": "true"}, {})
+    delivered = run({"SIDECAR_DELIVER__EXPORT_FEATURES": "true"}, {})
     found = set(leaks(delivered.bytes, NEEDLES))
     kept = {(where, name) for where in delivered.bytes if where != "log" for name in NEEDLES if name != "wrong"}
     assert found == kept, "the exception's message is nowhere, even so: the instrumentation does not send it"
@@ -166,6 +166,6 @@ def test_with_keep_features_all_of_them_leave_so_that_the_other_test_can_fail(
 def test_with_capture_of_predictions_they_do_not_even_leave_the_process(
     run: Callable[..., Delivered],
 ) -> None:
-    delivered = run({"SIDECAR_DELIVER__KEEP_FEATURES": "true"}, {"SIDECAR_CAPTURE": "predictions"})
+    delivered = run({"SIDECAR_DELIVER__EXPORT_FEATURES": "true"}, {"SIDECAR_CAPTURE": "predictions"})
     of_the_event = {"text": NEEDLES["text"], "wrong": NEEDLES["wrong"]}
     assert leaks(delivered.bytes, of_the_event) == [], "numbers are in the app's own span as well"

@@ -12,16 +12,16 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
     settings = loader.load(
         {
             "SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2",
-            "SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://es:9200",
-            "SIDECAR_DELIVER__ELASTICSEARCH__USERNAME": "me",
-            "SIDECAR_DELIVER__ELASTICSEARCH__PASSWORD": "hunter3",
+            "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://es:9200",
+            "SIDECAR_DELIVER__ELASTICSEARCH__AUTH__USERNAME": "me",
+            "SIDECAR_DELIVER__ELASTICSEARCH__AUTH__PASSWORD": "hunter3",
         }
     )
     text = reference.as_yaml(settings)
     assert "hunter" not in text
     shown = yaml.safe_load(text)
-    assert shown["deliver"]["elasticsearch"]["username"] == "me"
-    assert shown["deliver"]["elasticsearch"]["password"] == "*" * len(shown["receive"]["credentials"]["token"])
+    assert shown["deliver"]["elasticsearch"]["auth"]["username"] == "me"
+    assert shown["deliver"]["elasticsearch"]["auth"]["password"] == "*" * len(shown["receive"]["credentials"]["token"])
 
 
 def test_what_is_shown_can_be_read_back_as_a_file() -> None:
@@ -64,10 +64,12 @@ def test_tables_survive_bars_and_indented_help() -> None:
 
 def test_further_sinks_are_one_row_and_their_schema_is_that_of_the_kinds() -> None:
     text = reference.markdown(click.Command("none"))
-    (row,) = [line for line in text.splitlines() if "DELIVER__MORE" in line]
-    assert row.startswith("| `SIDECAR_DELIVER__MORE__<NAME>__…` | `deliver.more.<name>.…` |  | Further sinks")
+    (row,) = [line for line in text.splitlines() if "DELIVER__ADDITIONAL" in line]
+    assert row.startswith(
+        "| `SIDECAR_DELIVER__ADDITIONAL__<NAME>__…` | `deliver.additional.<name>.…` |  | Additional sinks"
+    )
     schema = reference.schema()
-    more = schema["$defs"]["DeliverOptions"]["properties"]["more"]["additionalProperties"]
+    more = schema["$defs"]["DeliverOptions"]["properties"]["additional"]["additionalProperties"]
     kinds = more["discriminator"]["mapping"]
     assert {"elasticsearch", "otlp"} <= set(kinds)
     assert "store" not in kinds
@@ -75,17 +77,17 @@ def test_further_sinks_are_one_row_and_their_schema_is_that_of_the_kinds() -> No
 
 
 def test_further_sinks_can_be_shown_and_read_back_with_their_secrets_masked() -> None:
-    more = "SIDECAR_DELIVER__MORE__ONE__"
+    more = "SIDECAR_DELIVER__ADDITIONAL__ONE__"
     settings = loader.load(
         {
             f"{more}KIND": "elasticsearch",
-            f"{more}API_KEY": "hunter2",
-            "SIDECAR_DELIVER__SHAPE__HASH_KEY": "hunter3hunter3hunter3",
-            "SIDECAR_DELIVER__SHAPE__REDACT_KEYS": "password=hash",
+            f"{more}AUTH__API_KEY": "hunter2",
+            "SIDECAR_DELIVER__REDACTION__HASH_KEY": "hunter3hunter3hunter3",
+            "SIDECAR_DELIVER__REDACTION__KEYS": "password=hash",
         }
     )
     shown = yaml.safe_load(text := reference.as_yaml(settings))
     assert "hunter" not in text
-    assert shown["deliver"]["more"]["one"]["kind"] == "elasticsearch"
-    assert shown["deliver"]["shape"]["redact_keys"] == {"password": "hash"}
-    assert loader.Settings.model_validate({"deliver": {"more": shown["deliver"]["more"]}})
+    assert shown["deliver"]["additional"]["one"]["kind"] == "elasticsearch"
+    assert shown["deliver"]["redaction"]["keys"] == {"password": "hash"}
+    assert loader.Settings.model_validate({"deliver": {"additional": shown["deliver"]["additional"]}})

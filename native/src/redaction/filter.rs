@@ -25,9 +25,10 @@ pub struct Filter {
     pub excluded: Globs,
     pub min_severity: u8,
     pub event_names: Globs,
-    pub one_in: u64,
+    /// Traces whose hash is below this are kept; None keeps all.
+    pub keep_below: Option<u64>,
     pub keep_errors: bool,
-    pub slower_than: u64,
+    pub min_duration: u64,
     pub keep_attributes: Vec<String>,
     pub seed: u64,
 }
@@ -111,9 +112,9 @@ impl<'a> Decider<'_, 'a> {
     }
 
     fn finish(mut self) -> Vec<Decision> {
-        let most = u64::MAX / self.filter.one_in.max(1);
+        let below = self.filter.keep_below.unwrap_or(u64::MAX);
         for (place, trace_id) in self.sampled {
-            let in_sample = xxh3_64_with_seed(trace_id, self.filter.seed) <= most;
+            let in_sample = xxh3_64_with_seed(trace_id, self.filter.seed) < below;
             self.decisions[place].left &= in_sample || self.kept.contains(trace_id);
         }
         self.decisions
@@ -122,7 +123,7 @@ impl<'a> Decider<'_, 'a> {
     fn is_kept(&self, span: &Span<'a>) -> bool {
         let filter = self.filter;
         (filter.keep_errors && span.status_code == ERROR)
-            || (filter.slower_than > 0 && span.duration() >= filter.slower_than)
+            || (filter.min_duration > 0 && span.duration() >= filter.min_duration)
             || filter.keep_attributes.iter().any(|name| is_true(&span.attributes.list, name.as_bytes()))
     }
 
@@ -160,7 +161,7 @@ impl<'a> Visitor<'a, Span<'a>> for Decider<'_, 'a> {
 
     #[inline(always)]
     fn record(&mut self, _: Place, span: &Span<'a>) {
-        if self.filter.one_in > 1 {
+        if self.filter.keep_below.is_some() {
             self.sampled.push((self.decisions.len(), span.trace_id));
             if self.is_kept(span) {
                 self.kept.insert(span.trace_id);

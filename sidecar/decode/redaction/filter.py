@@ -14,7 +14,6 @@ from sidecar.decode.redaction.redactor import Globs
 from sidecar.decode.redaction.rules import SAMPLING_SEED, Filter
 
 _ERROR = 2
-_WHOLE = (1 << 64) - 1
 
 
 def taken(filter_: Filter, accepted: Sequence[records.Placed]) -> list[bool]:
@@ -28,7 +27,7 @@ def taken(filter_: Filter, accepted: Sequence[records.Placed]) -> list[bool]:
             return False
         record = placed.record
         if isinstance(record, records.Span):
-            return record.trace_id in kept or is_in_sample(record.trace_id, filter_.one_in)
+            return record.trace_id in kept or is_in_sample(record.trace_id, filter_.keep_below)
         severity = record.severity_number or from_name(record.severity_text)
         if 0 < severity < filter_.min_severity:
             return False
@@ -37,9 +36,9 @@ def taken(filter_: Filter, accepted: Sequence[records.Placed]) -> list[bool]:
     return [takes(placed) for placed in accepted]
 
 
-def is_in_sample(trace_id: bytes, one_in: int) -> bool:
-    """Whether the trace is among the about 1 in `one_in` that are kept."""
-    return xxhash.xxh3_64_intdigest(trace_id, SAMPLING_SEED) <= _WHOLE // one_in
+def is_in_sample(trace_id: bytes, keep_below: int | None) -> bool:
+    """Whether the trace is in the sample; `keep_below` as in `Filter`."""
+    return keep_below is None or xxhash.xxh3_64_intdigest(trace_id, SAMPLING_SEED) < keep_below
 
 
 def event_name(record: records.LogRecord) -> str:
@@ -50,13 +49,13 @@ def event_name(record: records.LogRecord) -> str:
 
 def _kept_traces(filter_: Filter, accepted: Sequence[records.Placed]) -> set[bytes]:
     """Traces with a span that is to be kept whatever the sample says."""
-    if filter_.one_in == 1:
+    if filter_.keep_below is None:
         return set()
     tests: list[Callable[[records.Span], bool]] = []
     if filter_.keep_errors:
         tests.append(lambda span: span.status.code == _ERROR)
-    if filter_.slower_than_ns:
-        tests.append(lambda span: span.duration >= filter_.slower_than_ns)
+    if filter_.min_duration_ns:
+        tests.append(lambda span: span.duration >= filter_.min_duration_ns)
     if filter_.keep_attributes:
         names = filter_.keep_attributes
         tests.append(lambda span: any(_is_true(span.attributes.values.get(name)) for name in names))

@@ -28,7 +28,6 @@ MIN_FIELD_BYTES = 64
 """A smaller limit would cut what the rules themselves put in."""
 MAX_SEARCHES = 1024
 """Places in one text at which a value rule looks at a match; behind that many the rest of the text counts as one."""
-MAX_ONE_IN = 1 << 32
 MAX_SEVERITY = 24
 MASKED = b"[masked]"
 """What a key rule that masks puts in a value's place."""
@@ -36,8 +35,11 @@ CUT = "…[cut]".encode()
 """What a text that was cut ends in."""
 HASH_DIGITS = 16
 """Hexadecimal digits of HMAC-SHA256 that stand for a hashed value."""
+_MAX_HASH = (1 << 64) - 1
+_LEAST_RATIO = 2.0**-52
+"""Below this the inverse is no whole number that a double can tell."""
 SAMPLING_SEED = 0x6D6F64656C
-"""Seed of the xxh3-64 of a trace id that decides about `Filter.one_in`."""
+"""Seed of the xxh3-64 of a trace id that decides about `Filter.sampling_ratio`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,12 @@ class Filter:
     neither pass."""
     event_names: tuple[str, ...] = ()
     """Logs: globs of event names; () = all. A record without event name has the empty one."""
-    one_in: int = 1
-    """Spans: keep about 1 trace in N, decided by a hash of the trace id, so that every sink and pod agrees, whatever
-    sampler was at work before. A trace kept at N is kept at every smaller N."""
+    sampling_ratio: float = 1.0
+    """Spans: the share of traces to keep, 0 to 1, decided by a hash of the trace id, so that every sink and pod agrees,
+    whatever sampler was at work before. A trace that is kept at a ratio is kept at every larger one."""
     keep_errors: bool = False
-    """Spans: a trace of which a span in this payload has error status is kept whole whatever `one_in` says."""
-    slower_than_ns: int = 0
+    """Spans: a trace of which a span in this payload has error status is kept whole whatever `sampling_ratio` says."""
+    min_duration_ns: int = 0
     """The same for a trace with a span that took as long; 0 = off."""
     keep_attributes: tuple[str, ...] = ()
     """The same for a trace with a span that has one of these attributes set to true (or the text `true`)."""
@@ -130,10 +132,21 @@ class Filter:
             _check_key(name)
         if not 0 <= self.min_severity <= MAX_SEVERITY:
             raise ValueError(f"min_severity {self.min_severity}: 0 to {MAX_SEVERITY}")
-        if not 1 <= self.one_in <= MAX_ONE_IN:
-            raise ValueError(f"one_in {self.one_in}: 1 to {MAX_ONE_IN}")
-        if not 0 <= self.slower_than_ns < 1 << 64:
-            raise ValueError(f"slower_than_ns {self.slower_than_ns}: not a duration in nanoseconds")
+        if not 0 <= self.sampling_ratio <= 1:
+            raise ValueError(f"invalid sampling_ratio: {self.sampling_ratio}; expected 0 to 1")
+        if not 0 <= self.min_duration_ns < 1 << 64:
+            raise ValueError(f"invalid min_duration_ns: {self.min_duration_ns}; expected a duration in nanoseconds")
+
+    @property
+    def keep_below(self) -> int | None:
+        """Traces whose hash (64 bits) is below this are kept; None keeps all. For a ratio of 1/N it is where "one trace
+        in N" was split, so that other instances with that older option keep the same traces."""
+        if self.sampling_ratio == 1:
+            return None
+        count = round(1 / self.sampling_ratio) if self.sampling_ratio > _LEAST_RATIO else 0
+        if count and self.sampling_ratio == 1 / count:
+            return _MAX_HASH // count + 1
+        return int(self.sampling_ratio * (_MAX_HASH + 1))
 
 
 @dataclass(frozen=True, slots=True)

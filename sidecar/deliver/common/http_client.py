@@ -10,8 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -34,6 +32,7 @@ from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.common.http_body import read_body
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.retry import parse_retry_after
+from sidecar.options import ClientTls
 
 MAX_REPLY_BYTES = 32 << 20
 """A reply is about 40 bytes a document, and a few hundred for one that was refused."""
@@ -41,16 +40,6 @@ _TYPES = ("application/json", "application/x-ndjson", "application/*", "text/*",
 
 # One line for every request and every node that is down, past structlog: the worker says what matters.
 logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files of the connection; None where the default holds."""
-
-    ca_file: Path | None
-    client_cert: Path | None
-    client_key: Path | None
-    verify: bool
 
 
 class _Raw(Serializer):
@@ -118,7 +107,7 @@ class BoundedNode(Urllib3HttpNode):
 class HttpClient:
     """Requests to whichever node is alive."""
 
-    def __init__(self, urls: Sequence[str], tls: Tls, timeout: float, connections: int) -> None:
+    def __init__(self, urls: Sequence[str], tls: ClientTls, timeout: float, connections: int) -> None:
         configs = [
             dataclasses.replace(
                 url_to_node_config(url, use_default_ports_for_scheme=True),
@@ -162,11 +151,11 @@ class HttpClient:
         self._transport.close()
 
 
-def _tls(tls: Tls) -> dict[str, Any]:
+def _tls(tls: ClientTls) -> dict[str, Any]:
     return {
-        "verify_certs": tls.verify,
+        "verify_certs": not tls.insecure_skip_verify,
         "ca_certs": str(tls.ca_file) if tls.ca_file else None,
-        "client_cert": str(tls.client_cert) if tls.client_cert else None,
-        "client_key": str(tls.client_key) if tls.client_key else None,
+        "client_cert": str(tls.cert_file) if tls.cert_file else None,
+        "client_key": str(tls.key_file) if tls.key_file else None,
         "ssl_show_warn": False,
     }

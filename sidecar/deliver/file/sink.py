@@ -9,100 +9,27 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
-from pydantic import Field, field_validator, model_validator
 
 from sidecar.deliver.common.documents import Documents
 from sidecar.deliver.common.otlp_json import json_line
 from sidecar.deliver.common.otlp_records import without_rejected
 from sidecar.deliver.common.rendering import Renderer
+from sidecar.deliver.file.options import FileOptions
 from sidecar.deliver.file.rotation import Rotation
 from sidecar.deliver.file.writer import Block, FileWriter, Locked, StreamWriter
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
 from sidecar.errors import DecodeError, Permanent
 from sidecar.pipeline import Entry, Signal, entry_counts, item_counts
 
 TARGET_BATCH_BYTES = 1 << 20
 """Payload bytes of one append, about."""
-_STDOUT = frozenset({"-", "stdout", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
-"""Names of standard output. A device by its path is none that could be rotated or looked into."""
 _ID = b'"_id":'
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = structlog.get_logger("deliver.file")
-
-
-class Options(SinkOptions):
-    """Lines in a file or on standard output."""
-
-    supported_signals: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
-
-    kind: Literal["file"] = Field("file", description="Kind of the sink.")
-    path: str | None = Field(
-        None,
-        description="File to append to; `-` or `stdout` for standard output. Delivery is on where it is set.",
-    )
-    format: Literal["ndjson", "bulk", "otlp_json"] = Field(
-        "ndjson",
-        description="`ndjson`: one document a line, as Elasticsearch gets it. `bulk`: the same with an action line "
-        "before each, ready for `_bulk`. `otlp_json`: one OTLP/JSON export request a line, with metrics too.",
-    )
-    id_field: str = Field(
-        "_id",
-        pattern=r"^[A-Za-z0-9_.@-]*$",
-        description="Name under which an `ndjson` line carries the document's id; empty for none.",
-    )
-    max_bytes: int = Field(
-        100 << 20, ge=0, description="A file that would grow larger is moved away and a new one begun. 0: never."
-    )
-    max_age: float = Field(
-        0.0, ge=0, description="Seconds after which the same is done, when something comes. 0: never."
-    )
-    keep: int = Field(
-        5, ge=0, le=10_000, description="Files that were moved away and are kept; older ones are removed."
-    )
-    compress: bool = Field(
-        False, description="Compress files that were moved away with gzip, but for the newest, which is still read."
-    )
-    fsync: bool = Field(
-        True, description="Have the disk keep what was written before it counts as delivered. Off is faster."
-    )
-    max_concurrency: int = Field(1, ge=1, le=1, description="Lines are written in order, by one thread.")
-
-    @property
-    def enabled(self) -> bool:
-        """True where a path is set."""
-        return bool(self.path)
-
-    @property
-    def selected_signals(self) -> frozenset[Signal]:
-        """The signals that the sink is to have; documents are made of spans and logs only."""
-        found = super().selected_signals
-        return found if self.format == "otlp_json" else found - {"metrics"}
-
-    @property
-    def written_file(self) -> str | None:
-        return self.path if self.path and not self.stdout else None
-
-    @property
-    def stdout(self) -> bool:
-        """True where lines go to standard output."""
-        return self.path in _STDOUT
-
-    @field_validator("path")
-    @classmethod
-    def _has_name(cls, value: str | None) -> str | None:
-        if value and value not in _STDOUT and (value.endswith("/") or not Path(value).name):
-            raise ValueError(f"{value!r} names no file")
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> Options:
-        if "metrics" in self.signals and self.format != "otlp_json":
-            raise ValueError("metrics are only written in the format otlp_json")
-        return self
 
 
 class Writer(Protocol):
@@ -132,9 +59,9 @@ Batch = tuple[Piece, ...]
 class FileSink:
     """Renders entries one by one, so that what is written for one is always the same, and appends them in order."""
 
-    signals: frozenset[Signal] = Options.supported_signals
+    signals: frozenset[Signal] = FileOptions.supported_signals
 
-    def __init__(self, name: str, options: Options, context: SinkContext, writer: Writer) -> None:
+    def __init__(self, name: str, options: FileOptions, context: SinkContext, writer: Writer) -> None:
         self.name = name
         self._options, self._decoder, self._writer = options, context.decoder, writer
         self._renderer = Renderer(name, context.decoder, context.journal_id)
@@ -230,18 +157,18 @@ def _settle(piece: Piece, outcome: Literal["delivered", "already_there"]) -> Ite
     return ItemResult(piece.block.seq, item_counts(piece.signal, piece.items, piece.events, outcome, ""))
 
 
-def build(name: str, options: Options, context: SinkContext) -> FileSink:
+def build(name: str, options: FileOptions, context: SinkContext) -> FileSink:
     """The sink; no file is opened yet."""
     writer: Writer
     if options.stdout or options.path is None:
         writer = StreamWriter()
     else:
-        rotation = Rotation(options.max_bytes, options.max_age, options.keep, options.compress)
+        rotation = Rotation(options.max_bytes, options.max_age, options.max_files, options.compress)
         writer = FileWriter(Path(options.path), context.journal_id, rotation, context.clock, options.fsync)
     return FileSink(name, options, context, writer)
 
 
-def health_check(options: Options) -> Finding:
+def health_check(options: FileOptions) -> Finding:
     """Whether the file can be written. Changes nothing. Raises `Permanent` where it cannot."""
     if options.stdout or options.path is None:
         return Finding("ok", "standard output")

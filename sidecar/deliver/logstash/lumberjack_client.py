@@ -9,12 +9,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from sidecar.decode.protocols.lumberjack import AckReader, Sending
 from sidecar.deliver.common.http import Unreached
+from sidecar.deliver.common.tls import client_context
 from sidecar.errors import DecodeError
+from sidecar.options import ClientTls
 
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection and its TLS handshake, and never longer than the time-out."""
@@ -23,32 +23,10 @@ IDLE_SECONDS = 45.0
 _CHUNK = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """What a connection is made safe with; None where the default holds."""
-
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
-    server_name: str | None = None
-    """The name that the server's certificate must have, where it is not the host's."""
-    verify: bool = True
-
-    def context(self) -> ssl.SSLContext:
-        """Made anew for each connection, so that renewed files are read. Raises OSError where one cannot be."""
-        context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if self.client_cert:
-            context.load_cert_chain(self.client_cert, self.client_key)
-        return context
-
-
 class Connection:
     """One connection. Used by one thread at a time."""
 
-    def __init__(self, host: str, port: int, tls: Tls | None, timeout: float) -> None:
+    def __init__(self, host: str, port: int, tls: ClientTls | None, timeout: float) -> None:
         """Connects. `timeout`: seconds without any progress after which a conversation is given up. Raises
         `Unreached` (`timeout`, `tls`, `unreachable`)."""
         self._timeout = timeout
@@ -65,7 +43,7 @@ class Connection:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if tls is not None:
-                self._socket = tls.context().wrap_socket(plain, server_hostname=tls.server_name or host)
+                self._socket = client_context(tls).wrap_socket(plain, server_hostname=tls.server_name or host)
             self._socket.setblocking(False)
         except TimeoutError as error:
             plain.close()
@@ -153,7 +131,7 @@ class Connection:
 class Connections:
     """Connections to several hosts, kept open between conversations. Thread-safe."""
 
-    def __init__(self, addresses: Sequence[tuple[str, int]], tls: Sequence[Tls | None], timeout: float) -> None:
+    def __init__(self, addresses: Sequence[tuple[str, int]], tls: Sequence[ClientTls | None], timeout: float) -> None:
         """Host and port of each host, and how a connection to it is made safe; `timeout` as in `Connection`."""
         self._addresses, self._tls, self._timeout = tuple(addresses), tuple(tls), timeout
         self._lock = threading.Lock()

@@ -15,8 +15,7 @@ What Logstash's http input answers (its `MessageProcessor` and `RejectWhenBlocke
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from isal import igzip_lib
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import Sending, compressed_frame
+from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.dead_letters import DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, pick, pick_rows, results_for_all, split, split_in_half
 from sidecar.deliver.common.http import Http, Reply, Unreached
@@ -85,15 +85,13 @@ class HttpTransport:
         self,
         decoder: Decoder,
         hosts: Sequence[tuple[Http, str]],
-        credentials: Callable[[], tuple[str, str] | None],
+        authorization: Authorization,
         compression: bool,
         dead_letters: DeadLetterFactory,
     ) -> None:
-        """`hosts`: the way to each, and the path there. `credentials`: (user, password), asked for anew after a
-        refusal; raises `Permanent` where they cannot be read."""
-        self._decoder, self._hosts, self._credentials = decoder, hosts, credentials
+        """`hosts`: what sends requests to each, and the path there."""
+        self._decoder, self._hosts, self._authorization = decoder, hosts, authorization
         self._compression, self._dead_letters = compression, dead_letters
-        self._authorization: str | None = None
 
     def deliver(self, host: int, documents: Documents) -> Attempt:
         try:
@@ -122,7 +120,7 @@ class HttpTransport:
     def _refused(self, documents: Documents, reply: Reply) -> Attempt:
         said = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"
         if reply.status in (401, 403):
-            self._authorization = None
+            self._authorization.forget()
             return Attempt(SendResult(retry=Retry([documents], "credentials", said, level="error")))
         if reply.status in (408, 429) or reply.status >= 500:
             reason = f"http_{reply.status}" if reply.status < 600 else "unreadable_reply"
@@ -135,17 +133,9 @@ class HttpTransport:
 
     def _post(self, host: int, documents: Documents) -> Reply:
         http, target = self._hosts[host]
-        headers = {"content-type": "application/json", **self._authorize()}
+        headers = {"content-type": "application/json", **self._authorization.headers()}
         body = self._decoder.event_array(bytes(documents.body), documents.ends)
         if self._compression:
             headers["content-encoding"] = "gzip"
             body = igzip_lib.compress(body, 1, igzip_lib.COMP_GZIP)
         return http.request("POST", target, body, headers)
-
-    def _authorize(self) -> dict[str, str]:
-        value = self._authorization
-        if value is None:
-            pair = self._credentials()
-            value = "Basic " + base64.b64encode(f"{pair[0]}:{pair[1]}".encode()).decode("ascii") if pair else ""
-            self._authorization = value
-        return {"authorization": value} if value else {}

@@ -16,6 +16,7 @@ from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.errors import Permanent
 from sidecar.loopback import is_loopback
+from sidecar.options import ClientTls
 from sidecar.pipeline import Signal
 
 METHODS: Mapping[Signal, str] = {
@@ -36,10 +37,7 @@ class OtlpGrpcClient:
         *,
         gzip: bool,
         timeout: float,
-        ca_file: Path | None,
-        client_cert: Path | None,
-        client_key: Path | None,
-        server_name: str | None,
+        tls: ClientTls,
         user_agent: str,
     ) -> None:
         """`endpoints`: signal -> http://host:port or https://host:port. Opens no connection. Raises `Permanent` where
@@ -61,14 +59,16 @@ class OtlpGrpcClient:
             ("grpc.keepalive_timeout_ms", 20_000),
             # Two sinks to the same address keep their connections to themselves, with their own credentials.
             ("grpc.use_local_subchannel_pool", 1),
-            *([("grpc.ssl_target_name_override", server_name)] if server_name else []),
+            *([("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []),
         ]
         self._channels: dict[str, grpc.Channel] = {}
         for endpoint in sorted(set(endpoints.values())):
             parts = urlsplit(endpoint)
             direct = [*options, ("grpc.enable_http_proxy", 0)] if is_loopback(parts.hostname or "") else options
             if parts.scheme == "https":
-                credentials = grpc.ssl_channel_credentials(_read(ca_file), _read(client_key), _read(client_cert))
+                credentials = grpc.ssl_channel_credentials(
+                    _read(tls.ca_file), _read(tls.key_file), _read(tls.cert_file)
+                )
                 self._channels[endpoint] = grpc.secure_channel(parts.netloc, credentials, direct)
             else:
                 self._channels[endpoint] = grpc.insecure_channel(parts.netloc, direct)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,10 +13,12 @@ from isal import igzip_lib
 from urllib3.util.retry import Retry
 
 from sidecar.deliver.common.http_body import read_body
+from sidecar.deliver.common.tls import client_context
 from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import Answer
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.errors import Permanent
+from sidecar.options import ClientTls
 from sidecar.pipeline import Signal
 
 MAX_REPLY_BYTES = 1 << 20
@@ -32,11 +33,7 @@ class OtlpHttpClient:
         *,
         gzip: bool,
         timeout: float,
-        ca_file: Path | None,
-        client_cert: Path | None,
-        client_key: Path | None,
-        server_name: str | None,
-        verify: bool,
+        tls: ClientTls,
         user_agent: str,
         connections: int,
     ) -> None:
@@ -49,13 +46,14 @@ class OtlpHttpClient:
             parts = urlsplit(url)
             key = (parts.scheme, parts.netloc)
             if key not in self._pools:
-                tls: dict[str, Any] = {}
+                secure: dict[str, Any] = {}
                 if parts.scheme == "https":
-                    tls = {"ssl_context": _context(ca_file, client_cert, client_key, verify)}
-                    if server_name:
-                        tls |= {"server_hostname": server_name, "assert_hostname": server_name if verify else False}
+                    secure = {"ssl_context": _context(tls)}
+                    if tls.server_name:
+                        name = False if tls.insecure_skip_verify else tls.server_name
+                        secure |= {"server_hostname": tls.server_name, "assert_hostname": name}
                 make = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
-                self._pools[key] = make(parts.hostname or "", parts.port, maxsize=connections, **tls)
+                self._pools[key] = make(parts.hostname or "", parts.port, maxsize=connections, **secure)
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             self._targets[signal] = (self._pools[key], target)
 
@@ -97,14 +95,8 @@ class OtlpHttpClient:
             pool.close()
 
 
-def _context(ca_file: Path | None, client_cert: Path | None, client_key: Path | None, verify: bool) -> ssl.SSLContext:
+def _context(tls: ClientTls) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca_file)
-        if client_cert is not None:
-            context.load_cert_chain(client_cert, client_key)
+        return client_context(tls)
     except OSError as error:  # ssl.SSLError is one
         raise Permanent(f"files of the TLS connection cannot be used: {error}") from error
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -2,196 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Literal, Protocol
 
 import structlog
-from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sidecar.decode.api import Check
 from sidecar.decode.otlp.metrics import check_metrics
+from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.otlp import requests as otlp_requests
+from sidecar.deliver.otlp.options import SMALLEST_REQUEST, OtlpOptions
 from sidecar.deliver.otlp.requests import Part, Request, from_dead_letters
 from sidecar.deliver.otlp.responses import Answer
-from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext, SinkOptions
+from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
 from sidecar.errors import DecodeError, Permanent
 from sidecar.pipeline import DeadLetter, Entry, Signal, entry_counts, item_counts
 
-SMALLEST_REQUEST = 64 << 10
-"""However small the destination's limit on requests, several payloads are not kept from sharing this many bytes."""
 GROWTH = 1.05
 """Factor by which requests grow back after one was too large, with each that is taken and was half full at least."""
 SAY_AGAIN_SECONDS = 30.0
 """Least time between two log lines about partial success."""
 PROBE_SECONDS = 5.0
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"content-type", "content-encoding", "content-length", "host", "te", "connection", "user-agent"})
-
 log = structlog.get_logger("deliver.otlp")
-
-
-class Options(SinkOptions):
-    """Forwarding over OTLP."""
-
-    supported_signals: ClassVar[frozenset[Signal]] = frozenset(("spans", "logs", "metrics"))
-
-    kind: Literal["otlp"] = Field("otlp", description="Kind of the sink.")
-    endpoint: str | None = Field(
-        None,
-        description="Address for all signals, such as http://collector:4317, or https:// for TLS. Over HTTP the "
-        "signals' paths (/v1/traces, /v1/logs, /v1/metrics) are put behind it. Delivery is on where there is one.",
-    )
-    traces_endpoint: str | None = Field(
-        None, description="Address for spans in place of `endpoint`; over HTTP the whole URL, path included."
-    )
-    logs_endpoint: str | None = Field(None, description="The same for logs.")
-    metrics_endpoint: str | None = Field(None, description="The same for metrics.")
-    protocol: Literal["grpc", "http/protobuf"] = Field("grpc", description="How to speak to the receiver.")
-    headers: dict[str, SecretStr] = Field(
-        default={},
-        description="Headers (gRPC: metadata) of every request, such as a tenant or a key: a mapping, or "
-        "name=value,name=value.",
-    )
-    token_file: Path | None = Field(
-        None,
-        description="File with a token that is sent as `authorization: Bearer`; read again when it is refused.",
-    )
-    compression: Literal["gzip", "none"] | None = Field(
-        None,
-        description="Of requests. Without a value gzip over HTTP, and none over gRPC, whose library compresses at "
-        "about ten times the cost.",
-    )
-    timeout: float = Field(30.0, gt=0, le=600, description="Seconds for a whole request, its reply included.")
-    ca_file: Path | None = Field(
-        None, description="PEM file with the authorities that may sign the receiver's certificate."
-    )
-    client_cert: Path | None = Field(None, description="PEM file with the client certificate for mutual TLS.")
-    client_key: Path | None = Field(None, description="PEM file with the key of the client certificate.")
-    server_name: str | None = Field(
-        None, description="Name that the receiver's certificate must be for, where it is not the address's host."
-    )
-    verify: bool = Field(
-        True, description="Check the receiver's certificate. Off is for trials only, and over HTTP only."
-    )
-    max_request_bytes: int = Field(
-        2 << 20,
-        ge=SMALLEST_REQUEST,
-        le=64 << 20,
-        description="Most bytes of payloads in one request, not compressed. Many receivers refuse more than 4 MiB.",
-    )
-
-    @property
-    def enabled(self) -> bool:
-        """True where an address is set."""
-        return bool(self.endpoints)
-
-    @property
-    def endpoints(self) -> dict[Signal, str]:
-        """Signal -> address (over HTTP the whole URL); signals that have none are left out."""
-        own: dict[Signal, str | None] = {
-            "spans": self.traces_endpoint,
-            "logs": self.logs_endpoint,
-            "metrics": self.metrics_endpoint,
-        }
-        found: dict[Signal, str] = {}
-        for signal, address in own.items():
-            if address:
-                found[signal] = address
-            elif self.endpoint:
-                found[signal] = self.endpoint + (_path(signal) if self.protocol == "http/protobuf" else "")
-        return found
-
-    @property
-    def selected_signals(self) -> frozenset[Signal]:
-        """The signals that the sink is to have: of those that were chosen the ones that have an address."""
-        served = frozenset(self.endpoints)
-        return super().selected_signals & served if served else super().selected_signals
-
-    @property
-    def gzip(self) -> bool:
-        """Whether requests are compressed."""
-        if self.compression is None:
-            return self.protocol == "http/protobuf"
-        return self.compression == "gzip"
-
-    @field_validator("endpoint", "traces_endpoint", "logs_endpoint", "metrics_endpoint", mode="before")
-    @classmethod
-    def _strip(cls, value: Any) -> Any:
-        return (value.strip().rstrip("/") or None) if isinstance(value, str) else value
-
-    @field_validator("endpoint", "traces_endpoint", "logs_endpoint", "metrics_endpoint")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if "@" in value:
-            raise ValueError("an address must not hold credentials: use headers or token_file")
-        if not value.startswith(("http://", "https://")) or not _has_host(value):
-            raise ValueError(f"{value!r} is not an address: write it as http://host:port or https://host:port")
-        return value
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _headers_as_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = value.split(",")
-        if isinstance(value, list):
-            pairs = [str(pair).partition("=") for pair in value if str(pair).strip()]
-            if not all(sep for _, sep, _ in pairs):
-                raise ValueError("write them as name=value,name=value")
-            value = {name.strip(): text.strip() for name, _, text in pairs}
-        if isinstance(value, dict):
-            return {name: str(text) if isinstance(text, int | float) else text for name, text in value.items()}
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _header_names(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name, text in value.items():
-            if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS or name.lower().startswith("grpc-"):
-                raise ValueError(f"{name!r} cannot be a header of a request")
-            secret = text.get_secret_value()
-            if not (secret.isascii() and secret.isprintable()):
-                raise ValueError(f"the value of {name!r} must be printable ASCII")
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> Options:
-        missing = sorted(set(self.signals) - set(self.endpoints)) if self.endpoints else []
-        if missing:
-            raise ValueError(f"there is no address for {', '.join(missing)}")
-        if bool(self.client_cert) != bool(self.client_key):
-            raise ValueError("client_cert and client_key belong together")
-        if self.token_file and any(name.lower() == "authorization" for name in self.headers):
-            raise ValueError("set token_file or the header authorization, not both")
-        if self.protocol == "grpc":
-            if not self.verify:
-                raise ValueError("verify cannot be off over gRPC: give ca_file, or server_name where only that differs")
-            if any(urlsplit(address).path for address in self.endpoints.values()):
-                raise ValueError("an address for gRPC has no path: write it as http://host:port or https://host:port")
-            if any(name.lower().endswith("-bin") for name in self.headers):
-                raise ValueError("headers whose names end in -bin are binary over gRPC, and cannot be set")
-        elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.supported_signals)))):
-            raise ValueError("the signals' paths are put behind endpoint: write it without, or set traces_endpoint")
-        return self
-
-
-def _path(signal: Signal) -> str:
-    return {"spans": "/v1/traces", "logs": "/v1/logs", "metrics": "/v1/metrics"}[signal]
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number or past 65535, an IPv6 address without its bracket
-        return False
 
 
 class Client(Protocol):
@@ -204,23 +39,12 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def read_headers(options: Options) -> dict[str, str]:
-    """The headers of a request. Raises `Permanent` where the token's file cannot be read."""
-    headers = {name: value.get_secret_value() for name, value in options.headers.items()}
-    if options.token_file is not None:
-        try:
-            headers["authorization"] = f"Bearer {options.token_file.read_text('ascii').strip()}"
-        except (OSError, UnicodeDecodeError) as error:
-            raise Permanent(f"{options.token_file}: token cannot be read: {error}") from error
-    return headers
-
-
 class OtlpSink:
     """Joins payloads to requests, sends them, and does what the answer says."""
 
-    signals: frozenset[Signal] = Options.supported_signals
+    signals: frozenset[Signal] = OtlpOptions.supported_signals
 
-    def __init__(self, name: str, options: Options, context: SinkContext, client: Client) -> None:
+    def __init__(self, name: str, options: OtlpOptions, context: SinkContext, client: Client) -> None:
         self.name = name
         self._options, self._client, self._clock = options, client, context.clock
         self._journal_id = context.journal_id
@@ -228,7 +52,8 @@ class OtlpSink:
         decoder = context.decoder
         self._check = {"spans": decoder.check_spans, "logs": decoder.check_logs, "metrics": check_metrics}
         self._addresses = options.endpoints
-        self._headers: dict[str, str] | None = None
+        self._authorization = Authorization(options.auth)
+        self._headers = _plain_headers(options)
         self._request_bytes = options.max_request_bytes
         self._lock = threading.Lock()
         self._rejected = 0
@@ -257,9 +82,7 @@ class OtlpSink:
         if not batch.items:  # A piece that holds nothing but records refused at intake.
             return SendResult([self._settle(part, batch.signal, "delivered", "") for part in batch.parts])
         try:
-            headers = self._headers
-            if headers is None:
-                headers = self._headers = read_headers(self._options)
+            headers = {**self._headers, **self._authorization.headers()}
         except Permanent as error:
             return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
         key = {"Idempotency-Key": f"{self._journal_id}-{batch.name}"}
@@ -269,7 +92,7 @@ class OtlpSink:
         if answer.kind == "refused":
             return self._refused(batch, answer)
         if answer.reason == "credentials":
-            self._headers = None
+            self._authorization.forget()
         return SendResult(
             retry=Retry(
                 [batch],
@@ -370,23 +193,27 @@ class OtlpSink:
         emit("partial_success", sink=self.name, signal=signal, rejected=count, message=message)
 
 
-def build(name: str, options: Options, context: SinkContext) -> OtlpSink:
+def build(name: str, options: OtlpOptions, context: SinkContext) -> OtlpSink:
     """The sink with its connections (none is opened yet)."""
-    if not options.verify:
+    if options.tls.insecure_skip_verify:
         log.warning("certificates_not_verified", sink=name)
     return OtlpSink(name, options, context, _client(options, options.timeout))
 
 
-def health_check(options: Options) -> Finding:
+def health_check(options: OtlpOptions) -> Finding:
     """Whether the receiver takes an empty request of each signal, which adds nothing there. Raises `Permanent` where a
     file cannot be read."""
-    headers = read_headers(options)
+    headers = {**_plain_headers(options), **Authorization(options.auth).headers()}
     client = _client(options, min(options.timeout, PROBE_SECONDS))
     try:
         answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.selected_signals)}
     finally:
         client.close()
     return classify_health(options.endpoints, answers)
+
+
+def _plain_headers(options: OtlpOptions) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in options.headers.items()}
 
 
 def classify_health(addresses: Mapping[Signal, str], answers: Mapping[Signal, Answer]) -> Finding:
@@ -409,7 +236,7 @@ def classify_health(addresses: Mapping[Signal, str], answers: Mapping[Signal, An
     return Finding("warning" if partly else "failed", detail)
 
 
-def _client(options: Options, timeout: float) -> Client:
+def _client(options: OtlpOptions, timeout: float) -> Client:
     if options.protocol == "grpc":
         from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
 
@@ -417,10 +244,7 @@ def _client(options: Options, timeout: float) -> Client:
             options.endpoints,
             gzip=options.gzip,
             timeout=timeout,
-            ca_file=options.ca_file,
-            client_cert=options.client_cert,
-            client_key=options.client_key,
-            server_name=options.server_name,
+            tls=options.tls,
             user_agent=USER_AGENT,
         )
     from sidecar.deliver.otlp.http_client import OtlpHttpClient
@@ -429,11 +253,7 @@ def _client(options: Options, timeout: float) -> Client:
         options.endpoints,
         gzip=options.gzip,
         timeout=timeout,
-        ca_file=options.ca_file,
-        client_cert=options.client_cert,
-        client_key=options.client_key,
-        server_name=options.server_name,
-        verify=options.verify,
+        tls=options.tls,
         user_agent=USER_AGENT,
         connections=options.max_concurrency,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from sidecar.decode.logs import severity
 from sidecar.decode.predictions import feature_names
@@ -25,6 +25,7 @@ from sidecar.decode.redaction.rules import (
     named_rule,
 )
 from sidecar.errors import ConfigError
+from sidecar.options import Duration, Section, Size
 
 MIN_HASH_KEY_CHARS = 16
 PREDICTION_EVENTS = ("ml.prediction",)
@@ -76,13 +77,11 @@ def pairs(value: Any, missing: str | None) -> Any:
     return found
 
 
-class FilterOptions(BaseModel):
+class FilterOptions(Section):
     """Which records a sink takes; every part that concerns a record must let it pass."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     services: tuple[str, ...] = Field(
-        (), description="Only of these services (`*` is any run of characters). Without any: of all."
+        (), description="Only of these services (`*` is any run of characters). Default: of all."
     )
     exclude_services: tuple[str, ...] = Field((), description="Not of these services.")
     min_severity: Severity = Field(
@@ -94,54 +93,66 @@ class FilterOptions(BaseModel):
     event_names: tuple[str, ...] = Field(
         (), description="Only log records of these event names (`*` is any run of characters)."
     )
-    one_in: int = Field(
-        1,
-        ge=1,
-        le=1_000_000,
-        description="Keep about one trace in so many. The trace id decides, so that all sinks and pods agree.",
-    )
-    keep_errors: bool = Field(
-        True, description="With `one_in`: keep traces that have a span with an error among those received together."
-    )
-    slower_than: float = Field(
-        0.0,
-        ge=0,
-        le=86_400,
-        description="With `one_in`: keep traces that have a span of so many seconds or longer. 0 is off.",
-    )
-    keep_attributes: tuple[str, ...] = Field(
-        (), description="With `one_in`: keep traces that have a span with one of these attributes set to true."
-    )
 
-    def filter(self) -> Filter:
-        """The rule; equal to `Filter()` where all passes."""
-        every = self._every()
-        if self.one_in > 1:
-            return every
-        return replace(every, keep_errors=False, slower_than_ns=0, keep_attributes=())
-
-    def _every(self) -> Filter:
-        return Filter(
+    def apply(self, base: Filter) -> Filter:
+        """The rule with what is wanted here. Raises ValueError where it cannot be."""
+        return replace(
+            base,
             services=self.services,
             exclude_services=self.exclude_services,
             min_severity=self.min_severity,
             event_names=self.event_names,
-            one_in=self.one_in,
-            keep_errors=self.keep_errors,
-            slower_than_ns=int(self.slower_than * 1e9),
-            keep_attributes=self.keep_attributes,
         )
 
     @model_validator(mode="after")
     def _fits(self) -> FilterOptions:
-        self._every()
+        self.apply(Filter())
         return self
 
 
-class KubernetesOptions(BaseModel):
-    """Where the pod runs, as the downward API tells."""
+class SamplingOptions(Section):
+    """Which traces a sink takes. The trace id decides, so that all sinks and pods agree."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    ratio: float = Field(1.0, ge=0, le=1, description="Share of the traces to keep, such as 0.1; 1 keeps all.")
+    keep_errors: bool = Field(
+        True, description="With a `ratio` below 1: keep traces that have a span with an error in the same payload."
+    )
+    min_duration: Duration = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="With a `ratio` below 1: keep traces that have a span of this duration or longer. 0 is off.",
+    )
+    keep_attributes: tuple[str, ...] = Field(
+        (),
+        description="With a `ratio` below 1: keep traces that have a span with one of these attributes set to true.",
+    )
+
+    def apply(self, base: Filter) -> Filter:
+        """The rule with this sample; what is kept in spite of it means nothing without one. Raises ValueError where it
+        cannot be."""
+        sampled = replace(
+            base,
+            sampling_ratio=self.ratio,
+            keep_errors=self.keep_errors,
+            min_duration_ns=int(self.min_duration * 1e9),
+            keep_attributes=self.keep_attributes,
+        )
+        return sampled if self.ratio < 1 else base
+
+    @model_validator(mode="after")
+    def _fits(self) -> SamplingOptions:
+        self.apply(Filter())
+        return self
+
+
+def rule(chosen: FilterOptions, sampling: SamplingOptions) -> Filter:
+    """The rule of both; equal to `Filter()` where all passes."""
+    return sampling.apply(chosen.apply(Filter()))
+
+
+class KubernetesOptions(Section):
+    """Where the pod runs, as the downward API tells."""
 
     enabled: bool = Field(True, description="Put what is known of the pod on resources that lack it.")
     pod_name: str | None = Field(None, description="Resource attribute `k8s.pod.name`.")
@@ -166,19 +177,17 @@ class KubernetesOptions(BaseModel):
         return {key: value for key, value in known.items() if value}
 
 
-class ShapeOptions(BaseModel):
+class RedactionOptions(Section):
     """What is taken out of, put on and cut from spans and logs before any sink gets them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    redact_keys: dict[str, Action] = Field(
+    keys: dict[str, Action] = Field(
         default={},
         max_length=MAX_RULES,
         description="Attribute keys and what to do with their values: `drop`, `hash` or `mask`, as a mapping or as "
         "`password=drop,user.*=hash`. `*` is any run of characters; the first that matches counts; without an action: "
         "drop.",
     )
-    redact_values: dict[str, Action] = Field(
+    values: dict[str, Action] = Field(
         default={},
         max_length=MAX_RULES,
         description="Patterns to look for in every text and what to do where they are found: `mask`, `hash` or `drop`, "
@@ -188,7 +197,7 @@ class ShapeOptions(BaseModel):
     patterns: dict[str, str] = Field(
         default={},
         max_length=MAX_RULES,
-        description="Patterns of your own for `redact_values`: name and regular expression, as a mapping (in a "
+        description="Patterns of your own for `values`: name and regular expression, as a mapping (in a "
         "variable as JSON).",
     )
     hash_key: SecretStr | None = Field(
@@ -201,19 +210,19 @@ class ShapeOptions(BaseModel):
         description="Resource attributes to put on resources that lack them, as a mapping or as "
         "`deployment.environment.name=prod,team=ml`.",
     )
-    max_field_bytes: int = Field(
+    max_field_bytes: Size = Field(
         0, ge=0, description="Texts and bytes longer than this are cut and end in `…[cut]`. 0 is no limit."
     )
     kubernetes: KubernetesOptions = Field(
         default=KubernetesOptions(), description="Where the pod runs, as the downward API tells."
     )
 
-    @field_validator("redact_keys", mode="before")
+    @field_validator("keys", mode="before")
     @classmethod
     def _keys(cls, value: Any) -> Any:
         return pairs(value, missing="drop")
 
-    @field_validator("redact_values", mode="before")
+    @field_validator("values", mode="before")
     @classmethod
     def _values(cls, value: Any) -> Any:
         return pairs(value, missing="mask")
@@ -223,7 +232,7 @@ class ShapeOptions(BaseModel):
     def _added(cls, value: Any) -> Any:
         return pairs(value, missing=None)
 
-    @field_validator("redact_keys")
+    @field_validator("keys")
     @classmethod
     def _globs(cls, value: dict[str, Action]) -> dict[str, Action]:
         for key, action in value.items():
@@ -240,39 +249,39 @@ class ShapeOptions(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _fits(self) -> ShapeOptions:
-        for name in sorted(self.redact_values.keys() - self.patterns.keys() - VALUE_PATTERNS.keys()):
+    def _fits(self) -> RedactionOptions:
+        for name in sorted(self.values.keys() - self.patterns.keys() - VALUE_PATTERNS.keys()):
             there = ", ".join([*VALUE_PATTERNS, *self.patterns])
-            raise ValueError(f"redact_values: no pattern is called {name!r}; there are {there}")
-        for name in sorted(self.patterns.keys() - self.redact_values.keys()):
-            raise ValueError(f"patterns: {name!r} is in no use: name it in redact_values")
+            raise ValueError(f"values: no pattern is called {name!r}; there are {there}")
+        for name in sorted(self.patterns.keys() - self.values.keys()):
+            raise ValueError(f"patterns: {name!r} is in no use: name it in values")
         if self.hash_key and self.hash_key_file:
             raise ValueError("set hash_key or hash_key_file, not both")
         if self.hash_key and len(self.hash_key.get_secret_value()) < MIN_HASH_KEY_CHARS:
             raise ValueError(f"hash_key must have {MIN_HASH_KEY_CHARS} characters at least")
         if self._hashes and not (self.hash_key or self.hash_key_file):
             raise ValueError("hash needs hash_key or hash_key_file, the same in every pod")
-        self._rules(b"-", Filter(), keep_features=False)
+        self._rules(b"-", Filter(), export_features=False)
         return self
 
     @property
     def _hashes(self) -> bool:
-        return "hash" in {*self.redact_keys.values(), *self.redact_values.values()}
+        return "hash" in {*self.keys.values(), *self.values.values()}
 
     @property
     def redacts(self) -> bool:
         """Whether there are rules of the user's own about what may not leave."""
-        return bool(self.redact_keys or self.redact_values)
+        return bool(self.keys or self.values)
 
-    def rules(self, chosen: Filter, *, keep_features: bool) -> Rules:
+    def rules(self, chosen: Filter, *, export_features: bool) -> Rules:
         """The rules for one sink. Raises `ConfigError` where the file of the key cannot be used."""
-        return self._rules(self._key() if self._hashes else b"", chosen, keep_features=keep_features)
+        return self._rules(self._key() if self._hashes else b"", chosen, export_features=export_features)
 
-    def _rules(self, hash_key: bytes, chosen: Filter, *, keep_features: bool) -> Rules:
-        keys = tuple(KeyRule((key,), action) for key, action in self.redact_keys.items())
+    def _rules(self, hash_key: bytes, chosen: Filter, *, export_features: bool) -> Rules:
+        keys = tuple(KeyRule((key,), action) for key, action in self.keys.items())
         return Rules(
-            keys=keys if keep_features else (*FEATURES, *keys),
-            values=tuple(self._value_rule(name, action) for name, action in self.redact_values.items()),
+            keys=keys if export_features else (*FEATURES, *keys),
+            values=tuple(self._value_rule(name, action) for name, action in self.values.items()),
             hash_key=hash_key,
             add=tuple(self._attributes().items()),
             max_field_bytes=self.max_field_bytes,
@@ -292,10 +301,10 @@ class ShapeOptions(BaseModel):
         try:
             key = self.hash_key_file.read_bytes().strip()
         except OSError as error:
-            problem = f"deliver.shape.hash_key_file: {self.hash_key_file} cannot be read: {error.strerror}"
+            problem = f"deliver.redaction.hash_key_file: {self.hash_key_file} cannot be read: {error.strerror}"
             raise ConfigError([problem]) from error
         if len(key) < MIN_HASH_KEY_CHARS:
             raise ConfigError(
-                [f"deliver.shape.hash_key_file: {self.hash_key_file} has fewer than {MIN_HASH_KEY_CHARS} bytes"]
+                [f"deliver.redaction.hash_key_file: {self.hash_key_file} has fewer than {MIN_HASH_KEY_CHARS} bytes"]
             )
         return key

@@ -10,7 +10,8 @@ from isal import isal_zlib
 
 from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
-from sidecar.deliver.store.span_store import Block, Options, Store, StoreUnavailable
+from sidecar.deliver.store.options import StoreOptions
+from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import keys_of
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Counts, Entry, Signal
@@ -103,7 +104,7 @@ def _counts(block: Block, events: int, there: bool) -> Counts:
     return counts
 
 
-def build(name: str, options: Options, context: SinkContext) -> StoreSink:
+def build(name: str, options: StoreOptions, context: SinkContext) -> StoreSink:
     """The sink with its file, which is opened. Raises `StoreUnavailable`."""
     store = Store(options, options.directory or context.directory, context.decoder, context.clock)
     store.watch(context.telemetry)
@@ -117,7 +118,7 @@ def routers(sink: StoreSink) -> Sequence[APIRouter]:
     return [traces_router(sink.store)]
 
 
-def health_check(options: Options) -> Finding:
+def health_check(options: StoreOptions) -> Finding:
     """Whether the directory can be written and has room. Next to the journal it is looked at as the journal's."""
     if options.directory is None:
         return Finding("ok", "next to the journal")

@@ -18,14 +18,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import structlog
-from pydantic import Field
 
 from sidecar.decode.api import Decoder, Lines
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.trace_key import key_of
 from sidecar.deliver.store.trace_view import Recent, TraceBuilder, TraceView, summarise
 from sidecar.errors import DecodeError, Permanent
@@ -56,19 +54,6 @@ PRAGMA user_version = 1;
 log = structlog.get_logger("deliver.store")
 
 
-class Options(SinkOptions):
-    """The embedded store of the last hours' spans and logs."""
-
-    kind: Literal["store"] = Field("store", description="Kind of the sink.")
-    max_concurrency: int = Field(1, ge=1, le=1, description="The store has one writer.")
-    enabled: bool = Field(True, description="Keep spans and logs in a file of the sidecar's own, for trace look-ups.")
-    directory: Path | None = Field(None, description="Where store.db is kept; next to the journal where not set.")
-    max_age: float = Field(86_400.0, gt=0, description="Seconds that spans and logs are kept.")
-    max_bytes: int = Field(
-        256 << 20, ge=1 << 20, description="Most bytes kept, compressed; the oldest are deleted first."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Block:
     """One payload to be stored."""
@@ -90,7 +75,7 @@ class StoreUnavailable(Permanent):
 class Store:
     """The file. Written by one thread at a time, read by any number."""
 
-    def __init__(self, options: Options, directory: Path, decoder: Decoder, clock: Clock) -> None:
+    def __init__(self, options: StoreOptions, directory: Path, decoder: Decoder, clock: Clock) -> None:
         """Opens or makes `directory`/store.db; a damaged one is set aside. Raises `StoreUnavailable`."""
         self._options, self._decoder, self._clock = options, decoder, clock
         self._path = directory / FILE

@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.config import loader
 from sidecar.decode.redaction.rules import Filter
+from sidecar.deliver.redaction.options import rule
 from sidecar.errors import ConfigError
 
 
@@ -73,8 +74,8 @@ def test_a_setting_with_one_underscore_too_few_is_not_taken_for_a_service_link()
     "environ",
     [
         {"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2", "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": "/tls.crt"},
-        {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://me:hunter2@es:9200"},
-        {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "me:hunter2@es:9200"},
+        {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://me:hunter2@es:9200"},
+        {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "me:hunter2@es:9200"},
     ],
 )
 def test_secrets_are_not_repeated_in_messages(environ: dict[str, str]) -> None:
@@ -87,7 +88,7 @@ def test_secrets_are_not_repeated_in_messages(environ: dict[str, str]) -> None:
     "url", ["es:9200", "ftp://es", "http://:9200", "http://es:99999", "http://es:port", "http://[::1"]
 )
 def test_what_is_no_address_is_said(url: str) -> None:
-    assert f"{url!r} is not an address" in problems({"SIDECAR_DELIVER__ELASTICSEARCH__URL": url})[0]
+    assert f"invalid address: {url!r}" in problems({"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": url})[0]
 
 
 @pytest.mark.parametrize(("given", "level"), [("INFO", "info"), ("warn", "warning"), ("none", "error")])
@@ -121,13 +122,13 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
     assert "cannot be read" in problems({}, tmp_path / "none.yaml")[0]
 
 
-MORE = "SIDECAR_DELIVER__MORE__"
+MORE = "SIDECAR_DELIVER__ADDITIONAL__"
 
 
 def test_further_sinks_by_environment_have_every_option_of_their_kind() -> None:
     environ = {
         f"{MORE}SECOND_ONE__KIND": "elasticsearch",
-        f"{MORE}SECOND_ONE__URL": "http://a:1,http://b:2",
+        f"{MORE}SECOND_ONE__HOSTS": "http://a:1,http://b:2",
         f"{MORE}SECOND_ONE__SIGNALS": "logs",
         f"{MORE}SECOND_ONE__FILTER__MIN_SEVERITY": "WARN",
         f"{MORE}SECOND_ONE__FILTER__SERVICES": "shop,cart-*",
@@ -141,25 +142,27 @@ def test_further_sinks_by_environment_have_every_option_of_their_kind() -> None:
         ("second_one", "elasticsearch"),
     ]
     second = {name: options for name, _, options in deliver.enabled()}["second_one"]
-    assert second.url == ("http://a:1", "http://b:2")
+    assert second.hosts == ("http://a:1", "http://b:2")
     assert second.selected_signals == {"logs"}
-    assert second.filter.filter() == Filter(services=("shop", "cart-*"), min_severity=13)
+    assert rule(second.filter, second.sampling) == Filter(services=("shop", "cart-*"), min_severity=13)
 
 
 def test_further_sinks_in_a_file_are_overridden_by_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
-    file.write_text("deliver:\n  more:\n    one:\n      kind: elasticsearch\n      url: http://a:1\n      filter:\n")
-    (one,) = loader.load({f"{MORE}ONE__URL": "http://b:2"}, file).deliver.more.values()
+    file.write_text(
+        "deliver:\n  additional:\n    one:\n      kind: elasticsearch\n      hosts: http://a:1\n      filter:\n"
+    )
+    (one,) = loader.load({f"{MORE}ONE__HOSTS": "http://b:2"}, file).deliver.additional.values()
     assert one.kind == "elasticsearch"  # type: ignore[attr-defined]
-    assert one.url == ("http://b:2",)  # type: ignore[attr-defined]
+    assert one.hosts == ("http://b:2",)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ONE__KIND", "store", "deliver.more.one.kind: must be one of elasticsearch, "),
+        ("ONE__KIND", "store", "deliver.additional.one.kind: must be one of elasticsearch, "),
         ("ONE__KIND", "nothing", "(given: 'nothing')"),
-        ("ONE__URL", "http://a:1", "deliver.more.one.kind: must be one of"),
+        ("ONE__HOSTS", "http://a:1", "deliver.additional.one.kind: must be one of"),
         ("STORE__KIND", "otlp", "a sink cannot be named 'store'"),
         ("DERIVE__KIND", "otlp", "a sink cannot be named 'derive'"),
         ("1ST__KIND", "otlp", "'1st' is not a name"),
@@ -184,13 +187,15 @@ def test_two_sinks_cannot_write_to_one_file() -> None:
 def test_slips_in_further_sinks_are_named_with_their_place_and_a_suggestion(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.yaml"
     file.write_text(
-        "deliver:\n  more:\n    one:\n      kind: elasticsearch\n      urls: http://a:1\n      filter:\n"
-        "        one_in: 0\n    two:\n      kind: otlp\n      url: http://a:1\n"
+        "deliver:\n  additional:\n    one:\n      kind: elasticsearch\n      host: http://a:1\n      sampling:\n"
+        "        ratio: 2\n    two:\n      kind: otlp\n      url: http://a:1\n"
     )
     found = problems({f"{MORE}ONE__FILTER__SERVICE": "x", f"{MORE}TWO__ENDPOIN": "x"}, file)
-    assert f"{file}:5: deliver.more.one.urls: no such setting; did you mean deliver.more.one.url?" in found
-    assert any(p.startswith(f"{file}:7: deliver.more.one.filter.one_in: ") for p in found)
-    assert any(p.startswith(f"{file}:10: deliver.more.two.url: no such setting") for p in found)
+    assert (
+        f"{file}:5: deliver.additional.one.host: no such setting; did you mean deliver.additional.one.hosts?" in found
+    )
+    assert any(p.startswith(f"{file}:7: deliver.additional.one.sampling.ratio: ") for p in found)
+    assert any(p.startswith(f"{file}:10: deliver.additional.two.hosts: no such setting") for p in found)
     assert (
         f"environment variable {MORE}ONE__FILTER__SERVICE: no such setting; did you mean {MORE}ONE__FILTER__SERVICES?"
         in found
@@ -205,7 +210,7 @@ def test_there_is_a_bound_on_further_sinks() -> None:
 
 def test_signals_that_a_sink_cannot_take_are_said() -> None:
     (problem,) = problems({"SIDECAR_DELIVER__ELASTICSEARCH__SIGNALS": "logs,metrics"})
-    assert "deliver.elasticsearch.signals: this kind of sink takes logs, spans" in problem
+    assert "deliver.elasticsearch.signals: this sink supports logs, spans" in problem
     assert loader.load({"SIDECAR_DELIVER__OTLP__SIGNALS": "metrics"}).deliver.otlp.selected_signals == {"metrics"}
 
 
@@ -277,7 +282,7 @@ def test_slips_are_still_errors_with_a_suggestion(variable: str, meant: str) -> 
 
 
 def test_which_variables_there_may_be() -> None:
-    assert loader.is_variable(f"{MORE}ANY__URL")
+    assert loader.is_variable(f"{MORE}ANY__HOSTS")
     assert loader.is_variable(f"{MORE}ANY__KIND")
     assert loader.is_variable("SIDECAR_SERVE__PORT")
     assert loader.is_variable("SIDECAR_MODEL_NAME")
@@ -295,7 +300,7 @@ def test_the_pod_s_identity_is_read_from_the_downward_api() -> None:
         "K8S_CONTAINER_NAME": "model",
         "K8S_NODE_NAME": "",
     }
-    kubernetes = loader.load(environ).deliver.shape.kubernetes
+    kubernetes = loader.load(environ).deliver.redaction.kubernetes
     assert kubernetes.attributes() == {
         "k8s.pod.name": "pod-1",
         "k8s.namespace.name": "ns",
@@ -303,15 +308,15 @@ def test_the_pod_s_identity_is_read_from_the_downward_api() -> None:
         "k8s.pod.uid": "uid",
         "k8s.container.name": "model",
     }
-    off = loader.load(environ | {"SIDECAR_DELIVER__SHAPE__KUBERNETES__ENABLED": "false"})
-    assert off.deliver.shape.kubernetes.attributes() == {}
-    ours = loader.load(environ | {"SIDECAR_DELIVER__SHAPE__KUBERNETES__POD_NAME": "chosen"})
-    assert ours.deliver.shape.kubernetes.pod_name == "chosen"
+    off = loader.load(environ | {"SIDECAR_DELIVER__REDACTION__KUBERNETES__ENABLED": "false"})
+    assert off.deliver.redaction.kubernetes.attributes() == {}
+    ours = loader.load(environ | {"SIDECAR_DELIVER__REDACTION__KUBERNETES__POD_NAME": "chosen"})
+    assert ours.deliver.redaction.kubernetes.pod_name == "chosen"
 
 
 def test_the_key_of_hashes_is_not_repeated() -> None:
-    shape = "SIDECAR_DELIVER__SHAPE__"
-    found = problems({f"{shape}HASH_KEY": "hunter2", f"{shape}REDACT_KEYS": "a=hash"})
+    shape = "SIDECAR_DELIVER__REDACTION__"
+    found = problems({f"{shape}HASH_KEY": "hunter2", f"{shape}KEYS": "a=hash"})
     assert "hash_key must have 16 characters at least" in found[0]
     assert "hunter2" not in found[0]
 
@@ -328,10 +333,10 @@ def test_standard_variables_of_any_bytes_do_not_stop_the_program(variable: str) 
     ("variable", "text", "named"),
     [
         ("SIDECAR_RECEIVE__INTAKE__SERVICE_NAME", "caf\udce9", "receive.intake.service_name"),
-        ("SIDECAR_DELIVER__SHAPE__ADD", '{"a":"caf\udce9"}', "deliver.shape.add.a"),
-        ("SIDECAR_DELIVER__SHAPE__ADD", '{"\\udce9":"x"}', "deliver.shape.add.\N{REPLACEMENT CHARACTER}"),
+        ("SIDECAR_DELIVER__REDACTION__ADD", '{"a":"caf\udce9"}', "deliver.redaction.add.a"),
+        ("SIDECAR_DELIVER__REDACTION__ADD", '{"\\udce9":"x"}', "deliver.redaction.add.\N{REPLACEMENT CHARACTER}"),
         ("SIDECAR_RECEIVE__CREDENTIALS__TOKEN", "\udce9", "receive.credentials.token"),
-        ("SIDECAR_DELIVER__ELASTICSEARCH__URL", "http://\udce9:9200", "deliver.elasticsearch.url"),
+        ("SIDECAR_DELIVER__ELASTICSEARCH__HOSTS", "http://\udce9:9200", "deliver.elasticsearch.hosts"),
         ("SIDECAR_DERIVE__RED__DIMENSIONS", "a,\udce9", "derive.red.dimensions"),
     ],
 )

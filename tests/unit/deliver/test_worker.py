@@ -18,7 +18,8 @@ from sidecar.telemetry import Telemetry
 
 Send = Callable[[int, int], SendResult[int]]
 """(sequence number, number of this attempt) -> verdict."""
-QUICK = {"retry_initial": 0.001, "retry_max": 0.002, "linger": 0}
+SLOW = {"retry": {"initial_interval": 60, "max_interval": 60}}
+QUICK = {"retry": {"initial_interval": 0.001, "max_interval": 0.002}, "batch_timeout": 0}
 
 
 def delivered(seq: int) -> SendResult[int]:
@@ -127,7 +128,7 @@ def test_what_was_cut_is_sent_at_once_and_in_order() -> None:
         return SendResult([ItemResult(1, {("spans", "delivered", ""): 1})])
 
     consumer = FakeConsumer([entry(1, b"x", 2)])
-    with running(ScriptedSink(script), consumer, retry_initial=60, retry_max=60):
+    with running(ScriptedSink(script), consumer, retry={"initial_interval": 60, "max_interval": 60}):
         assert consumer.wait_for(1)
     assert sent == [1, 11, 12]
 
@@ -194,7 +195,13 @@ def test_stop_gives_up_at_the_deadline_and_finishes_nothing_it_did_not_deliver()
         ScriptedSink(lambda seq, _: SendResult(retry=Retry([seq], "unreachable"))),
         FakeConsumer(one_each(3)),
     )
-    worker = Worker(sink, consumer, SinkOptions(**(QUICK | {"retry_max": 60, "retry_initial": 60})), Telemetry(), int)
+    worker = Worker(
+        sink,
+        consumer,
+        SinkOptions.model_validate(QUICK | SLOW),
+        Telemetry(),
+        int,
+    )
     worker.start()
     began = time.monotonic()
     assert not worker.stop(0.2)
@@ -238,7 +245,7 @@ def test_success_of_others_does_not_hurry_a_parcel_that_fails_for_reasons_of_its
         return SendResult(retry=Retry([seq], "item_500")) if seq == 1 else delivered(seq)
 
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(200))
-    with running(sink, consumer, max_concurrency=2, retry_initial=60, retry_max=60):
+    with running(sink, consumer, max_concurrency=2, retry={"initial_interval": 60, "max_interval": 60}):
         assert consumer.wait_for(199)
     assert sink.attempts[1] <= 3
 
@@ -269,7 +276,7 @@ def test_it_reports_trouble_and_recovery() -> None:
 
 def test_small_loads_gather_and_a_full_one_does_not_nor_does_the_end() -> None:
     sink, consumer = ScriptedSink(lambda seq, _: delivered(seq)), FakeConsumer(one_each(1))
-    with running(sink, consumer, linger=60) as worker:
+    with running(sink, consumer, batch_timeout=60) as worker:
         assert not consumer.wait_for(1, timeout=0.3)
         consumer.feed(entry(2, b"x" * 900, 1))
         assert consumer.wait_for(2)

@@ -10,7 +10,7 @@ from sidecar.cli.setup import setup
 
 @pytest.mark.parametrize("command", ["elasticsearch", "check", "kibana"])
 @pytest.mark.parametrize(
-    ("url", "word"), [("es:9200", "write it as http://host:port"), ("http://u:hidden@es:9200", "must not hold")]
+    ("url", "word"), [("es:9200", "expected http://host:port"), ("http://u:hidden@es:9200", "must not hold")]
 )
 def test_an_address_that_is_none_is_one_line_without_secrets(command: str, url: str, word: str) -> None:
     done = CliRunner().invoke(setup, [command, "--url", url], env={"SIDECAR_CONFIG": ""})

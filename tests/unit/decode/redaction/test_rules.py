@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import xxhash
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.payloads import (
@@ -26,7 +27,16 @@ from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
 from sidecar.decode.otlp.wire import put_bytes, put_uint
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.decode.redaction.rules import VALUE_PATTERNS, Filter, KeyRule, Rules, Shaped, ValueRule, named_rule
+from sidecar.decode.redaction.rules import (
+    SAMPLING_SEED,
+    VALUE_PATTERNS,
+    Filter,
+    KeyRule,
+    Rules,
+    Shaped,
+    ValueRule,
+    named_rule,
+)
 from sidecar.errors import DecodeError
 
 MASKS = Rules(values=tuple(named_rule(name, "mask") for name in VALUE_PATTERNS))
@@ -294,7 +304,9 @@ def test_filter_of_traces(decoder: Decoder) -> None:
         made = [i.to_bytes(16, "big") for i in range(1, count + 1)]
         spans = [s for one in made for s in (span("a", trace_id=one), span("b", trace_id=one, span_id=b"z" * 8))]
         marked = [span("kept", trace_id=made[0], **fields)] if fields else []  # type: ignore[arg-type]
-        rules = Rules(filter=Filter(one_in=10, keep_errors=True, slower_than_ns=10**9, keep_attributes=("drift",)))
+        rules = Rules(
+            filter=Filter(sampling_ratio=1 / 10, keep_errors=True, min_duration_ns=10**9, keep_attributes=("drift",))
+        )
         shaped = decoder.shaper(rules).spans(trace_payload(*spans, *marked))
         return [s.trace_id for a in spans_of(shaped).resource_spans for b in a.scope_spans for s in b.spans]
 
@@ -315,9 +327,28 @@ def test_filter_of_traces(decoder: Decoder) -> None:
     assert nested[50] < nested[5] < nested[2]
 
 
-def _sample(decoder: Decoder, one_in: int) -> list[bytes]:
+@pytest.mark.parametrize("one_in", [1, 2, 3, 7, 10, 49, 98, 103, 1000, 1_000_000])
+def test_a_ratio_of_one_in_n_keeps_what_the_older_option_kept(decoder: Decoder, one_in: int) -> None:
+    """Which was a hash of at most (2^64 - 1) / N."""
+    traces = [i.to_bytes(16, "big") for i in range(1, 500)]
+    old = [t for t in traces if xxhash.xxh3_64_intdigest(t, SAMPLING_SEED) <= ((1 << 64) - 1) // one_in]
+    assert _sample(decoder, one_in) == old
+
+
+def test_a_ratio_keeps_that_share_and_0_keeps_none(decoder: Decoder) -> None:
+    kept = {ratio: len(_sample(decoder, 1 / ratio)) for ratio in (0.25, 0.3, 0.9, 1.0)}
+    assert kept[1.0] == 499
+    assert all(abs(count - 499 * ratio) < 50 for ratio, count in kept.items())
+    payload = trace_payload(span(trace_id=b"\1" * 16))
+    assert decoder.shaper(Rules(filter=Filter(sampling_ratio=0.0))).spans(payload).items == 0
+    for invalid in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="invalid sampling_ratio"):
+            Filter(sampling_ratio=invalid)
+
+
+def _sample(decoder: Decoder, one_in: float) -> list[bytes]:
     payload = trace_payload(*(span(trace_id=i.to_bytes(16, "big")) for i in range(1, 500)))
-    shaped = decoder.shaper(Rules(filter=Filter(one_in=one_in))).spans(payload)
+    shaped = decoder.shaper(Rules(filter=Filter(sampling_ratio=1 / one_in))).spans(payload)
     return [s.trace_id for a in spans_of(shaped).resource_spans for b in a.scope_spans for s in b.spans]
 
 

@@ -27,7 +27,7 @@ DECODER = ReferenceDecoder()
         (Rules(keys=(KeyRule(("id*",), "drop"),)), ()),
         (Rules(keys=(KeyRule(("password",), "drop"),), max_field_bytes=100), ()),
         (Rules(keys=(KeyRule(("password",), "drop"),), add=(("a", "b"),)), ()),
-        (Rules(keys=(KeyRule(("password",), "drop"),), filter=Filter(one_in=2)), ()),
+        (Rules(keys=(KeyRule(("password",), "drop"),), filter=Filter(sampling_ratio=1 / 2)), ()),
         (Rules(values=(ValueRule("secret", "s3cret", "mask"),)), ()),
     ],
 )  # fmt: skip

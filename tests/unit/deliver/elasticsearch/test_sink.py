@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from support.delivery import FakeEngine, entry, ids, logs_payload, sink_context, spans_payload
 
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.deliver.common.auth import authorization
 from sidecar.deliver.common.documents import Documents
 from sidecar.deliver.common.http import Reply, Unreached
-from sidecar.deliver.elasticsearch.sink import SMALLEST_BATCH, ElasticsearchSink, Options, authorization
+from sidecar.deliver.elasticsearch.options import SMALLEST_BATCH, ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import ElasticsearchSink
 from sidecar.deliver.sink import SendResult
 from sidecar.errors import Permanent
+from sidecar.options import ClientAuth
 
 DECODER = ReferenceDecoder()
 
@@ -49,7 +52,7 @@ class FakeHttp:
 
 
 def sink(http: FakeHttp, **options: Any) -> ElasticsearchSink:
-    chosen = Options.model_validate({"url": "http://es:9200", "bootstrap": False} | options)
+    chosen = ElasticsearchOptions.model_validate({"hosts": "http://es:9200", "bootstrap": False} | options)
     return ElasticsearchSink("elasticsearch", chosen, sink_context(DECODER, clock=lambda: 1), http)
 
 
@@ -298,21 +301,21 @@ class TestBootstrap:
 
 class TestCredentials:
     def test_api_key(self) -> None:
-        assert authorization(Options.model_validate({"api_key": "abc"})) == "ApiKey abc"
+        assert authorization(ClientAuth(api_key=SecretStr("abc"))) == "ApiKey abc"
 
     def test_basic(self) -> None:
-        value = authorization(Options.model_validate({"username": "u", "password": "pä"})) or ""
+        value = authorization(ClientAuth(username="u", password=SecretStr("pä"))) or ""
         assert base64.b64decode(value.removeprefix("Basic ")).decode() == "u:pä"
 
     def test_none(self) -> None:
-        assert authorization(Options()) is None
+        assert authorization(ClientAuth()) is None
 
     def test_files_are_read_again_when_they_are_refused(self, tmp_path: Path) -> None:
         secret = tmp_path / "key"
         secret.write_text("old\n")
         http = FakeHttp()
         http.script = lambda method, target: Reply(401) if http.asked[-1][2]["authorization"] == "ApiKey old" else None
-        target = sink(http, api_key_file=str(secret))
+        target = sink(http, auth={"api_key_file": str(secret)})
         (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
         verdict = target.send(batch)
         assert verdict.retry is not None
@@ -322,8 +325,10 @@ class TestCredentials:
 
     def test_a_missing_file_is_trouble_and_not_loss(self, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match="nowhere"):
-            authorization(Options.model_validate({"api_key_file": str(tmp_path / "nowhere")}))
-        (verdict,) = send_all(sink(FakeHttp(), api_key_file=str(tmp_path / "nowhere")), entry(1, spans_payload(1), 1))
+            authorization(ClientAuth(api_key_file=tmp_path / "nowhere"))
+        (verdict,) = send_all(
+            sink(FakeHttp(), auth={"api_key_file": str(tmp_path / "nowhere")}), entry(1, spans_payload(1), 1)
+        )
         assert verdict.retry is not None
         assert verdict.retry.level == "error"
 
@@ -331,20 +336,20 @@ class TestCredentials:
 class TestOptions:
     def test_addresses_come_as_text_or_list(self) -> None:
         expected = ("http://a:9200", "https://b")
-        assert Options.model_validate({"url": "http://a:9200/, https://b"}).url == expected
-        assert Options.model_validate({"url": list(expected)}).url == expected
-        assert not Options.model_validate({"url": ""}).enabled
-        assert Options.model_validate({"url": "http://a"}).enabled
+        assert ElasticsearchOptions.model_validate({"hosts": "http://a:9200/, https://b"}).hosts == expected
+        assert ElasticsearchOptions.model_validate({"hosts": list(expected)}).hosts == expected
+        assert not ElasticsearchOptions.model_validate({"hosts": ""}).is_enabled
+        assert ElasticsearchOptions.model_validate({"hosts": "http://a"}).is_enabled
 
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"url": "es:9200"}, "not an address"),
-            ({"url": "http://u:p@es:9200"}, "must not hold credentials"),
-            ({"api_key": "a", "api_key_file": "b"}, "not both"),
-            ({"api_key": "a", "username": "b", "password": "c"}, "not both"),
-            ({"username": "b"}, "needs password"),
-            ({"client_cert": "b"}, "belong together"),
+            ({"hosts": "es:9200"}, "invalid address"),
+            ({"hosts": "http://u:p@es:9200"}, "must not hold credentials"),
+            ({"auth": {"api_key": "a", "api_key_file": "b"}}, "not both"),
+            ({"auth": {"api_key": "a", "username": "b", "password": "c"}}, "only one of them"),
+            ({"auth": {"username": "b"}}, "needs password"),
+            ({"tls": {"cert_file": "b"}}, "belong together"),
             ({"urls": "http://a"}, "Extra inputs"),
             ({"index": "Logs-%Y"}, "no name of an index"),
             ({"index": "logs-%S"}, "no other %"),
@@ -352,10 +357,10 @@ class TestOptions:
     )
     def test_what_cannot_be_used_is_said(self, values: dict[str, str], message: str) -> None:
         with pytest.raises(ValidationError, match=message):
-            Options.model_validate(values)
+            ElasticsearchOptions.model_validate(values)
 
     def test_secrets_are_not_shown(self) -> None:
-        assert "hush" not in repr(Options.model_validate({"api_key": "hush"}))
+        assert "hush" not in repr(ElasticsearchOptions.model_validate({"auth": {"api_key": "hush"}}))
 
 
 def test_the_body_holds_nothing_but_create() -> None:

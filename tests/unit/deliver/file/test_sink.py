@@ -14,7 +14,8 @@ from support.delivery import entry, ids, logs_payload, sink_context, spans_paylo
 from support.journals import Clock
 
 from sidecar.decode.select import decoder
-from sidecar.deliver.file.sink import FileSink, Options, build, health_check
+from sidecar.deliver.file.options import FileOptions
+from sidecar.deliver.file.sink import FileSink, build, health_check
 from sidecar.deliver.file.writer import Block, StreamWriter
 from sidecar.errors import Permanent
 from sidecar.pipeline import Entry
@@ -50,7 +51,7 @@ class Memory:
 
 
 def sink(writer: Memory, **options: Any) -> FileSink:
-    return FileSink("out", Options.model_validate({"path": "x", **options}), sink_context(DECODER, "log"), writer)
+    return FileSink("out", FileOptions.model_validate({"path": "x", **options}), sink_context(DECODER, "log"), writer)
 
 
 def write(far: FileSink, entries: Sequence[Entry]) -> Counter[tuple[str, str, str]]:
@@ -134,8 +135,12 @@ def test_a_failure_is_tried_again(number: int, reason: str) -> None:
 
 
 def test_metrics_only_where_they_can_be_written() -> None:
-    assert Options.model_validate({"path": "x"}).selected_signals == {"spans", "logs"}
-    assert Options.model_validate({"path": "x", "format": "otlp_json"}).selected_signals == {"spans", "logs", "metrics"}
+    assert FileOptions.model_validate({"path": "x"}).selected_signals == {"spans", "logs"}
+    assert FileOptions.model_validate({"path": "x", "format": "otlp_json"}).selected_signals == {
+        "spans",
+        "logs",
+        "metrics",
+    }
     counts = write(sink(Memory()), [entry(1, b"", 4, signal="metrics")])
     assert counts == {("metrics", "filtered", "format"): 4}
 
@@ -146,32 +151,32 @@ def test_metrics_only_where_they_can_be_written() -> None:
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Options.model_validate({"path": "x", **wrong})
+        FileOptions.model_validate({"path": "x", **wrong})
 
 
 def test_a_look_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a" / "spans.ndjson"
-    assert health_check(Options(path=str(file))).state == "ok"
+    assert health_check(FileOptions(path=str(file))).state == "ok"
     assert list(tmp_path.iterdir()) == []
-    assert health_check(Options(path="-")).detail == "standard output"
+    assert health_check(FileOptions(path="-")).detail == "standard output"
     with pytest.raises(Permanent):
-        health_check(Options(path=str(tmp_path)))
+        health_check(FileOptions(path=str(tmp_path)))
     file.parent.write_text("in the way")
     with pytest.raises(Permanent, match="is no directory"):
-        health_check(Options(path=str(file)))
+        health_check(FileOptions(path=str(file)))
     with pytest.raises(Permanent, match="name too long"):
-        health_check(Options(path=str(tmp_path / ("x" * 300))))
+        health_check(FileOptions(path=str(tmp_path / ("x" * 300))))
 
 
 @pytest.mark.parametrize("name", ["-", "stdout", "/dev/stdout"])
 def test_names_of_standard_output(name: str) -> None:
-    assert Options(path=name).stdout
-    assert isinstance(build("out", Options(path=name), sink_context(DECODER, "log", Clock()))._writer, StreamWriter)
+    assert FileOptions(path=name).stdout
+    assert isinstance(build("out", FileOptions(path=name), sink_context(DECODER, "log", Clock()))._writer, StreamWriter)
 
 
 def test_a_built_sink_writes_a_file(tmp_path: Path) -> None:
-    far = build("out", Options(path=str(tmp_path / "spans.ndjson")), sink_context(DECODER, "log", Clock()))
+    far = build("out", FileOptions(path=str(tmp_path / "spans.ndjson")), sink_context(DECODER, "log", Clock()))
     write(far, ENTRIES)
     far.close()
     assert len((tmp_path / "spans.ndjson").read_bytes().splitlines()) == 7
-    assert not Options().enabled
+    assert not FileOptions().is_enabled

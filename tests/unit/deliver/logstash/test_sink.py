@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,17 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import BatchReader, window_frame
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.dead_letters import DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, collect, pick, results_for_all
 from sidecar.deliver.common.host_pool import FIRST_COOLDOWN, LONGEST_COOLDOWN, HostPool
 from sidecar.deliver.common.http import Reply, Unreached
-from sidecar.deliver.logstash.sink import LogstashSink, Options, parse_host
+from sidecar.deliver.logstash.options import LogstashOptions, parse_host
+from sidecar.deliver.logstash.sink import LogstashSink
 from sidecar.deliver.logstash.transport import Attempt, HttpTransport, Transport
 from sidecar.deliver.replay import replay
 from sidecar.deliver.sink import Retry, SendResult
-from sidecar.errors import Permanent
+from sidecar.options import ClientAuth
 from sidecar.pipeline import Entry
 
 DECODER = ReferenceDecoder()
@@ -159,45 +161,38 @@ def test_a_host_that_fails_rests_longer_each_time_and_there_is_always_one() -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"hosts": "http://ls:5044"}, "is not a host"),
-        ({"hosts": "ls:70000"}, "is not a host"),
-        ({"hosts": "ls:0"}, "is not a host"),
-        ({"hosts": "::1:5044"}, "is not a host"),
-        ({"hosts": "user@ls"}, "is not a host"),
-        ({"hosts": "ls:5044", "mode": "http"}, "is not an address"),
+        ({"hosts": "http://ls:5044"}, "invalid host"),
+        ({"hosts": "ls:70000"}, "invalid host"),
+        ({"hosts": "ls:0"}, "invalid host"),
+        ({"hosts": "::1:5044"}, "invalid host"),
+        ({"hosts": "user@ls"}, "invalid host"),
+        ({"hosts": "ls:5044", "mode": "http"}, "invalid address"),
         ({"hosts": "http://u:p@ls", "mode": "http"}, "must not hold credentials"),
-        ({"hosts": "https://ls", "mode": "http", "tls": True}, "write https://"),
-        ({"hosts": "ls", "ca_file": "/ca"}, "need tls: true"),
-        ({"hosts": "ls", "server_name": "x"}, "need tls: true"),
-        ({"hosts": "ls", "tls": True, "client_cert": "/c"}, "belong together"),
-        ({"hosts": "ls", "username": "u", "password": "p"}, "has no users"),
-        ({"hosts": "http://ls", "mode": "http", "username": "u"}, "needs password"),
-        ({"hosts": "http://ls", "mode": "http", "password": "p", "password_file": "/p"}, "not both"),
+        ({"hosts": "https://ls", "mode": "http", "tls": {"enabled": True}}, "write https://"),
+        ({"hosts": "ls", "tls": {"ca_file": "/ca"}}, "need tls.enabled: true"),
+        ({"hosts": "ls", "tls": {"server_name": "x"}}, "need tls.enabled: true"),
+        ({"hosts": "ls", "tls": {"enabled": True, "cert_file": "/c"}}, "belong together"),
+        ({"hosts": "ls", "auth": {"username": "u", "password": "p"}}, "has no users"),
+        ({"hosts": "http://ls", "mode": "http", "auth": {"username": "u"}}, "needs password"),
+        ({"hosts": "http://ls", "mode": "http", "auth": {"password": "p", "password_file": "/p"}}, "not both"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        Options.model_validate(options)
+        LogstashOptions.model_validate(options)
 
 
 def test_hosts_are_read_as_people_write_them() -> None:
-    assert Options.model_validate({"hosts": "a, b:1 ,[::1]:2"}).hosts == ("a", "b:1", "[::1]:2")
+    assert LogstashOptions.model_validate({"hosts": "a, b:1 ,[::1]:2"}).hosts == ("a", "b:1", "[::1]:2")
     assert [parse_host(h) for h in ("a", "b:1", "[::1]:2")] == [("a", 5044), ("b", 1), ("::1", 2)]
-    assert not Options().enabled
-    assert Options.model_validate({"hosts": ["a"]}).enabled
+    assert not LogstashOptions().is_enabled
+    assert LogstashOptions.model_validate({"hosts": ["a"]}).is_enabled
 
 
-def test_the_password_is_read_from_its_file_each_time(tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    options = Options.model_validate(
-        {"hosts": "http://ls", "mode": "http", "username": "u", "password_file": str(file)}
-    )
-    with pytest.raises(Permanent, match="cannot be read"):
-        options.credentials()
-    file.write_text("one\n")
-    assert options.credentials() == ("u", "one")
-    file.write_text("two")
-    assert options.credentials() == ("u", "two")
+def test_other_ways_of_authentication_are_refused_clearly() -> None:
+    for auth in ({"api_key": "a"}, {"token": "t"}, {"token_file": "/t"}):
+        with pytest.raises(ValidationError, match="Logstash has users only"):
+            LogstashOptions.model_validate({"hosts": "http://ls", "mode": "http", "auth": auth})
 
 
 # -- the sink
@@ -234,7 +229,7 @@ def down(documents: Documents, reason: str = "unreachable") -> Attempt:
 
 
 def sink(transport: Transport, now: Callable[[], float] = lambda: 0.0, **options: Any) -> LogstashSink:
-    chosen = Options.model_validate({"hosts": "a,b,c"} | options)
+    chosen = LogstashOptions.model_validate({"hosts": "a,b,c"} | options)
     return LogstashSink("ls", chosen, sink_context(DECODER, clock=lambda: 7), transport, now)
 
 
@@ -390,12 +385,11 @@ class FakeHttp:
         self.closed = True
 
 
-def http_way(*https: FakeHttp, credentials: Sequence[tuple[str, str]] = (), compression: bool = True) -> HttpTransport:
-    remaining = list(credentials)
+def http_way(*https: FakeHttp, auth: ClientAuth | None = None, compression: bool = True) -> HttpTransport:
     return HttpTransport(
         DECODER,
         [(h, "/in?a=b") for h in https],
-        lambda: remaining.pop(0) if remaining else None,
+        Authorization(auth or ClientAuth()),
         compression,
         DeadLetterFactory("ls", lambda: 7),
     )
@@ -460,10 +454,13 @@ def test_http_too_large_requests_are_cut_and_one_document_becomes_a_dead_letter(
     assert verdict.settled[0].counts == {("logs", "dead_lettered", "request_too_large"): 1}
 
 
-def test_http_credentials_are_read_again_when_they_are_refused() -> None:
+def test_http_credentials_are_read_again_when_they_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
     http = FakeHttp(Reply(200, b"ok"), Reply(401))
-    to = sink(http_way(http, credentials=[("u", "old"), ("u", "new")]))
+    to = sink(http_way(http, auth=ClientAuth(username="u", password_file=file)))
     send_all(to, LOGS)
+    file.write_text("new")
     (refused,) = send_all(to, LOGS)
     assert refused.retry is not None
     assert (refused.retry.reason, refused.retry.level) == ("credentials", "error")

@@ -13,9 +13,10 @@ from support.delivery import entry, logs_payload, sink_context, spans_payload
 from support.journals import Clock
 
 from sidecar.decode.select import decoder
+from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.otlp.requests import Request
 from sidecar.deliver.otlp.responses import Answer, from_grpc, from_http
-from sidecar.deliver.otlp.sink import Options, OtlpSink, classify_health
+from sidecar.deliver.otlp.sink import OtlpSink, classify_health
 from sidecar.deliver.replay import replay
 from sidecar.deliver.sink import Finding, ItemResult, SendResult
 from sidecar.errors import Retryable
@@ -50,7 +51,7 @@ class Receiver:
 
 def sink(receiver: Receiver, **options: Any) -> OtlpSink:
     given = {"endpoint": "http://127.0.0.1:4317", **options}
-    return OtlpSink("far", Options.model_validate(given), sink_context(decoder(), "log", Clock()), receiver)
+    return OtlpSink("far", OtlpOptions.model_validate(given), sink_context(decoder(), "log", Clock()), receiver)
 
 
 class Ledger:
@@ -245,7 +246,7 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, 
     token = tmp_path / "token"
     token.write_text("old\n")
     receiver = Receiver(answer)
-    far = sink(receiver, token_file=token, headers={"x-tenant": "a"})
+    far = sink(receiver, auth={"token_file": token}, headers={"x-tenant": "a"})
     (request,) = far.prepare([entry(1, spans_payload(1), 1)]).batches
     verdict = far.send(request)
     assert verdict.retry is not None
@@ -262,7 +263,7 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, 
 
 def test_a_token_that_cannot_be_read_holds_everything(tmp_path: Path) -> None:
     receiver = Receiver()
-    far = sink(receiver, token_file=tmp_path / "none")
+    far = sink(receiver, auth={"token_file": tmp_path / "none"})
     (request,) = far.prepare([entry(1, spans_payload(1), 1)]).batches
     retry = far.send(request).retry
     assert retry is not None
@@ -278,7 +279,7 @@ def test_a_signal_without_an_address_is_counted_as_left_out() -> None:
 
 
 def test_addresses() -> None:
-    http = Options.model_validate({"endpoint": "https://far/otlp/", "protocol": "http/protobuf",
+    http = OtlpOptions.model_validate({"endpoint": "https://far/otlp/", "protocol": "http/protobuf",
                                    "logs_endpoint": "http://loki:3100/otlp/v1/logs"})  # fmt: skip
     assert http.endpoints == {
         "spans": "https://far/otlp/v1/traces",
@@ -286,16 +287,16 @@ def test_addresses() -> None:
         "metrics": "https://far/otlp/v1/metrics",
     }
     assert http.gzip
-    grpc = Options.model_validate({"endpoint": "http://far:4317", "logs_endpoint": "http://other:4317"})
+    grpc = OtlpOptions.model_validate({"endpoint": "http://far:4317", "logs_endpoint": "http://other:4317"})
     assert grpc.endpoints == {"spans": "http://far:4317", "logs": "http://other:4317", "metrics": "http://far:4317"}
     assert not grpc.gzip
-    assert Options.model_validate({"traces_endpoint": "http://far:4317"}).selected_signals == {"spans"}
-    assert Options.model_validate({"endpoint": "http://far:4317", "signals": ["logs"]}).selected_signals == {"logs"}
-    assert not Options().enabled
+    assert OtlpOptions.model_validate({"traces_endpoint": "http://far:4317"}).selected_signals == {"spans"}
+    assert OtlpOptions.model_validate({"endpoint": "http://far:4317", "signals": ["logs"]}).selected_signals == {"logs"}
+    assert not OtlpOptions().is_enabled
 
 
 def test_headers_in_one_variable() -> None:
-    options = Options.model_validate({"endpoint": "http://a:1", "headers": "x-tenant=a, x-key=b=c"})
+    options = OtlpOptions.model_validate({"endpoint": "http://a:1", "headers": "x-tenant=a, x-key=b=c"})
     assert {k: v.get_secret_value() for k, v in options.headers.items()} == {"x-tenant": "a", "x-key": "b=c"}
     assert "b=c" not in repr(options)
 
@@ -310,21 +311,21 @@ def test_headers_in_one_variable() -> None:
         {"endpoint": "http://far:0"},
         {"endpoint": "http://far:4318/v1/traces", "protocol": "http/protobuf"},
         {"protocol": "http/json"},
-        {"verify": False},
+        {"tls": {"insecure_skip_verify": True}},
         {"headers": {"content-type": "x"}},
         {"headers": {"grpc-timeout": "x"}},
         {"headers": {"x": "a\nb"}},
         {"headers": {"x-bin": "a"}},
         {"headers": "nothing"},
-        {"headers": {"Authorization": "x"}, "token_file": "t"},
-        {"client_cert": "a.pem"},
+        {"headers": {"Authorization": "x"}, "auth": {"token_file": "t"}},
+        {"tls": {"cert_file": "a.pem"}},
         {"max_request_bytes": 10},
         {"endpoint": None, "traces_endpoint": "http://far:4317", "signals": ["spans", "logs"]},
     ],
 )
 def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Options.model_validate({"endpoint": "http://far:4317", **wrong})
+        OtlpOptions.model_validate({"endpoint": "http://far:4317", **wrong})
 
 
 def test_a_look_names_signals_with_the_same_answer_together() -> None:
@@ -344,5 +345,5 @@ def test_a_look_names_signals_with_the_same_answer_together() -> None:
 
 def test_an_error_shows_no_secret() -> None:
     with pytest.raises(ValidationError) as caught:
-        Options.model_validate({"endpoint": "http://a:1", "headers": {"x": "hidden\nvalue"}})
+        OtlpOptions.model_validate({"endpoint": "http://a:1", "headers": {"x": "hidden\nvalue"}})
     assert "hidden" not in str(caught.value.errors(include_input=False))

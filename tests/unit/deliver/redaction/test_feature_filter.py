@@ -13,12 +13,12 @@ from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Filter, concerned
 from sidecar.deliver.redaction.feature_filter import FeatureShaper
-from sidecar.deliver.redaction.options import ShapeOptions
+from sidecar.deliver.redaction.options import RedactionOptions
 
 SECRET = "value-of-a-feature"
 REFERENCE = ReferenceDecoder()
 DECODERS = [one for one in (REFERENCE, native_decoder()) if one is not None]
-RULES = ShapeOptions(redact_keys={"password": "mask"}).rules(Filter(), keep_features=False)
+RULES = RedactionOptions(keys={"password": "mask"}).rules(Filter(), export_features=False)
 
 
 def lines(*members: dict[str, Any]) -> bytes:
@@ -76,7 +76,7 @@ def test_what_has_no_features_passes_untouched(shaper: FeatureShaper) -> None:
 
 
 def test_ordinals_and_counts_are_those_of_the_rules() -> None:
-    rules = ShapeOptions().rules(Filter(min_severity=9), keep_features=False)
+    rules = RedactionOptions().rules(Filter(min_severity=9), export_features=False)
     shaper = FeatureShaper(REFERENCE.shaper(rules), REFERENCE)
     shaped = shaper.logs(lines({"level": "debug", "instances": [1]}, {"level": "error", "instances": [2]}))
     assert shaped.ordinals is not None

@@ -14,7 +14,8 @@ from support.receive_fakes import Counted
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, Shaped
 from sidecar.deliver.common.http import Reply
-from sidecar.deliver.elasticsearch.sink import ElasticsearchSink, Options
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import ElasticsearchSink
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.sink import ItemResult, PreparedBatch, SendResult, Sink
 from sidecar.deliver.worker import Worker
@@ -135,7 +136,7 @@ def test_every_item_comes_to_one_end_through_the_worker() -> None:
     )
     payloads = [b"all", b"part", b"gone", b"bad"]
     consumer = FakeConsumer([entry(seq, payload, 3, 2) for seq, payload in enumerate(payloads * 5, 1)])
-    options = Options.model_validate({"linger": 0})
+    options = ElasticsearchOptions.model_validate({"batch_timeout": 0})
     worker = Worker(RedactingSink(Recorder(), shaper, Telemetry()), consumer, options, Telemetry(), time.time_ns)
     worker.start()
     assert consumer.wait_for(20)
@@ -169,7 +170,9 @@ def test_ids_of_log_records_are_those_of_a_sink_without_filter() -> None:
     stored = {}
     for name, least in (("all", 0), ("errors", 17)):
         http = EngineHttp()
-        options = Options.model_validate({"bootstrap": False, "compression": False, "url": "http://127.0.0.1:9"})
+        options = ElasticsearchOptions.model_validate(
+            {"bootstrap": False, "compression": False, "hosts": "http://127.0.0.1:9"}
+        )
         sink = ElasticsearchSink(name, options, sink_context(decoder, "journal", lambda: 1), http)
         shaper = decoder.shaper(Rules(filter=Filter(min_severity=least)))
         shaping = RedactingSink(sink, shaper, Telemetry())
@@ -195,7 +198,7 @@ def _severities(*numbers: int) -> bytes:
         (Rules(keys=(KeyRule(("a",), "drop"),)), False),
         (Rules(add=(("a", "b"),)), False),
         (Rules(max_field_bytes=100), False),
-        (Rules(filter=Filter(one_in=2)), False),
+        (Rules(filter=Filter(sampling_ratio=1 / 2)), False),
     ],
 )
 def test_rules_that_change_nothing_are_known(rules: Rules, nothing: bool) -> None:

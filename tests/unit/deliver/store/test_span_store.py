@@ -9,8 +9,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from support.delivery import START, entry, logs_payload, sink_context, spans_payload, trace_id
 
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
-from sidecar.deliver.store.span_store import FILE, Options, Store, StoreUnavailable
+from sidecar.deliver.store.span_store import FILE, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import key_of, keys_of
 from sidecar.pipeline import Entry
 
@@ -27,7 +28,7 @@ class Clock:
 
 
 def opened(directory: Path, clock: Clock | None = None, **options: Any) -> Store:
-    return Store(Options(**options), directory, DECODER, clock or Clock())
+    return Store(StoreOptions(**options), directory, DECODER, clock or Clock())
 
 
 def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, str, str], int]:
