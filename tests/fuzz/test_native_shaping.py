@@ -36,6 +36,9 @@ SECRETS = {
         b"a@b.co,c@d.co;e@f.co g@h.co j@k.co <l@m>",
         b"AKIAIOSFODNN7EXAMPLEeyJhbGciOiJI.eyJzdWI",
         b"0.4111111111111111 14111111111111111 1.5",
+        b"4111\xc2\xa01111\xc2\xa01111\xc2\xa01111 %204.111E111 111 ",
+        b"4.111111111111111E15 004111.1111.1111.11",
+        "４１１１　１１１１１１".encode() + b"1111111",
         b"\xf0\x9f\x98\x80xx\xf0\x9f\x98\x80\xc3\xa9\xc3\xa9\xc3\xa9xxx\xe2\x82\xac\xe2\x82\xac tttttttttttttt"[:40],
     ],
     b"q" * 5000: [b"4111111111111111 " * 294 + b"zz", (b"a@b.co " * 715)[:5000], b"5" * 5000],
@@ -172,6 +175,8 @@ pieces = st.sampled_from([
     b"a", b"@", b".", b"com", b"4", b"1", b"5500005555555559", b"4111111111111111", b" ", b"-", b"Bearer ", b"eyJ",
     b"\xc3\xa9", b"\xc3", b"\x80", b"\xf0\x9f\x98\x80", b"x", b"[email]", b"://", b":", b"/", b"AKIA", b"%40", b"\n",
     b"0", b"q", b"-----BEGIN PRIVATE KEY-----", b"ab", b"", b"\x00", b"K", b"\xe2\x84\xaa",
+    b"4.111111111111111E15", b"%20", b"%", b"E15", b"+", b"1111", b"4111", b"\xc2\xa0", b"\xe2\x80\x93", b"_", b"00",
+    "４１１１".encode(), "٤١١١".encode(), "۱".encode(), "\u3000".encode(), "１".encode(), b"\xef\xbc", b"\xd9",
 ])  # fmt: skip
 
 

@@ -82,11 +82,12 @@ _REPEATS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "
 _COUNTS = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
 
 
-def compile_pattern(text: str) -> Pattern:
-    """Raises ValueError, which says what is wrong and at which character."""
+def compile_pattern(text: str, any_byte: bool = False) -> Pattern:
+    """`any_byte`: `\\xHH` goes up to ff, for patterns that ship. Raises ValueError, which says what is wrong and at
+    which character."""
     if len(text) > MAX_PATTERN_CHARS:
         raise ValueError(f"{len(text)} characters, at most {MAX_PATTERN_CHARS}")
-    node = _Parser(text).parse()
+    node = _Parser(text, 0xFF if any_byte else 0x7F).parse()
     if least(node) == 0:
         raise ValueError("the pattern may match the empty text")
     if (size := _size(node)) > MAX_PATTERN_SIZE:
@@ -99,8 +100,9 @@ def compile_pattern(text: str) -> Pattern:
 class _Parser:
     """Recursive descent; the place is the index of the next character."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, highest: int) -> None:
         self._text = text
+        self._highest = highest
         self._fold = text.startswith("(?i)")
         self._place = 4 if self._fold else 0
         self._nesting = 0
@@ -216,8 +218,8 @@ class _Parser:
             return frozenset({_CONTROLS[letter]})
         if letter == "x":
             digits = self._take() + self._take()
-            if not set(digits) <= set(string.hexdigits) or int(digits, 16) > 0x7F:
-                self._refuse("\\x takes two hexadecimal digits, up to 7f")
+            if not set(digits) <= set(string.hexdigits) or int(digits, 16) > self._highest:
+                self._refuse(f"\\x takes two hexadecimal digits, up to {self._highest:x}")
             return frozenset({int(digits, 16)})
         if letter.isalnum():
             self._refuse(f"\\{letter} is not taken; back-references are not either")

@@ -12,6 +12,12 @@ from sidecar.decode.documents.text import double_text
 from sidecar.decode.redaction.rules import CUT, HASH_DIGITS, MAX_SEARCHES, Action, KeyRule, Rules, ValueRule
 
 _DIGITS = frozenset(b"0123456789")
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+_DIGIT_VALUES = {
+    chr(zero + value).encode(): value for zero in (ord("0"), 0xFF10, 0x0660, 0x06F0) for value in range(10)
+}
+"""ASCII, full-width, Arabic and Persian."""
+_EXPONENT = re.compile(rb"([0-9]\.)([0-9]{8,})[eE]\+?(1[2-8])")
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 _SMALLEST_CARD = 10 ** (_SHORTEST_CARD - 1)
 _CARDS_END = 10**_LONGEST_CARD
@@ -152,26 +158,66 @@ class Redaction:
 def card_end(raw: bytes, begin: int, end: int) -> int:
     """Where the payment card's number that begins at `begin` ends, at `end` or before; 0 if there is none.
 
-    Its digits are 13 to 19, and their Luhn sum is a multiple of ten (ISO/IEC 7812-1). No digit stands beside it, nor is
-    it the fraction of a number. Without the last group of digits (with what is before it and is none) it may be one
-    where the whole is not, as in `4111 1111 1111 1111 123`.
+    Its digits (ASCII, full-width or Arabic) are 13 to 19, and their Luhn sum is a multiple of ten (ISO/IEC 7812-1). No
+    digit stands beside it but zeros in front, nor is it the fraction of a number. Without the last group of digits it
+    may be one where the whole is not, as in `4111 1111 1111 1111 123`. Of a number with an exponent the whole part
+    counts.
     """
-    if begin > 0 and raw[begin - 1] in _DIGITS:
+    if _is_inside_number(raw, begin):
         return 0
-    if begin > 1 and raw[begin - 1] == ord(".") and raw[begin - 2] in _DIGITS:
-        return 0
-    while end > begin:
-        digits = [byte - 48 for byte in raw[begin:end] if byte in _DIGITS]
-        if len(digits) < _SHORTEST_CARD:
+    if exponent := _EXPONENT.fullmatch(raw, begin, end):
+        whole = (exponent[1] + exponent[2].ljust(int(exponent[3]), b"0")[: int(exponent[3])]).translate(None, b".")
+        return end if _digit_at(raw, end) is None and _luhn([byte - 48 for byte in whole]) else 0
+    digits, groups = _read_digits(raw, begin, end)
+    for count, last in reversed(groups):
+        if count < _SHORTEST_CARD:
             return 0
-        beside = end < len(raw) and raw[end] in _DIGITS
-        if len(digits) <= _LONGEST_CARD and not beside and _luhn(digits):
-            return end
-        while end > begin and raw[end - 1] in _DIGITS:
-            end -= 1
-        while end > begin and raw[end - 1] not in _DIGITS:
-            end -= 1
+        if count <= _LONGEST_CARD and _digit_at(raw, last) is None and _luhn(digits[:count]):
+            return last
     return 0
+
+
+def _is_inside_number(raw: bytes, begin: int) -> bool:
+    """Whether what is before `begin` belongs to the number that begins there. `%20` and its like are no digits."""
+    before = begin
+    while before > 0 and raw[before - 1] == ord("0"):
+        before -= 1
+    if _ends_with_escape(raw, begin):
+        return False
+    if any(raw[before - length : before] in _DIGIT_VALUES for length in (1, 2, 3) if length <= before):
+        return True
+    return before > 1 and raw[before - 1] == ord(".") and raw[before - 2] in _DIGITS
+
+
+def _ends_with_escape(raw: bytes, end: int) -> bool:
+    return 2 < end <= len(raw) and raw[end - 3] == ord("%") and raw[end - 2] in _HEX and raw[end - 1] in _HEX
+
+
+def _read_digits(raw: bytes, begin: int, end: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """The digits, and for each group of them how many there are up to its end, and where that is."""
+    digits: list[int] = []
+    groups: list[tuple[int, int]] = []
+    place = begin
+    while place < end:
+        found = _digit_at(raw, place)
+        if found is None:
+            place += 3 if raw[place] == ord("%") else 1
+            continue
+        value, length = found
+        digits.append(value)
+        if groups and groups[-1][1] == place:
+            groups.pop()
+        place += length
+        groups.append((len(digits), place))
+    return digits, groups
+
+
+def _digit_at(raw: bytes, place: int) -> tuple[int, int] | None:
+    """Value and length in bytes of the digit at a place."""
+    for length in (1, 2, 3):
+        if (value := _DIGIT_VALUES.get(raw[place : place + length])) is not None:
+            return value, length
+    return None
 
 
 def _luhn(digits: Sequence[int]) -> bool:
@@ -180,10 +226,13 @@ def _luhn(digits: Sequence[int]) -> bool:
 
 
 def _behind_digits(raw: bytes, begin: int) -> int:
-    """The next place at which a number may begin: behind the digits at `begin`, at least one byte on."""
+    """The next place at which a number may begin: behind the digits at `begin`, at least one byte on. Digits of an
+    escape such as `%20` are skipped alone."""
+    if _ends_with_escape(raw, begin + 2):
+        return begin + 2
     end = begin
-    while end < len(raw) and raw[end] in _DIGITS:
-        end += 1
+    while found := _digit_at(raw, end):
+        end += found[1]
     return max(end, begin + 1)
 
 

@@ -98,7 +98,7 @@ class ValueRule:
     def compiled(self) -> Pattern:
         """Raises ValueError where the pattern is not of the syntax that `patterns` takes."""
         try:
-            return compile_pattern(self.pattern)
+            return compile_pattern(self.pattern, any_byte=self.luhn)
         except ValueError as error:
             raise ValueError(f"pattern of {self.name}: {error}") from None
 
@@ -225,13 +225,25 @@ class NamedPattern:
 _ADDRESS = r"""[^\s@%<>()\[\]\\,;:"'/=&?|{}`]"""
 _LABEL = r"""[^\s@%<>()\[\]\\,;:"'/=&?|{}`.!*]"""
 
+# Bytes of digits in ASCII, full width, Arabic and Persian; and what people and programs put between groups of digits:
+# blanks (also those that do not break), hyphens, dashes, points, underscores, slashes, and encoded blanks of URLs.
+_FIRST = r"(?:[2-6]|\xef\xbc[\x92-\x96]|\xd9[\xa2-\xa6]|\xdb[\xb2-\xb6])"
+_DIGIT = r"(?:[0-9]|\xef\xbc[\x90-\x99]|[\xd9\xdb][\xa0-\xb9])"
+_SEPARATOR = r"(?:[ \t._/+-]{1,3}|%2[0Dd]|\xc2\xa0|\xe2[\x80\x88][\x87-\x95\xaf]|\xe3\x80\x80)"
+
 VALUE_PATTERNS: Mapping[str, NamedPattern] = {
     # The last part of a domain has letters, which tells an address from a package's version (name@1.2.3).
     "email": NamedPattern(
         rf"(?i){_ADDRESS}{{1,64}}(?:@|%40){_LABEL}{{1,63}}(?:\.{_LABEL}{{1,63}}){{0,4}}\.[a-z]{{2,24}}"
     ),
     # Major industry identifiers of payment cards, so that times in milli- or nanoseconds (which begin with 1) are none.
-    "card": NamedPattern(r"[2-6](?:[ -]?[0-9]){12,18}", luhn=True),
+    # Blanks and hyphens anywhere; other separators only where the groups are those of cards; doubles with exponent.
+    "card": NamedPattern(
+        rf"{_FIRST}(?:\.[0-9]{{8,24}}[eE]\+?1[2-8]|(?:[ -]?{_DIGIT}){{12,18}}|{_DIGIT}{{3}}{_SEPARATOR}"
+        rf"(?:{_DIGIT}{{6}}{_SEPARATOR}{_DIGIT}{{4,5}}|"
+        rf"(?:{_DIGIT}{{4}}{_SEPARATOR}){{2}}{_DIGIT}{{1,4}}(?:{_SEPARATOR}{_DIGIT}{{1,3}})?))",
+        luhn=True,
+    ),
     "bearer": NamedPattern(r"(?i)bearer(?:[\s:=+]|%20){1,8}[a-z0-9._~+/=-]{8,}"),
     # Cut off tokens count too; and a pattern that cannot fail late has no texts on which the reference is slow.
     "jwt": NamedPattern(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?(?:\.[A-Za-z0-9_-]+)?"),

@@ -89,3 +89,69 @@ def test_both_decoders_leave_the_same_bytes() -> None:
     assert (ours.payload, ours.changed) == (theirs.payload, theirs.changed)
     assert b"4111111111111111" not in ours.payload
     assert ours.payload.count(b"[card:") == 14
+
+
+DIGITS = "4111111111111111"
+
+
+def wide(zero: int, digits: str = DIGITS) -> str:
+    return "".join(chr(zero + int(digit)) for digit in digits)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4.111111111111111E15", "[card]"),
+        ("amount=4.111111111111111e+15;", "amount=[card];"),
+        ("4.11111111111111100000e+15", "[card]"),
+        ("4.222222222222E12", "[card]"),
+        ("-3.78282246310005E14", "-[card]"),
+        *((f"<4111{mark}1111{mark}1111{mark}1111>", "<[card]>") for mark in (
+            "\u00a0", "\u202f", "\u2007", "\u2009", "\u3000", "–", "—", "−", "\u2010", "\u2011", ".", "_", "/", "\t",
+            "  ", "%20", "%2D", "+", " - ", " ", "-",
+        )),
+        ("3782.822463.10005", "[card]"),
+        ("3056\u00a0930902\u00a05904", "[card]"),
+        ("4222_2222_2222_2", "[card]"),
+        ("6304.0000.0000.0000.000", "[card]"),
+        ("0004111111111111111", "000[card]"),
+        ("q=%204111111111111111&n=%224111111111111111%22", "q=%20[card]&n=%22[card]%22"),
+        ("4111%201111%201111%201111%2012", "[card]%2012"),
+        (wide(0xFF10), "[card]"),
+        (wide(0x0660), "[card]"),
+        (wide(0x06F0), "[card]"),
+        ("\u3000".join(wide(0xFF10)[at : at + 4] for at in range(0, 16, 4)), "[card]"),
+    ],
+)  # fmt: skip
+def test_spellings_in_texts(text: str, expected: str, decoder: Decoder) -> None:
+    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": expected}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4.111111111111112E15",
+        "14.111111111111111E15",
+        "4.111111111111111E151",
+        "4.111111111111111E-15",
+        "6.304E18",
+        "0.0004111111111111111",
+        "10004111111111111111",
+        "2026.11.28/10.00.00.123456",
+        "2026-11-28_10-00-00_123456789",
+        "192.168.100.200 52.123.123.123:4111",
+        "2001:4860:4860:4860:8888",
+        "41111.11111111.111",
+        "3.14159265 2.71828182 5.55555555",
+        wide(0xFF10, "1" + DIGITS),
+        wide(0xFF10, DIGITS + "1111"),
+        "4111.1111.1111.1112",
+    ],
+)
+def test_what_is_no_card_number(text: str, decoder: Decoder) -> None:
+    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": text}
+
+
+def test_texts_of_many_numbers_stay(decoder: Decoder) -> None:
+    text = "".join(f"2026-11-28 10:00:{n % 60:02d}.{n:06d} 4.{n:04d}E+03 5.{n:04d}\t" for n in range(3000))
+    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": text}
