@@ -21,7 +21,7 @@ def dedupe_families(families: Sequence[FamilySnapshot], names: Collection[str]) 
     """Of families of one of these names and one kind the first is that of the spans; the others are given without the
     series of its services.
 
-    A service is told by `service_name` there, and by `job` (`namespace/name` or `name`) here."""
+    A service is known by `service_name` there, and by `job` (`namespace/name` or `name`) here."""
     times = Counter((family.name, family.kind) for family in families if family.name in names)
     services: dict[tuple[str, str], frozenset[str]] = {}
     shown: list[FamilySnapshot] = []

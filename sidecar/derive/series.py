@@ -219,7 +219,7 @@ class SeriesTable:
         yield self.name, len(self)
 
     def overflow(self) -> Iterator[tuple[str, str, int]]:
-        """(metric, label, records turned away), for the labels that have any."""
+        """(metric, label, records that overflowed), for the labels that have any."""
         for label, records in self.overflowed.items():
             if records:
                 yield self.name, label, records
@@ -353,7 +353,7 @@ def whole(fixed: I64) -> Any:
 
 
 def pack_labels(labels: Labels) -> bytes:
-    """Label values as bytes from which they can be told again."""
+    """Label values as bytes from which they can be read again."""
     parts = [value.encode() for value in labels]
     return b"".join(len(part).to_bytes(4, "little") + part for part in parts)
 

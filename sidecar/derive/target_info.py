@@ -73,7 +73,7 @@ class Targets:
         yield "target_info", len(self)
 
     def overflow(self) -> Iterator[tuple[str, str, int]]:
-        """(metric, label, resources turned away), if there are any."""
+        """(metric, label, resources that overflowed), if there are any."""
         if self.overflowed:
             yield "target_info", "instance", self.overflowed
 

@@ -66,8 +66,8 @@ def apart(spans: Spans, picked: Indexes, kind: Indexes, provider: Sequence[str],
     instrumentation, and does not name another provider. `kind` is of each span, `provider` (lower case) of each group.
     """
     alike: dict[tuple[float, ...], list[int]] = {}
-    told = (np.nan_to_num(column[picked], nan=-1).tolist() for column in tokens)  # NaN is not equal to itself.
-    keys = zip(spans.payload[picked].tolist(), kind[picked].tolist(), *told, strict=True)
+    counts = (np.nan_to_num(column[picked], nan=-1).tolist() for column in tokens)  # NaN is not equal to itself.
+    keys = zip(spans.payload[picked].tolist(), kind[picked].tolist(), *counts, strict=True)
     for call, key in zip(picked.tolist(), keys, strict=True):
         alike.setdefault(key, []).append(call)
     twice = {call for calls in alike.values() if len(calls) > 1 for call in _around(spans, calls, provider)}

@@ -1,7 +1,7 @@
 """Metrics of generative models from spans: tokens, durations, first token, in the names of OpenTelemetry's conventions.
 
 Spans of both generations of those conventions are read, of vLLM, SGLang, Text Generation Inference, OpenInference,
-Traceloop and MLflow (`genai_names`); what counts as a call is written in `genai_calls`.
+Traceloop and MLflow (`genai_names`); what counts as a call is written in `calls`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures of generative models: bounded tables, and what they show."""
+"""Metrics of generative models: bounded tables, and what they show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.derive.families import FamilySnapshot, Points
-from sidecar.derive.genai.calls import MAX_FIGURE, Calls, Identity
+from sidecar.derive.genai.calls import MAX_VALUE, Calls, Identity
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, SeriesTable
 from sidecar.derive.tables import HistogramTable
@@ -36,12 +36,12 @@ class Metric:
 
     name: str
     server: bool
-    figures: tuple[str, ...]
+    values: tuple[str, ...]
     help: str
     unit: str = ""
     bounds: tuple[float, ...] = ()
     extra: str = ""
-    """A label of its own: `gen_ai_token_type` (its value is the figure's name), or `error_type`."""
+    """A label of its own: `gen_ai_token_type` (its value is the name's name), or `error_type`."""
     failed: bool = True
     """Of calls that failed too."""
 
@@ -82,7 +82,7 @@ METRICS = (
         "gen_ai_server_token_usage",
         True,
         ("input", "output"),
-        "Tokens of a request, input and output, as the server told.",
+        "Tokens of a request, input and output, as the server reports.",
         "",
         TOKENS,
         "gen_ai_token_type",
@@ -135,8 +135,8 @@ class GenaiTables:
     def add(self, calls: Calls, arrival: Arrival) -> None:
         """Add calls. `arrival.times` are those of the payloads that `calls.payload` counts."""
         for metric, table in self._metrics:
-            for figure in metric.figures:
-                _add(metric, figure, table, calls, arrival)
+            for name in metric.values:
+                _add(metric, name, table, calls, arrival)
 
     def expire(self, before: int) -> None:
         """Take away series idle since before this time (Unix ns)."""
@@ -157,15 +157,15 @@ def _table(metric: Metric, budget: Budget) -> SeriesTable:
     return HistogramTable(metric.name, labels, metric.bounds, budget)
 
 
-def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival: Arrival) -> None:
+def _add(metric: Metric, name: str, table: SeriesTable, calls: Calls, arrival: Arrival) -> None:
     takes = [one.server == metric.server and (metric.failed or not one.error) for one in calls.identities]
-    values = calls.figures[figure]
+    values = calls.values[name]
     least = 0 if metric.bounds else 1  # A part that is nothing is not worth a series.
-    picked = np.flatnonzero(np.array(takes, np.bool_)[calls.code] & (values >= least) & (values <= MAX_FIGURE))
+    picked = np.flatnonzero(np.array(takes, np.bool_)[calls.code] & (values >= least) & (values <= MAX_VALUE))
     if not len(picked):
         return
     keys: dict[tuple[str, ...], int] = {}
-    codes = np.array([keys.setdefault(_key(metric, figure, one), len(keys)) for one in calls.identities], np.uint32)[
+    codes = np.array([keys.setdefault(_key(metric, name, one), len(keys)) for one in calls.identities], np.uint32)[
         calls.code[picked]
     ]
     ends = np.searchsorted(calls.payload[picked], np.arange(len(arrival.times)), side="right")
@@ -176,10 +176,10 @@ def _add(metric: Metric, figure: str, table: SeriesTable, calls: Calls, arrival:
         table.add_up(table.assign(list(keys), codes, arrival), values * weight)
 
 
-def _key(metric: Metric, figure: str, one: Identity) -> tuple[str, ...]:
+def _key(metric: Metric, name: str, one: Identity) -> tuple[str, ...]:
     if not metric.extra:
         return one.labels
-    return (*one.labels, figure if metric.extra == "gen_ai_token_type" else one.error)
+    return (*one.labels, name if metric.extra == "gen_ai_token_type" else one.error)
 
 
 def _snapshot(metric: Metric, table: SeriesTable, view: View | None) -> FamilySnapshot:

@@ -1,4 +1,4 @@
-"""The option with further names of what a prediction is told by."""
+"""The option with additional names of what a prediction is read from."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _checked(value: dict[str, tuple[str, ...]], about: ValidationInfo) -> dict[s
     return value
 
 
-FurtherNames = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_lists), AfterValidator(_checked)]
-"""Concept -> attributes, tried after the built-in ones (`prediction_names.aliases` gives the whole table)."""
+AdditionalNames = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_lists), AfterValidator(_checked)]
+"""Concept -> attributes, tried after the built-in ones (`decode.predictions.names.aliases` gives the whole table)."""
 
 DESCRIPTION = (
     f"Further attributes that tell of predictions, tried after the built-in ones: a mapping of {', '.join(ALIASES)} to "

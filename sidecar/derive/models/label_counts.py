@@ -1,4 +1,4 @@
-"""How many labels came in: the truth of predictions, told later."""
+"""How many labels came in: the truth of predictions, known later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of models: bounded tables, and what they show."""
+"""Metrics of models: bounded tables, and what they show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sidecar.decode.api import F64
 from sidecar.derive.families import FamilySnapshot, Points, Summaries
-from sidecar.derive.models.prediction_columns import Said, Told, told
+from sidecar.derive.models.prediction_columns import PredictionColumns, PredictionRecord, columns_of
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import I64, LIMIT, Arrival, Budget, Labels, SeriesTable, whole
 from sidecar.derive.tables import CounterTable, HistogramTable
@@ -35,7 +35,7 @@ class ModelTables:
         self.confidence = HistogramTable("model_confidence_score", MODEL, CONFIDENCE, budget)
         self.value = HistogramTable("model_prediction_value", MODEL, (), budget)
         self.models = SeriesTable("model_info", MODEL, 2, budget)
-        """Columns: 1 if it was told that it is loaded; time of the last prediction in ns."""
+        """Columns: 1 if a record says that it is loaded; time of the last prediction in ns."""
         self.kept = (
             self.predictions,
             self.classes,
@@ -46,12 +46,12 @@ class ModelTables:
             self.models,
         )
 
-    def add(self, said: Sequence[Said], time: int, now: int) -> None:
+    def add(self, records: Sequence[PredictionRecord], time: int, now: int) -> None:
         """Add what the records of one payload say. `time`: when it was received, Unix ns."""
-        if said:
-            self.add_columns(told(said, [0] * len(said)), np.array([time], np.int64), now)
+        if records:
+            self.add_columns(columns_of(records, [0] * len(records)), np.array([time], np.int64), now)
 
-    def add_columns(self, found: Told, received: I64, now: int) -> None:
+    def add_columns(self, found: PredictionColumns, received: I64, now: int) -> None:
         """Add what records say. `received`: when each payload was received, Unix ns."""
         if not len(found):
             return
@@ -64,8 +64,8 @@ class ModelTables:
         models = [group[:3] for group in found.groups]
         calls = np.flatnonzero(found.batch > 0)
         adding.observe(self.batch, models, calls, found.batch[calls], found.weight[calls])
-        for table, figures in ((self.confidence, found.scores), (self.value, found.values)):
-            adding.observe(table, models, figures.of, figures.number, figures.weight)
+        for table, column in ((self.confidence, found.scores), (self.value, found.values)):
+            adding.observe(table, models, column.of, column.number, column.weight)
         adding.see(self.models, models)
 
     def expire(self, before: int) -> None:
@@ -92,7 +92,7 @@ class ModelTables:
         self.models.mark_exported()  # Gauges do not begin at 0.
         keys, _, values, _ = self.models.show(view)
         labels = self.models.label_texts(keys)
-        yield FamilySnapshot("model", "info", "Models that were told of.", "", (Points(labels, [1] * len(keys)),))
+        yield FamilySnapshot("model", "info", "Models that records name.", "", (Points(labels, [1] * len(keys)),))
         loaded = [n for n, value in enumerate(values[:, 0].tolist()) if value]
         points = Points([labels[n] for n in loaded], [1] * len(loaded))
         yield FamilySnapshot("model_loaded", "gauge", "1 for a model that a process has loaded.", "", (points,))
@@ -107,7 +107,7 @@ class ModelTables:
 class _Adding:
     """Adds what records say to tables."""
 
-    found: Told
+    found: PredictionColumns
     received: I64
     """When each record was received."""
     now: int

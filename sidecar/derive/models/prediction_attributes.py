@@ -17,7 +17,7 @@ from sidecar.decode.predictions import objects
 from sidecar.decode.predictions.names import ALIASES, STAGES
 from sidecar.decode.predictions.objects import Row
 from sidecar.derive.fixed_point import NOT_NUMBER, number
-from sidecar.derive.models.prediction_columns import Classes, Figures, Told
+from sidecar.derive.models.prediction_columns import Classes, NumericColumn, PredictionColumns
 from sidecar.derive.series import MAX_WEIGHT, Labels
 
 MAX_BATCH = 10_000
@@ -42,7 +42,7 @@ class Answered:
 
 
 Aliases = Mapping[str, Sequence[str]]
-"""Concept -> attributes, the first that is there counts (`prediction_names.aliases`)."""
+"""Concept -> attributes, the first that is there counts (`decode.predictions.names.aliases`)."""
 
 
 def text_names(aliases: Aliases) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def measure_names(aliases: Aliases) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Figured:
+class NumericAttributes:
     """The numbers that n records tell; NaN where one tells none."""
 
     score: F64
@@ -72,7 +72,7 @@ class Figured:
     """The prediction where it is a number, whatever its type; the group's text says whether it is a class."""
 
     @classmethod
-    def of(cls, aliases: Aliases, numbers: Sequence[F64]) -> Figured:
+    def of(cls, aliases: Aliases, numbers: Sequence[F64]) -> NumericAttributes:
         """`numbers`: a column for each of `number_names`."""
         columns = dict(zip(number_names(aliases), numbers, strict=True))
         concepts = (*_NUMERIC, _EITHER)
@@ -104,20 +104,20 @@ class Group:
     ) -> None:
         """`texts`: of `text_names`, empty where a record has none. `stage`: of the record, where no attribute says one.
         `stages`: it counts even without a prediction."""
-        said = {
+        found = {
             concept: next((texts[name] for name in names if texts.get(name)), "") for concept, names in aliases.items()
         }
-        self.model = said["model"]
-        stage = said["stage"] or stage
-        nested = _of_objects(said["class"])
-        answered = nested or Answered() if said["class"] else _answered(said["prediction"])
+        self.model = found["model"]
+        stage = found["stage"] or stage
+        nested = _of_objects(found["class"])
+        answered = nested or Answered() if found["class"] else _answered(found["prediction"])
         self.failed = answered.failed
         """What stands where the answer should be is an error."""
-        status = "error" if failed or said["error"] or answered.failed else "ok"
-        self.key: Labels = (service, self.model, said["version"], status, stage or "inference")
+        status = "error" if failed or found["error"] or answered.failed else "ok"
+        self.key: Labels = (service, self.model, found["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
-        self.named = said["class"] if nested is None else ""
-        self.silent = not said["class"] and not said["prediction"]
+        self.named = found["class"] if nested is None else ""
+        self.silent = not found["class"] and not found["prediction"]
         """A number is all that can tell of a prediction."""
         self.classes, self.values, self.scores = answered.classes, answered.values, answered.scores
 
@@ -127,7 +127,9 @@ class Group:
         return bool(self.named or self.classes or self.values or self.failed)
 
 
-def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, time: U64, weight: F64) -> Told:
+def of_attributes(
+    group: U32, groups: Sequence[Group | None], numbers: NumericAttributes, time: U64, weight: F64
+) -> PredictionColumns:
     """The records that tell of a prediction (or of a stage), `payload` being each one's place among the n records.
 
     `groups`: None for records that are left out; `time`: Unix ns; `weight`: how many records each stands for.
@@ -136,36 +138,36 @@ def of_attributes(group: U32, groups: Sequence[Group | None], figured: Figured, 
     answers = np.array([known is not None and known.answers for known in groups])
     stages = np.array([known is not None and known.only_stage for known in groups], np.bool_)
     silent = np.array([known is not None and known.silent for known in groups], np.bool_)
-    told = np.where(np.isnan(figured.value) & silent[group], figured.answer, figured.value)
-    numeric = np.isfinite(figured.score) | np.isfinite(told)
+    reported = np.where(np.isnan(numbers.value) & silent[group], numbers.answer, numbers.value)
+    numeric = np.isfinite(numbers.score) | np.isfinite(reported)
     predicts = models[group] & (answers.astype(np.bool_)[group] | numeric)
     picked = np.flatnonzero(predicts | stages[group])
     nobody = Group({}, ALIASES, False)
     kept = [known or nobody for known in groups]
-    code, value = group[picked], told[picked]
+    code, value = group[picked], reported[picked]
     # A class or a number of its own beats what `prediction` says.
     beaten = np.array([bool(known.named) for known in kept], np.bool_)[code] | np.isfinite(value)
     classes = _spread(np.where(beaten, len(kept), code), [*(known.classes for known in kept), []])
     values = _spread(np.where(beaten, len(kept), code), [*(known.values for known in kept), []])
     named = [[known.named] if known.named else [] for known in kept]
     own = _spread(code, named)
-    scores = _spread(np.where(np.isfinite(figured.score[picked]), len(kept), code), [*(k.scores for k in kept), []])
+    scores = _spread(np.where(np.isfinite(numbers.score[picked]), len(kept), code), [*(k.scores for k in kept), []])
     answered = np.maximum(np.bincount(classes[0], minlength=len(picked)), np.bincount(values[0], minlength=len(picked)))
-    rows = np.where(np.isnan(figured.rows[picked]), np.maximum(answered, 1), figured.rows[picked])
+    rows = np.where(np.isnan(numbers.rows[picked]), np.maximum(answered, 1), numbers.rows[picked])
     rows = np.where(predicts[picked], rows, 0.0)
     factor = weight[picked]
-    return Told(
+    return PredictionColumns(
         payload=picked.astype(np.uint32),
         time=time[picked],
         group=code,
         groups=[known.key for known in kept],
         rows=rows * factor,
         weight=factor,
-        seconds=figured.seconds[picked],
+        seconds=numbers.seconds[picked],
         batch=rows,
         loaded=np.zeros(len(picked), np.bool_),
         classes=_classes([own, classes], factor),
-        scores=_joined(_finite(figured.score[picked], factor), scores, factor),
+        scores=_joined(_finite(numbers.score[picked], factor), scores, factor),
         values=_joined(_finite(value, factor), values, factor),
     )
 
@@ -189,17 +191,17 @@ def _classes(spreads: Sequence[tuple[npt.NDArray[np.intp], list[object]]], facto
     return Classes(of.astype(np.uint32), np.array(codes, np.uint32), list(names), factor[of])
 
 
-def _finite(numbers: F64, factor: F64) -> Figures:
+def _finite(numbers: F64, factor: F64) -> NumericColumn:
     of = np.flatnonzero(np.isfinite(numbers))
-    return Figures(of.astype(np.uint32), numbers[of], factor[of])
+    return NumericColumn(of.astype(np.uint32), numbers[of], factor[of])
 
 
-def _joined(figures: Figures, spread: tuple[npt.NDArray[np.intp], list[object]], factor: F64) -> Figures:
+def _joined(column: NumericColumn, spread: tuple[npt.NDArray[np.intp], list[object]], factor: F64) -> NumericColumn:
     of, found = spread
-    return Figures(
-        np.concatenate([figures.of, of.astype(np.uint32)]),
-        np.concatenate([figures.number, np.array(found, np.float64)]),
-        np.concatenate([figures.weight, factor[of]]),
+    return NumericColumn(
+        np.concatenate([column.of, of.astype(np.uint32)]),
+        np.concatenate([column.number, np.array(found, np.float64)]),
+        np.concatenate([column.weight, factor[of]]),
     )
 
 

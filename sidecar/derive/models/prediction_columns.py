@@ -1,4 +1,4 @@
-"""What records say of predictions: one record as `Said`, many as the columns of `Told`."""
+"""What records say of predictions: one record as `PredictionRecord`, many as the columns of `PredictionColumns`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sidecar.derive.series import Labels
 
 
 @dataclass(slots=True)
-class Said:
+class PredictionRecord:
     """What one record says of one model's predictions."""
 
     model: str
@@ -52,8 +52,8 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Numbers that records tell."""
+class NumericColumn:
+    """Numbers in records."""
 
     of: U32
     """Record."""
@@ -63,13 +63,13 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PredictionColumns:
     """What n records of some payloads say."""
 
     payload: U32
     """Index of each record's payload."""
     time: U64
-    """Unix ns; 0 where it is not told."""
+    """Unix ns; 0 where it is not known."""
     group: U32
     groups: Sequence[Labels]
     """Distinct (service, model, version, status, stage)."""
@@ -78,13 +78,13 @@ class Told:
     weight: F64
     """How many such calls each record stands for."""
     seconds: F64
-    """NaN where it is not told."""
+    """NaN where it is not known."""
     batch: F64
     """Rows of the call; 0 where it is no call of its own."""
     loaded: npt.NDArray[np.bool_]
     classes: Classes
-    scores: Figures
-    values: Figures
+    scores: NumericColumn
+    values: NumericColumn
 
     def __len__(self) -> int:
         return len(self.group)
@@ -96,35 +96,35 @@ def known_service(name: str) -> str:
     return "" if name.partition(":")[0] == UNKNOWN_SERVICE else name
 
 
-def told(said: Sequence[Said], payload: Sequence[int]) -> Told:
+def columns_of(records: Sequence[PredictionRecord], payload: Sequence[int]) -> PredictionColumns:
     """The columns of these records. `payload`: index of the payload of each."""
     groups: dict[Labels, int] = {}
     names: dict[str, int] = {}
-    group = [groups.setdefault((s.service, s.model, s.version, s.status, s.stage), len(groups)) for s in said]
-    classes = [(at, name, n * s.weight) for at, s in enumerate(said) for name, n in s.classes.items()]
-    return Told(
+    group = [groups.setdefault((s.service, s.model, s.version, s.status, s.stage), len(groups)) for s in records]
+    classes = [(at, name, n * s.weight) for at, s in enumerate(records) for name, n in s.classes.items()]
+    return PredictionColumns(
         payload=np.array(payload, np.uint32),
-        time=np.array([s.time for s in said], np.uint64),
+        time=np.array([s.time for s in records], np.uint64),
         group=np.array(group, np.uint32),
         groups=list(groups),
-        rows=np.array([s.rows * s.weight for s in said], np.float64),
-        weight=np.array([s.weight for s in said], np.float64),
-        seconds=np.array([math.nan if s.seconds is None else s.seconds for s in said], np.float64),
-        batch=np.array([s.batch for s in said], np.float64),
-        loaded=np.array([s.loaded for s in said], np.bool_),
+        rows=np.array([s.rows * s.weight for s in records], np.float64),
+        weight=np.array([s.weight for s in records], np.float64),
+        seconds=np.array([math.nan if s.seconds is None else s.seconds for s in records], np.float64),
+        batch=np.array([s.batch for s in records], np.float64),
+        loaded=np.array([s.loaded for s in records], np.bool_),
         classes=Classes(
             np.array([at for at, _, _ in classes], np.uint32),
             np.array([names.setdefault(name, len(names)) for _, name, _ in classes], np.uint32),
             list(names),
             np.array([rows for _, _, rows in classes], np.float64),
         ),
-        scores=_figures([s.scores for s in said], said),
-        values=_figures([s.values for s in said], said),
+        scores=_column([s.scores for s in records], records),
+        values=_column([s.values for s in records], records),
     )
 
 
-def _figures(numbers: Sequence[F64 | Sequence[float]], said: Sequence[Said]) -> Figures:
-    of = np.repeat(np.arange(len(said), dtype=np.uint32), [len(each) for each in numbers])
+def _column(numbers: Sequence[F64 | Sequence[float]], records: Sequence[PredictionRecord]) -> NumericColumn:
+    of = np.repeat(np.arange(len(records), dtype=np.uint32), [len(each) for each in numbers])
     flat = np.concatenate([np.zeros(0), *(np.asarray(each, np.float64) for each in numbers)])
-    weights = np.array([s.weight * s.row_weight for s in said], np.float64)
-    return Figures(of, flat, weights[of])
+    weights = np.array([s.weight * s.row_weight for s in records], np.float64)
+    return NumericColumn(of, flat, weights[of])

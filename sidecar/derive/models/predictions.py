@@ -1,9 +1,8 @@
-"""Metrics of models, from predictions that are told of in log records and spans.
+"""Metrics of models, from predictions in log records and spans.
 
 Three ways in: the event `ml.prediction` of the zero-code instrumentation (columns of many rows), attributes of a log
 record (JSON lines too), attributes of a span. A span of the instrumentation is left out, since its event says the same.
-What records say is brought into the columns of `Told`, and added up as whole numbers of fixed point: exact, in any
-order.
+What records say becomes `PredictionColumns`, and is added up as whole numbers of fixed point: exact, in any order.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from sidecar.decode.predictions.names import ALIASES, EVENT_MARKS, LOADED, STAGE
 from sidecar.decode.predictions.names import aliases as all_aliases
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.models.alias_options import DESCRIPTION, FurtherNames
+from sidecar.derive.models.alias_options import DESCRIPTION, AdditionalNames
 from sidecar.derive.models.model_tables import TABLES, ModelTables
 from sidecar.derive.models.prediction_attributes import (
     FRAMEWORK,
     Aliases,
-    Figured,
     Group,
+    NumericAttributes,
     measure_names,
     number_names,
     of_attributes,
     text_names,
 )
-from sidecar.derive.models.prediction_columns import Classes, Figures, Told, known_service
+from sidecar.derive.models.prediction_columns import Classes, NumericColumn, PredictionColumns, known_service
 from sidecar.derive.models.servings import MAX_BYTES as SERVING_BYTES
 from sidecar.derive.models.servings import ServingDeriver
 from sidecar.derive.scrapes import View
@@ -64,9 +63,9 @@ class PredictionOptions(Section):
         default=60,
         gt=0,
         le=86_400,
-        description="Time after which a request that KServe's logger told of counts as unanswered.",
+        description="Time after which a request in KServe's log counts as unanswered.",
     )
-    aliases: FurtherNames = Field(default_factory=dict, description=DESCRIPTION)
+    aliases: AdditionalNames = Field(default_factory=dict, description=DESCRIPTION)
     latency_buckets: tuple[float, ...] = Field(
         default=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         min_length=1,
@@ -79,8 +78,8 @@ class PredictionOptions(Section):
 class Read:
     """What some payloads say."""
 
-    events: Told | None
-    attributes: Told | None
+    events: PredictionColumns | None
+    attributes: PredictionColumns | None
     """Its `payload` is not set yet: it stands for the record's place among all records of the payloads."""
 
 
@@ -162,18 +161,18 @@ def build(options: PredictionOptions, context: DeriverContext) -> Sequence[Deriv
 
 
 def memory(options: PredictionOptions, budget: Budget) -> int:
-    """Bytes of the tables and of what waits for its other half, at most, about."""
+    """Bytes of the tables and of what waits for its response, at most, about."""
     return table_bytes(budget, TABLES + 1) + SERVING_BYTES
 
 
-def of_events(batch: PredictionBatch) -> Told:
+def of_events(batch: PredictionBatch) -> PredictionColumns:
     """What events say."""
     loaded = np.array([group[0] == LOADED for group in batch.groups], np.bool_)[batch.group]
     failed = np.array([bool(group[3]) for group in batch.groups], np.bool_)[batch.group] & ~loaded
     counts = ~loaded & ((batch.counted == 1) | failed)
     rows = np.where(failed, np.maximum(batch.rows, 1), batch.count)
     one_in = batch.one_in.astype(np.float64)
-    return Told(
+    return PredictionColumns(
         payload=batch.payload,
         time=batch.time,
         group=batch.group,
@@ -187,8 +186,8 @@ def of_events(batch: PredictionBatch) -> Told:
         batch=np.where(counts & ~failed, batch.rows, 0).astype(np.float64),
         loaded=loaded,
         classes=_classes(batch),
-        scores=Figures(batch.score_event, batch.score, one_in[batch.score_event]),
-        values=Figures(batch.value_event, batch.value, one_in[batch.value_event]),
+        scores=NumericColumn(batch.score_event, batch.score, one_in[batch.score_event]),
+        values=NumericColumn(batch.value_event, batch.value, one_in[batch.value_event]),
     )
 
 
@@ -224,26 +223,26 @@ def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
     return found
 
 
-def _of_logs(names: _Names, batch: LogBatch, others: Sequence[int]) -> Told:
+def _of_logs(names: _Names, batch: LogBatch, others: Sequence[int]) -> PredictionColumns:
     """`others`: records that are left out: events that were counted, and labels."""
     groups = [names.group(group[0], group[3:], group[1] in _ERRORS or bool(group[2])) for group in batch.groups]
-    figured = Figured.of(names.aliases, batch.numbers)
+    numbers = NumericAttributes.of(names.aliases, batch.numbers)
     group = batch.group
     if others:
         group = group.copy()
         group[others] = len(groups)
         groups.append(None)
-    return of_attributes(group, groups, figured, batch.time, np.ones(len(batch)))
+    return of_attributes(group, groups, numbers, batch.time, np.ones(len(batch)))
 
 
-def _of_spans(names: _Names, batch: SpanBatch) -> Told:
+def _of_spans(names: _Names, batch: SpanBatch) -> PredictionColumns:
     """A stage of a named model counts even if its span says nothing of a prediction."""
     groups = [
         names.group(service, dimensions, status == "STATUS_CODE_ERROR", name if name in STAGES else "", True)
         for service, name, _, status, *dimensions in batch.groups
     ]
-    figured = Figured.of(names.aliases, batch.numbers)
+    numbers = NumericAttributes.of(names.aliases, batch.numbers)
     own = np.where(batch.start > 0, batch.duration / 1e9, np.nan)
-    figured = replace(figured, seconds=np.where(np.isfinite(figured.seconds), figured.seconds, own))
+    numbers = replace(numbers, seconds=np.where(np.isfinite(numbers.seconds), numbers.seconds, own))
     weight = np.clip(batch.weight, 0, MAX_WEIGHT)
-    return of_attributes(batch.group, groups, figured, batch.start + batch.duration, weight)
+    return of_attributes(batch.group, groups, numbers, batch.start + batch.duration, weight)

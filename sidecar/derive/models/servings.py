@@ -1,7 +1,7 @@
 """Metrics of models, from payloads of serving protocols in log records (`decode.predictions.serving`).
 
-The figures go into the tables that all predictions go into. Requests and responses of KServe's logger, which are events
-of their own, are brought together: the response counts its rows when it comes, the time between the two is the latency
+What they say goes into the tables of all predictions. Requests and responses of KServe's logger, which are events of
+their own, are brought together: the response counts its rows when it comes, the time between the two is the latency
 when both are there. A request whose response does not come counts as unanswered, and never as a prediction.
 """
 
@@ -16,17 +16,17 @@ from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.call import Call
 from sidecar.decode.predictions.serving.exchange import Record, first
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.models.bento_monitors import KeptSchemas
+from sidecar.derive.models.bento_schemas import BentoSchemas
 from sidecar.derive.models.model_tables import MODEL, ModelTables
-from sidecar.derive.models.prediction_columns import Said, known_service, told
-from sidecar.derive.models.request_matcher import Exchanges, Half
+from sidecar.derive.models.prediction_columns import PredictionRecord, columns_of, known_service
+from sidecar.derive.models.request_matcher import Pending, RequestResponseMatcher
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.tables import CounterTable
 from sidecar.pipeline import Signal
 
 MAX_WAITING = 10_000
-"""Requests and responses that wait for the other half."""
+"""Requests and responses that wait for the other one."""
 MAX_BYTES = MAX_WAITING * 4000 + (20 << 20)
 """What they and what is kept of monitors can take at most, about: texts are cut at `limits.MAX_LABEL_CHARS`."""
 _GATE = (*protocols.GATE, bento.FILE_MARK)
@@ -42,26 +42,26 @@ class ServingDeriver:
     signal: Signal = "logs"
 
     def __init__(
-        self, tables: ModelTables, budget: Budget, patience: float, series_ttl: float, attributes: Names | None = None
+        self, tables: ModelTables, budget: Budget, timeout: float, series_ttl: float, attributes: Names | None = None
     ) -> None:
-        """`patience`: seconds that a request waits for its response. `series_ttl`: seconds behind now of the time that
+        """`timeout`: seconds that a request waits for its response. `series_ttl`: seconds behind now of the time that
         `expire` is given. `attributes`: the names by which predictions are read from attributes of records elsewhere;
         None where they are not read."""
         self._tables = tables
         self._attributes = attributes
         self._ttl = int(series_ttl * 1e9)
-        self._monitors = KeptSchemas()
-        self.exchanges = Exchanges(MAX_WAITING, int(patience * 1e9))
+        self._bento_schemas = BentoSchemas()
+        self.matcher = RequestResponseMatcher(MAX_WAITING, int(timeout * 1e9))
         self.unanswered = CounterTable("model_requests_unanswered_total", MODEL, budget)
-        self.kept = (self.unanswered, self.exchanges, self._monitors)
+        self.kept = (self.unanswered, self.matcher, self._bento_schemas)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Call]]:
-        """The calls that each payload tells of. Raises DecodeError, and has then learnt nothing."""
-        with self._monitors.undone_by_errors():
+        """The calls in each payload. Raises DecodeError, and has then learnt nothing."""
+        with self._bento_schemas.undone_by_errors():
             return [self._calls(decoder, payload) for payload in payloads]
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
-        schemas = self._monitors.schemas
+        schemas = self._bento_schemas.schemas
         if not protocols.mentions(decoder, payload, _GATE, schemas):
             return []
         every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
@@ -75,9 +75,9 @@ class ServingDeriver:
             if call is not None:
                 calls.append(call)
             elif bento.is_early(record, schemas):
-                self._monitors.hold(record)
+                self._bento_schemas.hold(record)
             if schemas.version != known:
-                calls += self._monitors.read_again()
+                calls += self._bento_schemas.read_again()
         return calls
 
     def _counted_elsewhere(self, record: Record) -> bool:
@@ -89,31 +89,31 @@ class ServingDeriver:
 
     def apply(self, batch: Sequence[Sequence[Call]], arrival: Arrival) -> None:
         """Add what payloads tell."""
-        found: list[Said] = []
+        found: list[PredictionRecord] = []
         payloads: list[int] = []
         for n, (calls, time) in enumerate(zip(batch, arrival.times.tolist(), strict=True)):
-            said = [one for call in calls if (one := self._said(call, time)) is not None]
-            found += said
-            payloads += [n] * len(said)
-            self._give_up(time, arrival.now)
+            records = [one for call in calls if (one := self._record(call, time)) is not None]
+            found += records
+            payloads += [n] * len(records)
+            self._expire_pending(time, arrival.now)
         if found:
-            self._tables.add_columns(told(found, payloads), arrival.times, arrival.now)
+            self._tables.add_columns(columns_of(found, payloads), arrival.times, arrival.now)
 
     def expire(self, before: int) -> None:
         """Take away series idle since before this time (Unix ns), and requests that wait for too long."""
         now = before + self._ttl
-        self._give_up(now, now)
+        self._expire_pending(now, now)
         self.unanswered.expire(before)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
-        about = "Requests told of by KServe's logger whose response was not told of in time."
+        about = "Requests in KServe's log without a response in time."
         yield self.unanswered.snapshot(view, about)
 
-    def _said(self, call: Call, received: int) -> Said | None:
+    def _record(self, call: Call, received: int) -> PredictionRecord | None:
         """What is to be counted now; None for a request."""
         other = None
         if call.exchange:
-            half = Half(
+            pending = Pending(
                 call.part == "request",
                 call.model,
                 call.version,
@@ -122,27 +122,27 @@ class ServingDeriver:
                 received,
                 known_service(call.service),
             )
-            other = self.exchanges.meet(call.exchange, half)
+            other = self.matcher.match(call.exchange, pending)
         if call.part != "request":
             return _of_response(call, other)
         return _latency(call, other) if other is not None else None
 
-    def _give_up(self, time: int, now: int) -> None:
-        for half in self.exchanges.give_up(time):
-            if half.request:
-                key = (half.service, half.model or "unknown", half.version)
+    def _expire_pending(self, time: int, now: int) -> None:
+        for pending in self.matcher.expire(time):
+            if pending.request:
+                key = (pending.service, pending.model or "unknown", pending.version)
                 arrival = Arrival(np.array([1]), np.array([time]), now)
                 self.unanswered.count([key], np.zeros(1, np.intp), arrival)
 
 
-def _of_response(call: Call, request: Half | None) -> Said:
+def _of_response(call: Call, request: Pending | None) -> PredictionRecord:
     asked = request.rows if request is not None else 0
     rows = (max(call.rows, asked) if call.failed else call.rows or asked) or 1
     classes = dict(call.classes)
     rest = rows - sum(classes.values())
     if classes and rest > 0:
         classes[""] = rest
-    return Said(
+    return PredictionRecord(
         call.model or "unknown",
         call.version,
         call.time,
@@ -157,20 +157,20 @@ def _of_response(call: Call, request: Half | None) -> Said:
     )
 
 
-def _latency(request: Call, response: Half) -> Said:
+def _latency(request: Call, response: Pending) -> PredictionRecord:
     """Of a request whose response came first and was counted then."""
-    told = response.time - request.time if response.time and request.time else -1
-    return Said(
+    between = response.time - request.time if response.time and request.time else -1
+    return PredictionRecord(
         response.model or request.model or "unknown",
         response.version or request.version,
         request.time,
-        seconds=told / 1e9 if told >= 0 else None,
+        seconds=between / 1e9 if between >= 0 else None,
         service=response.service,
     )
 
 
-def _between(request: Half | None, response: Call) -> float | None:
-    """Seconds between the times that both halves tell; None where one does not, or they contradict each other."""
+def _between(request: Pending | None, response: Call) -> float | None:
+    """Seconds between the times that both report; None where one does not, or they contradict each other."""
     if request is None or not request.time or not response.time or response.time < request.time:
         return None
     return (response.time - request.time) / 1e9

@@ -162,7 +162,7 @@ class OtlpMetricsDeriver:
             yield family.name, len(family.series)
 
     def overflow(self) -> Iterator[tuple[str, str, int]]:
-        """Points turned away by metric and the label that has the most values."""
+        """Points that overflowed by metric and the label that has the most values."""
         for family in self._families.values():
             for label, n in family.overflowed.items():
                 yield family.name, label, n
@@ -247,7 +247,7 @@ class OtlpMetricsDeriver:
         return ""
 
     def _latest(self, series: _Series, old: Writer, new: Writer, stream: str, start: int) -> str:
-        """Of a gauge or summary the latest point counts; it is told where that hides one with other attributes."""
+        """Of a gauge or summary the latest point counts; it is counted where that hides one with other attributes."""
         if new.time and new.time < old.time:
             return "out_of_order" if stream == series.stream else "same_labels"
         hides = stream != series.stream

@@ -21,7 +21,7 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.models.alias_options import FurtherNames
+from sidecar.derive.models.alias_options import AdditionalNames
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver
 from sidecar.derive.series import Budget
@@ -225,7 +225,7 @@ def test_in_the_configuration_what_is_wrong_is_said_with_its_place(attributes: s
 
 
 class Options(BaseModel):
-    aliases: FurtherNames = {}
+    aliases: AdditionalNames = {}
 
 
 def test_the_option_takes_lists_and_a_single_name() -> None:

@@ -1,47 +1,47 @@
-"""Halves of exchanges: met in either order, bounded, given up in time, the same after a restart."""
+"""Requests and responses: matched in either order, bounded, expired in time, the same after a restart."""
 
 from __future__ import annotations
 
-from sidecar.derive.models.request_matcher import Exchanges, Half
+from sidecar.derive.models.request_matcher import Pending, RequestResponseMatcher
 
 SECOND = 10**9
 
 
-def half(request: bool = True, received: int = 0, rows: int = 1) -> Half:
-    return Half(request, "m", "1", rows, received, received)
+def pending(request: bool = True, received: int = 0, rows: int = 1) -> Pending:
+    return Pending(request, "m", "1", rows, received, received)
 
 
-def test_halves_meet_in_either_order() -> None:
-    store = Exchanges(10, 5 * SECOND)
+def test_requests_and_responses_match_in_either_order() -> None:
+    store = RequestResponseMatcher(10, 5 * SECOND)
     for first in (True, False):
-        assert store.meet("a", half(first)) is None
-        assert store.meet("a", half(not first)) == half(first)
+        assert store.match("a", pending(first)) is None
+        assert store.match("a", pending(not first)) == pending(first)
     assert len(store) == 0
-    assert store.meet("a", half()) is None
-    assert store.meet("b", half(False)) is None, "another exchange"
+    assert store.match("a", pending()) is None
+    assert store.match("b", pending(False)) is None, "another exchange"
 
 
-def test_of_equal_halves_the_later_one_counts() -> None:
-    store = Exchanges(10, 5 * SECOND)
-    store.meet("a", half(rows=1))
-    assert store.meet("a", half(rows=2)) is None
-    assert store.meet("a", half(False)) == half(rows=2)
+def test_of_equal_ones_the_later_one_counts() -> None:
+    store = RequestResponseMatcher(10, 5 * SECOND)
+    store.match("a", pending(rows=1))
+    assert store.match("a", pending(rows=2)) is None
+    assert store.match("a", pending(False)) == pending(rows=2)
 
 
-def test_what_waits_too_long_or_is_too_many_is_given_up() -> None:
-    store = Exchanges(3, 5 * SECOND)
+def test_what_waits_too_long_or_is_too_many_expires() -> None:
+    store = RequestResponseMatcher(3, 5 * SECOND)
     for n in range(3):
-        store.meet(str(n), half(received=n * SECOND))
-    assert store.give_up(4 * SECOND) == []
-    assert store.give_up(5 * SECOND) == [half(received=0)]
+        store.match(str(n), pending(received=n * SECOND))
+    assert store.expire(4 * SECOND) == []
+    assert store.expire(5 * SECOND) == [pending(received=0)]
     for n in range(3, 6):
-        store.meet(str(n), half(received=n * SECOND))
-    assert store.give_up(5 * SECOND) == [half(received=SECOND), half(received=2 * SECOND)]
+        store.match(str(n), pending(received=n * SECOND))
+    assert store.expire(5 * SECOND) == [pending(received=SECOND), pending(received=2 * SECOND)]
     assert len(store) == 3
 
 
 def test_what_waits_is_kept() -> None:
-    store = Exchanges(10, 5 * SECOND)
+    store = RequestResponseMatcher(10, 5 * SECOND)
     state: dict[bytes, bytes] = {}
 
     def keep() -> None:
@@ -49,14 +49,14 @@ def test_what_waits_is_kept() -> None:
             state.pop(key, None) if value is None else state.update({key: value})
 
     for n, name in enumerate("cab"):
-        store.meet(name, half(received=n * SECOND))
+        store.match(name, pending(received=n * SECOND))
     keep()
-    store.meet("a", half(False))
+    store.match("a", pending(False))
     keep()
     assert list(store.checkpoint()) == [], "nothing changed"
-    again = Exchanges(10, 5 * SECOND)
-    state[b"serving/exchange/odd"] = b"nonsense"
+    again = RequestResponseMatcher(10, 5 * SECOND)
+    state[b"serving/exchange/odd"] = b"invalid"
     assert again.restore({**state, b"s/other": b"x"}) == state.keys() - {b"serving/exchange/odd"}
-    assert again.give_up(100 * SECOND) == [half(received=0), half(received=2 * SECOND)], (
+    assert again.expire(100 * SECOND) == [pending(received=0), pending(received=2 * SECOND)], (
         "in the order in which they came"
     )

@@ -16,7 +16,7 @@ from sidecar.decode.predictions.names import ALIASES
 from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.deriver import DeriverContext
-from sidecar.derive.models.bento_monitors import MAX_EARLY, MAX_EARLY_BYTES
+from sidecar.derive.models.bento_schemas import MAX_EARLY, MAX_EARLY_BYTES
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.models.servings import ServingDeriver
@@ -123,7 +123,7 @@ def test_events_of_one_exchange(order: tuple[int, int], together: bool) -> None:
         'model_inference_latency_seconds_count{service="fraud",model="fraud",stage="inference"}': "1",
         'model_inference_latency_seconds_sum{service="fraud",model="fraud",stage="inference"}': "0.25",
     }
-    assert len(derived.servings.exchanges) == 0
+    assert len(derived.servings.matcher) == 0
 
 
 def test_a_request_without_response_is_unanswered_and_no_prediction() -> None:
@@ -144,7 +144,7 @@ def test_requests_are_given_up_when_nothing_more_comes() -> None:
     derived = Derived()
     derived.feed(event("request", 1, {"instances": [1]}), time=5 * SECOND)
     derived.servings.expire(int((64 - TTL) * SECOND))
-    assert len(derived.servings.exchanges) == 1
+    assert len(derived.servings.matcher) == 1
     derived.servings.expire(int((65 - TTL) * SECOND))
     assert derived.shown("model_requests_unanswered_total") == {
         'model_requests_unanswered_total{service="fraud",model="fraud"}': "1"
@@ -287,7 +287,7 @@ def test_a_schema_that_is_no_more_is_not_kept() -> None:
     derived.feed(logged(SCHEMA))
     monitors = derived.servings.kept[2]
     (key,) = dict(monitors.checkpoint())
-    derived.servings._monitors.schemas.by_source.clear()
+    derived.servings._bento_schemas.schemas.by_source.clear()
     assert dict(monitors.checkpoint()) == {key: None}
 
 

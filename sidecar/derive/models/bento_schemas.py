@@ -23,7 +23,7 @@ _PREFIX = b"serving/schema/"
 _EARLY = b"serving/early/"
 
 
-class KeptSchemas:
+class BentoSchemas:
     """`schemas` and early lines with their place in the kept state. Not thread-safe."""
 
     def __init__(self) -> None:
