@@ -9,6 +9,7 @@ from typing import Any
 import click
 import yaml
 
+from sidecar import log_events
 from sidecar.config.fields import MORE, PREFIX, SEPARATOR, Field, fields
 from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
 from sidecar.config.renamed import RENAMES
@@ -30,7 +31,14 @@ def schema() -> dict[str, Any]:
 
 def markdown(command: click.Command) -> str:
     """The whole reference page."""
-    parts = (_settings_lines(), _renamed_lines(), _command_lines(command), _metric_lines(), _alias_lines())
+    parts = (
+        _settings_lines(),
+        _renamed_lines(),
+        _command_lines(command),
+        _metric_lines(),
+        _event_lines(),
+        _alias_lines(),
+    )
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
@@ -107,6 +115,18 @@ def _metric_lines() -> Iterator[str]:
     yield ""
     yield "The HTTP intake is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
     yield ", ".join(f"`sidecar.{name}`" for name in HTTP_METRICS) + " (dots become underscores, units are added)."
+
+
+def _event_lines() -> Iterator[str]:
+    yield "## The program's own log events"
+    yield ""
+    yield "Lines of JSON on stderr: `event`, `level`, `timestamp`, `logger`, the event's fields, and `hint` where"
+    yield "there is something to do."
+    yield ""
+    yield "| event | level | meaning | hint |"
+    yield "|---|---|---|---|"
+    for event in log_events.TABLE:
+        yield f"| `{event.name}` | {event.level} | {_cell(event.meaning)} | {_cell(event.hint)} |"
 
 
 def _alias_lines() -> Iterator[str]:

@@ -22,6 +22,8 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from prometheus_client.metrics_core import HistogramMetricFamily
 
+from sidecar.log_events import add_hint
+
 Kind = Literal["counter", "histogram", "gauge", "watched_counter"]
 Watch = Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
 
@@ -205,7 +207,7 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(rendered, foreign_pre_chain=said))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *said, rendered],
+        processors=[structlog.contextvars.merge_contextvars, add_hint, *said, rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=_NamedLogger,
     )

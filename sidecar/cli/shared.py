@@ -73,6 +73,5 @@ def settings(config_file: Path | None) -> Settings:
             old=option.old,
             new=option.new,
             origin=option.origin,
-            hint="use the new name; the old one works for one minor version more",
         )
     return loaded

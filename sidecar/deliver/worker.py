@@ -13,6 +13,7 @@ accepts does not hold up the rest.
 
 from __future__ import annotations
 
+import logging
 import queue
 import random
 import threading
@@ -296,8 +297,8 @@ class Worker(Generic[P]):
             if say:
                 self._said[retry.reason] = now
         if say:
-            emit = log.error if retry.level == "error" else log.warning
-            emit("delivery_held_up", sink=self._sink.name, reason=retry.reason, detail=retry.detail)
+            level = logging.ERROR if retry.level == "error" else logging.WARNING
+            log.log(level, "delivery_blocked", sink=self._sink.name, reason=retry.reason, detail=retry.detail)
         if changed:
             self._report("degraded", f"{retry.reason}: {retry.detail}")
 
@@ -326,12 +327,11 @@ class Worker(Generic[P]):
                 return
             count, self._letters, self._letters_said_ns = self._letters, 0, now
         log.error(
-            "documents_refused_for_good",
+            "documents_rejected",
             sink=self._sink.name,
             documents=count,
             index=letters[0].index,
             reason=letters[0].reason,
-            what_to_do="see `sidecar journal dead-letters list`; mend the cause and replay them",
         )
 
     def _commit(self, done: list[Ack]) -> None:

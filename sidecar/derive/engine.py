@@ -158,7 +158,7 @@ class DeriveEngine:
         self.failure = failure
         self._stop.set()
         self._report("failed", f"{type(failure).__name__}: {failure}")
-        log.exception("the derive thread failed; derived metrics stand still until a restart")
+        log.exception("derive_failed")
 
     def _read_until_stopped(self) -> None:
         checkpointed = expired = time.monotonic()
@@ -230,7 +230,7 @@ class DeriveEngine:
             if len(entries) > 1:
                 return {seq for entry in entries for seq in self._derive(deriver, [entry])}
             log.error(
-                "a kept payload cannot be decoded, its records are missing from the metrics",
+                "derive_payload_not_decodable",
                 seq=entries[0].seq,
                 signal=entries[0].signal,
                 items=entries[0].items,
@@ -263,7 +263,7 @@ class DeriveEngine:
             if committed is not None:
                 committed.result()
         except (SidecarError, concurrent.futures.CancelledError) as error:
-            log.warning("the figures could not be committed, the log will try again", error=str(error))
+            log.warning("derive_commit_failed", error=str(error))
 
     def _hand_over(self) -> concurrent.futures.Future[None] | None:
         """What is not saved goes to the log; None where there is nothing. What fails to be committed from here on goes

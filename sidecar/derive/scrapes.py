@@ -62,7 +62,7 @@ class Scrapes:
         if now - self._last[oldest][1] < IDLE_NS:
             if not self._full:
                 self._full = True
-                log.warning("too many scrapers, further ones do not see new counters at 0 first", scraper=scraper)
+                log.warning("too_many_scrapers", scraper=scraper)
             return False
         del self._last[oldest]
         return True

@@ -244,7 +244,7 @@ class SeriesTable:
         kept_shape = state.get(_SHAPE + self.name.encode())
         if kept_shape != self.shape.encode():
             if kept_shape is not None:
-                log.info("a metric's labels or buckets changed, its series begin anew", metric=self.name)
+                log.info("series_restarted", metric=self.name)
             return set()
         self._shape_saved = True
         prefix = self._state_key(OVERFLOW)

@@ -142,7 +142,7 @@ class LumberjackReceiver:
         task = asyncio.current_task()
         assert task is not None
         if self._stopping or len(self._connections) >= self._options.max_connections:
-            log.warning("a connection was closed: there are too many", receiver=NAME, most=len(self._connections))
+            log.warning("too_many_connections", receiver=NAME, most=len(self._connections))
             writer.close()
             return
         self._connections.add(task)
@@ -154,11 +154,11 @@ class LumberjackReceiver:
                     await self._keep(batch, writer, Exchange(task, retries=True))
                     self._keeping.discard(task)
         except (DecodeError, TooLarge, Overloaded) as error:
-            log.warning("a connection was closed", receiver=NAME, reason=str(error))
+            log.warning("connection_closed", receiver=NAME, reason=str(error))
         except TimeoutError:
-            log.info("a connection was closed: it was idle", receiver=NAME)
+            log.info("connection_idle", receiver=NAME)
         except OSError as error:
-            log.info("a connection broke", receiver=NAME, error=str(error))
+            log.info("connection_lost", receiver=NAME, error=str(error))
         except asyncio.CancelledError:
             # The task is the stream server's: nobody waits for it, and it is over.
             if not self._stopping:

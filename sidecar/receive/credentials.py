@@ -121,7 +121,7 @@ class Credentials:
             return
         self._warned = True
         _logger.warning(
-            "intake is open to the network: set a token_file or client_ca_file, or bind to 127.0.0.1",
+            "receiver_open_to_network",
             receiver=receiver,
             host=host,
         )
@@ -235,14 +235,14 @@ class _Watched(Generic[T]):
             if state != self._failed_state:
                 self._failed_state = state
                 _logger.error(
-                    "credentials cannot be read, the former stay in force; mend the files",
+                    "credentials_not_reloaded",
                     files=files,
                     error=str(error),
                 )
             return
         self._state = state
         self._failed_state = None
-        _logger.info("credentials read again", files=files)
+        _logger.info("credentials_reloaded", files=files)
 
 
 def _state(files: Sequence[Path]) -> object:

@@ -266,7 +266,7 @@ class Intake:
             self._telemetry.add("sidecar_receiver_repaired_total", count, **labels)
             if (receiver, signal, reason) not in self._repairs_logged:
                 self._repairs_logged.add((receiver, signal, reason))
-                _logger.warning("invalid parts of records are repaired; further ones are only counted", **labels)
+                _logger.warning("records_repaired", **labels)
 
     def _submission(
         self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded, exchange: Exchange | None
@@ -348,7 +348,7 @@ class Intake:
             case Unavailable():
                 return replies.unavailable(str(error), error.retry_after)
         # A fault of ours: the client keeps the payload and sends it again, to this version or a mended one.
-        _logger.error("request failed", receiver=receiver, exc_info=error)
+        _logger.error("request_failed", receiver=receiver, exc_info=error)
         return replies.unavailable("internal fault; the program's log has it")
 
 

@@ -134,14 +134,14 @@ class JsonTcpReceiver:
         task = asyncio.current_task()
         assert task is not None
         if self._stopping or len(self._connections) >= self._options.max_connections:
-            log.warning("a connection was closed: there are too many", receiver=NAME, most=len(self._connections))
+            log.warning("too_many_connections", receiver=NAME, most=len(self._connections))
             writer.close()
             return
         self._connections.add(task)
         try:
             await self._serve(reader)
         except OSError as error:
-            log.info("a connection broke", receiver=NAME, error=str(error))
+            log.info("connection_lost", receiver=NAME, error=str(error))
         except asyncio.CancelledError:
             # The task is the stream server's: nobody waits for it, and it is over.
             if not self._stopping:
@@ -154,7 +154,7 @@ class JsonTcpReceiver:
         splitter, begun = Splitter(), False
         while data := await reader.read(READ_BYTES):
             if not begun and is_utf16(data):
-                log.warning("invalid encoding: UTF-16; expected UTF-8: lines are kept as they are", receiver=NAME)
+                log.warning("encoding_not_utf8", receiver=NAME)
             begun = True
             if body := splitter.feed(data):
                 await self._keep(body)

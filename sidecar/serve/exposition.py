@@ -84,7 +84,7 @@ class Exposition:
         fresh = set(merged.dropped) - self._said
         if fresh and len(self._said) < _MAX_SAID:
             self._said |= fresh
-            log.warning("metrics are not shown, their names clash with those of others", metrics=sorted(fresh))
+            log.warning("metric_names_clash", metrics=sorted(fresh))
         return render(merged, openmetrics), content_type
 
 

@@ -62,7 +62,7 @@ class Rotation:
                     if file.suffix != ".gz":
                         _compress(file)
         except OSError as error:
-            log.warning("rotated_files_not_tidied", path=str(path), error=str(error))
+            log.warning("rotated_files_not_deleted", path=str(path), error=str(error))
 
     def moved(self, path: Path) -> list[Path]:
         """The files that were moved away, the oldest first."""

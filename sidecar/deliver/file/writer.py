@@ -163,7 +163,7 @@ class FileWriter:
             born = known.born
             if found.st_size < known.offset:  # By somebody, or with a power cut: what is not committed comes again.
                 seq = 0
-                log.warning("file_was_cut", path=str(self._path), bytes=known.offset - found.st_size)
+                log.warning("file_truncated", path=str(self._path), bytes=known.offset - found.st_size)
         self._position = Position(known.log_id, seq, found.st_ino, found.st_size, born)
         self._drop_torn_line(found.st_size)
         self._note()

@@ -240,7 +240,7 @@ class Store:
             self._path.rename(aside)
         for suffix in ("-wal", "-shm"):
             self._path.with_name(FILE + suffix).unlink(missing_ok=True)
-        log.error("store_damaged", file=str(self._path), set_aside=str(aside), error=why, action="begun anew, empty")
+        log.error("store_damaged", file=str(self._path), set_aside=str(aside), error=why)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -309,7 +309,7 @@ class OtlpMetricsDeriver:
 
     def _drop(self, reason: str, name: str) -> None:
         if reason not in self.dropped:
-            log.warning("metric points that are received are not shown", reason=reason, first_metric=name)
+            log.warning("otlp_metric_points_dropped", reason=reason, first_metric=name)
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
     def _take_over(self, value: bytes) -> bool:

@@ -220,7 +220,7 @@ class Catalog:
         if known.over(now) or not origin.start.startswith(known.start):
             return False
         if not known.said and known.left_out(now) and origin.gone_since is None:
-            log.warning("a copy of a log file is not read", path=candidate.path, of=origin.path, bytes=candidate.size)
+            log.warning("file_tail_copy_skipped", path=candidate.path, of=origin.path, bytes=candidate.size)
             self._deferred[candidate.key] = replace(known, said=True)
         return True
 
@@ -328,7 +328,7 @@ class Catalog:
     def note_unreadable(self, path: str, error: OSError) -> None:
         """Say it once, and show it in the figures for as long as it is so."""
         if path not in self.unreadable:
-            log.warning("a log file cannot be read", path=path, error=error.strerror or str(error))
+            log.warning("file_tail_file_unreadable", path=path, error=error.strerror or str(error))
         self.unreadable[path] = error.strerror or str(error)
 
     def _broken_for_good(self, candidate: Candidate, wall: float) -> None:
@@ -375,7 +375,7 @@ class Catalog:
 
     def lose(self, loss: Loss) -> None:
         log.warning(
-            "lines of a file were gone before they could be read",
+            "file_tail_lines_lost",
             reason=loss.reason,
             path=loss.path,
             bytes=loss.bytes,

@@ -72,7 +72,7 @@ class Waker:
                 continue
             if not self._refused:
                 error = os.strerror(ctypes.get_errno())
-                log.warning("a directory cannot be watched; it is looked at instead", path=directory, error=error)
+                log.warning("file_tail_directory_polled", path=directory, error=error)
             self._refused.add(directory)
         self._refused &= wanted
 

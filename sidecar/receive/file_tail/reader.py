@@ -122,7 +122,7 @@ class Reader:
     def _note_encoding(self, file: Tracked) -> None:
         if not file.foreign and is_utf16(file.start):
             file.foreign = True
-            log.warning("invalid encoding: UTF-16; expected UTF-8: lines are kept as they are", path=file.path)
+            log.warning("encoding_not_utf8", path=file.path)
 
     def _skip_blank(self, file: Tracked, source: Source) -> Step | None:
         """NULs up to the next text. A step to nowhere where there are more than are looked through at once."""

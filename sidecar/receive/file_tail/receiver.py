@@ -81,7 +81,7 @@ class FileTailReceiver:
                 self._tailer = tailer
                 _Loop(tailer, self._options, waker, self._stop, self._note_losses).run()
             except Exception:
-                log.exception("tailing files failed; it is begun anew", seconds=RECOVER_SECONDS)
+                log.exception("file_tail_failed", seconds=RECOVER_SECONDS)
                 waker.pause(RECOVER_SECONDS)
             finally:
                 self._tailer = None

@@ -69,7 +69,7 @@ class Tailer:
         if new_patterns:
             self.catalog.pending[checkpoint.PATTERNS] = json.dumps(sorted(self.catalog.used_patterns)).encode()
         if self.finder.cut_short and not self._said_too_many:
-            log.error("there are too many log files; some are not read: narrow `include`", files=len(candidates))
+            log.error("file_tail_too_many_files", files=len(candidates))
             self._said_too_many = True
         self._commit([])
         return self.finder.directories(candidates)
@@ -145,7 +145,7 @@ class Tailer:
         """A compressed file that ends too soon: it may be in the making."""
         if self._clock() - file.grown_at < BROKEN_GRACE:
             return None
-        log.warning("a compressed log file is not whole", path=file.path, error=str(error))
+        log.warning("file_tail_gzip_truncated", path=file.path, error=str(error))
         self.catalog.lose(Loss("bad_gzip", file.path, 0, 1))
         return Step(file, b"", 0, 0, file.recent, done=True)
 

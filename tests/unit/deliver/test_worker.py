@@ -294,7 +294,7 @@ def test_dead_letters_are_told_of_in_the_log_once_in_a_while_with_the_reason() -
     sink, consumer = ScriptedSink(script), FakeConsumer(one_each(20))
     with capture_logs() as logs, running(sink, consumer):
         assert consumer.wait_for(20)
-    told = [line for line in logs if line["event"] == "documents_refused_for_good"]
+    told = [line for line in logs if line["event"] == "documents_rejected"]
     assert [(line["log_level"], line["index"], line["reason"]) for line in told] == [
         ("error", "traces-x", "mapper: no")
     ]

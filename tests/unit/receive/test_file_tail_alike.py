@@ -260,9 +260,7 @@ def test_a_copy_that_somebody_makes_is_left_out_and_that_is_said(make: Make, log
             append(file, b"more\n")
             tailing.cycle(LEFT_OUT_SECONDS / 2)
     assert Counter(tailing.bodies) == counted(START, b"more\n" * 5)
-    assert [(e["event"], e["path"], e["of"]) for e in logged] == [
-        ("a copy of a log file is not read", str(copy), str(file))
-    ]
+    assert [(e["event"], e["path"], e["of"]) for e in logged] == [("file_tail_copy_skipped", str(copy), str(file))]
     assert tailing.tailer.catalog.left_out == 1
     copy.unlink()
     tailing.cycle()

@@ -1,0 +1,108 @@
+"""The program's own log lines: one table, like that of the metrics.
+
+Code logs an event by its name with fields; `hint` is added from here when the line is written. A new event is a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Level = Literal["info", "warning", "error", "varies"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line of the table."""
+
+    name: str
+    level: Level
+    """`varies`: the call decides."""
+    meaning: str
+    hint: str = ""
+    """What to do, where there is something to be done."""
+
+
+_NONE_NEEDED = "nothing if it happens once; it is tried again"
+_REPORT = "report it with the traceback: it is a fault of the program"
+_DISK = "look at the disk of journal.path: space, permissions, faults"
+
+TABLE: tuple[LogEvent, ...] = (
+    LogEvent("started", "info", "Everything is started; with the version, the ports and the memory bounds."),
+    LogEvent("stopping", "info", "SIGTERM or SIGINT was received; waiting items are delivered until the timeout."),
+    LogEvent("stopped", "info", "Everything is stopped; `all_delivered` is whether nothing is waiting."),
+    LogEvent("standard_variable_ignored", "warning", "A standard environment variable is invalid; the default is in force.", "correct the variable, or set the option itself"),
+    LogEvent("option_renamed", "warning", "An option was given by its old name.", "use the new name; the old one works for one minor version more"),
+    LogEvent("receiver_open_to_network", "warning", "A receiver listens on more than loopback, and anybody may send.", "set a token file or a CA file for client certificates, or bind to 127.0.0.1"),
+    LogEvent("credentials_reloaded", "info", "Files of credentials changed and were read again."),
+    LogEvent("credentials_not_reloaded", "error", "Files of credentials changed and are invalid; the former ones stay in force.", "correct the files"),
+    LogEvent("request_failed", "error", "A request failed by a fault of the program; the client was told to try again.", _REPORT),
+    LogEvent("records_repaired", "warning", "Invalid optional parts of records were left out or corrected; from now on only counted.", "correct the sender; see sidecar_receiver_repaired_total"),
+    LogEvent("too_many_connections", "warning", "A connection was closed because the receiver has its maximum.", "raise max_connections, or send over fewer connections"),
+    LogEvent("connection_closed", "warning", "A connection was closed because of what was sent over it.", "correct the sender; the reason says what is invalid"),
+    LogEvent("connection_idle", "info", "A connection was closed because nothing was sent over it."),
+    LogEvent("connection_lost", "info", "A connection ended by a network error."),
+    LogEvent("encoding_not_utf8", "warning", "Lines are UTF-16; they are stored as they are.", "have the program write UTF-8"),
+    LogEvent("file_tail_failed", "error", "Reading log files failed by a fault of the program; it is restarted.", _REPORT),
+    LogEvent("file_tail_lines_lost", "warning", "Lines of a log file were gone before they could be read.", "rotate later, or keep more rotated files"),
+    LogEvent("file_tail_copy_skipped", "warning", "A file is a copy of one that is read, and is not read.", "exclude copies by receive.file_tail.exclude"),
+    LogEvent("file_tail_file_unreadable", "warning", "A log file cannot be read.", "let the program's user read it, or exclude it"),
+    LogEvent("file_tail_directory_polled", "warning", "A directory cannot be watched; it is polled instead.", "raise fs.inotify.max_user_watches, or set receive.file_tail.watch to poll"),
+    LogEvent("file_tail_gzip_truncated", "warning", "A compressed log file ends before its data does.", "check what compresses it"),
+    LogEvent("file_tail_too_many_files", "error", "There are more log files than can be tracked; some are not read.", "narrow receive.file_tail.include"),
+    LogEvent("journal_read_failed", "warning", "A consumer could not read the journal.", _NONE_NEEDED),
+    LogEvent("journal_entries_lost", "error", "Entries of the journal cannot be read back and are lost to a consumer.", _DISK),
+    LogEvent("journal_writer_failed", "error", "The journal's writer ended by a fault of the program; nothing is accepted until a restart.", _REPORT),
+    LogEvent("journal_write_failed", "error", "The journal cannot be written; payloads are refused until it can.", _DISK),
+    LogEvent("journal_write_recovered", "warning", "The journal can be written again."),
+    LogEvent("journal_vacuum_failed", "warning", "The journal could not give space back to the disk.", _NONE_NEEDED),
+    LogEvent("journal_not_closed", "error", "The journal could not be closed cleanly; it recovers at the next start.", _DISK),
+    LogEvent("journal_damaged", "error", "The journal is damaged; what can be read is salvaged.", _DISK),
+    LogEvent("journal_salvaged", "error", "A damaged journal was set aside and a new one begins with what was salvaged.", "see docs/how-to/recover.md"),
+    LogEvent("journal_items_lost", "error", "Items of a damaged journal are lost; they are counted as dropped.", "see docs/how-to/recover.md"),
+    LogEvent("journal_losses_not_committed", "warning", "The losses of a damaged journal are not committed yet.", _NONE_NEEDED),
+    LogEvent("journal_not_rebuilt", "error", "The damaged journal could not be rebuilt.", _DISK),
+    LogEvent("journal_consumer_removed", "warning", "A sink is gone from the configuration; what was waiting for it is given up."),
+    LogEvent("dead_letters_full", "error", "The dead letters are full; rejected documents are lost.", "replay or export them, or raise the bound of the dead letters"),
+    LogEvent("dead_letters_expired", "warning", "Dead letters past their age or number were deleted."),
+    LogEvent("dead_letters_not_expired", "warning", "Old dead letters could not be deleted.", _NONE_NEEDED),
+    LogEvent("dead_letters_not_counted", "warning", "The dead letters could not be counted.", _NONE_NEEDED),
+    LogEvent("derive_failed", "error", "The thread of derived metrics ended by a fault of the program; they stand still until a restart.", _REPORT),
+    LogEvent("derive_payload_not_decodable", "error", "A stored payload cannot be decoded; its records are missing from the metrics.", _REPORT),
+    LogEvent("derive_commit_failed", "warning", "Derived counters could not be committed.", _NONE_NEEDED),
+    LogEvent("otlp_metric_points_dropped", "warning", "Metric points that were received are not exposed.", "see docs/how-to/otlp-forwarding.md for what can be exposed"),
+    LogEvent("too_many_scrapers", "warning", "There are more scrapers than are told apart; additional ones do not see new counters at 0 first.", "scrape from fewer places"),
+    LogEvent("series_restarted", "info", "A metric's labels or buckets changed; its series restart at 0."),
+    LogEvent("metric_names_clash", "warning", "Metrics are not exposed because others have their names.", "rename the metrics in the model's program"),
+    LogEvent("metrics_not_redacted", "warning", "A sink gets metrics, which redaction does not change.", "leave metrics out by the option `signals`, if need be"),
+    LogEvent("certificates_not_verified", "warning", "A sink accepts any certificate.", "set the CA file instead"),
+    LogEvent("index_template_put", "info", "An index template was written to Elasticsearch."),
+    LogEvent("index_templates_not_put", "warning", "Index templates could not be written to Elasticsearch.", "run `sidecar setup elasticsearch` with a user that may, or set bootstrap to false"),
+    LogEvent("delivery_blocked", "varies", "A sink cannot deliver; it tries again, and items wait in the journal.", "see the reason and `detail`"),
+    LogEvent("delivery_recovered", "info", "A sink delivers again."),
+    LogEvent("delivery_host_failed", "warning", "One of a sink's hosts failed; the others are used."),
+    LogEvent("delivery_prepare_failed", "error", "A request batch could not be made by a fault of the program.", _REPORT),
+    LogEvent("delivery_send_failed", "error", "A request failed by a fault of the program.", _REPORT),
+    LogEvent("delivery_commit_failed", "error", "What a sink has delivered could not be committed; it is tried again.", _DISK),
+    LogEvent("delivery_entry_not_decodable", "error", "A stored payload cannot be decoded; the sink drops it.", _REPORT),
+    LogEvent("delivery_documents_differ", "error", "A stored payload gave another number of documents than it has items.", _REPORT),
+    LogEvent("documents_rejected", "error", "The destination rejected documents for good; they are dead letters.", "see `sidecar journal dead-letters list`; fix the cause and replay them"),
+    LogEvent("partial_success", "varies", "An OTLP destination accepted a request with a message, or rejected some of its items.", "see the message"),
+    LogEvent("rotated_files_not_deleted", "warning", "Old files of the file sink could not be deleted.", "let the program's user write to the directory"),
+    LogEvent("file_truncated", "warning", "Something else truncated the file of the file sink.", "rotate by the sink's own options"),
+    LogEvent("store_damaged", "error", "The embedded store was damaged and set aside; it restarts empty.", "delete the file that was set aside"),
+    LogEvent("store_damage_found", "error", "The embedded store is damaged; it restarts empty at the next write."),
+    LogEvent("store_block_unreadable", "error", "A block of the embedded store cannot be read; its spans are not shown."),
+    LogEvent("store_entry_not_decodable", "error", "A stored payload cannot be decoded; its spans cannot be looked up.", _REPORT),
+)  # fmt: skip
+
+_HINTS = {event.name: event.hint for event in TABLE if event.hint}
+
+
+def add_hint(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: the event's hint from the table, where the line has none."""
+    hint = _HINTS.get(line["event"]) if isinstance(line.get("event"), str) else None
+    if hint is not None:
+        line.setdefault("hint", hint)
+    return line
