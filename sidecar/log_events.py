@@ -61,6 +61,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("journal_damaged", "error", "The journal is damaged; what can be read is salvaged.", _DISK),
     LogEvent("journal_salvaged", "error", "A damaged journal was set aside and a new one begins with what was salvaged.", "see docs/how-to/recover.md"),
     LogEvent("journal_items_lost", "error", "Items of a damaged journal are lost; they are counted as dropped.", "see docs/how-to/recover.md"),
+    LogEvent("journal_migrated", "info", "The journal of an earlier version was migrated to this one's."),
     LogEvent("journal_losses_not_committed", "warning", "The losses of a damaged journal are not committed yet.", _NONE_NEEDED),
     LogEvent("journal_not_rebuilt", "error", "The damaged journal could not be rebuilt.", _DISK),
     LogEvent("journal_consumer_removed", "warning", "A sink is gone from the configuration; what was waiting for it is given up."),
