@@ -264,7 +264,6 @@ class JournalConsumer:
                 consumer=self.name,
                 documents=len(entry.dead) - len(stored),
                 max_bytes=max_bytes,
-                hint="replay or delete dead letters, or raise journal.dead_letters.max_bytes",
             )
         return Ack(entry.seq, counts, stored)
 

@@ -153,7 +153,7 @@ class Journal:
     def _break(self, failure: BaseException) -> None:
         """A bug ended the writer: refuse what it has taken, what is queued and what will come. No client is to wait for
         ever."""
-        log.exception("journal_writer_broken", hint="nothing is accepted until the sidecar is restarted")
+        log.exception("journal_writer_broken")
         with self._shared.lock:
             self.failure = failure
             self._shared.move(WriterEvent.BUG)
@@ -330,7 +330,6 @@ class Journal:
             log.error(
                 "journal_rebuild_failed",
                 error=str(error),
-                hint="free disk space: a rebuild needs as much as there is to read",
             )
 
     # Readers and counters
@@ -363,7 +362,7 @@ class Journal:
                 self._shared.soon()
         for cursor in absent:
             left = {signal: items for signal, items in cursor.waiting.items() if items}
-            log.warning("consumer_pruned", consumer=cursor.name, waiting=left, hint="it is gone from the configuration")
+            log.warning("consumer_pruned", consumer=cursor.name, waiting=left)
         return [cursor.name for cursor in absent]
 
     def head(self) -> int:
@@ -459,7 +458,7 @@ class Journal:
         try:
             yield
         except StoreError as error:
-            log.error("journal_close_failed", error=str(error), hint="it recovers at the next start")
+            log.error("journal_close_failed", error=str(error))
         finally:
             if self._release is not None:
                 self._release()
@@ -472,6 +471,6 @@ def _unavailable(failure: StoreError) -> Unavailable:
 def _report(before: WriterState, failure: StoreError | None) -> None:
     """One ERROR when the disk stops taking commits, one line when it takes them again."""
     if failure is not None and before is not WriterState.FAILING:
-        log.error("journal_write_failed", error=str(failure), hint="payloads are refused until the disk takes writes")
+        log.error("journal_write_failed", error=str(failure))
     elif failure is None and before is WriterState.FAILING:
         log.warning("journal_write_recovered")

@@ -73,7 +73,7 @@ def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | N
         lock.release()
         raise
     if any(losses.values()):
-        log.error("journal_items_lost", lost=losses, hint="they are counted as dropped, reason corrupt")
+        log.error("journal_items_lost", lost=losses)
 
     def repair(known: Loaded) -> Store:
         _salvage(directory, telemetry, known)
@@ -90,7 +90,7 @@ def _commit_losses(journal: Journal) -> None:
     try:
         journal.flush(_TIMEOUT)
     except (Unavailable, TimeoutError) as error:
-        log.warning("journal_losses_not_committed", error=str(error), hint="they are committed later")
+        log.warning("journal_losses_not_committed", error=str(error))
 
 
 def _open_store(
@@ -130,7 +130,6 @@ def _salvage(directory: Path, telemetry: Telemetry | None, known: Loaded | None)
         entries_damaged=report.damaged_entries,
         unreadable=report.unreadable[:10],
         same_id=report.same_id,
-        hint="keep the file that was set aside until nothing is missed",
     )
 
 
