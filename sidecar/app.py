@@ -190,9 +190,7 @@ def build_sinks(
             rule(options.filter, options.sampling), export_features=settings.deliver.export_features
         )
         if settings.deliver.redaction.redacts and "metrics" in options.selected_signals:
-            log.warning(
-                "metrics_not_redacted", sink=name, what_to_do="leave them out by the option `signals`, if need be"
-            )
+            log.warning("metrics_not_redacted", sink=name)
         sink = kind.build(name, options, context)
         fed = sink if changes_nothing(rules) else _redacting(sink, rules, settings, decoder, telemetry)
         consumer = kept.consumer(name, options.selected_signals)

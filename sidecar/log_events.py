@@ -73,6 +73,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("derive_payload_not_decodable", "error", "A stored payload cannot be decoded; its records are missing from the metrics.", _REPORT),
     LogEvent("derive_commit_failed", "warning", "Derived counters could not be committed.", _NONE_NEEDED),
     LogEvent("otlp_metric_points_dropped", "warning", "Metric points that were received are not exposed.", "see docs/how-to/otlp-forwarding.md for what can be exposed"),
+    LogEvent("otlp_series_restarted", "warning", "Series of metrics received over OTLP cannot be restored; they restart.", _DISK),
     LogEvent("too_many_scrapers", "warning", "There are more scrapers than are told apart; additional ones do not see new counters at 0 first.", "scrape from fewer places"),
     LogEvent("series_restarted", "info", "A metric's labels or buckets changed; its series restart at 0."),
     LogEvent("metric_names_clash", "warning", "Metrics are not exposed because others have their names.", "rename the metrics in the model's program"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -189,8 +190,8 @@ class OtlpSink:
             if now - self._said_ns < SAY_AGAIN_SECONDS * 1e9:
                 return
             count, self._rejected, self._said_ns = self._rejected, 0, now
-        emit = log.error if count else log.warning
-        emit("partial_success", sink=self.name, signal=signal, rejected=count, message=message)
+        level = logging.ERROR if count else logging.WARNING
+        log.log(level, "partial_success", sink=self.name, signal=signal, rejected=count, message=message)
 
 
 def build(name: str, options: OtlpOptions, context: SinkContext) -> OtlpSink:

@@ -184,7 +184,7 @@ class OtlpMetricsDeriver:
         used = {key for key, value in rows.items() if self._take_over(value)}
         if len(used) < len(rows):
             log.warning(
-                "series of metrics received over OTLP cannot be restored, they restart",
+                "otlp_series_restarted",
                 series=len(rows) - len(used),
                 restored=len(used),
             )
