@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from support.engines import EngineUnavailable
+
+# How quick an example is depends on what else the machine does.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 def _give_up(error: EngineUnavailable) -> None:

@@ -185,7 +185,9 @@ impl<'a> Span<'a> {
     #[inline(never)]
     fn read_link(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         self.link.read(message)?;
-        self.suspect |= self.link.attributes.notes.repeated;
+        self.suspect |= self.link.attributes.notes.repeated
+            || rejection::required_id::<16>(self.link.trace_id, "trace_id").is_some()
+            || rejection::required_id::<8>(self.link.span_id, "span_id").is_some();
         if self.refused_link.is_none() {
             self.refused_link = self.link.refusal(self.links.len());
         }
