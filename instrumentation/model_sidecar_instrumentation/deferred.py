@@ -13,8 +13,11 @@ import inspect
 import os
 import socket
 import sys
+import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module, metadata, util
 from typing import Any
 
@@ -70,13 +73,33 @@ def load(distro: Any) -> None:
     OpenTelemetry distribution, whose `load_instrumentor` applies each."""
     _run("opentelemetry_pre_instrument")
     points = list(_entry_points(GROUP))
+    turns = _Turns()
     for name in SERVERS.keys() - {point.name for point in points}:
         if not _is_disabled(name):
             when_imported(SERVERS[name], functools.partial(_miss, name))
     for point in points:
         if not _is_disabled(point.name):
-            _arrange(point, functools.partial(_apply, distro, point))
+            _arrange(point, functools.partial(turns.take, functools.partial(_apply, distro, point)))
     _run("opentelemetry_post_instrument")
+
+
+class _Turns:
+    """One instrumentor after the other: some import a second framework, whose own instrumentor is in the same module,
+    which is halfway then (httpx and httpx2)."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._taken = threading.Lock()
+
+    def take(self, apply: Callable[[], None]) -> None:
+        """Nobody waits here, as imports are under way that others wait for: who has the turn does this one too."""
+        self._waiting.append(apply)
+        while self._waiting and self._taken.acquire(blocking=False):
+            try:
+                with suppress(IndexError):
+                    self._waiting.popleft()()
+            finally:
+                self._taken.release()
 
 
 def _arrange(point: metadata.EntryPoint, apply: Callable[[], None]) -> None:

@@ -19,13 +19,16 @@ from typing import Any
 from model_sidecar_instrumentation.exporting import is_exporting
 from model_sidecar_instrumentation.repair import said, value
 
+EXPORTING = ("opentelemetry.exporter.", "opentelemetry.sdk.metrics._internal.export")
+ABSENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
+"""Statuses of gRPC where nobody answers."""
 _handling: ContextVar[bool] = ContextVar("model_sidecar_handling", default=False)
 """Whether this thread is in OpenTelemetry's handler: what is logged there is OpenTelemetry's own."""
 
 
 def keep_off_the_app() -> None:
-    """Take OpenTelemetry's handlers from the root logger; see above. What HTTP libraries say at length of an export is
-    not for the app's log either."""
+    """Take OpenTelemetry's handlers from the root logger; see above. What is said at length of an export is not for the
+    app's log either, but that the sidecar answered and refused."""
     root = logging.getLogger()
     taken = [handler for handler in root.handlers if type(handler).__module__.startswith("opentelemetry.")]
     for handler in taken:
@@ -36,8 +39,8 @@ def keep_off_the_app() -> None:
 
     @functools.wraps(original)
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        if is_exporting.get():
-            if record.levelno >= logging.WARNING:
+        if is_exporting.get() or self.name.startswith(EXPORTING):
+            if _is_refusal(record):
                 original(self, record)
             return
         original(self, record)
@@ -46,6 +49,15 @@ def keep_off_the_app() -> None:
                 _give(handler, record)
 
     logging.Logger.callHandlers = _of_logging(call_handlers)  # type: ignore[method-assign]
+
+
+def _is_refusal(record: logging.LogRecord) -> bool:
+    """Whether it is an error with the answer of a sidecar. That none is there, or a slow one, is in the one line at the
+    process's end if anything was lost."""
+    if record.levelno < logging.ERROR or not isinstance(record.args, tuple):
+        return False
+    names = [getattr(word, "name", "") for word in record.args if type(word).__name__ == "StatusCode"]
+    return any(isinstance(word, int) for word in record.args) or bool(names and not ABSENT & set(names))
 
 
 def _of_logging(function: Any) -> Any:

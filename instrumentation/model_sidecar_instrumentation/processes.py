@@ -3,24 +3,33 @@ uvicorn have them.
 
 - A child inherits the exporters' connections. Requests of two processes in one socket are garbage to the server: the
   child gets connections of its own.
+- A child inherits locks as the parent's threads held them, and none of those threads: it would wait for ever. The SDK's
+  are released in the child; for locks of imports, exporters have nothing left to import (`IMPORTED`).
 - Children of `multiprocessing` end without Python's exit functions, and would take what waits to be exported with them.
 - uvicorn, when it has shut down in order, ends itself by the signal that it was sent: no exit functions either.
 """
 
 from __future__ import annotations
 
+import _thread
 import functools
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
 from model_sidecar_instrumentation.ending import Ending
-from model_sidecar_instrumentation.exporting import Tally, guards, never_by_proxy, sessions
+from model_sidecar_instrumentation.exporting import Tally, below, guards, never_by_proxy, sessions
 from model_sidecar_instrumentation.log_calls import keep_off_the_app
 from model_sidecar_instrumentation.patching import when_imported
+
+IMPORTED = ("encodings.ascii", "encodings.idna", "netrc")
+"""What an exporter imports with its first request, and with a host that has a name."""
+LOCKS = (_thread.LockType, _thread.RLock)
 
 
 def prepare() -> None:
@@ -30,6 +39,9 @@ def prepare() -> None:
     guarded = guards(providers)
     if not guarded:
         return
+    for name in IMPORTED:
+        with suppress(ImportError):
+            import_module(name)
     ending = Ending(providers, guarded)
     _count(providers, ending)
     Tally(guarded)
@@ -38,7 +50,7 @@ def prepare() -> None:
         never_by_proxy(session)
     ending.at_exit()
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: _renew(inherited, ending))
+        os.register_at_fork(after_in_child=lambda: _renew(providers, inherited, ending))
     when_imported("multiprocessing.util", lambda util: _kept.append(_Children(util, ending.flush)))
     when_imported("uvicorn.server", lambda uvicorn: _flush_when_it_stops(uvicorn, ending.flush))
 
@@ -75,8 +87,11 @@ class _Children:
         util.register_after_fork(self, lambda _: util.Finalize(None, flush, exitpriority=-100))
 
 
-def _renew(inherited: Iterable[Any], ending: Ending) -> None:
+def _renew(providers: Iterable[Any], inherited: Iterable[Any], ending: Ending) -> None:
     """The inherited pools are kept, unused: to close them takes locks that a thread of the parent may have held."""
+    for lock in below(providers, lambda item: isinstance(item, LOCKS)):
+        with suppress(RuntimeError):  # A lock that is free, or one of this thread's own.
+            lock._at_fork_reinit()
     ending.renew()
     for session in inherited:
         before = dict(session.adapters)

@@ -292,6 +292,81 @@ def test_each_process_is_an_instance_of_its_own(agent: Path, tmp_path: Path, min
         assert all(name.startswith("pod-1") for name in ids)
 
 
+@pytest.mark.parametrize("minor", [9, 11, 13])
+def test_an_export_imports_nothing_that_a_forked_child_would_wait_for(agent: Path, tmp_path: Path, minor: int) -> None:
+    """A child that is forked while another thread imports a module waits for ever when it imports that module too."""
+    found = [p for p in _pythons() if f"/3.{minor}." in p]
+    if not found:
+        raise EngineUnavailable(f"Python 3.{minor} is not here")
+    code = """
+        import logging, sys
+        from opentelemetry import metrics, trace
+        from opentelemetry._logs import get_logger_provider
+        class Sees:
+            def find_spec(self, name, path=None, target=None):
+                print(name)
+        predict(1)
+        logging.getLogger("app").error("a line")
+        metrics.get_meter("m").create_counter("c").add(1)
+        sys.meta_path.insert(0, Sees())
+        for provider in (get_logger_provider(), trace.get_tracer_provider(), metrics.get_meter_provider()):
+            provider.force_flush()
+    """
+    slow = dict.fromkeys(
+        ("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_METRIC_EXPORT_INTERVAL"), "600000"
+    )
+    with recording() as recorded:
+        address = recorded.url.replace("127.0.0.1", "localhost")
+        done = _run(found[0], _app(tmp_path, code), environment(agent, address, slow))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (len(recorded.predictions()), len(recorded.spans), "c" in recorded.metrics) == (1, 1, True)
+
+
+def test_a_child_forked_during_an_export_waits_for_none_of_its_parents_locks(agent: Path, tmp_path: Path) -> None:
+    code = """
+        import gc, os
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader as Reader
+        provider = metrics.get_meter_provider()
+        counter = metrics.get_meter("m").create_counter("c")
+        def fork():
+            if os.fork() == 0:
+                counter.add(2)
+                os._exit(0 if provider.force_flush() else 1)
+            return os.wait()[1]
+        readers = [found for found in gc.get_objects() if isinstance(found, Reader)]
+        with readers[0]._export_lock, provider._measurement_consumer._lock:
+            print(fork())
+    """
+    with recording() as recorded:
+        done = _run(sys.executable, _app(tmp_path, code), environment(agent, recorded.url))
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    assert "c" in recorded.metrics
+
+
+@pytest.mark.parametrize(
+    ("script", "command", "settings"),
+    [
+        ("import gevent", "script.py", ""),
+        ("import logging, json.tool\nfrom os import path  # eventlet", "script.py", ""),
+        ("import logging", "script.py --worker-class=gevent", ""),
+        ("import logging", "script.py gunicorn", "worker_class = 'gevent'"),
+    ],
+)
+def test_where_the_standard_library_is_going_to_be_replaced_nothing_is_imported_before(
+    agent: Path, tmp_path: Path, script: str, command: str, settings: str
+) -> None:
+    (tmp_path / "gevent.py").write_text("")
+    (tmp_path / "gunicorn.conf.py").write_text(settings)
+    (tmp_path / "script.py").write_text(f"import sys\n{script}\nprint('ssl' in sys.modules)\n")
+    env = environment(agent, "http://127.0.0.1:9")
+    words = [sys.executable, *command.split()]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert done.stderr.startswith("model-sidecar: this process is not instrumented: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize(
     ("code", "started"),
     [
@@ -299,6 +374,8 @@ def test_each_process_is_an_instance_of_its_own(agent: Path, tmp_path: Path, min
         ("import json, urllib.request, http.server, multiprocessing", False),
         ("import no_such_module_anywhere", False),
         ("import logging", True),
+        ("import opentelemetry.trace", True),
+        ("from opentelemetry import trace", True),
         ("import asyncio; asyncio.run(asyncio.sleep(0))", True),
         ("from concurrent import futures; assert futures.ThreadPoolExecutor(1).submit(int).result() == 0", True),
         ("import venv, json.tool", True),

@@ -39,6 +39,8 @@ COMMANDS = {
     "flask-run": "flask --app flask_app run --port {port}",
     "flask-script": "python flask_app.py {port}",
     "flask-gunicorn": "gunicorn -b {address} -w 2 flask_app:app",
+    "flask-gunicorn-gevent": "gunicorn -b {address} -k gevent -w 2 flask_app:app",
+    "flask-gevent-script": "python gevent_app.py {port}",
     "fastapi-uvicorn": "uvicorn --port {port} fastapi_app:app",
     "fastapi-uvicorn-reload": "uvicorn --port {port} --reload fastapi_app:app",
     "fastapi-hypercorn": "hypercorn -b {address} fastapi_app:app",
@@ -134,6 +136,8 @@ def test_answers_are_the_same_and_requests_give_spans(agent: Path, web: Path, tm
     assert len(lines) == 4
     assert all(line.trace_id in traces for line in lines)
     assert "hello 1" in (tmp_path / "bare").read_text()
+    for word in ("Traceback", "Warning", "ignored"):
+        assert log.count(word) == (tmp_path / "bare").read_text().count(word), log
     assert log.count("hello 1") == (tmp_path / "bare").read_text().count("hello 1"), "the app's own output is the same"
 
 

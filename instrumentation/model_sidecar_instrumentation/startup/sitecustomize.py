@@ -1,6 +1,7 @@
 """Python runs this file at its start because its folder is on PYTHONPATH. It starts OpenTelemetry's
 auto-instrumentation when the process imports the first thing outside of the standard library, or `logging`, and never
-keeps the app from running: what goes wrong is one line on stderr. A process that imports neither is left alone.
+keeps the app from running: what goes wrong is one line on stderr. A process that imports neither is left alone. Where
+gevent or eventlet is going to be used, OpenTelemetry is started when it has replaced what it replaces.
 
 Beside it there may be folders `py3.9`, `py3.10`, ... (made by `sidecar agent bundle`); the newest that is not newer
 than this Python is used. In it, `first` (OpenTelemetry, whose packages must be of one version) comes before the app's
@@ -30,8 +31,10 @@ DEFAULTS = {
 OLDEST = (3, 9)
 # Names of this host, as gRPC compares them.
 OWN = ("localhost", "localhost.", "127.0.0.0/8", "127.0.0.1", "::1", "::ffff:127.0.0.1")
-# Of the standard library: `logging` and what imports it.
-TRIGGERS = ("logging", "asyncio", "concurrent.futures")
+# Of the standard library `logging` and what imports it; and what there may be only once it is started.
+TRIGGERS = ("logging", "asyncio", "concurrent.futures", "opentelemetry")
+# They replace parts of the standard library, and must do so before anything imports `ssl`, as OpenTelemetry does.
+PATCHING = {"gevent": ("gevent.monkey", "saved"), "eventlet": ("eventlet.patcher", "already_patched")}
 AUTO = "opentelemetry.instrumentation.auto_instrumentation"
 
 
@@ -52,10 +55,15 @@ class Waiting:
         self.here = here
         self.library = os.path.dirname(os.__file__)
         self.wanted = False
+        self.patching = None  # What the process waits for, once it is wanted.
 
     def find_spec(self, name, path=None, target=None):
-        self.wanted = self.wanted or name in TRIGGERS or (path is None and self.is_outside(name))
-        if not self.wanted or is_importing():
+        if not self.wanted and (name in TRIGGERS or (path is None and self.is_outside(name))):
+            self.wanted = True
+            self.patching = name if name in PATCHING else named_by_the_command()
+            if self.patching:
+                wait_for_patching(self)
+        if not self.wanted or is_importing() or (self.patching and not has_patched(self.patching)):
             return None
         if self in sys.meta_path:
             sys.meta_path.remove(self)
@@ -85,6 +93,53 @@ class Waiting:
         origin = spec.origin or ""
         inside = origin.startswith(self.library + os.sep) or "lib-dynload" in origin
         return not inside or "site-packages" in origin or "dist-packages" in origin
+
+
+def named_by_the_command():
+    """gevent or eventlet, if the command line, the script or gunicorn's settings name it."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            words = file.read().decode("utf-8", "replace").split("\0")
+    except OSError:
+        words = [sys.executable, *getattr(sys, "argv", [])]
+    said = [*words[1:], os.environ.get("GUNICORN_CMD_ARGS", "")]
+    if any("gunicorn" in word for word in words):
+        words.append("gunicorn.conf.py")
+    for path in words[1:]:
+        if path.endswith(".py") and os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                said.append(file.read(1 << 20))
+    return next((name for name in PATCHING if any(name in text for text in said)), None)
+
+
+def has_patched(name):
+    """Whether it has replaced what it replaces, and is not about to replace more."""
+    module, mark = PATCHING[name]
+    if not getattr(sys.modules.get(module), mark, None):
+        return False
+    frame = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(name + "."):
+            return False
+        frame = frame.f_back
+    return True
+
+
+def wait_for_patching(waiting):
+    """Where nothing is patched after all, that is said at the end, by a process that is not the parent of workers."""
+    import atexit
+
+    # Workers start by themselves: the process that they have in common is the first one.
+    os.environ.setdefault("SIDECAR_INSTANCE_PID", str(os.getpid()))
+    complaint = f"its command or script names {waiting.patching}, which has replaced nothing of the standard library"
+
+    def say():
+        if waiting in sys.meta_path:
+            complain(complaint)
+
+    atexit.register(say)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_parent=lambda: atexit.unregister(say))
 
 
 def with_imports_of_others(call):
