@@ -64,7 +64,7 @@ class Deriver(Protocol[Batch]):
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Batch: ...
     def apply(self, batch: Batch, arrival: Arrival) -> None: ...
-    def expire(self, before: int) -> None: ...
+    def expire(self, now: int, ttl: int) -> None: ...
     def collect(self, view: View) -> Iterable[FamilySnapshot]: ...
 
 
@@ -74,8 +74,6 @@ class DeriverContext:
 
     budget: Budget
     """Of each table."""
-    series_ttl: float
-    """Seconds after which an idle series goes."""
     targets: Targets
     telemetry: Telemetry
 

@@ -82,7 +82,7 @@ class DeriveEngine:
         """Number of the last entry that was added up."""
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
-        context = DeriverContext(options.budget(), options.series_ttl, self._targets, telemetry)
+        context = DeriverContext(options.budget(), self._targets, telemetry)
         self._derivers = tuple(d for kind in DERIVERS for d in kind.build(options.section(kind.name), context))
         kept = [*(kept for deriver in self._derivers for kept in deriver.kept), self._targets]
         self._kept: tuple[Checkpointed, ...] = tuple(kept)
@@ -249,11 +249,11 @@ class DeriveEngine:
 
     def expire(self) -> None:
         """Take away what was idle for `series_ttl`. It goes from the kept state with the next checkpoint."""
-        before = self._clock() - int(self._options.series_ttl * 1e9)
+        now, ttl = self._clock(), int(self._options.series_ttl * 1e9)
         with self._lock:
             for deriver in self._derivers:
-                deriver.expire(before)
-            self._targets.expire(before)
+                deriver.expire(now, ttl)
+            self._targets.expire(now, ttl)
 
     def checkpoint(self) -> None:
         """Commit what changed and the place in the log, and wait for it: a series that has gone from here must not

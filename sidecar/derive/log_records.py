@@ -57,10 +57,10 @@ class LogDeriver:
             keys = [(g[0], g[2]) for g in batch.groups]
             self.exceptions.count(keys, batch.group[picked], arrival.of(picked))
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
-        self.records.expire(before)
-        self.exceptions.expire(before)
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
+        self.records.expire(now, ttl)
+        self.exceptions.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, both of one moment."""

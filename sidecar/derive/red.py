@@ -167,9 +167,9 @@ class RedDeriver:
         self.table.touch(rows, arrival.now)
         self._targets.see(batch.resources, arrival.now)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
-        gone = self.table.expire(before)
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
+        gone = self.table.expire(now, ttl)
         self._exemplars.forget(gone)
         if gone:
             self._known.clear()

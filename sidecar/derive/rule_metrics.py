@@ -161,10 +161,10 @@ class RuleDeriver:
             for metric in self._metrics:
                 self.ignored.update({(metric.rule.name, why): n for why, n in metric.add(batch, arrival).items() if n})
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
         for metric in self._metrics:
-            metric.table.expire(before)
+            metric.table.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         return [metric.snapshot(view) for metric in self._metrics]

@@ -165,10 +165,10 @@ class SeriesTable:
         self._dirty[rows] = True
         self._seen[rows] = np.maximum(self._seen[rows], now)
 
-    def expire(self, before: int) -> list[int]:
-        """Take away rows that were last added to before this time (Unix ns); the row numbers that became free."""
+    def expire(self, now: int, ttl: int) -> list[int]:
+        """Take away rows idle for longer than `ttl` ns at `now` (Unix ns); the row numbers that became free."""
         gone = []
-        for row in np.flatnonzero(self._seen < before).tolist():
+        for row in np.flatnonzero(self._seen < now - ttl).tolist():
             key = self._keys[row]
             if key is not None:
                 self._remove(key, row)

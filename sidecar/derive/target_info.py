@@ -57,9 +57,9 @@ class Targets:
             if key is not None:
                 self._seen[key] = max(now, self._seen.get(key, 0))
 
-    def expire(self, before: int) -> None:
-        """Take away targets last seen before this time (Unix ns)."""
-        gone = {key for key, seen in self._seen.items() if seen < before}
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away targets not seen for longer than `ttl` ns at `now` (Unix ns)."""
+        gone = {key for key, seen in self._seen.items() if seen < now - ttl}
         for key in gone:
             self._characters -= len(self._texts.pop(key))
             del self._seen[key]

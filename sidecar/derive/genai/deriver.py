@@ -50,9 +50,9 @@ class GenaiDeriver:
         if len(batch):
             self._tables.add(batch, arrival)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
-        self._tables.expire(before)
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
+        self._tables.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         return self._tables.collect(view)

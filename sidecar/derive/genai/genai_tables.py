@@ -138,10 +138,10 @@ class GenaiTables:
             for name in metric.values:
                 _add(metric, name, table, calls, arrival)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
         for table in self.kept:
-            table.expire(before)
+            table.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterator[FamilySnapshot]:
         """The families, all of one moment."""

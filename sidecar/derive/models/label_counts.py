@@ -51,9 +51,9 @@ class LabelDeriver:
             ends = np.cumsum([sum(counts.values()) for counts in batch])
             self.received.count(keys, np.repeat(np.arange(len(keys)), numbers), replace(arrival, ends=ends))
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
-        self.received.expire(before)
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
+        self.received.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         about = "Labels received, by the model that they name and whether they can be used (ok, invalid)."

@@ -68,10 +68,10 @@ class ModelTables:
             adding.observe(table, models, column.of, column.number, column.weight)
         adding.see(self.models, models)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
         for table in self.kept:
-            table.expire(before)
+            table.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, all of one moment."""

@@ -136,10 +136,10 @@ class PredictionDeriver:
             placed = np.minimum(payload, len(arrival.times) - 1).astype(np.uint32)
             self._tables.add_columns(replace(batch.attributes, payload=placed), arrival.times, arrival.now)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns)."""
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns)."""
         if self.kept:
-            self._tables.expire(before)
+            self._tables.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         return self._tables.collect(view) if self.kept else ()
@@ -156,7 +156,7 @@ def build(options: PredictionOptions, context: DeriverContext) -> Sequence[Deriv
         derivers.append(PredictionDeriver("spans", tables, names))
     if options.payloads:
         timeout = options.response_timeout
-        derivers.append(ServingDeriver(tables, context.budget, timeout, context.series_ttl, names))
+        derivers.append(ServingDeriver(tables, context.budget, timeout, names))
     return derivers
 
 

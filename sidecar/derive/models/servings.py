@@ -41,15 +41,11 @@ class ServingDeriver:
 
     signal: Signal = "logs"
 
-    def __init__(
-        self, tables: ModelTables, budget: Budget, timeout: float, series_ttl: float, attributes: Names | None = None
-    ) -> None:
-        """`timeout`: seconds that a request waits for its response. `series_ttl`: seconds behind now of the time that
-        `expire` is given. `attributes`: the names by which predictions are read from attributes of records elsewhere;
-        None where they are not read."""
+    def __init__(self, tables: ModelTables, budget: Budget, timeout: float, attributes: Names | None = None) -> None:
+        """`timeout`: seconds that a request waits for its response. `attributes`: the names by which predictions are
+        read from attributes of records elsewhere; None where they are not read."""
         self._tables = tables
         self._attributes = attributes
-        self._ttl = int(series_ttl * 1e9)
         self._bento_schemas = BentoSchemas()
         self.matcher = RequestResponseMatcher(MAX_WAITING, int(timeout * 1e9))
         self.unanswered = CounterTable("model_requests_unanswered_total", MODEL, budget)
@@ -99,11 +95,10 @@ class ServingDeriver:
         if found:
             self._tables.add_columns(columns_of(found, payloads), arrival.times, arrival.now)
 
-    def expire(self, before: int) -> None:
-        """Take away series idle since before this time (Unix ns), and requests that wait for too long."""
-        now = before + self._ttl
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series idle for longer than `ttl` ns at `now` (Unix ns), and requests that wait for too long."""
         self._expire_pending(now, now)
-        self.unanswered.expire(before)
+        self.unanswered.expire(now, ttl)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         about = "Requests in KServe's log without a response in time."

@@ -129,9 +129,10 @@ class OtlpMetricsDeriver:
             if reason:
                 self._drop(reason, point.name)
 
-    def expire(self, before: int) -> None:
-        """Take away series whose last point came before this time (Unix ns), if a scraper was shown them since or
-        nobody has come for a day."""
+    def expire(self, now: int, ttl: int) -> None:
+        """Take away series without a point for longer than `ttl` ns at `now` (Unix ns), if a scraper was shown them
+        since or nobody has come for a day."""
+        before = now - ttl
         for family in list(self._families.values()):
             for series in list(family.series.values()):
                 if series.seen < before - (0 if series.collected else _UNSEEN_NS):

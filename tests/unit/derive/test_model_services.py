@@ -65,7 +65,7 @@ def test_services_with_one_model_name_are_told_apart(decoder: Decoder, way: str)
     tables = ModelTables((0.1,), Budget())
     deriver: Any = PredictionDeriver("spans" if way == "span" else "logs", tables)
     if way == "payload":
-        deriver = ServingDeriver(tables, Budget(), 60, 3600)
+        deriver = ServingDeriver(tables, Budget(), 60)
     payload = {
         "event": lambda: log_request({"ml.model.name": "m", "ml.prediction.count": 1}, "ml.prediction"),
         "attributes": lambda: log_request({"model": "m", "label": "yes"}),

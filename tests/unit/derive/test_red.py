@@ -152,7 +152,7 @@ def test_the_latest_trace_of_each_bucket_is_its_exemplar() -> None:
 def test_an_expired_series_takes_its_exemplars_with_it() -> None:
     red = deriver()
     red.apply(span_batch([Span(name="old", number=7)]), arrival(1, 10))
-    red.expire(before=11)
+    red.expire(11, ttl=0)
     red.apply(span_batch([Span(name="new", number=8, start=0)]), arrival(1, 20))
     red.table.mark_exported()
     (family,) = [f for f in red.collect() if f.kind == "histogram"]

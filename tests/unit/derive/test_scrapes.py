@@ -120,6 +120,6 @@ def test_what_each_scraper_counts_is_what_there_was(scraped: Scraped) -> None:
 def test_rows_that_are_used_again_are_new(scraped: Scraped) -> None:
     scraped.add()
     scraped.get("a"), scraped.get("a")
-    scraped.logs.expire(before=np.iinfo(np.int64).max)
+    scraped.logs.expire(np.iinfo(np.int64).max, ttl=0)
     scraped.add()
     assert [scraped.get("a")[ERROR] for _ in range(2)] == ["0", "1"]

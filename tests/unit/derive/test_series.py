@@ -111,7 +111,7 @@ def test_idle_series_go_and_make_room() -> None:
     t = table(series=2, values=2)
     add(t, [("shop", "a"), ("shop", "b")], time_ns=10)
     add(t, [("shop", "b")], time_ns=20)
-    assert len(t.expire(before=15)) == 1
+    assert len(t.expire(15, ttl=0)) == 1
     add(t, [("shop", "c")], time_ns=30)
     assert shown(t) == {("shop", "b"): 2, ("shop", "c"): 1}
     assert t.show()[3] == [10 / 1e9, 30 / 1e9]
@@ -120,7 +120,7 @@ def test_idle_series_go_and_make_room() -> None:
 def test_a_row_used_again_begins_at_zero() -> None:
     t = table()
     add(t, [("shop", "a")], time_ns=1)
-    t.expire(before=2)
+    t.expire(2, ttl=0)
     add(t, [("shop", "b")], time_ns=3)
     assert t.show()[2].tolist() == [[0]]
     assert t.show()[2].tolist() == [[SCALE]]
@@ -134,7 +134,7 @@ def test_checkpoint_has_only_what_changed() -> None:
     add(t, [("shop", "b")], time_ns=9)
     (key,) = dict(t.checkpoint())
     assert key.endswith(pack_labels(("shop", "b")))
-    t.expire(before=5)
+    t.expire(5, ttl=0)
     assert [value for _, value in t.checkpoint()] == [None]
 
 

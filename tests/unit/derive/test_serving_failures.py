@@ -61,7 +61,7 @@ FAILED = {'model_predictions_total{model="m",status="error"}': "3"}
 
 def counted(decoder: Decoder, *payloads: bytes) -> dict[str, str]:
     tables = ModelTables((0.1,), Budget())
-    deriver = ServingDeriver(tables, Budget(), 60, 3600)
+    deriver = ServingDeriver(tables, Budget(), 60)
     for payload in payloads:
         items = decoder.check_logs(payload).items
         deriver.apply(deriver.decode(decoder, [payload]), Arrival(np.array([items]), np.array([5]), 5))

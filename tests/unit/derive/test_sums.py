@@ -114,7 +114,7 @@ def test_a_row_that_is_used_again_begins_at_nothing() -> None:
     arrival = Arrival(np.array([1]), np.array([5]), 5)
     row = one.rows([("x",)], np.zeros(1, np.uint32), arrival)
     one.add_up(row, np.array([3.5]))
-    one.expire(before=10)
+    one.expire(10, ttl=0)
     one.rows([("y",)], np.zeros(1, np.uint32), arrival)
     one.mark_exported()
     assert one.show_sums()[4] == [0.0]

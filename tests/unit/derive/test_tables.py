@@ -52,7 +52,7 @@ def test_keys_without_records_get_no_series_and_do_not_keep_one_alive() -> None:
     table.count([("p",), ("q",)], codes(0), Arrival(np.array([1]), np.array([SECOND]), 2 * SECOND))
     assert list(table.sizes()) == [("x_total", 1)]
     table.count([("p",), ("q",)], codes(1), Arrival(np.array([1]), np.array([SECOND]), 4 * SECOND))
-    assert len(table.expire(before=3 * SECOND)) == 1
+    assert len(table.expire(3 * SECOND, ttl=0)) == 1
     assert table.find(("q",)) >= 0
     table.count([("p",)], codes(), arrival(0))
     assert list(table.sizes()) == [("x_total", 1)]

@@ -58,7 +58,7 @@ def test_kept_and_taken_over_again_and_written_only_when_changed() -> None:
     again = Targets(10)
     assert again.restore({**state, b"other": b""}) == set(state)
     assert texts(again) == texts(targets)
-    again.expire(before=100)
+    again.expire(100, ttl=0)
     assert sorted(k for k, v in again.checkpoint() if v is None) == sorted(state)
     assert len(again) == 0
 

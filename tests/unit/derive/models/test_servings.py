@@ -28,7 +28,7 @@ from sidecar.telemetry import Telemetry
 
 DECODER = ReferenceDecoder()
 SECOND = 10**9
-TTL = 1000.0
+TTL = 1000
 
 
 class Derived:
@@ -37,7 +37,7 @@ class Derived:
     def __init__(self, attributes: bool = False) -> None:
         self.tables = ModelTables((0.1, 1.0), Budget())
         self.predictions = PredictionDeriver("logs", self.tables, ALIASES if attributes else None)
-        self.servings = ServingDeriver(self.tables, Budget(), 60, TTL, ALIASES if attributes else None)
+        self.servings = ServingDeriver(self.tables, Budget(), 60, ALIASES if attributes else None)
 
     def feed(self, *payloads: bytes, time: int = 5 * SECOND) -> None:
         counts = [sum(1 for _ in records.log_records(payload)) for payload in payloads]
@@ -143,9 +143,9 @@ def test_a_request_without_response_is_unanswered_and_no_prediction() -> None:
 def test_requests_are_given_up_when_nothing_more_comes() -> None:
     derived = Derived()
     derived.feed(event("request", 1, {"instances": [1]}), time=5 * SECOND)
-    derived.servings.expire(int((64 - TTL) * SECOND))
+    derived.servings.expire(64 * SECOND, TTL * SECOND)
     assert len(derived.servings.matcher) == 1
-    derived.servings.expire(int((65 - TTL) * SECOND))
+    derived.servings.expire(65 * SECOND, TTL * SECOND)
     assert derived.shown("model_requests_unanswered_total") == {
         'model_requests_unanswered_total{service="fraud",model="fraud"}': "1"
     }
@@ -303,6 +303,6 @@ def test_payloads_without_a_mark_are_not_read() -> None:
 @pytest.mark.parametrize(("payloads", "there"), [(True, 1), (False, 0)])
 def test_it_can_be_turned_off(payloads: bool, there: int) -> None:
     options = DeriveOptions(predictions=PredictionOptions(payloads=payloads))
-    context = DeriverContext(options.budget(), options.series_ttl, Targets(10), Telemetry())
+    context = DeriverContext(options.budget(), Targets(10), Telemetry())
     built = [d for kind in DERIVERS for d in kind.build(options.section(kind.name), context)]
     assert sum(isinstance(one, ServingDeriver) for one in built) == there

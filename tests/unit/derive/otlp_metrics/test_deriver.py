@@ -141,13 +141,13 @@ def test_series_are_bounded_and_the_label_is_named() -> None:
 
 def test_an_idle_series_goes_only_when_a_scrape_has_shown_its_last_value() -> None:
     built = deriver(point(Number(1), delta=True))
-    built.expire(before=100 * SECOND)
+    built.expire(100 * SECOND, ttl=0)
     assert shown(built) == {f"hits_total{{{OWN}}}": "0"}
-    built.expire(before=100 * SECOND)
+    built.expire(100 * SECOND, ttl=0)
     assert shown(built) == {f"hits_total{{{OWN}}}": "1"}
-    built.expire(before=SECOND)
+    built.expire(SECOND, ttl=0)
     assert shown(built) != {}
-    built.expire(before=100 * SECOND)
+    built.expire(100 * SECOND, ttl=0)
     assert shown(built) == {}
     assert [value for _, value in built.checkpoint()] == [None]
 
@@ -203,13 +203,13 @@ def test_a_prometheus_client_reads_all_of_it(openmetrics: bool) -> None:
 def test_a_person_does_not_let_the_last_value_of_a_batch_job_go() -> None:
     scrapes, built = Scrapes(), deriver(point(Number(5)))
     assert lines(list(built.collect(scrapes.view("", SECOND))))
-    built.expire(before=100 * SECOND)
+    built.expire(100 * SECOND, ttl=0)
     assert lines(list(built.collect(scrapes.view("prometheus", SECOND))))
-    built.expire(before=100 * SECOND)
+    built.expire(100 * SECOND, ttl=0)
     assert lines(list(built.collect(scrapes.view("", SECOND)))) == {}
 
 
 def test_a_series_that_nobody_ever_scrapes_goes_after_a_day() -> None:
     built = deriver(point(Number(5)))
-    built.expire(before=90_000 * SECOND)
+    built.expire(90_000 * SECOND, ttl=0)
     assert dict(built.sizes()) == {}

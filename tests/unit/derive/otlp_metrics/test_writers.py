@@ -199,14 +199,14 @@ def test_a_writer_of_a_sum_that_may_fall_goes_when_it_is_silent() -> None:
     built = deriver(*(point(Number(n), monotonic=False, start=s, time=60 * SECOND) for n, s in ((5, A), (2, B))))
     feed(built, point(Number(3), monotonic=False, start=B, time=70 * SECOND), now=SECOND + GONE_NS + 1)
     assert value(built, gauge) == "8"
-    built.expire(before=0)
+    built.expire(0, ttl=0)
     assert (value(built, gauge), built.folded) == ("3", 1)
 
 
 def test_a_silent_writer_of_a_counter_is_folded_and_its_count_stays() -> None:
     built = deriver(*(point(Number(n), start=s, time=60 * SECOND) for n, s in ((5, A), (2, B))))
     feed(built, point(Number(3), start=B, time=70 * SECOND), now=100 * SECOND)
-    built.expire(before=50 * SECOND)
+    built.expire(50 * SECOND, ttl=0)
     assert (value(built), built.folded) == ("8", 1)
     feed(built, point(Number(4), start=B, time=80 * SECOND), now=110 * SECOND)
     assert value(built) == "9"
