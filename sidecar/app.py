@@ -1,7 +1,7 @@
 """The only wiring.
 
      OTLP/gRPC ─┐                      ┌─► derive ──► /metrics
-     OTLP/HTTP ─┼─► intake ─► journal ─┤              ┌─► store ──► /api/traces
+     OTLP/HTTP ─┼─► ingest ─► journal ─┤              ┌─► store ──► /api/traces
      NDJSON    ─┘   (fsync, reply)     └─► rules, ────┼─► elasticsearch, logstash, otlp, file
                                            filters    └─► further ones by name
 
@@ -45,7 +45,7 @@ from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
 from sidecar.pipeline import Signal
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Intake
+from sidecar.receive.ingest import Ingest
 from sidecar.receive.registry import build_receivers
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
@@ -84,11 +84,11 @@ class App:
         sinks = build_sinks(settings, self.journal, self.decoder, self.telemetry, self.health)
         self.workers = [sink.worker for sink in sinks]
         self.journal.prune_absent()
-        self.intake = Intake(
-            self.decoder, self.journal, self.telemetry, settings.receive.intake, int(self.journal.id, 16)
+        self.ingest = Ingest(
+            self.decoder, self.journal, self.telemetry, settings.receive.ingest, int(self.journal.id, 16)
         )
-        credentials = Credentials(settings.receive.credentials)
-        self.receivers = build_receivers(settings.receive, self.intake, credentials, self.telemetry)
+        credentials = Credentials(settings.receive.tls, settings.receive.auth)
+        self.receivers = build_receivers(settings.receive, self.ingest, credentials, self.telemetry)
         routers = [router for sink in sinks if sink.type.routers for router in sink.type.routers(sink.sink)]
         sources = Sources(self.health, self.scrape, self.status)
         self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
@@ -116,11 +116,11 @@ class App:
     async def stop(self) -> None:
         """Stop in order; what is still waiting at the deadline stays in the journal."""
         deadline = time.monotonic() + self.settings.shutdown.timeout
-        self.intake.stop()
+        self.ingest.stop()
         for receiver in self.receivers:
             self.health.report(receiver.name, "stopping")
         await asyncio.gather(*(r.stop(RECEIVER_GRACE_SECONDS) for r in self.receivers))
-        self.intake.close()
+        self.ingest.close()
         left = max(0.0, deadline - time.monotonic())
         drained = await asyncio.gather(*(asyncio.to_thread(w.stop, left) for w in self.workers))
         await asyncio.to_thread(self.derive.stop, 5.0)
@@ -155,7 +155,7 @@ class App:
     def bounds(self) -> dict[str, int]:
         """Bytes that each bounded buffer may hold, and their sum."""
         parts = {
-            "requests_in_hand": self.settings.receive.intake.max_in_flight_bytes,
+            "requests_in_hand": self.settings.receive.ingest.max_in_flight_bytes,
             "journal_cache": self.settings.journal.hot_cache_bytes,
             "series": self.derive.memory_bound_bytes(),
         }

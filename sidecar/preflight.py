@@ -18,6 +18,7 @@ from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.registry import listeners
 
 State = Literal["ok", "warning", "failed"]
 _MAX_SOCKET_PATH = 107
@@ -61,26 +62,25 @@ def _journal(settings: Settings) -> Result:
 
 def _credentials(settings: Settings) -> Result:
     try:
-        credentials = Credentials(settings.receive.credentials)
+        credentials = Credentials(settings.receive.tls, settings.receive.auth)
     except SidecarError as error:
         return Result("failed", "credentials", str(error))
-    local = all(is_loopback(host) for _, host, _ in _receivers(settings))
+    local = all(is_loopback(host) for _, host, _ in _ports_of(settings))
     if credentials.open and not local:
-        return Result("warning", "credentials", "intake is open to the network: set a token or client certificates")
+        return Result("warning", "credentials", "ingest is open to the network: set a token or client certificates")
     return Result("ok", "credentials", "none asked for, loopback only" if credentials.open else "asked for")
 
 
-def _receivers(settings: Settings) -> Iterator[tuple[str, str, int]]:
-    """(name, host, port) of every receiver that listens."""
-    for name, section in settings.receive:
-        by_path = getattr(section, "unix_socket", None) is not None
-        if getattr(section, "enabled", False) and getattr(section, "port", None) is not None and not by_path:
-            yield name, section.host, section.port
+def _ports_of(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """(name, host, port) of every receiver that listens on a port."""
+    for name, place in listeners(settings.receive):
+        if place.unix_socket is None:
+            yield name, place.host, place.port
 
 
 def _ports(settings: Settings) -> Iterator[Result]:
     taken: list[tuple[str, str, int]] = []
-    for name, host, port in [("serve", settings.serve.host, settings.serve.port), *_receivers(settings)]:
+    for name, host, port in [("serve", settings.serve.host, settings.serve.port), *_ports_of(settings)]:
         other = next((o for o, there, number in taken if number == port != 0 and _overlap(host, there)), None)
         problem = f"{other} listens there" if other is not None else _cannot_bind(host, port)
         taken.append((name, host, port))
@@ -88,13 +88,11 @@ def _ports(settings: Settings) -> Iterator[Result]:
             yield Result("failed", name, f"cannot listen on {host}:{port}: {problem}")
         else:
             yield Result("ok", name, f"{host}:{port} is free")
-    for name, section in settings.receive:
-        path = getattr(section, "unix_socket", None)
-        if getattr(section, "enabled", False) and path is not None:
-            problem = _cannot_bind_path(Path(path))
-            yield Result(
-                "failed" if problem else "ok", name, f"cannot listen on {path}: {problem}" if problem else f"{path}"
-            )
+    for name, place in listeners(settings.receive):
+        if place.unix_socket is not None:
+            problem = _cannot_bind_path(place.unix_socket)
+            detail = f"cannot listen on {place}: {problem}" if problem else f"{place}"
+            yield Result("failed" if problem else "ok", name, detail)
 
 
 def _overlap(one: str, other: str) -> bool:

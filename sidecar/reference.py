@@ -113,7 +113,7 @@ def _metric_lines() -> Iterator[str]:
         kind = "counter" if metric.kind == "watched_counter" else metric.kind
         yield f"| `{metric.name}` | {kind} | {', '.join(f'`{x}`' for x in metric.labels)} | {_cell(metric.help)} |"
     yield ""
-    yield "The HTTP intake is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
+    yield "The HTTP ingest is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
     yield ", ".join(f"`sidecar.{name}`" for name in HTTP_METRICS) + " (dots become underscores, units are added)."
 
 

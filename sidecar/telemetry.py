@@ -53,7 +53,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_file_tail_lag_bytes", "gauge", (), "Bytes of log files that are there and were not read yet."),
     Metric("sidecar_file_tail_lost_bytes_total", "watched_counter", ("reason",), "Bytes of log files that were gone before they could be read."),
     Metric("sidecar_received_items_total", "watched_counter", ("signal",), "Items kept in the journal (ledger)."),
-    Metric("sidecar_rejected_items_total", "watched_counter", ("signal",), "Items refused at intake as invalid (ledger)."),
+    Metric("sidecar_rejected_items_total", "watched_counter", ("signal",), "Items refused at ingest as invalid (ledger)."),
     Metric("sidecar_duplicate_items_total", "watched_counter", ("signal",), "Items of payloads recognised as resends and not kept again."),
     Metric("sidecar_finished_items_total", "watched_counter", ("consumer", "signal", "outcome", "reason"), "Items that a consumer has finished with (ledger)."),
     Metric("sidecar_waiting_items", "gauge", ("consumer", "signal"), "Items kept that a consumer has not finished with (ledger)."),
@@ -87,7 +87,7 @@ HTTP_METRICS = (
     "http.server.request.body.size",
     "http.server.response.body.size",
 )
-"""What the HTTP instrumentation measures of our own intake. Shown with `sidecar` before it: the model's own metrics of
+"""What the HTTP instrumentation measures of our own ingest. Shown with `sidecar` before it: the model's own metrics of
 these names pass through, and the two must not be added up."""
 HTTP_LABELS = {"http.request.method", "http.route", "http.response.status_code"}
 """Labels of the HTTP instrumentation that are kept. The others would take a value from each Host header that a client

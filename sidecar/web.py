@@ -1,4 +1,4 @@
-"""An ASGI application on a port, in the running event loop: what the intake and the serve port have in common."""
+"""An ASGI application on a port, in the running event loop: what the ingest and the serve port have in common."""
 
 from __future__ import annotations
 

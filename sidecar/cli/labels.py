@@ -34,11 +34,11 @@ def labels() -> None:
 
 @labels.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP intake.")
+@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP ingest.")
 @click.option("--token-file", type=click.Path(path_type=Path, exists=True), help="File with the bearer token.")
 @click.option("--token", help="The bearer token itself; others can see it in the list of processes.")
 @click.option(
-    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the intake's certificate."
+    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the ingest's certificate."
 )
 @click.option(
     "--format",

@@ -54,10 +54,10 @@ def run(config_file: Path | None) -> None:
 
 @main.command()
 @click.option("--tee", is_flag=True, help="Write what is read to standard output, unchanged.")
-@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP intake.")
+@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP ingest.")
 @click.option("--token-file", type=click.Path(path_type=Path, exists=True), help="File with the bearer token.")
 @click.option(
-    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the intake's certificate."
+    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the ingest's certificate."
 )
 @click.option("--buffer-mb", default=16, show_default=True, help="Lines kept in memory while the sidecar is away.")
 @click.option("--wait", default=10.0, show_default=True, help="Seconds to send what is left at the end of the input.")

@@ -12,13 +12,7 @@ from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.registry import DeriveOptions
 from sidecar.journal.options import JournalOptions
 from sidecar.options import Duration, Section
-from sidecar.receive.beats import Options as LumberjackOptions
-from sidecar.receive.credentials import Options as CredentialsOptions
-from sidecar.receive.file_tail.options import Options as FileTailOptions
-from sidecar.receive.ingest import IntakeOptions
-from sidecar.receive.json_tcp import Options as JsonTcpOptions
-from sidecar.receive.otlp_grpc import Options as OtlpGrpcOptions
-from sidecar.receive.otlp_http import Options as OtlpHttpOptions
+from sidecar.receive.registry import ReceiveOptions
 from sidecar.serve.http import Options as ServeOptions
 
 
@@ -30,18 +24,6 @@ class Renamed:
     new: str
     origin: str
     """Where it was given: file and line, or variable."""
-
-
-class ReceiveOptions(Section):
-    """What comes in."""
-
-    intake: IntakeOptions = Field(default=IntakeOptions(), description="Bounds that all receivers share.")
-    credentials: CredentialsOptions = Field(default=CredentialsOptions(), description="Who may send.")
-    otlp_grpc: OtlpGrpcOptions = Field(default=OtlpGrpcOptions(), description="OTLP over gRPC.")
-    otlp_http: OtlpHttpOptions = Field(default=OtlpHttpOptions(), description="OTLP and JSON over HTTP.")
-    json_tcp: JsonTcpOptions = Field(default=JsonTcpOptions(), description="JSON lines over TCP or a Unix socket.")
-    lumberjack: LumberjackOptions = Field(default=LumberjackOptions(), description="Events of Beats.")
-    file_tail: FileTailOptions = Field(default=FileTailOptions(), description="Log files that are read as they grow.")
 
 
 _LEVELS = {"all": "debug", "trace": "debug", "verbose": "debug", "warn": "warning", "fatal": "error", "none": "error"}

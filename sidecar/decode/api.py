@@ -4,7 +4,7 @@ A payload is always an OTLP protobuf `Export*ServiceRequest`: OTLP/JSON and JSON
 arrival (`otlp_json`, `json_log`), so that one shape is kept in the journal and leaves the sidecar.
 
 Every function of a decoder refuses the same records of a payload, for the same reasons: what `check` accepted at
-intake is what every consumer sees later. Limits that decide about a record are therefore constants (`limits`).
+ingest is what every consumer sees later. Limits that decide about a record are therefore constants (`limits`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`sidecar demo`: an ordinary model server under zero-code instrumentation, real traffic, the sidecar beside it.
 
 The model server is the one in `examples/fastapi_sklearn`; all that joins it to the sidecar is `ENVIRONMENT` below and
-its standard output, which is sent to the JSON intake as a container's log agent would.
+its standard output, which is sent to the JSON ingest as a container's log agent would.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _instrumented() -> bool:
 
 
 def _ship(server: subprocess.Popen[bytes], port: int) -> None:
-    """The model's standard output to the JSON intake, a line at a time."""
+    """The model's standard output to the JSON ingest, a line at a time."""
     assert server.stdout is not None
     for line in server.stdout:
         with contextlib.suppress(OSError):

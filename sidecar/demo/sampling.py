@@ -37,11 +37,11 @@ class Figures:
     predictions: int
 
 
-def run(intake: int, serve: int, model: int, folder: Path, example: Path) -> Figures:
+def run(ingest: int, serve: int, model: int, folder: Path, example: Path) -> Figures:
     """Start the example's server on the port `model` with `sidecar instrument --sample`, send it requests, and look at
-    the sidecar (ports `intake`, `serve`) until it shows them or time is up."""
+    the sidecar (ports `ingest`, `serve`) until it shows them or time is up."""
     log = folder / "sampled.log"
-    with _server(intake, model, log, example) as server:
+    with _server(ingest, model, log, example) as server:
         wait(lambda: status_of(model, "/health") == 200, 90, server, "the sampled model server to start", log)
         sent = _send(model)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -53,9 +53,9 @@ def run(intake: int, serve: int, model: int, folder: Path, example: Path) -> Fig
 
 
 @contextlib.contextmanager
-def _server(intake: int, port: int, log: Path, example: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _server(ingest: int, port: int, log: Path, example: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(sys.executable).with_name("sidecar")), "instrument", "--sample", str(SAMPLE)]
-    command += ["--endpoint", f"http://127.0.0.1:{intake}", "--service", SERVICE, "--model", MODEL, "--"]
+    command += ["--endpoint", f"http://127.0.0.1:{ingest}", "--service", SERVICE, "--model", MODEL, "--"]
     command += [sys.executable, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)]
     with process(command, {"PYTHONDONTWRITEBYTECODE": "1"}, log, cwd=example) as server:
         yield server

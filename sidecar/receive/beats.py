@@ -11,16 +11,19 @@ import contextlib
 import json
 import ssl
 from collections.abc import AsyncGenerator, Sequence
+from typing import Self
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from sidecar.decode.protocols.lumberjack import Batch, BatchReader, Limits, ack_frame
 from sidecar.errors import ConfigError, DecodeError, Overloaded, TooLarge
 from sidecar.loopback import is_loopback
+from sidecar.options import Duration, Size
 from sidecar.receive.acknowledgements import Exchange
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import PYTHON_INLINE_BYTES, Intake, Lease
+from sidecar.receive.ingest import PYTHON_INLINE_BYTES, Ingest, Lease
+from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.telemetry import Telemetry
 
 NAME = "lumberjack"
@@ -37,33 +40,42 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, 
 log = structlog.get_logger("sidecar.receive")
 
 
-class Options(BaseModel):
+class Options(ReceiverOptions):
     """Events of Beats (lumberjack, version 2)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    enabled: bool | None = Field(
+        None, description="Whether to listen for events of Beats. Default: where `port` is set."
+    )
     host: str = Field(
         "127.0.0.1", description="Address to listen on. The containers of a pod share the loopback interface."
     )
     port: int | None = Field(
-        None, ge=0, le=65535, description="Port to listen on, 5044 by custom; off without one. 0 picks a free one."
+        None, ge=0, le=65535, description="Port to listen on, 5044 by convention. 0 picks a free one."
     )
     max_connections: int = Field(128, ge=1, description="Connections at once; further ones are closed.")
     max_window: int = Field(16384, ge=1, le=100_000, description="Most events in a window (a Beat's `bulk_max_size`).")
-    max_window_bytes: int = Field(
+    max_window_bytes: Size = Field(
         16 << 20,
         ge=64 << 10,
         le=64 << 20,
-        description="Most bytes of a window's events, decompressed. A connection that sends more is closed.",
+        description="Maximum size of a window's events, decompressed. A connection that sends more is closed.",
     )
-    idle_timeout: float = Field(
-        300.0, gt=0, le=86400, description="Seconds without a byte after which a connection is closed."
+    idle_timeout: Duration = Field(
+        300.0, gt=0, le=86400, description="Time without a byte after which a connection is closed."
     )
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.enabled and self.port is None:
+            raise ValueError("port is missing: enabled needs one, such as 5044")
+        return self
+
     @property
-    def enabled(self) -> bool:
-        """True where a port is set."""
-        return self.port is not None
+    def switched_on(self) -> bool:
+        return self.port is not None if self.enabled is None else self.enabled
+
+    def listeners(self) -> tuple[Listener, ...]:
+        return (Listener(self.host, self.port),) if self.port is not None else ()
 
 
 def lines(documents: Sequence[bytes]) -> bytes:
@@ -88,9 +100,9 @@ class LumberjackReceiver:
 
     name = NAME
 
-    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+    def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._options = options
-        self._intake = intake
+        self._ingest = ingest
         self._credentials = credentials
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -109,7 +121,7 @@ class LumberjackReceiver:
             raise ConfigError(
                 [
                     f"receive.{NAME}: a token is asked for, and Beats cannot send one: listen on 127.0.0.1, or set "
-                    "receive.credentials.client_ca_file"
+                    "receive.tls.ca_file"
                 ]
             )
         self._credentials.warn_if_open(self.name, o.host)
@@ -146,7 +158,7 @@ class LumberjackReceiver:
             writer.close()
             return
         self._connections.add(task)
-        lease = Lease(self._intake)
+        lease = Lease(self._ingest)
         try:
             async with contextlib.aclosing(self._batches(reader, lease)) as batches:
                 async for batch in batches:
@@ -177,7 +189,7 @@ class LumberjackReceiver:
             # Raises Overloaded: to wait with half a window in hand could make all connections wait for each other.
             lease.cover(frames.held + len(data))
             if frames.held > FEED_INLINE_BYTES:
-                batches = await self._intake.in_thread(frames.feed, data)
+                batches = await self._ingest.in_thread(frames.feed, data)
             else:
                 batches = frames.feed(data)
             if batches:
@@ -204,8 +216,8 @@ class LumberjackReceiver:
 
     async def _until_kept(self, documents: Sequence[bytes], exchange: Exchange) -> None:
         if sum(map(len, documents)) > PYTHON_INLINE_BYTES:
-            body = await self._intake.in_thread(lines, documents)
+            body = await self._ingest.in_thread(lines, documents)
         else:
             body = lines(documents)
         # What is refused for good is acknowledged too, and counted: a Beat would send it again for ever.
-        await self._intake.keep(NAME, body, "ndjson", exchange)
+        await self._ingest.keep(NAME, body, "ndjson", exchange)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from sidecar.decode.protocols import cloudevents
 from sidecar.receive import replies
-from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIntake, content_type, headers_of, response
+from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIngest, content_type, headers_of, response
 from sidecar.receive.ingest import Lease
 
 NAME = "cloudevents_http"
@@ -24,7 +24,7 @@ PATH = "/v1/cloudevents"
 class _Endpoint:
     """An ASGI application of its own, as the others are."""
 
-    http: HttpIntake
+    http: HttpIngest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._answer(scope, receive))(scope, receive, send)
@@ -38,16 +38,16 @@ class _Endpoint:
             body = await self.http.body(headers, receive, lease)
             names = {name.decode("latin-1"): value for name, value in headers.items()}
             if len(body) > INFLATE_INLINE_BYTES:
-                batch = await self.http.intake.in_thread(cloudevents.as_batch, names, kind, body)
+                batch = await self.http.ingest.in_thread(cloudevents.as_batch, names, kind, body)
             else:
                 batch = cloudevents.as_batch(names, kind, body)
             lease.cover(len(body) + len(batch))
             return batch
 
-        outcome = await self.http.intake.receive(NAME, "logs", "cloudevents", read)
+        outcome = await self.http.ingest.receive(NAME, "logs", "cloudevents", read)
         return response(replies.http_reply(outcome, "logs", "json"))
 
 
-def events_route(http: HttpIntake) -> Route:
+def events_route(http: HttpIngest) -> Route:
     """The route; any content type is taken, for in the binary mode it is that of the event's data."""
     return Route(PATH, _Endpoint(http), methods=["POST"], name=PATH)

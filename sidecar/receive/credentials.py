@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from sidecar.errors import ConfigError, Unauthenticated
 from sidecar.loopback import is_loopback
+from sidecar.options import ServerAuth, ServerTls
 
 if TYPE_CHECKING:
     import grpc
@@ -31,57 +31,23 @@ _logger = structlog.get_logger("sidecar.receive")
 T = TypeVar("T")
 
 
-class Options(BaseModel):
-    """Credentials that clients need. Without any, every client that reaches the address may send."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cert_file: Path | None = Field(
-        None, description="PEM file with the server's certificate chain. With it, every receiver speaks TLS only."
-    )
-    key_file: Path | None = Field(None, description="PEM file with the private key of `cert_file`.")
-    client_ca_file: Path | None = Field(
-        None,
-        description="PEM file with the authorities whose client certificates are accepted. With it, a client without "
-        "such a certificate is turned away (mutual TLS).",
-    )
-    token: SecretStr | None = Field(
-        None, description="Bearer token that a request must carry (`Authorization: Bearer ...`). Better: `token_file`."
-    )
-    token_file: Path | None = Field(
-        None,
-        description="File with bearer tokens, one a line; any of them is accepted, so that old and new overlap while "
-        "they are rotated.",
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together: give both or none")
-        if self.client_ca_file is not None and self.cert_file is None:
-            raise ValueError("client_ca_file needs cert_file and key_file: client certificates are part of TLS")
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("give token or token_file, not both")
-        if self.token is not None and not self.token.get_secret_value().strip():
-            raise ValueError("token is empty")
-        return self
-
-
 class Credentials:
-    """The credentials of one set of options. Thread-safe. Raises `ConfigError` if a file cannot be used at start."""
+    """TLS and the tokens that are accepted; without any, every client that reaches the address may send. Thread-safe.
+    Raises `ConfigError` if a file cannot be used at start."""
 
-    def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
-        self._options = options
+    def __init__(
+        self, tls: ServerTls | None = None, auth: ServerAuth | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         self._warned = False
         self._tokens: _Watched[tuple[bytes, ...]] | None = None
-        if options.token_file is not None:
-            file = options.token_file
+        if auth is not None and auth.token_file is not None:
+            file = auth.token_file
             self._tokens = _Watched((file,), lambda: _tokens(file), clock)
-        elif options.token is not None:
-            fixed = (options.token.get_secret_value().strip().encode(),)
+        elif auth is not None and auth.token is not None:
+            fixed = (auth.token.get_secret_value().strip().encode(),)
             self._tokens = _Watched((), lambda: fixed, clock)
-        self._tls = _Tls.of(options)
+        self._tls = _Tls.of(tls or ServerTls())
         if self._tls is not None:
             _load(self._tls.context, self._tls.files)
 
@@ -98,7 +64,7 @@ class Credentials:
     @property
     def open(self) -> bool:
         """Nothing is asked of a client."""
-        return self._tokens is None and self._options.client_ca_file is None
+        return self._tokens is None and (self._tls is None or self._tls.ca_file is None)
 
     def check(self, authorization: str | None) -> None:
         """Raises `Unauthenticated` unless the header's value carries a token that is accepted."""
@@ -159,7 +125,7 @@ class Credentials:
             return latest
 
         return grpc.dynamic_ssl_server_credentials(
-            served, fetch, require_client_authentication=self._tls.client_ca_file is not None
+            served, fetch, require_client_authentication=self._tls.ca_file is not None
         )
 
 
@@ -169,17 +135,17 @@ class _Tls:
 
     cert_file: Path
     key_file: Path
-    client_ca_file: Path | None
+    ca_file: Path | None
 
     @classmethod
-    def of(cls, options: Options) -> _Tls | None:
+    def of(cls, options: ServerTls) -> _Tls | None:
         if options.cert_file is None or options.key_file is None:
             return None
-        return cls(options.cert_file, options.key_file, options.client_ca_file)
+        return cls(options.cert_file, options.key_file, options.ca_file)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return tuple(file for file in (self.cert_file, self.key_file, self.client_ca_file) if file is not None)
+        return tuple(file for file in (self.cert_file, self.key_file, self.ca_file) if file is not None)
 
     def context(self) -> ssl.SSLContext:
         """Raises OSError (`ssl.SSLError` is one) if the files are not whole or do not belong together."""
@@ -187,8 +153,8 @@ class _Tls:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(self.cert_file, self.key_file)
-        if self.client_ca_file is not None:
-            context.load_verify_locations(self.client_ca_file)
+        if self.ca_file is not None:
+            context.load_verify_locations(self.ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
@@ -197,7 +163,7 @@ class _Tls:
         import grpc
 
         self.context()  # grpcio would find out at a handshake only that key and certificate do not match
-        client_ca = self.client_ca_file.read_bytes() if self.client_ca_file is not None else None
+        client_ca = self.ca_file.read_bytes() if self.ca_file is not None else None
         pair = (self.key_file.read_bytes(), self.cert_file.read_bytes())
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=client_ca)
 

@@ -19,7 +19,7 @@ from sidecar.receive import replies as reply
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Encoding, Intake, Lease
+from sidecar.receive.ingest import Encoding, Ingest, Lease
 from sidecar.receive.replies import PROTOBUF_TYPE, BodyEncoding, HttpReply, Refused
 from sidecar.web import CONNECTION
 
@@ -36,10 +36,10 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpIntake:
+class HttpIngest:
     """Answers one request; made once for all routes."""
 
-    intake: Intake
+    ingest: Ingest
     credentials: Credentials
     max_message_bytes: int
 
@@ -64,7 +64,7 @@ class HttpIntake:
             return await self.body(headers, receive, lease)
 
         encoding = media.body if media else "otlp_json"
-        outcome = await self.intake.receive(receiver, signal, encoding, read, exchange)
+        outcome = await self.ingest.receive(receiver, signal, encoding, read, exchange)
         return response(reply.http_reply(outcome, signal, media.reply if media else "json"))
 
     async def body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
@@ -83,7 +83,7 @@ class HttpIntake:
         if coding is None:
             return received
         if len(received) > INFLATE_INLINE_BYTES:
-            body = await self.intake.in_thread(compression.inflate, received, coding, limit)
+            body = await self.ingest.in_thread(compression.inflate, received, coding, limit)
         else:
             body = compression.inflate(received, coding, limit)
         lease.cover(len(body))
@@ -140,7 +140,7 @@ class _Endpoint:
     """What is behind a path. An ASGI application of its own: an endpoint function would have its parameters, its form
     and its dependencies worked out for each request, which costs more than to take in a small body."""
 
-    http: HttpIntake
+    http: HttpIngest
     receiver: str
     signal: Signal
     types: Mapping[str, Media]
@@ -154,7 +154,7 @@ class _Endpoint:
             exchange.answered()
 
 
-def route(path: str, http: HttpIntake, receiver: str, signal: Signal, types: Mapping[str, Media]) -> Route:
+def route(path: str, http: HttpIngest, receiver: str, signal: Signal, types: Mapping[str, Media]) -> Route:
     """The route of `POST path`, where one of `types` is taken in as `signal`."""
     return Route(path, _Endpoint(http, receiver, signal, types), methods=["POST"], name=path)
 

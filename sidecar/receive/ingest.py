@@ -1,6 +1,6 @@
 """What every receiver does with a body: check it, have it kept, and say what became of it.
 
-`Intake` is the only way into the journal from outside. It says `kept` or `partial` only after the commit.
+`Ingest` is the only way into the journal from outside. It says `kept` or `partial` only after the commit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from sidecar.decode.api import Check, Decoder, Transcoded
 from sidecar.decode.logs.byte_order import is_utf16
@@ -29,6 +29,7 @@ from sidecar.decode.protocols import cloudevents
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Receipt, Submission
+from sidecar.options import Section, Size
 from sidecar.pipeline import Signal
 from sidecar.receive import replies
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange
@@ -60,15 +61,13 @@ RETRY_SECONDS = (0.1, 5.0)
 _logger = structlog.get_logger("sidecar.receive")
 
 
-class IntakeOptions(BaseModel):
+class IngestOptions(Section):
     """Bounds on what all receivers together hold in memory."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_in_flight_bytes: int = Field(
+    max_in_flight_bytes: Size = Field(
         64 << 20,
         ge=1 << 20,
-        description="Bytes of request bodies that may be in hand at once (being read, checked or waiting for their "
+        description="Request bodies that may be in flight at once, in bytes (being read, checked or waiting for their "
         "commit), over all receivers. Requests beyond it are told to come back later. One request is always let in, "
         "whatever its size.",
     )
@@ -81,7 +80,7 @@ class IntakeOptions(BaseModel):
         description="Resource attributes of log lines that name no service, as a mapping or as `key=value,…`; "
         "OTEL_RESOURCE_ATTRIBUTES where it is not set.",
     )
-    learn_resource: bool = Field(
+    infer_resource: bool = Field(
         True,
         description="Log lines that name no service get the resource of the one service that has sent spans in the "
         "last ten minutes (in files of containers: of that container's).",
@@ -108,20 +107,20 @@ class IntakeOptions(BaseModel):
 class Lease:
     """One request's share of the in-flight budget; given back when the request is over."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
         self._bytes = 0
 
     def cover(self, size: int) -> None:
         """Have the lease cover `size` bytes in all. Raises `Overloaded` if they are not to be had."""
         more = size - self._bytes
         if more > 0:
-            self._intake.take(more, alone=self._intake.in_flight_bytes == self._bytes)
+            self._ingest.take(more, alone=self._ingest.in_flight_bytes == self._bytes)
             self._bytes = size
 
     def release(self) -> None:
         """Give back what is covered. Harmless if repeated."""
-        self._intake.give(self._bytes)
+        self._ingest.give(self._bytes)
         self._bytes = 0
 
 
@@ -129,14 +128,14 @@ Read = Callable[[Lease], Awaitable[bytes]]
 """Gives a request's body, decompressed, and has the lease cover what it holds while it reads."""
 
 
-class Intake:
+class Ingest:
     """The way into the log. Used from one event loop.
 
     `seed` is of the log's own kind (stable over restarts, unknown outside), so that nobody can make two payloads with
     the same digest.
     """
 
-    def __init__(self, decoder: Decoder, log: Journal, telemetry: Telemetry, options: IntakeOptions, seed: int) -> None:
+    def __init__(self, decoder: Decoder, log: Journal, telemetry: Telemetry, options: IngestOptions, seed: int) -> None:
         self.decoder = decoder
         self.log = log
         self._telemetry = telemetry
@@ -146,9 +145,9 @@ class Intake:
         self._seeds: dict[tuple[Signal, Encoding], int] = {}
         self._stopping = False
         self._repairs_logged: set[tuple[str, Signal, str]] = set()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
         self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
-        self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.learn_resource)
+        self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.infer_resource)
         self.in_flight_bytes = 0
         telemetry.watch("sidecar_receiver_in_flight_bytes", lambda: [(self.in_flight_bytes, {})])
 

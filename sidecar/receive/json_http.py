@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from sidecar.receive.http_body import HttpIntake, Media, route
+from sidecar.receive.http_body import HttpIngest, Media, route
 
 NAME = "json_http"
 PATH = "/v1/json"
@@ -20,6 +20,6 @@ TYPES = {
 """Content types that are taken; none at all is taken too."""
 
 
-def lines_route(http: HttpIntake) -> Route:
+def lines_route(http: HttpIngest) -> Route:
     """The route; its replies are those of OTLP/JSON logs."""
     return route(PATH, http, NAME, "logs", TYPES)

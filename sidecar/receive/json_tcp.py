@@ -14,14 +14,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.decode.logs.byte_order import is_utf16
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.errors import ConfigError
 from sidecar.loopback import is_loopback
+from sidecar.options import Duration
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Intake
+from sidecar.receive.ingest import Ingest
+from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.telemetry import Telemetry
 
 NAME = "json_tcp"
@@ -32,10 +34,8 @@ CUT_BYTES = MAX_LINE_BYTES + 4
 log = structlog.get_logger("sidecar.receive")
 
 
-class Options(BaseModel):
+class Options(ReceiverOptions):
     """JSON lines over TCP or a Unix socket."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(False, description="Whether to listen for JSON lines over TCP.")
     host: str = Field(
@@ -46,9 +46,14 @@ class Options(BaseModel):
         None, description="Path of a Unix socket to listen on instead of `host` and `port`; its group may write."
     )
     max_connections: int = Field(128, ge=1, description="Connections at once; further ones are closed.")
-    batch_delay: float = Field(
-        0.1, ge=0, description="Seconds after a small batch in which further lines of a connection are gathered."
+    batch_delay: Duration = Field(
+        0.1, ge=0, description="Time after a small batch in which more lines of a connection are gathered."
     )
+
+    def listeners(self) -> tuple[Listener, ...]:
+        if self.unix_socket is not None:
+            return (Listener(unix_socket=self.unix_socket),)
+        return (Listener(self.host, self.port),)
 
 
 class Splitter:
@@ -87,9 +92,9 @@ class JsonTcpReceiver:
 
     name = NAME
 
-    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+    def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._options = options
-        self._intake = intake
+        self._ingest = ingest
         self._credentials = credentials
         self._telemetry = telemetry
         self._server: asyncio.Server | None = None
@@ -126,7 +131,7 @@ class JsonTcpReceiver:
             raise ConfigError(
                 [
                     "receive.json_tcp: a token is asked for, and JSON lines over TCP cannot carry one: listen on "
-                    "127.0.0.1, or set receive.credentials.client_ca_file"
+                    "127.0.0.1, or set receive.tls.ca_file"
                 ]
             )
 
@@ -166,7 +171,7 @@ class JsonTcpReceiver:
     async def _keep(self, body: bytes) -> None:
         """Until it is kept; the client waits meanwhile."""
         try:
-            await self._intake.keep(NAME, body, "lines")
+            await self._ingest.keep(NAME, body, "lines")
         except asyncio.CancelledError:
             self._lost += body.count(b"\n")
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from sidecar.receive.http_body import HttpIntake, Media, route
+from sidecar.receive.http_body import HttpIngest, Media, route
 
 NAME = "labels_http"
 PATH = "/v1/labels"
@@ -18,6 +18,6 @@ TYPES = {
 """Content types that are taken. None at all is not: a body does not say whether it is lines or CSV."""
 
 
-def labels_route(http: HttpIntake) -> Route:
+def labels_route(http: HttpIngest) -> Route:
     """The route. A success tells how many labels were accepted and which were not; an error is as elsewhere."""
     return route(PATH, http, NAME, "logs", TYPES)

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc import aio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sidecar.errors import ConfigError, TooLarge
+from sidecar.options import Size
 from sidecar.pipeline import Signal
 from sidecar.receive import compression, replies
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Intake, Lease
+from sidecar.receive.ingest import Ingest, Lease
+from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.receive.replies import Outcome, Refused
 from sidecar.telemetry import Telemetry
 
@@ -50,22 +52,23 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _NO_REPLY = b""
 
 
-class Options(BaseModel):
+class Options(ReceiverOptions):
     """OTLP over gRPC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(True, description="Whether to listen for OTLP over gRPC.")
     host: str = Field(
         "127.0.0.1", description="Address to listen on. The containers of a pod share the loopback interface."
     )
     port: int = Field(4317, ge=0, le=65535, description="Port to listen on. 0 picks a free one.")
-    max_message_bytes: int = Field(
-        20 << 20, ge=1 << 10, description="Largest request in bytes, after decompression. A larger one is refused."
+    max_message_bytes: Size = Field(
+        20 << 20, ge=1 << 10, description="Largest request, after decompression. A larger one is refused."
     )
     max_concurrent_streams: int = Field(
         128, ge=1, description="Requests that one connection may have open at once; its client queues the others."
     )
+
+    def listeners(self) -> tuple[Listener, ...]:
+        return (Listener(self.host, self.port),)
 
 
 class OtlpGrpcReceiver:
@@ -73,10 +76,10 @@ class OtlpGrpcReceiver:
 
     name = NAME
 
-    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
-        del telemetry  # the intake counts what is to be counted here
+    def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
+        del telemetry  # the ingest counts what is to be counted here
         self._options = options
-        self._intake = intake
+        self._ingest = ingest
         self._credentials = credentials
         self._server: aio.Server | None = None
         self.port = options.port
@@ -140,7 +143,7 @@ class OtlpGrpcReceiver:
             lease.cover(len(body))
             return body
 
-        return await self._intake.receive(self.name, signal, "protobuf", read, _exchange(context))
+        return await self._ingest.receive(self.name, signal, "protobuf", read, _exchange(context))
 
     async def _open(self, message: bytes) -> bytes:
         limit = self._options.max_message_bytes
@@ -150,7 +153,7 @@ class OtlpGrpcReceiver:
                 raise TooLarge(f"request of {len(message)} bytes is over the limit of {limit} bytes")
             return message
         if len(message) > INFLATE_INLINE_BYTES:
-            return await self._intake.in_thread(compression.inflate, message, coding, limit)
+            return await self._ingest.in_thread(compression.inflate, message, coding, limit)
         return compression.inflate(message, coding, limit)
 
 

@@ -9,14 +9,16 @@ import os
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.routing import BaseRoute
 
+from sidecar.options import Size
 from sidecar.pipeline import Signal
 from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.http_body import HttpIntake, Media, no_route, route
-from sidecar.receive.ingest import Intake
+from sidecar.receive.http_body import HttpIngest, Media, no_route, route
+from sidecar.receive.ingest import Ingest
+from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.receive.replies import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
@@ -31,22 +33,23 @@ MORE = (json_http.lines_route, labels_http.labels_route, cloudevents_http.events
 TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_json", "json")}
 
 
-class Options(BaseModel):
+class Options(ReceiverOptions):
     """OTLP, JSON lines, labels and CloudEvents over HTTP."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(True, description="Whether to listen for OTLP and JSON lines over HTTP.")
     host: str = Field(
         "127.0.0.1", description="Address to listen on. The containers of a pod share the loopback interface."
     )
     port: int = Field(4318, ge=0, le=65535, description="Port to listen on. 0 picks a free one.")
-    max_message_bytes: int = Field(
-        20 << 20, ge=1 << 10, description="Largest request in bytes, after decompression. A larger one is refused."
+    max_message_bytes: Size = Field(
+        20 << 20, ge=1 << 10, description="Largest request, after decompression. A larger one is refused."
     )
 
+    def listeners(self) -> tuple[Listener, ...]:
+        return (Listener(self.host, self.port),)
 
-def build_app(http: HttpIntake, meter_provider: MeterProvider | None = None) -> FastAPI:
+
+def build_app(http: HttpIngest, meter_provider: MeterProvider | None = None) -> FastAPI:
     """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
     of the arrival of traces would have no end)."""
     routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
@@ -84,10 +87,10 @@ class OtlpHttpReceiver:
 
     name = NAME
 
-    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+    def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._host = options.host
         self._credentials = credentials
-        app = build_app(HttpIntake(intake, credentials, options.max_message_bytes), telemetry.provider)
+        app = build_app(HttpIngest(ingest, credentials, options.max_message_bytes), telemetry.provider)
         self._server = WebServer("receive.otlp_http", app, options.host, options.port)
 
     @property

@@ -2,63 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import Field, create_model
 
+from sidecar.options import Section, ServerAuth, ServerTls
 from sidecar.receive import beats, json_tcp, otlp_grpc, otlp_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.file_tail.options import NAME as FILE_TAIL
 from sidecar.receive.file_tail.options import Options as FileTailOptions
 from sidecar.receive.file_tail.receiver import FileTailReceiver
-from sidecar.receive.ingest import Intake
+from sidecar.receive.ingest import Ingest, IngestOptions
+from sidecar.receive.receiver import Listener, Receiver, ReceiverOptions, ReceiverType
 from sidecar.telemetry import Telemetry
 
-
-class Receiver(Protocol):
-    """A way in. Lives in the event loop that started it."""
-
-    name: str
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on (of use where 0 was asked for); 0 for a receiver that does not listen."""
-        ...
-
-    async def start(self) -> None:
-        """Bind and begin to answer. Raises `ConfigError` if that cannot be."""
-        ...
-
-    async def stop(self, grace: float) -> None:
-        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverKind:
-    """What the program, the generated reference and the contract tests know of a receiver."""
-
-    name: str
-    """Also the name of its section under `receive`, and the value of the label `receiver`."""
-    options: type[BaseModel]
-    build: Callable[[Any, Intake, Credentials, Telemetry], Receiver]
-    """From its options."""
-
-
-RECEIVERS: tuple[ReceiverKind, ...] = (
-    ReceiverKind(otlp_grpc.NAME, otlp_grpc.Options, otlp_grpc.OtlpGrpcReceiver),
-    ReceiverKind(otlp_http.NAME, otlp_http.Options, otlp_http.OtlpHttpReceiver),
-    ReceiverKind(json_tcp.NAME, json_tcp.Options, json_tcp.JsonTcpReceiver),
-    ReceiverKind(beats.NAME, beats.Options, beats.LumberjackReceiver),
-    ReceiverKind(FILE_TAIL, FileTailOptions, FileTailReceiver),
+RECEIVERS: tuple[ReceiverType, ...] = (
+    ReceiverType(otlp_grpc.NAME, otlp_grpc.Options, otlp_grpc.OtlpGrpcReceiver, "OTLP over gRPC."),
+    ReceiverType(otlp_http.NAME, otlp_http.Options, otlp_http.OtlpHttpReceiver, "OTLP and JSON over HTTP."),
+    ReceiverType(json_tcp.NAME, json_tcp.Options, json_tcp.JsonTcpReceiver, "JSON lines over TCP or a Unix socket."),
+    ReceiverType(beats.NAME, beats.Options, beats.LumberjackReceiver, "Events of Beats."),
+    ReceiverType(FILE_TAIL, FileTailOptions, FileTailReceiver, "Log files that are read as they grow."),
 )
 
 
+class _Receive(Section):
+    """What comes in."""
+
+    ingest: IngestOptions = Field(default=IngestOptions(), description="Bounds that all receivers share.")
+    tls: ServerTls = Field(default=ServerTls(), description="TLS of every receiver that listens on a port.")
+    auth: ServerAuth = Field(default=ServerAuth(), description="Who may send.")
+
+    def section(self, name: str) -> Any:
+        """The options of a receiver."""
+        return getattr(self, name)
+
+
+def receive_options(types: Sequence[ReceiverType]) -> type[_Receive]:
+    """The section `receive`: what all share, and a section for each receiver."""
+    sections: dict[str, Any] = {
+        kind.name: (kind.options, Field(default=kind.options(), description=kind.description)) for kind in types
+    }
+    return create_model("ReceiveOptions", __base__=_Receive, __doc__=_Receive.__doc__, **sections)
+
+
+def switched_on(
+    options: _Receive, types: Sequence[ReceiverType] = RECEIVERS
+) -> Iterator[tuple[ReceiverType, ReceiverOptions]]:
+    """Every receiver that is started, with its options."""
+    for kind in types:
+        section = options.section(kind.name)
+        if section.switched_on:
+            yield kind, section
+
+
+def listeners(options: _Receive, types: Sequence[ReceiverType] = RECEIVERS) -> list[tuple[str, Listener]]:
+    """(name of the receiver, where it listens) of everything that is listened on."""
+    return [(kind.name, place) for kind, section in switched_on(options, types) for place in section.listeners()]
+
+
 def build_receivers(
-    options: BaseModel, intake: Intake, credentials: Credentials, telemetry: Telemetry
+    options: _Receive,
+    ingest: Ingest,
+    credentials: Credentials,
+    telemetry: Telemetry,
+    types: Sequence[ReceiverType] = RECEIVERS,
 ) -> list[Receiver]:
-    """The receivers that are enabled; `options` has each one's section under its name."""
-    sections = [(kind, getattr(options, kind.name)) for kind in RECEIVERS]
-    return [kind.build(section, intake, credentials, telemetry) for kind, section in sections if section.enabled]
+    """The receivers that are switched on."""
+    return [kind.build(section, ingest, credentials, telemetry) for kind, section in switched_on(options, types)]
+
+
+if TYPE_CHECKING:
+    ReceiveOptions = _Receive
+else:
+    ReceiveOptions = receive_options(RECEIVERS)

@@ -1,4 +1,4 @@
-"""Posts of the commands to a running sidecar's HTTP intake, over one connection that is kept."""
+"""Posts of the commands to a running sidecar's HTTP ingest, over one connection that is kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Poster:
     """Not thread-safe."""
 
     def __init__(self, url: str, token: str | None, ca_file: str | None, timeout: float = TIMEOUT_SECONDS) -> None:
-        """`ConfigError` if that is no URL. `ca_file`: PEM file with the authority of the intake's certificate."""
+        """`ConfigError` if that is no URL. `ca_file`: PEM file with the authority of the ingest's certificate."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError([f"--url {url}: must be http://HOST:PORT or https://HOST:PORT"])

@@ -217,7 +217,7 @@ def _pass_on(target: int, data: bytes) -> bool:
 
 
 def poster(url: str, token: str | None, ca_file: str | None) -> Post:
-    """Posts to the JSON intake below `url`. `ConfigError` if that is no URL."""
+    """Posts to the JSON ingest below `url`. `ConfigError` if that is no URL."""
     sidecar = Poster(url, token, ca_file)
 
     def post(lines: bytes, key: str) -> int | None:

@@ -46,7 +46,7 @@ def test_a_journal_in_memory_is_a_warning() -> None:
     ("environ", "state", "detail"),
     [
         ({}, "ok", "loopback only"),
-        ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "t"}, "ok", "asked for"),
+        ({"SIDECAR_RECEIVE__AUTH__TOKEN": "t"}, "ok", "asked for"),
         ({"SIDECAR_RECEIVE__OTLP_HTTP__HOST": "0.0.0.0"}, "warning", "open to the network"),
         ({"SIDECAR_RECEIVE__OTLP_HTTP__HOST": "127.0.0.9"}, "ok", "loopback only"),
         ({"SIDECAR_RECEIVE__OTLP_GRPC__HOST": "LOCALHOST"}, "ok", "loopback only"),
@@ -62,7 +62,7 @@ def test_a_journal_in_memory_is_a_warning() -> None:
             "warning",
             "open to the network",
         ),
-        ({"SIDECAR_RECEIVE__CREDENTIALS__TOKEN_FILE": "/not/there"}, "failed", "/not/there"),
+        ({"SIDECAR_RECEIVE__AUTH__TOKEN_FILE": "/not/there"}, "failed", "/not/there"),
     ],
 )
 def test_credentials(tmp_path: Path, environ: dict[str, str], state: str, detail: str) -> None:

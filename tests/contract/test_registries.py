@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
+from support.receive_fakes import intake_of
 
 from sidecar.config.fields import fields
 from sidecar.derive.deriver import DeriverContext
@@ -18,6 +19,8 @@ from sidecar.derive.registry import (
 )
 from sidecar.derive.rule_metrics import Rule
 from sidecar.options import Section
+from sidecar.receive.receiver import Listener, ReceiverOptions, ReceiverType
+from sidecar.receive.registry import RECEIVERS, build_receivers, listeners, receive_options
 
 
 class ToyOptions(Section):
@@ -37,6 +40,49 @@ TOY_DERIVER = DeriverType(
     prefixes=("toys_",),
     shared_families=("toys_seen",),
 )
+
+
+class ToyReceiverOptions(ReceiverOptions):
+    enabled: bool | None = Field(None, description="Take toys in.")
+    port: int | None = Field(None, description="Port to listen on.")
+
+    @property
+    def switched_on(self) -> bool:
+        return self.port is not None
+
+    def listeners(self) -> tuple[Listener, ...]:
+        return (Listener("127.0.0.1", self.port or 0),)
+
+
+class ToyReceiver:
+    name = "toy_in"
+
+    def __init__(self, options: ToyReceiverOptions, *_: object) -> None:
+        self.port = options.port or 0
+
+    async def start(self) -> None:
+        """Listen to nobody."""
+
+    async def stop(self, grace: float) -> None:
+        """Do nothing."""
+
+
+TOY_RECEIVER = ReceiverType("toy_in", ToyReceiverOptions, ToyReceiver, "Toys that come in.")
+
+
+def test_a_receiver_is_one_line() -> None:
+    types = (*RECEIVERS, TOY_RECEIVER)
+    model = receive_options(types)
+    options = model.model_validate({"toy_in": {"port": 7}})
+    assert model.model_json_schema()["properties"]["toy_in"]["description"] == "Toys that come in."
+    found = {f.variable for f in fields(model, ("receive",))} - {f.variable for f in fields(prefix=())}
+    assert found == {"SIDECAR_RECEIVE__TOY_IN__ENABLED", "SIDECAR_RECEIVE__TOY_IN__PORT"}
+    assert listeners(options, types)[-1] == ("toy_in", Listener("127.0.0.1", 7))
+    assert "toy_in" not in dict(listeners(model(), types))
+    nothing: Any = None
+    with intake_of() as (ingest, counted):
+        built = build_receivers(options, ingest, nothing, counted.telemetry, (TOY_RECEIVER,))
+    assert [(receiver.name, receiver.port) for receiver in built] == [("toy_in", 7)]
 
 
 def test_a_deriver_is_one_line() -> None:

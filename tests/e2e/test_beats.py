@@ -138,9 +138,9 @@ def test_tls_with_client_certificates(tmp_path: Path) -> None:
     issuer = authority(tmp_path)
     server, client = issuer.issue("server"), issuer.issue("client")
     settings = {
-        "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": str(server.cert),
-        "SIDECAR_RECEIVE__CREDENTIALS__KEY_FILE": str(server.key),
-        "SIDECAR_RECEIVE__CREDENTIALS__CLIENT_CA_FILE": str(issuer.cert),
+        "SIDECAR_RECEIVE__TLS__CERT_FILE": str(server.cert),
+        "SIDECAR_RECEIVE__TLS__KEY_FILE": str(server.key),
+        "SIDECAR_RECEIVE__TLS__CA_FILE": str(issuer.cert),
     }
     with _running(**settings) as (sidecar, port, _):
         allowed = _send(port, "-ca", issuer.cert, "-cert", client.cert, "-key", client.key)

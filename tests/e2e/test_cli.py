@@ -47,7 +47,7 @@ def test_wrong_configuration_says_everything_and_exits_2(tmp_path: Path) -> None
 
 
 def test_show_masks_secrets() -> None:
-    done = sidecar("config", "show", SIDECAR_RECEIVE__CREDENTIALS__TOKEN="hunter2")
+    done = sidecar("config", "show", SIDECAR_RECEIVE__AUTH__TOKEN="hunter2")
     assert done.returncode == 0
     assert "hunter2" not in done.stdout
     assert "otlp_grpc" in done.stdout

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from support.clients import FOREIGN, intake, run
+from support.clients import FOREIGN, ingest, run
 from support.engines import find_java, maven_artifact, need, npm_project, telemetrygen_binary
 
 JAVASCRIPT = {
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.engine
 @pytest.mark.parametrize(("command", "count"), [("traces", 40), ("logs", 20), ("metrics", 20)])
 def test_telemetrygen(way: str, command: str, count: int) -> None:
     telemetrygen = telemetrygen_binary()
-    with intake() as at:
+    with ingest() as at:
         endpoint = at.grpc if way == "grpc" else at.http.removeprefix("http://")
         how = ["--otlp-insecure", "--otlp-endpoint", endpoint, *(["--otlp-http"] if way == "http" else [])]
         run([telemetrygen, command, f"--{command}", "20", "--workers", "1", "--rate", "0", *how])
@@ -44,7 +44,7 @@ def test_telemetrygen(way: str, command: str, count: int) -> None:
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_javascript_sdk_over_http_json(compression: str) -> None:
     modules = npm_project(JAVASCRIPT)
-    with intake() as at:
+    with ingest() as at:
         told = run(
             [need("node", "the JavaScript SDK"), FOREIGN / "send.js", at.http, compression],
             {"NODE_PATH": str(modules)},
@@ -86,7 +86,7 @@ def test_java_agent(protocol: str, tmp_path: Path) -> None:
     agent = maven_artifact(JAVA_AGENT, JAVA_AGENT_SHA256)
     binaries = find_java(range(11, 30), 17) / "bin"
     run([binaries / "javac", "-d", tmp_path, FOREIGN / "Scorer.java"])
-    with intake() as at:
+    with ingest() as at:
         run(
             [binaries / "java", f"-javaagent:{agent}", "-cp", tmp_path, "Scorer"],
             {

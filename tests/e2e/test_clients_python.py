@@ -16,10 +16,10 @@ from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
-from support.clients import Intake, intake
+from support.clients import Ingest, ingest
 from support.load import make_logs, make_spans
 
-Exporter = Callable[[Intake, str], Any]
+Exporter = Callable[[Ingest, str], Any]
 
 
 def _over_grpc(kind: Any, compression: grpc.Compression) -> Exporter:
@@ -43,7 +43,7 @@ def _ways(over_grpc: Any, over_http: Any) -> Any:
 @_ways(GrpcSpans, HttpSpans)
 def test_traces(exporter: Exporter) -> None:
     spans = make_spans("py-client", 20)
-    with intake() as at:
+    with ingest() as at:
         client = exporter(at, "/v1/traces")
         assert client.export(spans) is SpanExportResult.SUCCESS
         assert client.export(spans) is SpanExportResult.SUCCESS, "a resend is acknowledged too"
@@ -56,7 +56,7 @@ def test_traces(exporter: Exporter) -> None:
 
 @_ways(GrpcLogs, HttpLogs)
 def test_logs(exporter: Exporter) -> None:
-    with intake() as at:
+    with ingest() as at:
         client = exporter(at, "/v1/logs")
         assert client.export(make_logs("py-client", 0, 20)) is LogRecordExportResult.SUCCESS
         client.shutdown()
@@ -73,7 +73,7 @@ def test_metrics(exporter: Exporter) -> None:
     meter.create_histogram("latency", unit="s").record(0.25)
     data = reader.get_metrics_data()
     assert data is not None
-    with intake() as at:
+    with ingest() as at:
         client = exporter(at, "/v1/metrics")
         assert client.export(data) is MetricExportResult.SUCCESS
         client.shutdown()
@@ -85,7 +85,7 @@ def test_metrics(exporter: Exporter) -> None:
 
 def test_token_over_both() -> None:
     spans = make_spans("py-client", 1)
-    with intake(token="s3cret") as at:
+    with ingest(token="s3cret") as at:
         for header, result in (("s3cret", SpanExportResult.SUCCESS), ("wrong", SpanExportResult.FAILURE)):
             headers = {"authorization": f"Bearer {header}"}
             for client in (

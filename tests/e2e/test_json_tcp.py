@@ -98,8 +98,8 @@ def test_tls(tmp_path: Path) -> None:
     issuer = authority(tmp_path)
     pair = issuer.issue("server")
     settings: Mapping[str, str] = {
-        "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": str(pair.cert),
-        "SIDECAR_RECEIVE__CREDENTIALS__KEY_FILE": str(pair.key),
+        "SIDECAR_RECEIVE__TLS__CERT_FILE": str(pair.cert),
+        "SIDECAR_RECEIVE__TLS__KEY_FILE": str(pair.key),
     }
     with _running(**settings) as (sidecar, port):
         _send(port, _lines(0, 20), ssl.create_default_context(cafile=str(issuer.cert)))
@@ -127,7 +127,7 @@ def test_a_token_cannot_be_carried() -> None:
         "SIDECAR_RECEIVE__JSON_TCP__ENABLED": "true",
         "SIDECAR_RECEIVE__JSON_TCP__HOST": "0.0.0.0",
         "SIDECAR_RECEIVE__JSON_TCP__PORT": str(free_port()),
-        "SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "secret",
+        "SIDECAR_RECEIVE__AUTH__TOKEN": "secret",
     }
     with sidecar_process(settings, start=False) as sidecar:
         sidecar.child.start()

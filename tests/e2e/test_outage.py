@@ -32,7 +32,7 @@ def test_an_outage_of_a_minute_loses_nothing() -> None:
                 time.sleep(1)
             behind = waiting(sidecar.serve_url)
             missed = len(sender.acknowledged) - before
-            assert missed > 1000, "intake must go on while the engine is away"
+            assert missed > 1000, "ingest must go on while the engine is away"
             assert behind >= missed * 0.9
             engine.start()
             wait_for(lambda: waiting(sidecar.serve_url) < 500, 60, "the backlog to be delivered")

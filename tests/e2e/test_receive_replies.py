@@ -219,7 +219,7 @@ def _refused_for_now(
 
 def test_stopping() -> None:
     with receiving() as at:
-        at.intake.stop()
+        at.ingest.stop()
         assert at.export("spans", SPAN).code is grpc.StatusCode.UNAVAILABLE
         assert at.post("/v1/traces", SPAN).status == 503
 

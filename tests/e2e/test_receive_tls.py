@@ -76,7 +76,7 @@ def test_tls(sends: Attempt, tmp_path: Path) -> None:
 def test_mutual_tls(sends: Attempt, tmp_path: Path) -> None:
     ca, stranger = authority(tmp_path), authority(tmp_path, "stranger")
     server = ca.issue("server")
-    with receiving(cert_file=server.cert, key_file=server.key, client_ca_file=ca.cert) as at:
+    with receiving(cert_file=server.cert, key_file=server.key, ca_file=ca.cert) as at:
         assert sends(at, ca, ca.issue("client"))
         assert not sends(at, ca)
         assert not sends(at, ca, stranger.issue("intruder"))
@@ -117,7 +117,7 @@ def test_rotation_of_the_clients_authority(sends: Attempt, tmp_path: Path) -> No
     server = ca.issue("server")
     accepted = tmp_path / "accepted.pem"
     shutil.copy(old.cert, accepted)
-    with receiving(cert_file=server.cert, key_file=server.key, client_ca_file=accepted) as at:
+    with receiving(cert_file=server.cert, key_file=server.key, ca_file=accepted) as at:
         assert sends(at, ca, old_client)
         assert not sends(at, ca, new_client)
         shutil.copy(new.cert, accepted)

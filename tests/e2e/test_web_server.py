@@ -1,4 +1,4 @@
-"""The server below the intake and the serve port, on a real socket."""
+"""The server below the ingest and the serve port, on a real socket."""
 
 from __future__ import annotations
 

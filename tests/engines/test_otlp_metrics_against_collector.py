@@ -26,7 +26,7 @@ CONFIG = """
 extensions:
   health_check: {{endpoint: 127.0.0.1:{health}}}
 receivers:
-  otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{intake}}}}}}}
+  otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{ingest}}}}}}}
 exporters:
   prometheus: {{endpoint: 127.0.0.1:{metrics}}}
 service:
@@ -79,9 +79,9 @@ def samples(text: str) -> Samples:
 
 
 def theirs(payload: bytes) -> Samples:
-    ports = {name: free_port() for name in ("health", "intake", "metrics")}
+    ports = {name: free_port() for name in ("health", "ingest", "metrics")}
     with run_collector(CONFIG.format(**ports), f"http://127.0.0.1:{ports['health']}/"):
-        url = f"http://127.0.0.1:{ports['intake']}/v1/metrics"
+        url = f"http://127.0.0.1:{ports['ingest']}/v1/metrics"
         with urllib.request.urlopen(Request(url, payload, {"Content-Type": "application/x-protobuf"}), timeout=10) as r:
             assert r.status == 200
         text = wait_for(lambda: http_get(f"http://127.0.0.1:{ports['metrics']}/metrics")[1], 20, "an exposition")

@@ -334,9 +334,9 @@ def test_tls_with_client_certificates(protocol: str, tmp_path: Path) -> None:
     ca = authority(tmp_path)
     server, client = ca.issue("server"), ca.issue("client")
     secure = {
-        "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": str(server.cert),
-        "SIDECAR_RECEIVE__CREDENTIALS__KEY_FILE": str(server.key),
-        "SIDECAR_RECEIVE__CREDENTIALS__CLIENT_CA_FILE": str(ca.cert),
+        "SIDECAR_RECEIVE__TLS__CERT_FILE": str(server.cert),
+        "SIDECAR_RECEIVE__TLS__KEY_FILE": str(server.key),
+        "SIDECAR_RECEIVE__TLS__CA_FILE": str(ca.cert),
         "SIDECAR_DELIVER__STORE__ENABLED": "false",
     }
     with sidecar_process(secure) as far:

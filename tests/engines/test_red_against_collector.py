@@ -25,7 +25,7 @@ CONFIG = """
 extensions:
   health_check: {{endpoint: 127.0.0.1:{health}}}
 receivers:
-  otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{intake}}}}}}}
+  otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{ingest}}}}}}}
 connectors:
   span_metrics:
     metrics_flush_interval: 200ms
@@ -44,7 +44,7 @@ service:
 
 def collectors(payloads: list[bytes]) -> tuple[list[int], Figures]:
     """HTTP status of each payload, and the figures of a fresh Collector once they stand still."""
-    ports = {name: free_port() for name in ("health", "intake", "metrics")}
+    ports = {name: free_port() for name in ("health", "ingest", "metrics")}
     config = CONFIG.format(
         **ports,
         buckets=", ".join(f"{b}ms" for b in BOUNDS),
@@ -57,7 +57,7 @@ def collectors(payloads: list[bytes]) -> tuple[list[int], Figures]:
         return len(last) > 4 and len(set(last[-4:])) == 1
 
     with run_collector(config, f"http://127.0.0.1:{ports['health']}/"):
-        statuses = [_post(f"http://127.0.0.1:{ports['intake']}/v1/traces", payload) for payload in payloads]
+        statuses = [_post(f"http://127.0.0.1:{ports['ingest']}/v1/traces", payload) for payload in payloads]
         # A new series' calls are 0 at the first flush: several flushes must agree.
         wait_for(standing_still, 30, "figures of the Collector that stand still", interval=0.3)
     return statuses, figures(last[-1])

@@ -39,7 +39,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class Ingest:
     """The receivers over a memory journal."""
 
     at: Receiving
@@ -104,12 +104,12 @@ def _service(resource: Any) -> str:
 
 
 @contextmanager
-def intake(**options: Any) -> Iterator[Intake]:
+def ingest(**options: Any) -> Iterator[Ingest]:
     """The receivers with the decoder that an installation would use, over a memory journal."""
     journal = MemoryJournal(JournalOptions(backend="memory"), time.time_ns)
     try:
         with receiving(journal, decoder(), **options) as at:
-            yield Intake(at, journal)
+            yield Ingest(at, journal)
     finally:
         journal.close()
 

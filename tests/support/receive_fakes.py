@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from sidecar.decode.api import Check, Transcoded
 from sidecar.journal.submission import Receipt, Submission
-from sidecar.receive.ingest import Intake, IntakeOptions
+from sidecar.receive.ingest import Ingest, IngestOptions
 from sidecar.telemetry import Telemetry
 
 
@@ -117,13 +117,13 @@ class Counted:
 @contextmanager
 def intake_of(
     log: Any = None, decoder: Any = None, max_in_flight_bytes: int = 64 << 20
-) -> Iterator[tuple[Intake, Counted]]:
-    """An intake with fakes where nothing else is given."""
+) -> Iterator[tuple[Ingest, Counted]]:
+    """An ingest with fakes where nothing else is given."""
     counted = Counted()
-    options = IntakeOptions(max_in_flight_bytes=max_in_flight_bytes)
-    intake = Intake(decoder or FakeDecoder(), log or FakeLog(), counted.telemetry, options, seed=1)
+    options = IngestOptions(max_in_flight_bytes=max_in_flight_bytes)
+    ingest = Ingest(decoder or FakeDecoder(), log or FakeLog(), counted.telemetry, options, seed=1)
     try:
-        yield intake, counted
+        yield ingest, counted
     finally:
-        intake.close()
+        ingest.close()
         counted.telemetry.provider.shutdown()

@@ -14,8 +14,9 @@ from typing import Any
 import grpc
 
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.options import ServerAuth, ServerTls
 from sidecar.receive import credentials, otlp_grpc, otlp_http
-from sidecar.receive.ingest import Intake, IntakeOptions
+from sidecar.receive.ingest import Ingest, IngestOptions
 from support.receive_fakes import Counted, FakeLog
 
 GRPC_METHODS = {signal: path for path, signal in otlp_grpc.METHODS.items()}
@@ -49,7 +50,7 @@ class Receiving:
 
     grpc_port: int
     http_port: int
-    intake: Intake
+    ingest: Ingest
     counted: Counted
     loop: asyncio.AbstractEventLoop
 
@@ -109,25 +110,28 @@ def receiving(
     max_in_flight_bytes: int = 64 << 20,
     **credential_options: Any,
 ) -> Iterator[Receiving]:
-    """Both receivers over one intake; the reference decoder and a log that keeps everything where none is given."""
+    """Both receivers over one ingest; the reference decoder and a log that keeps everything where none is given."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="receivers")
     thread.start()
     counted = Counted()
-    intake = Intake(
+    ingest = Ingest(
         decoder or ReferenceDecoder(),
         FakeLog() if log is None else log,
         counted.telemetry,
-        IntakeOptions(max_in_flight_bytes=max_in_flight_bytes),
+        IngestOptions(max_in_flight_bytes=max_in_flight_bytes),
         seed=1,
     )
-    allowed = credentials.Credentials(credentials.Options(**credential_options))
+    allowed = credentials.Credentials(
+        ServerTls(**{name: value for name, value in credential_options.items() if name in ServerTls.model_fields}),
+        ServerAuth(**{name: value for name, value in credential_options.items() if name in ServerAuth.model_fields}),
+    )
     limit = max_message_bytes
     over_grpc = otlp_grpc.OtlpGrpcReceiver(
-        otlp_grpc.Options(port=0, max_message_bytes=limit), intake, allowed, counted.telemetry
+        otlp_grpc.Options(port=0, max_message_bytes=limit), ingest, allowed, counted.telemetry
     )
     over_http = otlp_http.OtlpHttpReceiver(
-        otlp_http.Options(port=0, max_message_bytes=limit), intake, allowed, counted.telemetry
+        otlp_http.Options(port=0, max_message_bytes=limit), ingest, allowed, counted.telemetry
     )
 
     async def start() -> None:
@@ -139,11 +143,11 @@ def receiving(
 
     try:
         asyncio.run_coroutine_threadsafe(start(), loop).result(30)
-        yield Receiving(over_grpc.port, over_http.port, intake, counted, loop)
+        yield Receiving(over_grpc.port, over_http.port, ingest, counted, loop)
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
-        intake.close()
+        ingest.close()
         counted.telemetry.provider.shutdown()

@@ -11,7 +11,7 @@ from sidecar.config import loader
 def test_secrets_are_masked_and_the_rest_is_shown() -> None:
     settings = loader.load(
         {
-            "SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2",
+            "SIDECAR_RECEIVE__AUTH__TOKEN": "hunter2",
             "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://es:9200",
             "SIDECAR_DELIVER__ELASTICSEARCH__AUTH__USERNAME": "me",
             "SIDECAR_DELIVER__ELASTICSEARCH__AUTH__PASSWORD": "hunter3",
@@ -21,7 +21,7 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
     assert "hunter" not in text
     shown = yaml.safe_load(text)
     assert shown["deliver"]["elasticsearch"]["auth"]["username"] == "me"
-    assert shown["deliver"]["elasticsearch"]["auth"]["password"] == "*" * len(shown["receive"]["credentials"]["token"])
+    assert shown["deliver"]["elasticsearch"]["auth"]["password"] == "*" * len(shown["receive"]["auth"]["token"])
 
 
 def test_what_is_shown_can_be_read_back_as_a_file() -> None:

@@ -1,4 +1,4 @@
-"""Bounds on what one record may hold. Constants, not options: intake and every later reader must agree on them."""
+"""Bounds on what one record may hold. Constants, not options: ingest and every later reader must agree on them."""
 
 from __future__ import annotations
 

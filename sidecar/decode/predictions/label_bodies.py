@@ -44,7 +44,7 @@ TRANSCODERS: Mapping[str, Transcode] = {
     "labels_json": from_json,
     "labels_lines": from_lines,
 }
-"""By the encoding's name at the intake."""
+"""By the encoding's name at the ingest."""
 
 
 def _request(rows: Iterable[Row], observed: int, anonymous: bytes) -> Transcoded:

@@ -35,7 +35,7 @@ class Part:
     piece: str = ""
     """Which piece of its payload, as a path of 0 and 1; empty for a whole one."""
     purged: bool = False
-    """Records that had been refused at intake were taken out of it."""
+    """Records that had been refused at ingest were taken out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def split_in_half(request: Request, check: Checker) -> list[Request]:
 
 
 def purge(request: Request, check: Checker) -> Request | None:
-    """The request of one part without the records that were refused at intake, on account of which a stricter
+    """The request of one part without the records that were refused at ingest, on account of which a stricter
     receiver may refuse them all; None where there are none (or where it is metrics, whose points stand deeper)."""
     part = request.parts[0]
     if part.purged or not check(request.body).rejected:

@@ -80,7 +80,7 @@ class OtlpSink:
         return from_dead_letters(letters)
 
     def send(self, batch: Request) -> SendResult[Request]:
-        if not batch.items:  # A piece that holds nothing but records refused at intake.
+        if not batch.items:  # A piece that holds nothing but records refused at ingest.
             return SendResult([self._settle(part, batch.signal, "delivered", "") for part in batch.parts])
         try:
             headers = {**self._headers, **self._authorization.headers()}

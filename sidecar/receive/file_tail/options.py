@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sidecar.lists import expand_braces
+from sidecar.options import Duration
+from sidecar.receive.receiver import ReceiverOptions
 
 NAME = "file_tail"
 
 
-class Options(BaseModel):
+class Options(ReceiverOptions):
     """Log files that are read as they grow."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+    enabled: bool | None = Field(None, description="Whether to read log files. Default: where `include` is set.")
     include: tuple[str, ...] = Field(
         (),
-        description="Absolute paths of the files to read, with `*`, `?`, `[...]`, `{a,b}` and `**`. Without any, "
-        "nothing is tailed.",
+        description="Absolute paths of the files to read, with `*`, `?`, `[...]`, `{a,b}` and `**`.",
     )
     exclude: tuple[str, ...] = Field((), description="Paths, with the same wildcards, that are left out.")
     rotated: bool = Field(
@@ -42,8 +42,8 @@ class Options(BaseModel):
     multiline: bool = Field(
         True, description="Put the lines of a stack trace (Python, Java, Node.js, .NET, Ruby, Go) into one record."
     )
-    multiline_timeout: float = Field(
-        1.0, ge=0.1, description="Seconds after which a stack trace, or a part of a line, is taken to be complete."
+    multiline_timeout: Duration = Field(
+        1.0, ge=0.1, description="Time after which a stack trace, or a part of a line, is taken to be complete."
     )
     resource: dict[str, str] = Field(
         default_factory=dict,
@@ -54,22 +54,24 @@ class Options(BaseModel):
         description="`auto`: inotify where there is one, to be told of changes at once. Files are looked at every "
         "`poll_interval` in any case, so that network file systems work too.",
     )
-    poll_interval: float = Field(1.0, ge=0.05, description="Seconds between looks at the sizes of all files.")
-    scan_interval: float = Field(5.0, ge=0.1, description="Seconds between looks for new files.")
-    batch_delay: float = Field(
-        0.1, ge=0, description="Least seconds between two reads where files grow slowly; each is a commit."
+    poll_interval: Duration = Field(1.0, ge=0.05, description="Time between checks of the sizes of all files.")
+    scan_interval: Duration = Field(5.0, ge=0.1, description="Time between searches for new files.")
+    batch_delay: Duration = Field(
+        0.1, ge=0, description="Minimum time between two reads where files grow slowly; each is a commit."
     )
     max_open_files: int = Field(
         512, ge=1, description="Files that are held open at once. Others are opened when they grow."
     )
 
     @property
-    def enabled(self) -> bool:
-        return bool(self.include)
+    def switched_on(self) -> bool:
+        return bool(self.include) if self.enabled is None else self.enabled
 
     @model_validator(mode="after")
     def _absolute(self) -> Self:
         for pattern in (*self.include, *self.exclude):
             if not all(path.startswith("/") for path in expand_braces(pattern)):
                 raise ValueError(f"{pattern}: must be an absolute path")
+        if self.enabled and not self.include:
+            raise ValueError("include is missing: enabled needs at least one path")
         return self

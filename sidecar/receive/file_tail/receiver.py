@@ -14,7 +14,7 @@ from sidecar.receive.credentials import Credentials
 from sidecar.receive.file_tail.inotify import Waker
 from sidecar.receive.file_tail.options import NAME, Options
 from sidecar.receive.file_tail.tailer import Tailer
-from sidecar.receive.ingest import Intake
+from sidecar.receive.ingest import Ingest
 from sidecar.telemetry import Telemetry
 
 SCAN_GAP = 0.05
@@ -33,10 +33,10 @@ class FileTailReceiver:
     name = NAME
     port = 0
 
-    def __init__(self, options: Options, intake: Intake, credentials: Credentials, telemetry: Telemetry) -> None:
+    def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         del credentials  # who may write the files is the file system's matter
         self._options = options
-        self._intake = intake
+        self._ingest = ingest
         self._telemetry = telemetry
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,10 +73,10 @@ class FileTailReceiver:
             try:
                 tailer = Tailer(
                     self._options,
-                    self._intake.decoder,
-                    self._intake.log,
+                    self._ingest.decoder,
+                    self._ingest.log,
                     self._telemetry,
-                    neighbours=self._intake.neighbours,
+                    neighbours=self._ingest.neighbours,
                 )
                 self._tailer = tailer
                 _Loop(tailer, self._options, waker, self._stop, self._note_losses).run()

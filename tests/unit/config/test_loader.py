@@ -73,7 +73,7 @@ def test_a_setting_with_one_underscore_too_few_is_not_taken_for_a_service_link()
 @pytest.mark.parametrize(
     "environ",
     [
-        {"SIDECAR_RECEIVE__CREDENTIALS__TOKEN": "hunter2", "SIDECAR_RECEIVE__CREDENTIALS__CERT_FILE": "/tls.crt"},
+        {"SIDECAR_RECEIVE__AUTH__TOKEN": "hunter2", "SIDECAR_RECEIVE__TLS__CERT_FILE": "/tls.crt"},
         {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://me:hunter2@es:9200"},
         {"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "me:hunter2@es:9200"},
     ],
@@ -234,9 +234,9 @@ def test_an_invalid_standard_variable_is_ignored_and_said(variable: str, value: 
 
 def test_of_resource_attributes_the_valid_pairs_are_kept() -> None:
     settings = loader.load({"OTEL_RESOURCE_ATTRIBUTES": "a=b,spam,c=d%20e,=f", "OTEL_SERVICE_NAME": "s"})
-    assert settings.receive.intake.anonymous() == {"a": "b", "c": "d e", "service.name": "s"}
+    assert settings.receive.ingest.anonymous() == {"a": "b", "c": "d e", "service.name": "s"}
     assert "must be key=value pairs" in settings.ignored[0]
-    ours = problems({"SIDECAR_RECEIVE__INTAKE__RESOURCE": "a=b,spam"})
+    ours = problems({"SIDECAR_RECEIVE__INGEST__RESOURCE": "a=b,spam"})
     assert "must be key=value pairs" in ours[0], "what is meant for the program is an error"
 
 
@@ -332,10 +332,10 @@ def test_standard_variables_of_any_bytes_do_not_stop_the_program(variable: str) 
 @pytest.mark.parametrize(
     ("variable", "text", "named"),
     [
-        ("SIDECAR_RECEIVE__INTAKE__SERVICE_NAME", "caf\udce9", "receive.intake.service_name"),
+        ("SIDECAR_RECEIVE__INGEST__SERVICE_NAME", "caf\udce9", "receive.ingest.service_name"),
         ("SIDECAR_DELIVER__REDACTION__ADD", '{"a":"caf\udce9"}', "deliver.redaction.add.a"),
         ("SIDECAR_DELIVER__REDACTION__ADD", '{"\\udce9":"x"}', "deliver.redaction.add.\N{REPLACEMENT CHARACTER}"),
-        ("SIDECAR_RECEIVE__CREDENTIALS__TOKEN", "\udce9", "receive.credentials.token"),
+        ("SIDECAR_RECEIVE__AUTH__TOKEN", "\udce9", "receive.auth.token"),
         ("SIDECAR_DELIVER__ELASTICSEARCH__HOSTS", "http://\udce9:9200", "deliver.elasticsearch.hosts"),
         ("SIDECAR_DERIVE__RED__DIMENSIONS", "a,\udce9", "derive.red.dimensions"),
     ],

@@ -6,16 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from support.receive_fakes import FakeLog, intake_of
 
 from sidecar.decode.protocols.lumberjack import ack_frame, data_frame, window_frame
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import Overloaded
 from sidecar.receive import beats
-from sidecar.receive import ingest as intake
+from sidecar.receive import ingest as ingest
 from sidecar.receive.beats import LumberjackReceiver, Options, lines
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.credentials import Options as CredentialsOptions
 
 EVENT = b'{"@timestamp":"2026-01-02T03:04:05.678Z","message":"m"}'
 
@@ -46,12 +46,10 @@ async def converse(data: bytes, log: Any = None, limit: int = 64 << 20, **option
     writer, reader = Writer(), asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    with intake_of(log, ReferenceDecoder(), limit) as (intake, counted):
-        receiver = LumberjackReceiver(
-            Options(port=0, **options), intake, Credentials(CredentialsOptions()), counted.telemetry
-        )
+    with intake_of(log, ReferenceDecoder(), limit) as (ingest, counted):
+        receiver = LumberjackReceiver(Options(port=0, **options), ingest, Credentials(), counted.telemetry)
         await receiver._accept(reader, writer)  # type: ignore[arg-type]
-        return writer, intake.in_flight_bytes
+        return writer, ingest.in_flight_bytes
 
 
 @pytest.mark.parametrize(
@@ -106,7 +104,7 @@ def test_a_beat_that_waits_is_told_that_its_window_is_in_work(monkeypatch: pytes
 
 
 def test_a_full_journal_makes_a_beat_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(ingest, "RETRY_SECONDS", (0.0, 0.0))
 
     class Full(FakeLog):
         tries = 0
@@ -137,8 +135,8 @@ def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool)
     async def run() -> None:
         log, writer, reader = FakeLog(), Writer(), asyncio.StreamReader()
         log.gate = asyncio.Event()
-        with intake_of(log, ReferenceDecoder()) as (intake, counted):
-            receiver = LumberjackReceiver(Options(port=0), intake, Credentials(CredentialsOptions()), counted.telemetry)
+        with intake_of(log, ReferenceDecoder()) as (ingest, counted):
+            receiver = LumberjackReceiver(Options(port=0), ingest, Credentials(), counted.telemetry)
             await receiver.start()
             connection = asyncio.create_task(receiver._accept(reader, writer))  # type: ignore[arg-type]
             if in_hand:
@@ -157,5 +155,8 @@ def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool)
 
 
 def test_it_is_off_without_a_port() -> None:
-    assert not Options().enabled
-    assert Options(port=0).enabled
+    assert not Options().switched_on
+    assert Options(port=0).switched_on
+    assert not Options(port=0, enabled=False).switched_on
+    with pytest.raises(ValidationError, match="port is missing"):
+        Options(enabled=True)

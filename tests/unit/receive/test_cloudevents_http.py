@@ -1,4 +1,4 @@
-"""`POST /v1/cloudevents`: every mode is kept before the reply; replies are those of the other HTTP intake."""
+"""`POST /v1/cloudevents`: every mode is kept before the reply; replies are those of the other HTTP ingest."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from pydantic import ValidationError
 from support.certificates import authority
 
 from sidecar.errors import ConfigError, Unauthenticated
-from sidecar.receive.credentials import Credentials, Options
+from sidecar.options import Section, ServerAuth, ServerTls
+from sidecar.receive.credentials import Credentials
 
 
 class Clock:
@@ -25,7 +26,7 @@ def _accepts(credentials: Credentials, header: str | None) -> bool:
 
 
 def test_without_credentials_everyone_may_send() -> None:
-    credentials = Credentials(Options())
+    credentials = Credentials()
     assert credentials.open
     assert not credentials.tls
     assert not credentials.asks_token
@@ -36,7 +37,7 @@ def test_without_credentials_everyone_may_send() -> None:
 
 @pytest.mark.parametrize("header", ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret "])
 def test_the_token(header: str) -> None:
-    credentials = Credentials(Options(token="s3cret"))
+    credentials = Credentials(auth=ServerAuth(token="s3cret"))
     assert not credentials.open
     assert _accepts(credentials, header)
 
@@ -45,7 +46,7 @@ def test_the_token(header: str) -> None:
     "header", [None, "", "s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "Bearer é"]
 )
 def test_wrong_or_no_token(header: str | None) -> None:
-    credentials = Credentials(Options(token="s3cret"))
+    credentials = Credentials(auth=ServerAuth(token="s3cret"))
     with pytest.raises(Unauthenticated) as error:
         credentials.check(header)
     assert "s3cret" not in str(error.value).replace(header or "-", "")
@@ -54,7 +55,7 @@ def test_wrong_or_no_token(header: str | None) -> None:
 def test_token_file_with_several_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file, clock = tmp_path / "token", Clock()
     file.write_text("old\n")
-    credentials = Credentials(Options(token_file=file), clock)
+    credentials = Credentials(auth=ServerAuth(token_file=file), clock=clock)
     assert _accepts(credentials, "Bearer old")
     file.write_text("old\nnew\n")
     clock.now = 0.5
@@ -76,7 +77,7 @@ def test_a_spoilt_token_file_leaves_the_last_good_content(
 ) -> None:
     file, clock = tmp_path / "token", Clock()
     file.write_text("old")
-    credentials = Credentials(Options(token_file=file), clock)
+    credentials = Credentials(auth=ServerAuth(token_file=file), clock=clock)
     spoil(file)  # type: ignore[operator]
     for clock.now in (2.0, 4.0, 6.0):
         assert _accepts(credentials, "Bearer old")
@@ -89,32 +90,32 @@ def test_a_spoilt_token_file_leaves_the_last_good_content(
 
 def test_unusable_files_at_start_are_configuration_errors(tmp_path: Path) -> None:
     for options in (
-        Options(token_file=tmp_path / "missing"),
-        Options(cert_file=tmp_path / "c", key_file=tmp_path / "k"),
+        {"auth": ServerAuth(token_file=tmp_path / "missing")},
+        {"tls": ServerTls(cert_file=tmp_path / "c", key_file=tmp_path / "k")},
     ):
         with pytest.raises(ConfigError) as error:
-            Credentials(options)
+            Credentials(**options)  # type: ignore[arg-type]
         assert str(tmp_path) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("section", "options"),
     [
-        {"cert_file": "c"},
-        {"key_file": "k"},
-        {"client_ca_file": "a"},
-        {"token": "a", "token_file": "b"},
-        {"token": " "},
-        {"tokens": "a"},
+        (ServerTls, {"cert_file": "c"}),
+        (ServerTls, {"key_file": "k"}),
+        (ServerTls, {"ca_file": "a"}),
+        (ServerAuth, {"token": "a", "token_file": "b"}),
+        (ServerAuth, {"token": " "}),
+        (ServerAuth, {"tokens": "a"}),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, str]) -> None:
+def test_options_that_make_no_sense(section: type[Section], options: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        Options.model_validate(options)
+        section.model_validate(options)
 
 
 def test_the_token_is_not_shown() -> None:
-    assert "s3cret" not in repr(Options(token="s3cret"))
+    assert "s3cret" not in repr(ServerAuth(token="s3cret"))
 
 
 @pytest.mark.parametrize(
@@ -122,20 +123,20 @@ def test_the_token_is_not_shown() -> None:
     [("127.0.0.1", 0), ("127.8.0.1", 0), ("::1", 0), ("localhost", 0), ("0.0.0.0", 1), ("::", 1), ("pod", 1)],
 )
 def test_open_to_the_network_is_said_once(host: str, warned: int, capsys: pytest.CaptureFixture[str]) -> None:
-    credentials = Credentials(Options())
+    credentials = Credentials()
     credentials.warn_if_open("otlp_grpc", host)
     credentials.warn_if_open("otlp_http", host)
     assert "".join(capsys.readouterr()).count("receiver_open_to_network") == warned
 
 
 def test_not_said_with_a_token(capsys: pytest.CaptureFixture[str]) -> None:
-    Credentials(Options(token="x")).warn_if_open("otlp_grpc", "0.0.0.0")
+    Credentials(auth=ServerAuth(token="x")).warn_if_open("otlp_grpc", "0.0.0.0")
     assert "".join(capsys.readouterr()) == ""
 
 
 def test_key_and_certificate_must_belong_together(tmp_path: Path) -> None:
     ca = authority(tmp_path)
     one, two = ca.issue("one"), ca.issue("two")
-    assert Credentials(Options(cert_file=one.cert, key_file=one.key)).tls
+    assert Credentials(ServerTls(cert_file=one.cert, key_file=one.key)).tls
     with pytest.raises(ConfigError):
-        Credentials(Options(cert_file=one.cert, key_file=two.key))
+        Credentials(ServerTls(cert_file=one.cert, key_file=two.key))

@@ -16,11 +16,10 @@ from support.tailing import append, lines
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.credentials import Options as CredentialsOptions
 from sidecar.receive.file_tail import receiver as module
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.receiver import FileTailReceiver
-from sidecar.receive.ingest import Intake, IntakeOptions
+from sidecar.receive.ingest import Ingest, IngestOptions
 
 
 @contextmanager
@@ -30,8 +29,8 @@ def _tailing(tmp_path: Path, **more: Any) -> Iterator[tuple[Path, Disk, Callable
     log = journal(tmp_path / "journal", disk=disk)
     consumer = log.consumer("test", frozenset({"logs"}))
     options = Options(include=(f"{logs}/*.log",), poll_interval=0.05, batch_delay=0.01, **more)
-    intake = Intake(ReferenceDecoder(), log, counted.telemetry, IntakeOptions(), seed=1)
-    tail = FileTailReceiver(options, intake, Credentials(CredentialsOptions()), counted.telemetry)
+    ingest = Ingest(ReferenceDecoder(), log, counted.telemetry, IngestOptions(), seed=1)
+    tail = FileTailReceiver(options, ingest, Credentials(), counted.telemetry)
     seen = 0
 
     def until(count: int) -> None:
@@ -47,7 +46,7 @@ def _tailing(tmp_path: Path, **more: Any) -> Iterator[tuple[Path, Disk, Callable
         yield logs, disk, until, counted
     finally:
         asyncio.run(tail.stop(5))
-        intake.close()
+        ingest.close()
         log.close()
         counted.telemetry.provider.shutdown()
 

@@ -13,8 +13,8 @@ from sidecar.receive.ingest import Encoding, Lease
 
 
 def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> replies.Outcome:
-    with intake_of(log, decoder, **options) as (intake, _):
-        return asyncio.run(intake.accept("otlp_grpc", "spans", body, "protobuf"))
+    with intake_of(log, decoder, **options) as (ingest, _):
+        return asyncio.run(ingest.accept("otlp_grpc", "spans", body, "protobuf"))
 
 
 def test_kept_only_after_the_commit() -> None:
@@ -22,16 +22,16 @@ def test_kept_only_after_the_commit() -> None:
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log) as (intake, _):
-            task = asyncio.create_task(intake.accept("otlp_grpc", "spans", b"body", "protobuf"))
+        with intake_of(log) as (ingest, _):
+            task = asyncio.create_task(ingest.accept("otlp_grpc", "spans", b"body", "protobuf"))
             for _ in range(5):
                 await asyncio.sleep(0)
             assert log.submitted == 1
             assert not task.done()
-            assert intake.in_flight_bytes == 4
+            assert ingest.in_flight_bytes == 4
             log.gate.set()
             assert await task == replies.KEPT
-            assert intake.in_flight_bytes == 0
+            assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
     [submission] = log.submissions
@@ -78,11 +78,11 @@ def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encodin
     log, decoder = FakeLog(), FakeDecoder(Check(items=1, timed=True))
 
     async def run() -> None:
-        with intake_of(log, decoder) as (intake, _):
-            await intake.accept("a", "logs", b"line", "ndjson")
-            await intake.accept("a", "logs", b"line", "protobuf")
-            await intake.accept("a", "spans", b"line", "protobuf")
-            await intake.accept("b", "spans", b"line", "protobuf")
+        with intake_of(log, decoder) as (ingest, _):
+            await ingest.accept("a", "logs", b"line", "ndjson")
+            await ingest.accept("a", "logs", b"line", "protobuf")
+            await ingest.accept("a", "spans", b"line", "protobuf")
+            await ingest.accept("b", "spans", b"line", "protobuf")
 
     asyncio.run(run())
     assert [body for body, _ in decoder.digests] == [b"line"] * 4
@@ -133,14 +133,14 @@ def test_over_the_budget_is_overloaded_with_the_log_s_time_but_one_request_alway
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log, max_in_flight_bytes=1 << 20) as (intake, _):
-            first = asyncio.create_task(intake.accept("a", "spans", bytes(2 << 20), "protobuf"))
+        with intake_of(log, max_in_flight_bytes=1 << 20) as (ingest, _):
+            first = asyncio.create_task(ingest.accept("a", "spans", bytes(2 << 20), "protobuf"))
             await asyncio.sleep(0)
-            second = await intake.accept("a", "spans", b"x", "protobuf")
+            second = await ingest.accept("a", "spans", b"x", "protobuf")
             assert (second.kind, second.retry_after) == ("overloaded", 7.25)
             log.gate.set()
             assert (await first).kind == "kept"
-            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "kept"
+            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "kept"
 
     asyncio.run(run())
 
@@ -150,18 +150,18 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log) as (intake, _):
-            task = asyncio.create_task(intake.accept("a", "spans", b"body", "protobuf"))
+        with intake_of(log) as (ingest, _):
+            task = asyncio.create_task(ingest.accept("a", "spans", b"body", "protobuf"))
             for _ in range(5):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert intake.in_flight_bytes == 4
+            assert ingest.in_flight_bytes == 4
             log.gate.set()
             for _ in range(5):
                 await asyncio.sleep(0)
-            assert intake.in_flight_bytes == 0
+            assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
     assert len(log.submissions) == 1
@@ -169,28 +169,28 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
 
 def test_the_budget_is_given_back_whatever_happens() -> None:
     async def run() -> None:
-        with intake_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (intake, _):
+        with intake_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (ingest, _):
 
             async def read(lease: Lease) -> bytes:
                 lease.cover(100)
                 lease.cover(300)
                 lease.cover(200)
-                assert intake.in_flight_bytes == 300
+                assert ingest.in_flight_bytes == 300
                 raise TooLarge("over")
 
-            assert (await intake.receive("a", "spans", "protobuf", read)).kind == "too_large"
-            assert intake.in_flight_bytes == 0
-            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "malformed"
-            assert intake.in_flight_bytes == 0
+            assert (await ingest.receive("a", "spans", "protobuf", read)).kind == "too_large"
+            assert ingest.in_flight_bytes == 0
+            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "malformed"
+            assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
 
 
 def test_stopping() -> None:
     async def run() -> None:
-        with intake_of() as (intake, _):
-            intake.stop()
-            assert (await intake.accept("a", "spans", b"x", "protobuf")).kind == "unavailable"
+        with intake_of() as (ingest, _):
+            ingest.stop()
+            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "unavailable"
 
     asyncio.run(run())
 
@@ -220,14 +220,14 @@ def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) 
 
 def test_counted() -> None:
     async def run() -> None:
-        with intake_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (intake, counted):
-            await intake.accept("otlp_grpc", "spans", b"12345", "protobuf")
-            await intake.accept("otlp_grpc", "spans", b"123", "protobuf")
+        with intake_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (ingest, counted):
+            await ingest.accept("otlp_grpc", "spans", b"12345", "protobuf")
+            await ingest.accept("otlp_grpc", "spans", b"123", "protobuf")
 
             async def read(lease: Lease) -> bytes:
                 raise Unauthenticated("no token")
 
-            await intake.receive("otlp_http", "logs", "protobuf", read)
+            await ingest.receive("otlp_http", "logs", "protobuf", read)
             assert counted.values("sidecar_receiver_requests_total") == {
                 ("otlp_grpc", "spans", "kept"): 2,
                 ("otlp_http", "logs", "unauthenticated"): 1,
@@ -241,9 +241,9 @@ def test_counted() -> None:
 
 def test_an_array_of_records_is_kept_as_lines() -> None:
     log = FakeLog()
-    with intake_of(log) as (intake, _):
-        assert asyncio.run(intake.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
-        assert asyncio.run(intake.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
+    with intake_of(log) as (ingest, _):
+        assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
+        assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
     assert [submission.payload for submission in log.submissions] == [
         b'transcoded {"a":1}\n{"a":2}\n',
         b'transcoded {"a":1}\n',
@@ -251,18 +251,18 @@ def test_an_array_of_records_is_kept_as_lines() -> None:
 
 
 def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
-    options = module.IntakeOptions.model_validate({"resource": "team=ml, note=a%2Cb", "service_name": "scorer"})
+    options = module.IngestOptions.model_validate({"resource": "team=ml, note=a%2Cb", "service_name": "scorer"})
     assert options.anonymous() == {"team": "ml", "note": "a,b", "service.name": "scorer"}
     with pytest.raises(ValueError, match="key=value pairs"):
-        module.IntakeOptions.model_validate({"resource": "team"})
+        module.IngestOptions.model_validate({"resource": "team"})
 
 
 @pytest.mark.parametrize("encoding", ["ndjson", "json"])
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
 def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: Encoding, codec: str) -> None:
     mark = "\ufeff" if codec == "utf-16-be" else ""
-    with intake_of() as (intake, _):
+    with intake_of() as (ingest, _):
         body = (mark + '{"message":"m"}\n').encode(codec)
-        outcome = asyncio.run(intake.accept("json_http", "logs", body, encoding))
+        outcome = asyncio.run(ingest.accept("json_http", "logs", body, encoding))
     assert outcome.kind == "malformed"
     assert "UTF-16; expected UTF-8" in outcome.message

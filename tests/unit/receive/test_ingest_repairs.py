@@ -49,10 +49,10 @@ def a_span_with_bad_links(links: int) -> bytes:
 @pytest.mark.parametrize("links", [1, 20_000])
 def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, decoder: Decoder) -> None:
     log = FakeLog()
-    with intake_of(log, decoder) as (intake, counted), capture_logs() as events:
+    with intake_of(log, decoder) as (ingest, counted), capture_logs() as events:
         for _ in range(2):
             body = a_span_with_bad_links(links)
-            outcome = asyncio.run(intake.accept("otlp_http", "spans", body, "protobuf"))
+            outcome = asyncio.run(ingest.accept("otlp_http", "spans", body, "protobuf"))
             assert (outcome.kind, outcome.accepted, outcome.rejected) == ("kept", 1, 0)
         counts = counted.values("sidecar_receiver_repaired_total")
         assert counts == {("otlp_http", "spans", "link"): 2 * links}
@@ -69,8 +69,8 @@ def test_a_log_record_without_time_has_that_of_its_arrival_stored(encoding: str,
     if encoding == "otlp_json":
         body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "info"}]}]}]}).encode()
     log = FakeLog()
-    with intake_of(log, decoder) as (intake, _):
-        asyncio.run(intake.accept("otlp_http", "logs", body, encoding))  # type: ignore[arg-type]
+    with intake_of(log, decoder) as (ingest, _):
+        asyncio.run(ingest.accept("otlp_http", "logs", body, encoding))  # type: ignore[arg-type]
     (submission,) = log.submissions
     assert submission.digest is None  # Sent again it has another time, and may be another record.
     document = json.loads(decoder.log_lines([submission.payload], ["id"]).body.split(b"\n")[1])
