@@ -206,9 +206,16 @@ def test_numbers(double: float, integer: int) -> None:
 
 
 @fuzzed
-@given(st.datetimes().map(str), st.sampled_from(["", "Z", "+01:00", "-2359", " UTC", "+24:00", "+01:60"]))
-def test_times(time: str, zone: str) -> None:
-    same(json.dumps({"time": time + zone}).encode())
+@given(
+    st.sampled_from(["", " ", "\t"]),
+    st.datetimes().map(str),
+    st.lists(
+        st.sampled_from(["", "Z", "+01:00", "-2359", "+05", " UTC", "+24:00", "+01:60", " ", "[UTC]", "[]", "[", "]"]),
+        max_size=4,
+    ).map("".join),
+)
+def test_times(before: str, time: str, zone: str) -> None:
+    same(json.dumps({"time": before + time + zone}).encode())
 
 
 @pytest.mark.parametrize("count", [31, 32, 33, 64, 65, MAX_ATTRIBUTES, MAX_ATTRIBUTES + 1])

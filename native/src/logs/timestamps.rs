@@ -35,6 +35,7 @@ fn from_instant(object: &Object<'_>) -> Option<u64> {
 }
 
 fn from_text(text: &str) -> Option<u64> {
+    let text = text.trim_matches(' ');
     let bytes = text.as_bytes();
     let whole = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if (1..=MAX_DIGITS).contains(&whole) {
@@ -106,7 +107,7 @@ impl Cursor<'_> {
 }
 
 /// `2026-11-21T10:00:00.123+01:00`; also `20261121T100000Z`, with `/`, a blank for the T, a comma, no seconds, a zone
-/// without colon or minutes, or none (UTC).
+/// without colon or minutes, with its name behind it (`+0000 UTC`, `Z[UTC]`), or none (UTC).
 fn from_iso(text: &[u8]) -> Option<u64> {
     let mut cursor = Cursor { rest: text };
     let year = cursor.number(4)?;
@@ -140,17 +141,37 @@ fn from_iso(text: &[u8]) -> Option<u64> {
 /// Seconds east of UTC; the rest of the text is the zone.
 fn zone(cursor: &mut Cursor<'_>) -> Option<i64> {
     while cursor.one_of(b" ").is_some() {}
+    if let [before @ .., b']'] = cursor.rest {
+        cursor.rest = without_region(before)?;
+    }
     if matches!(cursor.rest, b"" | b"Z" | b"z" | b"UTC" | b"GMT") {
         return Some(0);
     }
     let sign = if cursor.one_of(b"+-")? == b'-' { -60 } else { 60 };
     let hours = cursor.number(2)?;
     let mut minutes = 0;
+    cursor.rest = without_name(cursor.rest)?;
     if !cursor.rest.is_empty() {
         let _ = cursor.one_of(b":");
         minutes = cursor.number(2)?;
     }
     (cursor.rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
+}
+
+/// A zone before its region, as in `Z[UTC]`, of which the last bracket is gone.
+fn without_region(text: &[u8]) -> Option<&[u8]> {
+    let bracket = text.iter().position(|&byte| byte == b'[')?;
+    let (zone, region) = (&text[..bracket], &text[bracket + 1..]);
+    let is_region = |byte: &u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(byte);
+    let named = (1..=40).contains(&region.len()) && region.iter().all(is_region);
+    (named && !zone.is_empty()).then_some(zone)
+}
+
+/// What is before a zone's name, as in `+0000 UTC`.
+fn without_name(text: &[u8]) -> Option<&[u8]> {
+    let Some(blank) = text.iter().position(|&byte| byte == b' ') else { return Some(text) };
+    let name = &text[blank + 1..];
+    ((3..=5).contains(&name.len()) && name.iter().all(u8::is_ascii_uppercase)).then_some(&text[..blank])
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.

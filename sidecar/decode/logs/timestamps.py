@@ -13,7 +13,7 @@ _DATE = r"([0-9]{4})([-/]?)([0-9]{2})\2([0-9]{2})"
 _ONLY_DATE = re.compile(_DATE)
 _ISO = re.compile(
     _DATE + r"[Tt ]([0-9]{2})(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)? *"
-    r"(?:(Z|z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
+    r"(?:(?:(Z|z|UTC|GMT)|([+-])([0-9]{2})(?::?([0-9]{2}))?(?: [A-Z]{3,5})?)(?:\[[A-Za-z0-9/_+-]{1,40}\])?)?"
 )
 
 #: Smallest number taken for a time in each unit, with that unit's nanoseconds. Below 10^8 s (1973) a number is rather a
@@ -32,14 +32,18 @@ def parse_time(value: object) -> int | None:
             return None
         case int() | float():
             return _from_number(value)
-        case str() if _NUMBER.fullmatch(value):
-            return _from_number(float(value) if "." in value else int(value))
         case str():
-            return _from_iso(value)
+            return _from_text(value.strip(" "))
         case {"epochSecond": int(seconds), "nanoOfSecond": int(rest), **more} if not more and _whole(seconds, rest):
             return _in_range(seconds * 1_000_000_000 + rest)
         case _:
             return None
+
+
+def _from_text(text: str) -> int | None:
+    if _NUMBER.fullmatch(text):
+        return _from_number(float(text) if "." in text else int(text))
+    return _from_iso(text)
 
 
 def _whole(seconds: int, rest: int) -> bool:
@@ -67,7 +71,8 @@ def parse_date(value: object) -> int | None:
 
 def _from_iso(text: str) -> int | None:
     """`2026-11-21T10:00:00.123+01:00`; also `20261121T100000Z`, with `/`, a blank for the T, a comma, no seconds, a
-    zone without colon or minutes, or none (UTC). Digits of the fraction past the ninth are dropped."""
+    zone without colon or minutes, with its name behind it (`+0000 UTC`, `Z[UTC]`), or none (UTC). Digits of the
+    fraction past the ninth are dropped."""
     found = _ISO.fullmatch(text)
     if not found:
         return None
