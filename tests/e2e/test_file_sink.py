@@ -76,6 +76,7 @@ def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path:
         "SIDECAR_DELIVER__FILE__PATH": str(file),
         "SIDECAR_DELIVER__FILE__MAX_BYTES": "60000",
         "SIDECAR_DELIVER__FILE__MAX_FILES": "10000",
+        "SIDECAR_DELIVER__FILE__BATCH_TIMEOUT": "100ms",
         **QUIET,
     }
     tail = Tail(file)

@@ -42,6 +42,8 @@ def wait_for(predicate: Callable[[], T], timeout: float, what: str, interval: fl
         try:
             value = predicate()
         except OSError as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             last = error
         else:
             if value:
