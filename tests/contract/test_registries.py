@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
-from support.receive_fakes import intake_of
+from support.receive_fakes import ingest_of
 
 from sidecar.config.fields import fields
 from sidecar.derive.deriver import DeriverContext
@@ -80,7 +80,7 @@ def test_a_receiver_is_one_line() -> None:
     assert listeners(options, types)[-1] == ("toy_in", Listener("127.0.0.1", 7))
     assert "toy_in" not in dict(listeners(model(), types))
     nothing: Any = None
-    with intake_of() as (ingest, counted):
+    with ingest_of() as (ingest, counted):
         built = build_receivers(options, ingest, nothing, counted.telemetry, (TOY_RECEIVER,))
     assert [(receiver.name, receiver.port) for receiver in built] == [("toy_in", 7)]
 

@@ -115,7 +115,7 @@ class Counted:
 
 
 @contextmanager
-def intake_of(
+def ingest_of(
     log: Any = None, decoder: Any = None, max_in_flight_bytes: int = 64 << 20
 ) -> Iterator[tuple[Ingest, Counted]]:
     """An ingest with fakes where nothing else is given."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from support.receive_fakes import FakeLog, intake_of
+from support.receive_fakes import FakeLog, ingest_of
 
 from sidecar.decode.protocols.lumberjack import ack_frame, data_frame, window_frame
 from sidecar.decode.python import ReferenceDecoder
@@ -46,7 +46,7 @@ async def converse(data: bytes, log: Any = None, limit: int = 64 << 20, **option
     writer, reader = Writer(), asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    with intake_of(log, ReferenceDecoder(), limit) as (ingest, counted):
+    with ingest_of(log, ReferenceDecoder(), limit) as (ingest, counted):
         receiver = LumberjackReceiver(Options(port=0, **options), ingest, Credentials(), counted.telemetry)
         await receiver._accept(reader, writer)  # type: ignore[arg-type]
         return writer, ingest.in_flight_bytes
@@ -135,7 +135,7 @@ def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool)
     async def run() -> None:
         log, writer, reader = FakeLog(), Writer(), asyncio.StreamReader()
         log.gate = asyncio.Event()
-        with intake_of(log, ReferenceDecoder()) as (ingest, counted):
+        with ingest_of(log, ReferenceDecoder()) as (ingest, counted):
             receiver = LumberjackReceiver(Options(port=0), ingest, Credentials(), counted.telemetry)
             await receiver.start()
             connection = asyncio.create_task(receiver._accept(reader, writer))  # type: ignore[arg-type]

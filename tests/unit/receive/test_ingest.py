@@ -3,7 +3,7 @@ import threading
 from typing import Any
 
 import pytest
-from support.receive_fakes import FakeDecoder, FakeLog, intake_of
+from support.receive_fakes import FakeDecoder, FakeLog, ingest_of
 
 from sidecar.decode.api import Check
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
@@ -13,7 +13,7 @@ from sidecar.receive.ingest import Encoding, Lease
 
 
 def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> replies.Outcome:
-    with intake_of(log, decoder, **options) as (ingest, _):
+    with ingest_of(log, decoder, **options) as (ingest, _):
         return asyncio.run(ingest.accept("otlp_grpc", "spans", body, "protobuf"))
 
 
@@ -22,7 +22,7 @@ def test_kept_only_after_the_commit() -> None:
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log) as (ingest, _):
+        with ingest_of(log) as (ingest, _):
             task = asyncio.create_task(ingest.accept("otlp_grpc", "spans", b"body", "protobuf"))
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -78,7 +78,7 @@ def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encodin
     log, decoder = FakeLog(), FakeDecoder(Check(items=1, timed=True))
 
     async def run() -> None:
-        with intake_of(log, decoder) as (ingest, _):
+        with ingest_of(log, decoder) as (ingest, _):
             await ingest.accept("a", "logs", b"line", "ndjson")
             await ingest.accept("a", "logs", b"line", "protobuf")
             await ingest.accept("a", "spans", b"line", "protobuf")
@@ -133,7 +133,7 @@ def test_over_the_budget_is_overloaded_with_the_log_s_time_but_one_request_alway
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log, max_in_flight_bytes=1 << 20) as (ingest, _):
+        with ingest_of(log, max_in_flight_bytes=1 << 20) as (ingest, _):
             first = asyncio.create_task(ingest.accept("a", "spans", bytes(2 << 20), "protobuf"))
             await asyncio.sleep(0)
             second = await ingest.accept("a", "spans", b"x", "protobuf")
@@ -150,7 +150,7 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
 
     async def run() -> None:
         log.gate = asyncio.Event()
-        with intake_of(log) as (ingest, _):
+        with ingest_of(log) as (ingest, _):
             task = asyncio.create_task(ingest.accept("a", "spans", b"body", "protobuf"))
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -169,7 +169,7 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
 
 def test_the_budget_is_given_back_whatever_happens() -> None:
     async def run() -> None:
-        with intake_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (ingest, _):
+        with ingest_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (ingest, _):
 
             async def read(lease: Lease) -> bytes:
                 lease.cover(100)
@@ -188,7 +188,7 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
 
 def test_stopping() -> None:
     async def run() -> None:
-        with intake_of() as (ingest, _):
+        with ingest_of() as (ingest, _):
             ingest.stop()
             assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "unavailable"
 
@@ -220,7 +220,7 @@ def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) 
 
 def test_counted() -> None:
     async def run() -> None:
-        with intake_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (ingest, counted):
+        with ingest_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (ingest, counted):
             await ingest.accept("otlp_grpc", "spans", b"12345", "protobuf")
             await ingest.accept("otlp_grpc", "spans", b"123", "protobuf")
 
@@ -241,7 +241,7 @@ def test_counted() -> None:
 
 def test_an_array_of_records_is_kept_as_lines() -> None:
     log = FakeLog()
-    with intake_of(log) as (ingest, _):
+    with ingest_of(log) as (ingest, _):
         assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
         assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
     assert [submission.payload for submission in log.submissions] == [
@@ -261,7 +261,7 @@ def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
 def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: Encoding, codec: str) -> None:
     mark = "\ufeff" if codec == "utf-16-be" else ""
-    with intake_of() as (ingest, _):
+    with ingest_of() as (ingest, _):
         body = (mark + '{"message":"m"}\n').encode(codec)
         outcome = asyncio.run(ingest.accept("json_http", "logs", body, encoding))
     assert outcome.kind == "malformed"

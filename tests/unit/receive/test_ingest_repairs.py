@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from structlog.testing import capture_logs
-from support.receive_fakes import FakeLog, intake_of
+from support.receive_fakes import FakeLog, ingest_of
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
@@ -49,7 +49,7 @@ def a_span_with_bad_links(links: int) -> bytes:
 @pytest.mark.parametrize("links", [1, 20_000])
 def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, decoder: Decoder) -> None:
     log = FakeLog()
-    with intake_of(log, decoder) as (ingest, counted), capture_logs() as events:
+    with ingest_of(log, decoder) as (ingest, counted), capture_logs() as events:
         for _ in range(2):
             body = a_span_with_bad_links(links)
             outcome = asyncio.run(ingest.accept("otlp_http", "spans", body, "protobuf"))
@@ -69,7 +69,7 @@ def test_a_log_record_without_time_has_that_of_its_arrival_stored(encoding: str,
     if encoding == "otlp_json":
         body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "info"}]}]}]}).encode()
     log = FakeLog()
-    with intake_of(log, decoder) as (ingest, _):
+    with ingest_of(log, decoder) as (ingest, _):
         asyncio.run(ingest.accept("otlp_http", "logs", body, encoding))  # type: ignore[arg-type]
     (submission,) = log.submissions
     assert submission.digest is None  # Sent again it has another time, and may be another record.
