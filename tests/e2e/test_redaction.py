@@ -24,8 +24,8 @@ KEYED, FEATURE, NUMBER = "hunter2-by-key", "feature-text-of-jane", 48213.62517
 OWN = "PATIENT-0047110815"
 SECRETS = (EMAIL, CARD, DASHED, TOKEN, KEYED, FEATURE, OWN)
 RULES = {
-    "REDACT_KEYS": "user.password=drop,*.secret=mask,session=hash",
-    "REDACT_VALUES": "email=mask,card=mask,bearer=drop,patient=hash",
+    "KEYS": "user.password=drop,*.secret=mask,session=hash",
+    "VALUES": "email=mask,card=mask,bearer=drop,patient=hash",
     "PATTERNS": '{"patient": "PATIENT-[0-9]{10}"}',
     "HASH_KEY": "a key of twenty-four bytes",
 }
