@@ -265,7 +265,7 @@ def _read_as(source: sqlite3.Connection, table: str, columns: str) -> tuple[str,
     """The table and its columns by the names that they have there: in version 1 some had others."""
     if source.execute("SELECT 1 FROM sqlite_master WHERE name = 'ingest'").fetchone():
         return table, columns
-    return ("ingest" if table == "ingest" else table), columns.replace("low_water_mark", "mark")
+    return ("intake" if table == "ingest" else table), columns.replace("low_water_mark", "mark")
 
 
 def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report: SalvageReport) -> None:

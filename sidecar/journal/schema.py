@@ -30,7 +30,7 @@ TABLES = (
 
 _MIGRATIONS = {
     1: (
-        "ALTER TABLE ingest RENAME TO ingest",
+        "ALTER TABLE intake RENAME TO ingest",
         "ALTER TABLE consumers RENAME COLUMN mark TO low_water_mark",
         "ALTER TABLE entries RENAME COLUMN stored TO disk_cost",
     ),

@@ -92,7 +92,7 @@ def some_filter(rng: Rng) -> Filter:
         exclude_services=tuple(rng.sample(globs, rng.choice([0, 0, 1]))),
         min_severity=rng.choice([0, 0, 9, 24]),
         event_names=tuple(rng.sample(["*", "ml.*", "*ö*", "n*"], rng.choice([0, 0, 1]))),
-        one_in=rng.choice([1, 2, 3, 1000, 1 << 32]),
+        sampling_ratio=rng.choice([1.0, 1 / 2, 1 / 3, 1 / 1000, 2.0**-32, 0.0]),
         keep_errors=bool(rng.randrange(2)),
         min_duration_ns=rng.choice([0, 1, 10**18]),
         keep_attributes=tuple(rng.sample(["k", "model.name"], rng.choice([0, 1]))),

@@ -191,7 +191,7 @@ def test_cut_while_the_sidecar_is_down_without_a_copy_is_counted_once(make: Make
     with capture_logs() as logged:
         tailing.restart(rotate)
     assert tailing.losses() == [("truncated", 1)]
-    lost = next(entry for entry in logged if "gone before" in entry["event"])
+    lost = next(entry for entry in logged if entry["event"] == "file_tail_lines_lost")
     assert (lost["path"], lost["at_least"], lost["log_level"]) == (str(file), True, "warning")
     assert tailing.bodies == texts(0, 50) + texts(60, 60 + grown)
     for _ in range(2):
