@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from sidecar.config.settings import Settings
 from sidecar.deliver.registry import SINKS
-from sidecar.deliver.settings import DeliverOptions
 from sidecar.options import Quantity
 
 PREFIX = "SIDECAR_"
@@ -36,7 +35,7 @@ class Field:
         return PREFIX + SEPARATOR.join(self.path).upper()
 
 
-MORE: Path_ = ("deliver", "additional" if "additional" in DeliverOptions.model_fields else "more")
+MORE: Path_ = ("deliver", "additional")
 """Sections by name below this one, each with the options of the kind that its `kind` says."""
 KINDS = {kind.name: kind.options for kind in SINKS if kind.allow_multiple}
 
