@@ -1,4 +1,4 @@
-"""Which acknowledgements may not have arrived: what tells a resend from an equal payload.
+"""Which acknowledgements may not have arrived: how a resend differs from an equal payload.
 
 A program writes equal lines, with a clock of seconds in equal requests. A client sends a request again only if it did
 not get the acknowledgement. So an equal payload is a resend only while an earlier one's acknowledgement may be missing
@@ -70,9 +70,9 @@ class Exchange:
         retries: bool = False,
         key: str = "",
         backlog: Callable[[], int] = lambda: 0,
-        patience: float = math.inf,
+        timeout: float = math.inf,
     ) -> None:
-        """`connection`: equal for all requests of one. `backlog`: bytes that its peer has not taken yet. `patience`:
+        """`connection`: equal for all requests of one. `backlog`: bytes that its peer has not taken yet. `timeout`:
         seconds for which the client waits for the reply, if it says so, before it gives up and keeps the connection."""
         self.connection = connection
         self.retries = retries
@@ -80,7 +80,7 @@ class Exchange:
         self.lost = False
         """The client may not have got the reply, and never will on this connection."""
         self.answered_at: float | None = None
-        self.deadline = time.monotonic() + patience
+        self.deadline = time.monotonic() + timeout
         self.seq = 0
         """Of the entry that was acknowledged; 0 while it is not known."""
         self._backlog = backlog

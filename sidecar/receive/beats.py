@@ -22,7 +22,7 @@ from sidecar.loopback import is_loopback
 from sidecar.options import Duration, Size
 from sidecar.receive.acknowledgements import Exchange
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import PYTHON_INLINE_BYTES, Ingest, Lease
+from sidecar.receive.ingest import PYTHON_INLINE_BYTES, Ingest, Reservation
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.telemetry import Telemetry
 
@@ -158,9 +158,9 @@ class LumberjackReceiver:
             writer.close()
             return
         self._connections.add(task)
-        lease = Lease(self._ingest)
+        reservation = Reservation(self._ingest)
         try:
-            async with contextlib.aclosing(self._batches(reader, lease)) as batches:
+            async with contextlib.aclosing(self._batches(reader, reservation)) as batches:
                 async for batch in batches:
                     self._keeping.add(task)
                     await self._keep(batch, writer, Exchange(task, retries=True))
@@ -176,24 +176,24 @@ class LumberjackReceiver:
             if not self._stopping:
                 raise
         finally:
-            lease.release()
+            reservation.release()
             self._connections.discard(task)
             self._keeping.discard(task)
             writer.close()
 
-    async def _batches(self, reader: asyncio.StreamReader, lease: Lease) -> AsyncGenerator[Batch, None]:
+    async def _batches(self, reader: asyncio.StreamReader, reservation: Reservation) -> AsyncGenerator[Batch, None]:
         """The windows of a connection, until it ends or the program does."""
         o = self._options
         frames = BatchReader(Limits(o.max_window, o.max_window_bytes, o.max_window_bytes))
         while data := await asyncio.wait_for(reader.read(READ_BYTES), o.idle_timeout):
             # Raises Overloaded: to wait with half a window in hand could make all connections wait for each other.
-            lease.cover(frames.held + len(data))
+            reservation.grow(frames.held + len(data))
             if frames.held > FEED_INLINE_BYTES:
                 batches = await self._ingest.in_thread(frames.feed, data)
             else:
                 batches = frames.feed(data)
             if batches:
-                lease.release()
+                reservation.release()
             for batch in batches:
                 yield batch
                 if self._stopping:

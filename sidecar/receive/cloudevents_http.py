@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from sidecar.decode.protocols import cloudevents
 from sidecar.receive import replies
 from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIngest, content_type, headers_of, response
-from sidecar.receive.ingest import Lease
+from sidecar.receive.ingest import Reservation
 
 NAME = "cloudevents_http"
 PATH = "/v1/cloudevents"
@@ -33,15 +33,15 @@ class _Endpoint:
         headers = headers_of(scope)
         kind = content_type(headers)
 
-        async def read(lease: Lease) -> bytes:
+        async def read(reservation: Reservation) -> bytes:
             self.http.credentials.check(headers.get(b"authorization"))
-            body = await self.http.body(headers, receive, lease)
+            body = await self.http.body(headers, receive, reservation)
             names = {name.decode("latin-1"): value for name, value in headers.items()}
             if len(body) > INFLATE_INLINE_BYTES:
                 batch = await self.http.ingest.in_thread(cloudevents.as_batch, names, kind, body)
             else:
                 batch = cloudevents.as_batch(names, kind, body)
-            lease.cover(len(body) + len(batch))
+            reservation.grow(len(body) + len(batch))
             return batch
 
         outcome = await self.http.ingest.receive(NAME, "logs", "cloudevents", read)

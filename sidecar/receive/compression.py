@@ -73,7 +73,7 @@ def _inflate_zstd(body: bytes, limit: int) -> bytes:
     import zstandard
 
     # The reader takes the end of its input for the end of the data, be a frame complete or not. A frame put behind the
-    # body tells: after an incomplete one it is not read as a frame of its own, and its text is not what comes out last.
+    # body shows: after an incomplete one it is not read as a frame of its own, and its text is not what comes out last.
     end = zstandard.ZstdCompressor(write_checksum=True).compress(_ZSTD_END)
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:

@@ -76,7 +76,7 @@ class Credentials:
         if scheme.lower() != "bearer":
             raise Unauthenticated("credentials must be a bearer token: `authorization: Bearer TOKEN`")
         offered = given.strip().encode("utf-8", "replace")
-        # All are compared, always: the time taken must not tell which one was near.
+        # All are compared, always: the time taken must not show which one was near.
         matches = [hmac.compare_digest(offered, token) for token in self._tokens.get()]
         if not any(matches):
             raise Unauthenticated("the bearer token is not accepted")
@@ -169,7 +169,7 @@ class _Tls:
 
 
 class _Watched(Generic[T]):
-    """What was made of some files, made anew when they change. Thread-safe: handshakes come from several threads."""
+    """What was made of some files, made again when they change. Thread-safe: handshakes come from several threads."""
 
     def __init__(self, files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float]) -> None:
         self._files = tuple(files)

@@ -19,7 +19,7 @@ from sidecar.receive import replies as reply
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Encoding, Ingest, Lease
+from sidecar.receive.ingest import Encoding, Ingest, Reservation
 from sidecar.receive.replies import PROTOBUF_TYPE, BodyEncoding, HttpReply, Refused
 from sidecar.web import CONNECTION
 
@@ -56,18 +56,18 @@ class HttpIngest:
         given = content_type(headers)
         media = types.get(given)
 
-        async def read(lease: Lease) -> bytes:
+        async def read(reservation: Reservation) -> bytes:
             self.credentials.check(headers.get(b"authorization"))
             if media is None:
                 known = ", ".join(name for name in types if name)
                 raise Refused(reply.unsupported(f"content-type {given or 'absent'}: must be one of {known}"))
-            return await self.body(headers, receive, lease)
+            return await self.body(headers, receive, reservation)
 
         encoding = media.body if media else "otlp_json"
         outcome = await self.ingest.receive(receiver, signal, encoding, read, exchange)
         return response(reply.http_reply(outcome, signal, media.reply if media else "json"))
 
-    async def body(self, headers: Mapping[bytes, str], receive: Receive, lease: Lease) -> bytes:
+    async def body(self, headers: Mapping[bytes, str], receive: Receive, reservation: Reservation) -> bytes:
         """The decompressed body; neither it nor what came over the wire may be over the limit."""
         limit = self.max_message_bytes
         named = headers.get(b"content-encoding", "").strip().lower()
@@ -78,18 +78,18 @@ class HttpIngest:
         if length.isdecimal():
             if int(length) > limit:
                 raise TooLarge(f"request of {length} bytes is over the limit of {limit} bytes")
-            lease.cover(int(length))
-        received = await self._received(receive, lease)
+            reservation.grow(int(length))
+        received = await self._received(receive, reservation)
         if coding is None:
             return received
         if len(received) > INFLATE_INLINE_BYTES:
             body = await self.ingest.in_thread(compression.inflate, received, coding, limit)
         else:
             body = compression.inflate(received, coding, limit)
-        lease.cover(len(body))
+        reservation.grow(len(body))
         return body
 
-    async def _received(self, receive: Receive, lease: Lease) -> bytes:
+    async def _received(self, receive: Receive, reservation: Reservation) -> bytes:
         limit = self.max_message_bytes
         chunks: list[bytes] = []
         size = 0
@@ -101,14 +101,14 @@ class HttpIngest:
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"request is over the limit of {limit} bytes")
-            lease.cover(size)
+            reservation.grow(size)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def exchange_of(scope: Scope, headers: Mapping[bytes, str]) -> Exchange | None:
-    """The request as one of its connection; None where the server does not tell the connection."""
+    """The request as one of its connection; None where the server does not give the connection."""
     connection = scope.get("extensions", {}).get(CONNECTION)
     if connection is None:
         return None

@@ -34,7 +34,7 @@ from sidecar.pipeline import Signal
 from sidecar.receive import replies
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange
 from sidecar.receive.replies import Outcome, Refused
-from sidecar.receive.resource_resolver import Neighbours
+from sidecar.receive.resource_resolver import ResourceResolver
 from sidecar.telemetry import Telemetry
 
 P = ParamSpec("P")
@@ -42,7 +42,7 @@ R = TypeVar("R")
 Encoding = Literal[
     "protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines", "cloudevents"
 ]
-"""`lines` are `ndjson` from a client that is told nothing, and so sends nothing again: equal ones are not the same."""
+"""`lines` are `ndjson` from a client that gets no reply, and so sends nothing again: equal ones are not the same."""
 
 PYTHON_INLINE_BYTES = 64 << 10
 """Larger bodies whose decoder is written in Python are checked in a thread, so that the event loop stays responsive
@@ -68,8 +68,8 @@ class IngestOptions(Section):
         64 << 20,
         ge=1 << 20,
         description="Request bodies that may be in flight at once, in bytes (being read, checked or waiting for their "
-        "commit), over all receivers. Requests beyond it are told to come back later. One request is always let in, "
-        "whatever its size.",
+        "commit), over all receivers. Requests beyond it are refused, to be retried later. One request is always let "
+        "in, whatever its size.",
     )
     service_name: str = Field(
         "", description="Service of log lines that name none; OTEL_SERVICE_NAME where it is not set."
@@ -104,32 +104,32 @@ class IngestOptions(Section):
         return {**self.resource, **({"service.name": self.service_name} if self.service_name else {})}
 
 
-class Lease:
+class Reservation:
     """One request's share of the in-flight budget; given back when the request is over."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
         self._bytes = 0
 
-    def cover(self, size: int) -> None:
-        """Have the lease cover `size` bytes in all. Raises `Overloaded` if they are not to be had."""
+    def grow(self, size: int) -> None:
+        """Have `size` bytes in all. Raises `Overloaded` if they are not to be had."""
         more = size - self._bytes
         if more > 0:
             self._ingest.take(more, alone=self._ingest.in_flight_bytes == self._bytes)
             self._bytes = size
 
     def release(self) -> None:
-        """Give back what is covered. Harmless if repeated."""
+        """Give back all of it. Harmless if repeated."""
         self._ingest.give(self._bytes)
         self._bytes = 0
 
 
-Read = Callable[[Lease], Awaitable[bytes]]
-"""Gives a request's body, decompressed, and has the lease cover what it holds while it reads."""
+Read = Callable[[Reservation], Awaitable[bytes]]
+"""Gives a request's body, decompressed, and has the reservation grow to what it holds while it reads."""
 
 
 class Ingest:
-    """The way into the log. Used from one event loop.
+    """The way into the journal. Used from one event loop.
 
     `seed` is of the log's own kind (stable over restarts, unknown outside), so that nobody can make two payloads with
     the same digest.
@@ -147,12 +147,12 @@ class Ingest:
         self._repairs_logged: set[tuple[str, Signal, str]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
         self._log_retry_after: Callable[[], float] | None = getattr(log, "retry_after", None)
-        self.neighbours = Neighbours(time.time_ns, options.anonymous(), options.infer_resource)
+        self.resource_resolver = ResourceResolver(time.time_ns, options.anonymous(), options.infer_resource)
         self.in_flight_bytes = 0
         telemetry.watch("sidecar_receiver_in_flight_bytes", lambda: [(self.in_flight_bytes, {})])
 
     def stop(self) -> None:
-        """Answer `unavailable` from now on; requests already in hand are finished."""
+        """Answer `unavailable` from now on; requests already in flight are finished."""
         self._stopping = True
 
     def close(self) -> None:
@@ -160,9 +160,9 @@ class Ingest:
         self._threads.shutdown(wait=True)
 
     def take(self, size: int, *, alone: bool) -> None:
-        """Take from the budget. Raises `Overloaded` over it, unless the request is the only one in hand."""
+        """Take from the budget. Raises `Overloaded` over it, unless the request is the only one in flight."""
         if self.in_flight_bytes + size > self._limit and not alone:
-            raise Overloaded(f"more than {self._limit} bytes of requests in hand", self._retry_after())
+            raise Overloaded(f"more than {self._limit} bytes of requests in flight", self._retry_after())
         self.in_flight_bytes += size
 
     def give(self, size: int) -> None:
@@ -178,8 +178,8 @@ class Ingest:
     ) -> Outcome:
         """`receive` for a body that is at hand, decompressed."""
 
-        async def read(lease: Lease) -> bytes:
-            lease.cover(len(body))
+        async def read(reservation: Reservation) -> bytes:
+            reservation.grow(len(body))
             return body
 
         return await self.receive(receiver, signal, encoding, read, exchange)
@@ -199,16 +199,16 @@ class Ingest:
         """Read the body, check it and have it kept; returns after the commit.
 
         Whatever `read` and the rest raise becomes an outcome of the reply table. Only cancellation comes through: a
-        payload whose reply nobody waits for any more may still be kept. Without `exchange` an equal payload is a
+        payload whose reply nobody waits for any more may still be stored. Without `exchange` an equal payload is a
         resend wherever it comes from.
         """
         arrived = time.perf_counter()
-        lease = Lease(self)
+        reservation = Reservation(self)
         kept: asyncio.Future[Receipt] | None = None
         try:
             if self._stopping:
                 raise Unavailable("stopping; another instance may take it")
-            body = await read(lease)
+            body = await read(reservation)
             self._telemetry.add("sidecar_receiver_bytes_total", len(body), receiver=receiver, signal=signal)
             done = await self._transcoded(signal, body, encoding)
             self._count_repairs(receiver, signal, done)
@@ -231,9 +231,9 @@ class Ingest:
             outcome = self._refusal(error, receiver)
         finally:
             if kept is not None and not kept.done():
-                kept.add_done_callback(lambda _: lease.release())
+                kept.add_done_callback(lambda _: reservation.release())
             else:
-                lease.release()
+                reservation.release()
         self._telemetry.record(
             "sidecar_receiver_request_duration_seconds", time.perf_counter() - arrived, receiver=receiver
         )
@@ -277,7 +277,7 @@ class Ingest:
                 return None, replies.KEPT
             return None, replies.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
         if signal == "spans":
-            self.neighbours.learn(done.payload)
+            self.resource_resolver.learn(done.payload)
         key = exchange.key if exchange is not None else ""
         digest = None
         if encoding != "lines" and (check.timed or key):
@@ -296,13 +296,13 @@ class Ingest:
             if encoding != "lines" and is_utf16(body):
                 raise DecodeError("invalid encoding: UTF-16; expected UTF-8", 0)
             lines = as_lines(body) if encoding == "json" else body
-            return self.decoder.json_lines(lines, time.time_ns(), self.neighbours.anonymous())
+            return self.decoder.json_lines(lines, time.time_ns(), self.resource_resolver.anonymous())
         if encoding in _TRANSCODERS:
-            return _TRANSCODERS[encoding](body, time.time_ns(), self.neighbours.anonymous())
+            return _TRANSCODERS[encoding](body, time.time_ns(), self.resource_resolver.anonymous())
         return otlp_json.TRANSCODERS[signal](body, time.time_ns())
 
     def _repair(self, signal: Signal, done: Transcoded) -> Transcoded:
-        """The payload as it is stored, with the verdict about that. Records that got their time here are not `timed`: a
+        """The payload as it is stored, with the check of that. Records that got their time here are not `timed`: a
         resend of them has another."""
         repair = Repair(signal, time.time_ns())
         payload = repair.request(done.payload)
@@ -346,7 +346,7 @@ class Ingest:
                 return replies.overloaded(str(error), error.retry_after)
             case Unavailable():
                 return replies.unavailable(str(error), error.retry_after)
-        # A fault of ours: the client keeps the payload and sends it again, to this version or a mended one.
+        # A fault of ours: the client keeps the payload and sends it again, to this version or a fixed one.
         _logger.error("request_failed", receiver=receiver, exc_info=error)
         return replies.unavailable("internal fault; the program's log has it")
 

@@ -19,5 +19,5 @@ TYPES = {
 
 
 def labels_route(http: HttpIngest) -> Route:
-    """The route. A success tells how many labels were accepted and which were not; an error is as elsewhere."""
+    """The route. A success says how many labels were accepted and which were not; an error is as elsewhere."""
     return route(PATH, http, NAME, "logs", TYPES)

@@ -1,7 +1,7 @@
 """OTLP over gRPC: the three Export methods as raw bytes, so that nothing is parsed that the decoder does not need.
 
 grpcio would open compressed messages itself, and answer RESOURCE_EXHAUSTED for one over its size limit, which a client
-may take for "later". So it is told to hand messages over as they came, and to let some more through than the limit:
+may take for "later". So it is made to hand messages over as they came, and to let some more through than the limit:
 the message is opened and measured here, and a large one is INVALID_ARGUMENT with the limit in the text.
 
 The methods are handled as streams of requests: of a unary method, grpcio never answers a request that ends before a
@@ -24,7 +24,7 @@ from sidecar.pipeline import Signal
 from sidecar.receive import compression, replies
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Ingest, Lease
+from sidecar.receive.ingest import Ingest, Reservation
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.receive.replies import Outcome, Refused
 from sidecar.telemetry import Telemetry
@@ -115,7 +115,7 @@ class OtlpGrpcReceiver:
         self._server = server
 
     async def stop(self, grace: float) -> None:
-        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        """Take no more requests; wait for those in flight at most `grace` seconds, then cancel them."""
         if self._server is not None:
             await self._server.stop(grace)
             self._server = None
@@ -133,14 +133,14 @@ class OtlpGrpcReceiver:
         return export
 
     async def _export(self, signal: Signal, message: Any, context: aio.ServicerContext[bytes, bytes]) -> Outcome:
-        async def read(lease: Lease) -> bytes:
+        async def read(reservation: Reservation) -> bytes:
             if self._credentials.asks_token:
                 self._credentials.check(_metadata(context, "authorization"))
             if not isinstance(message, bytes):
                 raise Refused(replies.malformed("the request ended before a whole message"))
-            lease.cover(len(message))
+            reservation.grow(len(message))
             body = await self._open(message)
-            lease.cover(len(body))
+            reservation.grow(len(body))
             return body
 
         return await self._ingest.receive(self.name, signal, "protobuf", read, _exchange(context))
@@ -171,14 +171,14 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
 
 def _exchange(context: aio.ServicerContext[bytes, bytes]) -> Exchange:
     """The call, whose reply may be lost if it ends before its status is sent. What becomes of the connection later
-    grpcio does not tell."""
+    grpcio does not report."""
     named = _metadata(context, KEY_HEADER) or ""
-    patience = context.time_remaining()
+    timeout = context.time_remaining()
     exchange = Exchange(
         context.peer(),
         retries(_metadata(context, "user-agent") or ""),
         named,
-        patience=math.inf if patience is None else patience,
+        timeout=math.inf if timeout is None else timeout,
     )
 
     def ended(_: object) -> None:

@@ -104,5 +104,5 @@ class OtlpHttpReceiver:
         await self._server.start(self._credentials.ssl_context())
 
     async def stop(self, grace: float) -> None:
-        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        """Take no more requests; wait for those in flight at most `grace` seconds, then cancel them."""
         await self._server.stop(grace)

@@ -25,7 +25,7 @@ KEPT = ("service.", "deployment.", "k8s.", "container.name", "host.name")
 """Beginnings of the attributes that say whose lines they are; others describe the process that sent the spans."""
 CONTAINER = "k8s.container.name"
 UNKNOWN = "unknown_service"
-"""What an SDK says that was not told a name."""
+"""What an SDK says that was given no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class _Seen:
     at: int
 
 
-class Neighbours:
+class ResourceResolver:
     """Resources by service name. Calls may come from several threads: each replaces or reads whole values."""
 
     def __init__(self, clock: Callable[[], int], resource: Mapping[str, str], learn: bool = True) -> None:
@@ -44,7 +44,7 @@ class Neighbours:
         self._learnt_at = -LEARN_EVERY_NS
 
     def learn(self, payload: bytes) -> None:
-        """Look at an accepted trace request, at most once a second."""
+        """Check an accepted trace request, at most once a second."""
         now = self._clock()
         if not self._learn or 0 <= now - self._learnt_at < LEARN_EVERY_NS:
             return
@@ -60,11 +60,11 @@ class Neighbours:
         self._seen = seen
 
     def anonymous(self, container: str = "") -> bytes:
-        """Content of the Resource of lines that name no service; empty where nobody can tell."""
-        attributes = {**self._neighbour(container), **self._resource}
+        """Content of the Resource of lines that name no service; empty where that is not known."""
+        attributes = {**self._inferred(container), **self._resource}
         return b"".join(key_value(1, key, value) for key, value in attributes.items())
 
-    def _neighbour(self, container: str) -> Mapping[str, str]:
+    def _inferred(self, container: str) -> Mapping[str, str]:
         now = self._clock()
         seen = [known.attributes for known in self._seen.values() if now - known.at < FORGET_AFTER_NS]
         if container and len(seen) > 1:

@@ -1,4 +1,4 @@
-"""When a file was made: statx(2) through the C library, for Python does not tell it on Linux."""
+"""When a file was made: statx(2) through the C library, which Python does not give on Linux."""
 
 from __future__ import annotations
 

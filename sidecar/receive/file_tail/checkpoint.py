@@ -1,7 +1,7 @@
-"""How far a file was read, and how its content is known again under another name or inode.
+"""How far a file was read, and how its content is recognised under another name or inode.
 
-A file is known by device and inode. Both may be given to another file, and a copy has others: so a mark also has a
-digest of the content's beginning and one of what is before the offset.
+A file is known by device and inode. Both may be given to another file, and a copy has others: so a checkpoint also has
+a digest of the content's beginning and one of what is before the offset.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import xxhash
 
 PREFIX = b"file_tail/"
 PATTERNS = PREFIX + b"include"
-"""Key under which the include patterns are kept that were used before."""
+"""Key under which the include patterns are stored that were used before."""
 HEAD_BYTES = 1024
 TAIL_BYTES = 256
 
@@ -25,15 +25,15 @@ Pread = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One file's place, as committed."""
+class Checkpoint:
+    """One file's position, as committed."""
 
     path: str
     """The real path it was last seen under."""
     base: str
     """The path of `include` that led to it; a rotated file has that of the file that it was."""
     offset: int = 0
-    """Bytes of the content (unpacked) that are kept or need not be."""
+    """Bytes of the content (unpacked) that are stored or need not be."""
     head_size: int = 0
     head: str = ""
     """Digest of the first `head_size` bytes."""
@@ -69,21 +69,23 @@ class Mark:
         return json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
     def matches(self, pread: Pread) -> bool:
-        """Whether this content is the one that the mark was made of, grown or not."""
+        """Whether this content is the one that the checkpoint was made of, grown or not."""
         return self.head_matches(pread) and tail_of(pread, self.offset) == self.tail
 
     def head_matches(self, pread: Pread) -> bool:
         return not self.head_size or digest(pread(0, self.head_size)) == self.head
 
 
-def decode(value: bytes) -> Mark | None:
-    """A mark from its bytes; None for bytes of another version."""
+def decode(value: bytes) -> Checkpoint | None:
+    """A checkpoint from its bytes; None for bytes of another version."""
     try:
         fields = json.loads(value)
         path, base, offset, head_size, head, tail, skipping, done, *more = fields
         birth = int(more[0]) if more else 0
         replaced = bool(more[1:] and more[1])
-        return Mark(path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth, replaced)
+        return Checkpoint(
+            path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth, replaced
+        )
     except (ValueError, TypeError):
         return None
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from sidecar.receive.file_tail.checkpoint import Key
 from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Source
-from sidecar.receive.file_tail.tailed_file import Tracked
+from sidecar.receive.file_tail.tailed_file import TailedFile
 
 CUT_SECONDS = 5.0
 """A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""
 LEFT_OUT_SECONDS = 60.0
-"""After so long it is said that a copy is not read."""
+"""After so long a copy that is not read is logged."""
 COARSE_NS = 2_000_000_000
 """A time of change that was set to that of another file may have lost so much: programs set whole seconds."""
 _WHOLE_BYTES = 1 << 20
@@ -40,7 +40,7 @@ class Deferred:
     """When the state was seen first."""
     together: bool
     """The origin was not known before this file was: nothing says that it was made of it."""
-    said: bool = False
+    logged: bool = False
 
     def over(self, now: float) -> bool:
         """Whether it is a file of its own that begins alike: no copy that is made of a file stays so."""
@@ -51,7 +51,7 @@ class Deferred:
         return not self.together and now - self.since >= LEFT_OUT_SECONDS
 
 
-def may_be_copy(candidate: Candidate, source: Source, origin: Tracked, own: Source) -> bool:
+def may_be_copy(candidate: Candidate, source: Source, origin: TailedFile, own: Source) -> bool:
     """Whether `source` may be a copy, whole or in the making, of `origin`, which `own` is of."""
     if not _may_be_made_of(candidate, source, origin):
         return False
@@ -65,12 +65,12 @@ def may_be_copy(candidate: Candidate, source: Source, origin: Tracked, own: Sour
     return len(end) < 2 and (bool(end) or not origin.former) and _alike(source, own, size)
 
 
-def is_compressed_form(candidate: Candidate, source: Source, origin: Tracked) -> bool:
+def is_compressed_form(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
     """Whether it has the name that a rotated file gets when it is compressed."""
     return source.compressed and origin.rotated and candidate.path.startswith((f"{origin.path}.", f"{origin.path}-"))
 
 
-def _may_be_made_of(candidate: Candidate, source: Source, origin: Tracked) -> bool:
+def _may_be_made_of(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
     """Plain copies are made of files that are written to; the compressed form of another has its name and more."""
     if not origin.rotated:
         return True

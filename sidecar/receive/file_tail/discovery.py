@@ -12,7 +12,7 @@ from itertools import chain
 
 from sidecar.lists import expand_braces
 from sidecar.os_text import repaired
-from sidecar.receive.file_tail.checkpoint import Key, Mark
+from sidecar.receive.file_tail.checkpoint import Checkpoint, Key
 
 MAX_FILES = 20_000
 """Files that are looked at in one scan; more are left out, and that is said."""
@@ -66,21 +66,23 @@ class Finder:
                 self._add(found, path, base, pattern, rotated=True)
         return list(found.values())
 
-    def with_marked(self, candidates: Sequence[Candidate], marks: Sequence[tuple[Key, Mark]]) -> list[Candidate]:
+    def with_known(
+        self, candidates: Sequence[Candidate], checkpoints: Sequence[tuple[Key, Checkpoint]]
+    ) -> list[Candidate]:
         """Also files that were read before and no path leads to now (a symbolic link may point elsewhere)."""
         found = {candidate.key: candidate for candidate in candidates}
-        for key, mark in marks:
-            if key in found or mark.done or len(found) >= MAX_FILES or not self._wanted(mark):
+        for key, checkpoint in checkpoints:
+            if key in found or checkpoint.done or len(found) >= MAX_FILES or not self._wanted(checkpoint):
                 continue
-            candidate = candidate_at(mark.path, mark.base, "", rotated=True)
+            candidate = candidate_at(checkpoint.path, checkpoint.base, "", rotated=True)
             if candidate is not None and candidate.key == key:
                 found[key] = candidate
         return list(found.values())
 
-    def _wanted(self, mark: Mark) -> bool:
-        """Whether the options that are in force now lead to what this mark is of."""
-        left_out = any(rule.match(path) for rule in self._exclude for path in (mark.base, mark.path))
-        return not left_out and any(re.match(translate(path), mark.base) for path in self._paths())
+    def _wanted(self, checkpoint: Checkpoint) -> bool:
+        """Whether the options that are in force now lead to what this checkpoint is of."""
+        left_out = any(rule.match(path) for rule in self._exclude for path in (checkpoint.base, checkpoint.path))
+        return not left_out and any(re.match(translate(path), checkpoint.base) for path in self._paths())
 
     def _paths(self) -> Iterator[str]:
         """The include patterns without braces."""

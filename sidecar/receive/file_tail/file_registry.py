@@ -1,12 +1,12 @@
 """Which of the files that are found are new, which are known, and which are known ones under another name.
 
-In the order of the rules: a file whose device, inode, birth and content are those of a mark is read on. One that was
-rotated and has the content of a mark (a copy, or compressed) is read on from there, but not while the file that it may
-have been made of still has that content. Anything else is new, and is read from its beginning.
+In the order of the rules: a file whose device, inode, birth and content are those of a checkpoint is read on. One that
+was rotated and has the content of a checkpoint (a copy, or compressed) is read on from there, but not while the file
+that it may have been made of still has that content. Anything else is new, and is read from its beginning.
 
-Programs that fail at once write files that begin alike. So a mark stands for one file: one that was read on from it
-takes its place, and the next such file is read from its beginning. Two files that were there when they were seen first
-are two, unless one of them is cut right then.
+Programs that fail at once write files that begin alike. So a checkpoint stands for one file: one that was read on from
+it takes its place, and the next such file is read from its beginning. Two files that were there when they were seen
+first are two, unless one of them is cut right then.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Literal
 
 import structlog
 
-from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Key, Mark, digest, key_bytes
+from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint, Key, digest, key_bytes
 from sidecar.receive.file_tail.copies import Deferred, begins_alike, is_compressed_form, may_be_copy
 from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Broken, Source, open_source
-from sidecar.receive.file_tail.tailed_file import Tracked
+from sidecar.receive.file_tail.tailed_file import TailedFile
 
 REMEMBER_SECONDS = 86_400.0
-"""Marks of files that are gone are kept so long: a compressed copy may turn up late."""
+"""Checkpoints of files that are gone are stored for so long: a compressed copy may turn up late."""
 REMOVED_GRACE = 60.0
 """A file without a path is held open until it has not grown for so long: its writer may not know yet."""
 MISSING_GRACE = 10.0
-"""A file that is not open may be missed in a look while others are renamed around it."""
-VACATED_SECONDS = 600.0
+"""A file that is not open may be missed in a scan while others are renamed around it."""
+REPLACED_SECONDS = 600.0
 MAX_BEFORE = 64
 """Files in which one line may lie. It is at most 1 MiB long, and a runtime's parts are mostly of 16 KiB."""
 BROKEN_GRACE = 60.0
@@ -53,11 +53,11 @@ class Loss:
 
 
 @dataclass(slots=True)
-class _Vacated:
-    """A mark whose file has other content now: a copy of the old content may be found."""
+class _Replaced:
+    """A checkpoint whose file has other content now: a copy of the old content may be found."""
 
     key: Key
-    mark: Mark
+    checkpoint: Checkpoint
     since: float
     loss: Loss | None = None
     """If no copy is found."""
@@ -65,14 +65,19 @@ class _Vacated:
     """The beginning of the old content, where it is known."""
 
 
-class Catalog:
+class FileRegistry:
     """The files by key. For one thread."""
 
     def __init__(
-        self, marks: dict[Key, Mark], used_patterns: Iterable[str], start_at_end: bool, max_open: int, now: float
+        self,
+        checkpoints: dict[Key, Checkpoint],
+        used_patterns: Iterable[str],
+        start_at_end: bool,
+        max_open: int,
+        now: float,
     ) -> None:
-        self.files: dict[Key, Tracked] = {}
-        self.marks = marks
+        self.files: dict[Key, TailedFile] = {}
+        self.checkpoints = checkpoints
         """As committed, also of files that are gone."""
         self.pending: dict[bytes, bytes | None] = {}
         """To be committed with the next entry."""
@@ -84,12 +89,12 @@ class Catalog:
         self._start_at_end = start_at_end
         self._max_open = max_open
         self._room = max_open
-        """Files that this look may leave open."""
-        self._vacated: list[_Vacated] = []
-        self._missing: dict[Key, float] = dict.fromkeys(marks, now)
+        """Files that this scan may leave open."""
+        self._replaced: list[_Replaced] = []
+        self._missing: dict[Key, float] = dict.fromkeys(checkpoints, now)
         self._broken: dict[Key, float] = {}
         self._deferred: dict[Key, Deferred] = {}
-        self._families: dict[str, list[Tracked]] = {}
+        self._families: dict[str, list[TailedFile]] = {}
         """Files of one base, where there are several."""
 
     def update(self, candidates: Sequence[Candidate], patterns: Sequence[str], now: float, wall: float) -> None:
@@ -102,33 +107,33 @@ class Catalog:
             file = self.files.get(candidate.key)
             if file is not None:
                 file.found(candidate, now)
-            elif (mark := self.marks.get(candidate.key)) is None or mark.waits:
+            elif (checkpoint := self.checkpoints.get(candidate.key)) is None or checkpoint.waits:
                 unknown.append((candidate, False))
-            elif not self._resume(candidate, mark, now) and candidate.pattern:
+            elif not self._resume(candidate, checkpoint, now) and candidate.pattern:
                 unknown.append((candidate, True))
         for file in [f for f in self.files.values() if f.key not in there]:
             self._gone(file, now)
         for candidate, reused in unknown:
             self._classify(candidate, reused, now, wall)
         self.used_patterns.update(patterns)
-        self._settle_vacated(now)
+        self._settle_replaced(now)
         self._forget(there, now)
         self._families = {}
         for file in self.files.values():
             self._families.setdefault(file.base, []).append(file)
 
-    def before(self, file: Tracked) -> list[Tracked]:
+    def before(self, file: TailedFile) -> list[TailedFile]:
         """What was written before a file that nothing was read of yet, oldest first, if lines of it are left that may
         go on there: a line that was cut into parts may lie in several files."""
-        found: list[Tracked] = []
+        found: list[TailedFile] = []
         while (last := self._left_before(found[-1] if found else file)) is not None and len(found) < MAX_BEFORE:
             found.append(last)
         return found[::-1]
 
-    def _left_before(self, file: Tracked) -> Tracked | None:
+    def _left_before(self, file: TailedFile) -> TailedFile | None:
         if file.offset or file.compressed:
             return None
-        # Compressing sets the time of change anew: the newest is not always the last that was written to.
+        # Compressing sets the time of change again: the newest is not always the last that was written to.
         older = (
             other
             for other in self._families.get(file.base, ())
@@ -138,35 +143,35 @@ class Catalog:
             and (not file.former or other.modified < file.modified)
         )
         last = max(older, key=lambda other: other.modified, default=None)
-        if last is None or last.done or not last.behind() or last.blank_to > last.offset:
+        if last is None or last.done or not last.lag() or last.blank_to > last.offset:
             return None
         if last.source is None:
             last.source = self.open(last.path, last.key)
         return last if last.source is not None else None
 
-    def _resume(self, candidate: Candidate, mark: Mark, now: float) -> bool:
-        """Track a file whose key has a mark; False if its content is another one."""
+    def _resume(self, candidate: Candidate, checkpoint: Checkpoint, now: float) -> bool:
+        """Track a file whose key has a checkpoint; False if its content is another one."""
         source = self.open(candidate.path, candidate.key)
         if source is None:
             return True
         try:
-            same = mark.head_matches(source.pread) if mark.done else mark.matches(source.pread)
-            reused = bool(mark.birth) and source.birth not in (0, mark.birth)
+            same = checkpoint.head_matches(source.pread) if checkpoint.done else checkpoint.matches(source.pread)
+            reused = bool(checkpoint.birth) and source.birth not in (0, checkpoint.birth)
             same = same and not reused
         except (Broken, OSError):
             source.close()
             return True
         if not same:
             source.close()
-            loss = None if reused or mark.done or mark.replaced else _unseen(candidate, mark)
-            self._vacated.append(_Vacated(candidate.key, mark, now, loss))
+            loss = None if reused or checkpoint.done or checkpoint.replaced else _unseen(candidate, checkpoint)
+            self._replaced.append(_Replaced(candidate.key, checkpoint, now, loss))
             return False
-        file = Tracked.of(candidate, now, mark)
+        file = TailedFile.of(candidate, now, checkpoint)
         file.known_since = 0.0
         self._track(file, source)
         return True
 
-    def _track(self, file: Tracked, source: Source) -> None:
+    def _track(self, file: TailedFile, source: Source) -> None:
         file.source, file.compressed, file.birth = source, source.compressed, source.birth
         file.read_start(source)
         if not file.done:
@@ -199,10 +204,10 @@ class Catalog:
             self._broken_for_good(candidate, wall)
             return
         if file.offset or file.done:
-            self.keep(file)
+            self.store(file)
 
-    def _as_new(self, candidate: Candidate, at_end: bool, source: Source, now: float) -> Tracked:
-        file = Tracked.of(candidate, now)
+    def _as_new(self, candidate: Candidate, at_end: bool, source: Source, now: float) -> TailedFile:
+        file = TailedFile.of(candidate, now)
         if at_end:
             if source.compressed:
                 file.done = True
@@ -219,15 +224,15 @@ class Catalog:
             return False
         if known.over(now) or not origin.start.startswith(known.start):
             return False
-        if not known.said and known.left_out(now) and origin.gone_since is None:
+        if not known.logged and known.left_out(now) and origin.gone_since is None:
             log.warning("file_tail_copy_skipped", path=candidate.path, of=origin.path, bytes=candidate.size)
-            self._deferred[candidate.key] = replace(known, said=True)
+            self._deferred[candidate.key] = replace(known, logged=True)
         return True
 
     @property
     def left_out(self) -> int:
         """Files that are not read since they are copies of others."""
-        return sum(known.said for known in self._deferred.values())
+        return sum(known.logged for known in self._deferred.values())
 
     def _defer(self, candidate: Candidate, source: Source, now: float) -> bool:
         """Wait with a file that may be a copy of one that we read: there is nothing in it for us yet."""
@@ -236,24 +241,24 @@ class Catalog:
         if origin is None:
             return False
         state = candidate.size, candidate.modified
-        seen = self.marks.get(candidate.key)
+        seen = self.checkpoints.get(candidate.key)
         first, since = now, now
         if known is not None:
             first, since = known.first, known.since if known.state == state else now
         elif seen is not None and seen.waits:
             first = 0.0
         together = origin.known_since >= first and not is_compressed_form(candidate, source, origin)
-        said = known is not None and known.said and not together
-        found = Deferred(state, origin.key, origin.start, first, since, together, said)
+        logged = known is not None and known.logged and not together
+        found = Deferred(state, origin.key, origin.start, first, since, together, logged)
         if found.over(now) and origin.gone_since is None:
             return False
         self._deferred[candidate.key] = found
-        if found.together and candidate.key not in self.marks:
+        if found.together and candidate.key not in self.checkpoints:
             # After a restart the other file is known, and this one must be all the same.
-            self.keep(Tracked.of(candidate, now))
+            self.store(TailedFile.of(candidate, now))
         return True
 
-    def _live_origin(self, candidate: Candidate, source: Source, now: float) -> Tracked | None:
+    def _live_origin(self, candidate: Candidate, source: Source, now: float) -> TailedFile | None:
         """A file that we read and that has this content now."""
         if not candidate.rotated:
             return None
@@ -264,51 +269,53 @@ class Catalog:
                 return file
         return None
 
-    def _may_be_copy(self, candidate: Candidate, source: Source, file: Tracked, now: float) -> bool:
+    def _may_be_copy(self, candidate: Candidate, source: Source, file: TailedFile, now: float) -> bool:
         own = file.source or self.open(file.path, file.key)
         if own is None:
             return False
         try:
             if not file.unchanged(own):
-                self.vacate(file, now)
+                self.truncated(file, now)
                 return False
             return may_be_copy(candidate, source, file, own)
         finally:
             if own is not file.source:
                 own.close()
 
-    def _as_copy(self, candidate: Candidate, source: Source, now: float, whole: bool = False) -> Tracked | None:
-        """The file at the place of the mark that was made of its content; None if there is none. `whole`: of all its
-        content."""
-        best: tuple[Key, Mark, _Vacated | None] | None = None
-        for key, mark, vacated in self._origins(candidate):
-            better = best is None or mark.offset > best[1].offset
-            if better and _is_read_on(source, mark, vacated) and not (whole and source.pread(mark.offset, 1)):
-                best = key, mark, vacated
+    def _as_copy(self, candidate: Candidate, source: Source, now: float, whole: bool = False) -> TailedFile | None:
+        """The file at the offset of the checkpoint that was made of its content; None if there is none. `whole`: of
+        all its content."""
+        best: tuple[Key, Checkpoint, _Replaced | None] | None = None
+        for key, checkpoint, old in self._origins(candidate):
+            better = best is None or checkpoint.offset > best[1].offset
+            if better and _is_read_on(source, checkpoint, old) and not (whole and source.pread(checkpoint.offset, 1)):
+                best = key, checkpoint, old
         if best is None:
             return None
-        key, mark, vacated = best
-        if vacated is not None:
-            self._vacated.remove(vacated)
-        if self.marks.get(key) == mark:
-            del self.marks[key]
+        key, checkpoint, old = best
+        if old is not None:
+            self._replaced.remove(old)
+        if self.checkpoints.get(key) == checkpoint:
+            del self.checkpoints[key]
             self.pending[key_bytes(key)] = None
-        offset = mark.offset if source.compressed else min(mark.offset, source.size())
-        return Tracked.of(candidate, now, replace(mark, offset=offset, done=mark.done and source.compressed))
+        offset = checkpoint.offset if source.compressed else min(checkpoint.offset, source.size())
+        return TailedFile.of(
+            candidate, now, replace(checkpoint, offset=offset, done=checkpoint.done and source.compressed)
+        )
 
-    def _origins(self, candidate: Candidate) -> Iterator[tuple[Key, Mark, _Vacated | None]]:
-        """Marks without a file of their content."""
+    def _origins(self, candidate: Candidate) -> Iterator[tuple[Key, Checkpoint, _Replaced | None]]:
+        """Checkpoints without a file of their content."""
         if candidate.rotated:
-            for vacated in self._vacated:
-                if vacated.mark.base == candidate.base:
-                    yield vacated.key, vacated.mark, vacated
-        for key, mark in self.marks.items():
-            if key in self.files or key == candidate.key or mark.base != candidate.base:
+            for old in self._replaced:
+                if old.checkpoint.base == candidate.base:
+                    yield old.key, old.checkpoint, old
+        for key, checkpoint in self.checkpoints.items():
+            if key in self.files or key == candidate.key or checkpoint.base != candidate.base:
                 continue
             # The same file on a device that got another number, or a copy of one that is gone.
-            moved = key[1] == candidate.key[1] and mark.path == candidate.path
+            moved = key[1] == candidate.key[1] and checkpoint.path == candidate.path
             if moved or candidate.rotated:
-                yield key, mark, None
+                yield key, checkpoint, None
 
     def open(self, path: str, key: Key) -> Source | None:
         """The file at this path, if it is the one with this key."""
@@ -326,7 +333,7 @@ class Catalog:
         return source
 
     def note_unreadable(self, path: str, error: OSError) -> None:
-        """Say it once, and show it in the figures for as long as it is so."""
+        """Log it once, and count it for as long as it is so."""
         if path not in self.unreadable:
             log.warning("file_tail_file_unreadable", path=path, error=error.strerror or str(error))
         self.unreadable[path] = error.strerror or str(error)
@@ -337,37 +344,37 @@ class Catalog:
             self._broken[candidate.key] = wall
             self.lose(Loss("bad_gzip", candidate.path, candidate.size, 1))
 
-    def keep(self, file: Tracked) -> None:
-        """Have the file's place committed with the next entry."""
-        self.pending[key_bytes(file.key)] = file.mark().encode()
-        self.marks[file.key] = file.mark()
+    def store(self, file: TailedFile) -> None:
+        """Have the file's position committed with the next entry."""
+        self.pending[key_bytes(file.key)] = file.checkpoint().encode()
+        self.checkpoints[file.key] = file.checkpoint()
 
-    def vacate(self, file: Tracked, now: float) -> None:
+    def truncated(self, file: TailedFile, now: float) -> None:
         """The file's content is another one. What was not read of the old one is lost unless a copy turns up."""
-        behind = file.behind()
-        loss = Loss("truncated", file.path, behind, file.estimated_records(behind)) if behind else None
-        self._vacated.append(_Vacated(file.key, file.mark(), now, loss, file.start))
-        file.begin_anew(now)
+        lag = file.lag()
+        loss = Loss("truncated", file.path, lag, file.estimated_records(lag)) if lag else None
+        self._replaced.append(_Replaced(file.key, file.checkpoint(), now, loss, file.start))
+        file.restart(now)
 
-    def _settle_vacated(self, now: float) -> None:
-        for vacated in self._vacated:
-            if vacated.loss is not None:
-                self.lose(vacated.loss)
-                vacated.loss = None
-            file = self.files.get(vacated.key)
+    def _settle_replaced(self, now: float) -> None:
+        for old in self._replaced:
+            if old.loss is not None:
+                self.lose(old.loss)
+                old.loss = None
+            file = self.files.get(old.key)
             read = file is not None and (file.offset or file.done)
-            if vacated.key in self.marks and not vacated.mark.replaced and not read:
-                # Until something of the new content is kept, the next start finds this mark.
-                vacated.mark = self.marks[vacated.key] = replace(vacated.mark, replaced=True)
-                self.pending[key_bytes(vacated.key)] = vacated.mark.encode()
-        self._vacated = [v for v in self._vacated if now - v.since < VACATED_SECONDS][-1000:]
+            if old.key in self.checkpoints and not old.checkpoint.replaced and not read:
+                # Until something of the new content is stored, the next start finds this checkpoint.
+                old.checkpoint = self.checkpoints[old.key] = replace(old.checkpoint, replaced=True)
+                self.pending[key_bytes(old.key)] = old.checkpoint.encode()
+        self._replaced = [old for old in self._replaced if now - old.since < REPLACED_SECONDS][-1000:]
 
-    def _gone(self, file: Tracked, now: float) -> None:
+    def _gone(self, file: TailedFile, now: float) -> None:
         if file.gone_since is None:
             file.gone_since = now
         if file.source is None and now - file.gone_since > MISSING_GRACE:
-            if behind := file.behind():
-                self.lose(Loss("deleted", file.path, behind, file.estimated_records(behind)))
+            if lag := file.lag():
+                self.lose(Loss("deleted", file.path, lag, file.estimated_records(lag)))
             del self.files[file.key]
         elif file.source is not None and now - max(file.gone_since, file.grown_at) > REMOVED_GRACE:
             file.close()
@@ -387,11 +394,11 @@ class Catalog:
     def _forget(self, there: set[Key], now: float) -> None:
         self._broken = {key: since for key, since in self._broken.items() if key in there}
         self._deferred = {key: known for key, known in self._deferred.items() if key in there}
-        for key in list(self.marks):
+        for key in list(self.checkpoints):
             if key in there or key in self.files:
                 self._missing.pop(key, None)
             elif now - self._missing.setdefault(key, now) > REMEMBER_SECONDS:
-                del self.marks[key], self._missing[key]
+                del self.checkpoints[key], self._missing[key]
                 self.pending[key_bytes(key)] = None
 
     def close_idle(self) -> None:
@@ -400,7 +407,7 @@ class Catalog:
         spare = len(open_files) - self._max_open
         if spare <= 0:
             return
-        idle = [f for f in open_files if f.gone_since is None and not f.compressed and not f.behind()]
+        idle = [f for f in open_files if f.gone_since is None and not f.compressed and not f.lag()]
         for file in sorted(idle, key=lambda f: f.grown_at)[:spare]:
             file.close()
 
@@ -409,23 +416,23 @@ class Catalog:
             file.close()
 
 
-def _unseen(candidate: Candidate, mark: Mark) -> Loss | None:
+def _unseen(candidate: Candidate, checkpoint: Checkpoint) -> Loss | None:
     """What is lost of a file that was cut while nobody read it, if no copy is found; None for one that moved."""
-    if not mark.birth and mark.path != candidate.path:
+    if not checkpoint.birth and checkpoint.path != candidate.path:
         return None
-    return Loss("truncated", candidate.path, max(1, mark.head_size - mark.offset), 1, at_least=True)
+    return Loss("truncated", candidate.path, max(1, checkpoint.head_size - checkpoint.offset), 1, at_least=True)
 
 
-def _is_read_on(source: Source, mark: Mark, vacated: _Vacated | None) -> bool:
-    """Whether a content is the one that a mark was made of."""
-    if vacated is not None and vacated.start:
-        alike = begins_alike(source, vacated.start)
+def _is_read_on(source: Source, checkpoint: Checkpoint, old: _Replaced | None) -> bool:
+    """Whether a content is the one that a checkpoint was made of."""
+    if old is not None and old.start:
+        alike = begins_alike(source, old.start)
     else:
-        alike = bool(mark.head_size) and mark.head_matches(source.pread)
+        alike = bool(checkpoint.head_size) and checkpoint.head_matches(source.pread)
     if not alike:
         return False
-    size = min(mark.offset, TAIL_BYTES)
-    tail = source.pread(mark.offset - size, size) if size else b""
-    whole = len(tail) == size and (digest(tail) if tail else "") == mark.tail
+    size = min(checkpoint.offset, TAIL_BYTES)
+    tail = source.pread(checkpoint.offset - size, size) if size else b""
+    whole = len(tail) == size and (digest(tail) if tail else "") == checkpoint.tail
     # A copy may have been made before the last lines came that we have read.
-    return whole or (vacated is not None and len(tail) < size)
+    return whole or (old is not None and len(tail) < size)

@@ -1,6 +1,6 @@
-"""Being told of changes in directories by the kernel: inotify(7), through the C library.
+"""Notices of changes in directories from the kernel: inotify(7), through the C library.
 
-Only a hint: files are also looked at from time to time. So whatever is missed (a queue that overflows, a network file
+Only a hint: files are also polled. So whatever is missed (a queue that overflows, a network file
 system, too many watches) costs time, not lines.
 """
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("sidecar.receive")
 
 @dataclass(slots=True)
 class Changes:
-    """What the kernel told since the last time."""
+    """What the kernel reported since the last time."""
 
     paths: set[str] = field(default_factory=set)
     """Files that were written to."""
@@ -36,27 +36,27 @@ class Changes:
 
 
 class Waker:
-    """Wakes a thread that waits for changes: a time, a word from another thread, or the kernel's."""
+    """Wakes a thread that waits for changes: a time, `wake` from another thread, or the kernel."""
 
     def __init__(self, use_inotify: bool) -> None:
-        self._ear, self._mouth = os.pipe()
-        os.set_blocking(self._mouth, False)
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
         self._libc = _libc() if use_inotify else None
         self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK) if self._libc is not None else -1
         self._poll = select.poll()
-        self._poll.register(self._ear, select.POLLIN)
+        self._poll.register(self._read_fd, select.POLLIN)
         if self._fd >= 0:
             self._poll.register(self._fd, select.POLLIN)
         self._watches: dict[int, str] = {}
         self._refused: set[str] = set()
 
     @property
-    def told(self) -> bool:
-        """Whether the kernel tells of changes at all."""
+    def notified(self) -> bool:
+        """Whether the kernel reports changes at all."""
         return self._fd >= 0
 
     def watch(self, directories: Iterable[str]) -> None:
-        """Be told of changes in these directories, and in no others."""
+        """Have changes in these directories reported, and in no others."""
         if self._libc is None or self._fd < 0:
             return
         wanted = set(directories)
@@ -79,7 +79,7 @@ class Waker:
     def wake(self) -> None:
         """From any thread."""
         with contextlib.suppress(BlockingIOError, OSError):
-            os.write(self._mouth, b"x")
+            os.write(self._write_fd, b"x")
 
     def wait(self, seconds: float) -> Changes:
         """Until something changes, `wake` is called, or the time is up."""
@@ -88,13 +88,13 @@ class Waker:
             if fd == self._fd:
                 self._drain(changes)
             else:
-                os.read(self._ear, 4096)
+                os.read(self._read_fd, 4096)
         return changes
 
     def pause(self, seconds: float) -> None:
-        """Until `wake` is called or the time is up; what the kernel tells is left for later."""
-        if select.select([self._ear], [], [], seconds)[0]:
-            os.read(self._ear, 4096)
+        """Until `wake` is called or the time is up; what the kernel reports is left for later."""
+        if select.select([self._read_fd], [], [], seconds)[0]:
+            os.read(self._read_fd, 4096)
 
     def _drain(self, changes: Changes) -> None:
         while True:
@@ -120,7 +120,7 @@ class Waker:
             changes.paths.add(os.path.join(directory, os.fsdecode(name)))
 
     def close(self) -> None:
-        for fd in (self._ear, self._mouth, self._fd):
+        for fd in (self._read_fd, self._write_fd, self._fd):
             if fd >= 0:
                 os.close(fd)
 

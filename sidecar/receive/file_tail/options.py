@@ -51,7 +51,7 @@ class Options(ReceiverOptions):
     )
     watch: Literal["auto", "poll"] = Field(
         "auto",
-        description="`auto`: inotify where there is one, to be told of changes at once. Files are looked at every "
+        description="`auto`: inotify where there is one, for changes to be seen at once. Files are looked at every "
         "`poll_interval` in any case, so that network file systems work too.",
     )
     poll_interval: Duration = Field(1.0, ge=0.05, description="Time between checks of the sizes of all files.")

@@ -16,14 +16,14 @@ from sidecar.decode.logs.containers import SEEN_BYTES, Format, Taken
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 from sidecar.decode.redaction.rules import Rules, Shaper
 from sidecar.receive.file_tail import blank
-from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Mark
+from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.source import Source
-from sidecar.receive.file_tail.tailed_file import Tracked
-from sidecar.receive.resource_resolver import CONTAINER, Neighbours
+from sidecar.receive.file_tail.tailed_file import TailedFile
+from sidecar.receive.resource_resolver import CONTAINER, ResourceResolver
 
 READ_BYTES = MAX_LINE_BYTES + (64 << 10)
-"""Of a file at a time: the longest line that is kept whole fits, with what a runtime adds to it."""
+"""Of a file at a time: the longest line that is stored whole fits, with what a runtime adds to it."""
 MAX_SHAPERS = 256
 DETECT_BEFORE = 64 << 10
 """A file's format is looked for as far as here: its first lines may be damaged."""
@@ -38,14 +38,14 @@ log = structlog.get_logger("sidecar.receive")
 
 
 class Truncated(Exception):
-    """The content before our place is not there any more. Never leaves the package."""
+    """The content before our offset is not there any more. Never leaves the package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one read gave. Nothing of it is in the file's state before it is committed."""
 
-    file: Tracked
+    file: TailedFile
     payload: bytes
     items: int
     consumed: int
@@ -59,9 +59,9 @@ class Step:
     before: tuple[Step, ...] = ()
     """The rests of the files before it, which this step took along."""
 
-    def mark(self) -> Mark:
-        """The file's place after this step."""
-        return self.file.mark_at(self.file.offset + self.consumed, self.recent, self.skipping, self.done)
+    def checkpoint(self) -> Checkpoint:
+        """The file's position after this step."""
+        return self.file.checkpoint_at(self.file.offset + self.consumed, self.recent, self.skipping, self.done)
 
     def parts(self) -> Iterator[Step]:
         """The steps of all files."""
@@ -81,15 +81,15 @@ class Step:
 class Reader:
     """Reads files by these options."""
 
-    def __init__(self, options: Options, decoder: Decoder, neighbours: Neighbours) -> None:
-        """`neighbours`: whose lines those are that name no service."""
+    def __init__(self, options: Options, decoder: Decoder, resource_resolver: ResourceResolver) -> None:
+        """`resource_resolver`: whose lines those are that name no service."""
         self._options = options
         self._decoder = decoder
-        self._neighbours = neighbours
+        self._resource_resolver = resource_resolver
         self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
 
     def step(
-        self, file: Tracked, source: Source, now: float, observed: int, before: Sequence[Tracked] = ()
+        self, file: TailedFile, source: Source, now: float, observed: int, before: Sequence[TailedFile] = ()
     ) -> Step | None:
         """The next records; None if there are none now. `now`: monotonic seconds, `observed`: Unix ns. `before`: what
         was written before this file and has lines left that may go on here, oldest first.
@@ -119,12 +119,12 @@ class Reader:
             return self._skip(file, data, at_end)
         return self._take(file, source, data, at_end, now, observed, before)
 
-    def _note_encoding(self, file: Tracked) -> None:
+    def _note_encoding(self, file: TailedFile) -> None:
         if not file.foreign and is_utf16(file.start):
             file.foreign = True
             log.warning("encoding_not_utf8", path=file.path)
 
-    def _skip_blank(self, file: Tracked, source: Source) -> Step | None:
+    def _skip_blank(self, file: TailedFile, source: Source) -> Step | None:
         """NULs up to the next text. A step to nowhere where there are more than are looked through at once."""
         place, is_text = blank.text_after(source, max(file.offset, file.blank_to))
         file.blank_to = place
@@ -135,7 +135,7 @@ class Reader:
             return Step(file, b"", 0, place - file.offset, recent, done=done, full=not at_end)
         return None if at_end else Step(file, b"", 0, 0, file.recent, full=True)
 
-    def _skip(self, file: Tracked, data: bytes, at_end: bool) -> Step | None:
+    def _skip(self, file: TailedFile, data: bytes, at_end: bool) -> Step | None:
         """The rest of a line that was cut."""
         end = data.find(b"\n") + 1
         skipped = end or len(data)
@@ -145,13 +145,13 @@ class Reader:
 
     def _take(
         self,
-        file: Tracked,
+        file: TailedFile,
         source: Source,
         data: bytes,
         at_end: bool,
         now: float,
         observed: int,
-        before: Sequence[Tracked],
+        before: Sequence[TailedFile],
     ) -> Step | None:
         data, broken_off = self._up_to_blank(file, source, data)
         at_end = at_end and not broken_off
@@ -159,7 +159,7 @@ class Reader:
         piece = data + b"\n" if last and not data.endswith(b"\n") else data
         if b"\n" not in piece:
             return self._cut(file, data, observed) if len(data) > MAX_LINE_BYTES else None
-        self._tell_kind(file, piece)
+        self._detect_format(file, piece)
         rests = self._rests(file, before, now)
         if rests is None:
             return None
@@ -179,9 +179,11 @@ class Reader:
         recent, held_at = self._recent(file, data[:consumed]), now if taken.held else None
         return Step(file, payload, items, consumed, recent, full=not at_end, held_at=held_at, before=taken_along)
 
-    def _rests(self, file: Tracked, before: Sequence[Tracked], now: float) -> list[tuple[Tracked, bytes]] | None:
+    def _rests(
+        self, file: TailedFile, before: Sequence[TailedFile], now: float
+    ) -> list[tuple[TailedFile, bytes]] | None:
         """What is held of the files before, oldest first; None while the last of them may yet have such lines."""
-        found: list[tuple[Tracked, bytes]] = []
+        found: list[tuple[TailedFile, bytes]] = []
         size = 0
         for one in reversed(before):
             if one.source is None or file.kind not in _IN_PARTS or one.kind not in (None, file.kind):
@@ -199,13 +201,13 @@ class Reader:
         return found[::-1]
 
     @staticmethod
-    def _waits_for(file: Tracked, before: Tracked, now: float) -> bool:
+    def _waits_for(file: TailedFile, before: TailedFile, now: float) -> bool:
         """Whether the file before it is still being read."""
         if file.waits_for is None or file.waits_for[0] != before.offset:
             file.waits_for = before.offset, now
         return now - file.waits_for[1] < WAIT_SECONDS
 
-    def _waited(self, file: Tracked, now: float) -> bool:
+    def _waited(self, file: TailedFile, now: float) -> bool:
         """Whether what is held is not going to go on."""
         if file.held_since is None:
             return False
@@ -216,19 +218,19 @@ class Reader:
             seconds = max(seconds, ENDED_AFTER) if file.former else seconds
         return now - file.held_since >= seconds
 
-    def needs_look(self, file: Tracked, now: float) -> bool:
+    def needs_look(self, file: TailedFile, now: float) -> bool:
         """Whether what is held of it waits only for a look for files: it may go on in another one."""
         due = file.held_since is not None and now - file.held_since >= self._options.multiline_timeout
         return due and file.kind in _IN_PARTS and not file.former and file.seen_at <= (file.held_since or 0)
 
-    def _tell_kind(self, file: Tracked, piece: bytes) -> None:
+    def _detect_format(self, file: TailedFile, piece: bytes) -> None:
         if self._options.format != "auto":
             file.kind = self._options.format
         elif file.kind not in _IN_PARTS and (file.kind is None or file.offset < DETECT_BEFORE):
             file.kind = containers.detect(piece)
 
     @staticmethod
-    def _seen(file: Tracked, source: Source) -> bytes:
+    def _seen(file: TailedFile, source: Source) -> bytes:
         """Whole lines before what is read now. Of a compressed file none: to go back in it means to unpack it again."""
         if source.compressed or not file.offset:
             return b""
@@ -236,29 +238,29 @@ class Reader:
         data = source.pread(begin, file.offset - begin)
         return data[data.find(b"\n") + 1 :] if begin else data
 
-    def _records(self, file: Tracked, piece: bytes, seen: bytes, final: bool) -> Taken:
+    def _records(self, file: TailedFile, piece: bytes, seen: bytes, final: bool) -> Taken:
         assert file.kind is not None
         options = self._options
         as_text = options.format == "plain"
         return containers.take(piece, file.kind, join=options.multiline, as_text=as_text, final=final, seen=seen)
 
     @staticmethod
-    def _up_to_blank(file: Tracked, source: Source, data: bytes) -> tuple[bytes, bool]:
+    def _up_to_blank(file: TailedFile, source: Source, data: bytes) -> tuple[bytes, bool]:
         """The data before NULs, and whether there is text behind them: then what is before has no more to come."""
         end = -1 if file.foreign else blank.begin_in(data)
         if end < 0:
             return data, False
         return data[:end], blank.text_after(source, file.offset + end)[1]
 
-    def _cut(self, file: Tracked, data: bytes, observed: int) -> Step:
-        """A line that is longer than what is kept of one."""
+    def _cut(self, file: TailedFile, data: bytes, observed: int) -> Step:
+        """A line that is longer than what is stored of one."""
         payload, items = self._made(file, Taken(data[: MAX_LINE_BYTES + 4], len(data)), observed)
         return Step(file, payload, items, len(data), self._recent(file, data), skipping=True, full=True)
 
-    def _made(self, file: Tracked, taken: Taken, observed: int) -> tuple[bytes, int]:
+    def _made(self, file: TailedFile, taken: Taken, observed: int) -> tuple[bytes, int]:
         """(payload with what is known of the file, records)"""
         attributes = self._attributes(file)
-        anonymous = self._neighbours.anonymous(attributes.get(CONTAINER, ""))
+        anonymous = self._resource_resolver.anonymous(attributes.get(CONTAINER, ""))
         made = self._decoder.json_lines(taken.body, observed, anonymous)
         if taken.times:
             payload = annotate(made.payload, attributes, taken.times, taken.streams)
@@ -276,12 +278,12 @@ class Reader:
             shaper = self._shapers[key] = self._decoder.shaper(Rules(add=key))
         return shaper
 
-    def _ended(self, file: Tracked, now: float) -> bool:
+    def _ended(self, file: TailedFile, now: float) -> bool:
         return file.former and now - file.grown_at >= ENDED_AFTER
 
-    def _attributes(self, file: Tracked) -> Mapping[str, str]:
+    def _attributes(self, file: TailedFile) -> Mapping[str, str]:
         return {**file.attributes, **self._options.resource}
 
     @staticmethod
-    def _recent(file: Tracked, data: bytes) -> bytes:
+    def _recent(file: TailedFile, data: bytes) -> bytes:
         return data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (file.recent + data)[-TAIL_BYTES:]

@@ -18,7 +18,7 @@ from sidecar.receive.ingest import Ingest
 from sidecar.telemetry import Telemetry
 
 SCAN_GAP = 0.05
-"""Least seconds between two looks for files, or ten times what the last one took."""
+"""Least seconds between two scans for files, or ten times what the last one took."""
 RETRY_SECONDS = (0.2, 5.0)
 """Least and longest wait before what the journal refused is read again."""
 RECOVER_SECONDS = 5.0
@@ -28,7 +28,7 @@ log = structlog.get_logger("sidecar.receive")
 
 
 class FileTailReceiver:
-    """See `registry.Receiver`."""
+    """See `receiver.Receiver`."""
 
     name = NAME
     port = 0
@@ -47,7 +47,7 @@ class FileTailReceiver:
         telemetry.watch("sidecar_dropped_items_total", self._dropped)
         telemetry.watch("sidecar_file_tail_lost_bytes_total", self._lost_bytes)
         telemetry.watch("sidecar_file_tail_files", self._files)
-        telemetry.watch("sidecar_file_tail_lag_bytes", self._behind)
+        telemetry.watch("sidecar_file_tail_lag_bytes", self._lag)
 
     async def start(self) -> None:
         """Begin to read."""
@@ -56,7 +56,7 @@ class FileTailReceiver:
         self._thread.start()
 
     async def stop(self, grace: float) -> None:
-        """Read no more; what was read and is not kept yet is read again after the next start."""
+        """Read no more; what was read and is not stored yet is read again after the next start."""
         self._stop.set()
         if self._waker is not None:
             self._waker.wake()
@@ -67,7 +67,7 @@ class FileTailReceiver:
                 self._waker = None
 
     def _run(self, waker: Waker) -> None:
-        """A fault of ours is told, and everything is begun anew from what is kept."""
+        """A fault of ours is logged, and everything is restarted from what is stored."""
         while not self._stop.is_set():
             tailer: Tailer | None = None
             try:
@@ -76,7 +76,7 @@ class FileTailReceiver:
                     self._ingest.decoder,
                     self._ingest.log,
                     self._telemetry,
-                    neighbours=self._ingest.neighbours,
+                    resource_resolver=self._ingest.resource_resolver,
                 )
                 self._tailer = tailer
                 _Loop(tailer, self._options, waker, self._stop, self._note_losses).run()
@@ -104,17 +104,17 @@ class FileTailReceiver:
     def _files(self) -> Iterator[tuple[float, Mapping[str, str]]]:
         tailer = self._tailer
         if tailer is not None:
-            files = list(tailer.catalog.files.values())
+            files = list(tailer.registry.files.values())
             opened = sum(f.source is not None for f in files)
             yield opened, {"state": "open"}
             yield len(files) - opened, {"state": "closed"}
-            yield len(tailer.catalog.unreadable), {"state": "unreadable"}
-            yield tailer.catalog.left_out, {"state": "copy"}
+            yield len(tailer.registry.unreadable), {"state": "unreadable"}
+            yield tailer.registry.left_out, {"state": "copy"}
 
-    def _behind(self) -> Iterator[tuple[float, Mapping[str, str]]]:
+    def _lag(self) -> Iterator[tuple[float, Mapping[str, str]]]:
         tailer = self._tailer
         if tailer is not None:
-            yield sum(f.behind() for f in list(tailer.catalog.files.values())), {}
+            yield sum(f.lag() for f in list(tailer.registry.files.values())), {}
 
 
 class _Loop:

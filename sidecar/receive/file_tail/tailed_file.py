@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.decode.logs.containers import Format
-from sidecar.receive.file_tail.checkpoint import HEAD_BYTES, TAIL_BYTES, Key, Mark, digest
+from sidecar.receive.file_tail.checkpoint import HEAD_BYTES, TAIL_BYTES, Checkpoint, Key, digest
 from sidecar.receive.file_tail.discovery import Candidate, attributes
 from sidecar.receive.file_tail.source import Source
 
 
 @dataclass(slots=True)
-class Tracked:
+class TailedFile:
     """State of one file; everything up to `done` is as committed."""
 
     key: Key
@@ -28,7 +28,7 @@ class Tracked:
     blank_to: int = 0
     """There are only NULs between the offset and here."""
     foreign: bool = False
-    """It is in UTF-16, and that was said."""
+    """It is in UTF-16, and that was logged."""
     done: bool = False
     size: int = 0
     """As last seen."""
@@ -39,11 +39,11 @@ class Tracked:
     known_since: float = 0.0
     """When it was seen first; 0 for one that was known when the program was started."""
     seen_at: float = 0.0
-    """When a look for files found it last."""
+    """When a scan found it last."""
     modified: float = 0.0
     """Its time of change then, in Unix seconds."""
     birth: int = 0
-    """As in `Mark`."""
+    """As in `Checkpoint`."""
     waits_for: tuple[int, float] | None = None
     """(offset of the file before it, since when it is there)"""
     gone_since: float | None = None
@@ -57,13 +57,13 @@ class Tracked:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Candidate, now: float, mark: Mark | None = None) -> Tracked:
-        """At the mark's place, or at the beginning."""
+    def of(cls, found: Candidate, now: float, checkpoint: Checkpoint | None = None) -> TailedFile:
+        """At the checkpoint's offset, or at the beginning."""
         file = cls(found.key, found.path, found.base, found.rotated, size=found.size, grown_at=now)
         file.attributes = attributes(found.base, found.path)
         file.known_since, file.seen_at, file.modified = now, now, found.modified
-        if mark is not None:
-            file.offset, file.skipping, file.done = mark.offset, mark.skipping, mark.done
+        if checkpoint is not None:
+            file.offset, file.skipping, file.done = checkpoint.offset, checkpoint.skipping, checkpoint.done
         return file
 
     def found(self, candidate: Candidate, now: float) -> None:
@@ -76,15 +76,15 @@ class Tracked:
         """Others are written to now."""
         return self.rotated or self.gone_since is not None
 
-    def mark(self) -> Mark:
-        return self.mark_at(self.offset, self.recent, self.skipping, self.done)
+    def checkpoint(self) -> Checkpoint:
+        return self.checkpoint_at(self.offset, self.recent, self.skipping, self.done)
 
-    def mark_at(self, offset: int, recent: bytes, skipping: bool, done: bool) -> Mark:
-        """The mark of a later place."""
+    def checkpoint_at(self, offset: int, recent: bytes, skipping: bool, done: bool) -> Checkpoint:
+        """The checkpoint of a later position."""
         head, tail = (digest(part) if part else "" for part in (self.start, recent))
-        return Mark(self.path, self.base, offset, len(self.start), head, tail, skipping, done, self.birth)
+        return Checkpoint(self.path, self.base, offset, len(self.start), head, tail, skipping, done, self.birth)
 
-    def begin_anew(self, now: float) -> None:
+    def restart(self, now: float) -> None:
         """Its content is another one."""
         self.offset = self.size = self.blank_to = 0
         self.start, self.recent, self.skipping, self.done = b"", b"", False, False
@@ -113,7 +113,7 @@ class Tracked:
         known, self.birth = self.birth, source.birth
         return 0 not in (known, source.birth) and known != source.birth
 
-    def behind(self) -> int:
+    def lag(self) -> int:
         """Bytes that are there and were not taken."""
         return 0 if self.done or self.compressed else max(0, self.size - self.offset)
 

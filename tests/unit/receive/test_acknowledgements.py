@@ -188,7 +188,7 @@ def test_a_connection_that_is_closed_late_may_have_lost_the_reply(monkeypatch: p
 def test_a_client_that_retries_may_repeat_on_its_connection_after_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(acknowledgements.time, "monotonic", lambda: now[0])
-    exporter, other = Exchange("a", retries=True, patience=10), Exchange("a", patience=10)
+    exporter, other = Exchange("a", retries=True, timeout=10), Exchange("a", timeout=10)
     assert not exporter.may_be_sent_again_as(Exchange("a", retries=True))
     now[0] += 11
     assert exporter.may_be_sent_again_as(Exchange("a", retries=True))

@@ -261,10 +261,10 @@ def test_a_copy_that_somebody_makes_is_left_out_and_that_is_said(make: Make, log
             tailing.cycle(LEFT_OUT_SECONDS / 2)
     assert Counter(tailing.bodies) == counted(START, b"more\n" * 5)
     assert [(e["event"], e["path"], e["of"]) for e in logged] == [("file_tail_copy_skipped", str(copy), str(file))]
-    assert tailing.tailer.catalog.left_out == 1
+    assert tailing.tailer.registry.left_out == 1
     copy.unlink()
     tailing.cycle()
-    assert tailing.tailer.catalog.left_out == 0
+    assert tailing.tailer.registry.left_out == 0
 
 
 def test_a_file_that_differs_somewhere_is_no_copy(make: Make, logs: Path) -> None:
@@ -292,7 +292,7 @@ def test_one_that_is_kept_beside_its_compressed_form_is_read_once(make: Make, lo
 
 
 def test_marks_of_an_earlier_version_are_read() -> None:
-    mark = decode(b'["/l/app.log","/l/app.log",5,5,"h","t",0,0]')
-    assert mark is not None
-    assert (mark.offset, mark.birth) == (5, 0)
+    checkpoint = decode(b'["/l/app.log","/l/app.log",5,5,"h","t",0,0]')
+    assert checkpoint is not None
+    assert (checkpoint.offset, checkpoint.birth) == (5, 0)
     assert PREFIX == b"file_tail/"

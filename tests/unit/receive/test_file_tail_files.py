@@ -323,7 +323,7 @@ def test_file_deleted(make: Make, logs: Path) -> None:
         assert tailing.cycle(1) == texts(8, 9)
     assert tailing.cycle(6) == ["without an end"]
     tailing.cycle(61)
-    assert tailing.tailer.catalog.files == {}
+    assert tailing.tailer.registry.files == {}
     assert tailing.losses() == []
 
 
@@ -374,10 +374,10 @@ def test_unreadable_file(make: Make, logs: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "open", refuse)
     tailing = make()
     assert tailing.cycle() == texts(0, 2)
-    assert tailing.tailer.catalog.unreadable == {str(bad): "Permission denied"}
+    assert tailing.tailer.registry.unreadable == {str(bad): "Permission denied"}
     monkeypatch.undo()
     assert tailing.cycle() == texts(2, 4)
-    assert tailing.tailer.catalog.unreadable == {}
+    assert tailing.tailer.registry.unreadable == {}
 
 
 def test_compressed_rotated_files_are_read_once(make: Make, logs: Path) -> None:
@@ -450,7 +450,7 @@ def test_more_files_than_may_be_open(make: Make, logs: Path) -> None:
         append(logs / f"f{n:02}.log", lines(100 + n, 101 + n))
     tailing.cycle()
     assert sorted(tailing.bodies) == sorted(texts(0, 40) + texts(100, 140))
-    opened = [f for f in tailing.tailer.catalog.files.values() if f.source is not None]
+    opened = [f for f in tailing.tailer.registry.files.values() if f.source is not None]
     assert len(opened) <= 5
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.receive.file_tail.checkpoint import Mark, decode, key_bytes, parse_key
+from sidecar.receive.file_tail.checkpoint import Checkpoint, decode, key_bytes, parse_key
 from sidecar.receive.file_tail.discovery import Finder, attributes
 from sidecar.receive.file_tail.inotify import Waker
 
@@ -54,8 +54,8 @@ def test_each_file_is_found_once_by_whatever_path(tmp_path: Path) -> None:
 
 
 def test_marks_are_read_back_and_rubbish_is_not() -> None:
-    mark = Mark("/a/\udcff.log", "/a", 5, 5, "h", "t", True, False)
-    assert decode(mark.encode()) == mark
+    checkpoint = Checkpoint("/a/\udcff.log", "/a", 5, 5, "h", "t", True, False)
+    assert decode(checkpoint.encode()) == checkpoint
     assert decode(b"{}") is None
     assert decode(b"\xff") is None
     assert parse_key(key_bytes((7, 99))) == (7, 99)
@@ -64,7 +64,7 @@ def test_marks_are_read_back_and_rubbish_is_not() -> None:
 
 def test_changes_wake_up_and_so_does_a_word(tmp_path: Path) -> None:
     waker = Waker(use_inotify=True)
-    if not waker.told:
+    if not waker.notified:
         waker.close()
         pytest.skip("there is no inotify here")
     waker.watch([str(tmp_path)])
@@ -97,5 +97,5 @@ def test_braces_in_a_pattern(tmp_path: Path) -> None:
     assert finder.directories([]) == {str(tmp_path)}
     key = found[0].key
     (tmp_path / "b.log").rename(tmp_path / "moved")
-    mark = Mark(f"{tmp_path}/moved", f"{tmp_path}/b.log")
-    assert [c.key for c in finder.with_marked([], [(key, mark)])] == [key]
+    checkpoint = Checkpoint(f"{tmp_path}/moved", f"{tmp_path}/b.log")
+    assert [c.key for c in finder.with_known([], [(key, checkpoint)])] == [key]

@@ -9,7 +9,7 @@ from sidecar.decode.api import Check
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.receive import ingest as module
 from sidecar.receive import replies
-from sidecar.receive.ingest import Encoding, Lease
+from sidecar.receive.ingest import Encoding, Reservation
 
 
 def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> replies.Outcome:
@@ -171,10 +171,10 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
     async def run() -> None:
         with ingest_of(decoder=FakeDecoder(error=DecodeError("bad"))) as (ingest, _):
 
-            async def read(lease: Lease) -> bytes:
-                lease.cover(100)
-                lease.cover(300)
-                lease.cover(200)
+            async def read(reservation: Reservation) -> bytes:
+                reservation.grow(100)
+                reservation.grow(300)
+                reservation.grow(200)
                 assert ingest.in_flight_bytes == 300
                 raise TooLarge("over")
 
@@ -224,7 +224,7 @@ def test_counted() -> None:
             await ingest.accept("otlp_grpc", "spans", b"12345", "protobuf")
             await ingest.accept("otlp_grpc", "spans", b"123", "protobuf")
 
-            async def read(lease: Lease) -> bytes:
+            async def read(reservation: Reservation) -> bytes:
                 raise Unauthenticated("no token")
 
             await ingest.receive("otlp_http", "logs", "protobuf", read)
