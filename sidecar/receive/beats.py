@@ -22,7 +22,8 @@ from sidecar.loopback import is_loopback
 from sidecar.options import Duration, Size
 from sidecar.receive.acknowledgements import Exchange
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import PYTHON_INLINE_BYTES, Ingest, Reservation
+from sidecar.receive.encodings import NDJSON, PYTHON_INLINE_BYTES
+from sidecar.receive.ingest import Ingest, Reservation
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.telemetry import Telemetry
 
@@ -220,4 +221,4 @@ class LumberjackReceiver:
         else:
             body = lines(documents)
         # What is refused for good is acknowledged too, and counted: a Beat would send it again for ever.
-        await self._ingest.keep(NAME, body, "ndjson", exchange)
+        await self._ingest.keep(NAME, body, NDJSON, exchange)

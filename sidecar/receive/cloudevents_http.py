@@ -11,13 +11,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from sidecar.decode.api import Decoder, Transcoded
 from sidecar.decode.protocols import cloudevents
+from sidecar.pipeline import Signal
 from sidecar.receive import replies
+from sidecar.receive.encodings import Encoding
 from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIngest, content_type, headers_of, response
 from sidecar.receive.ingest import Reservation
 
 NAME = "cloudevents_http"
 PATH = "/v1/cloudevents"
+
+
+def _transcode(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
+    return cloudevents.transcode(body, now, anonymous)
+
+
+CLOUDEVENTS = Encoding("cloudevents", _transcode, dedupe="always")
+"""Events in a batch, each with its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class _Endpoint:
             reservation.grow(len(body) + len(batch))
             return batch
 
-        outcome = await self.http.ingest.receive(NAME, "logs", "cloudevents", read)
+        outcome = await self.http.ingest.receive(NAME, "logs", CLOUDEVENTS, read)
         return response(replies.http_reply(outcome, "logs", "json"))
 
 

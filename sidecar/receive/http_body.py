@@ -19,7 +19,8 @@ from sidecar.receive import replies as reply
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.compression import CODINGS
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.ingest import Encoding, Ingest, Reservation
+from sidecar.receive.encodings import OTLP_JSON, Encoding
+from sidecar.receive.ingest import Ingest, Reservation
 from sidecar.receive.replies import PROTOBUF_TYPE, BodyEncoding, HttpReply, Refused
 from sidecar.web import CONNECTION
 
@@ -63,7 +64,7 @@ class HttpIngest:
                 raise Refused(reply.unsupported(f"content-type {given or 'absent'}: must be one of {known}"))
             return await self.body(headers, receive, reservation)
 
-        encoding = media.body if media else "otlp_json"
+        encoding = media.body if media else OTLP_JSON
         outcome = await self.ingest.receive(receiver, signal, encoding, read, exchange)
         return response(reply.http_reply(outcome, signal, media.reply if media else "json"))
 

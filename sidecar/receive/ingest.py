@@ -12,48 +12,28 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import structlog
 from pydantic import Field, field_validator
 
-from sidecar.decode.api import Check, Decoder, Transcoded
-from sidecar.decode.logs.byte_order import is_utf16
-from sidecar.decode.logs.json_bodies import as_lines
-from sidecar.decode.otlp import json as otlp_json
-from sidecar.decode.otlp import metrics
+from sidecar.decode.api import Decoder, Transcoded
 from sidecar.decode.otlp.repair import Repair
-from sidecar.decode.predictions import label_bodies as labels
-from sidecar.decode.protocols import cloudevents
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
 from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Receipt, Submission
 from sidecar.options import Section, Size
 from sidecar.pipeline import Signal
-from sidecar.receive import replies
+from sidecar.receive import encodings, replies
 from sidecar.receive.acknowledgements import Acknowledgements, Exchange
+from sidecar.receive.encodings import PYTHON_INLINE_BYTES, Encoding
 from sidecar.receive.replies import Outcome, Refused
 from sidecar.receive.resource_resolver import ResourceResolver
 from sidecar.telemetry import Telemetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Encoding = Literal[
-    "protobuf", "otlp_json", "ndjson", "json", "lines", "labels_csv", "labels_json", "labels_lines", "cloudevents"
-]
-"""`lines` are `ndjson` from a client that gets no reply, and so sends nothing again: equal ones are not the same."""
-
-PYTHON_INLINE_BYTES = 64 << 10
-"""Larger bodies whose decoder is written in Python are checked in a thread, so that the event loop stays responsive
-(about a millisecond of work)."""
-NATIVE_INLINE_BYTES = 2 << 20
-"""The same for the native core (about a millisecond of work too)."""
-_TRANSCODERS = {**labels.TRANSCODERS, "cloudevents": cloudevents.transcode}
-_NAMED = frozenset(_TRANSCODERS)
-"""Encodings whose records name what they are about (a prediction's label, an event by its id): to say the same again
-adds nothing."""
-_IN_PYTHON = frozenset({"otlp_json", "json", *_TRANSCODERS})
 _THREADS = 2
 RETRY_SECONDS = (0.1, 5.0)
 """Least and most between two tries of what could not be kept."""
@@ -142,7 +122,7 @@ class Ingest:
         self._limit = options.max_in_flight_bytes
         self._seed = seed
         self._acknowledgements = Acknowledgements(log)
-        self._seeds: dict[tuple[Signal, Encoding], int] = {}
+        self._seeds: dict[tuple[Signal, str], int] = {}
         self._stopping = False
         self._repairs_logged: set[tuple[str, Signal, str]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
@@ -216,12 +196,7 @@ class Ingest:
             del done
             del body  # What is kept may be another form of it; no need to hold both until the commit.
             if submission is not None:
-                if (
-                    exchange is None
-                    or submission.digest is None
-                    or exchange.key
-                    or self._tells_itself(signal, encoding)
-                ):
+                if exchange is None or submission.digest is None or exchange.key or encoding.recognised(signal):
                     kept = self.log.submit(submission)
                 else:
                     kept = self._acknowledgements.submit(submission, exchange)
@@ -242,22 +217,19 @@ class Ingest:
             self._telemetry.add("sidecar_receiver_auth_failures_total", receiver=receiver)
         return outcome
 
-    @staticmethod
-    def _tells_itself(signal: Signal, encoding: Encoding) -> bool:
-        """Whether equal payloads are always one: spans have ids of their own, a series has one point at a time."""
-        return signal != "logs" or encoding in _NAMED
-
     async def _transcoded(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
-        in_python = encoding in _IN_PYTHON or signal == "metrics" or self.decoder.name != "native"
-        if len(body) > (PYTHON_INLINE_BYTES if in_python else NATIVE_INLINE_BYTES):
-            done = await self.in_thread(self._check, signal, body, encoding)
+        if len(body) > encoding.inline_bytes(signal, self.decoder):
+            done = await self.in_thread(self._transcode, signal, body, encoding)
         else:
-            done = self._check(signal, body, encoding)
+            done = self._transcode(signal, body, encoding)
         if not done.check.suspect:
             return done
         if len(done.payload) > PYTHON_INLINE_BYTES:
             return await self.in_thread(self._repair, signal, done)
         return self._repair(signal, done)
+
+    def _transcode(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
+        return encoding.transcode(self.decoder, signal, body, time.time_ns(), self.resource_resolver.anonymous())
 
     def _count_repairs(self, receiver: str, signal: Signal, done: Transcoded) -> None:
         for reason, count in done.repairs.items():
@@ -280,7 +252,7 @@ class Ingest:
             self.resource_resolver.learn(done.payload)
         key = exchange.key if exchange is not None else ""
         digest = None
-        if encoding != "lines" and (check.timed or key):
+        if encoding.dedupe != "never" and (check.timed or key):
             digest = self.decoder.digest(body, self._seed_of(signal, encoding, key))
         submission = Submission(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
@@ -288,18 +260,6 @@ class Ingest:
         total = check.items + check.rejected
         message = f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
         return submission, replies.partial(check.rejected, message, check.items, check.errors)
-
-    def _check(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
-        if encoding == "protobuf":
-            return Transcoded(body, self._check_protobuf(signal, body))
-        if encoding in ("ndjson", "json", "lines"):
-            if encoding != "lines" and is_utf16(body):
-                raise DecodeError("invalid encoding: UTF-16; expected UTF-8", 0)
-            lines = as_lines(body) if encoding == "json" else body
-            return self.decoder.json_lines(lines, time.time_ns(), self.resource_resolver.anonymous())
-        if encoding in _TRANSCODERS:
-            return _TRANSCODERS[encoding](body, time.time_ns(), self.resource_resolver.anonymous())
-        return otlp_json.TRANSCODERS[signal](body, time.time_ns())
 
     def _repair(self, signal: Signal, done: Transcoded) -> Transcoded:
         """The payload as it is stored, with the check of that. Records that got their time here are not `timed`: a
@@ -309,24 +269,17 @@ class Ingest:
         if payload is done.payload:
             return done
         repairs = dict(+repair.counts)
-        found = self._check_protobuf(signal, payload)
+        found = encodings.check(self.decoder, signal, payload)
         return Transcoded(payload, replace(found, timed=found.timed and "no_time" not in repairs), repairs)
-
-    def _check_protobuf(self, signal: Signal, body: bytes) -> Check:
-        if signal == "spans":
-            return self.decoder.check_spans(body)
-        if signal == "logs":
-            return self.decoder.check_logs(body)
-        return metrics.check_metrics(body)
 
     def _seed_of(self, signal: Signal, encoding: Encoding, key: str) -> int:
         """The same bytes mean another payload under another signal, encoding or key of the client's."""
         if key:
-            return _hashed(f"{self._seed}/{signal}/{encoding}/{key}")
-        seed = self._seeds.get((signal, encoding))
+            return _hashed(f"{self._seed}/{signal}/{encoding.name}/{key}")
+        seed = self._seeds.get((signal, encoding.name))
         if seed is None:
-            seed = _hashed(f"{self._seed}/{signal}/{encoding}")
-            self._seeds[signal, encoding] = seed
+            seed = _hashed(f"{self._seed}/{signal}/{encoding.name}")
+            self._seeds[signal, encoding.name] = seed
         return seed
 
     def _retry_after(self) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
+from sidecar.receive.encodings import JSON, NDJSON
 from sidecar.receive.http_body import HttpIngest, Media, route
 
 NAME = "json_http"
 PATH = "/v1/json"
-_LINES = Media("ndjson", "json")
-_DOCUMENT = Media("json", "json")
+_LINES = Media(NDJSON, "json")
+_DOCUMENT = Media(JSON, "json")
 TYPES = {
     "application/x-ndjson": _LINES,
     "application/jsonl": _LINES,

@@ -22,6 +22,7 @@ from sidecar.errors import ConfigError
 from sidecar.loopback import is_loopback
 from sidecar.options import Duration
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.encodings import LINES
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.telemetry import Telemetry
@@ -171,7 +172,7 @@ class JsonTcpReceiver:
     async def _keep(self, body: bytes) -> None:
         """Until it is kept; the client waits meanwhile."""
         try:
-            await self._ingest.keep(NAME, body, "lines")
+            await self._ingest.keep(NAME, body, LINES)
         except asyncio.CancelledError:
             self._lost += body.count(b"\n")
             raise

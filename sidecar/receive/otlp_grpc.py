@@ -24,6 +24,7 @@ from sidecar.pipeline import Signal
 from sidecar.receive import compression, replies
 from sidecar.receive.acknowledgements import KEY_HEADER, Exchange, retries
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.encodings import PROTOBUF
 from sidecar.receive.ingest import Ingest, Reservation
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.receive.replies import Outcome, Refused
@@ -143,7 +144,7 @@ class OtlpGrpcReceiver:
             reservation.grow(len(body))
             return body
 
-        return await self._ingest.receive(self.name, signal, "protobuf", read, _exchange(context))
+        return await self._ingest.receive(self.name, signal, PROTOBUF, read, _exchange(context))
 
     async def _open(self, message: bytes) -> bytes:
         limit = self._options.max_message_bytes

@@ -16,6 +16,7 @@ from sidecar.options import Size
 from sidecar.pipeline import Signal
 from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.encodings import OTLP_JSON, PROTOBUF
 from sidecar.receive.http_body import HttpIngest, Media, no_route, route
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.receiver import Listener, ReceiverOptions
@@ -30,7 +31,7 @@ NAME = "otlp_http"
 PATHS: dict[str, Signal] = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 MORE = (json_http.lines_route, labels_http.labels_route, cloudevents_http.events_route)
 """What else is taken on this port. A new one is a file, a test and an entry here."""
-TYPES = {PROTOBUF_TYPE: Media("protobuf", "protobuf"), JSON_TYPE: Media("otlp_json", "json")}
+TYPES = {PROTOBUF_TYPE: Media(PROTOBUF, "protobuf"), JSON_TYPE: Media(OTLP_JSON, "json")}
 
 
 class Options(ReceiverOptions):

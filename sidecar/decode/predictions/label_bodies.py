@@ -6,7 +6,7 @@ A record that is no label is refused alone, by its line or number; the rest is a
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sidecar.decode.api import Check, Transcoded
@@ -37,14 +37,6 @@ def from_json(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
 def from_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
     """One JSON object a line."""
     return _request(json_lines(io.BytesIO(body).readline), observed, anonymous)
-
-
-TRANSCODERS: Mapping[str, Transcode] = {
-    "labels_csv": from_csv,
-    "labels_json": from_json,
-    "labels_lines": from_lines,
-}
-"""By the encoding's name at the ingest."""
 
 
 def _request(rows: Iterable[Row], observed: int, anonymous: bytes) -> Transcoded:

@@ -7,14 +7,15 @@ from support.receive_fakes import FakeDecoder, FakeLog, ingest_of
 
 from sidecar.decode.api import Check
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
+from sidecar.receive import encodings, replies
 from sidecar.receive import ingest as module
-from sidecar.receive import replies
-from sidecar.receive.ingest import Encoding, Reservation
+from sidecar.receive.encodings import JSON, NDJSON, PROTOBUF, Encoding
+from sidecar.receive.ingest import Reservation
 
 
 def _accept(log: Any = None, decoder: Any = None, body: bytes = b"body", **options: Any) -> replies.Outcome:
     with ingest_of(log, decoder, **options) as (ingest, _):
-        return asyncio.run(ingest.accept("otlp_grpc", "spans", body, "protobuf"))
+        return asyncio.run(ingest.accept("otlp_grpc", "spans", body, PROTOBUF))
 
 
 def test_kept_only_after_the_commit() -> None:
@@ -23,7 +24,7 @@ def test_kept_only_after_the_commit() -> None:
     async def run() -> None:
         log.gate = asyncio.Event()
         with ingest_of(log) as (ingest, _):
-            task = asyncio.create_task(ingest.accept("otlp_grpc", "spans", b"body", "protobuf"))
+            task = asyncio.create_task(ingest.accept("otlp_grpc", "spans", b"body", PROTOBUF))
             for _ in range(5):
                 await asyncio.sleep(0)
             assert log.submitted == 1
@@ -79,10 +80,10 @@ def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encodin
 
     async def run() -> None:
         with ingest_of(log, decoder) as (ingest, _):
-            await ingest.accept("a", "logs", b"line", "ndjson")
-            await ingest.accept("a", "logs", b"line", "protobuf")
-            await ingest.accept("a", "spans", b"line", "protobuf")
-            await ingest.accept("b", "spans", b"line", "protobuf")
+            await ingest.accept("a", "logs", b"line", NDJSON)
+            await ingest.accept("a", "logs", b"line", PROTOBUF)
+            await ingest.accept("a", "spans", b"line", PROTOBUF)
+            await ingest.accept("b", "spans", b"line", PROTOBUF)
 
     asyncio.run(run())
     assert [body for body, _ in decoder.digests] == [b"line"] * 4
@@ -134,13 +135,13 @@ def test_over_the_budget_is_overloaded_with_the_log_s_time_but_one_request_alway
     async def run() -> None:
         log.gate = asyncio.Event()
         with ingest_of(log, max_in_flight_bytes=1 << 20) as (ingest, _):
-            first = asyncio.create_task(ingest.accept("a", "spans", bytes(2 << 20), "protobuf"))
+            first = asyncio.create_task(ingest.accept("a", "spans", bytes(2 << 20), PROTOBUF))
             await asyncio.sleep(0)
-            second = await ingest.accept("a", "spans", b"x", "protobuf")
+            second = await ingest.accept("a", "spans", b"x", PROTOBUF)
             assert (second.kind, second.retry_after) == ("overloaded", 7.25)
             log.gate.set()
             assert (await first).kind == "kept"
-            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "kept"
+            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "kept"
 
     asyncio.run(run())
 
@@ -151,7 +152,7 @@ def test_a_client_that_goes_away_neither_stops_the_commit_nor_frees_the_budget_b
     async def run() -> None:
         log.gate = asyncio.Event()
         with ingest_of(log) as (ingest, _):
-            task = asyncio.create_task(ingest.accept("a", "spans", b"body", "protobuf"))
+            task = asyncio.create_task(ingest.accept("a", "spans", b"body", PROTOBUF))
             for _ in range(5):
                 await asyncio.sleep(0)
             task.cancel()
@@ -178,9 +179,9 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
                 assert ingest.in_flight_bytes == 300
                 raise TooLarge("over")
 
-            assert (await ingest.receive("a", "spans", "protobuf", read)).kind == "too_large"
+            assert (await ingest.receive("a", "spans", PROTOBUF, read)).kind == "too_large"
             assert ingest.in_flight_bytes == 0
-            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "malformed"
+            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "malformed"
             assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
@@ -190,7 +191,7 @@ def test_stopping() -> None:
     async def run() -> None:
         with ingest_of() as (ingest, _):
             ingest.stop()
-            assert (await ingest.accept("a", "spans", b"x", "protobuf")).kind == "unavailable"
+            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "unavailable"
 
     asyncio.run(run())
 
@@ -198,10 +199,10 @@ def test_stopping() -> None:
 @pytest.mark.parametrize(
     ("name", "size", "in_thread"),
     [
-        ("native", module.NATIVE_INLINE_BYTES, False),
-        ("native", module.NATIVE_INLINE_BYTES + 1, True),
-        ("reference", module.PYTHON_INLINE_BYTES, False),
-        ("reference", module.PYTHON_INLINE_BYTES + 1, True),
+        ("native", encodings.NATIVE_INLINE_BYTES, False),
+        ("native", encodings.NATIVE_INLINE_BYTES + 1, True),
+        ("reference", encodings.PYTHON_INLINE_BYTES, False),
+        ("reference", encodings.PYTHON_INLINE_BYTES + 1, True),
     ],
 )
 def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) -> None:
@@ -221,13 +222,13 @@ def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) 
 def test_counted() -> None:
     async def run() -> None:
         with ingest_of(decoder=FakeDecoder(Check(items=1, timed=True))) as (ingest, counted):
-            await ingest.accept("otlp_grpc", "spans", b"12345", "protobuf")
-            await ingest.accept("otlp_grpc", "spans", b"123", "protobuf")
+            await ingest.accept("otlp_grpc", "spans", b"12345", PROTOBUF)
+            await ingest.accept("otlp_grpc", "spans", b"123", PROTOBUF)
 
             async def read(reservation: Reservation) -> bytes:
                 raise Unauthenticated("no token")
 
-            await ingest.receive("otlp_http", "logs", "protobuf", read)
+            await ingest.receive("otlp_http", "logs", PROTOBUF, read)
             assert counted.values("sidecar_receiver_requests_total") == {
                 ("otlp_grpc", "spans", "kept"): 2,
                 ("otlp_http", "logs", "unauthenticated"): 1,
@@ -242,8 +243,8 @@ def test_counted() -> None:
 def test_an_array_of_records_is_kept_as_lines() -> None:
     log = FakeLog()
     with ingest_of(log) as (ingest, _):
-        assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', "json")) == replies.KEPT
-        assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', "ndjson")) == replies.KEPT
+        assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', JSON)) == replies.KEPT
+        assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', NDJSON)) == replies.KEPT
     assert [submission.payload for submission in log.submissions] == [
         b'transcoded {"a":1}\n{"a":2}\n',
         b'transcoded {"a":1}\n',
@@ -257,7 +258,7 @@ def test_resource_attributes_are_read_as_the_standard_writes_them() -> None:
         module.IngestOptions.model_validate({"resource": "team"})
 
 
-@pytest.mark.parametrize("encoding", ["ndjson", "json"])
+@pytest.mark.parametrize("encoding", [NDJSON, JSON], ids=lambda encoding: encoding.name)
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
 def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: Encoding, codec: str) -> None:
     mark = "\ufeff" if codec == "utf-16-be" else ""

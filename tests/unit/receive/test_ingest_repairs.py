@@ -15,6 +15,7 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.receive import ingest as module
+from sidecar.receive.encodings import OTLP_JSON, PROTOBUF, Encoding
 
 NOW = 1_795_255_200 * 10**9
 
@@ -52,7 +53,7 @@ def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, dec
     with ingest_of(log, decoder) as (ingest, counted), capture_logs() as events:
         for _ in range(2):
             body = a_span_with_bad_links(links)
-            outcome = asyncio.run(ingest.accept("otlp_http", "spans", body, "protobuf"))
+            outcome = asyncio.run(ingest.accept("otlp_http", "spans", body, PROTOBUF))
             assert (outcome.kind, outcome.accepted, outcome.rejected) == ("kept", 1, 0)
         counts = counted.values("sidecar_receiver_repaired_total")
         assert counts == {("otlp_http", "spans", "link"): 2 * links}
@@ -61,16 +62,16 @@ def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, dec
     assert log.submissions[0].digest == log.submissions[1].digest
 
 
-@pytest.mark.parametrize("encoding", ["protobuf", "otlp_json"])
-def test_a_log_record_without_time_has_that_of_its_arrival_stored(encoding: str, decoder: Decoder) -> None:
+@pytest.mark.parametrize("encoding", [PROTOBUF, OTLP_JSON], ids=lambda encoding: encoding.name)
+def test_a_log_record_without_time_has_that_of_its_arrival_stored(encoding: Encoding, decoder: Decoder) -> None:
     request = ExportLogsServiceRequest()
     request.resource_logs.add().scope_logs.add().log_records.add(severity_text="info")
     body = request.SerializeToString()
-    if encoding == "otlp_json":
+    if encoding is OTLP_JSON:
         body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"severityText": "info"}]}]}]}).encode()
     log = FakeLog()
     with ingest_of(log, decoder) as (ingest, _):
-        asyncio.run(ingest.accept("otlp_http", "logs", body, encoding))  # type: ignore[arg-type]
+        asyncio.run(ingest.accept("otlp_http", "logs", body, encoding))
     (submission,) = log.submissions
     assert submission.digest is None  # Sent again it has another time, and may be another record.
     document = json.loads(decoder.log_lines([submission.payload], ["id"]).body.split(b"\n")[1])

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from sidecar.decode.api import Check
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.predictions import label_bodies
-from sidecar.decode.predictions.label_bodies import MAX_RECORDS, TRANSCODERS, from_csv, from_json, from_lines
+from sidecar.decode.predictions.label_bodies import MAX_RECORDS, from_csv, from_json, from_lines
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import DecodeError, TooLarge
 
@@ -21,11 +21,10 @@ LINES = "\n".join(map(json.dumps, TWO)).encode()
 
 def test_all_formats_give_the_same_request() -> None:
     csv = f"id,label,time\na,1,{TIMED}\nb,0,{TIMED}\n".encode()
-    bodies = {"labels_csv": csv, "labels_lines": LINES, "labels_json": json.dumps(TWO).encode()}
-    made = {encoding: transcode(bodies[encoding], 5, b"") for encoding, transcode in TRANSCODERS.items()}
-    assert {one.payload for one in made.values()} == {made["labels_csv"].payload}
-    assert {one.check for one in made.values()} == {Check(2, timed=True)}
-    request = ExportLogsServiceRequest.FromString(made["labels_csv"].payload)
+    made = from_csv(csv, 5), from_lines(LINES, 5), from_json(json.dumps(TWO).encode(), 5)
+    assert {one.payload for one in made} == {made[0].payload}
+    assert {one.check for one in made} == {Check(2, timed=True)}
+    request = ExportLogsServiceRequest.FromString(made[0].payload)
     [records] = [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
     assert [(r.event_name, r.attributes[0].value.string_value, r.attributes[1].value.int_value) for r in records] == [
         ("ml.label", "a", 1),
