@@ -20,7 +20,7 @@ class Case:
     name: str
     title: str
     send: tuple[str, ...]
-    """Flags of `loadgen send`."""
+    """Flags of `loadgen send`; none: nothing is sent."""
     delivers: bool = True
     """The sidecar sends to the counting sink."""
     destination: str = "elasticsearch"
@@ -33,16 +33,22 @@ class Case:
     """Column of the row -> the most that it should be, for the sidecar."""
     predictions: int = 0
     """Predictions in each item; figures are for a million of those, where it is not 0."""
+    rest_seconds: float = 0
+    """How long a case at rest is measured; 0 for those whose length is an option of the bench."""
     scrapes: int = 0
     """How often the metrics are fetched after the load, to measure what one costs."""
 
     @property
     def signal(self) -> str:
+        """Of the load; empty where there is none."""
+        if not self.send:
+            return ""
         return self.send[self.send.index("-signal") + 1]
 
 
 SATURATE = ("-streams", "8", "-conns", "2")
-MEMORY_TARGETS = {"idle_mib": 90.0, "peak_mib": 160.0}
+MEMORY_TARGETS = {"idle_mib": 70.0, "peak_mib": 160.0}
+REST_TARGETS = {"ack_p99_ms": 3.0}
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -144,12 +150,30 @@ CASES: tuple[Case, ...] = (
         targets=MEMORY_TARGETS,
     ),
     Case(
-        "spans-slow",
-        "spans at 1,000 a second in payloads of 50, whole path",
+        "idle",
+        "nothing is sent; the sidecar as in spans-full",
+        (),
+        peers=("spanmetrics-proto-fsync",),
+        rest_seconds=60,
+        targets={"idle_cpu_percent": 0.1, "idle_mib": 70.0},
+    ),
+    Case(
+        "trickle",
+        "spans in payloads of 50, two requests a second: the whole path",
+        ("-signal", "traces", "-streams", "2", "-rate", "100"),
+        payload_size=50,
+        peers=("spanmetrics-proto-fsync",),
+        rest_seconds=60,
+        targets=REST_TARGETS,
+    ),
+    Case(
+        "slow",
+        "spans in payloads of 50, twenty requests a second: the whole path",
         ("-signal", "traces", "-streams", "2", "-rate", "1000"),
         payload_size=50,
         peers=("spanmetrics-proto-fsync",),
-        targets={"ack_p99_ms": 10.0},
+        rest_seconds=30,
+        targets=REST_TARGETS,
     ),
     Case(
         "scrape",

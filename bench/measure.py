@@ -13,6 +13,10 @@ from support.engines import http_get, loadgen_binary, payload_dir
 from systems import System, counter_total, scrape
 
 IDLE_SECONDS = 5.0
+WARM_SECONDS = 5.0
+"""Of the load before a case at rest is measured, so that what the first requests cost once is not in its figures."""
+SETTLE_SECONDS = 4.0
+"""After a load at rest: what is done behind it is done (a checkpoint comes after two seconds)."""
 DRAIN_SECONDS = 90.0
 
 Row = dict[str, Any]
@@ -21,6 +25,46 @@ Row = dict[str, Any]
 
 def measure(case: Case, system: System, sink_url: str, seconds: float) -> Row:
     """Start to end of one case on a system that has just started."""
+    if case.rest_seconds:
+        return _measure_at_rest(case, system, sink_url)
+    return _measure_under_load(case, system, sink_url, seconds)
+
+
+def _measure_at_rest(case: Case, system: System, sink_url: str) -> Row:
+    """Little or nothing comes: CPU of each request, and of no request at all."""
+    time.sleep(IDLE_SECONDS)
+    row: Row = {"case": case.name, "system": system.name, "idle_mib": proc.rss_mib(system.pid), "mismatch": ""}
+    sunk_before = _sunk(sink_url)
+    warm = _load(case, system, WARM_SECONDS) if case.send else None
+    time.sleep(SETTLE_SECONDS)
+    cpu_before, switches_before, began = proc.cpu_seconds(system.pid), proc.switches(system.pid), time.monotonic()
+    if warm is None:
+        time.sleep(case.rest_seconds)
+        cpu = proc.cpu_seconds(system.pid) - cpu_before
+        return row | {"idle_cpu_percent": cpu / (time.monotonic() - began) * 100, "rest_mib": proc.rss_mib(system.pid)}
+    load = _load(case, system, case.rest_seconds)
+    time.sleep(SETTLE_SECONDS)
+    cpu, switches = proc.cpu_seconds(system.pid) - cpu_before, proc.switches(system.pid) - switches_before
+    row |= {
+        "accepted": warm["accepted"] + load["accepted"],
+        "errors": {**warm["errors"], **load["errors"]},
+        "cpu_s": cpu,
+        "cpu_ms_per_request": cpu * 1000 / load["requests"],
+        "switches_per_request": switches / load["requests"],
+        "rest_mib": proc.rss_mib(system.pid),
+        "ack_p50_ms": load["p50_ms"],
+        "ack_p99_ms": load["p99_ms"],
+        "requests": load["requests"],
+        "expected": sum(one["accepted"] + (one["events"] if system.event_documents else 0) for one in (warm, load)),
+    }
+    _drain(sink_url, sunk_before["docs"] + row["expected"])
+    sunk = {k: v - sunk_before[k] for k, v in _sunk(sink_url).items()}
+    row["sunk"] = sunk["docs"]
+    row["mismatch"] = _mismatch(case, system, row, sunk)
+    return row
+
+
+def _measure_under_load(case: Case, system: System, sink_url: str, seconds: float) -> Row:
     time.sleep(IDLE_SECONDS)
     row: Row = {"case": case.name, "system": system.name, "idle_mib": proc.rss_mib(system.pid), "mismatch": ""}
     idle_before = proc.cpu_seconds(system.pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,16 @@ def _status(pid: int, key: str) -> Iterator[float]:
         except OSError:
             continue
         yield from (int(line.split()[1]) / MIB for line in lines if line.startswith(f"{key}:"))
+
+
+def switches(pid: int) -> int:
+    """Context switches of the threads of the tree that live, voluntary and not."""
+    total = 0
+    for one in tree(pid):
+        for status in Path(f"/proc/{one}/task").glob("*/status"):
+            with contextlib.suppress(OSError):
+                total += sum(int(x.split()[1]) for x in status.read_text().splitlines() if "ctxt_switches" in x)
+    return total
 
 
 def rss_mib(pid: int) -> float:

@@ -38,11 +38,11 @@ def _spread(rows: list[Row], case: Case) -> str:
 def _delivered(rows: list[Row], case: Case) -> str:
     if any(r["mismatch"] for r in rows):
         return "NOT EQUAL"
-    return "-" if rows[0]["sunk"] is None else "all"
+    return "-" if rows[0].get("sunk") is None else "all"
 
 
 def _errors(rows: list[Row], case: Case) -> str:
-    return str(sum(sum(r["errors"].values()) for r in rows))
+    return str(sum(sum(r.get("errors", {}).values()) for r in rows))
 
 
 LOAD: Columns = (
@@ -57,6 +57,17 @@ LOAD: Columns = (
     ("at sink", _delivered),
     ("drain s", _figure("drain_s", ".1f")),
 )
+REST: Columns = (
+    ("idle CPU %", _figure("idle_cpu_percent", ".3f", targets=True)),
+    ("CPU ms/request", _figure("cpu_ms_per_request", ".2f")),
+    ("switches/request", _figure("switches_per_request", ".0f")),
+    ("idle MiB", _figure("idle_mib", ".0f", targets=True)),
+    ("after MiB", _figure("rest_mib", ".0f")),
+    ("ack p50 ms", _figure("ack_p50_ms", ".1f")),
+    ("ack p99 ms", _figure("ack_p99_ms", ".1f", targets=True)),
+    ("errors", _errors),
+    ("at sink", _delivered),
+)
 SCRAPE: Columns = (
     ("samples", _figure("scrape_samples", ",.0f")),
     ("KiB", lambda rows, case: format((_middle(rows, "scrape_bytes") or 0) / 1024, ".0f")),
@@ -68,7 +79,12 @@ SCRAPE: Columns = (
 
 def table(rows: list[Row], cases: Sequence[Case]) -> str:
     """The figures under load, one line a case and system."""
-    return _render(rows, [c for c in cases if not c.scrapes], LOAD)
+    return _render(rows, [c for c in cases if not c.scrapes and not c.rest_seconds], LOAD)
+
+
+def rest_table(rows: list[Row], cases: Sequence[Case]) -> str:
+    """The figures where little or nothing comes."""
+    return _render(rows, [c for c in cases if c.rest_seconds], REST)
 
 
 def scrape_table(rows: list[Row], cases: Sequence[Case]) -> str:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from cases import CASES, Case  # noqa: E402
 from measure import Row, measure  # noqa: E402
-from report import scrape_table, table  # noqa: E402
+from report import rest_table, scrape_table, table  # noqa: E402
 from support.engines import EngineUnavailable, collector_binary, run_nullsink  # noqa: E402
 from support.engines.lumberjack import lumbersink  # noqa: E402
 from systems import System, collector, sidecar  # noqa: E402
@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
                     results.write(json.dumps({"repetition": repetition, "load": os.getloadavg()[0], **row}) + "\n")
                     results.flush()
     print(table(rows, chosen))
+    print(rest_table(rows, chosen))
     print(scrape_table(rows, chosen))
     wrong = [r for r in rows if r["mismatch"]]
     for row in wrong:
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [c.name for c in CASES]
     parser.add_argument("--case", action="append", choices=names, help="only this case; may be repeated")
-    parser.add_argument("--seconds", type=float, default=10, help="length of the load (default 10)")
+    parser.add_argument("--seconds", type=float, default=10, help="length of the load (default 10); not at rest")
     parser.add_argument("--reps", type=int, default=1, help="repetitions; the table shows medians (default 1)")
     parser.add_argument("--no-collector", action="store_true", help="measure the sidecar alone")
     parser.add_argument("--no-sidecar", action="store_true", help="measure the Collector alone")
