@@ -15,6 +15,7 @@ use crate::otlp::log::Log;
 use crate::otlp::span::Span;
 use crate::otlp::wire::Stop;
 use crate::predictions::event::{read_events, Figures};
+use crate::predictions::features::Features;
 use crate::redaction::engine::{self, Shape, Shaped};
 use crate::redaction::entry;
 use crate::redaction::filter::{self, Filter};
@@ -29,7 +30,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 10;
+const ABI_VERSION: u32 = 11;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &Wanted) -> Result<Columns, usize>;
@@ -157,16 +158,33 @@ fn bytes_of<'py>(py: Python<'py>, figures: &Figures) -> PyResult<(Bound<'py, PyB
     Ok((u32_bytes(py, &figures.event)?, f64_bytes(py, &figures.number)?))
 }
 
+fn features_of<'py>(py: Python<'py>, features: &Features) -> PyResult<Bound<'py, PyTuple>> {
+    (
+        u32_bytes(py, &features.event)?,
+        u32_bytes(py, &features.name)?,
+        features.names(),
+        u32_bytes(py, &features.ends)?,
+        PyBytes::new(py, &features.kind),
+        f64_bytes(py, &features.number)?,
+        features.texts(),
+        u32_bytes(py, &features.left_out)?,
+        &features.left_out_names,
+    )
+        .into_pyobject(py)
+}
+
 /// (payload, record, time, group, groups, count, rows, one_in, counted, seconds, (class event, class name, class rows),
-/// class names, (score event, score), (value event, value)) of the accepted events of these names.
+/// class names, (score event, score), (value event, value), features) of the accepted events of these names. Features,
+/// where they are asked for, are (event, name, names, ends, kind, number, texts, left out, names left out).
 #[pyfunction]
 fn predictions<'py>(
     py: Python<'py>,
     payloads: Vec<Bound<'py, PyBytes>>,
     names: Vec<Vec<u8>>,
+    features: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let slices: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    let found = py.detach(|| read_events(&slices, &names));
+    let found = py.detach(|| read_events(&slices, &names, features));
     let events = found.map_err(|index| malformed(slices[index], decode_error::in_logs))?;
     let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
     PyTuple::new(
@@ -192,6 +210,7 @@ fn predictions<'py>(
             PyList::new(py, events.class_names())?.into_any(),
             bytes_of(py, &events.score)?.into_pyobject(py)?.into_any(),
             bytes_of(py, &events.value)?.into_pyobject(py)?.into_any(),
+            events.features.as_ref().map(|found| features_of(py, found)).transpose()?.into_pyobject(py)?.into_any(),
         ],
     )
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -128,11 +129,49 @@ class LogBatch:
         return len(self.time)
 
 
+class FeatureKind(IntEnum):
+    """What a feature's value is."""
+
+    MISSING = 0
+    """Nothing, or NaN."""
+    NUMBER = 1
+    """Perhaps infinite."""
+    TEXT = 2
+    BOOL = 3
+    OTHER = 4
+    """An array, a map or bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureColumns:
+    """The features of n events: c columns, each of one event and one feature, with v values in all."""
+
+    event: U32
+    """Event of each column, ascending."""
+    name: U32
+    """Row of `names` for each column."""
+    names: list[str]
+    """At most `MAX_FEATURE_CHARS` characters each."""
+    ends: U32
+    """End of each column's values in `kind` and `number`."""
+    kind: U8
+    """FeatureKind of each value."""
+    number: F64
+    """The value where it is a number; 0 or 1 where it is a bool; row of `texts` where it is a text, -1 where they are
+    too many (`MAX_FEATURE_TEXTS`); else 0."""
+    texts: list[str]
+    """Cut at `MAX_FEATURE_CHARS` characters."""
+    left_out: U32
+    """For each event the columns that its sender, or `MAX_FEATURES` and `MAX_FEATURE_VALUES`, left out."""
+    left_out_names: list[str]
+    """Of the first `MAX_LEFT_OUT_NAMES` that the limits left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
     """The accepted events `ml.prediction` and `ml.model.loaded` of one or more payloads of log records, as columns of
-    equal length n. Only what the metrics need is there: feature columns are stepped over. What the members of an event
-    mean stands with the instrumentation (`model_sidecar_instrumentation.event`)."""
+    equal length n. What the members of an event mean stands with the instrumentation
+    (`model_sidecar_instrumentation.event`)."""
 
     payload: U32
     """Index of the payload of each event."""
@@ -165,6 +204,8 @@ class PredictionBatch:
     """Finite."""
     value_event: U32
     value: F64
+    features: FeatureColumns | None = None
+    """None where they were not asked for: they are stepped over then."""
 
     def __len__(self) -> int:
         return len(self.time)
@@ -226,7 +267,9 @@ class Decoder(Protocol):
         """As `spans`."""
         ...
 
-    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch: ...
+    def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
+        """`features`: with their columns."""
+        ...
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidecar.decode.api import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
+from sidecar.decode.api import U32, Check, FeatureColumns, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
 from sidecar.decode.documents import logstash_events as events
 from sidecar.decode.predictions.names import EVENT, LOADED
 from sidecar.decode.redaction.prefilter import gate
@@ -19,7 +19,7 @@ from sidecar.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ABI_VERSION = 10
+ABI_VERSION = 11
 """Shape of the core's functions that this adapter knows; a core of another version is not used."""
 
 
@@ -93,10 +93,10 @@ class NativeDecoder:
             numbers=tuple(np.frombuffer(column, np.float64) for column in figures),
         )
 
-    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
+    def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         with _errors(self._core):
-            found = self._core.predictions(payloads, (EVENT.encode(), LOADED.encode()))
-        payload, record, time, group, groups, *calls, classes, names, score, value = found
+            found = self._core.predictions(payloads, (EVENT.encode(), LOADED.encode()), features)
+        payload, record, time, group, groups, *calls, classes, names, score, value, columns = found
         count, rows, one_in, counted, seconds = calls
         return PredictionBatch(
             payload=np.frombuffer(payload, np.uint32),
@@ -117,6 +117,7 @@ class NativeDecoder:
             score=np.frombuffer(score[1], np.float64),
             value_event=np.frombuffer(value[0], np.uint32),
             value=np.frombuffer(value[1], np.float64),
+            features=None if columns is None else _features(columns),
         )
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
@@ -218,6 +219,21 @@ def _check(verdict: tuple[int, int, int, list[str], bool, bool]) -> Check:
 def _lines(lines: tuple[bytes, bytes, bytes, list[int]]) -> Lines:
     body, ends, event, docs = lines
     return Lines(body, np.frombuffer(ends, np.uint32), np.frombuffer(event, np.uint8), docs)
+
+
+def _features(columns: tuple[Any, ...]) -> FeatureColumns:
+    event, name, names, ends, kind, number, texts, left_out, left_out_names = columns
+    return FeatureColumns(
+        event=np.frombuffer(event, np.uint32),
+        name=np.frombuffer(name, np.uint32),
+        names=names,
+        ends=np.frombuffer(ends, np.uint32),
+        kind=np.frombuffer(kind, np.uint8),
+        number=np.frombuffer(number, np.float64),
+        texts=texts,
+        left_out=np.frombuffer(left_out, np.uint32),
+        left_out_names=left_out_names,
+    )
 
 
 def _value_rule(rule: ValueRule) -> tuple[str, str, str, tuple[bytes, ...], bytes, int, str, bool]:

@@ -47,8 +47,8 @@ class ReferenceDecoder:
     ) -> LogBatch:
         return columns.log_batch(payloads, columns.Wanted(dimensions, numbers, frozenset(measures)))
 
-    def predictions(self, payloads: Sequence[bytes]) -> PredictionBatch:
-        return event.prediction_batch(payloads)
+    def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
+        return event.prediction_batch(payloads, features)
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         return otel.span_lines(payloads)

@@ -21,7 +21,7 @@ from support.odd_requests import Rng, a_log, a_request, a_span, mutated
 from sidecar.decode.api import Decoder
 from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import wire
-from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
+from sidecar.decode.otlp.limits import MAX_FEATURE_TEXTS, MAX_FEATURE_VALUES, MAX_FEATURES, MAX_LABEL_CHARS
 from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.errors import DecodeError
@@ -48,6 +48,8 @@ def plain(result: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return plain(value)
     return (value.dtype, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
@@ -86,6 +88,7 @@ def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: 
     assert_same(lambda decoder: decoder.span_lines(traces))
     assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers, dimensions[:3]))
     assert_same(lambda decoder: decoder.predictions(logs))
+    assert_same(lambda decoder: decoder.predictions(logs, True))
     prefixes = [f'id "{index}"' for index in range(len(logs))]
     assert_same(lambda decoder: decoder.log_lines(logs, prefixes))
 
@@ -184,6 +187,17 @@ def test_text_as_a_number(text: str) -> None:
 COLUMN = [0.5, math.nan, math.inf, 3, True, "a", None, [1.0], 2**53 + 1]
 
 
+VALUES = [*COLUMN, False, "", "größe", "t" * 70, "t" * 71, b"raw", {"a": 1}, -0.0, -math.inf]
+
+
+def features_of(rng: Rng) -> dict[str, Any]:
+    """Columns of numbers, and of anything."""
+    names = rng.sample(["age", "größe", "", "f" * 64, "f" * 65, "f" * 66], rng.randrange(5))
+    doubles = [rng.choice([rng.random(), math.nan, math.inf]) for _ in range(rng.randrange(4))]
+    mixed = [rng.choice(VALUES) for _ in range(rng.randrange(5))]
+    return {name: rng.choice([doubles, mixed, mixed, rng.choice(VALUES)]) for name in names}
+
+
 def an_event(rng: Rng) -> LogRecord:
     """An event of the instrumentation, or something like one."""
     record = LogRecord(
@@ -214,7 +228,8 @@ def an_event(rng: Rng) -> LogRecord:
         "class_counts": rng.choice([*[classes] * 8, "a", None]),
         "score": rng.choice([*[column] * 6, 0.5, {}]),
         "value": rng.choice([column, column, None]),
-        "features": {"age": column},
+        "features": rng.choice([*[features_of(rng)] * 8, column, None]),
+        "features_left_out": rng.choice([*[0] * 8, *counts]),
     }
     members = dict(rng.sample(sorted(body.items(), key=lambda member: member[0]), len(body) - rng.choice([0, 0, 1, 4])))
     record.body.CopyFrom(encode_value(rng.choice([*[members] * 8, "text", None])))
@@ -235,3 +250,33 @@ def test_prediction_events(rng: Rng) -> None:
         payload = request.SerializeToString()
         payloads.append(mutated(rng, payload) if rng.randrange(5) == 0 else payload)
     assert_same(lambda decoder: decoder.predictions(payloads))
+    assert_same(lambda decoder: decoder.predictions(payloads, True))
+
+
+def a_request_of_features(features: dict[str, Any]) -> bytes:
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(event_name="ml.prediction")
+    record.body.CopyFrom(encode_value({"features": features}))
+    return request.SerializeToString()
+
+
+def test_features_beyond_the_bounds_are_left_out_and_named() -> None:
+    assert NATIVE is not None
+    many = a_request_of_features({f"f{n}": [1.0] for n in range(MAX_FEATURES + 20)})
+    half = [None] * (MAX_FEATURE_VALUES // 2)
+    long = a_request_of_features({"a": half, "b": [*half, 1], "c": half, "d": [2.0] * 3})
+    for payload, left, names in ((many, 20, [f"f{MAX_FEATURES + n}" for n in range(10)]), (long, 2, ["b", "d"])):
+        assert_same(lambda decoder, payload=payload: decoder.predictions([payload], True))
+        found = NATIVE.predictions([payload], True).features
+        assert found is not None
+        assert (found.left_out.tolist(), found.left_out_names) == ([left], names)
+
+
+def test_texts_beyond_the_bound_have_no_place() -> None:
+    assert NATIVE is not None
+    payload = a_request_of_features({"a": [str(n) for n in range(MAX_FEATURE_TEXTS + 2)], "b": ["7", "new"]})
+    assert_same(lambda decoder: decoder.predictions([payload], True))
+    found = NATIVE.predictions([payload], True).features
+    assert found is not None
+    assert found.number[-5:].tolist() == [MAX_FEATURE_TEXTS - 1, -1, -1, 7, -1]
+    assert len(found.texts) == MAX_FEATURE_TEXTS

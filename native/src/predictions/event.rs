@@ -1,4 +1,5 @@
-//! The events of the zero-code instrumentation as columns, for metrics of models. Feature columns are stepped over.
+//! The events of the zero-code instrumentation as columns, for metrics of models. Feature columns are read where they are
+//! asked for, and else stepped over.
 
 use crate::documents::text::cut;
 use crate::otlp::columns::{find, service_name};
@@ -10,6 +11,7 @@ use crate::otlp::rejection::Refusal;
 use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
 use crate::otlp::value::{elements, push_pairs, Any, Attribute};
 use crate::otlp::wire::Stop;
+use crate::predictions::features::Features;
 
 /// A count of so many rows or more is none.
 const MAX_ROWS: i64 = 1 << 40;
@@ -41,6 +43,8 @@ pub struct Events<'e> {
     pub class_rows: Vec<u64>,
     pub score: Figures,
     pub value: Figures,
+    /// None where they are not asked for.
+    pub features: Option<Features>,
     /// For each class name where its last pair is.
     places: Vec<usize>,
     /// Number of the payload, and of accepted records before the one at hand.
@@ -51,7 +55,7 @@ pub struct Events<'e> {
 }
 
 impl<'e> Events<'e> {
-    fn new(names: &'e [Vec<u8>]) -> Self {
+    fn new(names: &'e [Vec<u8>], features: bool) -> Self {
         Events {
             names,
             payload: Vec::new(),
@@ -70,6 +74,7 @@ impl<'e> Events<'e> {
             class_rows: Vec::new(),
             score: Figures::default(),
             value: Figures::default(),
+            features: features.then(Features::default),
             places: Vec::new(),
             number: 0,
             accepted: 0,
@@ -117,6 +122,9 @@ impl<'e> Events<'e> {
         self.add_classes(event, find(&members, b"class_counts"), count);
         self.score.add(event, find(&members, b"score"));
         self.value.add(event, find(&members, b"value"));
+        if let Some(features) = &mut self.features {
+            features.add(event, find(&members, b"features"), whole(find(&members, b"features_left_out")));
+        }
     }
 
     /// Rows of each class, `left` in all at most.
@@ -175,16 +183,15 @@ fn whole(value: Option<Any<'_>>) -> u64 {
 }
 
 /// The accepted events of these names; an error has the index of the payload that is malformed.
-pub fn read_events<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>]) -> Result<Events<'e>, usize> {
-    match read(payloads, names, Scopes::Ahead) {
-        Err((Stop::LateScope, _)) => read(payloads, names, Scopes::Whole),
+pub fn read_events<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>], features: bool) -> Result<Events<'e>, usize> {
+    match read(payloads, Events::new(names, features), Scopes::Ahead) {
+        Err((Stop::LateScope, _)) => read(payloads, Events::new(names, features), Scopes::Whole),
         other => other,
     }
     .map_err(|(_, index)| index)
 }
 
-fn read<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>], scopes: Scopes) -> Result<Events<'e>, (Stop, usize)> {
-    let mut events = Events::new(names);
+fn read<'e>(payloads: &[&[u8]], mut events: Events<'e>, scopes: Scopes) -> Result<Events<'e>, (Stop, usize)> {
     for (index, payload) in payloads.iter().enumerate() {
         events.number = index as u32;
         walk::<Log, _>(payload, scopes, &mut events).map_err(|stop| (stop, index))?;

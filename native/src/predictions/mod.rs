@@ -1,3 +1,4 @@
 //! Predictions in log records, as columns.
 
 pub mod event;
+pub mod features;

@@ -23,3 +23,13 @@ MAX_TIME_NS = (1 << 63) - 1
 MAX_EXPANDED_BYTES = 128 << 20
 """Bytes that a payload's records may come to, each with its resource and scope written out once for itself and once for
 each of its span events, as documents are. The record that passes it is refused, and so are those behind it."""
+MAX_FEATURES = 1024
+"""Columns of features of one event; the others are left out."""
+MAX_FEATURE_CHARS = 64
+"""Characters of a feature's name, and of a text that is a feature's value."""
+MAX_FEATURE_VALUES = 1 << 20
+"""Values of features of the events that are read at once; columns beyond are left out."""
+MAX_FEATURE_TEXTS = 1 << 16
+"""Distinct texts among them."""
+MAX_LEFT_OUT_NAMES = 10
+"""Names of features that were left out."""

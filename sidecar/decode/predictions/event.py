@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sidecar.decode.api import PredictionBatch
+from sidecar.decode.api import FeatureColumns, PredictionBatch
 from sidecar.decode.documents.text import label
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.columns import service_name
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
+from sidecar.decode.predictions.feature_columns import FeatureCollector
 from sidecar.decode.predictions.names import EVENT, LOADED
 
 MAX_ROWS = 1 << 40
@@ -38,10 +39,12 @@ class _Event:
     classes: dict[str, int]
     scores: list[float]
     values: list[float]
+    features: Any
+    left_out: int
 
 
-def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
-    """See `batch.PredictionBatch`. Raises DecodeError."""
+def prediction_batch(payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
+    """See `api.PredictionBatch`. Raises DecodeError."""
     found = list(_events(payloads))
     groups: dict[tuple[str, ...], int] = {}
     names: dict[str, int] = {}
@@ -68,7 +71,15 @@ def prediction_batch(payloads: Sequence[bytes]) -> PredictionBatch:
         score=np.array([score for _, score in scores], np.float64),
         value_event=np.array([at for at, _ in values], np.uint32),
         value=np.array([value for _, value in values], np.float64),
+        features=_features(found) if features else None,
     )
+
+
+def _features(found: Sequence[_Event]) -> FeatureColumns:
+    collector = FeatureCollector()
+    for event in found:
+        collector.add(event.features, event.left_out)
+    return collector.columns()
 
 
 def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
@@ -103,6 +114,8 @@ def _event(number: int, place: int, record: records.LogRecord, service: str) -> 
         classes=_classes(body.get("class_counts"), count),
         scores=_numbers(body.get("score")),
         values=_numbers(body.get("value")),
+        features=body.get("features"),
+        left_out=_whole(body.get("features_left_out")),
     )
 
 
