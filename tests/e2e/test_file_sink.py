@@ -3,6 +3,7 @@ beside the real Collector's file exporter."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from support.delivery import logs_payload, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
-from support.load import Sender, make_logs, make_spans, status, waiting
+from support.load import Sender, make_logs, make_spans, sending, status, waiting
 from support.otlp_cases import logs_request, metrics_request, trace_request
 
 QUIET = {"SIDECAR_DELIVER__STORE__ENABLED": "false"}
@@ -81,15 +82,14 @@ def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path:
     }
     tail = Tail(file)
     tail.start()
-    with sidecar_process(environ) as sidecar:
+    with sidecar_process(environ) as sidecar, contextlib.ExitStack() as stack:
         spans_to = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=20)
         logs_to = OTLPLogExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=20)
         senders = (
             Sender(spans_to.export, lambda n: make_spans("file", 20), 0.005),
             Sender(logs_to.export, lambda n: make_logs("file", 20 * n, 20), 0.005),
         )
-        for sender in senders:
-            sender.start()
+        stack.enter_context(sending(*senders))
         for _ in range(3):
             before = len(senders[0].acknowledged)
             wait_for(lambda before=before: len(senders[0].acknowledged) > before + 150, 30, "load to flow")  # type: ignore[misc]

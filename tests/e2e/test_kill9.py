@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
 from support.engines import SearchEngine, SidecarProcess, opensearch, sidecar_process, wait_for
-from support.load import CounterWatch, Sender, make_logs, make_spans, samples, scrape, status, total, waiting
+from support.load import CounterWatch, Sender, make_logs, make_spans, samples, scrape, sending, status, total, waiting
 from support.search_client import LOGS, SPANS, documents
 
 KILLS = 20
@@ -33,7 +34,7 @@ def test_nothing_is_lost_doubled_or_counted_back(engine: SearchEngine) -> None:
         "SIDECAR_DELIVER__STORE__ENABLED": "true",
     }
     moments = random.Random(20)
-    with sidecar_process(environ) as sidecar:
+    with sidecar_process(environ) as sidecar, contextlib.ExitStack() as stack:
         grpc = GrpcSpans(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=5)
         http = HttpSpans(endpoint=f"{sidecar.otlp_url}/v1/traces", timeout=5)
         logs = GrpcLogs(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=5)
@@ -43,8 +44,8 @@ def test_nothing_is_lost_doubled_or_counted_back(engine: SearchEngine) -> None:
             Sender(logs.export, lambda n: make_logs("by-grpc", n * 20, 20), 0.005),
         ]
         watch = CounterWatch(sidecar.serve_url)
-        for part in (*senders, watch):
-            part.start()
+        stack.enter_context(sending(*senders))
+        watch.start()
         hit = 0
         for _ in range(KILLS):
             time.sleep(moments.uniform(0.3, 1.5))

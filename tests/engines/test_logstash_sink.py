@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import threading
@@ -22,7 +23,7 @@ from support.delivery import ids, logs_payload, sink_context, spans_payload
 from support.engines import sidecar_process, wait_for
 from support.engines.lumberjack import ServerTls, lumbersink, tst_lj
 from support.journals import journal
-from support.load import Sender, make_logs, make_spans, status, waiting
+from support.load import Sender, make_logs, make_spans, sending, status, waiting
 
 from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.logstash.options import LogstashOptions
@@ -150,15 +151,14 @@ def test_both_sides_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
             "SIDECAR_DELIVER__LOGSTASH__BATCH_TIMEOUT": "0.02",
             "SIDECAR_DELIVER__STORE__ENABLED": "false",
         }
-        with sidecar_process(environ) as sidecar:
+        with sidecar_process(environ) as sidecar, contextlib.ExitStack() as stack:
             logs = OTLPLogExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=5)
             spans = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=5)
             senders = [
                 Sender(logs.export, lambda n: make_logs("shop", n * 20, 20), 0.01),
                 Sender(spans.export, lambda n: make_spans("shop", 20), 0.01),
             ]
-            for sender in senders:
-                sender.start()
+            stack.enter_context(sending(*senders))
             for victim in ("sidecar", "server", "sidecar", "server", "sidecar"):
                 time.sleep(1)
                 if victim == "sidecar":

@@ -18,7 +18,7 @@ from support.certificates import authority
 from support.delivery import logs_payload, sink_context, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
-from support.load import Sender, make_logs, make_spans, status, waiting
+from support.load import Sender, make_logs, make_spans, sending, status, waiting
 from support.otlp_cases import metrics_request
 from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_far_side
 
@@ -262,11 +262,8 @@ def load(target: str) -> Iterator[tuple[Sender, Sender]]:
         Sender(span_exporter.export, lambda n: make_spans("forward", 20), 0.05),
         Sender(log_exporter.export, lambda n: make_logs("forward", 20 * n, 20), 0.05),
     )
-    for sender in senders:
-        sender.start()
-    try:
+    with sending(*senders):
         yield senders
-    finally:
         for sender in senders:
             sender.stop()
 

@@ -175,11 +175,11 @@ FOREIGN = (
 class TestSecurity:
     def env(self, node: SecureNode, **more: str) -> dict[str, str]:
         prefix = "SIDECAR_DELIVER__ELASTICSEARCH__"
-        settings = {"CA_FILE": node.ca.cert, "CLIENT_CERT": node.client.cert, "CLIENT_KEY": node.client.key}
-        return {prefix + name: str(value) for name, value in (settings | {"URL": node.url} | more).items()}
+        settings = {"TLS__CA_FILE": node.ca.cert, "TLS__CERT_FILE": node.client.cert, "TLS__KEY_FILE": node.client.key}
+        return {prefix + name: str(value) for name, value in (settings | {"HOSTS": node.url} | more).items()}
 
     def admin(self, node: SecureNode) -> dict[str, str]:
-        return self.env(node, USERNAME=ADMIN, PASSWORD=PASSWORD)
+        return self.env(node, AUTH__USERNAME=ADMIN, AUTH__PASSWORD=PASSWORD)
 
     def role(self, node: SecureNode, name: str, folder: Path) -> dict[str, str]:
         """Environment of a sidecar with an API key that has just the shipped role."""
@@ -188,7 +188,7 @@ class TestSecurity:
         status, made = node.call("POST", "/_security/api_key", body)
         assert status == 200, made
         (folder / "key").write_text(made["encoded"])
-        return self.env(node, API_KEY_FILE=str(folder / "key"))
+        return self.env(node, AUTH__API_KEY_FILE=str(folder / "key"))
 
     def test_the_role_for_setting_up_is_enough(self, secure: SecureNode, tmp_path: Path) -> None:
         env = self.role(secure, "sidecar-setup", tmp_path)
@@ -203,7 +203,7 @@ class TestSecurity:
         done = sidecar("setup", "elasticsearch", "--create-api-key", key, **self.admin(secure))
         assert (done.code, done.err) == (0, ""), done.out
         assert key.stat().st_mode & 0o777 == 0o600
-        env = self.env(secure, API_KEY_FILE=str(key))
+        env = self.env(secure, AUTH__API_KEY_FILE=str(key))
         refused = sidecar("setup", "elasticsearch", "--overwrite", **env)
         assert refused.code == 1
         assert "HTTP 403" in refused.err
@@ -219,12 +219,12 @@ class TestSecurity:
         body = {"name": "reader", "role_descriptors": {"reader": reader}}
         _status, made = secure.call("POST", "/_security/api_key", body)
         (tmp_path / "key").write_text(made["encoded"])
-        checked = sidecar("setup", "check", **self.env(secure, API_KEY_FILE=str(tmp_path / "key")))
+        checked = sidecar("setup", "check", **self.env(secure, AUTH__API_KEY_FILE=str(tmp_path / "key")))
         assert checked.code == 1
         assert "lack create_doc and auto_configure" in checked.out + checked.err, checked.out + checked.err
 
     def test_wrong_credentials_are_told(self, secure: SecureNode) -> None:
-        done = sidecar("setup", "elasticsearch", **self.env(secure, USERNAME=ADMIN, PASSWORD="wrong"))
+        done = sidecar("setup", "elasticsearch", **self.env(secure, AUTH__USERNAME=ADMIN, AUTH__PASSWORD="wrong"))
         assert done.code == 1
         assert "HTTP 401" in done.err
         assert "Traceback" not in done.err

@@ -8,7 +8,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,7 @@ class Sender:
     exporting: int | None = None
     """Number of the batch that is being exported now."""
     _stop: threading.Event = field(default_factory=threading.Event)
+    _abandoned: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -78,18 +80,41 @@ class Sender:
         self._thread.join(timeout)
         assert not self._thread.is_alive(), "the last batch was not acknowledged"
 
+    def abandon(self) -> None:
+        """Stop without waiting for an acknowledgement that may never come."""
+        self._abandoned.set()
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(30)
+
     def _run(self) -> None:
         number = 0
         while not self._stop.is_set():
             batch = self.make(number)
             self.exporting = number
             while self.export(batch) not in (SpanExportResult.SUCCESS, LogRecordExportResult.SUCCESS):
+                if self._abandoned.is_set():
+                    return
                 self.resent += 1
                 time.sleep(0.05)
             self.exporting = None
             number += 1
             self.acknowledged.extend(batch)
             time.sleep(self.pause)
+
+
+@contextmanager
+def sending(*senders: Sender) -> Iterator[None]:
+    """The senders send until the block stops them. A block that fails abandons them: a thread that goes on exporting
+    draws random numbers, and hypothesis refuses that in every later test."""
+    for sender in senders:
+        sender.start()
+    try:
+        yield
+    except BaseException:
+        for sender in senders:
+            sender.abandon()
+        raise
 
 
 def scrape(url: str, accept: str = "text/plain") -> str | None:
