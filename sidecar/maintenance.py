@@ -26,7 +26,7 @@ from sidecar.telemetry import Telemetry
 _LOOK_EVERY_SECONDS = 0.1
 
 
-def stat(settings: Settings) -> dict[str, Any]:
+def journal_status(settings: Settings) -> dict[str, Any]:
     """Path, waiting items and the ledger of a journal on disk, as last committed. Works beside a running sidecar."""
     ledger = read_ledger(_on_disk(settings).journal)
     return {
@@ -40,9 +40,9 @@ def stat(settings: Settings) -> dict[str, Any]:
     }
 
 
-def as_text(stat: Mapping[str, Any]) -> Iterator[str]:
-    """The figures of `stat` in lines, for people."""
-    for key, value in stat.items():
+def as_text(found: Mapping[str, Any]) -> Iterator[str]:
+    """The status in lines, for people."""
+    for key, value in found.items():
         if isinstance(value, list):
             yield f"{key}:" if value else f"{key}: none"
             yield from (f"  {line}" for line in value)

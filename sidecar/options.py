@@ -109,6 +109,11 @@ Size = Annotated[int, _SIZE]
 """An option in bytes, which may be written with a unit."""
 
 
+def read_duration(text: str) -> float:
+    """`90s` as `90.0`. Raises ValueError with what was expected."""
+    return _DURATION.parse(text)
+
+
 def write_duration(seconds: float) -> str:
     """`90.0` as `90s`, `3600` as `1h`, `0.25` as `250ms`."""
     return _DURATION.write(seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -29,12 +29,13 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
 
 
-def markdown(command: click.Command) -> str:
-    """The whole reference page."""
+def markdown(command: click.Command, renamed: Iterable[tuple[str, str]] = ()) -> str:
+    """The whole reference page. `renamed`: (old, new) names of commands and their options."""
     parts = (
         _settings_lines(),
         _renamed_lines(),
         _command_lines(command),
+        _renamed_command_lines(renamed),
         _metric_lines(),
         _event_lines(),
         _alias_lines(),
@@ -88,18 +89,31 @@ def _command_lines(command: click.Command) -> Iterator[str]:
         yield inspect.cleandoc(leaf.help or "")
         yield ""
         for parameter in leaf.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
                 yield f"- `{', '.join(parameter.opts)}`: {parameter.help or ''}"
         yield ""
 
 
+def _renamed_command_lines(renamed: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield "## Commands that have another name now"
+    yield ""
+    yield "The old names work for one minor version more, with a warning on stderr."
+    yield ""
+    yield "| old | new |"
+    yield "|---|---|"
+    for old, new in renamed:
+        yield f"| `{old}` | `{new}` |"
+
+
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Every leaf command with its full name."""
+    """Every command with its full name; of groups those that do something by themselves."""
     if isinstance(command, click.Group):
-        for imported_later in getattr(command, "elsewhere", ()):
-            command.get_command(click.Context(command), imported_later)
-        for child in command.commands.values():
-            yield from commands(child, f"{name} {child.name}")
+        if command.invoke_without_command:
+            yield name, command
+        context = click.Context(command)
+        for word in command.list_commands(context):
+            if (child := command.get_command(context, word)) is not None:
+                yield from commands(child, f"{name} {word}")
     else:
         yield name, command
 

@@ -1,16 +1,17 @@
-"""`sidecar instrument` and `sidecar agent bundle`: a model's process under zero-code instrumentation."""
+"""`sidecar instrument`: a model's process under zero-code instrumentation, and the bundle for its container."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
+from sidecar.cli.shared import environment
 from sidecar.errors import SidecarError
 from sidecar.instrument import app_check
 from sidecar.instrument import bundle as bundles
@@ -32,16 +33,20 @@ SAMPLER = "sidecar_ratio"
 """The instrumentation's sampler; the SDK's own do not write into a span how many it stands for."""
 
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except (SidecarError, OSError) as error:
-        click.echo(f"sidecar: {error}", err=True)
-        sys.exit(1)
+class _Instrument(click.Group):
+    """A command that starts any program, and has commands of its own: one of those is meant where its name is the first
+    word. `instrument -- bundle` starts a program of that name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        child = self.commands.get(args[0]) if args else None
+        if child is not None:
+            return child.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.group("instrument", cls=_Instrument, invoke_without_command=True, subcommand_metavar="")
 @click.option("--endpoint", help=f"The sidecar's OTLP/HTTP address.  [default: {ENDPOINT}]")
 @click.option("--service", help="service.name of the process.  [default: by the command]")
 @click.option("--model", help="Name of the model.  [default: by MLflow, the model's file or its class]")
@@ -54,8 +59,8 @@ def _reported() -> Iterator[None]:
 )
 @click.option("--check", is_flag=True, help="Say what is not installed for COMMAND; run nothing. Exit code 1 if so.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Use this bundle instead of installed packages.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def instrument(
+@click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(
     endpoint: str | None,
     service: str | None,
     model: str | None,
@@ -64,7 +69,7 @@ def instrument(
     sample: float | None,
     bundle: Path | None,
     check: bool,
-    command: Sequence[str],
+    words: Sequence[str],
 ) -> None:
     """Run COMMAND with its predictions, requests and spans sent to the sidecar: `sidecar instrument -- python app.py`.
 
@@ -80,20 +85,21 @@ def instrument(
         "OTEL_TRACES_SAMPLER": None if sample is None else SAMPLER,
         "OTEL_TRACES_SAMPLER_ARG": None if sample is None else repr(sample),
     }
-    with _reported():
-        if check:
-            sys.exit(_check(command))
-        startup = bundle.absolute() if bundle else bundles.package_folder() / "startup"
-        if not (startup / "sitecustomize.py").exists():
-            raise bundles.BundleError(f"{startup} is no bundle: sidecar agent bundle {startup}")
-        environment = prepared(os.environ, startup, command, {k: v for k, v in given.items() if v is not None})
-        os.execve(_program(command, environment), list(command), environment)
+    if check:
+        sys.exit(_check(words))
+    startup = bundle.absolute() if bundle else bundles.package_folder() / "startup"
+    if not (startup / "sitecustomize.py").exists():
+        raise bundles.BundleError(
+            f"invalid bundle: {startup} has no sitecustomize.py; make one with `sidecar instrument bundle {startup}`"
+        )
+    environ = prepared(environment(), startup, words, {k: v for k, v in given.items() if v is not None})
+    os.execve(_program(words, environ), list(words), environ)
 
 
 def _program(command: Sequence[str], environ: Mapping[str, str]) -> str:
     program = shutil.which(command[0], path=environ.get("PATH"))
     if program is None:
-        raise SidecarError(f"{command[0]}: no such program")
+        raise SidecarError(f"invalid command: {command[0]}; expected a program on PATH")
     return program
 
 
@@ -136,12 +142,7 @@ def service_of(command: Sequence[str]) -> str:
     return Path(command[0]).name
 
 
-@click.group()
-def agent() -> None:
-    """What is put into a model's container."""
-
-
-@agent.command(name="bundle")
+@command.command(name="bundle")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--python",
@@ -151,17 +152,16 @@ def agent() -> None:
     show_default=True,
     help="Oldest Python of a set of packages; may be given several times.",
 )
-def agent_bundle(directory: Path, versions: tuple[str, ...]) -> None:
+def make_bundle(directory: Path, versions: tuple[str, ...]) -> None:
     """Write to DIRECTORY all that instruments a Python model server, for PYTHONPATH.
 
     Nothing in it is compiled. A container with PYTHONPATH=DIRECTORY sends its telemetry to the sidecar on 127.0.0.1; an
     image's own sitecustomize still runs. Needs pip and the package index.
     """
 
-    def say(version: str) -> None:
+    def show(version: str) -> None:
         click.echo(f"packages for Python {version}", err=True)
 
-    with _reported():
-        for line in bundles.make(directory.absolute(), tuple(versions), say):
-            click.echo(line)
-        click.echo(f"PYTHONPATH={directory.absolute()}")
+    for line in bundles.make(directory.absolute(), tuple(versions), show):
+        click.echo(line)
+    click.echo(f"PYTHONPATH={directory.absolute()}")

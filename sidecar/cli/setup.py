@@ -1,35 +1,35 @@
-"""`sidecar setup`: what the far side needs, put there by one command and looked at by another."""
+"""`sidecar setup`: what destinations need, put there by one command and checked by another."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from pydantic import ValidationError
 
-from sidecar.cli.shared import config_option, reported, settings
-from sidecar.deliver.common.http import Unreached
-from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.cli.renamed import renamed_option
+from sidecar.cli.shared import DURATION, config_option, settings
 from sidecar.errors import ConfigError, Permanent
-from sidecar.provision import access, kibana, plan, verify
-from sidecar.provision.connection import Connection
-from sidecar.provision.engine import Engine, detect
-from sidecar.provision.objects import wanted
+
+if TYPE_CHECKING:
+    from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+    from sidecar.provision.connection import Connection
+    from sidecar.provision.engine import Engine
 
 _url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.hosts]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 
 
-@click.group()
-def setup() -> None:
+@click.group("setup")
+def command() -> None:
     """Set up Elasticsearch, OpenSearch, Kibana or OpenSearch Dashboards for what the sidecar delivers."""
 
 
-@setup.command()
+@command.command()
 @config_option
 @_url
 @_dry_run
@@ -43,8 +43,10 @@ def setup() -> None:
     type=click.Path(path_type=Path),
     help="Write a new API key for delivery to this file.",
 )
-@click.option("--key-days", type=click.IntRange(1, 36500), help="Days until that API key expires.  [default: never]")
-@reported
+@click.option(
+    "--api-key-expires", type=DURATION, help="Time until that API key expires, such as 90d.  [default: never]"
+)
+@renamed_option("--key-days", "--api-key-expires", lambda days: f"{days}d", type=click.IntRange(1, 36500))
 def elasticsearch(
     config_file: Path | None,
     url: str | None,
@@ -54,13 +56,16 @@ def elasticsearch(
     keep_traces: int | None,
     roles: bool,
     key_file: Path | None,
-    key_days: int | None,
+    api_key_expires: float | None,
 ) -> None:
     """Templates, lifecycle policies and an ingest pipeline, on Elasticsearch or OpenSearch.
 
     Shows the plan, then carries it out. What was not made by this command is left as it is. A second run changes
     nothing.
     """
+    from sidecar.provision import access, plan
+    from sidecar.provision.objects import wanted
+
     days = {name: chosen for name, chosen in (("logs", keep_logs), ("traces", keep_traces)) if chosen is not None}
     with _engine(config_file, url) as (connection, engine):
         if roles:
@@ -81,35 +86,39 @@ def elasticsearch(
         if done:
             click.echo("data streams that are there already take this on at their next rollover")
         if key_file is not None:
-            _write_key(connection, engine, key_file, key_days)
+            _write_key(connection, engine, key_file, api_key_expires)
 
 
-def _write_key(connection: Connection, engine: Engine, file: Path, days: int | None) -> None:
+def _write_key(connection: Connection, engine: Engine, file: Path, expires: float | None) -> None:
     """The file is made first, for its owner only: a key that cannot be kept must not be made."""
+    from sidecar.provision import access
+
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as target:
         try:
-            target.write(access.create_api_key(connection.ask, engine, "model-sidecar", days) + "\n")
+            target.write(access.create_api_key(connection.ask, engine, "model-sidecar", expires) + "\n")
         except BaseException:
             file.unlink()
             raise
     click.echo(f"API key written to {file}: set deliver.elasticsearch.auth.api_key_file to it")
 
 
-@setup.command(name="kibana")
+@command.command(name="kibana")
 @config_option
 @click.option("--url", required=True, help="Address of Kibana or OpenSearch Dashboards, base path included.")
 @click.option("--space", default="default", show_default=True, help="Space (Kibana) to put the objects into.")
 @_dry_run
 @click.option("--overwrite", is_flag=True, help="Replace objects that are there, with what you changed in them.")
-@reported
 def kibana_command(config_file: Path | None, url: str, space: str, dry_run: bool, overwrite: bool) -> None:
     """Data views, saved searches and dashboards. Uses the credentials and certificates of deliver.elasticsearch."""
-    options = _options(config_file, url)
-    with _reached(), Connection(options) as connection:
+    from sidecar.provision import kibana
+    from sidecar.provision.connection import Connection
+
+    with _reached(), Connection(_options(config_file, url)) as connection:
         click.echo(str(kibana.detect(connection.send)))
         objects = kibana.shipped()
         steps = kibana.plan(connection.send, objects, space, overwrite)
-        _show(steps)
+        for step in steps:
+            click.echo(str(step))
         if dry_run:
             click.echo("dry run: nothing was changed")
             return
@@ -120,20 +129,16 @@ def kibana_command(config_file: Path | None, url: str, space: str, dry_run: bool
         click.echo(f"{sum(step.action != 'keep' for step in done)} changed")
 
 
-def _show(steps: Sequence[kibana.Step]) -> None:
-    for step in steps:
-        click.echo(str(step))
-
-
-@setup.command()
+@command.command()
 @config_option
 @_url
 @click.option(
     "--within", default=60, show_default=True, type=click.IntRange(1), help="Minutes; a newer document counts."
 )
-@reported
 def check(config_file: Path | None, url: str | None, within: int) -> None:
     """Whether templates and policies are there, writing is allowed, and documents arrive. Exit code 1 if not."""
+    from sidecar.provision import verify
+
     failed = False
     with _engine(config_file, url) as (connection, engine):
         for result in verify.check(connection.ask, engine, within):
@@ -145,13 +150,17 @@ def check(config_file: Path | None, url: str | None, within: int) -> None:
 
 @contextmanager
 def _engine(config_file: Path | None, url: str | None) -> Iterator[tuple[Connection, Engine]]:
-    options = _options(config_file, url)
-    with _reached(), Connection(options) as connection:
+    from sidecar.provision.connection import Connection
+    from sidecar.provision.engine import detect
+
+    with _reached(), Connection(_options(config_file, url)) as connection:
         yield connection, detect(connection.ask)
 
 
 @contextmanager
 def _reached() -> Iterator[None]:
+    from sidecar.deliver.common.http import Unreached
+
     try:
         yield
     except Unreached as error:
@@ -160,6 +169,10 @@ def _reached() -> Iterator[None]:
 
 def _options(config_file: Path | None, url: str | None) -> ElasticsearchOptions:
     """The sink's options, with another address if one is given."""
+    from pydantic import ValidationError
+
+    from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+
     options: ElasticsearchOptions = settings(config_file).deliver.section("elasticsearch")
     if url is not None:
         try:
@@ -168,5 +181,5 @@ def _options(config_file: Path | None, url: str | None) -> ElasticsearchOptions:
             problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
             raise ConfigError([f"--url: {problem}" for problem in problems]) from error
     if not options.hosts:
-        raise ConfigError(["there is no address: give --url or set deliver.elasticsearch.hosts"])
+        raise ConfigError(["no address: give --url or set deliver.elasticsearch.hosts"])
     return options

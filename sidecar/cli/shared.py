@@ -1,23 +1,16 @@
-"""What commands share: the option for the configuration, and how errors are told."""
+"""What commands share: options that several have, the configuration, the environment."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.errors import ConfigError, SidecarError
-
 if TYPE_CHECKING:
     from sidecar.config.settings import Settings
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _ENVIRON = "sidecar.environ"
 """Where the context of a command keeps the environment as it was given."""
@@ -27,27 +20,30 @@ config_option = click.option(
 )
 
 
-def reported(function: Callable[P, T]) -> Callable[P, T]:
-    """Errors of ours as one line each on stderr, never as a traceback; and the environment without what is meant for
-    others."""
+class DurationType(click.ParamType[float]):
+    """Seconds, as `Duration` of the configuration: `250ms`, `5s`, `90d`; a bare number is seconds."""
 
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        _set_aside(click.get_current_context())
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return function(*args, **kwargs)
-        except ConfigError as error:
-            for problem in error.problems:
-                click.echo(f"configuration: {problem}", err=True)
-            sys.exit(2)
-        except (SidecarError, OSError) as error:
-            click.echo(f"sidecar: {error}", err=True)
-            sys.exit(1)
+            seconds = float(value)  # The usual case needs no import.
+        except ValueError:
+            from sidecar.options import read_duration
 
-    return wrapper
+            try:
+                seconds = read_duration(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        if not 0 <= seconds < float("inf"):
+            self.fail(f"invalid duration: {value!r}; expected at least 0 s", param, ctx)
+        return seconds
 
 
-def _set_aside(context: click.Context) -> None:
+DURATION = DurationType()
+
+
+def set_environment_aside(context: click.Context) -> None:
     """`OTEL_*` variables are the pod's, and meant for the model. OpenTelemetry's SDK, which keeps the program's own
     metrics, would read them too: it ends at an invalid one, and keeps nothing with OTEL_SDK_DISABLED."""
     context.meta[_ENVIRON] = dict(os.environ)
@@ -55,23 +51,24 @@ def _set_aside(context: click.Context) -> None:
         del os.environ[name]
 
 
+def environment() -> Mapping[str, str]:
+    """The variables that the program was given, `OTEL_*` too."""
+    given: Mapping[str, str] = click.get_current_context().meta[_ENVIRON]
+    return given
+
+
 def settings(config_file: Path | None) -> Settings:
-    """The configuration in force; from here on the program's own lines are JSON on stderr."""
+    """The configuration in force; from here on the program's own lines are JSON on stderr. Raises `ConfigError`."""
     import structlog
 
     from sidecar.config import loader
     from sidecar.telemetry import configure_logging
 
-    loaded = loader.load(click.get_current_context().meta[_ENVIRON], config_file)
+    loaded = loader.load(environment(), config_file)
     configure_logging(loaded.log.level)
     log = structlog.get_logger("sidecar.config.loader")
     for what in loaded.ignored:
         log.warning("standard_variable_ignored", variable=what)
     for option in loaded.renamed:
-        log.warning(
-            "option_renamed",
-            old=option.old,
-            new=option.new,
-            origin=option.origin,
-        )
+        log.warning("option_renamed", old=option.old, new=option.new, origin=option.origin)
     return loaded

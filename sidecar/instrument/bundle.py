@@ -1,4 +1,4 @@
-"""`sidecar agent bundle`: a folder with everything that a model's container needs to be instrumented.
+"""`sidecar instrument bundle`: a folder with everything that a model's container needs to be instrumented.
 
 An init container copies it to a volume, and the model's container has it on PYTHONPATH; its image is not changed.
 Nothing in it is compiled, so one folder serves every platform. The packages come from the Python package index by way

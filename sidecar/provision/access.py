@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,9 +31,9 @@ def roles(engine: Engine) -> Iterator[str]:
         yield ""
 
 
-def create_api_key(request: Request, engine: Engine, name: str, days: int | None) -> str:
-    """A new API key that may do what the writer may, in its encoded form. Raises `Permanent` where
-    the engine has none."""
+def create_api_key(request: Request, engine: Engine, name: str, expires: float | None) -> str:
+    """A new API key that may do what the writer may, in its encoded form; `expires`: seconds from now. Raises
+    `Permanent` where the engine has none."""
     if engine.kind != "elasticsearch":
         raise Permanent("OpenSearch has no such API keys: make a user with the role that --roles prints")
     if engine.lacks.get("security"):
@@ -42,8 +43,8 @@ def create_api_key(request: Request, engine: Engine, name: str, days: int | None
         "role_descriptors": {WRITER: load(engine.kind, "roles")[WRITER]},
         "metadata": {"managed_by": OWNER},
     }
-    if days is not None:
-        body["expiration"] = f"{days}d"
+    if expires is not None:
+        body["expiration"] = f"{math.ceil(expires)}s"
     made = answer(request("POST", "/_security/api_key", json.dumps(body).encode()), "creating an API key")
     if not made or not made.get("encoded"):
         raise Permanent("creating an API key: the answer holds no key")

@@ -134,5 +134,5 @@ def _arriving(request: Request, minutes: int) -> Iterator[Result]:
             detail = f"{count} within {minutes} minutes, the newest of {newest:%Y-%m-%dT%H:%M:%SZ}"
             yield Result("ok", "documents", detail)
         else:
-            detail = f"none within {minutes} minutes: send something, then see `sidecar journal stat`"
+            detail = f"none within {minutes} minutes: send something, then see `sidecar journal status`"
             yield Result("failed", "documents", detail)

@@ -18,7 +18,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import IO, Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal, TextIO
 
 from sidecar.decode.predictions.label_names import ALIASES
 from sidecar.decode.predictions.label_record import Label, Names, members
@@ -28,7 +29,6 @@ from sidecar.send.http_sender import Reply
 
 Format = Literal["csv", "json", "ndjson"]
 
-MAX_BATCH = 10_000
 PATH = "/v1/labels"
 CONTENT_TYPE = "application/x-ndjson"
 _RETRYABLE = frozenset({408, 425, 429, 502, 503, 504})
@@ -54,7 +54,7 @@ class Tally:
     records: int = 0
     """Records of the file that are dealt with, skipped ones included: what `--skip` takes."""
     accepted: int = 0
-    refused: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +132,39 @@ def rows_of(source: Source, format_: Format, names: Names = ALIASES) -> Iterator
             return json_lines(source.stream.readline, names)
 
 
+class Rejects:
+    """Rejected records as JSON lines in a file for its owner only, which is made when there is one."""
+
+    def __init__(self, path: Path, append: bool) -> None:
+        self.path, self._append = path, append
+        self._file: TextIO | None = None
+
+    def write(self, row: Row) -> None:
+        if self._file is None:
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self._append else os.O_TRUNC)
+            self._file = os.fdopen(os.open(self.path, flags, 0o600), "w", encoding="utf-8", buffering=1)
+        line = {"place": row.place, "reason": row.refusal, "record": row.text}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
 class Sender:
-    """Sends one batch until it is acknowledged, or for as long as there is patience."""
+    """Sends one batch until it is acknowledged, or until the timeout."""
 
     def __init__(
         self,
         post: Post,
-        patience: float,
-        say: Callable[[str], None] = lambda text: None,
+        timeout: float,
+        wait: Callable[[str, str], None] = lambda reason, detail: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`patience`: seconds without success after which to give up. `say` is told what is waited for."""
-        self._post, self._patience, self._say, self._sleep, self._clock = post, patience, say, sleep, clock
+        """`timeout`: seconds without success after which to give up. `wait` is given the reason of each pause, and
+        how long it is."""
+        self._post, self._timeout, self._wait, self._sleep, self._clock = post, timeout, wait, sleep, clock
 
     def send(self, body: bytes, labels: int) -> None:
         """Returns when all of them are kept. Raises `Stopped`."""
@@ -155,9 +175,9 @@ class Sender:
                 return
             pause = max(wait, min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2))
             failures = min(failures + 1, 16)
-            if self._clock() - since + pause > self._patience:
-                raise Stopped(f"gave up after {self._patience:g} s: {why}")
-            self._say(f"{why}; trying again in {pause:.1f} s")
+            if self._clock() - since + pause > self._timeout:
+                raise Stopped(f"gave up after {self._timeout:g} s: {why}")
+            self._wait(why, f"trying again in {pause:.1f} s")
             self._sleep(pause)
 
     def _try(self, body: bytes, labels: int) -> tuple[float, str]:
@@ -207,26 +227,26 @@ def run(
     *,
     batch: int,
     skip: int = 0,
-    refuse: Callable[[Row], None] | None = None,
+    reject: Callable[[Row], None] | None = None,
     show: Callable[[], None] = lambda: None,
 ) -> None:
     """Send all but the first `skip` records; `tally` is kept up to date, so that it holds whatever ends the run.
 
-    `refuse` is given what is no label, behind the batch that it was in; without it the run ends there. Raises
+    `reject` is given what is no label, behind the batch that it was in; without it the run ends there. Raises
     `Stopped`.
     """
     tally.records = skip
     for records in _batches(rows, skip, batch):
         bad = next((n for n, (_, row) in enumerate(records) if row.label is None), None)
-        taken = records if refuse is not None or bad is None else records[:bad]
+        taken = records if reject is not None or bad is None else records[:bad]
         body, labels = _body(taken, defaults)
         if labels:
             sender.send(body, labels)
         tally.accepted += labels
         for number, row in taken:
-            if row.label is None and refuse is not None:
-                refuse(row)
-                tally.refused += 1
+            if row.label is None and reject is not None:
+                reject(row)
+                tally.rejected += 1
             tally.records = number
         show()
         if len(taken) < len(records):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import Field, ValidationError
 from support.receive_fakes import ingest_of
 
+from sidecar import reference
+from sidecar.cli.main import program
+from sidecar.cli.registry import COMMANDS, CommandType
 from sidecar.config.fields import fields
 from sidecar.derive.deriver import DeriverContext
 from sidecar.derive.registry import (
@@ -107,3 +112,35 @@ def test_names_of_derivers_are_reserved(name: str) -> None:
     with pytest.raises(ValidationError, match=f"{name}: names that begin so are the program's own"):
         model.model_validate({"rules": [{"name": name}]})
     assert model.model_validate({"rules": [{"name": f"my_{name}"}]}).section("rules") == (Rule(name=f"my_{name}"),)
+
+
+TOY_COMMAND = """
+import click
+from sidecar.errors import SidecarError
+
+@click.command()
+@click.option("--colour", default="red", help="Colour of the toy.")
+def command(colour: str) -> None:
+    \"\"\"Take a toy out of its box.\"\"\"
+    if colour == "grey":
+        raise SidecarError("invalid colour: grey; expected one that children like")
+    click.echo(f"a {colour} toy")
+"""
+
+
+@pytest.mark.parametrize("name", ["toy", "setup toy"])
+def test_a_command_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy_command.py").write_text(TOY_COMMAND, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    cli = program((*COMMANDS, CommandType(name, "toy_command")))
+    *group, _ = words = name.split()
+    assert "Take a toy out of its box." in CliRunner().invoke(cli, [*group, "--help"]).output
+    page = reference.markdown(cli)
+    assert f"### `sidecar {name}`\n\nTake a toy out of its box.\n\n- `--colour`: Colour of the toy.\n" in page
+    done = CliRunner().invoke(cli, [*words, "--colour", "blue"])
+    assert (done.exit_code, done.output) == (0, "a blue toy\n")
+    failed = CliRunner().invoke(cli, [*words, "--colour", "grey"])
+    assert (failed.exit_code, failed.output) == (
+        1,
+        "sidecar: invalid colour: grey; expected one that children like\n",
+    )

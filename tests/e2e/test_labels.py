@@ -168,7 +168,7 @@ def test_an_import_through_kills_of_both_sides_keeps_every_label_once(tmp_path: 
         skipped = sum(n <= done for n in BAD)
         accepted = RECORDS - done - len(BAD) + skipped
         assert process.returncode == 1, errors
-        assert out == f"{RECORDS - done} records: {accepted} accepted, {len(BAD) - skipped} refused\n"
+        assert out == f"{RECORDS - done} records: {accepted} accepted, {len(BAD) - skipped} rejected\n"
         assert kept(running) == len(good)
         values = samples(scrape(running.serve_url) or "")
         assert values['sidecar_duplicate_items_total{signal="logs"}'] >= before - done
@@ -177,9 +177,9 @@ def test_an_import_through_kills_of_both_sides_keeps_every_label_once(tmp_path: 
         assert status(running.serve_url)["ledger"]["problems"] == []
     found = Counter(source["attributes"]["ml.prediction.id"] for source in delivered(documents).values())
     assert found == Counter(good)
-    refusals = [json.loads(line) for line in Path(f"{file}.refused").read_text("utf-8").splitlines()]
-    assert {r["place"] for r in refusals} == {f"line {n + 1}" for n in BAD}
-    assert all(r["reason"].startswith("no prediction id (any of ") for r in refusals)
+    rejects = [json.loads(line) for line in Path(f"{file}.rejected").read_text("utf-8").splitlines()]
+    assert {r["place"] for r in rejects} == {f"line {n + 1}" for n in BAD}
+    assert all(r["reason"].startswith("no prediction id (any of ") for r in rejects)
 
 
 def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp_path: Path) -> None:
@@ -207,10 +207,10 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
             assert process.returncode == 1
         stopped = int(re.search(r"stopped after record (\d+); go on with --skip \1$", errors.strip())[1])  # type: ignore[index]
         assert "sidecar: interrupted\n" in errors
-        assert out == f"{stopped} records: {stopped} accepted, 0 refused\n"
+        assert out == f"{stopped} records: {stopped} accepted, 0 rejected\n"
         assert 0 < stopped < RECORDS
         assert kept(running) == stopped
-        with importing(file, *options, "--skip", str(stopped), "--patience", "0.5") as process:
+        with importing(file, *options, "--skip", str(stopped), "--timeout", "0.5") as process:
             _, errors = process.communicate(timeout=30)
             assert process.returncode == 1
             assert "gave up after 0.5 s: the sidecar says 429: " in errors
@@ -220,7 +220,7 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
             out, errors = process.communicate(timeout=60)
             assert (process.returncode, out) == (
                 0,
-                f"{RECORDS - stopped} records: {RECORDS - stopped} accepted, 0 refused\n",
+                f"{RECORDS - stopped} records: {RECORDS - stopped} accepted, 0 rejected\n",
             )
         wait_for(lambda: received(running) == {'{status="ok"}': float(RECORDS)}, 30, "the figure")
         assert kept(running) == RECORDS

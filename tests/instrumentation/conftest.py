@@ -10,7 +10,7 @@ from support.frameworks import bundle, frameworks_python
 
 @pytest.fixture(scope="session")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `sidecar agent bundle` makes."""
+    """The folder that `sidecar instrument bundle` makes."""
     return bundle(tmp_path_factory.mktemp("agent") / "bundle")
 
 

@@ -114,7 +114,7 @@ def old_packages(python: str, packages: Sequence[str]) -> Path:
 
 
 def bundle(folder: Path) -> Path:
-    """`sidecar agent bundle`; the packages from the index are fetched once, what is ours is as it is now."""
+    """`sidecar instrument bundle`; the packages from the index are fetched once, what is ours is as it is now."""
 
     def fetch(target: Path, version: str) -> None:
         key = hashlib.sha256("\n".join((version, *bundles.REQUIREMENTS)).encode()).hexdigest()[:12]

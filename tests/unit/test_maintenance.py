@@ -25,7 +25,7 @@ ELASTIC = {"SIDECAR_DELIVER__ELASTICSEARCH__URL": "http://127.0.0.1:1"}
 def test_no_command_makes_a_journal_where_there_is_none(tmp_path: Path) -> None:
     settings = at(tmp_path / "slip", **ELASTIC)
     commands = (
-        lambda: maintenance.stat(settings),
+        lambda: maintenance.journal_status(settings),
         lambda: maintenance.drain(settings, 1.0, lambda _: None),
         lambda: list(maintenance.list_dead_letters(settings, None, 10, False)),
         lambda: maintenance.replay_dead_letters(settings, None, lambda _: None),
@@ -41,7 +41,7 @@ def test_no_command_makes_a_journal_where_there_is_none(tmp_path: Path) -> None:
 
 def test_a_journal_in_memory_has_nothing_to_look_into(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="memory"):
-        maintenance.stat(at(tmp_path, SIDECAR_JOURNAL__BACKEND="memory"))
+        maintenance.journal_status(at(tmp_path, SIDECAR_JOURNAL__BACKEND="memory"))
 
 
 def test_replay_needs_somewhere_to_send_to(tmp_path: Path) -> None:
@@ -108,6 +108,6 @@ def test_dead_letters_expire_by_age_and_by_number(tmp_path: Path) -> None:
     assert maintenance.expire_dead_letters(at(tmp_path), 60, 100) == 0
     assert maintenance.expire_dead_letters(at(tmp_path), 60, 3) == 1
     assert maintenance.expire_dead_letters(at(tmp_path), 30, 100) == 1
-    assert maintenance.stat(at(tmp_path))["dead_letters"] == {"elasticsearch": 1, "otlp": 1}
+    assert maintenance.journal_status(at(tmp_path))["dead_letters"] == {"elasticsearch": 1, "otlp": 1}
     assert maintenance.expire_dead_letters(at(tmp_path), 30, 0) == 2
-    assert maintenance.stat(at(tmp_path))["problems"] == []
+    assert maintenance.journal_status(at(tmp_path))["problems"] == []

@@ -3,10 +3,10 @@ auto-instrumentation when the process imports the first thing outside of the sta
 keeps the app from running: what goes wrong is one line on stderr. A process that imports neither is left alone. Where
 gevent or eventlet is going to be used, OpenTelemetry is started when it has replaced what it replaces.
 
-Beside it there may be folders `py3.9`, `py3.10`, ... (made by `sidecar agent bundle`); the newest that is not newer
-than this Python is used. In it, `first` (OpenTelemetry, whose packages must be of one version) comes before the app's
-own packages, and `last` (what OpenTelemetry needs) after them, so that the app keeps its own versions. Where one of
-those is too old for OpenTelemetry (`needs.txt`), `private` is used in place of `first`: the same code with copies of
+Beside it there may be folders `py3.9`, `py3.10`, ... (made by `sidecar instrument bundle`); the newest that is not
+newer than this Python is used. In it, `first` (OpenTelemetry, whose packages must be of one version) comes before the
+app's own packages, and `last` (what OpenTelemetry needs) after them, so that the app keeps its own versions. Where one
+of those is too old for OpenTelemetry (`needs.txt`), `private` is used in place of `first`: the same code with copies of
 what it needs under names of its own.
 
 An image's own `sitecustomize` is run as well, before OpenTelemetry is started.

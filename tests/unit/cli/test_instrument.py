@@ -1,4 +1,4 @@
-"""`sidecar instrument` and `sidecar agent bundle`, without the network."""
+"""`sidecar instrument` and `sidecar instrument bundle`, without the network."""
 
 from __future__ import annotations
 
@@ -59,11 +59,23 @@ def test_instrument_becomes_the_command_and_gives_its_exit_code() -> None:
     assert (done.returncode, done.stdout) == (7, "fraud --flag\n")
 
 
+def test_words_behind_the_command_are_its_own_and_bundle_is_one_only_as_the_first(tmp_path: Path) -> None:
+    program = tmp_path / "bundle"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    for words in (["--", "bundle", "--check", "x"], ["--service", "s", "bundle", "--check", "x"]):
+        done = subprocess.run([SIDECAR, "instrument", *words], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout == "--check x\n"
+    usage = CliRunner().invoke(main, ["instrument", "bundle", "--check", "x"])
+    assert (usage.exit_code, "instrument bundle" in usage.output) == (2, True)
+
+
 def test_a_command_that_is_not_there_and_a_folder_that_is_no_bundle() -> None:
     missing = CliRunner().invoke(main, ["instrument", "--", "no-such-program-anywhere"])
-    assert (missing.exit_code, "no such program" in missing.output) == (1, True)
+    assert (missing.exit_code, "expected a program on PATH" in missing.output) == (1, True)
     empty = CliRunner().invoke(main, ["instrument", "--bundle", "/nowhere", "--", "true"])
-    assert (empty.exit_code, "no bundle" in empty.output) == (1, True)
+    assert (empty.exit_code, "invalid bundle: /nowhere" in empty.output) == (1, True)
 
 
 def _fetch(target: Path, version: str) -> None:

@@ -39,9 +39,9 @@ def test_a_key_has_the_writers_role_and_an_end() -> None:
         asked.append((method, target, json.loads(body or b"null")))
         return Reply(200, b'{"id":"a","api_key":"b","encoded":"YTpi"}')
 
-    assert access.create_api_key(request, ELASTICSEARCH, "model-sidecar", 30) == "YTpi"
+    assert access.create_api_key(request, ELASTICSEARCH, "model-sidecar", 30 * 86400) == "YTpi"
     ((method, target, body),) = asked
-    assert (method, target, body["expiration"]) == ("POST", "/_security/api_key", "30d")
+    assert (method, target, body["expiration"]) == ("POST", "/_security/api_key", "2592000s")
     assert body["role_descriptors"] == {"sidecar-writer": access.load("elasticsearch", "roles")["sidecar-writer"]}
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sidecar.cli.labels import Progress, Refusals, labels
+from sidecar.cli.labels import progress_text
+from sidecar.cli.main import main
+from sidecar.cli.progress import ProgressLine
 from sidecar.decode.predictions.label_bodies import from_lines
 from sidecar.decode.predictions.label_rows import Row
 from sidecar.errors import Retryable
 from sidecar.send.http_sender import Reply
-from sidecar.send.label_import import Defaults, Sender, Stopped, Tally, format_of, opened, rows_of, run
+from sidecar.send.label_import import Defaults, Rejects, Sender, Stopped, Tally, format_of, opened, rows_of, run
 
 TIME = 1_767_323_045_000_000_000
 ISO = "2026-01-02T03:04:05.000000000Z"
@@ -48,8 +50,8 @@ class Sidecar:
         return [[json.loads(line)["record"] for line in body.splitlines()] for body in self.bodies]
 
 
-def sender(sidecar: Sidecar, patience: float = 300, **more: Any) -> Sender:
-    return Sender(sidecar.post, patience, **{"sleep": lambda seconds: None, **more})
+def sender(sidecar: Sidecar, timeout: float = 300, **more: Any) -> Sender:
+    return Sender(sidecar.post, timeout, **{"sleep": lambda seconds: None, **more})
 
 
 def csv_of(count: int, bad: tuple[int, ...] = ()) -> bytes:
@@ -59,24 +61,24 @@ def csv_of(count: int, bad: tuple[int, ...] = ()) -> bytes:
 def imported(sidecar: Sidecar, content: bytes, tmp_path: Path, **how: Any) -> tuple[Tally, list[Row], str]:
     file = tmp_path / how.pop("name", "labels.csv")
     file.write_bytes(content)
-    tally, refused = Tally(), list[Row]()
-    how.setdefault("refuse", refused.append)
+    tally, rejected = Tally(), list[Row]()
+    how.setdefault("reject", rejected.append)
     defaults = how.pop("defaults", Defaults(TIME))
     sending = how.pop("sender", None) or sender(sidecar)
     with opened(str(file), io.BytesIO()) as source:
         try:
             run(rows_of(source, format_of(source)), sending, defaults, tally, **{"batch": 3, **how})
         except Stopped as stopped:
-            return tally, refused, str(stopped)
-    return tally, refused, ""
+            return tally, rejected, str(stopped)
+    return tally, rejected, ""
 
 
 def test_all_of_it_in_batches(tmp_path: Path) -> None:
     sidecar = Sidecar()
-    tally, refused, why = imported(sidecar, csv_of(8, bad=(2, 4, 5, 6)), tmp_path)
+    tally, rejected, why = imported(sidecar, csv_of(8, bad=(2, 4, 5, 6)), tmp_path)
     assert (tally, why) == (Tally(8, 4, 4), "")
     assert sidecar.records == [[1, 3], [7, 8]]
-    assert [(row.place, row.text) for row in refused] == [
+    assert [(row.place, row.text) for row in rejected] == [
         ("line 3", ",2"),
         ("line 5", ",4"),
         ("line 6", ",5"),
@@ -128,7 +130,7 @@ def test_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
 
 def test_stop_at_the_first_that_is_refused(tmp_path: Path) -> None:
     sidecar = Sidecar()
-    tally, _, why = imported(sidecar, csv_of(8, bad=(5,)), tmp_path, refuse=None)
+    tally, _, why = imported(sidecar, csv_of(8, bad=(5,)), tmp_path, reject=None)
     assert tally == Tally(4, 4)
     assert why.startswith("line 6: no prediction id (any of")
     assert sidecar.records == [[1, 2, 3], [4]]
@@ -147,7 +149,7 @@ def test_it_tries_again(tmp_path: Path, trouble: Any) -> None:
     pauses: list[float] = []
     said: list[str] = []
     sidecar = Sidecar(trouble, trouble)
-    sending = sender(sidecar, sleep=pauses.append, say=said.append)
+    sending = sender(sidecar, sleep=pauses.append, wait=lambda reason, detail: said.append(f"{reason}; {detail}"))
     tally, _, why = imported(sidecar, csv_of(2), tmp_path, sender=sending)
     assert (tally, why) == (Tally(2, 2), "")
     assert len(set(sidecar.bodies)) == 1
@@ -159,7 +161,7 @@ def test_it_tries_again(tmp_path: Path, trouble: Any) -> None:
         assert 0.15 < pauses[0] < pauses[1] < 0.5
 
 
-def test_patience_ends(tmp_path: Path) -> None:
+def test_it_gives_up_at_the_timeout(tmp_path: Path) -> None:
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -243,18 +245,18 @@ def test_standard_input() -> None:
         assert [row.place for row in rows_of(source, "csv")] == ["line 2", "line 3"]
 
 
-def test_refused_records_are_for_their_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "labels.refused"
+def test_rejected_records_are_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "labels.rejected"
     for append, expected in ((False, 1), (True, 2), (False, 1)):
-        refusals = Refusals(path, append)
-        refusals.write(Row("line 2", None, "no truth", "é,"))
-        refusals.close()
+        rejects = Rejects(path, append)
+        rejects.write(Row("line 2", None, "no truth", "é,"))
+        rejects.close()
         lines = path.read_text("utf-8").splitlines()
         assert [json.loads(line) for line in lines] == [
             {"place": "line 2", "reason": "no truth", "record": "é,"}
         ] * expected
     assert path.stat().st_mode & 0o777 == 0o600
-    untouched = Refusals(tmp_path / "other", append=False)
+    untouched = Rejects(tmp_path / "other", append=False)
     untouched.close()
     assert not (tmp_path / "other").exists()
 
@@ -264,14 +266,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def progress_on(out: io.StringIO, clock: Callable[[], float], tmp_path: Path) -> tuple[Progress, Tally]:
+def progress_on(out: io.StringIO, clock: Callable[[], float], tmp_path: Path) -> tuple[ProgressLine, Tally]:
     file = tmp_path / "labels.csv"
     file.write_bytes(csv_of(2))
     tally = Tally()
     with opened(str(file), io.BytesIO()) as source:
         list(rows_of(source, "csv"))
         size = source.size
-        progress = Progress(out, source, tally, clock)
+        progress = ProgressLine(out, progress_text(source, tally, clock), clock)
         object.__setattr__(source, "position", lambda: size // 2)
     return progress, tally
 
@@ -281,17 +283,17 @@ def test_progress_as_lines(tmp_path: Path) -> None:
     progress, tally = progress_on(out, lambda: now[0], tmp_path)
     for seconds in range(1, 13):
         now[0] = seconds
-        tally.records, tally.accepted, tally.refused = seconds * 10, seconds * 9, seconds
+        tally.records, tally.accepted, tally.rejected = seconds * 10, seconds * 9, seconds
         progress.show()
-    progress.say("the sidecar says 503: stopping; trying again in 0.2 s")
-    progress.say("the sidecar says 503: stopping; trying again in 0.4 s")
+    progress.wait("the sidecar says 503: stopping", "trying again in 0.2 s")
+    progress.wait("the sidecar says 503: stopping", "trying again in 0.4 s")
     progress.show()
     progress.end()
     assert out.getvalue().splitlines() == [
-        "10 records, 9 accepted, 1 refused, 10/s, 47 %",
-        "60 records, 54 accepted, 6 refused, 10/s, 47 %",
-        "110 records, 99 accepted, 11 refused, 10/s, 47 %",
-        "120 records; the sidecar says 503: stopping; trying again in 0.2 s",
+        "10 records, 9 accepted, 1 rejected, 10/s, 47 %",
+        "60 records, 54 accepted, 6 rejected, 10/s, 47 %",
+        "110 records, 99 accepted, 11 rejected, 10/s, 47 %",
+        "120 records, 108 accepted, 12 rejected, 10/s, 47 %; the sidecar says 503: stopping; trying again in 0.2 s",
     ]
 
 
@@ -304,7 +306,7 @@ def test_progress_on_a_terminal_is_one_line(tmp_path: Path) -> None:
         progress.show()
     progress.end()
     assert out.getvalue().count("\n") == 1
-    assert out.getvalue().split("\r\x1b[K")[-1] == "3 records, 3 accepted, 0 refused, 10/s, 47 %\n"
+    assert out.getvalue().split("\r\x1b[K")[-1] == "3 records, 3 accepted, 0 rejected, 10/s, 47 %\n"
 
 
 @pytest.mark.parametrize(
@@ -312,15 +314,15 @@ def test_progress_on_a_terminal_is_one_line(tmp_path: Path) -> None:
     [
         (["no-such-file"], 2, "does not exist"),
         (["FILE", "--batch", "10001"], 2, "1<=x<=10000"),
-        (["FILE", "--time", "yesterday"], 2, "'yesterday' is no time"),
+        (["FILE", "--time", "yesterday"], 2, "invalid time: 'yesterday'"),
         (["FILE", "--url", "nonsense"], 2, "must be http://HOST:PORT"),
-        (["FILE", "--url", "http://127.0.0.1:1", "--patience", "0.1"], 1, "gave up after 0.1 s"),
+        (["FILE", "--url", "http://127.0.0.1:1", "--timeout", "100ms"], 1, "gave up after 0.1 s"),
     ],
 )
 def test_the_command_s_exit_codes(tmp_path: Path, words: list[str], code: int, said: str) -> None:
     file = tmp_path / "labels.csv"
     file.write_bytes(csv_of(2))
-    done = CliRunner().invoke(labels, ["import", *[str(file) if word == "FILE" else word for word in words]])
+    done = CliRunner().invoke(main, ["labels", "import", *[str(file) if word == "FILE" else word for word in words]])
     assert done.exit_code == code, done.output
     assert said in done.output
     if code == 1:

@@ -1,0 +1,40 @@
+"""The commands of the program, and the only list of them: a command is a file, a line here and a test.
+
+The file of a command has it as `command`. It is imported when the command or a list of commands is asked for, so it
+imports what it works with in the function that works; a contract test holds all of them to that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class CommandType:
+    """A command, or a group of commands that share a file."""
+
+    name: str
+    """As it is typed behind `sidecar`. One more word than a group's name adds it to that group: `setup grafana`."""
+    module: str
+
+    def load(self) -> click.Command:
+        command = importlib.import_module(self.module).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+COMMANDS: tuple[CommandType, ...] = (
+    CommandType("run", "sidecar.cli.run"),
+    CommandType("check", "sidecar.cli.check"),
+    CommandType("config", "sidecar.cli.config"),
+    CommandType("instrument", "sidecar.cli.instrument"),
+    CommandType("logs", "sidecar.cli.logs"),
+    CommandType("labels", "sidecar.cli.labels"),
+    CommandType("journal", "sidecar.cli.journal"),
+    CommandType("setup", "sidecar.cli.setup"),
+    CommandType("demo", "sidecar.cli.demo"),
+)
+"""In the order of help and reference."""
