@@ -7,13 +7,14 @@ NATIVE := $(VENV)/.native
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: demo check test coverage lint setup golden bench soak docs lock clean
+.PHONY: demo check test test-cluster coverage lint setup golden bench soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [ONCE=1]  an example model under zero-code instrumentation, with the sidecar beside it"
 	@echo "make check          lint, unit and contract tests: what to run before every commit (under two minutes)"
 	@echo "make test           every test, of Rust and Python; engines and toolchains that are missing are skipped with a reason"
+	@echo "make test-cluster   charts, injection, images and gateways by real tools: long builds, kept outside the tree"
 	@echo "make coverage       the lines that unit and contract tests run, by file"
 	@echo "make golden         write the golden files of documents anew from the reference decoder"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
@@ -50,6 +51,10 @@ ifdef CARGO
 endif
 	$(BIN)/python -m pytest $(ARGS)
 
+# Apart from `make test`, since it builds Go tools and images; pytest leaves the folder out unless it is named.
+test-cluster: setup
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
+
 coverage: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "coverage>=7.6"
 	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(ARGS)
@@ -79,6 +84,7 @@ soak: setup
 docs: setup
 	$(BIN)/sidecar config docs > docs/reference/reference.md
 	$(BIN)/sidecar config schema > docs/reference/configuration.schema.json
+	$(BIN)/python collector-config/build.py
 
 lock: $(LOCKED)
 	$(BIN)/python -m pip install --quiet uv
