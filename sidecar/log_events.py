@@ -43,6 +43,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("connection_closed", "warning", "A connection was closed because of what was sent over it.", "correct the sender; the reason says what is invalid"),
     LogEvent("connection_idle", "info", "A connection was closed because nothing was sent over it."),
     LogEvent("connection_lost", "info", "A connection ended by a network error."),
+    LogEvent("connection_failed", "error", "A connection was closed by a fault of the program.", _REPORT),
     LogEvent("encoding_not_utf8", "warning", "Lines are UTF-16; they are stored as they are.", "have the program write UTF-8"),
     LogEvent("file_tail_failed", "error", "Reading log files failed by a fault of the program; it is restarted.", _REPORT),
     LogEvent("file_tail_lines_lost", "warning", "Lines of a log file were gone before they could be read.", "rotate later, or keep more rotated files"),

@@ -1,7 +1,7 @@
 """Events of Filebeat and the other Beats, as they send them to Logstash: lumberjack, version 2.
 
-A window is acknowledged after its commit and not before, so that a Beat sends again whatever is not kept. While a
-commit waits, the Beat is told that its window is in work (an acknowledgement of 0), as Logstash's beats input does.
+A window is acknowledged after its commit and not before, so that a Beat sends again whatever is not stored. While a
+commit waits, the Beat gets word that its window is in work (an acknowledgement of 0), as Logstash's beats input does.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import ssl
 from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
-import structlog
 from pydantic import Field, model_validator
 
 from sidecar.decode.protocols.lumberjack import Batch, BatchReader, Limits, ack_frame
-from sidecar.errors import ConfigError, DecodeError, Overloaded, TooLarge
-from sidecar.loopback import is_loopback
 from sidecar.options import Duration, Size
 from sidecar.receive.acknowledgements import Exchange
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.encodings import NDJSON, PYTHON_INLINE_BYTES
 from sidecar.receive.ingest import Ingest, Reservation
 from sidecar.receive.receiver import Listener, ReceiverOptions
+from sidecar.receive.tcp_server import Connection, StreamProtocol, TcpServer
 from sidecar.telemetry import Telemetry
 
 NAME = "lumberjack"
@@ -32,13 +29,11 @@ READ_BYTES = 64 << 10
 FEED_INLINE_BYTES = 256 << 10
 """A connection that holds more has its bytes read in a thread: there may be as much to inflate."""
 BUSY_SECONDS = 5.0
-"""Between two words to a Beat that waits; Beats give up after 30 s without any."""
+"""Between two acknowledgements of 0 to a Beat that waits; Beats give up after 30 s without any."""
 
 _METADATA = "@metadata"
 """What a Beat says of itself to Logstash, which does not deliver it either."""
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-log = structlog.get_logger("sidecar.receive")
 
 
 class Options(ReceiverOptions):
@@ -80,7 +75,7 @@ class Options(ReceiverOptions):
 
 
 def lines(documents: Sequence[bytes]) -> bytes:
-    """Events as lines of JSON, each without `@metadata` and with its members in order: a Beat writes them anew, and in
+    """Events as lines of JSON, each without `@metadata` and with its members in order: a Beat writes them again, and in
     another order, when it sends them again, and they have to be recognised."""
     return b"".join(_line(document) + b"\n" for document in documents)
 
@@ -104,90 +99,40 @@ class LumberjackReceiver:
     def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._options = options
         self._ingest = ingest
-        self._credentials = credentials
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self._keeping: set[asyncio.Task[None]] = set()
-        """Those of the connections that have a window in hand."""
-        self._stopping = False
-        self.port = options.port or 0
+        protocol = StreamProtocol(NAME, "the protocol of Beats", self._serve, READ_BYTES)
+        listener = Listener(options.host, options.port or 0)
+        self.server = TcpServer(protocol, listener, options.max_connections, credentials, telemetry)
+
+    @property
+    def port(self) -> int:
         """The port that is listened on (of use where the option was 0)."""
+        return self.server.port
 
     async def start(self) -> None:
         """Bind and begin to read. Raises `ConfigError` if that cannot be."""
-        o = self._options
-        tls = self._credentials.ssl_context()
-        by_certificate = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-        if self._credentials.asks_token and not by_certificate and not is_loopback(o.host):
-            raise ConfigError(
-                [
-                    f"receive.{NAME}: a token is asked for, and Beats cannot send one: listen on 127.0.0.1, or set "
-                    "receive.tls.ca_file"
-                ]
-            )
-        self._credentials.warn_if_open(self.name, o.host)
-        try:
-            self._server = await asyncio.start_server(self._accept, o.host, self.port, limit=READ_BYTES, ssl=tls)
-        except (OSError, UnicodeError) as error:
-            place = f"{o.host}:{self.port}"
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError([f"receive.{NAME}: cannot listen on {place}: {reason}"]) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.server.start()
 
     async def stop(self, grace: float) -> None:
-        """Read no more; wait for windows in hand at most `grace` seconds. What is not acknowledged comes again, and not
-        always to this instance, which alone would recognise it."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._stopping = True
-        for task in self._connections - self._keeping:
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=grace)
-        for task in list(self._connections):
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=1.0)
-        self._server = None
+        """Read no more; wait for windows in flight at most `grace` seconds. What is not acknowledged comes again, and
+        not always to this instance, which alone would recognise it."""
+        await self.server.stop(grace)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if self._stopping or len(self._connections) >= self._options.max_connections:
-            log.warning("too_many_connections", receiver=NAME, most=len(self._connections))
-            writer.close()
-            return
-        self._connections.add(task)
+    async def _serve(self, connection: Connection) -> None:
         reservation = Reservation(self._ingest)
         try:
-            async with contextlib.aclosing(self._batches(reader, reservation)) as batches:
+            async with contextlib.aclosing(self._batches(connection, reservation)) as batches:
                 async for batch in batches:
-                    self._keeping.add(task)
-                    await self._keep(batch, writer, Exchange(task, retries=True))
-                    self._keeping.discard(task)
-        except (DecodeError, TooLarge, Overloaded) as error:
-            log.warning("connection_closed", receiver=NAME, reason=str(error))
-        except TimeoutError:
-            log.info("connection_idle", receiver=NAME)
-        except OSError as error:
-            log.info("connection_lost", receiver=NAME, error=str(error))
-        except asyncio.CancelledError:
-            # The task is the stream server's: nobody waits for it, and it is over.
-            if not self._stopping:
-                raise
+                    with connection.storing():
+                        await self._store(batch, connection.writer, Exchange(connection, retries=True))
         finally:
             reservation.release()
-            self._connections.discard(task)
-            self._keeping.discard(task)
-            writer.close()
 
-    async def _batches(self, reader: asyncio.StreamReader, reservation: Reservation) -> AsyncGenerator[Batch, None]:
+    async def _batches(self, connection: Connection, reservation: Reservation) -> AsyncGenerator[Batch, None]:
         """The windows of a connection, until it ends or the program does."""
         o = self._options
         frames = BatchReader(Limits(o.max_window, o.max_window_bytes, o.max_window_bytes))
-        while data := await asyncio.wait_for(reader.read(READ_BYTES), o.idle_timeout):
-            # Raises Overloaded: to wait with half a window in hand could make all connections wait for each other.
+        while data := await asyncio.wait_for(connection.reader.read(READ_BYTES), o.idle_timeout):
+            # Raises Overloaded: to wait with half a window in flight could make all connections wait for each other.
             reservation.grow(frames.held + len(data))
             if frames.held > FEED_INLINE_BYTES:
                 batches = await self._ingest.in_thread(frames.feed, data)
@@ -197,25 +142,25 @@ class LumberjackReceiver:
                 reservation.release()
             for batch in batches:
                 yield batch
-                if self._stopping:
+                if connection.ending:
                     return
 
-    async def _keep(self, batch: Batch, writer: asyncio.StreamWriter, exchange: Exchange) -> None:
-        """Acknowledge the window once it is kept; tell the Beat meanwhile that it is in work."""
-        kept = asyncio.ensure_future(self._until_kept(batch.documents, exchange))
+    async def _store(self, batch: Batch, writer: asyncio.StreamWriter, exchange: Exchange) -> None:
+        """Acknowledge the window once it is stored; say meanwhile that it is in work."""
+        stored = asyncio.ensure_future(self._until_stored(batch.documents, exchange))
         try:
-            while not (await asyncio.wait([kept], timeout=BUSY_SECONDS))[0]:
+            while not (await asyncio.wait([stored], timeout=BUSY_SECONDS))[0]:
                 writer.write(ack_frame(0))
                 await writer.drain()
-            kept.result()
+            stored.result()
         finally:
-            kept.cancel()
+            stored.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await kept
+                await stored
         writer.write(ack_frame(batch.sequence))
         await writer.drain()
 
-    async def _until_kept(self, documents: Sequence[bytes], exchange: Exchange) -> None:
+    async def _until_stored(self, documents: Sequence[bytes], exchange: Exchange) -> None:
         if sum(map(len, documents)) > PYTHON_INLINE_BYTES:
             body = await self._ingest.in_thread(lines, documents)
         else:

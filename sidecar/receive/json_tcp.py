@@ -1,15 +1,14 @@
 """JSON lines over TCP or a Unix socket, as clients of Logstash's tcp input send them.
 
 The protocol has no replies: a client never learns what became of a line. So nothing is taken for a resend, a journal
-that is full makes the client wait (its socket is not read), and what is in hand when the program stops is counted as
-dropped where it could not be kept.
+that is full makes the client wait (its socket is not read), and what is in flight when the program stops is counted as
+dropped where it could not be stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,19 +17,21 @@ from pydantic import Field
 
 from sidecar.decode.logs.byte_order import is_utf16
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
-from sidecar.errors import ConfigError
-from sidecar.loopback import is_loopback
 from sidecar.options import Duration
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.encodings import LINES
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.receiver import Listener, ReceiverOptions
+from sidecar.receive.tcp_server import Connection, StreamProtocol, TcpServer
 from sidecar.telemetry import Telemetry
 
 NAME = "json_tcp"
 READ_BYTES = 256 << 10
 CUT_BYTES = MAX_LINE_BYTES + 4
 """Of a line that is too long so much is handed on that it is seen to be too long."""
+
+DRAIN_SECONDS = 0.5
+"""For which what was sent already is still read when the program stops."""
 
 log = structlog.get_logger("sidecar.receive")
 
@@ -94,105 +95,54 @@ class JsonTcpReceiver:
     name = NAME
 
     def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
-        self._options = options
+        self._batch_delay = options.batch_delay
         self._ingest = ingest
-        self._credentials = credentials
-        self._telemetry = telemetry
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        self._lost = 0
-        self.port = 0 if options.unix_socket else options.port
-        """The port that is listened on (of use where the option was 0)."""
+        self._lost: Counter[str] = Counter()
+        """reason -> lines"""
+        protocol = StreamProtocol(NAME, "JSON lines over TCP", self._serve, READ_BYTES, DRAIN_SECONDS)
+        (listener,) = options.listeners()
+        self.server = TcpServer(protocol, listener, options.max_connections, credentials, telemetry)
         telemetry.watch("sidecar_dropped_items_total", self._dropped)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (of use where the option was 0); 0 for a Unix socket."""
+        return self.server.port
 
     async def start(self) -> None:
         """Bind and begin to read. Raises `ConfigError` if that cannot be."""
-        o = self._options
-        tls = None if o.unix_socket else self._credentials.ssl_context()
-        self._check_credentials(tls)
-        place = str(o.unix_socket or f"{o.host}:{o.port}")
-        try:
-            if o.unix_socket is not None:
-                self._server = await asyncio.start_unix_server(self._accept, o.unix_socket, limit=READ_BYTES)
-                os.chmod(o.unix_socket, 0o660)
-            else:
-                self._credentials.warn_if_open(self.name, o.host)
-                self._server = await asyncio.start_server(self._accept, o.host, o.port, limit=READ_BYTES, ssl=tls)
-                self.port = self._server.sockets[0].getsockname()[1]
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError([f"receive.json_tcp: cannot listen on {place}: {reason}"]) from error
+        await self.server.start()
 
-    def _check_credentials(self, tls: ssl.SSLContext | None) -> None:
-        """A line has no place for a token."""
-        by_certificate = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
-        local = self._options.unix_socket is not None or is_loopback(self._options.host)
-        if self._credentials.asks_token and not by_certificate and not local:
-            raise ConfigError(
-                [
-                    "receive.json_tcp: a token is asked for, and JSON lines over TCP cannot carry one: listen on "
-                    "127.0.0.1, or set receive.tls.ca_file"
-                ]
-            )
+    async def stop(self, grace: float) -> None:
+        """Read no more but what was sent already; wait for its commit at most `grace` seconds."""
+        await self.server.stop(grace)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if self._stopping or len(self._connections) >= self._options.max_connections:
-            log.warning("too_many_connections", receiver=NAME, most=len(self._connections))
-            writer.close()
-            return
-        self._connections.add(task)
-        try:
-            await self._serve(reader)
-        except OSError as error:
-            log.info("connection_lost", receiver=NAME, error=str(error))
-        except asyncio.CancelledError:
-            # The task is the stream server's: nobody waits for it, and it is over.
-            if not self._stopping:
-                raise
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader) -> None:
+    async def _serve(self, connection: Connection) -> None:
         splitter, begun = Splitter(), False
-        while data := await reader.read(READ_BYTES):
-            if not begun and is_utf16(data):
-                log.warning("encoding_not_utf8", receiver=NAME)
-            begun = True
-            if body := splitter.feed(data):
-                await self._keep(body)
-            if len(data) < READ_BYTES // 8:
-                await asyncio.sleep(self._options.batch_delay)
-        if body := splitter.finish():
-            await self._keep(body)
-
-    async def _keep(self, body: bytes) -> None:
-        """Until it is kept; the client waits meanwhile."""
         try:
-            await self._ingest.keep(NAME, body, LINES)
+            while not connection.ending and (data := await connection.reader.read(READ_BYTES)):
+                if not begun and is_utf16(data):
+                    log.warning("encoding_not_utf8", receiver=NAME)
+                begun = True
+                if body := splitter.feed(data):
+                    await self._store(connection, body)
+                if len(data) < READ_BYTES // 8:
+                    await asyncio.sleep(self._batch_delay)
+            if not connection.ending and (body := splitter.finish()):
+                await self._store(connection, body)
+        finally:
+            if splitter.finish():  # The client does not know that it has to send this line again.
+                self._lost["stopping" if connection.ending else "connection_lost"] += 1
+
+    async def _store(self, connection: Connection, body: bytes) -> None:
+        """Until it is stored; the client waits meanwhile."""
+        try:
+            with connection.storing():
+                await self._ingest.keep(NAME, body, LINES)
         except asyncio.CancelledError:
-            self._lost += body.count(b"\n")
+            self._lost["stopping"] += body.count(b"\n")
             raise
 
     def _dropped(self) -> Iterator[tuple[float, Mapping[str, str]]]:
-        if self._lost:
-            yield self._lost, {"stage": NAME, "reason": "stopping"}
-
-    async def stop(self, grace: float) -> None:
-        """Read no more; wait for what is in hand at most `grace` seconds."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._stopping = True
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=min(grace, 0.5))
-        for task in list(self._connections):
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=grace)
-        self._server = None
-        if self._options.unix_socket is not None:
-            self._options.unix_socket.unlink(missing_ok=True)
+        for reason, lines in list(self._lost.items()):
+            yield lines, {"stage": NAME, "reason": reason}

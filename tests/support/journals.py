@@ -17,11 +17,15 @@ from sidecar.journal.submission import Submission
 from sidecar.pipeline import Ack, Consumer, Entry, entry_counts
 
 SECOND = 1_000_000_000
+LOGS = frozenset(["logs"])
+ALL = frozenset(["spans", "logs", "metrics"])
+Make = Callable[..., Journal]
+"""Opens a journal with these options (`conftest.py` of the journal's tests)."""
 
 
 @dataclass
 class Clock:
-    """Unix nanoseconds that move when told to."""
+    """Unix nanoseconds that move by `forward` only."""
 
     now: int = 1_700_000_000 * SECOND
 

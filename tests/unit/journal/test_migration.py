@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.journals import Disk, finish, garbage, journal, options, submission, take, texts
+from support.journals import ALL, Disk, finish, garbage, journal, options, submission, take, texts
 
 from sidecar.errors import ConfigError
 from sidecar.journal import schema
@@ -15,7 +15,6 @@ from sidecar.journal.journal import Journal
 from sidecar.journal.opening import read_ledger
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "journal"
-ALL = frozenset(["spans", "logs", "metrics"])
 SPANS_AND_LOGS = frozenset(["spans", "logs"])
 SPANS = "spans " * 40
 

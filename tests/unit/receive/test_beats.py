@@ -48,7 +48,7 @@ async def converse(data: bytes, log: Any = None, limit: int = 64 << 20, **option
     reader.feed_eof()
     with ingest_of(log, ReferenceDecoder(), limit) as (ingest, counted):
         receiver = LumberjackReceiver(Options(port=0, **options), ingest, Credentials(), counted.telemetry)
-        await receiver._accept(reader, writer)  # type: ignore[arg-type]
+        await receiver.server.accept(reader, writer)  # type: ignore[arg-type]
         return writer, ingest.in_flight_bytes
 
 
@@ -138,7 +138,7 @@ def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool)
         with ingest_of(log, ReferenceDecoder()) as (ingest, counted):
             receiver = LumberjackReceiver(Options(port=0), ingest, Credentials(), counted.telemetry)
             await receiver.start()
-            connection = asyncio.create_task(receiver._accept(reader, writer))  # type: ignore[arg-type]
+            connection = asyncio.create_task(receiver.server.accept(reader, writer))  # type: ignore[arg-type]
             if in_hand:
                 reader.feed_data(window(EVENT) + window(EVENT))
             await asyncio.sleep(0.05)
