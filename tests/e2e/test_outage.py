@@ -37,7 +37,7 @@ def test_an_outage_of_a_minute_loses_nothing() -> None:
             assert behind >= missed * 0.9
             engine.start()
             # Each consumer gathers for a second and works for part of one: under load some thousands always wait.
-            wait_for(lambda: waiting(sidecar.serve_url) < behind / 10, 60, "the backlog to be delivered")
+            wait_for(lambda: waiting(sidecar.serve_url) < behind / 10, 120, "the backlog to be delivered")
             sender.stop()
             wait_for(lambda: waiting(sidecar.serve_url) == 0, 60, "the rest to be delivered")
             scrape(sidecar.serve_url)
