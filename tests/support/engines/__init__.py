@@ -6,7 +6,17 @@ port, and stopped by its process id. What cannot be had on a machine raises `Eng
 from __future__ import annotations
 
 from support.engines.cache import EngineUnavailable, cache_dir, need
-from support.engines.monitoring import Prometheus, prometheus, promtool, run_prometheus
+from support.engines.monitoring import (
+    Alertmanager,
+    Prometheus,
+    amtool,
+    node_exporter,
+    prometheus,
+    prometheus3,
+    promtool,
+    run_alertmanager,
+    run_prometheus,
+)
 from support.engines.peer import (
     Collector,
     Sink,
@@ -23,6 +33,7 @@ from support.engines.sidecar import SidecarProcess, sidecar_command, sidecar_pro
 from support.engines.toolchains import find_java, go_install, maven_artifact, npm_project, telemetrygen_binary
 
 __all__ = [
+    "Alertmanager",
     "Child",
     "Collector",
     "EngineUnavailable",
@@ -30,6 +41,7 @@ __all__ = [
     "SearchEngine",
     "SidecarProcess",
     "Sink",
+    "amtool",
     "answers",
     "cache_dir",
     "collector_binary",
@@ -42,12 +54,15 @@ __all__ = [
     "loadgen_binary",
     "maven_artifact",
     "need",
+    "node_exporter",
     "npm_project",
     "nullsink_binary",
     "opensearch",
     "payload_dir",
     "prometheus",
+    "prometheus3",
     "promtool",
+    "run_alertmanager",
     "run_collector",
     "run_nullsink",
     "run_prometheus",

@@ -27,6 +27,8 @@ WARM: dict[str, Callable[[], object]] = {
     "elasticsearch9": _node(ELASTICSEARCH_9),
     "elasticsearch8": _node(ELASTICSEARCH_8),
     "prometheus": monitoring.promtool,
+    "alertmanager": monitoring.amtool,
+    "node-exporter": monitoring.node_exporter,
     "payloads": peer.payload_dir,
     "nullsink": peer.nullsink_binary,
     "telemetrygen": toolchains.telemetrygen_binary,

@@ -1,4 +1,4 @@
-"""Prometheus and promtool, from the Debian package."""
+"""Prometheus, promtool, amtool and node-exporter from Debian's packages; with Go, Alertmanager and Prometheus 3."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from support.engines.cache import EngineUnavailable
 from support.engines.processes import Child, answers, free_port
-from support.engines.toolchains import debian_package
+from support.engines.toolchains import debian_package, go_install
 
 
 def prometheus() -> Path:
@@ -24,14 +25,29 @@ def promtool() -> Path:
     return _binary("promtool")
 
 
-def _binary(name: str) -> Path:
+def prometheus3(command: Literal["prometheus", "promtool"]) -> Path:
+    """A binary of Prometheus 3, with Kubernetes discovery; built once, about six minutes."""
+    return go_install(f"github.com/prometheus/prometheus/cmd/{command}@v0.316.0", timeout=1800)
+
+
+def amtool() -> Path:
+    """Alertmanager's checker."""
+    return _binary("amtool", "prometheus-alertmanager")
+
+
+def node_exporter() -> Path:
+    """The exporter of a host's metrics."""
+    return _binary("prometheus-node-exporter", "prometheus-node-exporter")
+
+
+def _binary(name: str, package: str = "prometheus") -> Path:
     """An installed one wins; else Debian's package, unpacked in the cache."""
     installed = shutil.which(name)
     if installed:
         return Path(installed)
-    path = debian_package("prometheus") / "usr/bin" / name
+    path = debian_package(package) / "usr/bin" / name
     if not path.exists():
-        raise EngineUnavailable(f"the Debian package prometheus has no {name}")
+        raise EngineUnavailable(f"the Debian package {package} has no {name}")
     return path
 
 
@@ -42,9 +58,9 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(config_text: str, flags: Sequence[str] = ()) -> Iterator[Prometheus]:
+def run_prometheus(config_text: str, flags: Sequence[str] = (), binary: Path | None = None) -> Iterator[Prometheus]:
     """A Prometheus with that configuration, ready. Exemplars: `flags=["--enable-feature=exemplar-storage"]`."""
-    binary = prometheus()
+    binary = binary or prometheus()
     home = Path(tempfile.mkdtemp(prefix="prometheus-"))
     port = free_port()
     (home / "prometheus.yml").write_text(config_text)
@@ -65,6 +81,42 @@ def run_prometheus(config_text: str, flags: Sequence[str] = ()) -> Iterator[Prom
         child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), 60)
         started = True
         yield Prometheus(f"http://127.0.0.1:{port}", child)
+    finally:
+        child.stop()
+        if started:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Alertmanager:
+    url: str
+    child: Child
+
+
+@contextmanager
+def run_alertmanager(config: Path) -> Iterator[Alertmanager]:
+    """An Alertmanager with that configuration, ready. Paths in it are relative to its folder."""
+    # Debian's looks for its own templates in /usr/share, where an unpacked package has none.
+    binary = go_install("github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1")
+    home = Path(tempfile.mkdtemp(prefix="alertmanager-"))
+    port = free_port()
+    child = Child(
+        "alertmanager",
+        [
+            binary,
+            f"--config.file={config}",
+            f"--storage.path={home / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ],
+        home / "output.log",
+    )
+    started = False
+    try:
+        child.start()
+        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), 60)
+        started = True
+        yield Alertmanager(f"http://127.0.0.1:{port}", child)
     finally:
         child.stop()
         if started:

@@ -1,0 +1,1 @@
+"""What monitoring/build.py makes files with."""

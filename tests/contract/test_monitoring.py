@@ -1,0 +1,114 @@
+"""The files under monitoring/: made files are those of their sources, and every metric that they name exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from support import monitoring_source as source
+
+from sidecar.config import loader
+from sidecar.derive.red import RedOptions
+
+ALERTS = source.alerts()
+KNOWN = (
+    source.shown_by_the_sidecar()
+    | source.recorded().keys()
+    | {n for names in source.exporters().values() for n in names}
+)
+LEGACY = (
+    "model_accuracy", "model_accuracy_score", "model_latency_seconds_bucket",
+    "model_inference_latency_seconds_bucket", "prediction_duration_seconds_bucket", "model_predictions_total",
+    "prediction_requests_total", "model_predictions_by_class", "model_confidence_score", "data_drift_score",
+    "drift_score", "api_requests_total", "api_request_latency_seconds_bucket", "http_requests_total",
+    "http_request_duration_seconds_bucket", "ab_test_conversions", "model_loaded", "cache_size",
+    "images_processed_total", "ml_revenue_impact_daily", "automation_cost_savings_daily",
+    "customer_satisfaction_score", "platform_active_users", "database_connections_active", "redis_cache_hits_total",
+    "redis_cache_misses_total", "mlflow_server_up",
+)  # fmt: skip
+ANNOUNCED = {"model_accuracy", "model_accuracy_score", "data_drift_score", "drift_score", "ab_test_conversions"}
+"""Legacy names whose metrics the sidecar does not have yet."""
+
+
+class TestFiles:
+    def test_they_are_those_that_build_makes(self) -> None:
+        made = source.made()
+        differ = [str(p) for p, text in made.items() if (source.ROOT / p).read_text("utf-8") != text]
+        assert differ == [], "python monitoring/build.py"
+        assert source.build().stale(made) == [], "python monitoring/build.py"
+
+    def test_every_threshold_is_used(self) -> None:
+        thresholds = source.build().text.thresholds()
+        sources = "".join(p.read_text("utf-8") for p in sorted((source.MONITORING / "source").rglob("*.yaml")))
+        assert set(thresholds.named_in(sources)) == thresholds.values.keys()
+        assert thresholds.values.keys() - thresholds.comments.keys() == set()
+
+    def test_a_threshold_of_a_service_becomes_a_rule(self) -> None:
+        text = (source.MONITORING / "thresholds.yaml").read_text("utf-8")
+        changed = text.replace("latency_p95_overrides: {}", "latency_p95_overrides: {batch: 2.5}")
+        thresholds = source.build().text.Thresholds(changed)
+        files = source.build().rules.files([], thresholds)
+        (red,) = [yaml.safe_load(body) for path, body in files.items() if path.name == "recording-red.yml"]
+        assert red["groups"][-1]["rules"] == [
+            {
+                "record": "service:latency_p95_threshold_seconds",
+                "expr": "vector(2.5)",
+                "labels": {"service_name": "batch"},
+            }
+        ]
+
+    def test_a_threshold_that_is_none_is_refused(self) -> None:
+        text = (source.MONITORING / "thresholds.yaml").read_text("utf-8")
+        with pytest.raises(ValueError, match=r"cpu_ratio: 'much'"):
+            source.build().text.Thresholds(text.replace("cpu_ratio: 0.80", "cpu_ratio: much"))
+
+
+class TestMetrics:
+    @pytest.mark.parametrize("alert", ALERTS, ids=lambda a: a.name)
+    def test_those_of_an_alert_exist(self, alert: source.Any) -> None:
+        named = source.metrics_named(alert.expr)
+        assert named
+        assert named - KNOWN == set()
+
+    def test_those_of_recording_rules_exist(self) -> None:
+        missing = {name: source.metrics_named(expr) - KNOWN for name, expr in source.recorded().items()}
+        assert {name: found for name, found in missing.items() if found} == {}
+
+    def test_every_exporter_metric_is_used_somewhere(self) -> None:
+        texts = "".join(p.read_text("utf-8") for p in source.MONITORING.rglob("*.y*ml") if p.name != "exporters.yaml")
+        texts += "".join(p.read_text("utf-8") for p in (source.MONITORING / "grafana").rglob("*.json"))
+        names = {name for found in source.exporters().values() for name in found}
+        assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", texts)} == set()
+
+    def test_names_that_dashboards_ask_for_are_there_or_announced(self) -> None:
+        assert {name for name in LEGACY if name not in KNOWN} == ANNOUNCED
+
+    def test_apdex_is_asked_at_bounds_of_buckets(self) -> None:
+        values = source.build().text.thresholds().values
+        assert {values["apdex_satisfied"], values["apdex_tolerated"]} <= set(RedOptions().buckets)
+
+    def test_the_business_rules_are_a_configuration(self) -> None:
+        path = source.MONITORING / "sidecar" / "business-rules.yaml"
+        rules = loader.load({}, path).derive.section("rules")
+        assert {rule.name for rule in rules} == set(source.exporters()["business-rules"])
+
+
+class TestAlerts:
+    def test_names_differ(self) -> None:
+        assert len({alert.name for alert in ALERTS}) == len(ALERTS)
+
+    @pytest.mark.parametrize("alert", ALERTS, ids=lambda a: a.name)
+    def test_an_alert_says_what_is_needed(self, alert: source.Any) -> None:
+        assert {"severity", "team", "category", "condition"} <= alert.labels.keys()
+        assert {"summary", "description", "runbook_url", "dashboard_url"} == alert.annotations.keys()
+        page = source.ROOT / "docs" / "runbooks" / f"{alert.name}.md"
+        assert alert.annotations["runbook_url"].endswith(f"/{alert.name}.md")
+        assert page.exists()
+        assert len(alert.meaning) > 40
+        assert alert.check
+        assert alert.fix
+
+    def test_an_expression_is_read_for_its_metrics(self) -> None:
+        expr = 'sum by (a) (rate(x_total{b="c_total"}[5m])) / on (d) group_left () y:z:rate5m > 1e3 and w offset 1d'
+        assert source.metrics_named(expr) == {"x_total", "y:z:rate5m", "w"}

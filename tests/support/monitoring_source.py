@@ -1,0 +1,94 @@
+"""What monitoring/build.py makes, its alerts as values, and the names of metrics that there are today."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sidecar.derive.deriver import DeriverContext
+from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.registry import DERIVERS, DeriveOptions
+from sidecar.derive.scrapes import View
+from sidecar.derive.target_info import Targets
+from sidecar.telemetry import TABLE, Telemetry
+
+ROOT = Path(__file__).resolve().parents[2]
+MONITORING = ROOT / "monitoring"
+PROMETHEUS = MONITORING / "prometheus"
+_SUFFIXES = {
+    "counter": ("_total",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "summary": ("_sum", "_count"),
+    "info": ("_info",),
+}
+
+
+@cache
+def build() -> Any:
+    """The module monitoring/build.py."""
+    sys.path.insert(0, str(MONITORING))
+    try:
+        return importlib.import_module("build")
+    finally:
+        sys.path.remove(str(MONITORING))
+
+
+@cache
+def made() -> dict[Path, str]:
+    """Path from the root -> text of every file that build.py makes."""
+    files: dict[Path, str] = build().files()
+    return files
+
+
+def alerts() -> list[Any]:
+    """The alerts, as monitoring/generator/alerts.py has them."""
+    found: list[Any] = build().alerts.load(build().text.thresholds())
+    return found
+
+
+def metrics_named(expr: str) -> set[str]:
+    """Names of the metrics in an expression of ours."""
+    names: set[str] = build().rules.metrics_named(expr)
+    return names
+
+
+def recorded() -> dict[str, str]:
+    """Recorded name -> its expression."""
+    return {
+        rule["record"]: rule["expr"]
+        for path in sorted((PROMETHEUS / "rules").glob("recording-*.yml"))
+        for group in yaml.safe_load(path.read_text("utf-8"))["groups"]
+        for rule in group["rules"]
+    }
+
+
+def exporters() -> dict[str, list[str]]:
+    """Exporter -> names of its metrics that are used."""
+    found: dict[str, list[str]] = yaml.safe_load((MONITORING / "exporters.yaml").read_text("utf-8"))
+    return found
+
+
+@cache
+def shown_by_the_sidecar() -> frozenset[str]:
+    """Names of series on a sidecar's /metrics with everything switched on: derived ones and its own."""
+    telemetry = Telemetry([])
+    options = DeriveOptions()
+    context = DeriverContext(options.budget(), Targets(options.series_budget), telemetry)
+    derivers = [deriver for kind in DERIVERS for deriver in kind.build(options.section(kind.name), context)]
+    names = {"target_info"}
+    for deriver in derivers:
+        names |= {name for family in deriver.collect(View(0, 0)) for name in _series(family)}
+    for metric in TABLE:
+        names |= {metric.name + suffix for suffix in (_SUFFIXES["histogram"] if metric.kind == "histogram" else ("",))}
+    telemetry.provider.shutdown()
+    return frozenset(names)
+
+
+def _series(family: FamilySnapshot) -> set[str]:
+    name = family.name.removesuffix("_total")
+    return {name + suffix for suffix in _SUFFIXES.get(family.kind, ("",))}
