@@ -19,9 +19,10 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -51,6 +52,9 @@ from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 log = structlog.get_logger("sidecar")
 
@@ -89,9 +93,9 @@ class App:
         )
         credentials = Credentials(settings.receive.tls, settings.receive.auth)
         self.receivers = build_receivers(settings.receive, self.ingest, credentials, self.telemetry)
-        routers = [router for sink in sinks if sink.type.routers for router in sink.type.routers(sink.sink)]
         sources = Sources(self.health, self.scrape, self.status)
-        self.serve = WebServer("serve", build_app(sources, routers), settings.serve.host, settings.serve.port)
+        app = build_app(sources, _routers(sinks))
+        self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
 
     async def start(self) -> None:
@@ -177,6 +181,12 @@ class BuiltSink:
     sink: Sink[Any]
     """As its type built it; the worker feeds it through the rules of redaction and filters."""
     worker: Worker[Any]
+
+
+def _routers(sinks: Sequence[BuiltSink]) -> Callable[[], list[APIRouter]] | None:
+    """What gives the routes of these sinks; None where they have none."""
+    made = [partial(sink.type.routers, sink.sink) for sink in sinks if sink.type.routers]
+    return (lambda: [router for routers in made for router in routers()]) if made else None
 
 
 def build_sinks(

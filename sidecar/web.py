@@ -12,7 +12,7 @@ import ssl
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any, Protocol
 
@@ -88,6 +88,24 @@ class WebServer:
             raise ConfigError([f"{self._section}: cannot listen on {self._host}:{self.port}: {reason}"]) from error
         listener.setblocking(False)
         return listener
+
+
+class Deferred:
+    """An application that its first request makes, in a thread: what it imports takes no memory, and no time at start,
+    in a program that is never asked for it."""
+
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build = build
+        self._app: ASGIApp | None = None
+        self._making: asyncio.Task[ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            if self._making is None or self._making.done():
+                self._making = asyncio.create_task(asyncio.to_thread(self._build))
+            # A client that goes away does not cancel what others wait for.
+            self._app = await asyncio.shield(self._making)
+        await self._app(scope, receive, send)
 
 
 class _OneSpelling:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from pydantic import Field
 from starlette.routing import BaseRoute
 
@@ -22,9 +21,10 @@ from sidecar.receive.ingest import Ingest
 from sidecar.receive.receiver import Listener, ReceiverOptions
 from sidecar.receive.replies import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
-from sidecar.web import WebServer
+from sidecar.web import Deferred, WebServer
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from opentelemetry.metrics import MeterProvider
 
 NAME = "otlp_http"
@@ -53,6 +53,8 @@ class Options(ReceiverOptions):
 def build_app(http: HttpIngest, meter_provider: MeterProvider | None = None) -> FastAPI:
     """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
     of the arrival of traces would have no end)."""
+    from fastapi import FastAPI
+
     routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
     routes += [make(http) for make in MORE]
     unrouted = no_route([one.path for one in routes])
@@ -91,7 +93,8 @@ class OtlpHttpReceiver:
     def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._host = options.host
         self._credentials = credentials
-        app = build_app(HttpIngest(ingest, credentials, options.max_message_bytes), telemetry.provider)
+        http = HttpIngest(ingest, credentials, options.max_message_bytes)
+        app = Deferred(lambda: build_app(http, telemetry.provider))
         self._server = WebServer("receive.otlp_http", app, options.host, options.port)
 
     @property

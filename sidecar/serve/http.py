@@ -1,4 +1,8 @@
-"""The serve port: metrics, probes, status and trace look-ups (FastAPI under uvicorn, in the program's own loop)."""
+"""The serve port: metrics, probes, status, and the routes of sinks (under uvicorn, in the program's own loop).
+
+What every program answers all the time is Starlette's. The routes of sinks are FastAPI's, which takes some megabytes of
+memory, and are made at the first request that is for none of the others.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,26 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
 from isal import igzip_lib
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.health import Health
 from sidecar.serve.scrapers import scraper
+from sidecar.web import Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from fastapi import APIRouter
 
 #: Smaller answers are not worth compressing.
 GZIP_FROM_BYTES = 1024
@@ -55,8 +68,32 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
 
 
-def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
-    """The application, without a socket."""
+Endpoint = Callable[[Request], "Coroutine[Any, Any, Response]"]
+
+
+def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | None) -> Starlette:
+    """The application, without a socket. `routers` gives the routes of sinks, where there are any; called at the first
+    request for one."""
+    app = Starlette(
+        routes=[
+            _get("/metrics", _metrics_endpoint(sources)),
+            *_probes(sources.health),
+            _get("/status", _status_endpoint(sources)),
+            _get("/", _index),
+            *([] if routers else [_get("/api/{path:path}", _no_store)]),
+        ],
+        exception_handlers={404: _no_route, 405: _no_route},
+        middleware=[Middleware(_HeadAsGet)],
+    )
+    app.router.redirect_slashes = False
+    if routers is not None:
+        app.router.default = Deferred(lambda: _routes_of_sinks(routers()))
+    return app
+
+
+def _routes_of_sinks(routers: Sequence[APIRouter]) -> ASGIApp:
+    from fastapi import FastAPI
+
     app = FastAPI(
         title="model-sidecar",
         docs_url=None,
@@ -64,48 +101,54 @@ def build_app(sources: Sources, routers: list[APIRouter]) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={404: _no_route, 405: _no_route},
     )
-    app.add_middleware(_HeadAsGet)
     for router in routers:
         app.include_router(router)
+    return app
 
-    @app.get("/metrics", response_class=Response)
+
+def _get(path: str, endpoint: Endpoint) -> Route:
+    route = Route(path, endpoint, methods=["GET"])
+    route.methods = {
+        "GET"
+    }  # Starlette adds HEAD, which `_HeadAsGet` makes a GET; what is allowed is named in one order.
+    return route
+
+
+def _metrics_endpoint(sources: Sources) -> Endpoint:
     async def metrics(request: Request) -> Response:
         address = request.client.host if request.client is not None else ""
         # HEAD shows nobody anything.
         who = "" if request.scope.get("asked") == "HEAD" else scraper(request.headers, address)
         return await asyncio.to_thread(_metrics, sources, request.headers, who)
 
-    if not routers:
-        app.add_api_route("/api/{path:path}", _no_store, include_in_schema=False)
-    _add_probes(app, sources.health)
+    return metrics
 
-    @app.get("/status")
-    async def status() -> Response:
+
+def _status_endpoint(sources: Sources) -> Endpoint:
+    async def status(request: Request) -> Response:
         return _readable(await asyncio.to_thread(sources.status))
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index() -> str:
-        return _INDEX
-
-    return app
+    return status
 
 
-def _add_probes(app: FastAPI, health: Health) -> None:
-    def answer(good: bool) -> Response:
-        body = {"ok": good, "components": {name: asdict(r) for name, r in sorted(health.reports().items())}}
-        return _readable(body, 200 if good else 503)
+def _probes(health: Health) -> list[Route]:
+    def probe(good: Callable[[], bool]) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            ok = good()
+            body = {"ok": ok, "components": {name: asdict(r) for name, r in sorted(health.reports().items())}}
+            return _readable(body, 200 if ok else 503)
 
-    @app.get("/livez")
-    async def livez() -> Response:
-        return answer(health.live)
+        return answer
 
-    @app.get("/readyz")
-    async def readyz() -> Response:
-        return answer(health.ready)
+    return [
+        _get("/livez", probe(lambda: health.live)),
+        _get("/readyz", probe(lambda: health.ready)),
+        _get("/startupz", probe(lambda: health.started)),
+    ]
 
-    @app.get("/startupz")
-    async def startupz() -> Response:
-        return answer(health.started)
+
+async def _index(request: Request) -> Response:
+    return HTMLResponse(_INDEX)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
@@ -117,7 +160,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _no_store() -> Response:
+async def _no_store(request: Request) -> Response:
     return _readable({"message": "there is no store to look into: SIDECAR_DELIVER__STORE__ENABLED is false"}, 404)
 
 

@@ -51,7 +51,7 @@ def serve_port() -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = WebServer("serve", build_app(sources, []), "127.0.0.1", 0)
+    server = WebServer("serve", build_app(sources, None), "127.0.0.1", 0)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
     yield server.port
     asyncio.run_coroutine_threadsafe(server.stop(1.0), loop).result(30)

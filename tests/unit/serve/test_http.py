@@ -35,7 +35,7 @@ class Server:
         self.body: bytes | None = LONG
         self.accepted: list[str] = []
         self.scrapers: list[str] = []
-        self.app = build_app(Sources(self.health, self.scrape, self.status), [])
+        self.app = build_app(Sources(self.health, self.scrape, self.status), None)
 
     def scrape(self, accept: str, scraper: str) -> Scrape | None:
         self.accepted.append(accept)

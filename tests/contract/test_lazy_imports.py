@@ -1,0 +1,52 @@
+"""What a sidecar does not need it does not import: each of these costs every pod megabytes and time at its start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STARTED = """
+import asyncio, json, os, sys
+from sidecar.app import App
+from sidecar.config.loader import load
+
+async def main():
+    app = App(load(os.environ))
+    await app.start()
+    found = sorted(sys.modules)
+    await app.stop()
+    return found
+
+print(json.dumps(asyncio.run(main())))
+"""
+PLAIN = {"SIDECAR_DELIVER__STORE__ENABLED": "false"}
+CASES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "no sink": (PLAIN, ("fastapi", "opentelemetry.instrumentation.fastapi", "elastic_transport", "urllib3")),
+    "store": ({}, ("fastapi", "opentelemetry.instrumentation.fastapi", "elastic_transport")),
+    "elasticsearch": (
+        {**PLAIN, "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": "http://127.0.0.1:9"},
+        ("fastapi", "opentelemetry.instrumentation.fastapi"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_started_sidecar_has_imported_only_what_it_needs(name: str, tmp_path: Path) -> None:
+    settings, absent = CASES[name]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SIDECAR_", "OTEL_"))}
+    environment |= {
+        "SIDECAR_JOURNAL__PATH": str(tmp_path),
+        "SIDECAR_RECEIVE__OTLP_GRPC__PORT": "0",
+        "SIDECAR_RECEIVE__OTLP_HTTP__PORT": "0",
+        "SIDECAR_SERVE__PORT": "0",
+        **settings,
+    }
+    done = subprocess.run([sys.executable, "-c", STARTED], env=environment, capture_output=True, text=True, check=True)
+    imported = json.loads(done.stdout.splitlines()[-1])
+    assert "sidecar.receive.otlp_http" in imported
+    assert sorted(set(absent) & set(imported)) == []
