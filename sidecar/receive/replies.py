@@ -34,6 +34,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sidecar.decode.otlp.wire import put_bytes, put_uint
 from sidecar.errors import SidecarError
 from sidecar.pipeline import Signal
 
@@ -226,7 +227,7 @@ def success_body(outcome: Outcome, signal: Signal) -> bytes:
     del signal
     if outcome.kind != "partial":
         return b""
-    return _message(1, _integer(1, outcome.rejected) + _text(2, outcome.message))
+    return put_bytes(1, _integer(1, outcome.rejected) + _text(2, outcome.message))
 
 
 def success_json(outcome: Outcome, signal: Signal) -> bytes:
@@ -249,8 +250,8 @@ def status_body(outcome: Outcome) -> bytes:
     status = _integer(1, TABLE[outcome.kind].grpc) + _text(2, _shown(outcome.message))
     if outcome.retry_after is not None:
         seconds, nanos = _duration(outcome.retry_after)
-        retry = _message(1, _integer(1, seconds) + _integer(2, nanos))
-        status += _message(3, _text(1, _RETRY_INFO) + _message(2, retry))
+        retry = put_bytes(1, _integer(1, seconds) + _integer(2, nanos))
+        status += put_bytes(3, _text(1, _RETRY_INFO) + put_bytes(2, retry))
     return status
 
 
@@ -277,22 +278,9 @@ def _duration(seconds: float) -> tuple[int, int]:
     return whole, nanos
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _integer(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value) if value else b""
-
-
-def _message(number: int, body: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
+    return put_uint(number, value) if value else b""
 
 
 def _text(number: int, value: str) -> bytes:
-    return _message(number, value.encode("utf-8", "backslashreplace")) if value else b""
+    return put_bytes(number, value.encode("utf-8", "backslashreplace")) if value else b""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.message import read_pair
-from sidecar.decode.otlp.wire import fields
+from sidecar.decode.otlp.tags import HEAD, RESOURCE_ATTRIBUTE, RESOURCES
+from sidecar.decode.otlp.wire import messages
 from sidecar.errors import DecodeError
 
 LEARN_EVERY_NS = 1_000_000_000
@@ -74,20 +75,17 @@ class ResourceResolver:
 
 def _resources(payload: bytes) -> Iterator[dict[str, str]]:
     """The attributes of each resource that say whose it is."""
-    for tag, a, b in fields(payload, 0, len(payload)):
-        if tag != 0x0A:
-            continue
-        for inner, c, d in fields(payload, a, b):
-            if inner == 0x0A:
-                yield _attributes(payload, c, d)
-                break
+    for a, b in messages(payload, 0, len(payload), RESOURCES):
+        heads = list(messages(payload, a, b, HEAD))
+        if heads:
+            yield _attributes(payload, *heads[-1])
 
 
 def _attributes(payload: bytes, a: int, b: int) -> dict[str, str]:
     found: dict[str, str] = {}
-    for tag, c, d in fields(payload, a, b):
-        if tag != 0x0A or len(found) >= MAX_ATTRIBUTES:
-            continue
+    for c, d in messages(payload, a, b, RESOURCE_ATTRIBUTE):
+        if len(found) >= MAX_ATTRIBUTES:
+            break
         key, value = read_pair(payload, c, d)
         if isinstance(value, str) and len(value) <= MAX_CHARS and key.startswith(KEPT):
             found.setdefault(key, value)

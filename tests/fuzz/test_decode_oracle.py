@@ -74,7 +74,7 @@ def assert_span(found: records.Span, expected: Span) -> None:
         assert_attributes(link.attributes, to.attributes)
 
 
-def assert_place(placed: records.Placed, outer: Any, inner: Any) -> None:
+def assert_place(placed: records.RecordContext, outer: Any, inner: Any) -> None:
     assert_attributes(placed.resource.attributes, outer.resource.attributes)
     assert_attributes(placed.scope.attributes, inner.scope.attributes)
     assert (placed.scope.name, placed.scope.version) == (inner.scope.name, inner.scope.version)
@@ -87,7 +87,7 @@ def test_spans(request: ExportTraceServiceRequest) -> None:
     found = list(records.spans(request.SerializeToString()))
     expected = [(o, i, span) for o in request.resource_spans for i in o.scope_spans for span in i.spans]
     for placed, (outer, inner, span) in zip(found, expected, strict=True):
-        assert placed.refusal == ""
+        assert placed.rejection == ""
         assert_span(placed.record, span)
         assert_place(placed, outer, inner)
 
@@ -98,7 +98,7 @@ def test_logs(request: ExportLogsServiceRequest) -> None:
     found = list(records.log_records(request.SerializeToString()))
     expected = [(o, i, record) for o in request.resource_logs for i in o.scope_logs for record in i.log_records]
     for placed, (outer, inner, record) in zip(found, expected, strict=True):
-        assert placed.refusal == ""
+        assert placed.rejection == ""
         assert_log(placed.record, record)
         assert_place(placed, outer, inner)
 

@@ -213,20 +213,7 @@ def a_scope(rng: Rng) -> InstrumentationScope:
 
 def shuffled(rng: Rng, message: bytes) -> bytes:
     """The fields of a message in another order, perhaps with one of them a second time and an unknown one."""
-    parts, begin = [], 0
-    for tag, a, b in wire.fields(message, 0, len(message)):
-        key = len(wire.put_varint(tag))
-        match tag & 7:
-            case wire.LEN:
-                end = b
-            case wire.VARINT:
-                end = begin + key + len(wire.put_varint(a))
-            case wire.FIXED64:
-                end = begin + key + 8
-            case _:
-                end = begin + key + 4
-        parts.append(message[begin:end])
-        begin = end
+    parts = [message[begin:end] for _, _, _, begin, end in wire.fields(message, 0, len(message))]
     if parts and rng.randrange(2):
         parts.append(rng.choice(parts))
     if rng.randrange(2):

@@ -67,7 +67,7 @@ class Tailing:
         for entry in take(self.consumer):
             for placed in otlp.log_records(entry.payload):
                 assert isinstance(placed.record, otlp.LogRecord)
-                assert not placed.refusal
+                assert not placed.rejection
                 self.records.append(placed.record)
                 self.resources.append(dict(placed.resource.attributes.values))
                 new.append(str(placed.record.body))

@@ -8,13 +8,13 @@ use crate::documents::text::{hex, push_int, push_json};
 use crate::logs::severity::shown;
 use crate::otlp::label;
 use crate::otlp::log::Log;
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::{Event, Link, Span};
 use crate::otlp::value::{elements, Any, Attribute};
 
-const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
-const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
+pub const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+pub const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
 
 /// Line pairs, where each ends, which are events, and how many each payload gave.
 #[derive(Default)]
@@ -258,41 +258,41 @@ impl<'a> Writer<'a> {
 }
 
 impl<'a> Visitor<'a, Span<'a>> for Writer<'a> {
-    fn resource(&mut self, _: &Resource<'a>, refusal: Option<Refusal>) {
-        self.resource_refused = refusal.is_some();
+    fn resource(&mut self, _: &Resource<'a>, rejection: Option<Rejection>) {
+        self.resource_refused = rejection.is_some();
     }
 
-    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>) {
-        if !self.resource_refused && refusal.is_none() {
+    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, rejection: Option<Rejection>) {
+        if !self.resource_refused && rejection.is_none() {
             self.begin_scope(resource, scope);
         }
     }
 
     #[inline(always)]
-    fn record(&mut self, _: Place, span: &Span<'a>) {
+    fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
         self.write_span(span);
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Writer<'a> {
-    fn resource(&mut self, _: &Resource<'a>, refusal: Option<Refusal>) {
-        self.resource_refused = refusal.is_some();
+    fn resource(&mut self, _: &Resource<'a>, rejection: Option<Rejection>) {
+        self.resource_refused = rejection.is_some();
     }
 
-    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>) {
-        if !self.resource_refused && refusal.is_none() {
+    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, rejection: Option<Rejection>) {
+        if !self.resource_refused && rejection.is_none() {
             self.begin_scope(resource, scope);
         }
     }
 
     #[inline(always)]
-    fn record(&mut self, _: Place, log: &Log<'a>) {
+    fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
         self.write_log(log);
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }
 
 impl<'a> Shared<'a> {

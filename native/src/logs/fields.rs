@@ -137,7 +137,7 @@ const STACKTRACE_NAMES: &[&str] = &[
 ];
 const OTHER_NAMES: &[&str] = &["traceparent", "exception.stacks"];
 
-const ROLES: [&[&str]; 10] = [
+pub const ROLES: [&[&str]; 10] = [
     TIME_NAMES,
     LEVEL_NAMES,
     TRACE_ID_NAMES,
@@ -149,6 +149,10 @@ const ROLES: [&[&str]; 10] = [
     STACKTRACE_NAMES,
     OTHER_NAMES,
 ];
+
+/// Names of the roles, as the reference decoder's lists are called; of the last one every name is for itself.
+pub const ROLE_NAMES: [&str; 9] =
+    ["TIME", "LEVEL", "TRACE_ID", "SPAN_ID", "SERVICE", "BODY", "EXCEPTION_TYPE", "EXCEPTION_MESSAGE", "STACKTRACE"];
 
 const fn first_slot(role: usize) -> usize {
     let mut slot = 0;
@@ -223,30 +227,47 @@ pub fn levels(slot: usize) -> Levels {
     }
 }
 
-/// Objects whose members are read like members of the line, as `object.member`.
-pub fn is_object(key: &str) -> bool {
-    matches!(
-        key,
-        "log"
-            | "trace"
-            | "span"
-            | "service"
-            | "error"
-            | "err"
-            | "dd"
-            | "fields"
-            | "mdc"
-            | "contextMap"
-            | "throwable"
-            | "thrown"
-            | "exception"
-            | "_exception"
-            | "record"
-            | "record.level"
-            | "record.time"
-            | "record.exception"
-            | "record.extra"
-    )
+/// Objects whose members are read like members of the line, as `object.member`: as data, and as a match.
+macro_rules! objects {
+    ($($name:literal)|+) => {
+        pub const OBJECTS: &[&str] = &[$($name),+];
+
+        pub fn is_object(key: &str) -> bool {
+            matches!(key, $($name)|+)
+        }
+    };
+}
+
+objects!(
+    "log"
+        | "trace"
+        | "span"
+        | "service"
+        | "error"
+        | "err"
+        | "dd"
+        | "fields"
+        | "mdc"
+        | "contextMap"
+        | "throwable"
+        | "thrown"
+        | "exception"
+        | "_exception"
+        | "record"
+        | "record.level"
+        | "record.time"
+        | "record.exception"
+        | "record.extra"
+);
+
+/// The slots of a set.
+pub fn slots(set: Slots) -> impl Iterator<Item = usize> {
+    (0..COUNT).filter(move |slot| set >> slot & 1 == 1)
+}
+
+/// The names of a set of slots.
+pub fn names_in(set: Slots) -> Vec<&'static str> {
+    slots(set).map(name_of).collect()
 }
 
 const BUCKETS: usize = 512;

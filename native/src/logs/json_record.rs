@@ -17,7 +17,7 @@ const TRUNCATED: &str = "log.truncated";
 const MAX_LEVEL_DIGITS: usize = 2;
 const MAX_ID_DIGITS: usize = 20;
 
-/// The request and the verdict about it. `observed`: Unix ns for every record's observed time. Consecutive lines of one
+/// The request and its check. `observed`: Unix ns for every record's observed time. Consecutive lines of one
 /// service share a resource; blank lines are skipped, a byte order mark before a line is too. `anonymous`: content of the
 /// Resource of lines that name no service.
 pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check) {

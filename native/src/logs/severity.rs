@@ -22,10 +22,10 @@ pub fn range_name(number: u8, name: &[u8]) -> &'static str {
 
 const HIGHEST: i64 = 24;
 /// Lowest level number of a step -> severity number, descending; a number below the last is no level.
-const PYTHON: [(i64, u8); 7] = [(50, 18), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (5, 1)];
-const PINO: [(i64, u8); 6] = [(60, 21), (50, 17), (40, 13), (30, 9), (20, 5), (10, 1)];
+pub const PYTHON: [(i64, u8); 7] = [(50, 18), (40, 17), (30, 13), (25, 10), (20, 9), (10, 5), (5, 1)];
+pub const PINO: [(i64, u8); 6] = [(60, 21), (50, 17), (40, 13), (30, 9), (20, 5), (10, 1)];
 /// Syslog severity (index) -> severity number.
-const SYSLOG: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
+pub const SYSLOG: [u8; 8] = [21, 19, 18, 17, 13, 10, 9, 5];
 
 /// Severity number of a level's number; 0 where it is none.
 pub fn from_number(number: i64, levels: Levels) -> u8 {
@@ -44,6 +44,36 @@ fn step(number: i64, steps: &[(i64, u8)]) -> u8 {
     steps.iter().find(|(lowest, _)| *lowest <= number && number < 100).map_or(0, |(_, severity)| *severity)
 }
 
+/// Names with what they stand for: as data, and as a match on them, which is quicker.
+macro_rules! names {
+    ($table:ident, $find:ident, $type:ty: $($($name:literal)|+ => $what:literal,)*) => {
+        pub const $table: &[($type, &[&[u8]])] = &[$(($what, &[$($name),+])),*];
+
+        #[inline]
+        fn $find(name: &[u8]) -> Option<$type> {
+            Some(match name {
+                $($($name)|+ => $what,)*
+                _ => return None,
+            })
+        }
+    };
+}
+
+// Level names in lower case -> severity number.
+names! { NAMES, number_of, u8:
+    b"all" | b"trace" | b"finest" | b"silly" | b"verbose" | b"vrb" | b"trc" | b"trce" | b"trac" | b"t" | b"v" => 1,
+    b"finer" => 3,
+    b"debug" | b"dbg" | b"dbug" | b"debu" | b"fine" | b"d" => 5,
+    b"config" => 8,
+    b"info" | b"information" | b"informational" | b"inf" | b"i" | b"http" | b"log" | b"ok" => 9,
+    b"notice" | b"success" => 10,
+    b"warn" | b"warning" | b"wrn" | b"w" => 13,
+    b"error" | b"err" | b"erro" | b"fail" | b"exception" | b"severe" | b"e" => 17,
+    b"critical" | b"crit" | b"dpanic" | b"c" => 18,
+    b"alert" | b"panic" | b"pani" => 19,
+    b"fatal" | b"ftl" | b"fata" | b"emergency" | b"emerg" | b"f" => 21,
+}
+
 const LONGEST: usize = "informational".len();
 
 /// Severity number of a level name in any (ASCII) case; 0 where the name says nothing.
@@ -56,20 +86,7 @@ pub fn from_name(name: &[u8]) -> u8 {
     let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
-    match &*lower {
-        b"all" | b"trace" | b"finest" | b"silly" | b"verbose" | b"vrb" | b"trc" | b"trce" | b"trac" | b"t" | b"v" => 1,
-        b"finer" => 3,
-        b"debug" | b"dbg" | b"dbug" | b"debu" | b"fine" | b"d" => 5,
-        b"config" => 8,
-        b"info" | b"information" | b"informational" | b"inf" | b"i" | b"http" | b"log" | b"ok" => 9,
-        b"notice" | b"success" => 10,
-        b"warn" | b"warning" | b"wrn" | b"w" => 13,
-        b"error" | b"err" | b"erro" | b"fail" | b"exception" | b"severe" | b"e" => 17,
-        b"critical" | b"crit" | b"dpanic" | b"c" => 18,
-        b"alert" | b"panic" | b"pani" => 19,
-        b"fatal" | b"ftl" | b"fata" | b"emergency" | b"emerg" | b"f" => 21,
-        _ => 0,
-    }
+    number_of(lower).unwrap_or(0)
 }
 
 /// A level's name as documents have it, one spelling for each; as it is where nobody knows it.
@@ -78,27 +95,31 @@ pub fn shown(name: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(name);
     }
     let trimmed = name.trim_ascii().to_ascii_uppercase();
-    let spelling: &[u8] = match &*trimmed {
-        b"TRC" | b"T" => b"TRACE",
-        b"VRB" | b"V" => b"VERBOSE",
-        b"DBG" | b"D" => b"DEBUG",
-        b"INFORMATION" | b"INFORMATIONAL" | b"INF" | b"I" => b"INFO",
-        b"WARNING" | b"WRN" | b"W" => b"WARN",
-        b"ERR" | b"E" => b"ERROR",
-        b"CRIT" | b"C" => b"CRITICAL",
-        b"FTL" | b"F" => b"FATAL",
-        b"EMERG" => b"EMERGENCY",
-        _ => return Cow::Owned(trimmed),
-    };
-    Cow::Borrowed(spelling)
+    match spelling_of(&trimmed) {
+        Some(spelling) => Cow::Borrowed(spelling.as_bytes()),
+        None => Cow::Owned(trimmed),
+    }
 }
 
-const SPOKEN: [&str; 11] =
+// Short and other spellings -> the name that documents have for them.
+names! { SPELLINGS, spelling_of, &'static str:
+    b"TRC" | b"T" => "TRACE",
+    b"VRB" | b"V" => "VERBOSE",
+    b"DBG" | b"D" => "DEBUG",
+    b"INFORMATION" | b"INFORMATIONAL" | b"INF" | b"I" => "INFO",
+    b"WARNING" | b"WRN" | b"W" => "WARN",
+    b"ERR" | b"E" => "ERROR",
+    b"CRIT" | b"C" => "CRITICAL",
+    b"FTL" | b"F" => "FATAL",
+    b"EMERG" => "EMERGENCY",
+}
+
+pub const SPOKEN: [&str; 11] =
     ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "SEVERE", "CRITICAL", "FATAL", "PANIC"];
 /// Levels at the beginning of a line before a colon, beside those in any case: of .NET, npm and winston.
-const PREFIXES: [&str; 6] = ["TRCE", "DBUG", "FAIL", "CRIT", "VERBOSE", "SILLY"];
+pub const PREFIXES: [&str; 6] = ["TRCE", "DBUG", "FAIL", "CRIT", "VERBOSE", "SILLY"];
 /// Levels where only a time stands before them: of zerolog, Serilog, logrus and charmbracelet/log.
-const ABBREVIATED: [&str; 12] =
+pub const ABBREVIATED: [&str; 12] =
     ["TRC", "VRB", "DBG", "INF", "WRN", "ERR", "FTL", "TRAC", "DEBU", "ERRO", "FATA", "PANI"];
 const KEYS: [&[u8]; 4] = [b"level", b"levelname", b"lvl", b"severity"];
 const LOOK_AT: usize = 128;

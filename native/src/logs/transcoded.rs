@@ -10,6 +10,7 @@ use crate::otlp::encode::{
 };
 use crate::otlp::limits::MAX_EXPANDED_BYTES;
 use crate::otlp::log::Log;
+use crate::otlp::tags::{log_record, logs_request, resource, resource_logs, scope_logs};
 
 /// Memory of the last request that a thread wrote, kept up to this size: fresh pages cost more than the writing.
 const KEPT_BYTES: usize = 8 << 20;
@@ -89,7 +90,7 @@ impl<'a> Request<'a> {
         self.items += 1;
         self.without_time += usize::from(line.time == 0);
         let observed = self.observed;
-        push_message(&mut self.payload.records, 2, |out| push_record(out, line, observed));
+        push_message(&mut self.payload.records, scope_logs::LOG_RECORDS, |out| push_record(out, line, observed));
     }
 
     fn end_run(&mut self) {
@@ -98,12 +99,14 @@ impl<'a> Request<'a> {
         let length = records.len() - self.begin;
         self.resource.clear();
         if !service.is_empty() {
-            push_message(&mut self.resource, 1, |out| push_text_pair(out, 1, "service.name", service));
+            push_message(&mut self.resource, resource_logs::RESOURCE, |out| {
+                push_text_pair(out, resource::ATTRIBUTES, "service.name", service);
+            });
         } else if !self.anonymous.is_empty() {
-            push_bytes(&mut self.resource, 1, self.anonymous);
+            push_bytes(&mut self.resource, resource_logs::RESOURCE, self.anonymous);
         }
-        open(&mut self.resource, 2, length);
-        open(openings, 1, self.resource.len() + length);
+        open(&mut self.resource, resource_logs::SCOPE_LOGS, length);
+        open(openings, logs_request::RESOURCE_LOGS, self.resource.len() + length);
         openings.extend_from_slice(&self.resource);
         runs.push((openings.len(), records.len()));
         self.begin = records.len();
@@ -127,28 +130,28 @@ impl<'a> Request<'a> {
 /// The fields of a LogRecord in the order of their numbers, absent ones left out.
 fn push_record(out: &mut Vec<u8>, line: &Line<'_>, observed: u64) {
     if line.time != 0 {
-        push_fixed64(out, 1, line.time);
+        push_fixed64(out, log_record::TIME_UNIX_NANO, line.time);
     }
     if line.severity_number != 0 {
-        push_uint(out, 2, u64::from(line.severity_number));
+        push_uint(out, log_record::SEVERITY_NUMBER, u64::from(line.severity_number));
     }
     if !line.severity_text.is_empty() {
-        push_bytes(out, 3, line.severity_text.as_bytes());
+        push_bytes(out, log_record::SEVERITY_TEXT, line.severity_text.as_bytes());
     }
     if let Some(body) = &line.body {
-        push_text_value(out, 5, body);
+        push_text_value(out, log_record::BODY, body);
     }
     for (key, value) in line.attributes() {
-        push_pair(out, 6, key, value);
+        push_pair(out, log_record::ATTRIBUTES, key, value);
     }
     if line.flags != 0 {
-        push_fixed32(out, 8, u32::from(line.flags));
+        push_fixed32(out, log_record::FLAGS, u32::from(line.flags));
     }
     if let Some(id) = &line.trace_id {
-        push_bytes(out, 9, id);
+        push_bytes(out, log_record::TRACE_ID, id);
     }
     if let Some(id) = &line.span_id {
-        push_bytes(out, 10, id);
+        push_bytes(out, log_record::SPAN_ID, id);
     }
-    push_fixed64(out, 11, observed);
+    push_fixed64(out, log_record::OBSERVED_TIME_UNIX_NANO, observed);
 }

@@ -1,8 +1,8 @@
-//! The verdict about a payload before it is kept.
+//! What is said of a payload before it is stored.
 
 use crate::otlp::limits::MAX_ERRORS;
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::wire::Stop;
 
 pub struct Check {
@@ -26,7 +26,7 @@ pub struct Path {
 pub const TRACES: Path = Path { resources: "resource_spans", scopes: "scope_spans" };
 pub const LOGS: Path = Path { resources: "resource_logs", scopes: "scope_logs" };
 
-struct Verdict {
+struct Tally {
     path: Path,
     items: usize,
     events: usize,
@@ -34,8 +34,8 @@ struct Verdict {
     without_time: usize,
     suspect: bool,
     errors: Vec<String>,
-    resource: Option<Refusal>,
-    scope: Option<Refusal>,
+    resource: Option<Rejection>,
+    scope: Option<Rejection>,
 }
 
 /// Reads the whole payload once; nothing is allocated for a record that is accepted.
@@ -47,7 +47,7 @@ pub fn check<'a, R: Record<'a>>(payload: &'a [u8], path: Path) -> Result<Check, 
 }
 
 fn check_with<'a, R: Record<'a>>(payload: &'a [u8], path: Path, scopes: Scopes) -> Result<Check, Stop> {
-    let mut verdict = Verdict {
+    let mut tally = Tally {
         path,
         items: 0,
         events: 0,
@@ -58,30 +58,30 @@ fn check_with<'a, R: Record<'a>>(payload: &'a [u8], path: Path, scopes: Scopes) 
         resource: None,
         scope: None,
     };
-    walk::<R, _>(payload, scopes, &mut verdict)?;
+    walk::<R, _>(payload, scopes, &mut tally)?;
     Ok(Check {
-        items: verdict.items,
-        events: verdict.events,
-        rejected: verdict.rejected,
-        timed: verdict.items > 0 && verdict.without_time == 0,
-        suspect: verdict.suspect || verdict.rejected > 0,
-        errors: verdict.errors,
+        items: tally.items,
+        events: tally.events,
+        rejected: tally.rejected,
+        timed: tally.items > 0 && tally.without_time == 0,
+        suspect: tally.suspect || tally.rejected > 0,
+        errors: tally.errors,
     })
 }
 
-impl<'a, R: Record<'a>> Visitor<'a, R> for Verdict {
-    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
-        self.suspect |= refusal.is_some() || resource.repeated || resource.attributes.notes.repeated;
-        self.resource = refusal;
+impl<'a, R: Record<'a>> Visitor<'a, R> for Tally {
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
+        self.suspect |= rejection.is_some() || resource.repeated || resource.attributes.notes.repeated;
+        self.resource = rejection;
     }
 
-    fn scope(&mut self, _: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>) {
-        self.suspect |= refusal.is_some() || scope.repeated || scope.attributes.notes.repeated;
-        self.scope = refusal;
+    fn scope(&mut self, _: &Resource<'a>, scope: &Scope<'a>, rejection: Option<Rejection>) {
+        self.suspect |= rejection.is_some() || scope.repeated || scope.attributes.notes.repeated;
+        self.scope = rejection;
     }
 
     #[inline(always)]
-    fn record(&mut self, _: Place, record: &R) {
+    fn record(&mut self, _: RecordIndex, record: &R) {
         self.items += 1;
         self.events += record.events();
         self.without_time += usize::from(record.time() == 0);
@@ -89,29 +89,29 @@ impl<'a, R: Record<'a>> Visitor<'a, R> for Verdict {
     }
 
     #[inline(never)]
-    fn refused(&mut self, place: Place, refusal: Option<Refusal>) {
+    fn refused(&mut self, place: RecordIndex, rejection: Option<Rejection>) {
         self.rejected += 1;
         if self.errors.len() >= MAX_ERRORS {
             return;
         }
-        let message = self.message::<R>(place, refusal);
+        let message = self.message::<R>(place, rejection);
         if !self.errors.contains(&message) {
             self.errors.push(message);
         }
     }
 }
 
-impl Verdict {
-    fn message<'a, R: Record<'a>>(&self, place: Place, own: Option<Refusal>) -> String {
+impl Tally {
+    fn message<'a, R: Record<'a>>(&self, place: RecordIndex, own: Option<Rejection>) -> String {
         let resource = format!("{}[{}]", self.path.resources, place.resource);
         let scope = format!("{resource}.{}[{}]", self.path.scopes, place.scope);
-        if let Some(refusal) = self.resource {
-            return refusal.message(&format!("{resource}.resource"));
+        if let Some(rejection) = self.resource {
+            return rejection.message(&format!("{resource}.resource"));
         }
-        if let Some(refusal) = self.scope {
-            return refusal.message(&format!("{scope}.scope"));
+        if let Some(rejection) = self.scope {
+            return rejection.message(&format!("{scope}.scope"));
         }
         let path = format!("{scope}.{}[{}]", R::LIST, place.record);
-        own.map(|refusal| refusal.message(&path)).unwrap_or_default()
+        own.map(|rejection| rejection.message(&path)).unwrap_or_default()
     }
 }

@@ -10,14 +10,14 @@ use crate::logs::severity::range_name;
 use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::log::Log;
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
 use crate::otlp::tracestate::weight;
 use crate::otlp::value::{Any, Attribute};
 use crate::otlp::wire::Stop;
 
-const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 6] = [
     "SPAN_KIND_UNSPECIFIED",
     "SPAN_KIND_INTERNAL",
     "SPAN_KIND_SERVER",
@@ -25,7 +25,7 @@ const KINDS: [&str; 6] = [
     "SPAN_KIND_PRODUCER",
     "SPAN_KIND_CONSUMER",
 ];
-const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+pub const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 const SERVICE_NAME: &[u8] = b"service.name";
 const EXCEPTION_TYPE: &[u8] = b"exception.type";
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -384,9 +384,9 @@ fn build_with<'a, 'd>(
 }
 
 impl<'a> Builder<'a, '_> {
-    fn begin_resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+    fn begin_resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
         self.context = None;
-        if refusal.is_some() {
+        if rejection.is_some() {
             return;
         }
         let mut inherited = Vec::new();
@@ -421,14 +421,14 @@ impl<'a> Builder<'a, '_> {
 }
 
 impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
-    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
-        self.begin_resource(resource, refusal);
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
+        self.begin_resource(resource, rejection);
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
     #[inline(always)]
-    fn record(&mut self, _: Place, span: &Span<'a>) {
+    fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
         self.columns.times.push(span.start);
         self.columns.durations.push(span.end.saturating_sub(span.start));
         self.columns.weights.push(weight(span.trace_state));
@@ -438,18 +438,18 @@ impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
         self.add(&span.attributes.list, &head);
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Builder<'a, '_> {
-    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
-        self.begin_resource(resource, refusal);
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
+        self.begin_resource(resource, rejection);
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
     #[inline(always)]
-    fn record(&mut self, _: Place, log: &Log<'a>) {
+    fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
         self.columns.times.push(log.time());
         push_id::<16>(&mut self.columns.trace_ids, log.trace_id);
         push_id::<8>(&mut self.columns.span_ids, log.span_id);
@@ -460,7 +460,7 @@ impl<'a> Visitor<'a, Log<'a>> for Builder<'a, '_> {
         self.add(&log.attributes.list, &head);
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }
 
 /// An id, or zeros where there is none.

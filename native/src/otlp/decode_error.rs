@@ -4,6 +4,8 @@
 //! every message depth first, as the reference decoder does, so that both name the same byte.
 
 use crate::otlp::limits::MAX_DEPTH;
+use crate::otlp::schema::{Kind, Message};
+use crate::otlp::tags::{any_value, array_value, key_value, key_value_list};
 use crate::otlp::wire::{complaint, Reader, Value};
 
 /// What is wrong, and the offset of the field in the payload.
@@ -12,9 +14,10 @@ pub struct Fault {
     pub offset: usize,
 }
 
-/// The messages inside a message, by field number.
-enum Shape {
-    Message(&'static [(u32, &'static Shape)]),
+/// What is searched.
+#[derive(Clone, Copy)]
+enum Part {
+    Message(Message),
     Any,
     Array,
     Map,
@@ -22,33 +25,19 @@ enum Shape {
     Pair,
 }
 
-const RESOURCE: Shape = Shape::Message(&[(1, &Shape::Pair)]);
-const SCOPE: Shape = Shape::Message(&[(3, &Shape::Pair)]);
-const EVENT: Shape = Shape::Message(&[(3, &Shape::Pair)]);
-const LINK: Shape = Shape::Message(&[(4, &Shape::Pair)]);
-const STATUS: Shape = Shape::Message(&[]);
-const SPAN: Shape = Shape::Message(&[(9, &Shape::Pair), (11, &EVENT), (13, &LINK), (15, &STATUS)]);
-const LOG: Shape = Shape::Message(&[(5, &Shape::Any), (6, &Shape::Pair)]);
-const SCOPE_SPANS: Shape = Shape::Message(&[(1, &SCOPE), (2, &SPAN)]);
-const SCOPE_LOGS: Shape = Shape::Message(&[(1, &SCOPE), (2, &LOG)]);
-const RESOURCE_SPANS: Shape = Shape::Message(&[(1, &RESOURCE), (2, &SCOPE_SPANS)]);
-const RESOURCE_LOGS: Shape = Shape::Message(&[(1, &RESOURCE), (2, &SCOPE_LOGS)]);
-const TRACES: Shape = Shape::Message(&[(1, &RESOURCE_SPANS)]);
-const LOGS: Shape = Shape::Message(&[(1, &RESOURCE_LOGS)]);
-
 /// The first fault of a trace request, None if it is well-formed.
 pub fn in_traces(payload: &[u8]) -> Option<Fault> {
-    locate(payload, payload, &TRACES, 0)
+    locate(payload, payload, Part::Message(Message::TracesRequest), 0)
 }
 
 /// The first fault of a logs request, None if it is well-formed.
 pub fn in_logs(payload: &[u8]) -> Option<Fault> {
-    locate(payload, payload, &LOGS, 0)
+    locate(payload, payload, Part::Message(Message::LogsRequest), 0)
 }
 
 /// `depth` is that of the value that a message is or belongs to; messages outside of values have depth 0.
-fn locate(payload: &[u8], message: &[u8], shape: &Shape, depth: u32) -> Option<Fault> {
-    let depth = if matches!(shape, Shape::Any) { depth + 1 } else { depth };
+fn locate(payload: &[u8], message: &[u8], part: Part, depth: u32) -> Option<Fault> {
+    let depth = if matches!(part, Part::Any) { depth + 1 } else { depth };
     if depth > MAX_DEPTH {
         return None;
     }
@@ -58,7 +47,7 @@ fn locate(payload: &[u8], message: &[u8], shape: &Shape, depth: u32) -> Option<F
         match reader.next() {
             Ok(None) => return None,
             Ok(Some((number, Value::Bytes(bytes)))) => {
-                if let Some(inner) = shape.inner(number) {
+                if let Some(inner) = part.inner(number, bytes) {
                     let found = locate(payload, bytes, inner, depth);
                     if found.is_some() {
                         return found;
@@ -74,14 +63,20 @@ fn locate(payload: &[u8], message: &[u8], shape: &Shape, depth: u32) -> Option<F
     }
 }
 
-impl Shape {
-    fn inner(&self, number: u32) -> Option<&'static Shape> {
+impl Part {
+    /// What a length-delimited field has to be searched as; None where nothing in it is read.
+    fn inner(self, number: u32, content: &[u8]) -> Option<Part> {
         match (self, number) {
-            (Shape::Message(fields), _) => fields.iter().find(|(known, _)| *known == number).map(|(_, shape)| *shape),
-            (Shape::Any, 5) => Some(&Shape::Array),
-            (Shape::Any, 6) => Some(&Shape::Map),
-            (Shape::Array, 1) | (Shape::Pair, 2) => Some(&Shape::Any),
-            (Shape::Map, 1) => Some(&Shape::Pair),
+            (Part::Message(message), _) => match message.kind(number, &Value::Bytes(content))? {
+                Kind::Message(inner) => Some(Part::Message(inner)),
+                Kind::Any => Some(Part::Any),
+                Kind::Pair => Some(Part::Pair),
+                Kind::Scalar | Kind::Text | Kind::Id(_) => None,
+            },
+            (Part::Any, any_value::ARRAY_VALUE) => Some(Part::Array),
+            (Part::Any, any_value::KVLIST_VALUE) => Some(Part::Map),
+            (Part::Array, array_value::VALUES) | (Part::Pair, key_value::VALUE) => Some(Part::Any),
+            (Part::Map, key_value_list::VALUES) => Some(Part::Pair),
             _ => None,
         }
     }

@@ -3,11 +3,8 @@
 use std::borrow::Cow;
 
 use crate::logs::json::{Json, Object};
-
-const VARINT: u8 = 0;
-const FIXED64: u8 = 1;
-const LEN: u8 = 2;
-const FIXED32: u8 = 5;
+use crate::otlp::tags::{any_value, array_value, key_byte, key_value, key_value_list};
+use crate::otlp::wire::Wire::{Fixed32, Fixed64, Len, Varint};
 
 #[inline]
 pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -31,46 +28,46 @@ fn field_size(content: usize) -> usize {
 
 /// Key and length of a length-delimited field; its content follows.
 #[inline]
-pub fn open(out: &mut Vec<u8>, number: u8, length: usize) {
-    out.push(number << 3 | LEN);
+pub fn open(out: &mut Vec<u8>, number: u32, length: usize) {
+    out.push(key_byte(number, Len));
     push_varint(out, length as u64);
 }
 
 #[inline]
-pub fn push_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+pub fn push_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     open(out, number, bytes.len());
     out.extend_from_slice(bytes);
 }
 
 #[inline]
-pub fn push_uint(out: &mut Vec<u8>, number: u8, value: u64) {
-    out.push(number << 3 | VARINT);
+pub fn push_uint(out: &mut Vec<u8>, number: u32, value: u64) {
+    out.push(key_byte(number, Varint));
     push_varint(out, value);
 }
 
 #[inline]
-pub fn push_fixed64(out: &mut Vec<u8>, number: u8, value: u64) {
-    out.push(number << 3 | FIXED64);
+pub fn push_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
+    out.push(key_byte(number, Fixed64));
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 #[inline]
-pub fn push_fixed32(out: &mut Vec<u8>, number: u8, value: u32) {
-    out.push(number << 3 | FIXED32);
+pub fn push_fixed32(out: &mut Vec<u8>, number: u32, value: u32) {
+    out.push(key_byte(number, Fixed32));
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// An AnyValue with text, as field `number`.
-pub fn push_text_value(out: &mut Vec<u8>, number: u8, text: &str) {
+pub fn push_text_value(out: &mut Vec<u8>, number: u32, text: &str) {
     open(out, number, field_size(text.len()));
-    push_bytes(out, 1, text.as_bytes());
+    push_bytes(out, any_value::STRING_VALUE, text.as_bytes());
 }
 
 /// A message whose length is known once it is written, as field `number`.
 #[inline]
-pub fn push_message(out: &mut Vec<u8>, number: u8, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn push_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     // Most messages need a length of two bytes; where one or more than two are needed, the content is moved.
-    out.extend_from_slice(&[number << 3 | LEN, 0, 0]);
+    out.extend_from_slice(&[key_byte(number, Len), 0, 0]);
     let begin = out.len();
     write(out);
     let length = out.len() - begin;
@@ -88,37 +85,41 @@ fn move_behind_length(out: &mut Vec<u8>, begin: usize, length: usize) {
     out.splice(begin - 2..begin, varint);
 }
 
+const KEY: u8 = key_byte(key_value::KEY, Len);
+const VALUE: u8 = key_byte(key_value::VALUE, Len);
+const STRING: u8 = key_byte(any_value::STRING_VALUE, Len);
+
 /// Lengths below it, of a key or a text, need one byte, and so do those of the messages around both together.
 const SHORT: usize = 0x80 - 8;
 
 /// A KeyValue, as field `number`; key and value are always written, empty or not.
 #[inline]
-pub fn push_pair(out: &mut Vec<u8>, number: u8, key: &str, value: &Json<'_>) {
+pub fn push_pair(out: &mut Vec<u8>, number: u32, key: &str, value: &Json<'_>) {
     if let Json::Text(text) = value {
         return push_text_pair(out, number, key, text);
     }
     let value_size = size(value);
     open(out, number, field_size(key.len()) + field_size(value_size));
-    push_bytes(out, 1, key.as_bytes());
-    open(out, 2, value_size);
+    push_bytes(out, key_value::KEY, key.as_bytes());
+    open(out, key_value::VALUE, value_size);
     push_value(out, value);
 }
 
 /// A KeyValue with text, as field `number`.
 #[inline]
-pub fn push_text_pair(out: &mut Vec<u8>, number: u8, key: &str, text: &str) {
+pub fn push_text_pair(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     if key.len() + text.len() < SHORT {
         let (key_length, text_length) = (key.len() as u8, text.len() as u8);
         out.reserve(8 + key.len() + text.len());
-        out.extend_from_slice(&[number << 3 | LEN, key_length + text_length + 6, 1 << 3 | LEN, key_length]);
+        out.extend_from_slice(&[key_byte(number, Len), key_length + text_length + 6, KEY, key_length]);
         out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(&[2 << 3 | LEN, text_length + 2, 1 << 3 | LEN, text_length]);
+        out.extend_from_slice(&[VALUE, text_length + 2, STRING, text_length]);
         out.extend_from_slice(text.as_bytes());
     } else {
         let value_size = field_size(text.len());
         open(out, number, field_size(key.len()) + field_size(value_size));
-        push_bytes(out, 1, key.as_bytes());
-        push_text_value(out, 2, text);
+        push_bytes(out, key_value::KEY, key.as_bytes());
+        push_text_value(out, key_value::VALUE, text);
     }
 }
 
@@ -147,22 +148,22 @@ fn object_size(object: &Object<'_>) -> usize {
 
 fn push_value(out: &mut Vec<u8>, value: &Json<'_>) {
     match value {
-        Json::Text(text) => push_bytes(out, 1, text.as_bytes()),
-        Json::Bool(bool) => push_uint(out, 2, u64::from(*bool)),
-        Json::Int(int) => push_uint(out, 3, *int as u64),
-        Json::Double(double) => push_fixed64(out, 4, double.to_bits()),
+        Json::Text(text) => push_bytes(out, any_value::STRING_VALUE, text.as_bytes()),
+        Json::Bool(bool) => push_uint(out, any_value::BOOL_VALUE, u64::from(*bool)),
+        Json::Int(int) => push_uint(out, any_value::INT_VALUE, *int as u64),
+        Json::Double(double) => push_fixed64(out, any_value::DOUBLE_VALUE, double.to_bits()),
         Json::Null | Json::Taken => {}
         Json::List(elements) => {
-            open(out, 5, list_size(elements));
+            open(out, any_value::ARRAY_VALUE, list_size(elements));
             for element in elements {
-                open(out, 1, size(element));
+                open(out, array_value::VALUES, size(element));
                 push_value(out, element);
             }
         }
         Json::Object(object) => {
-            open(out, 6, object_size(object));
+            open(out, any_value::KVLIST_VALUE, object_size(object));
             for (key, value) in &object.members {
-                push_pair(out, 1, key, value);
+                push_pair(out, key_value_list::VALUES, key, value);
             }
         }
     }

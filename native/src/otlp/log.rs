@@ -1,8 +1,9 @@
 //! A log record as it stands in the payload.
 
-use crate::otlp::rejection::{self, Reason, Refusal};
+use crate::otlp::rejection::{self, Reason, Rejection};
 use crate::otlp::request::Record;
 use crate::otlp::span::enum_value;
+use crate::otlp::tags::log_record;
 use crate::otlp::value::{any, Any, Attributes, Notes};
 use crate::otlp::wire::{Broken, Reader, Value};
 
@@ -53,20 +54,20 @@ impl<'a> Record<'a> for Log<'a> {
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
-                (1, Value::Fixed64(time)) => self.time = time,
-                (2, Value::Varint(number)) => self.severity_number = enum_value(number, 25),
-                (3, Value::Bytes(text)) => self.severity_text = text,
-                (5, Value::Bytes(message)) => {
+                (log_record::TIME_UNIX_NANO, Value::Fixed64(time)) => self.time = time,
+                (log_record::SEVERITY_NUMBER, Value::Varint(number)) => self.severity_number = enum_value(number, 25),
+                (log_record::SEVERITY_TEXT, Value::Bytes(text)) => self.severity_text = text,
+                (log_record::BODY, Value::Bytes(message)) => {
                     (self.body, self.body_notes) = any(message, 1)?;
                     self.bodies += 1;
                 }
-                (6, Value::Bytes(message)) => self.attributes.read(message)?,
-                (7, Value::Varint(count)) => self.dropped_attributes = count as u32,
-                (8, Value::Fixed32(flags)) => self.flags = flags,
-                (9, Value::Bytes(id)) => self.trace_id = id,
-                (10, Value::Bytes(id)) => self.span_id = id,
-                (11, Value::Fixed64(time)) => self.observed = time,
-                (12, Value::Bytes(name)) => self.event_name = name,
+                (log_record::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (log_record::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (log_record::FLAGS, Value::Fixed32(flags)) => self.flags = flags,
+                (log_record::TRACE_ID, Value::Bytes(id)) => self.trace_id = id,
+                (log_record::SPAN_ID, Value::Bytes(id)) => self.span_id = id,
+                (log_record::OBSERVED_TIME_UNIX_NANO, Value::Fixed64(time)) => self.observed = time,
+                (log_record::EVENT_NAME, Value::Bytes(name)) => self.event_name = name,
                 _ => {}
             }
         }
@@ -74,14 +75,14 @@ impl<'a> Record<'a> for Log<'a> {
     }
 
     #[inline(always)]
-    fn refusal(&self) -> Option<Refusal> {
+    fn rejection(&self) -> Option<Rejection> {
         rejection::optional_id(self.trace_id, 16, "trace_id")
             .or_else(|| rejection::optional_id(self.span_id, 8, "span_id"))
             .or_else(|| rejection::time(self.time, "time_unix_nano"))
             .or_else(|| rejection::time(self.observed, "observed_time_unix_nano"))
             .or_else(|| rejection::attributes(&self.attributes))
             .or_else(|| self.body_notes.too_deep.then_some(Reason::TooDeep { field: "body" }))
-            .map(Refusal::from)
+            .map(Rejection::from)
     }
 
     fn is_suspect(&self) -> bool {

@@ -1,4 +1,4 @@
-//! OTLP requests: the wire format, records, verdicts, columns.
+//! OTLP requests: the wire format, records, checks, columns.
 
 pub mod check;
 pub mod columns;
@@ -10,7 +10,9 @@ pub mod limits;
 pub mod log;
 pub mod rejection;
 pub mod request;
+pub mod schema;
 pub mod span;
+pub mod tags;
 pub mod tracestate;
 pub mod value;
 pub mod wire;

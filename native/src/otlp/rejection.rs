@@ -32,12 +32,12 @@ pub enum Reason {
 
 /// A reason, with the event or link of the record that it is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     pub part: Option<(&'static str, usize)>,
     pub reason: Reason,
 }
 
-impl Refusal {
+impl Rejection {
     /// The message for the record (or resource, or scope) at `path`.
     pub fn message(&self, path: &str) -> String {
         let path = match self.part {
@@ -61,9 +61,9 @@ impl Refusal {
     }
 }
 
-impl From<Reason> for Refusal {
+impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
-        Refusal { part: None, reason }
+        Rejection { part: None, reason }
     }
 }
 

@@ -1,7 +1,8 @@
-//! The way from a request to its records: resources, scopes, records, and the verdict about each.
+//! The way from a request to its records: resources, scopes, records, and what is accepted of each.
 
 use crate::otlp::limits::MAX_EXPANDED_BYTES;
-use crate::otlp::rejection::{self, Reason, Refusal};
+use crate::otlp::rejection::{self, Reason, Rejection};
+use crate::otlp::tags::{common, resource, scope};
 use crate::otlp::value::Attributes;
 use crate::otlp::wire::{Broken, Reader, Stop, Value};
 
@@ -38,7 +39,7 @@ pub trait Record<'a>: Default {
     fn read(&mut self, message: &'a [u8]) -> Result<(), Broken>;
 
     /// Why the record is refused.
-    fn refusal(&self) -> Option<Refusal>;
+    fn rejection(&self) -> Option<Rejection>;
 
     /// Whether the record, if it is accepted, may be in need of repair (see `repair` of the reference decoder).
     fn is_suspect(&self) -> bool;
@@ -52,7 +53,7 @@ pub trait Record<'a>: Default {
 
 /// Where a record stands: index of its resource, its scope in that, and itself in that.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
+pub struct RecordIndex {
     pub resource: usize,
     pub scope: usize,
     pub record: usize,
@@ -60,11 +61,11 @@ pub struct Place {
 
 /// What becomes of the records of a request, called in wire order.
 pub trait Visitor<'a, R: Record<'a>> {
-    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>);
-    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, refusal: Option<Refusal>);
-    fn record(&mut self, place: Place, record: &R);
-    /// `refusal` is the record's own; resource and scope may have been refused before.
-    fn refused(&mut self, place: Place, refusal: Option<Refusal>);
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>);
+    fn scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>, rejection: Option<Rejection>);
+    fn record(&mut self, place: RecordIndex, record: &R);
+    /// `rejection` is the record's own; resource and scope may have been refused before.
+    fn refused(&mut self, place: RecordIndex, rejection: Option<Rejection>);
 }
 
 /// What a record counts towards MAX_EXPANDED_BYTES; `shared`: bytes of its resource and scope.
@@ -90,11 +91,11 @@ pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
     visitor: &mut V,
 ) -> Result<(), Stop> {
     let mut record = R::default();
-    let mut place = Place::default();
+    let mut place = RecordIndex::default();
     let mut expanded = 0;
     let mut request = Reader::new(payload);
     while let Some((number, field)) = request.next()? {
-        if let (1, Value::Bytes(message)) = (number, field) {
+        if let (common::RESOURCES, Value::Bytes(message)) = (number, field) {
             walk_resource(message, place, scopes, &mut expanded, &mut record, visitor)?;
             place.resource += 1;
         }
@@ -104,22 +105,22 @@ pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
 
 fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
     message: &'a [u8],
-    mut place: Place,
+    mut place: RecordIndex,
     scopes: Scopes,
     expanded: &mut usize,
     record: &mut R,
     visitor: &mut V,
 ) -> Result<(), Stop> {
     let resource = read_resource(message)?;
-    let refusal = rejection::attributes(&resource.attributes).map(Refusal::from);
-    visitor.resource(&resource, refusal);
+    let rejection = rejection::attributes(&resource.attributes).map(Rejection::from);
+    visitor.resource(&resource, rejection);
     let mut lists = Reader::new(message);
     while let Some((number, field)) = lists.next()? {
-        if let (2, Value::Bytes(message)) = (number, field) {
+        if let (common::CHILDREN, Value::Bytes(message)) = (number, field) {
             let scope = read_scope(message, scopes)?;
-            let own = rejection::attributes(&scope.attributes).map(Refusal::from);
+            let own = rejection::attributes(&scope.attributes).map(Rejection::from);
             visitor.scope(&resource, &scope, own);
-            let all_refused = refusal.is_some() || own.is_some();
+            let all_refused = rejection.is_some() || own.is_some();
             let records = Records { message, shared: resource.size + scope.size, all_refused };
             walk_records(records, place, scopes, expanded, record, visitor)?;
             place.scope += 1;
@@ -139,7 +140,7 @@ struct Records<'a> {
 #[inline(always)]
 fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     records: Records<'a>,
-    mut place: Place,
+    mut place: RecordIndex,
     scopes: Scopes,
     expanded: &mut usize,
     record: &mut R,
@@ -150,11 +151,11 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     let mut list = Reader::new(records.message);
     while let Some((number, field)) = list.next()? {
         match (number, field) {
-            (2, Value::Bytes(message)) => {
+            (common::CHILDREN, Value::Bytes(message)) => {
                 record.read(message)?;
-                let refusal = record.refusal();
-                if records.all_refused || refusal.is_some() {
-                    visitor.refused(place, refusal);
+                let rejection = record.rejection();
+                if records.all_refused || rejection.is_some() {
+                    visitor.refused(place, rejection);
                 } else {
                     *expanded = expanded.saturating_add(expanded_bytes(message.len(), records.shared, record.events()));
                     documents += 1 + record.events();
@@ -163,13 +164,17 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
                     } else if scopes == Scopes::Ahead {
                         return Err(Stop::LateScope);
                     } else {
-                        visitor.refused(place, Some(Refusal::from(Reason::TooLarge)));
+                        visitor.refused(place, Some(Rejection::from(Reason::TooLarge)));
                     }
                 }
                 place.record += 1;
             }
-            (1, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => return Err(Stop::LateScope),
-            (3, Value::Bytes(url)) if scopes == Scopes::Ahead && place.record > 0 => late_url = url.len(),
+            (common::HEAD, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => {
+                return Err(Stop::LateScope)
+            }
+            (common::SCHEMA_URL, Value::Bytes(url)) if scopes == Scopes::Ahead && place.record > 0 => {
+                late_url = url.len()
+            }
             _ => {}
         }
     }
@@ -189,13 +194,13 @@ fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Value::Bytes(message)) => {
+            (common::HEAD, Value::Bytes(message)) => {
                 resource = read_resource_attributes(message)?;
                 resource.repeated = heads > 0;
                 heads += 1;
                 resource.size = message.len();
             }
-            (3, Value::Bytes(url)) => schema_url = url,
+            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
             _ => {}
         }
     }
@@ -209,8 +214,8 @@ fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Value::Bytes(message)) => resource.attributes.read(message)?,
-            (2, Value::Varint(count)) => resource.dropped_attributes = count as u32,
+            (resource::ATTRIBUTES, Value::Bytes(message)) => resource.attributes.read(message)?,
+            (resource::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => resource.dropped_attributes = count as u32,
             _ => {}
         }
     }
@@ -224,14 +229,14 @@ fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (2, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
-            (1, Value::Bytes(message)) => {
+            (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
+            (common::HEAD, Value::Bytes(message)) => {
                 scope = read_scope_fields(message)?;
                 scope.repeated = heads > 0;
                 heads += 1;
                 scope.size = message.len();
             }
-            (3, Value::Bytes(url)) => schema_url = url,
+            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
             _ => {}
         }
     }
@@ -245,10 +250,10 @@ fn read_scope_fields(message: &[u8]) -> Result<Scope<'_>, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Value::Bytes(name)) => scope.name = name,
-            (2, Value::Bytes(version)) => scope.version = version,
-            (3, Value::Bytes(message)) => scope.attributes.read(message)?,
-            (4, Value::Varint(count)) => scope.dropped_attributes = count as u32,
+            (scope::NAME, Value::Bytes(name)) => scope.name = name,
+            (scope::VERSION, Value::Bytes(version)) => scope.version = version,
+            (scope::ATTRIBUTES, Value::Bytes(message)) => scope.attributes.read(message)?,
+            (scope::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => scope.dropped_attributes = count as u32,
             _ => {}
         }
     }

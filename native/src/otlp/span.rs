@@ -1,7 +1,8 @@
 //! A span, its events and links, as they stand in the payload.
 
-use crate::otlp::rejection::{self, Refusal};
+use crate::otlp::rejection::{self, Rejection};
 use crate::otlp::request::Record;
+use crate::otlp::tags::{event, link, span, status};
 use crate::otlp::value::Attributes;
 use crate::otlp::wire::{Broken, Reader, Value};
 
@@ -46,8 +47,8 @@ pub struct Span<'a> {
     /// Something in it may be in need of repair.
     suspect: bool,
     statuses: u32,
-    refused_event: Option<Refusal>,
-    refused_link: Option<Refusal>,
+    refused_event: Option<Rejection>,
+    refused_link: Option<Rejection>,
     event: Event<'a>,
     link: Link<'a>,
 }
@@ -74,20 +75,20 @@ impl<'a> Event<'a> {
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
-                (1, Value::Fixed64(time)) => self.time = time,
-                (2, Value::Bytes(name)) => self.name = name,
-                (3, Value::Bytes(message)) => self.attributes.read(message)?,
-                (4, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (event::TIME_UNIX_NANO, Value::Fixed64(time)) => self.time = time,
+                (event::NAME, Value::Bytes(name)) => self.name = name,
+                (event::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (event::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn refusal(&self, index: usize) -> Option<Refusal> {
+    fn rejection(&self, index: usize) -> Option<Rejection> {
         let reason =
             rejection::time(self.time, "time_unix_nano").or_else(|| rejection::attributes(&self.attributes))?;
-        Some(Refusal { part: Some(("events", index)), reason })
+        Some(Rejection { part: Some(("events", index)), reason })
     }
 }
 
@@ -104,23 +105,23 @@ impl<'a> Link<'a> {
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
-                (1, Value::Bytes(id)) => self.trace_id = id,
-                (2, Value::Bytes(id)) => self.span_id = id,
-                (3, Value::Bytes(state)) => self.trace_state = state,
-                (4, Value::Bytes(message)) => self.attributes.read(message)?,
-                (5, Value::Varint(count)) => self.dropped_attributes = count as u32,
-                (6, Value::Fixed32(flags)) => self.flags = flags,
+                (link::TRACE_ID, Value::Bytes(id)) => self.trace_id = id,
+                (link::SPAN_ID, Value::Bytes(id)) => self.span_id = id,
+                (link::TRACE_STATE, Value::Bytes(state)) => self.trace_state = state,
+                (link::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (link::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (link::FLAGS, Value::Fixed32(flags)) => self.flags = flags,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn refusal(&self, index: usize) -> Option<Refusal> {
+    fn rejection(&self, index: usize) -> Option<Rejection> {
         let reason = rejection::sized_id(self.trace_id, 16, "trace_id")
             .or_else(|| rejection::sized_id(self.span_id, 8, "span_id"))
             .or_else(|| rejection::attributes(&self.attributes))?;
-        Some(Refusal { part: Some(("links", index)), reason })
+        Some(Rejection { part: Some(("links", index)), reason })
     }
 }
 
@@ -176,7 +177,7 @@ impl<'a> Span<'a> {
         self.suspect |=
             self.event.attributes.notes.repeated || self.event.time == 0 || rejection::is_odd_time(self.event.time);
         if self.refused_event.is_none() {
-            self.refused_event = self.event.refusal(self.events.len());
+            self.refused_event = self.event.rejection(self.events.len());
         }
         self.events.push(message);
         Ok(())
@@ -189,7 +190,7 @@ impl<'a> Span<'a> {
             || rejection::required_id::<16>(self.link.trace_id, "trace_id").is_some()
             || rejection::required_id::<8>(self.link.span_id, "span_id").is_some();
         if self.refused_link.is_none() {
-            self.refused_link = self.link.refusal(self.links.len());
+            self.refused_link = self.link.rejection(self.links.len());
         }
         self.links.push(message);
         Ok(())
@@ -202,8 +203,8 @@ impl<'a> Span<'a> {
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
-                (2, Value::Bytes(text)) => self.status_message = text,
-                (3, Value::Varint(code)) => self.status_code = enum_value(code, 3),
+                (status::MESSAGE, Value::Bytes(text)) => self.status_message = text,
+                (status::CODE, Value::Varint(code)) => self.status_code = enum_value(code, 3),
                 _ => {}
             }
         }
@@ -220,22 +221,22 @@ impl<'a> Record<'a> for Span<'a> {
         let mut reader = Reader::new(message);
         while let Some((number, field)) = reader.next()? {
             match (number, field) {
-                (1, Value::Bytes(id)) => self.trace_id = id,
-                (2, Value::Bytes(id)) => self.span_id = id,
-                (3, Value::Bytes(state)) => self.trace_state = state,
-                (4, Value::Bytes(id)) => self.parent = id,
-                (5, Value::Bytes(name)) => self.name = name,
-                (6, Value::Varint(kind)) => self.kind = enum_value(kind, 6),
-                (7, Value::Fixed64(time)) => self.start = time,
-                (8, Value::Fixed64(time)) => self.end = time,
-                (9, Value::Bytes(message)) => self.attributes.read(message)?,
-                (10, Value::Varint(count)) => self.dropped_attributes = count as u32,
-                (11, Value::Bytes(message)) => self.read_event(message)?,
-                (12, Value::Varint(count)) => self.dropped_events = count as u32,
-                (13, Value::Bytes(message)) => self.read_link(message)?,
-                (14, Value::Varint(count)) => self.dropped_links = count as u32,
-                (15, Value::Bytes(message)) => self.read_status(message)?,
-                (16, Value::Fixed32(flags)) => self.flags = flags,
+                (span::TRACE_ID, Value::Bytes(id)) => self.trace_id = id,
+                (span::SPAN_ID, Value::Bytes(id)) => self.span_id = id,
+                (span::TRACE_STATE, Value::Bytes(state)) => self.trace_state = state,
+                (span::PARENT_SPAN_ID, Value::Bytes(id)) => self.parent = id,
+                (span::NAME, Value::Bytes(name)) => self.name = name,
+                (span::KIND, Value::Varint(kind)) => self.kind = enum_value(kind, 6),
+                (span::START_TIME_UNIX_NANO, Value::Fixed64(time)) => self.start = time,
+                (span::END_TIME_UNIX_NANO, Value::Fixed64(time)) => self.end = time,
+                (span::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (span::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                (span::EVENTS, Value::Bytes(message)) => self.read_event(message)?,
+                (span::DROPPED_EVENTS_COUNT, Value::Varint(count)) => self.dropped_events = count as u32,
+                (span::LINKS, Value::Bytes(message)) => self.read_link(message)?,
+                (span::DROPPED_LINKS_COUNT, Value::Varint(count)) => self.dropped_links = count as u32,
+                (span::STATUS, Value::Bytes(message)) => self.read_status(message)?,
+                (span::FLAGS, Value::Fixed32(flags)) => self.flags = flags,
                 _ => {}
             }
         }
@@ -243,14 +244,14 @@ impl<'a> Record<'a> for Span<'a> {
     }
 
     #[inline(always)]
-    fn refusal(&self) -> Option<Refusal> {
+    fn rejection(&self) -> Option<Rejection> {
         rejection::required_id::<16>(self.trace_id, "trace_id")
             .or_else(|| rejection::required_id::<8>(self.span_id, "span_id"))
             .or_else(|| rejection::optional_id(self.parent, 8, "parent_span_id"))
             .or_else(|| rejection::time(self.start, "start_time_unix_nano"))
             .or_else(|| rejection::time(self.end, "end_time_unix_nano"))
             .or_else(|| rejection::attributes(&self.attributes))
-            .map(Refusal::from)
+            .map(Rejection::from)
             .or(self.refused_event)
             .or(self.refused_link)
     }

@@ -1,7 +1,16 @@
 //! AnyValue and KeyValue, read without copying.
 
 use crate::otlp::limits::MAX_DEPTH;
-use crate::otlp::wire::{Broken, Reader, Value};
+use crate::otlp::tags::{any_value, array_value, key_byte, key_value, key_value_list};
+use crate::otlp::wire::Wire::{Fixed64, Len, Varint};
+use crate::otlp::wire::{Broken, Fields, Reader, Value};
+
+const KEY: u8 = key_byte(key_value::KEY, Len);
+const VALUE: u8 = key_byte(key_value::VALUE, Len);
+const STRING: u8 = key_byte(any_value::STRING_VALUE, Len);
+const INT: u8 = key_byte(any_value::INT_VALUE, Varint);
+const DOUBLE: u8 = key_byte(any_value::DOUBLE_VALUE, Fixed64);
+const ELEMENT: u8 = key_byte(array_value::VALUES, Len);
 
 /// An attribute value as it stands in the payload. Arrays and maps keep their message bytes.
 #[derive(Clone, Copy, Debug)]
@@ -67,13 +76,13 @@ pub fn any(message: &[u8], depth: u32) -> Result<(Any<'_>, Notes), Broken> {
 #[inline(always)]
 fn variant<'a>(number: u32, field: Value<'a>) -> Option<Any<'a>> {
     Some(match (number, field) {
-        (1, Value::Bytes(text)) => Any::Text(text),
-        (2, Value::Varint(bool)) => Any::Bool(bool != 0),
-        (3, Value::Varint(int)) => Any::Int(int as i64),
-        (4, Value::Fixed64(bits)) => Any::Double(f64::from_bits(bits)),
-        (5, Value::Bytes(message)) => Any::Array(message),
-        (6, Value::Bytes(message)) => Any::Map(message),
-        (7, Value::Bytes(bytes)) => Any::Bytes(bytes),
+        (any_value::STRING_VALUE, Value::Bytes(text)) => Any::Text(text),
+        (any_value::BOOL_VALUE, Value::Varint(bool)) => Any::Bool(bool != 0),
+        (any_value::INT_VALUE, Value::Varint(int)) => Any::Int(int as i64),
+        (any_value::DOUBLE_VALUE, Value::Fixed64(bits)) => Any::Double(f64::from_bits(bits)),
+        (any_value::ARRAY_VALUE, Value::Bytes(message)) => Any::Array(message),
+        (any_value::KVLIST_VALUE, Value::Bytes(message)) => Any::Map(message),
+        (any_value::BYTES_VALUE, Value::Bytes(bytes)) => Any::Bytes(bytes),
         _ => return None,
     })
 }
@@ -86,7 +95,7 @@ fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     }
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
-        if let (1, Value::Bytes(value)) = (number, field) {
+        if let (array_value::VALUES, Value::Bytes(value)) = (number, field) {
             notes.add(any(value, depth + 1)?.1);
         }
     }
@@ -98,7 +107,7 @@ fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
 fn are_doubles(message: &[u8]) -> bool {
     const LENGTH: usize = 11;
     message.len().is_multiple_of(LENGTH)
-        && message.chunks_exact(LENGTH).all(|element| element[..3] == [0x0a, 0x09, 0x21])
+        && message.chunks_exact(LENGTH).all(|element| element[..3] == [ELEMENT, 0x09, DOUBLE])
 }
 
 #[inline(never)]
@@ -106,7 +115,7 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     let mut notes = Notes::default();
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
-        if let (1, Value::Bytes(pair)) = (number, field) {
+        if let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) {
             if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() {
                 notes.add(attribute(pair, depth + 1)?.1);
             }
@@ -119,21 +128,21 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
 /// another way. The pair goes to `found` from where it is read, since values travel slowly through memory.
 #[inline(always)]
 pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
-    let [0x0a, key_length, rest @ ..] = message else { return None };
+    let [KEY, key_length, rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
-    let [0x12, value_length, kind, rest @ ..] = rest else { return None };
+    let [VALUE, value_length, kind, rest @ ..] = rest else { return None };
     if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
         return None;
     }
     match (kind, rest) {
-        (0x0a, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
+        (&STRING, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
             found(key, Any::Text(text));
         }
-        (0x18, [int]) if *int < 0x80 => found(key, Any::Int(i64::from(*int))),
-        (0x18, [low, high]) if *low >= 0x80 && *high < 0x80 => {
+        (&INT, [int]) if *int < 0x80 => found(key, Any::Int(i64::from(*int))),
+        (&INT, [low, high]) if *low >= 0x80 && *high < 0x80 => {
             found(key, Any::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
         }
-        (0x21, bits) => {
+        (&DOUBLE, bits) => {
             let bits = <[u8; 8]>::try_from(bits).ok()?;
             found(key, Any::Double(f64::from_bits(u64::from_le_bytes(bits))));
         }
@@ -152,8 +161,8 @@ fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, Notes), Broke
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Value::Bytes(text)) => key = text,
-            (2, Value::Bytes(message)) => {
+            (key_value::KEY, Value::Bytes(text)) => key = text,
+            (key_value::VALUE, Value::Bytes(message)) => {
                 let (last, own) = any(message, depth)?;
                 value = last;
                 notes.add(own);
@@ -166,30 +175,18 @@ fn attribute(message: &[u8], depth: u32) -> Result<(Attribute<'_>, Notes), Broke
     Ok((Attribute { key, value }, notes))
 }
 
-/// The fields of a message that was walked before, so that no error is left to meet.
-struct Walked<'a>(Reader<'a>);
-
-impl<'a> Iterator for Walked<'a> {
-    type Item = (u32, Value<'a>);
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().ok().flatten()
-    }
-}
-
 /// The elements of an array whose message was walked before.
 pub fn elements(array: &[u8]) -> impl Iterator<Item = Any<'_>> {
-    Walked(Reader::new(array)).filter_map(|field| match field {
-        (1, Value::Bytes(message)) => Some(shallow(message)),
+    Fields::new(array).filter_map(|field| match field {
+        (_, array_value::VALUES, Value::Bytes(message)) => Some(shallow(message)),
         _ => None,
     })
 }
 
 /// The pairs of a map whose message was walked before, in wire order, duplicates included, behind those in `list`.
 pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
-    for field in Walked(Reader::new(map)) {
-        if let (1, Value::Bytes(message)) = field {
+    for field in Fields::new(map) {
+        if let (_, key_value_list::VALUES, Value::Bytes(message)) = field {
             if usual_pair(message, |key, value| list.push(Attribute { key, value })).is_none() {
                 list.push(shallow_pair(message));
             }
@@ -199,7 +196,7 @@ pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
 
 fn shallow(message: &[u8]) -> Any<'_> {
     let mut value = Any::Empty;
-    for (number, field) in Walked(Reader::new(message)) {
+    for (_, number, field) in Fields::new(message) {
         value = variant(number, field).unwrap_or(value);
     }
     value
@@ -207,10 +204,10 @@ fn shallow(message: &[u8]) -> Any<'_> {
 
 fn shallow_pair(message: &[u8]) -> Attribute<'_> {
     let mut pair = Attribute { key: b"", value: Any::Empty };
-    for (number, field) in Walked(Reader::new(message)) {
+    for (_, number, field) in Fields::new(message) {
         match (number, field) {
-            (1, Value::Bytes(key)) => pair.key = key,
-            (2, Value::Bytes(message)) => pair.value = shallow(message),
+            (key_value::KEY, Value::Bytes(key)) => pair.key = key,
+            (key_value::VALUE, Value::Bytes(message)) => pair.value = shallow(message),
             _ => {}
         }
     }

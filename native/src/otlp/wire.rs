@@ -1,6 +1,6 @@
 //! The protobuf wire format: fields of a message, borrowed from the payload, every read bounds-checked.
 
-/// The message cannot be read on. What is wrong and where, `fault` finds out.
+/// The message cannot be read on. What is wrong and where, `decode_error` finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
@@ -16,6 +16,15 @@ impl From<Broken> for Stop {
     fn from(_: Broken) -> Self {
         Stop::Broken
     }
+}
+
+/// Wire types of fields. Groups (3 and 4) are no part of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Varint = 0,
+    Fixed64 = 1,
+    Len = 2,
+    Fixed32 = 5,
 }
 
 /// The value of one field as it stands on the wire.
@@ -106,6 +115,37 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken)?;
         self.rest = rest;
         Ok(*bytes)
+    }
+}
+
+/// Where a field begins and ends in its message.
+#[derive(Clone, Copy)]
+pub struct FieldRange {
+    pub begin: usize,
+    pub end: usize,
+}
+
+/// The fields of a message that was walked before, so that no error is left to meet, each with its place.
+pub struct Fields<'a> {
+    length: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Fields<'a> {
+    #[inline(always)]
+    pub fn new(message: &'a [u8]) -> Self {
+        Fields { length: message.len(), reader: Reader::new(message) }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (FieldRange, u32, Value<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let begin = self.length - self.reader.rest().len();
+        let (number, value) = self.reader.next().ok().flatten()?;
+        Some((FieldRange { begin, end: self.length - self.reader.rest().len() }, number, value))
     }
 }
 

@@ -7,16 +7,16 @@ use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::limits::MAX_LABEL_CHARS;
 use crate::otlp::log::Log;
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::value::{elements, push_pairs, Any, Attribute};
 use crate::otlp::wire::Stop;
 use crate::predictions::features::Features;
 
 /// A count of so many rows or more is none.
-const MAX_ROWS: i64 = 1 << 40;
+pub const MAX_ROWS: i64 = 1 << 40;
 /// Attributes that make an event's group, between the event's name and its service.
-const TEXTS: [&[u8]; 4] = [b"ml.model.name", b"ml.model.version", b"error.type", b"ml.stage"];
+pub const TEXTS: [&[u8]; 4] = [b"ml.model.name", b"ml.model.version", b"error.type", b"ml.stage"];
 
 /// A column of numbers: the event of each, and each.
 #[derive(Default)]
@@ -200,20 +200,20 @@ fn read<'e>(payloads: &[&[u8]], mut events: Events<'e>, scopes: Scopes) -> Resul
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Events<'_> {
-    fn resource(&mut self, resource: &Resource<'a>, _: Option<Refusal>) {
+    fn resource(&mut self, resource: &Resource<'a>, _: Option<Rejection>) {
         self.service.clear();
         self.service.push_str(&service_name(resource));
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
     #[inline(always)]
-    fn record(&mut self, _: Place, log: &Log<'a>) {
+    fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
         if !log.event_name.is_empty() && self.names.iter().any(|name| name == log.event_name) {
             self.add(log);
         }
         self.accepted += 1;
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }

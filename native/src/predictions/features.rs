@@ -12,6 +12,9 @@ const TEXT: u8 = 2;
 const BOOL: u8 = 3;
 /// An array, a map or bytes.
 const OTHER: u8 = 4;
+/// All of them by name.
+pub const KINDS: &[(&str, u8)] =
+    &[("MISSING", MISSING), ("NUMBER", NUMBER), ("TEXT", TEXT), ("BOOL", BOOL), ("OTHER", OTHER)];
 
 /// Length of an element with a double, as nearly all are written, and where the double begins.
 const DOUBLE_LENGTH: usize = 11;

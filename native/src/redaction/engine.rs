@@ -5,14 +5,15 @@ use crate::otlp::encode::{push_bytes, push_message};
 use crate::otlp::label;
 use crate::otlp::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES};
 use crate::otlp::request::expanded_bytes;
+use crate::otlp::schema::{Kind, Message};
+use crate::otlp::tags::{any_value, array_value, common, key_value, resource};
 use crate::otlp::value::{any, usual_pair, Any};
-use crate::otlp::wire::Value;
+use crate::otlp::wire::{FieldRange, Fields, Value};
 use crate::redaction::entry::{is_nested, last_key, Around};
 use crate::redaction::filter::Decision;
-use crate::redaction::keys::Verdicts;
+use crate::redaction::keys::KnownKeys;
 use crate::redaction::rules::{Action, Edit, Rules, MASKED};
-pub use crate::redaction::splice::Shape;
-use crate::redaction::splice::{Fields, Kind, Patch, Place};
+use crate::redaction::splice::Splice;
 
 /// Of the keys above a nested entry the last so many bytes count.
 const MAX_ABOVE_BYTES: usize = 256;
@@ -31,9 +32,9 @@ pub struct Shaped {
 /// One payload's way through the rules.
 struct Rewrite<'r> {
     rules: &'r Rules,
-    record: Shape,
+    record: Message,
     decisions: std::vec::IntoIter<Decision>,
-    verdicts: Verdicts,
+    known_keys: KnownKeys,
     /// The value rules that may match in the message that is being written.
     suspects: u128,
     /// The key rules that count in it, and those that count outside of records.
@@ -49,13 +50,13 @@ struct Rewrite<'r> {
 }
 
 /// The request of which each record's `decisions` are given, with records of the shape `record`.
-pub fn rewrite(payload: &[u8], rules: &Rules, record: Shape, everywhere: u128, decisions: Vec<Decision>) -> Shaped {
+pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128, decisions: Vec<Decision>) -> Shaped {
     let mut rewrite = Rewrite {
         rules,
         record,
         left: Vec::with_capacity(decisions.len()),
         decisions: decisions.into_iter(),
-        verdicts: Verdicts::new(),
+        known_keys: KnownKeys::new(),
         suspects: 0,
         active: everywhere,
         everywhere,
@@ -86,48 +87,48 @@ struct Heads {
 
 impl Rewrite<'_> {
     fn request(&mut self, data: &[u8]) -> Edit {
-        let mut patch = Patch::new(data);
+        let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (1, Value::Bytes(message)) => {
+                (common::RESOURCES, Value::Bytes(message)) => {
                     let edit = self.of_resource(message);
-                    patch.edit(place, 1, message, edit);
+                    splice.edit(place, common::RESOURCES, message, edit);
                 }
-                _ => self.unknown(&mut patch, place),
+                _ => self.unknown(&mut splice, place),
             }
         }
-        patch.finish()
+        splice.finish()
     }
 
-    fn unknown(&self, patch: &mut Patch<'_>, place: Place) {
+    fn unknown(&self, splice: &mut Splice<'_>, place: FieldRange) {
         if self.rules.scrubs {
-            patch.skip(place);
+            splice.skip(place);
         }
     }
 
     /// A ResourceSpans or ResourceLogs.
     fn of_resource(&mut self, data: &[u8]) -> Edit {
         let before = self.changed;
-        let mut heads = self.heads(data, Shape::Resource);
-        let mut patch = Patch::new(data);
-        let has_resource = || Fields::new(data).any(|field| matches!(field, (_, 1, Value::Bytes(_))));
+        let mut heads = self.heads(data, Message::Resource);
+        let mut splice = Splice::new(data);
+        let has_resource = || Fields::new(data).any(|field| matches!(field, (_, common::HEAD, Value::Bytes(_))));
         if !self.rules.add.is_empty() && !has_resource() {
             let added = self.added(b"");
             heads.size += added.len();
-            push_bytes(&mut patch.out, 1, &added);
+            push_bytes(&mut splice.out, common::HEAD, &added);
         }
         let (mut children, mut left) = (0, 0);
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (2, Value::Bytes(message)) => {
+                (common::CHILDREN, Value::Bytes(message)) => {
                     let (had, edit) = self.of_scope(message, heads.size);
                     children += had;
                     left += usize::from(had > 0 && !matches!(edit, Edit::Drop));
-                    patch.edit(place, 2, message, edit);
+                    splice.edit(place, common::CHILDREN, message, edit);
                 }
                 (_, value) => {
                     let old = if let Value::Bytes(old) = value { old } else { b"" };
-                    patch.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
+                    splice.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
                 }
             }
         }
@@ -135,25 +136,25 @@ impl Rewrite<'_> {
             self.changed = before;
             return Edit::Drop;
         }
-        patch.finish()
+        splice.finish()
     }
 
     /// A ScopeSpans or ScopeLogs, with the number of its records before. `shared`: bytes of its resource.
     fn of_scope(&mut self, data: &[u8], shared: usize) -> (usize, Edit) {
         let (before, before_left) = (self.changed, self.left.len());
-        let mut heads = self.heads(data, Shape::Scope);
-        let mut patch = Patch::new(data);
+        let mut heads = self.heads(data, Message::Scope);
+        let mut splice = Splice::new(data);
         let mut records = 0;
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (2, Value::Bytes(message)) => {
+                (common::CHILDREN, Value::Bytes(message)) => {
                     records += 1;
                     let edit = self.one_record(message, shared + heads.size);
-                    patch.edit(place, 2, message, edit);
+                    splice.edit(place, common::CHILDREN, message, edit);
                 }
                 (_, value) => {
                     let old = if let Value::Bytes(old) = value { old } else { b"" };
-                    patch.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
+                    splice.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
                 }
             }
         }
@@ -161,29 +162,29 @@ impl Rewrite<'_> {
             self.changed = before;
             return (records, Edit::Drop);
         }
-        (records, patch.finish())
+        (records, splice.finish())
     }
 
     /// What becomes of the fields of `data` but its children.
-    fn heads(&mut self, data: &[u8], shape: Shape) -> Heads {
+    fn heads(&mut self, data: &[u8], shape: Message) -> Heads {
         self.active = self.everywhere;
-        let is_head = |field: &(Place, u32, Value<'_>)| matches!(field, (_, 1, Value::Bytes(_)));
+        let is_head = |field: &(FieldRange, u32, Value<'_>)| matches!(field, (_, common::HEAD, Value::Bytes(_)));
         let last = Fields::new(data).filter(is_head).last().map(|(place, _, _)| place.begin);
         let (mut head_size, mut url_size) = (0, 0);
         let mut edits = Vec::new();
         for (place, number, value) in Fields::new(data) {
             edits.push(match (number, value) {
-                (2, Value::Bytes(_)) => continue,
-                (1, Value::Bytes(message)) => {
+                (common::CHILDREN, Value::Bytes(_)) => continue,
+                (common::HEAD, Value::Bytes(message)) => {
                     self.suspects = self.rules.suspects(message);
                     let mut edit = self.message(shape, message);
-                    if shape == Shape::Resource && last == Some(place.begin) {
+                    if shape == Message::Resource && last == Some(place.begin) {
                         edit = self.with_added(message, edit);
                     }
                     head_size = length(message, &edit);
                     edit
                 }
-                (3, Value::Bytes(url)) => {
+                (common::SCHEMA_URL, Value::Bytes(url)) => {
                     self.suspects = self.rules.suspects(url);
                     let edit = self.text(url);
                     url_size = length(url, &edit);
@@ -212,7 +213,7 @@ impl Rewrite<'_> {
             return added;
         }
         let pairs = Fields::new(resource).filter_map(|field| match field {
-            (_, 1, Value::Bytes(pair)) => Some(repair(last_key(pair))),
+            (_, resource::ATTRIBUTES, Value::Bytes(pair)) => Some(repair(last_key(pair))),
             _ => None,
         });
         let present: Vec<_> = pairs.collect();
@@ -257,16 +258,16 @@ impl Rewrite<'_> {
     }
 
     #[inline]
-    fn message(&mut self, shape: Shape, data: &[u8]) -> Edit {
-        let mut patch = Patch::new(data);
+    fn message(&mut self, shape: Message, data: &[u8]) -> Edit {
+        let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             let Some(kind) = shape.kind(number, &value) else {
-                self.unknown(&mut patch, place);
+                self.unknown(&mut splice, place);
                 continue;
             };
             let Value::Bytes(old) = value else { continue };
             let edit = match kind {
-                Kind::Keep => continue,
+                Kind::Scalar => continue,
                 Kind::Text => self.text(old),
                 Kind::Id(lengths) if !self.rules.scrubs || lengths.contains(&old.len()) => continue,
                 Kind::Id(_) => Edit::Drop,
@@ -274,9 +275,9 @@ impl Rewrite<'_> {
                 Kind::Any => self.any(old, 1),
                 Kind::Message(inner) => self.message(inner, old),
             };
-            patch.edit(place, number, old, edit);
+            splice.edit(place, number, old, edit);
         }
-        patch.finish()
+        splice.finish()
     }
 
     #[inline(always)]
@@ -322,7 +323,7 @@ impl Rewrite<'_> {
             active &= !self.rules.nested;
         }
         loop {
-            let rule = self.verdicts.rule(self.rules, &self.path, key_length, active)?;
+            let rule = self.known_keys.rule(self.rules, &self.path, key_length, active)?;
             let beside = &self.rules.keys[rule].beside;
             if beside.is_empty() || around.has(beside) {
                 return Some(rule);
@@ -335,13 +336,13 @@ impl Rewrite<'_> {
     #[inline(always)]
     fn is_untouched(&mut self, data: &[u8]) -> bool {
         let mut untouched = false;
-        let (rules, suspects, verdicts) = (self.rules, self.suspects, &mut self.verdicts);
+        let (rules, suspects, known_keys) = (self.rules, self.suspects, &mut self.known_keys);
         let active = self.active & !rules.nested;
         // The value's text is shorter than the entry.
         let read = usual_pair(data, |key, value| {
             untouched = rules.entry_may_stay(suspects, data)
                 && !matches!(value, Any::Double(number) if rules.concern(number))
-                && verdicts.rule(rules, key, key.len(), active).is_none();
+                && known_keys.rule(rules, key, key.len(), active).is_none();
         });
         read.is_some() && untouched
     }
@@ -360,22 +361,22 @@ impl Rewrite<'_> {
     }
 
     fn entry_fields(&mut self, data: &[u8], depth: u32) -> Edit {
-        let mut patch = Patch::new(data);
+        let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             let (old, edit) = match (number, value) {
-                (1, Value::Bytes(key)) => (key, self.text(key)),
-                (2, Value::Bytes(message)) => (message, self.any(message, depth + 1)),
+                (key_value::KEY, Value::Bytes(key)) => (key, self.text(key)),
+                (key_value::VALUE, Value::Bytes(message)) => (message, self.any(message, depth + 1)),
                 _ => {
-                    self.unknown(&mut patch, place);
+                    self.unknown(&mut splice, place);
                     continue;
                 }
             };
             if matches!(edit, Edit::Drop) {
                 return Edit::Drop;
             }
-            patch.edit(place, number, old, edit);
+            splice.edit(place, number, old, edit);
         }
-        patch.finish()
+        splice.finish()
     }
 
     /// An entry that a key rule concerns.
@@ -391,7 +392,7 @@ impl Rewrite<'_> {
         let mut value = MASKED.to_vec();
         if action == Action::Hash {
             let found = Fields::new(data).filter_map(|field| match field {
-                (_, 2, Value::Bytes(message)) => {
+                (_, key_value::VALUE, Value::Bytes(message)) => {
                     Some(any(message, depth + 1).map_or((Any::Empty, true), |(value, notes)| (value, notes.too_deep)))
                 }
                 _ => None,
@@ -402,8 +403,8 @@ impl Rewrite<'_> {
             self.rules.push_digest(&mut value, text.as_bytes());
         }
         let mut out = Vec::with_capacity(shaped.len() + value.len() + 8);
-        push_bytes(&mut out, 1, &shaped);
-        push_message(&mut out, 2, |out| push_bytes(out, 1, &value));
+        push_bytes(&mut out, key_value::KEY, &shaped);
+        push_message(&mut out, key_value::VALUE, |out| push_bytes(out, any_value::STRING_VALUE, &value));
         Edit::Put(out)
     }
 
@@ -416,38 +417,40 @@ impl Rewrite<'_> {
             self.changed += 1;
             return Edit::Put(Vec::new());
         }
-        let mut patch = Patch::new(data);
+        let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (1 | 7, Value::Bytes(text)) => {
+                (any_value::STRING_VALUE | any_value::BYTES_VALUE, Value::Bytes(text)) => {
                     let edit = self.text(text);
                     if matches!(edit, Edit::Drop) {
                         return Edit::Drop;
                     }
-                    patch.edit(place, number, text, edit);
+                    splice.edit(place, number, text, edit);
                 }
-                (5, Value::Bytes(list)) => {
+                (any_value::ARRAY_VALUE, Value::Bytes(list)) => {
                     let edit = self.elements(list, |this, element| this.any(element, depth + 1));
-                    patch.edit(place, number, list, edit);
+                    splice.edit(place, number, list, edit);
                 }
-                (6, Value::Bytes(map)) => {
-                    let around = Around { message: map, number: 1 };
+                (any_value::KVLIST_VALUE, Value::Bytes(map)) => {
+                    let around = Around { message: map, number: array_value::VALUES };
                     let edit = self.elements(map, |this, pair| this.pair(pair, depth, around));
-                    patch.edit(place, number, map, edit);
+                    splice.edit(place, number, map, edit);
                 }
-                (3, Value::Varint(_)) | (4, Value::Fixed64(_)) => match self.number(value) {
-                    Edit::Same => {}
-                    Edit::Drop => return Edit::Drop,
-                    Edit::Put(digits) => {
-                        patch.skip(place);
-                        push_bytes(&mut patch.out, 1, &digits);
+                (any_value::INT_VALUE, Value::Varint(_)) | (any_value::DOUBLE_VALUE, Value::Fixed64(_)) => {
+                    match self.number(value) {
+                        Edit::Same => {}
+                        Edit::Drop => return Edit::Drop,
+                        Edit::Put(digits) => {
+                            splice.skip(place);
+                            push_bytes(&mut splice.out, any_value::STRING_VALUE, &digits);
+                        }
                     }
-                },
-                (2, Value::Varint(_)) => {}
-                _ => self.unknown(&mut patch, place),
+                }
+                (any_value::BOOL_VALUE, Value::Varint(_)) => {}
+                _ => self.unknown(&mut splice, place),
             }
         }
-        patch.finish()
+        splice.finish()
     }
 
     /// The digits that stand for an integer or a double which may not leave as it is.
@@ -473,17 +476,17 @@ impl Rewrite<'_> {
 
     /// An ArrayValue or a KeyValueList.
     fn elements(&mut self, data: &[u8], mut shape: impl FnMut(&mut Self, &[u8]) -> Edit) -> Edit {
-        let mut patch = Patch::new(data);
+        let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (1, Value::Bytes(element)) => {
+                (array_value::VALUES, Value::Bytes(element)) => {
                     let edit = shape(self, element);
-                    patch.edit(place, 1, element, edit);
+                    splice.edit(place, array_value::VALUES, element, edit);
                 }
-                _ => self.unknown(&mut patch, place),
+                _ => self.unknown(&mut splice, place),
             }
         }
-        patch.finish()
+        splice.finish()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Entries: attributes of records and members of maps, as key rules see them.
 
 use crate::otlp::encode::{open, push_bytes, push_message};
-use crate::otlp::wire::Value;
-use crate::redaction::splice::Fields;
+use crate::otlp::tags::{any_value, key_value, resource};
+use crate::otlp::wire::{Fields, Value};
 
 /// The message that has entries in fields of this number.
 #[derive(Clone, Copy)]
@@ -24,9 +24,8 @@ impl Around<'_> {
 /// Whether an array or a map stands in a value of a KeyValue.
 pub fn is_nested(pair: &[u8]) -> bool {
     Fields::new(pair).any(|(_, number, value)| match value {
-        Value::Bytes(message) if number == 2 => {
-            Fields::new(message).any(|field| matches!(field, (_, 5 | 6, Value::Bytes(_))))
-        }
+        Value::Bytes(message) if number == key_value::VALUE => Fields::new(message)
+            .any(|field| matches!(field, (_, any_value::ARRAY_VALUE | any_value::KVLIST_VALUE, Value::Bytes(_)))),
         _ => false,
     })
 }
@@ -34,7 +33,7 @@ pub fn is_nested(pair: &[u8]) -> bool {
 /// The key of a KeyValue: the last one counts.
 pub fn last_key(pair: &[u8]) -> &[u8] {
     let keys = Fields::new(pair).filter_map(|field| match field {
-        (_, 1, Value::Bytes(key)) => Some(key),
+        (_, key_value::KEY, Value::Bytes(key)) => Some(key),
         _ => None,
     });
     keys.last().unwrap_or_default()
@@ -43,10 +42,10 @@ pub fn last_key(pair: &[u8]) -> &[u8] {
 /// A resource attribute as a whole field.
 pub fn attribute(key: &str, value: &str) -> Vec<u8> {
     let mut pair = Vec::new();
-    push_bytes(&mut pair, 1, key.as_bytes());
-    push_message(&mut pair, 2, |out| push_bytes(out, 1, value.as_bytes()));
+    push_bytes(&mut pair, key_value::KEY, key.as_bytes());
+    push_message(&mut pair, key_value::VALUE, |out| push_bytes(out, any_value::STRING_VALUE, value.as_bytes()));
     let mut field = Vec::new();
-    open(&mut field, 1, pair.len());
+    open(&mut field, resource::ATTRIBUTES, pair.len());
     field.extend_from_slice(&pair);
     field
 }

@@ -10,8 +10,8 @@ use crate::logs::severity::from_name;
 use crate::otlp::columns::{find, UNKNOWN_SERVICE};
 use crate::otlp::label;
 use crate::otlp::log::Log;
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Record, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
 use crate::otlp::value::{Any, Attribute};
 use crate::otlp::wire::Stop;
@@ -153,14 +153,14 @@ fn is_true(attributes: &[Attribute<'_>], name: &[u8]) -> bool {
 }
 
 impl<'a> Visitor<'a, Span<'a>> for Decider<'_, 'a> {
-    fn resource(&mut self, resource: &Resource<'a>, _: Option<Refusal>) {
+    fn resource(&mut self, resource: &Resource<'a>, _: Option<Rejection>) {
         self.enter(resource);
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
     #[inline(always)]
-    fn record(&mut self, _: Place, span: &Span<'a>) {
+    fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
         if self.filter.keep_below.is_some() {
             self.sampled.push((self.decisions.len(), span.trace_id));
             if self.is_kept(span) {
@@ -175,20 +175,20 @@ impl<'a> Visitor<'a, Span<'a>> for Decider<'_, 'a> {
         });
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {
         self.decisions.push(Decision::default());
     }
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Decider<'_, 'a> {
-    fn resource(&mut self, resource: &Resource<'a>, _: Option<Refusal>) {
+    fn resource(&mut self, resource: &Resource<'a>, _: Option<Rejection>) {
         self.enter(resource);
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
     #[inline(always)]
-    fn record(&mut self, _: Place, log: &Log<'a>) {
+    fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
         self.decisions.push(Decision {
             accepted: true,
             left: self.service_taken && self.takes(log),
@@ -201,7 +201,7 @@ impl<'a> Visitor<'a, Log<'a>> for Decider<'_, 'a> {
         });
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {
         self.decisions.push(Decision::default());
     }
 }

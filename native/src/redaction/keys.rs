@@ -13,12 +13,12 @@ struct Slot {
     used: bool,
 }
 
-/// Verdicts of one call, one in each slot; another in the same slot takes its place.
-pub struct Verdicts(Vec<Slot>);
+/// The rules of the keys of one call, one in each slot; another in the same slot takes its place.
+pub struct KnownKeys(Vec<Slot>);
 
-impl Verdicts {
+impl KnownKeys {
     pub fn new() -> Self {
-        Verdicts(Vec::new())
+        KnownKeys(Vec::new())
     }
 
     /// `path` ends in the key, which is `key_length` long.

@@ -12,9 +12,9 @@ use crate::redaction::payment_card;
 use crate::redaction::prefilter::{Gate, Gates, Need, Suspects};
 
 pub const MASKED: &[u8] = b"[masked]";
-const CUT: &[u8] = "…[cut]".as_bytes();
-const HASH_BYTES: usize = 8;
-const MAX_SEARCHES: usize = 1024;
+pub const CUT: &[u8] = "…[cut]".as_bytes();
+pub const HASH_BYTES: usize = 8;
+pub const MAX_SEARCHES: usize = 1024;
 /// Rules of a kind, one bit each.
 pub const MAX_RULES: usize = 100;
 

@@ -34,7 +34,7 @@ def span_lines(payloads: Sequence[bytes]) -> Lines:
     writer = _Writer()
     for payload in payloads:
         for placed in records.spans(payload):
-            if not placed.refusal and isinstance(placed.record, records.Span):
+            if not placed.rejection and isinstance(placed.record, records.Span):
                 _write_span(writer, placed, placed.record)
         writer.end_payload()
     return writer.lines()
@@ -45,7 +45,7 @@ def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: S
     ordinals that do not fit the records."""
     writer = _Writer()
     for payload, prefix, given in zip(payloads, id_prefixes, ordinals or [None] * len(payloads), strict=True):
-        accepted = [placed for placed in records.log_records(payload) if not placed.refusal]
+        accepted = [placed for placed in records.log_records(payload) if not placed.rejection]
         numbers = range(len(accepted)) if given is None else given.tolist()
         for ordinal, placed in zip(numbers, accepted, strict=True):
             if isinstance(placed.record, records.LogRecord):
@@ -111,7 +111,7 @@ def _clean(name: str, also: str) -> str:
     return "".join(c if c in _NAME_CHARACTERS or c in also else "_" for c in lower)
 
 
-def _write_span(writer: _Writer, placed: records.Placed, span: records.Span) -> None:
+def _write_span(writer: _Writer, placed: records.RecordContext, span: records.Span) -> None:
     stream = _Stream("traces", span.attributes, placed.scope.attributes, placed.resource.attributes)
     doc_id = f"{span.trace_id.hex()}{span.span_id.hex()}{span.kind}"
     members = (
@@ -139,7 +139,7 @@ def _write_span(writer: _Writer, placed: records.Placed, span: records.Span) -> 
 
 
 def _write_event(
-    writer: _Writer, placed: records.Placed, span: records.Span, event: records.Event, doc_id: str
+    writer: _Writer, placed: records.RecordContext, span: records.Span, event: records.Event, doc_id: str
 ) -> None:
     stream = _Stream("logs", event.attributes, placed.scope.attributes, placed.resource.attributes)
     # The name is repeated as an attribute, where queries written for older agents look for it.
@@ -158,7 +158,7 @@ def _write_event(
     writer.add(stream, doc_id, members, event=True)
 
 
-def _write_log(writer: _Writer, placed: records.Placed, record: records.LogRecord, doc_id: str) -> None:
+def _write_log(writer: _Writer, placed: records.RecordContext, record: records.LogRecord, doc_id: str) -> None:
     stream = _Stream("logs", record.attributes, placed.scope.attributes, placed.resource.attributes)
     named = record.attributes.values.get("event.name")
     members = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sidecar.decode.otlp.encode import key_value
-from sidecar.decode.otlp.wire import fields, put_bytes, put_varint
+from sidecar.decode.otlp.tags import CHILDREN, HEAD, KEY, LOG_TIME, RESOURCE_ATTRIBUTE, RESOURCES
+from sidecar.decode.otlp.wire import messages, put_bytes, put_varint, varint
 
-_MESSAGE_1, _MESSAGE_2 = 0x0A, 0x12
-_TIME = 0x09
-"""First byte of a record that has a time: fields are written in the order of their numbers."""
+_REQUEST_FIELD, _TIME_FIELD, _RECORD_FIELD = (put_varint(tag) for tag in (RESOURCES, LOG_TIME, CHILDREN))
+"""Keys as they are written. A record that has a time begins with it: fields are in the order of their numbers."""
 _STREAMS = {b"": b""} | {s: key_value(6, "log.iostream", s.decode()) for s in (b"stdout", b"stderr")}
 
 
@@ -40,15 +40,13 @@ def annotate(
 
 def _content(data: bytes, place: int) -> tuple[int, int]:
     """Begin and end of the content of the length-delimited field (of a number below 16) at `place`."""
-    length = data[place + 1]
-    if length < 0x80:
-        return place + 2, place + 2 + length
-    length &= 0x7F
-    place, shift = place + 2, 7
-    while (byte := data[place]) >= 0x80:
-        length |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-    return place + 1, place + 1 + (length | byte << shift)
+    low, high = data[place + 1 : place + 3]
+    if low < 0x80:
+        return place + 2, place + 2 + low
+    if high < 0x80:  # Nearly every line: `varint` alone costs half as much again.
+        return place + 3, place + 3 + (low & 0x7F | high << 7)
+    length, begin = varint(data, place + 1, len(data), place)
+    return begin, begin + length
 
 
 def _completer(more: Mapping[str, str]) -> Callable[[bytes], bytes]:
@@ -58,9 +56,7 @@ def _completer(more: Mapping[str, str]) -> Callable[[bytes], bytes]:
     def complete(attributes: bytes) -> bytes:
         field = known.get(attributes)
         if field is None:
-            there = {
-                _key(attributes, a, b) for tag, a, b in fields(attributes, 0, len(attributes)) if tag == _MESSAGE_1
-            }
+            there = {_key(attributes, a, b) for a, b in messages(attributes, 0, len(attributes), RESOURCE_ATTRIBUTE)}
             added = b"".join(key_value(1, key, value) for key, value in more.items() if key not in there)
             field = known[attributes] = put_bytes(1, attributes + added)
         return field
@@ -69,7 +65,7 @@ def _completer(more: Mapping[str, str]) -> Callable[[bytes], bytes]:
 
 
 def _key(data: bytes, a: int, b: int) -> str:
-    return next((data[x:y].decode("utf-8", "replace") for tag, x, y in fields(data, a, b) if tag == _MESSAGE_1), "")
+    return next((data[x:y].decode("utf-8", "replace") for x, y in messages(data, a, b, KEY)), "")
 
 
 def _resource_logs(
@@ -81,30 +77,30 @@ def _resource_logs(
 ) -> tuple[bytes, ...]:
     """The ResourceLogs field anew, in parts: its resource comes first where it has one."""
     attributes = b""
-    if payload[place] == _MESSAGE_1:
+    if payload[place] == HEAD:
         start, stop = _content(payload, place)
         attributes, place = payload[start:stop], stop
     resource = complete(attributes)
     if records is None:
-        return b"\x0a", put_varint(len(resource) + end - place), resource, payload[place:end]
+        return _REQUEST_FIELD, put_varint(len(resource) + end - place), resource, payload[place:end]
     scopes: list[bytes] = []
     while place < end:
         start, stop = _content(payload, place)
         scopes.append(put_bytes(2, _scope_logs(payload, start, stop, records)))
         place = stop
     content = b"".join(scopes)
-    return b"\x0a", put_varint(len(resource) + len(content)), resource, content
+    return _REQUEST_FIELD, put_varint(len(resource) + len(content)), resource, content
 
 
 def _scope_logs(payload: bytes, place: int, end: int, records: Iterator[tuple[int, bytes]]) -> bytes:
     out: list[bytes] = []
     while place < end:
         start, stop = _content(payload, place)
-        if payload[place] == _MESSAGE_2:
+        if payload[place] == CHILDREN:
             time, stream = next(records)
-            head = b"" if not time or payload[start] == _TIME else b"\x09" + time.to_bytes(8, "little")
+            head = b"" if not time or payload[start] == LOG_TIME else _TIME_FIELD + time.to_bytes(8, "little")
             tail = _STREAMS.get(stream, b"")
-            out += (b"\x12", put_varint(stop - start + len(head) + len(tail)), head, payload[start:stop], tail)
+            out += (_RECORD_FIELD, put_varint(stop - start + len(head) + len(tail)), head, payload[start:stop], tail)
         else:
             out.append(payload[place:stop])
         place = stop

@@ -7,11 +7,10 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 from sidecar.decode.otlp.limits import MAX_DEPTH
-from sidecar.decode.otlp.schema import ENUMS, Field, Kind
+from sidecar.decode.otlp.schema import ENUMS, Field, Kind, json_name
 from sidecar.decode.otlp.wire import put_bytes, put_double, put_fixed32, put_fixed64, put_uint
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*")
@@ -28,14 +27,8 @@ class Nonsense(Exception):
 
 def member(value: Mapping[str, Any], name: str) -> Any:
     """The member of that protobuf field name: lowerCamelCase or as it is; None if absent."""
-    found = value.get(_camel(name))
+    found = value.get(json_name(name))
     return value.get(name) if found is None else found
-
-
-@cache
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
 
 
 def objects(value: object, path: str) -> list[Any]:

@@ -59,7 +59,7 @@ def range_name(number: int, name: str) -> str:
 
 
 #: Short and other spellings (lower case) -> the name that documents have for them. Other names are written in capitals.
-_SPELLINGS: Mapping[str, str] = {
+SPELLINGS: Mapping[str, str] = {
     "trc": "TRACE", "t": "TRACE", "vrb": "VERBOSE", "v": "VERBOSE", "dbg": "DEBUG", "d": "DEBUG",
     "information": "INFO", "informational": "INFO", "inf": "INFO", "i": "INFO",
     "warning": "WARN", "wrn": "WARN", "w": "WARN", "err": "ERROR", "e": "ERROR", "crit": "CRITICAL", "c": "CRITICAL",
@@ -72,17 +72,17 @@ def shown(name: str) -> str:
     if not from_name(name):
         return name
     known = name.strip(" \t").lower()
-    return _SPELLINGS.get(known, known.upper())
+    return SPELLINGS.get(known, known.upper())
 
 
 #: Level names that are looked for in text, in capitals.
-_SPOKEN = frozenset(
+SPOKEN = frozenset(
     (b"TRACE", b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"SEVERE", b"CRITICAL", b"FATAL", b"PANIC")
 )
 #: Names that are levels at the beginning of a line before a colon, beside those in any case: of .NET, npm and winston.
-_PREFIXES = frozenset((b"TRCE", b"DBUG", b"FAIL", b"CRIT", b"VERBOSE", b"SILLY"))
+PREFIXES = frozenset((b"TRCE", b"DBUG", b"FAIL", b"CRIT", b"VERBOSE", b"SILLY"))
 #: Names that are levels where only a time stands before them: of zerolog, Serilog, logrus and charmbracelet/log.
-_ABBREVIATED = frozenset(
+ABBREVIATED = frozenset(
     (b"TRC", b"VRB", b"DBG", b"INF", b"WRN", b"ERR", b"FTL", b"TRAC", b"DEBU", b"ERRO", b"FATA", b"PANI")
 )
 _LOOK_AT = 128
@@ -117,7 +117,7 @@ def guess(line: bytes) -> tuple[int, str]:
 def _is_level(head: bytes, word: re.Match[bytes]) -> bool:
     """Whether a word stands where loggers write a level, or is one by itself."""
     capitals = word[0].upper()
-    if word[0] in _SPOKEN:
+    if word[0] in SPOKEN:
         return True
     before, behind = head[: word.start()], head[word.end() :]
     if _KEY.search(before) or (before[-1:] == b"[" and behind.lstrip(b" ")[:1] == b"]"):
@@ -125,10 +125,10 @@ def _is_level(head: bytes, word: re.Match[bytes]) -> bool:
     if before.rstrip(b" ")[-1:] == b"|" and behind.lstrip(b" ")[:1] == b"|":
         return True
     if not before and behind[:1] == b":":  # `Error: …` is an exception's name.
-        return word[0] in (capitals, capitals.lower()) and (capitals in _SPOKEN or capitals in _PREFIXES)
-    if word[0] in _ABBREVIATED:
+        return word[0] in (capitals, capitals.lower()) and (capitals in SPOKEN or capitals in PREFIXES)
+    if word[0] in ABBREVIATED:
         return bool(_TIME.fullmatch(before)) or (not before and behind[:1] == b"[")
-    return capitals in _SPOKEN and bool(_TIME.fullmatch(before))
+    return capitals in SPOKEN and bool(_TIME.fullmatch(before))
 
 
 def _step(number: int, steps: tuple[tuple[int, int], ...]) -> int:

@@ -109,14 +109,14 @@ def _log_texts(record: otlp.Span | otlp.LogRecord) -> tuple[tuple[Value, ...], G
 
 def _rows(
     payloads: Sequence[bytes],
-    records: Callable[[bytes], Iterator[otlp.Placed]],
+    records: Callable[[bytes], Iterator[otlp.RecordContext]],
     texts: _Texts,
     wanted: Wanted,
 ) -> Iterator[_Row]:
     for payload in payloads:
         last = -1
         for placed in records(payload):
-            if placed.refusal:
+            if placed.rejection:
                 continue
             values = placed.record.attributes.values
             inherited = placed.resource.attributes.values

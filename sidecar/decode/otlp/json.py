@@ -20,8 +20,8 @@ from sidecar.decode.otlp.limits import MAX_ERRORS
 from sidecar.decode.otlp.message import read
 from sidecar.decode.otlp.metrics import PointKind, check_metrics, refused_point
 from sidecar.decode.otlp.records import build_log_record, build_span, check_logs, check_spans
-from sidecar.decode.otlp.repair import REQUESTS, Repair
-from sidecar.decode.otlp.schema import MESSAGES, Field
+from sidecar.decode.otlp.repair import Repair
+from sidecar.decode.otlp.schema import MESSAGES, REQUESTS, Field
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Signal

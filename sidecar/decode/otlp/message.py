@@ -7,12 +7,13 @@ field (or a oneof) that may stand once and stands more often the last one counts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sidecar.decode.otlp import tags
 from sidecar.decode.otlp.limits import MAX_DEPTH
-from sidecar.decode.otlp.schema import ENUMS, LEN, MESSAGES, Field, Kind
+from sidecar.decode.otlp.schema import ENUMS, MESSAGES, Field, Kind, by_tag
 from sidecar.decode.otlp.wire import double, fields, signed, varint, zigzag32
 from sidecar.errors import DecodeError
 
@@ -56,8 +57,9 @@ def read(data: bytes, pos: int, end: int, message: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     pairs: dict[str, list[tuple[str, Value, bool]]] = {}
-    for tag, a, b in fields(data, pos, end):
-        field = _BY_TAG[message].get(tag)
+    known = by_tag(message)
+    for tag, a, b, _, _ in fields(data, pos, end):
+        field = known.get(tag)
         if field is None:
             continue
         if field.kind == "attributes":
@@ -94,17 +96,21 @@ def _elements(field: Field, tag: int, data: bytes, a: int, b: int) -> list[Any]:
     if field.kind == "message":
         return [read(data, a, b, field.of)]
     convert = _SCALARS[field.kind]
-    if tag & 7 != LEN:
-        return [convert(a)]
-    if field.kind in ("fixed64", "double"):
+    return [convert(number) for number in scalars(field, tag, data, a, b)]
+
+
+def scalars(field: Field, tag: int, data: bytes, a: int, b: int) -> Iterator[int]:
+    """The unsigned values in one field of a repeated scalar: one, or all of a packed run. Raises DecodeError."""
+    if tag == field.tag:
+        yield a
+    elif field.kind in ("fixed64", "double"):
         if (b - a) % 8:
             raise DecodeError(f"{field.name}: packed length {b - a} is not a multiple of 8", a)
-        return [convert(int.from_bytes(data[place : place + 8], "little")) for place in range(a, b, 8)]
-    numbers = []
-    while a < b:
-        number, a = varint(data, a, b, a)
-        numbers.append(convert(number))
-    return numbers
+        yield from (int.from_bytes(data[place : place + 8], "little") for place in range(a, b, 8))
+    else:
+        while a < b:
+            number, a = varint(data, a, b, a)
+            yield number
 
 
 def _forget(found: dict[str, Any], message: str, oneof: str) -> None:
@@ -133,10 +139,10 @@ def read_pair(data: bytes, pos: int, end: int) -> tuple[str, Value]:
 def _key_value(data: bytes, pos: int, end: int, depth: int) -> tuple[str, Value, bool]:
     """KeyValue {1: key, 2: AnyValue} whose value has depth `depth` + 1, as (key, value, deep)."""
     key, value, deep = "", None, False
-    for tag, a, b in fields(data, pos, end):
-        if tag == 0x0A:
+    for tag, a, b, _, _ in fields(data, pos, end):
+        if tag == tags.KEY:
             key = text(data[a:b])
-        elif tag == 0x12:
+        elif tag == tags.VALUE:
             value, too_deep = any_value(data, a, b, depth + 1)
             deep |= too_deep
     return key, value, deep
@@ -148,36 +154,36 @@ def any_value(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]
         return None, True
     value: Value = None
     deep = False
-    for tag, a, b in fields(data, pos, end):
+    for tag, a, b, _, _ in fields(data, pos, end):
         match tag:
-            case 0x0A:
+            case tags.STRING:
                 value = text(data[a:b])
-            case 0x10:
+            case tags.BOOL:
                 value = a != 0
-            case 0x18:
+            case tags.INT:
                 value = signed(a)
-            case 0x21:
+            case tags.DOUBLE:
                 value = double(a)
-            case 0x2A:
+            case tags.ARRAY:
                 value, too_deep = _array(data, a, b, depth)
                 deep |= too_deep
-            case 0x32:
+            case tags.MAP:
                 value, too_deep = _key_value_list(data, a, b, depth)
                 deep |= too_deep
-            case 0x3A:
+            case tags.BYTES:
                 value = data[a:b]
     return value, deep
 
 
 def _array(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]:
     """ArrayValue {1: repeated AnyValue}."""
-    elements = [any_value(data, a, b, depth + 1) for tag, a, b in fields(data, pos, end) if tag == 0x0A]
+    elements = [any_value(data, a, b, depth + 1) for tag, a, b, _, _ in fields(data, pos, end) if tag == tags.ELEMENT]
     return [value for value, _ in elements], any(deep for _, deep in elements)
 
 
 def _key_value_list(data: bytes, pos: int, end: int, depth: int) -> tuple[Value, bool]:
     """KeyValueList {1: repeated KeyValue}."""
-    entries = [_key_value(data, a, b, depth) for tag, a, b in fields(data, pos, end) if tag == 0x0A]
+    entries = [_key_value(data, a, b, depth) for tag, a, b, _, _ in fields(data, pos, end) if tag == tags.ELEMENT]
     return _first_wins(entries), any(deep for _, _, deep in entries)
 
 
@@ -199,12 +205,3 @@ _SCALARS: Mapping[Kind, Callable[[int], Any]] = {
     "sfixed64": signed,
     "double": double,
 }
-
-
-def _by_tag(message: tuple[Field, ...]) -> dict[int, Field]:
-    tags = {field.tag: field for field in message}
-    tags.update({field.packed_tag: field for field in message if field.repeated and field.kind in _SCALARS})
-    return tags
-
-
-_BY_TAG: Mapping[str, Mapping[int, Field]] = {name: _by_tag(message) for name, message in MESSAGES.items()}

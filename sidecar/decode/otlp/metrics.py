@@ -183,28 +183,30 @@ def _points(payload: bytes) -> Iterator[Point | _Refused]:
     request = read(payload, 0, len(payload), "ExportMetricsServiceRequest")
     for i, of_resource in enumerate(request.get("resource_metrics", ())):
         attributes = of_resource.get("resource", {}).get("attributes", NO_ATTRIBUTES)
-        resource_refusal = refused_attributes(attributes, f"resource_metrics[{i}].resource")
+        resource_rejection = refused_attributes(attributes, f"resource_metrics[{i}].resource")
         resource = resource_texts(attributes)
         for j, of_scope in enumerate(of_resource.get("scope_metrics", ())):
             path = f"resource_metrics[{i}].scope_metrics[{j}]"
             scope = of_scope.get("scope", {})
-            refusal = resource_refusal or refused_attributes(scope.get("attributes", NO_ATTRIBUTES), f"{path}.scope")
+            rejection = resource_rejection or refused_attributes(
+                scope.get("attributes", NO_ATTRIBUTES), f"{path}.scope"
+            )
             for k, metric in enumerate(of_scope.get("metrics", ())):
-                yield from _metric_points(metric, resource, scope, f"{path}.metrics[{k}]", refusal)
+                yield from _metric_points(metric, resource, scope, f"{path}.metrics[{k}]", rejection)
 
 
 def _metric_points(
-    metric: Mapping[str, Any], resource: Resource, scope: Mapping[str, Any], path: str, refusal: str
+    metric: Mapping[str, Any], resource: Resource, scope: Mapping[str, Any], path: str, rejection: str
 ) -> Iterator[Point | _Refused]:
     kind = next((kind for kind in KINDS if kind in metric), None)
     if kind is None:
-        yield _Refused(refusal or f"{path}: no data of a known type")
+        yield _Refused(rejection or f"{path}: no data of a known type")
         return
     if not metric.get("name"):
-        refusal = refusal or f"{path}.name: empty"
+        rejection = rejection or f"{path}.name: empty"
     data = metric[kind]
     for i, found in enumerate(data.get("data_points", ())):
-        refused = refusal or refused_point(kind, found, f"{path}.{kind}.data_points[{i}]")
+        refused = rejection or refused_point(kind, found, f"{path}.{kind}.data_points[{i}]")
         if refused:
             yield _Refused(refused)
             continue

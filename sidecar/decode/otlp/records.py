@@ -14,13 +14,13 @@ from typing import Any
 from sidecar.decode.api import Check
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_ERRORS, MAX_EXPANDED_BYTES, MAX_TIME_NS
 from sidecar.decode.otlp.message import NO_ATTRIBUTES, Attributes, Value, read
-from sidecar.decode.otlp.wire import fields
+from sidecar.decode.otlp.tags import CHILDREN, HEAD, RESOURCES, SCHEMA_URL
+from sidecar.decode.otlp.wire import fields, messages
 
 TOO_LARGE = (
     f"with resource and scope written out for each record the request comes to over {MAX_EXPANDED_BYTES} bytes here;"
     " send fewer records in one, or smaller resource and scope attributes"
 )
-_FIRST, _SECOND, _THIRD = 0x0A, 0x12, 0x1A
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +121,26 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class RecordContext:
     """A record where it stands in its payload."""
 
     record: Span | LogRecord
     resource: Resource
     scope: Scope
     resource_index: int
-    refusal: str = ""
+    rejection: str = ""
     """Why the record is refused, with the path; empty for an accepted record. For a record whose resource or scope is
     over a limit this is the resource's or scope's message, the same for each of its records."""
 
 
-def spans(payload: bytes) -> Iterator[Placed]:
+def spans(payload: bytes) -> Iterator[RecordContext]:
     """Every span of an ExportTraceServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportTraceServiceRequest")
     placed = _records(request, "resource_spans", "scope_spans", "spans", build_span)
     return _bounded(placed, _sizes(payload), "resource_spans", "scope_spans", "spans")
 
 
-def log_records(payload: bytes) -> Iterator[Placed]:
+def log_records(payload: bytes) -> Iterator[RecordContext]:
     """Every record of an ExportLogsServiceRequest, in wire order, refused ones included. Raises DecodeError."""
     request = read(payload, 0, len(payload), "ExportLogsServiceRequest")
     placed = _records(request, "resource_logs", "scope_logs", "log_records", build_log_record)
@@ -157,15 +157,15 @@ def check_logs(payload: bytes) -> Check:
     return _check(log_records(payload))
 
 
-def _check(placed: Iterator[Placed]) -> Check:
+def _check(placed: Iterator[RecordContext]) -> Check:
     items = events = rejected = 0
     errors: dict[str, None] = {}
     timed = True
     for one in placed:
-        if one.refusal:
+        if one.rejection:
             rejected += 1
             if len(errors) < MAX_ERRORS:
-                errors[one.refusal] = None
+                errors[one.rejection] = None
             continue
         items += 1
         timed = timed and one.record.time != 0
@@ -180,17 +180,17 @@ def _records(
     inner: str,
     leaf: str,
     build: Callable[[dict[str, Any], str], tuple[Span | LogRecord, str]],
-) -> Iterator[Placed]:
+) -> Iterator[RecordContext]:
     for i, of_resource in enumerate(request.get(outer, ())):
         resource = Resource(**of_resource.get("resource", {}), schema_url=of_resource.get("schema_url", ""))
-        resource_refusal = refused_attributes(resource.attributes, f"{outer}[{i}].resource")
+        resource_rejection = refused_attributes(resource.attributes, f"{outer}[{i}].resource")
         for j, of_scope in enumerate(of_resource.get(inner, ())):
             path = f"{outer}[{i}].{inner}[{j}]"
             scope = Scope(**of_scope.get("scope", {}), schema_url=of_scope.get("schema_url", ""))
-            refusal = resource_refusal or refused_attributes(scope.attributes, f"{path}.scope")
+            rejection = resource_rejection or refused_attributes(scope.attributes, f"{path}.scope")
             for k, found in enumerate(of_scope.get(leaf, ())):
-                record, own_refusal = build(found, f"{path}.{leaf}[{k}]")
-                yield Placed(record, resource, scope, i, refusal or own_refusal)
+                record, own_rejection = build(found, f"{path}.{leaf}[{k}]")
+                yield RecordContext(record, resource, scope, i, rejection or own_rejection)
 
 
 def expanded_bytes(record: int, shared: int, events: int) -> int:
@@ -199,11 +199,13 @@ def expanded_bytes(record: int, shared: int, events: int) -> int:
     return record + (1 + events) * shared
 
 
-def _bounded(placed: Iterator[Placed], sizes: Iterator[_Size], outer: str, inner: str, leaf: str) -> Iterator[Placed]:
+def _bounded(
+    placed: Iterator[RecordContext], sizes: Iterator[_Size], outer: str, inner: str, leaf: str
+) -> Iterator[RecordContext]:
     """The records, with those refused with which the request would grow past MAX_EXPANDED_BYTES."""
     total = 0
     for one, size in zip(placed, sizes, strict=True):
-        if one.refusal:
+        if one.rejection:
             yield one
             continue
         events = len(one.record.events) if isinstance(one.record, Span) else 0
@@ -212,7 +214,7 @@ def _bounded(placed: Iterator[Placed], sizes: Iterator[_Size], outer: str, inner
             yield one
             continue
         i, j, k = size.place
-        yield replace(one, refusal=f"{outer}[{i}].{inner}[{j}].{leaf}[{k}]: {TOO_LARGE}")
+        yield replace(one, rejection=f"{outer}[{i}].{inner}[{j}].{leaf}[{k}]: {TOO_LARGE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,21 +226,17 @@ class _Size:
 
 def _sizes(payload: bytes) -> Iterator[_Size]:
     """Of every record of a well-formed trace or logs request (the field numbers are the same), in wire order."""
-    for i, (begin, end) in enumerate(_found(payload, 0, len(payload), _FIRST)):
+    for i, (begin, end) in enumerate(messages(payload, 0, len(payload), RESOURCES)):
         of_resource = _last(payload, begin, end)
-        for j, (a, b) in enumerate(_found(payload, begin, end, _SECOND)):
+        for j, (a, b) in enumerate(messages(payload, begin, end, CHILDREN)):
             shared = of_resource + _last(payload, a, b)
-            for k, (c, d) in enumerate(_found(payload, a, b, _SECOND)):
+            for k, (c, d) in enumerate(messages(payload, a, b, CHILDREN)):
                 yield _Size(d - c, shared, (i, j, k))
-
-
-def _found(data: bytes, pos: int, end: int, tag: int) -> Iterator[tuple[int, int]]:
-    return ((a, b) for found, a, b in fields(data, pos, end) if found == tag)
 
 
 def _last(data: bytes, pos: int, end: int) -> int:
     """Bytes of the resource or scope and the schema URL of what holds them: of either the last counts."""
-    lengths = {tag: b - a for tag, a, b in fields(data, pos, end) if tag in (_FIRST, _THIRD)}
+    lengths = {tag: b - a for tag, a, b, _, _ in fields(data, pos, end) if tag in (HEAD, SCHEMA_URL)}
     return sum(lengths.values())
 
 

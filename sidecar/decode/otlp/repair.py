@@ -23,19 +23,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TIME_NS
-from sidecar.decode.otlp.schema import MESSAGES, Field
-from sidecar.decode.otlp.wire import fields, put_bytes, put_fixed64, put_uint, whole_fields
+from sidecar.decode.otlp.schema import REQUESTS, Field, by_tag, field_named
+from sidecar.decode.otlp.tags import ARRAY, DOUBLE, ELEMENT, LINK_SPAN_ID, LINK_TRACE_ID, MAP, VALUE, VARIANTS
+from sidecar.decode.otlp.wire import fields, put_bytes, put_fixed64, put_uint
 from sidecar.pipeline import Signal
 
-REQUESTS: Mapping[Signal, str] = {
-    "spans": "ExportTraceServiceRequest",
-    "logs": "ExportLogsServiceRequest",
-    "metrics": "ExportMetricsServiceRequest",
-}
-_KEY, _VALUE, _ELEMENT = 0x0A, 0x12, 0x0A
-_ARRAY, _MAP = 0x2A, 0x32
-_VARIANTS = frozenset((0x0A, 0x10, 0x18, 0x21, _ARRAY, _MAP, 0x3A))
-_DOUBLE_ELEMENT = b"\x0a\x09\x21"
+_DOUBLE_ELEMENT = bytes((ELEMENT, 9, DOUBLE))
 _DOUBLE_BYTES = 11
 
 _OPTIONAL_IDS: Mapping[tuple[str, str], int] = {
@@ -43,7 +36,6 @@ _OPTIONAL_IDS: Mapping[tuple[str, str], int] = {
     ("LogRecord", "trace_id"): 16,
     ("LogRecord", "span_id"): 8,
 }
-_LINK_TRACE_ID, _LINK_SPAN_ID = 0x0A, 0x12
 
 #: Times before this (1973) are none of a clock that is set.
 _OLDEST_NS = 10**17
@@ -116,8 +108,9 @@ class Repair:
             self._span_time = next((time for time in times if time), self.arrival)
         patch = _Patch(data)
         attributes = links = 0
-        for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-            known = _BY_TAG[name].get(tag)
+        by_key = by_tag(name)
+        for tag, a, b, begin, end in fields(data, 0, len(data)):
+            known = by_key.get(tag)
             if known is None:
                 continue
             shaped: bytes | None = data[begin:end]
@@ -134,7 +127,7 @@ class Repair:
             elif known.kind == "bytes":
                 shaped = data[begin:end] if self._is_valid_id(name, known.name, seen) else None
             elif known.kind == "fixed64" and known.name.endswith("time_unix_nano"):
-                shaped = self._time(data, tag, begin, end, seen.times[known.name])
+                shaped = self._time(data[begin:end], tag, a, seen.times[known.name])
             if shaped is None or shaped != data[begin:end]:
                 patch.replace(begin, end, shaped or b"")
         more = self._dropped(name, "dropped_links_count", links, seen, "link")
@@ -172,15 +165,14 @@ class Repair:
         self.counts[name] += 1
         return False
 
-    def _time(self, data: bytes, tag: int, begin: int, end: int, last: int) -> bytes | None:
-        """`last`: the one that counts of several."""
-        time = int.from_bytes(data[end - 8 : end], "little")
+    def _time(self, field: bytes, tag: int, time: int, last: int) -> bytes | None:
+        """A field with a time; `last`: the one that counts of several."""
         found = None if self._time_of(last) is None else self._time_of(time)
         if found is None:
             self.counts["time"] += 1
             return None
         self.counts["time_unit"] += found != time
-        return data[begin:end] if found == time else put_fixed64(tag >> 3, found)
+        return field if found == time else put_fixed64(tag >> 3, found)
 
     def _time_of(self, time: int) -> int | None:
         """Nanoseconds; None where the time is none."""
@@ -197,7 +189,7 @@ class Repair:
         if not more:
             return b""
         self.counts[reason] += more
-        number = next(known.number for known in MESSAGES[message] if known.name == counter)
+        number = field_named(message, counter).number
         return put_uint(number, min((seen.counts.get(counter, 0) & _MASK32) + more, _MASK32))
 
     def _lacking(self, message: str, seen: _Seen) -> bytes:
@@ -212,8 +204,8 @@ class Repair:
     def _pair(self, data: bytes, depth: int) -> bytes:
         """A KeyValue whose value has depth `depth` + 1."""
         values, content, rest = 0, bytearray(), bytearray()
-        for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-            if tag == _VALUE:
+        for tag, a, b, begin, end in fields(data, 0, len(data)):
+            if tag == VALUE:
                 values += 1
                 content += data[a:b]
             else:
@@ -229,36 +221,36 @@ class Repair:
         rest, content = bytearray(), bytearray()
         values = last = 0
         raw = b""
-        for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-            if tag not in _VARIANTS:
+        for tag, a, b, begin, end in fields(data, 0, len(data)):
+            if tag not in VARIANTS:
                 rest += data[begin:end]
                 continue
-            if tag != last or tag not in (_ARRAY, _MAP):
+            if tag != last or tag not in (ARRAY, MAP):
                 content.clear()
-            if tag in (_ARRAY, _MAP):
+            if tag in (ARRAY, MAP):
                 content += data[a:b]
             values, last, raw = values + 1, tag, data[begin:end]
-        if last in (_ARRAY, _MAP):
+        if last in (ARRAY, MAP):
             found = bytes(content)
             repaired = self._elements(found, last, depth)
             if values == 1 and repaired is found:
                 return data
             raw = put_bytes(last >> 3, repaired)
-        return data if raw == b"" or (values == 1 and last not in (_ARRAY, _MAP)) else bytes(rest) + raw
+        return data if raw == b"" or (values == 1 and last not in (ARRAY, MAP)) else bytes(rest) + raw
 
     def _elements(self, data: bytes, kind: int, depth: int) -> bytes:
         """The content of an ArrayValue or a KeyValueList in a value of that depth."""
         if depth >= MAX_DEPTH and self.signal != "metrics":
-            has_elements = any(tag == _ELEMENT for tag, _, _ in fields(data, 0, len(data)))
+            has_elements = any(tag == ELEMENT for tag, _, _, _, _ in fields(data, 0, len(data)))
             self.counts["depth"] += has_elements
             return b"" if has_elements else data
-        if depth >= MAX_DEPTH or (kind == _ARRAY and _are_doubles(data)):
+        if depth >= MAX_DEPTH or (kind == ARRAY and _are_doubles(data)):
             return data
         patch = _Patch(data)
-        for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-            if tag == _ELEMENT:
+        for tag, a, b, begin, end in fields(data, 0, len(data)):
+            if tag == ELEMENT:
                 element = data[a:b]
-                repaired = self._any(element, depth + 1) if kind == _ARRAY else self._pair(element, depth)
+                repaired = self._any(element, depth + 1) if kind == ARRAY else self._pair(element, depth)
                 if repaired is not element:
                     patch.replace(begin, end, put_bytes(1, repaired))
         return patch.finish()
@@ -266,8 +258,9 @@ class Repair:
 
 def _look(data: bytes, name: str) -> _Seen:
     seen = _Seen()
-    for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-        known = _BY_TAG[name].get(tag)
+    by_key = by_tag(name)
+    for tag, a, b, begin, _ in fields(data, 0, len(data)):
+        known = by_key.get(tag)
         if known is None or known.repeated:
             continue
         if known.kind in ("message", "any"):
@@ -277,7 +270,7 @@ def _look(data: bytes, name: str) -> _Seen:
         elif known.kind == "uint32":
             seen.counts[known.name] = a
         elif known.kind == "fixed64" and known.name.endswith("time_unix_nano"):
-            seen.times[known.name] = int.from_bytes(data[end - 8 : end], "little")
+            seen.times[known.name] = a
     return seen
 
 
@@ -293,11 +286,12 @@ def _look_at_message(seen: _Seen, data: bytes, known: Field, begin: int, a: int,
 
 def _is_invalid_link(data: bytes, a: int, b: int) -> bool:
     """Whether the ids of the link `data[a:b]` have a wrong length, or none but zeros."""
-    ids = {1: b"", 2: b""}
-    for tag, c, d in fields(data, a, b):
-        if tag in (_LINK_TRACE_ID, _LINK_SPAN_ID):
-            ids[tag >> 3] = data[c:d]
-    return len(ids[1]) != 16 or len(ids[2]) != 8 or not any(ids[1]) or not any(ids[2])
+    ids = {LINK_TRACE_ID: b"", LINK_SPAN_ID: b""}
+    for tag, c, d, _, _ in fields(data, a, b):
+        if tag in ids:
+            ids[tag] = data[c:d]
+    trace_id, span_id = ids.values()
+    return len(trace_id) != 16 or len(span_id) != 8 or not any(trace_id) or not any(span_id)
 
 
 def _are_doubles(data: bytes) -> bool:
@@ -309,12 +303,9 @@ def _are_doubles(data: bytes) -> bool:
 
 
 _MASK32 = 0xFFFFFFFF
-_BY_TAG: Mapping[str, Mapping[int, Field]] = {
-    name: {known.tag: known for known in message} for name, message in MESSAGES.items()
-}
 #: Message -> number of the field for the time that is added where it has none, and the reason.
 _TIMES_TO_ADD: Mapping[str, tuple[int, str]] = {
-    "Span": (8, "no_time"),
-    "LogRecord": (11, "no_time"),
-    "Event": (1, "event_time"),
+    "Span": (field_named("Span", "end_time_unix_nano").number, "no_time"),
+    "LogRecord": (field_named("LogRecord", "observed_time_unix_nano").number, "no_time"),
+    "Event": (field_named("Event", "time_unix_nano").number, "event_time"),
 }

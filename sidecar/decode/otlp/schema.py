@@ -1,17 +1,20 @@
 """The OTLP messages as data: field numbers, names and types.
 
 Source: the `opentelemetry-proto` definitions (common, resource, trace, logs, metrics, collector; v1). Both directions
-use these tables: reading protobuf (`message`) and writing it from OTLP/JSON (`otlp_json`). Fields that nothing here
-needs (entity references, metadata, profiles' string indices) are left out and skipped like any unknown field.
+use these tables: reading protobuf (`message`) and writing it from OTLP/JSON (`json`). The native core has the same
+numbers in `native/src/otlp/tags.rs`. Fields that nothing here needs (entity references, metadata, profiles' string
+indices) are left out and skipped like any unknown field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from sidecar.decode.api import SPAN_KINDS, STATUS_CODES
+from sidecar.pipeline import Signal
 
 Kind = Literal[
     "string", "bytes", "bool", "enum", "uint32", "uint64", "int64", "sint32", "fixed32", "fixed64", "sfixed64",
@@ -65,6 +68,19 @@ _POINT = (_one(2, "start_time_unix_nano", "fixed64"), _one(3, "time_unix_nano", 
 _NUMBER = (_one(4, "as_double", "double", oneof="value"), _one(6, "as_int", "sfixed64", oneof="value"))
 
 MESSAGES: Mapping[str, tuple[Field, ...]] = {
+    # Values
+    "AnyValue": (
+        _one(1, "string_value", "string", oneof="value"),
+        _one(2, "bool_value", "bool", oneof="value"),
+        _one(3, "int_value", "int64", oneof="value"),
+        _one(4, "double_value", "double", oneof="value"),
+        _one(5, "array_value", "message", "ArrayValue", oneof="value"),
+        _one(6, "kvlist_value", "message", "KeyValueList", oneof="value"),
+        _one(7, "bytes_value", "bytes", oneof="value"),
+    ),
+    "ArrayValue": (_many(1, "values", "any"),),
+    "KeyValueList": (_attributes(1, "values"),),
+    "KeyValue": (_one(1, "key", "string"), _one(2, "value", "any")),
     "Resource": (_attributes(1), _one(2, "dropped_attributes_count", "uint32")),
     "InstrumentationScope": (
         _one(1, "name", "string"),
@@ -249,3 +265,41 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
         "AGGREGATION_TEMPORALITY_CUMULATIVE",
     ),
 }
+
+#: Signal -> message of a whole request.
+REQUESTS: Mapping[Signal, str] = {
+    "spans": "ExportTraceServiceRequest",
+    "logs": "ExportLogsServiceRequest",
+    "metrics": "ExportMetricsServiceRequest",
+}
+
+#: Kinds of repeated fields that may be packed: many in one length-delimited field.
+PACKED = frozenset({"uint64", "fixed64", "double"})
+
+
+@cache
+def by_tag(message: str) -> Mapping[int, Field]:
+    """The fields of a message by their keys on the wire, those of the packed form included."""
+    tags = {field.tag: field for field in MESSAGES[message]}
+    tags.update({field.packed_tag: field for field in MESSAGES[message] if field.repeated and field.kind in PACKED})
+    return tags
+
+
+def field_named(message: str, name: str) -> Field:
+    """Raises KeyError for a message or a field that there is not."""
+    found = next((field for field in MESSAGES[message] if field.name == name), None)
+    if found is None:
+        raise KeyError(f"{message}.{name}")
+    return found
+
+
+def tag(message: str, name: str) -> int:
+    """Key on the wire of a field."""
+    return field_named(message, name).tag
+
+
+@cache
+def json_name(name: str) -> str:
+    """A field's name in JSON: lowerCamelCase."""
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)

@@ -1,4 +1,4 @@
-"""The protobuf wire format: reading fields of a byte range, and writing them.
+"""The protobuf wire format: the one walk over the fields of a byte range, and the writers of fields.
 
 Source: the protobuf encoding documentation. Groups (wire types 3 and 4) are not part of OTLP and are refused.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from sidecar.decode.otlp.schema import FIXED32, FIXED64, LEN, VARINT
 from sidecar.errors import DecodeError
@@ -30,57 +31,43 @@ def varint(data: bytes, pos: int, end: int, at: int) -> tuple[int, int]:
     raise DecodeError("varint is cut off" if end - pos < _MAX_VARINT_BYTES else "varint is over ten bytes", at)
 
 
-def fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The fields in `data[pos:end]` in wire order, as (tag, a, b).
+WireField: TypeAlias = tuple[int, int, int, int, int]
+"""(tag, a, b, begin, finish): see `fields`."""
+
+
+def fields(data: bytes, pos: int, end: int) -> Iterator[WireField]:
+    """The fields in `data[pos:end]` in wire order, as (tag, a, b, begin, finish).
 
     tag is field number << 3 | wire type. Varint: a is the value, unsigned 64 bit. Fixed32 and fixed64: a is the
-    unsigned value. Length-delimited: `data[a:b]` is the content. A DecodeError's offset is the field's first byte.
+    unsigned value. Length-delimited: `data[a:b]` is the content. `data[begin:finish]` is the whole field with tag and
+    length. A DecodeError's offset is the field's first byte.
     """
-    while pos < end:
-        at = pos
-        tag, pos = varint(data, pos, end, at)
-        if not 0 < tag >> 3 <= MAX_FIELD_NUMBER:
-            raise DecodeError(f"field number {tag >> 3} does not exist", at)
-        match tag & 7:
-            case 0:  # VARINT
-                value, pos = varint(data, pos, end, at)
-                yield tag, value, 0
-            case 1:  # FIXED64
-                pos = _advance(pos, 8, end, at)
-                yield tag, int.from_bytes(data[pos - 8 : pos], "little"), 0
-            case 2:  # LEN
-                length, begin = varint(data, pos, end, at)
-                pos = _advance(begin, length, end, at)
-                yield tag, begin, pos
-            case 5:  # FIXED32
-                pos = _advance(pos, 4, end, at)
-                yield tag, int.from_bytes(data[pos - 4 : pos], "little"), 0
-            case other:
-                raise DecodeError(f"wire type {other} is not used by OTLP", at)
-
-
-def whole_fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Like `fields`, as (tag, a, b, begin, finish): `data[begin:finish]` is the whole field with tag and length. a and
-    b are 0 for fixed32 and fixed64."""
     while pos < end:
         begin = pos
         tag, pos = varint(data, pos, end, begin)
         if not 0 < tag >> 3 <= MAX_FIELD_NUMBER:
             raise DecodeError(f"field number {tag >> 3} does not exist", begin)
-        a = b = 0
+        b = 0
         match tag & 7:
             case 0:  # VARINT
                 a, pos = varint(data, pos, end, begin)
             case 1:  # FIXED64
                 pos = _advance(pos, 8, end, begin)
+                a = int.from_bytes(data[pos - 8 : pos], "little")
             case 2:  # LEN
                 length, a = varint(data, pos, end, begin)
                 b = pos = _advance(a, length, end, begin)
             case 5:  # FIXED32
                 pos = _advance(pos, 4, end, begin)
+                a = int.from_bytes(data[pos - 4 : pos], "little")
             case other:
                 raise DecodeError(f"wire type {other} is not used by OTLP", begin)
         yield tag, a, b, begin, pos
+
+
+def messages(data: bytes, begin: int, end: int, tag: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of the content of each field of this tag in `data[begin:end]`. Raises DecodeError."""
+    return ((a, b) for found, a, b, _, _ in fields(data, begin, end) if found == tag)
 
 
 def _advance(pos: int, length: int, end: int, at: int) -> int:
@@ -129,6 +116,15 @@ def put_uint(number: int, value: int) -> bytes:
 def put_bytes(number: int, value: bytes) -> bytes:
     """A length-delimited field."""
     return put_varint(number << 3 | LEN) + put_varint(len(value)) + value
+
+
+def put_again(data: bytes, field: WireField, content: bytes) -> bytes:
+    """A length-delimited field of `data` (as `fields` has it) with another content; as it was where that is the
+    same."""
+    tag, a, b, begin, end = field
+    if len(content) == b - a and content == data[a:b]:
+        return data[begin:end]
+    return put_bytes(tag >> 3, content)
 
 
 def put_fixed64(number: int, value: int) -> bytes:

@@ -23,6 +23,8 @@ from sidecar.decode.predictions.names import EVENT, LOADED
 
 MAX_ROWS = 1 << 40
 """A count of so many rows or more is none."""
+GROUP_TEXTS = ("ml.model.name", "ml.model.version", "error.type", "ml.stage")
+"""Attributes that make an event's group, between the event's name and its service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
         (number, placed)
         for number, payload in enumerate(payloads)
         for placed in records.log_records(payload)
-        if not placed.refusal
+        if not placed.rejection
     )
     for place, (number, placed) in enumerate(accepted):
         record = placed.record
@@ -99,7 +101,7 @@ def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
 def _event(number: int, place: int, record: records.LogRecord, service: str) -> _Event:
     own = record.attributes.values
     body = record.body if isinstance(record.body, dict) else {}
-    names = ("ml.model.name", "ml.model.version", "error.type", "ml.stage")
+    names = GROUP_TEXTS
     count = _whole(own.get("ml.prediction.count"))
     return _Event(
         payload=number,

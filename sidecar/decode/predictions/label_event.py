@@ -9,7 +9,7 @@ from typing import Any
 from sidecar.decode.documents.text import label as as_label
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.message import Value, read
-from sidecar.decode.otlp.wire import fields
+from sidecar.decode.otlp.positions import accepted_records
 from sidecar.decode.predictions.label_names import ALIASES, EVENT, MARK, NAMED_BY
 from sidecar.decode.predictions.label_record import Label, Unusable, find, read_label
 
@@ -39,33 +39,13 @@ def label_indices(payload: bytes, accepted: int) -> list[int]:
 
 
 def _found(payload: bytes, accepted: int) -> Iterator[tuple[int, records.LogRecord]]:
-    places = list(_places(payload))
-    if len(places) != accepted:  # Refused ones among them: the whole rules decide.
-        whole = (placed.record for placed in records.log_records(payload) if not placed.refusal)
-        for index, record in enumerate(whole):
-            assert isinstance(record, records.LogRecord)
-            if _is_label(record):
-                yield index, record
-        return
-    for index, (a, b) in enumerate(places):
+    scopes = accepted_records(payload, accepted, records.log_records)
+    for index, (a, b) in enumerate(place for scope in scopes for place in scope.records):
         if payload.find(MARK[0], a, b) < 0:  # Most records of a mixed payload are none: not worth reading.
             continue
         record, _ = records.build_log_record(read(payload, a, b, "LogRecord"), "")
         if _is_label(record):
             yield index, record
-
-
-def _places(payload: bytes) -> Iterator[tuple[int, int]]:
-    """Where each record lies: fields 1, 2 and 2 of the messages around it."""
-    for outer, a, b in fields(payload, 0, len(payload)):
-        if outer != 0x0A:
-            continue
-        for inner, c, d in fields(payload, a, b):
-            if inner != 0x12:
-                continue
-            for leaf, e, f in fields(payload, c, d):
-                if leaf == 0x12:
-                    yield e, f
 
 
 def _is_label(record: records.LogRecord) -> bool:

@@ -23,7 +23,7 @@ what is forwarded stays what was sent. A payload in which nothing changes is han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,15 +34,29 @@ from sidecar.decode.otlp import records as otlp
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES
 from sidecar.decode.otlp.message import any_value, text
-from sidecar.decode.otlp.schema import MESSAGES, Field
-from sidecar.decode.otlp.wire import double, fields, put_bytes, signed, whole_fields
+from sidecar.decode.otlp.schema import Field, by_tag
+from sidecar.decode.otlp.tags import (
+    ARRAY,
+    BOOL,
+    BYTES,
+    CHILDREN,
+    DOUBLE,
+    ELEMENT,
+    HEAD,
+    INT,
+    KEY,
+    MAP,
+    RESOURCE_ATTRIBUTE,
+    RESOURCES,
+    SCHEMA_URL,
+    STRING,
+    VALUE,
+)
+from sidecar.decode.otlp.wire import WireField, double, fields, messages, put_again, put_bytes, signed
 from sidecar.decode.redaction.filter import event_name, taken
 from sidecar.decode.redaction.redactor import Entry, Redaction
 from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Rules, Shaped
 
-_RESOURCE, _CHILDREN, _SCHEMA_URL = 0x0A, 0x12, 0x1A
-_KEY, _VALUE = 0x0A, 0x12
-_TEXT, _BOOL, _INT, _DOUBLE, _ARRAY, _MAP, _BYTES = 0x0A, 0x10, 0x18, 0x21, 0x2A, 0x32, 0x3A
 _ID_LENGTHS = {"trace_id": (16,), "span_id": (8,), "parent_span_id": (0, 8)}
 _LOG_ID_LENGTHS = {"trace_id": (0, 16), "span_id": (0, 8)}
 
@@ -54,7 +68,7 @@ class _Kind:
     outer: str
     inner: str
     record: str
-    read: Callable[[bytes], Iterator[otlp.Placed]]
+    read: Callable[[bytes], Iterator[otlp.RecordContext]]
 
 
 _SPANS = _Kind("ResourceSpans", "ScopeSpans", "Span", otlp.spans)
@@ -76,9 +90,9 @@ class ReferenceShaper:
 
     def _shape(self, payload: bytes, kind: _Kind) -> Shaped:
         placed = list(kind.read(payload))
-        accepted = [one for one in placed if not one.refusal]
+        accepted = [one for one in placed if not one.rejection]
         takes = iter(taken(self._rules.filter, accepted))
-        decisions = [None if one.refusal or not next(takes) else one.record for one in placed]
+        decisions = [None if one.rejection or not next(takes) else one.record for one in placed]
         rewrite = _Rewrite(self._rules, self._redaction, kind, iter(decisions))
         shaped = rewrite.request(payload)
         ordinals = {id(one.record): ordinal for ordinal, one in enumerate(accepted)}
@@ -101,7 +115,7 @@ class _Around:
     tag: int
 
     def keys(self, data: bytes) -> frozenset[bytes]:
-        return frozenset(_last_key(data, c, d) for tag, c, d in fields(data, self.a, self.b) if tag == self.tag)
+        return frozenset(_last_key(data, c, d) for c, d in messages(data, self.a, self.b, self.tag))
 
 
 @dataclass
@@ -121,9 +135,9 @@ class _Rewrite:
 
     def request(self, data: bytes) -> bytes:
         parts: list[bytes] = []
-        for tag, a, b, begin, end in whole_fields(data, 0, len(data)):
-            if tag == _RESOURCE:
-                parts.append(_again(data, begin, end, a, b, self._of_resource(data, a, b)))
+        for tag, a, b, begin, end in fields(data, 0, len(data)):
+            if tag == RESOURCES:
+                parts.append(_again(data, (tag, a, b, begin, end), self._of_resource(data, a, b)))
             elif not self.rules.scrubs:
                 parts.append(data[begin:end])
         return b"".join(parts)
@@ -133,17 +147,17 @@ class _Rewrite:
         before = self.changed
         heads, size = self._heads(data, a, b, self.kind.outer, "Resource")
         parts: list[bytes] = []
-        if self.rules.add and not any(tag == _RESOURCE for tag, _, _ in fields(data, a, b)):
+        if self.rules.add and not any(messages(data, a, b, HEAD)):
             added = self._added(b"")
             parts.append(put_bytes(1, added))
             size += len(added)
         children, left = 0, 0
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _CHILDREN:
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == CHILDREN:
                 had, shaped = self._of_scope(data, c, d, size)
                 children += had
                 left += shaped is not None and had > 0
-                parts.append(_again(data, begin, end, c, d, shaped))
+                parts.append(_again(data, (tag, c, d, begin, end), shaped))
             else:
                 parts.append(next(heads))
         if children and not left:
@@ -157,10 +171,10 @@ class _Rewrite:
         heads, size = self._heads(data, a, b, self.kind.inner, "InstrumentationScope")
         parts: list[bytes] = []
         records = 0
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _CHILDREN:
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == CHILDREN:
                 records += 1
-                parts.append(_again(data, begin, end, c, d, self._record(data, c, d, shared + size)))
+                parts.append(_again(data, (tag, c, d, begin, end), self._record(data, c, d, shared + size)))
             else:
                 parts.append(next(heads))
         if records and len(self.left) == before_left:
@@ -173,26 +187,26 @@ class _Rewrite:
         URL that count for each record."""
         parts: list[bytes] = []
         lengths: dict[int, int] = {}
-        last = max((begin for tag, _, _, begin, _ in whole_fields(data, a, b) if tag == _RESOURCE), default=-1)
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _CHILDREN:
+        last = max((begin for tag, _, _, begin, _ in fields(data, a, b) if tag == HEAD), default=-1)
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == CHILDREN:
                 continue
-            if tag == _RESOURCE:
+            if tag == HEAD:
                 shaped: bytes | None = self._message(data, c, d, head)
                 if begin == last and head == "Resource":
                     shaped = (shaped or b"") + self._added(data[c:d])
-            elif tag == _SCHEMA_URL:
+            elif tag == SCHEMA_URL:
                 shaped = self._text(data[c:d])
             else:
                 parts.append(b"" if self.rules.scrubs else data[begin:end])
                 continue
             lengths[tag] = len(shaped or b"")
-            parts.append(_again(data, begin, end, c, d, shaped))
+            parts.append(_again(data, (tag, c, d, begin, end), shaped))
         return iter(parts), sum(lengths.values())
 
     def _added(self, resource: bytes) -> bytes:
         """The attributes to add to a resource message as it came in."""
-        pairs = [(a, b) for tag, a, b in fields(resource, 0, len(resource)) if tag == _RESOURCE]
+        pairs = list(messages(resource, 0, len(resource), RESOURCE_ATTRIBUTE))
         present = {text(_last_key(resource, a, b)) for a, b in pairs}
         lacking = [(key, value) for key, value in self.rules.add if key not in present]
         room = max(0, MAX_ATTRIBUTES - len(pairs))
@@ -215,31 +229,29 @@ class _Rewrite:
         return shaped
 
     def _message(self, data: bytes, a: int, b: int, message: str) -> bytes:
-        known = _FIELDS[message]
+        known = by_tag(message)
         parts: list[bytes] = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
+        for tag, c, d, begin, end in fields(data, a, b):
             if tag in known:
-                parts.append(self._field(data, (begin, end, c, d), known[tag], message, _Around(a, b, tag)))
+                parts.append(self._field(data, (tag, c, d, begin, end), known[tag], message, _Around(a, b, tag)))
             elif not self.rules.scrubs:
                 parts.append(data[begin:end])
         return b"".join(parts)
 
-    def _field(
-        self, data: bytes, place: tuple[int, int, int, int], known: Field, message: str, around: _Around
-    ) -> bytes:
-        begin, end, a, b = place
+    def _field(self, data: bytes, place: WireField, known: Field, message: str, around: _Around) -> bytes:
+        _, a, b, begin, end = place
         match known.kind:
             case "string":
-                return _again(data, begin, end, a, b, self._text(data[a:b]))
+                return _again(data, place, self._text(data[a:b]))
             case "bytes":
                 lengths = (_LOG_ID_LENGTHS if message == "LogRecord" else _ID_LENGTHS)[known.name]
                 return b"" if self.rules.scrubs and b - a not in lengths else data[begin:end]
             case "attributes":
-                return _again(data, begin, end, a, b, self._pair(data, a, b, 0, b"", around))
+                return _again(data, place, self._pair(data, a, b, 0, b"", around))
             case "any":
-                return _again(data, begin, end, a, b, self._any(data, a, b, 1, b""))
+                return _again(data, place, self._any(data, a, b, 1, b""))
             case "message":
-                return _again(data, begin, end, a, b, self._message(data, a, b, known.of))
+                return _again(data, place, self._message(data, a, b, known.of))
             case _:
                 return data[begin:end]
 
@@ -252,17 +264,17 @@ class _Rewrite:
             self.changed += 1
             return None if action == "drop" else self._replaced(data, a, b, depth, action)
         parts: list[bytes] = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _KEY:
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == KEY:
                 shaped = self._text(data[c:d])
-            elif tag == _VALUE:
+            elif tag == VALUE:
                 shaped = self._any(data, c, d, depth + 1, (above + key + b".")[-MAX_ABOVE_BYTES:])
             else:
                 parts.append(b"" if self.rules.scrubs else data[begin:end])
                 continue
             if shaped is None:
                 return None
-            parts.append(_again(data, begin, end, c, d, shaped))
+            parts.append(_again(data, (tag, c, d, begin, end), shaped))
         return b"".join(parts)
 
     def _entry(self, data: bytes, depth: int, above: bytes, around: _Around, a: int, b: int) -> bytes | None:
@@ -274,7 +286,7 @@ class _Rewrite:
             return None
         if action == "mask":
             return put_bytes(1, key) + put_bytes(2, put_bytes(1, MASKED))
-        found = [any_value(data, c, d, depth + 1) for tag, c, d in fields(data, a, b) if tag == _VALUE]
+        found = [any_value(data, c, d, depth + 1) for c, d in messages(data, a, b, VALUE)]
         value, deep = found[-1] if found else (None, False)
         digest = self.redaction.digest(b"" if deep else as_text(value).encode())
         return put_bytes(1, key) + put_bytes(2, put_bytes(1, digest))
@@ -285,34 +297,34 @@ class _Rewrite:
             self.changed += self.rules.scrubs
             return b"" if self.rules.scrubs else data[a:b]
         parts: list[bytes] = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag in (_TEXT, _BYTES):
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag in (STRING, BYTES):
                 shaped = self._text(data[c:d])
-            elif tag == _ARRAY:
+            elif tag == ARRAY:
                 shaped = self._elements(data, c, d, lambda c, d: self._any(data, c, d, depth + 1, above))
-            elif tag == _MAP:
-                around = _Around(c, d, _KEY)
+            elif tag == MAP:
+                around = _Around(c, d, ELEMENT)
                 shaped = self._elements(data, c, d, partial(self._entry, data, depth, above, around))
-            elif tag in (_INT, _DOUBLE):
-                digits = self._number(data, tag, c, end)
+            elif tag in (INT, DOUBLE):
+                digits = self._number(tag, c)
                 if digits is None:
                     return None
                 parts.append(put_bytes(1, digits) if digits else data[begin:end])
                 continue
             else:
-                parts.append(b"" if self.rules.scrubs and tag != _BOOL else data[begin:end])
+                parts.append(b"" if self.rules.scrubs and tag != BOOL else data[begin:end])
                 continue
             if shaped is None:
                 return None
-            parts.append(_again(data, begin, end, c, d, shaped))
+            parts.append(_again(data, (tag, c, d, begin, end), shaped))
         return b"".join(parts)
 
     def _elements(self, data: bytes, a: int, b: int, shape: Callable[[int, int], bytes | None]) -> bytes:
         """An ArrayValue or a KeyValueList."""
         parts: list[bytes] = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _RESOURCE:
-                parts.append(_again(data, begin, end, c, d, shape(c, d)))
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == ELEMENT:
+                parts.append(_again(data, (tag, c, d, begin, end), shape(c, d)))
             elif not self.rules.scrubs:
                 parts.append(data[begin:end])
         return b"".join(parts)
@@ -322,34 +334,24 @@ class _Rewrite:
         self.changed += shaped != raw
         return shaped
 
-    def _number(self, data: bytes, tag: int, value: int, end: int) -> bytes | None:
-        """What stands for a number that may not leave as it is; empty where it may. `end`: of the field."""
-        number = signed(value) if tag == _INT else double(int.from_bytes(data[end - 8 : end], "little"))
-        shaped = self.redaction.number(number)
+    def _number(self, tag: int, value: int) -> bytes | None:
+        """What stands for a number that may not leave as it is; empty where it may. `value`: as `fields` has it."""
+        shaped = self.redaction.number(signed(value) if tag == INT else double(value))
         self.changed += shaped != b""
         return shaped
 
 
-_FIELDS: Mapping[str, Mapping[int, Field]] = {
-    name: {known.tag: known for known in message} for name, message in MESSAGES.items()
-}
-
-
-def _again(data: bytes, begin: int, end: int, a: int, b: int, shaped: bytes | None) -> bytes:
-    """The field `data[begin:end]` of the content `data[a:b]` with another content; as it was where that is the same."""
-    if shaped is None:
-        return b""
-    if len(shaped) == b - a and shaped == data[a:b]:
-        return data[begin:end]
-    return put_bytes(next(fields(data, begin, end))[0] >> 3, shaped)
+def _again(data: bytes, field: WireField, shaped: bytes | None) -> bytes:
+    """A field with another content; nothing for None."""
+    return b"" if shaped is None else put_again(data, field, shaped)
 
 
 def _is_nested(data: bytes, a: int, b: int) -> bool:
     """Whether an array or a map stands in a value of a KeyValue."""
-    values = [(c, d) for tag, c, d in fields(data, a, b) if tag == _VALUE]
-    return any(tag in (_ARRAY, _MAP) for c, d in values for tag, _, _ in fields(data, c, d))
+    values = messages(data, a, b, VALUE)
+    return any(tag in (ARRAY, MAP) for c, d in values for tag, *_ in fields(data, c, d))
 
 
 def _last_key(data: bytes, a: int, b: int) -> bytes:
-    keys: Sequence[bytes] = [data[c:d] for tag, c, d in fields(data, a, b) if tag == _KEY]
+    keys: Sequence[bytes] = [data[c:d] for c, d in messages(data, a, b, KEY)]
     return keys[-1] if keys else b""

@@ -16,12 +16,12 @@ from sidecar.decode.redaction.rules import SAMPLING_SEED, Filter
 _ERROR = 2
 
 
-def taken(filter_: Filter, accepted: Sequence[records.Placed]) -> list[bool]:
+def taken(filter_: Filter, accepted: Sequence[records.RecordContext]) -> list[bool]:
     """For each of a payload's accepted records whether the filter takes it."""
     services, excluded, names = map(Globs, (filter_.services, filter_.exclude_services, filter_.event_names))
     kept = _kept_traces(filter_, accepted)
 
-    def takes(placed: records.Placed) -> bool:
+    def takes(placed: records.RecordContext) -> bool:
         service = service_name(placed.resource.attributes).encode()
         if (filter_.services and not services.match(service)) or excluded.match(service):
             return False
@@ -47,7 +47,7 @@ def event_name(record: records.LogRecord) -> str:
     return record.event_name or (named if isinstance(named, str) else "")
 
 
-def _kept_traces(filter_: Filter, accepted: Sequence[records.Placed]) -> set[bytes]:
+def _kept_traces(filter_: Filter, accepted: Sequence[records.RecordContext]) -> set[bytes]:
     """Traces with a span that is to be kept whatever the sample says."""
     if filter_.keep_below is None:
         return set()

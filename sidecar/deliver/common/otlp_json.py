@@ -10,43 +10,36 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
+from sidecar.decode.otlp import tags
 from sidecar.decode.otlp.limits import MAX_DEPTH
-from sidecar.decode.otlp.schema import LEN, MESSAGES, Field
-from sidecar.decode.otlp.wire import double, fields, signed, varint, zigzag32
+from sidecar.decode.otlp.message import scalars
+from sidecar.decode.otlp.schema import MESSAGES, PACKED, REQUESTS, Field, by_tag, json_name
+from sidecar.decode.otlp.wire import double, fields, messages, signed, zigzag32
 from sidecar.pipeline import Signal
-
-_REQUESTS: Mapping[Signal, str] = {
-    "spans": "ExportTraceServiceRequest",
-    "logs": "ExportLogsServiceRequest",
-    "metrics": "ExportMetricsServiceRequest",
-}
-_PACKED = frozenset({"uint64", "fixed64", "double"})
 
 
 def json_line(signal: Signal, payload: bytes) -> bytes:
     """The request as one line, newline included. Raises DecodeError for a payload that is malformed."""
-    request = _message(payload, 0, len(payload), _REQUESTS[signal])
+    request = _message(payload, 0, len(payload), REQUESTS[signal])
     return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _message(data: bytes, begin: int, end: int, message: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    known = _by_tag(message)
-    for tag, a, b in fields(data, begin, end):
+    known = by_tag(message)
+    for tag, a, b, _, _ in fields(data, begin, end):
         field = known.get(tag)
         if field is None:
             continue
-        name = _camel(field.name)
+        name = json_name(field.name)
         if field.oneof:
             for other in MESSAGES[message]:
                 if other.oneof == field.oneof:
-                    found.pop(_camel(other.name), None)
-        if tag == field.packed_tag and field.kind in _PACKED:
-            found.setdefault(name, []).extend(_packed(field, data, a, b))
+                    found.pop(json_name(other.name), None)
+        if field.repeated and field.kind in PACKED:
+            found.setdefault(name, []).extend(_scalar(field, value) for value in scalars(field, tag, data, a, b))
         elif field.repeated:
             found.setdefault(name, []).append(_value(field, data, a, b))
         else:
@@ -86,17 +79,6 @@ def _scalar(field: Field, value: int) -> Any:
             return str(value)
 
 
-def _packed(field: Field, data: bytes, a: int, b: int) -> list[Any]:
-    values = []
-    while a < b:
-        if field.kind == "uint64":
-            value, a = varint(data, a, b, a)
-        else:
-            value, a = int.from_bytes(data[a : min(a + 8, b)], "little"), a + 8
-        values.append(_scalar(field, value))
-    return values
-
-
 def _number(value: float) -> float | str:
     if math.isfinite(value):
         return value
@@ -105,10 +87,10 @@ def _number(value: float) -> float | str:
 
 def _key_value(data: bytes, begin: int, end: int, depth: int) -> dict[str, Any]:
     key, value = "", {}
-    for tag, a, b in fields(data, begin, end):
-        if tag == 1 << 3 | LEN:
+    for tag, a, b, _, _ in fields(data, begin, end):
+        if tag == tags.KEY:
             key = data[a:b].decode("utf-8", "replace")
-        elif tag == 2 << 3 | LEN:
+        elif tag == tags.VALUE:
             value = _any_value(data, a, b, depth)
     return {"key": key, "value": value}
 
@@ -118,35 +100,22 @@ def _any_value(data: bytes, begin: int, end: int, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if depth > MAX_DEPTH:
         return found
-    for tag, a, b in fields(data, begin, end):
+    for tag, a, b, _, _ in fields(data, begin, end):
         match tag:
-            case 0x0A:
+            case tags.STRING:
                 found = {"stringValue": data[a:b].decode("utf-8", "replace")}
-            case 0x10:
+            case tags.BOOL:
                 found = {"boolValue": a != 0}
-            case 0x18:
+            case tags.INT:
                 found = {"intValue": str(signed(a))}
-            case 0x21:
+            case tags.DOUBLE:
                 found = {"doubleValue": _number(double(a))}
-            case 0x2A:
-                inner = [_any_value(data, c, d, depth + 1) for t, c, d in fields(data, a, b) if t == 0x0A]
+            case tags.ARRAY:
+                inner = [_any_value(data, c, d, depth + 1) for c, d in messages(data, a, b, tags.ELEMENT)]
                 found = {"arrayValue": {"values": inner}}
-            case 0x32:
-                pairs = [_key_value(data, c, d, depth + 1) for t, c, d in fields(data, a, b) if t == 0x0A]
+            case tags.MAP:
+                pairs = [_key_value(data, c, d, depth + 1) for c, d in messages(data, a, b, tags.ELEMENT)]
                 found = {"kvlistValue": {"values": pairs}}
-            case 0x3A:
+            case tags.BYTES:
                 found = {"bytesValue": base64.b64encode(data[a:b]).decode("ascii")}
     return found
-
-
-@cache
-def _by_tag(message: str) -> Mapping[int, Field]:
-    tags = {field.tag: field for field in MESSAGES[message]}
-    tags.update({field.packed_tag: field for field in MESSAGES[message] if field.repeated and field.kind in _PACKED})
-    return tags
-
-
-@cache
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)

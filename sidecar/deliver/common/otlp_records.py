@@ -8,15 +8,9 @@ from typing import Any
 
 from sidecar.decode.otlp.message import read
 from sidecar.decode.otlp.records import build_log_record, build_span
-from sidecar.decode.otlp.wire import put_bytes, varint
-from sidecar.errors import DecodeError
+from sidecar.decode.otlp.tags import CHILDREN, RESOURCES
+from sidecar.decode.otlp.wire import fields, put_bytes
 from sidecar.pipeline import Signal
-
-_LIST = 1 << 3 | 2
-"""`resource_spans`, `resource_logs`, `resource_metrics` of a request."""
-_INNER_LIST = 2 << 3 | 2
-"""`scope_*` of those, and `spans`, `log_records`, `metrics` of those again."""
-_FIXED = {1: 8, 5: 4}
 
 
 def without_rejected(signal: Signal, payload: bytes) -> bytes | None:
@@ -41,21 +35,21 @@ class Record:
 
 def records_of(payload: bytes) -> Iterator[Record]:
     """Every record of an export request, in wire order. Raises DecodeError."""
-    for outer, (tag, _, a, b) in enumerate(_fields(payload, 0, len(payload))):
-        if tag != _LIST:
+    for outer, (tag, a, b, _, _) in enumerate(fields(payload, 0, len(payload))):
+        if tag != RESOURCES:
             continue
         resource = (outer, _rest(payload, a, b))
-        for inner, (tag, _, c, d) in enumerate(_fields(payload, a, b)):
-            if tag != _INNER_LIST:
+        for inner, (tag, c, d, _, _) in enumerate(fields(payload, a, b)):
+            if tag != CHILDREN:
                 continue
             scope = (inner, _rest(payload, c, d))
-            for tag, start, _, f in _fields(payload, c, d):
-                if tag == _INNER_LIST:
-                    yield Record(resource, scope, payload[start:f])
+            for tag, _, _, start, end in fields(payload, c, d):
+                if tag == CHILDREN:
+                    yield Record(resource, scope, payload[start:end])
 
 
 def _rest(data: bytes, begin: int, end: int) -> bytes:
-    return b"".join(data[start:b] for tag, start, _, b in _fields(data, begin, end) if tag != _INNER_LIST)
+    return b"".join(data[start:finish] for tag, _, _, start, finish in fields(data, begin, end) if tag != CHILDREN)
 
 
 def assemble(records: Sequence[Record]) -> bytes:
@@ -74,27 +68,6 @@ def assemble(records: Sequence[Record]) -> bytes:
     )
 
 
-def _fields(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(tag, first byte of the field, first byte of its content, its end)."""
-    while pos < end:
-        start = pos
-        tag, pos = varint(data, pos, end, start)
-        kind = tag & 7
-        begin = pos
-        if kind == 0:
-            _, pos = varint(data, pos, end, start)
-        elif kind == 2:
-            length, begin = varint(data, pos, end, start)
-            pos = begin + length
-        elif kind in _FIXED:
-            pos += _FIXED[kind]
-        else:
-            raise DecodeError(f"wire type {kind} is not used by OTLP", start)
-        if pos > end:
-            raise DecodeError("field is cut off", start)
-        yield tag, start, begin, pos
-
-
 _BUILD: dict[str, tuple[str, Callable[[dict[str, Any], str], tuple[Any, str]]]] = {
     "spans": ("Span", build_span),
     "logs": ("LogRecord", build_log_record),
@@ -104,5 +77,5 @@ _BUILD: dict[str, tuple[str, Callable[[dict[str, Any], str], tuple[Any, str]]]] 
 
 def _refused(field: bytes, build: tuple[str, Callable[[dict[str, Any], str], tuple[Any, str]]]) -> bool:
     message, make = build
-    _, _, begin, end = next(_fields(field, 0, len(field)))
+    _, begin, end, _, _ = next(fields(field, 0, len(field)))
     return bool(make(read(field, begin, end, message), "")[1])

@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sidecar.decode.otlp.wire import fields, signed
+from sidecar.decode.otlp.wire import fields, messages, signed
 from sidecar.errors import DecodeError
 
 CODES = (
@@ -136,9 +135,9 @@ def _http_success(content_type: str, body: bytes) -> Answer:
 def _partial_success(body: bytes) -> tuple[str, int]:
     """(message, rejected) of an `Export{Trace,Logs,Metrics}ServiceResponse`; the field numbers are the same."""
     message, rejected = "", 0
-    for tag, a, b in fields(body, 0, len(body)):
+    for tag, a, b, _, _ in fields(body, 0, len(body)):
         if tag == _PARTIAL_SUCCESS:
-            for inner, c, d in fields(body, a, b):
+            for inner, c, d, _, _ in fields(body, a, b):
                 if inner == _REJECTED_COUNT:
                     rejected = max(0, signed(c))
                 elif inner == _ERROR_MESSAGE:
@@ -158,10 +157,10 @@ def _partial_success_json(body: bytes) -> tuple[str, int]:
 def _retry_delay(status: bytes) -> float | None:
     """Seconds of the RetryInfo in a `google.rpc.Status`; None where there is none or the status cannot be read."""
     try:
-        for detail in _parts(status, 0, len(status), _STATUS_DETAILS):
-            type_url = b"".join(status[a:b] for a, b in _parts(status, *detail, _ANY_TYPE))
+        for detail in messages(status, 0, len(status), _STATUS_DETAILS):
+            type_url = b"".join(status[a:b] for a, b in messages(status, *detail, _ANY_TYPE))
             if type_url.rpartition(b"/")[2] == RETRY_INFO:
-                return sum(_seconds(status, *value) for value in _parts(status, *detail, _ANY_VALUE))
+                return sum(_seconds(status, *value) for value in messages(status, *detail, _ANY_VALUE))
     except DecodeError:
         return None
     return None
@@ -170,8 +169,8 @@ def _retry_delay(status: bytes) -> float | None:
 def _seconds(data: bytes, begin: int, end: int) -> float:
     """`RetryInfo`: retry_delay (1), a `Duration` of seconds (1) and nanos (2)."""
     seconds = 0.0
-    for a, b in _parts(data, begin, end, _RETRY_DELAY):
-        for tag, value, _ in fields(data, a, b):
+    for a, b in messages(data, begin, end, _RETRY_DELAY):
+        for tag, value, _, _, _ in fields(data, a, b):
             if tag == _SECONDS:
                 seconds += signed(value)
             elif tag == _NANOS:
@@ -179,15 +178,11 @@ def _seconds(data: bytes, begin: int, end: int) -> float:
     return max(0.0, seconds)
 
 
-def _parts(data: bytes, begin: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    return ((a, b) for tag, a, b in fields(data, begin, end) if tag == wanted)
-
-
 def _status_message(content_type: str, body: bytes) -> str:
     """The words of an error reply: a `google.rpc.Status` in the request's encoding, or whatever a proxy wrote."""
     try:
         if "protobuf" in content_type:
-            return _shown(b"".join(body[a:b] for a, b in _parts(body, 0, len(body), _STATUS_MESSAGE)))
+            return _shown(b"".join(body[a:b] for a, b in messages(body, 0, len(body), _STATUS_MESSAGE)))
         if _is_json(content_type):
             reply: Any = json.loads(body)
             if isinstance(reply, dict) and isinstance(reply.get("message"), str):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import Decoder, SpanBatch
-from sidecar.decode.otlp.span_relations import SpanLinks
+from sidecar.decode.otlp.span_relations import SpanRelations
 
 Indexes = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
@@ -26,7 +26,7 @@ class Spans:
     """Index of the payload of each span."""
     begins: Sequence[int]
     """Index of the first span of each payload."""
-    _links: dict[int, SpanLinks] = field(default_factory=dict)
+    _links: dict[int, SpanRelations] = field(default_factory=dict)
 
     def id(self, span: int) -> bytes:
         """Trace id and span id."""
@@ -47,13 +47,13 @@ class Spans:
     def _begin(self, span: int) -> int:
         return self.begins[int(self.payload[span])]
 
-    def _of(self, span: int) -> SpanLinks:
+    def _of(self, span: int) -> SpanRelations:
         # Read when they are first asked for: most payloads need none.
         payload = int(self.payload[span])
         found = self._links.get(payload)
         if found is None:
             ends = [*self.begins[1:], len(self.batch)]
-            found = self._links[payload] = SpanLinks(self.payloads[payload], ends[payload] - self.begins[payload])
+            found = self._links[payload] = SpanRelations(self.payloads[payload], ends[payload] - self.begins[payload])
         return found
 
 

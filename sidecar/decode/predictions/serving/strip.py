@@ -14,12 +14,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar.decode.otlp.wire import fields, put_bytes, whole_fields
+from sidecar.decode.otlp.tags import (
+    CHILDREN,
+    ELEMENT,
+    HEAD,
+    KEY,
+    LOG_ATTRIBUTE,
+    LOG_BODY,
+    MAP,
+    RESOURCE_ATTRIBUTE,
+    RESOURCES,
+)
+from sidecar.decode.otlp.wire import fields, messages, put_again, put_bytes
 from sidecar.decode.predictions.serving import bento, kserve
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.candidates import read_record
 from sidecar.decode.predictions.serving.exchange import Members, Record, opened
-from sidecar.decode.predictions.serving.values import read_pair
+from sidecar.decode.predictions.serving.values import read_attributes
 
 _MONITORS = (bento.FILE_MARK, b"bentoml_monitor_data")
 """A monitor's file, and the scope of its records over OTLP."""
@@ -32,8 +43,6 @@ NEEDLES = (*(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED))
 """A request in which none of these stands has nothing to leave out, but perhaps lines of a monitor whose schema is
 known (`Schemas.marks`)."""
 
-_RESOURCE, _CHILDREN, _BODY, _ATTRIBUTE = 0x0A, 0x12, 0x2A, 0x32
-_KEY, _MAP = 0x0A, 0x32
 _NOTHING: frozenset[bytes] = frozenset()
 
 Place = tuple[int, int]
@@ -56,13 +65,12 @@ class _Stripping:
     count: int = 0
 
     def request(self, data: bytes) -> bytes:
-        return self._children(data, 0, len(data), _RESOURCE, self._of_resource)
+        return self._children(data, 0, len(data), RESOURCES, self._of_resource)
 
     def _of_resource(self, data: bytes, a: int, b: int) -> bytes:
         about: Members = {}
-        for tag, c, d in fields(data, a, b):
-            if tag == _RESOURCE:
-                about = dict(read_pair(data, e, f) for inner, e, f in fields(data, c, d) if inner == _RESOURCE)
+        for c, d in messages(data, a, b, HEAD):
+            about = read_attributes(data, c, d, RESOURCE_ATTRIBUTE)
         of_monitor = any(data.find(name, a, b) >= 0 for name in _MONITORS)
 
         def of_scope(data: bytes, c: int, d: int) -> bytes:
@@ -71,15 +79,16 @@ class _Stripping:
                     return data[e:f]
                 return self._record(data, e, f, about, of_monitor)
 
-            return self._children(data, c, d, _CHILDREN, of_record)
+            return self._children(data, c, d, CHILDREN, of_record)
 
-        return self._children(data, a, b, _CHILDREN, of_scope)
+        return self._children(data, a, b, CHILDREN, of_scope)
 
     @staticmethod
     def _children(data: bytes, a: int, b: int, wanted: int, rewrite: Rewrite) -> bytes:
         parts = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            parts.append(_again(data, begin, end, c, d, rewrite(data, c, d)) if tag == wanted else data[begin:end])
+        for field in fields(data, a, b):
+            tag, c, d, begin, end = field
+            parts.append(put_again(data, field, rewrite(data, c, d)) if tag == wanted else data[begin:end])
         return b"".join(parts)
 
     def _record(self, data: bytes, a: int, b: int, resource: Members, of_monitor: bool) -> bytes:
@@ -87,11 +96,11 @@ class _Stripping:
         if not columns:
             return data[a:b]
         parts = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _ATTRIBUTE:
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == LOG_ATTRIBUTE:
                 parts.append(self._pair(data, (begin, end), (c, d), columns))
-            elif tag == _BODY:
-                parts.append(_again(data, begin, end, c, d, self._body(data, c, d, columns)))
+            elif tag == LOG_BODY:
+                parts.append(put_again(data, (tag, c, d, begin, end), self._body(data, c, d, columns)))
             else:
                 parts.append(data[begin:end])
         return b"".join(parts)
@@ -106,13 +115,13 @@ class _Stripping:
     def _body(self, data: bytes, a: int, b: int, columns: frozenset[bytes]) -> bytes:
         """An AnyValue, which may be a map."""
         parts = []
-        for tag, c, d, begin, end in whole_fields(data, a, b):
-            if tag == _MAP:
+        for tag, c, d, begin, end in fields(data, a, b):
+            if tag == MAP:
                 pairs = (
-                    self._pair(data, (first, last), (e, f), columns) if inner == _KEY else data[first:last]
-                    for inner, e, f, first, last in whole_fields(data, c, d)
+                    self._pair(data, (first, last), (e, f), columns) if inner == ELEMENT else data[first:last]
+                    for inner, e, f, first, last in fields(data, c, d)
                 )
-                parts.append(_again(data, begin, end, c, d, b"".join(pairs)))
+                parts.append(put_again(data, (tag, c, d, begin, end), b"".join(pairs)))
             else:
                 parts.append(data[begin:end])
         return b"".join(parts)
@@ -142,14 +151,7 @@ def _columns(record: Record, schemas: Schemas, of_monitor: bool) -> frozenset[by
 def _key(data: bytes, a: int, b: int) -> bytes:
     """A KeyValue's key; the last one counts."""
     key = b""
-    for tag, c, d in fields(data, a, b):
-        if tag == _KEY:
+    for tag, c, d, _, _ in fields(data, a, b):
+        if tag == KEY:
             key = data[c:d]
     return key
-
-
-def _again(data: bytes, begin: int, end: int, a: int, b: int, content: bytes) -> bytes:
-    """The field `data[begin:end]` of the content `data[a:b]` with another content."""
-    if len(content) == b - a and content == data[a:b]:
-        return data[begin:end]
-    return put_bytes(next(fields(data, begin, end))[0] >> 3, content)

@@ -11,12 +11,11 @@ import numpy as np
 
 from sidecar.decode.otlp import message
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.otlp.wire import varint
+from sidecar.decode.otlp.tags import ARRAY, DOUBLE, ELEMENT, INT, KEY, MAP, STRING, VALUE
+from sidecar.decode.otlp.wire import messages, varint
 
-_STRING, _INT, _DOUBLE, _ARRAY, _MAP = 0x0A, 0x18, 0x21, 0x2A, 0x32
-_ELEMENT, _KEY, _VALUE = 0x0A, 0x0A, 0x12
 _DOUBLES = np.dtype([("head", "V3"), ("value", "<f8")])
-_DOUBLE_HEAD = np.void(b"\x0a\x09\x21")
+_DOUBLE_HEAD = np.void(bytes((ELEMENT, 9, DOUBLE)))
 """An element of an array, 9 bytes long: a double."""
 _FEW = 4
 """Elements for which numpy does not pay."""
@@ -27,17 +26,17 @@ def read_value(data: bytes, a: int, b: int) -> Value:
     """The AnyValue in `data[a:b]`. Raises DecodeError."""
     if a < b:
         tag = data[a]
-        if tag == _DOUBLE and b - a == 9:
+        if tag == DOUBLE and b - a == 9:
             number: float = _unpack(data, a + 1)[0]
             return number
-        if tag == _INT and b - a == 2 and data[a + 1] < 0x80:
+        if tag == INT and b - a == 2 and data[a + 1] < 0x80:
             return data[a + 1]
-        if tag in (_STRING, _ARRAY, _MAP):
+        if tag in (STRING, ARRAY, MAP):
             length, begin = varint(data, a + 1, b, a)
             if begin + length == b:
-                if tag == _STRING:
+                if tag == STRING:
                     return message.text(data[begin:b])
-                found = _array(data, begin, b) if tag == _ARRAY else _map(data, begin, b)
+                found = _array(data, begin, b) if tag == ARRAY else _map(data, begin, b)
                 if found is not None:
                     return found
     return message.read_value(data, a, b)
@@ -45,27 +44,36 @@ def read_value(data: bytes, a: int, b: int) -> Value:
 
 def read_pair(data: bytes, a: int, b: int) -> tuple[str, Value]:
     """The KeyValue in `data[a:b]`. Raises DecodeError."""
-    if a < b and data[a] == _KEY:
+    if a < b and data[a] == KEY:
         length, begin = varint(data, a + 1, b, a)
         end = begin + length
-        if end < b and data[end] == _VALUE:
+        if end < b and data[end] == VALUE:
             size, value = varint(data, end + 1, b, end)
             if value + size == b:
                 return message.text(data[begin:end]), read_value(data, value, b)
     return message.read_pair(data, a, b)
 
 
+def read_attributes(data: bytes, a: int, b: int, tag: int) -> dict[str, Value]:
+    """The KeyValues in the fields of this tag of `data[a:b]`: of a duplicate key the first. Raises DecodeError."""
+    found: dict[str, Value] = {}
+    for c, d in messages(data, a, b, tag):
+        key, value = read_pair(data, c, d)
+        found.setdefault(key, value)
+    return found
+
+
 def _array(data: bytes, a: int, b: int) -> list[Value] | None:
     """None where there is something else than elements."""
     count, rest = divmod(b - a, _DOUBLES.itemsize)
-    if not rest and count > _FEW and data[a + 2] == _DOUBLE:
+    if not rest and count > _FEW and data[a + 2] == DOUBLE:
         found = np.frombuffer(data, _DOUBLES, count, a)
         if (found["head"] == _DOUBLE_HEAD).all():
             numbers: list[Value] = found["value"].tolist()
             return numbers
     elements: list[Value] = []
     while a < b:
-        if data[a] != _ELEMENT:
+        if data[a] != ELEMENT:
             return None
         length, begin = varint(data, a + 1, b, a)
         a = begin + length
@@ -79,7 +87,7 @@ def _map(data: bytes, a: int, b: int) -> dict[str, Value] | None:
     """None where there is something else than entries."""
     members: dict[str, Value] = {}
     while a < b:
-        if data[a] != _ELEMENT:
+        if data[a] != ELEMENT:
             return None
         length, begin = varint(data, a + 1, b, a)
         a = begin + length

@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.payloads import T0, event, resource, resource_spans, scope, span, trace_payload
 
 from sidecar.decode.otlp import records
-from sidecar.decode.otlp.span_relations import SpanLinks
+from sidecar.decode.otlp.span_relations import SpanRelations
 from sidecar.errors import DecodeError
 
 A, B = (n.to_bytes(8, "big") for n in (1, 2))
@@ -37,7 +37,7 @@ def test_the_parent_and_the_earliest_of_the_events() -> None:
     payload = trace_payload(
         resource_spans(spans[0], of=resource("a"), by=scope("one")), resource_spans(spans[1], by=scope(""))
     )
-    links = SpanLinks(payload, 2)
+    links = SpanRelations(payload, 2)
     assert [links.parent(n) for n in (0, 1)] == [b"", A]
     assert [links.scope(n) for n in (0, 1)] == [b"one", b""]
     assert [links.first(n, ("chunk",)) for n in (0, 1)] == [T0 + 3, 0], "a name elsewhere in a span is no event"
@@ -47,8 +47,8 @@ def test_the_parent_and_the_earliest_of_the_events() -> None:
 @given(st.lists(st.tuples(made, st.sampled_from(["", "lib", "é"])), max_size=6))
 def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[tuple[Span, str]]) -> None:
     payload = trace_payload(*(resource_spans(one, by=scope(name)) for one, name in spans))
-    accepted = [one for one in records.spans(payload) if not one.refusal]
-    links = SpanLinks(payload, len(accepted))
+    accepted = [one for one in records.spans(payload) if not one.rejection]
+    links = SpanRelations(payload, len(accepted))
     for n, placed in enumerate(accepted):
         record = placed.record
         assert isinstance(record, records.Span)
@@ -61,7 +61,7 @@ def test_it_is_what_the_whole_decoder_reads_of_accepted_spans(spans: list[tuple[
 def test_a_payload_that_is_cut_off() -> None:
     payload = trace_payload(span(events=[event("chunk")]))
     with pytest.raises(DecodeError):
-        SpanLinks(payload[:-3], 1)
+        SpanRelations(payload[:-3], 1)
 
 
 def test_a_parent_of_zeros_is_none() -> None:
@@ -69,5 +69,5 @@ def test_a_parent_of_zeros_is_none() -> None:
     spans = request.resource_spans.add().scope_spans.add().spans
     spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=bytes(8))
     spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=b"p" * 8)
-    links = SpanLinks(request.SerializeToString(), 2)
+    links = SpanRelations(request.SerializeToString(), 2)
     assert [links.parent(0), links.parent(1)] == [b"", b"p" * 8]

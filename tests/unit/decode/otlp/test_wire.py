@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sidecar.decode.otlp.wire import (
+    WireField,
     double,
     fields,
+    messages,
+    put_again,
     put_bytes,
     put_double,
     put_fixed32,
@@ -20,15 +23,17 @@ from sidecar.decode.otlp.wire import (
 from sidecar.errors import DecodeError
 
 
-def read(data: bytes) -> list[tuple[int, int, int]]:
+def read(data: bytes) -> list[WireField]:
     return list(fields(data, 0, len(data)))
 
 
 def test_every_wire_type_comes_back() -> None:
     data = put_uint(1, 300) + put_fixed64(2, 2**64 - 1) + put_bytes(3, b"abc") + put_fixed32(4, 7) + put_double(5, 1.5)
     found = read(data)
-    assert [tag >> 3 for tag, _, _ in found] == [1, 2, 3, 4, 5]
-    assert [tag & 7 for tag, _, _ in found] == [0, 1, 2, 5, 1]
+    assert [tag >> 3 for tag, *_ in found] == [1, 2, 3, 4, 5]
+    assert [tag & 7 for tag, *_ in found] == [0, 1, 2, 5, 1]
+    assert b"".join(data[begin:end] for *_, begin, end in found) == data
+    assert [begin for *_, begin, _ in found[1:]] == [end for *_, end in found[:-1]]
     assert found[0][1] == 300
     assert found[1][1] == 2**64 - 1
     assert data[found[2][1] : found[2][2]] == b"abc"
@@ -74,3 +79,15 @@ def test_number_conversions() -> None:
     assert signed(2**64 - 1) == -1
     assert signed(2**63 - 1) == 2**63 - 1
     assert [zigzag32(n) for n in (0, 1, 2, 3, 2**32 - 1)] == [0, -1, 1, -2, -(2**31)]
+
+
+def test_messages_are_the_fields_of_one_tag() -> None:
+    data = put_bytes(1, b"a") + put_uint(1, 5) + put_bytes(2, b"b") + put_bytes(1, b"")
+    assert [data[a:b] for a, b in messages(data, 0, len(data), 0x0A)] == [b"a", b""]
+
+
+def test_a_field_with_the_same_content_keeps_its_bytes() -> None:
+    long_length = b"\x0a\x81\x00x"
+    (field,) = read(long_length)
+    assert put_again(long_length, field, b"x") == long_length
+    assert put_again(long_length, field, b"yz") == put_bytes(1, b"yz")

@@ -34,10 +34,10 @@ def headers(**more: str) -> dict[str, str]:
     return {f"ce-{name}": value for name, value in {**NEEDED, **more}.items()}
 
 
-def records(batch: bytes, anonymous: bytes = b"") -> list[otlp.Placed]:
+def records(batch: bytes, anonymous: bytes = b"") -> list[otlp.RecordContext]:
     done = transcode(batch, OBSERVED, anonymous)
     placed = list(otlp.log_records(done.payload))
-    assert [one.refusal for one in placed] == [""] * done.check.items
+    assert [one.rejection for one in placed] == [""] * done.check.items
     assert otlp.check_logs(done.payload).items == done.check.items
     return placed
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from sidecar.decode.predictions import serving
 from sidecar.decode.predictions.serving import bento, candidates, kserve, protocols
@@ -258,9 +259,11 @@ def test_records_without_a_mark_are_stepped_over() -> None:
 def test_refused_records_are_left_out() -> None:
     made = payload({"instances": [1]}, {"instances": [2]})
     assert len(list(candidates.records(made, lambda: protocols.MARKS, 1))) == 2, "none is refused by the rules"
-    deep = json.loads("[" * 40 + "]" * 40)
-    request = made + DECODER.json_lines(json.dumps({"instances": deep}).encode(), 1).payload
-    assert len(list(candidates.records(request, lambda: protocols.MARKS, 2))) == 3, "an unreadable line is a text"
+    request = ExportLogsServiceRequest.FromString(made + payload({"instances": [3]}, {"msg": "no mark"}))
+    records = request.resource_logs[0].scope_logs[0].log_records
+    records[0].trace_id = b"short"
+    found = list(candidates.records(request.SerializeToString(), lambda: protocols.MARKS, 3))
+    assert [one.attributes for one in found] == [{"instances": [2]}, {"instances": [3]}]
 
 
 ANY: Any = st.recursive(

@@ -1,5 +1,7 @@
 //! The module as Python sees it. `sidecar.decode.native` knows these shapes; `ABI_VERSION` tells them apart.
 
+mod tables;
+
 use memchr::memmem;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
@@ -12,11 +14,12 @@ use crate::otlp::check::{self, Check};
 use crate::otlp::columns::{self, Columns, Tables, Wanted};
 use crate::otlp::decode_error::{self, Fault};
 use crate::otlp::log::Log;
+use crate::otlp::schema::Message;
 use crate::otlp::span::Span;
 use crate::otlp::wire::Stop;
 use crate::predictions::event::{read_events, Figures};
 use crate::predictions::features::Features;
-use crate::redaction::engine::{self, Shape, Shaped};
+use crate::redaction::engine::{self, Shaped};
 use crate::redaction::entry;
 use crate::redaction::filter::{self, Filter};
 use crate::redaction::glob::Globs;
@@ -34,29 +37,29 @@ const ABI_VERSION: u32 = 11;
 
 type Locate = fn(&[u8]) -> Option<Fault>;
 type Build = fn(&[&[u8]], &Wanted) -> Result<Columns, usize>;
-type Verdict = (usize, usize, usize, Vec<String>, bool, bool);
+type CheckTuple = (usize, usize, usize, Vec<String>, bool, bool);
 
 fn malformed(payload: &[u8], locate: Locate) -> PyErr {
     let fault = locate(payload).unwrap_or(Fault { message: "malformed".to_owned(), offset: 0 });
     Malformed::new_err((fault.message, fault.offset))
 }
 
-fn verdict(check: Check) -> Verdict {
+fn check_tuple(check: Check) -> CheckTuple {
     (check.items, check.events, check.rejected, check.errors, check.timed, check.suspect)
 }
 
 /// (items, events, rejected, errors, timed, suspect) of a trace request.
 #[pyfunction]
-fn check_spans(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
+fn check_spans(py: Python<'_>, payload: &[u8]) -> PyResult<CheckTuple> {
     let checked = py.detach(|| check::check::<Span>(payload, check::TRACES));
-    checked.map(verdict).map_err(|_| malformed(payload, decode_error::in_traces))
+    checked.map(check_tuple).map_err(|_| malformed(payload, decode_error::in_traces))
 }
 
 /// (items, events, rejected, errors, timed, suspect) of a logs request.
 #[pyfunction]
-fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<Verdict> {
+fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<CheckTuple> {
     let checked = py.detach(|| check::check::<Log>(payload, check::LOGS));
-    checked.map(verdict).map_err(|_| malformed(payload, decode_error::in_logs))
+    checked.map(check_tuple).map_err(|_| malformed(payload, decode_error::in_logs))
 }
 
 fn u64_bytes<'py>(py: Python<'py>, column: &[u64]) -> PyResult<Bound<'py, PyBytes>> {
@@ -379,7 +382,7 @@ impl Shaper {
     fn spans<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
         let shaped = py.detach(|| {
             let decisions = filter::decide::<Span>(payload, &self.filter, &self.rules)?;
-            Ok(engine::rewrite(payload, &self.rules, Shape::Span, self.everywhere, decisions))
+            Ok(engine::rewrite(payload, &self.rules, Message::Span, self.everywhere, decisions))
         });
         shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, decode_error::in_traces))?)
     }
@@ -387,7 +390,7 @@ impl Shaper {
     fn logs<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<ShapedTuple<'py>> {
         let shaped = py.detach(|| {
             let decisions = filter::decide::<Log>(payload, &self.filter, &self.rules)?;
-            Ok(engine::rewrite(payload, &self.rules, Shape::Log, self.everywhere, decisions))
+            Ok(engine::rewrite(payload, &self.rules, Message::Log, self.everywhere, decisions))
         });
         shaped_tuple(py, shaped.map_err(|_: Stop| malformed(payload, decode_error::in_logs))?)
     }
@@ -406,14 +409,14 @@ fn json_lines<'py>(
     body: &[u8],
     observed: u64,
     anonymous: &[u8],
-) -> PyResult<(Bound<'py, PyBytes>, Verdict)> {
+) -> PyResult<(Bound<'py, PyBytes>, CheckTuple)> {
     let (payload, check) = py.detach(|| json_record::json_lines(body, observed, anonymous));
     let bytes = PyBytes::new_with(py, payload.len(), |out| {
         payload.write(out);
         Ok(())
     })?;
     payload.recycle();
-    Ok((bytes, verdict(check)))
+    Ok((bytes, check_tuple(check)))
 }
 
 /// xxh3-128 of the payload, 16 bytes, canonical (big-endian).
@@ -475,6 +478,7 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(log_lines, module)?)?;
     module.add_function(wrap_pyfunction!(events, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)?;
+    module.add_function(wrap_pyfunction!(tables::tables, module)?)?;
     module.add_class::<Shaper>()?;
     module.add_class::<Finder>()?;
     Ok(())
