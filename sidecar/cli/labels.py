@@ -14,10 +14,11 @@ import click
 
 from sidecar.cli.progress import ProgressLine
 from sidecar.cli.renamed import renamed_option
-from sidecar.cli.shared import DURATION
+from sidecar.cli.shared import DURATION, ingest_options
 
 if TYPE_CHECKING:
     from sidecar.decode.predictions.label_record import Names
+    from sidecar.send.http_sender import Poster
     from sidecar.send.label_import import Format, Source, Tally
 
 MAX_BATCH = 10_000
@@ -30,12 +31,7 @@ def command() -> None:
 
 @command.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP ingest.")
-@click.option("--token-file", type=click.Path(path_type=Path, exists=True), help="File with the bearer token.")
-@click.option("--token", help="The bearer token itself; others can see it in the list of processes.")
-@click.option(
-    "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the ingest's certificate."
-)
+@ingest_options
 @click.option(
     "--format",
     "format_",
@@ -70,11 +66,8 @@ def command() -> None:
 @renamed_option("--stop-on-refused", "--fail-fast", is_flag=True)
 @renamed_option("--patience", "--timeout", type=float)
 def import_(
+    poster: Poster,
     file: str,
-    url: str,
-    token_file: Path | None,
-    token: str | None,
-    ca_file: str | None,
     format_: str,
     batch: int,
     skip: int,
@@ -93,19 +86,16 @@ def import_(
     What stops before the end says how to go on. Exit code 1 if it did, or if a record was rejected.
     """
     from sidecar.send import label_import
-    from sidecar.send.http_sender import Poster
+    from sidecar.send.http_sender import Sender
 
-    if token is None and token_file is not None:
-        token = token_file.read_text().split()[0]
     tally, rejected = label_import.Tally(), label_import.Rejects(rejects or _default_rejects(file), append=skip > 0)
-    poster = Poster(url, token, ca_file)
-    post = partial(poster.post, label_import.PATH, content_type=label_import.CONTENT_TYPE)
+    post = poster.to(label_import.PATH, label_import.CONTENT_TYPE)
     with label_import.opened(file, sys.stdin.buffer) as source:
         progress = ProgressLine(sys.stderr, progress_text(source, tally))
         work = partial(
             label_import.run,
             label_import.rows_of(source, _format(format_, source), _names(id_field, truth_field)),
-            label_import.Sender(post, timeout, progress.wait),
+            label_import.BatchSender(Sender(post, progress.wait), timeout),
             label_import.Defaults(_time(time_, source), model, model_version),
             tally,
             batch=batch,

@@ -57,11 +57,11 @@ class ProgressLine:
             self._due = self._clock() + self._every
             self._write(self._line())
 
-    def wait(self, reason: str, detail: str) -> None:
-        """What is waited for; where lines stay, once until it goes on."""
+    def wait(self, reason: str, seconds: float) -> None:
+        """Why there is a pause, and how long it is; where lines stay, once until it goes on."""
         if self._live or reason != self._waiting_for:
             self._waiting_for = reason
-            self._write(f"{self._line()}; {reason}; {detail}")
+            self._write(f"{self._line()}; {reason}; trying again in {seconds:.1f} s")
 
     def end(self) -> None:
         """Leave the line as it is at the end."""

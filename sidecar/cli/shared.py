@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sidecar.errors import ConfigError
+
 if TYPE_CHECKING:
     from sidecar.config.settings import Settings
+
+T = TypeVar("T")
 
 _ENVIRON = "sidecar.environ"
 """Where the context of a command keeps the environment as it was given."""
@@ -18,6 +23,33 @@ _ENVIRON = "sidecar.environ"
 config_option = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="YAML file; the environment overrides it."
 )
+
+
+def ingest_options(function: Callable[..., T]) -> Callable[..., T]:
+    """Where a running sidecar's HTTP ingest is, and the credentials for it. The function gets them as `poster`."""
+
+    @click.option("--url", default="http://127.0.0.1:4318", show_default=True, help="The sidecar's HTTP ingest.")
+    @click.option("--token-file", type=click.Path(path_type=Path, exists=True), help="File with the bearer token.")
+    @click.option("--token", help="The bearer token itself; others can see it in the list of processes.")
+    @click.option(
+        "--ca-file", type=click.Path(exists=True), help="PEM file with the authority of the ingest's certificate."
+    )
+    @wraps(function)
+    def wrapper(url: str, token_file: Path | None, token: str | None, ca_file: str | None, **given: Any) -> T:
+        from sidecar.send.http_sender import Poster
+
+        if token is None and token_file is not None:
+            token = _first_word(token_file)
+        return function(poster=Poster(url, token, ca_file), **given)
+
+    return wrapper
+
+
+def _first_word(file: Path) -> str:
+    words = file.read_text().split()
+    if not words:
+        raise ConfigError([f"invalid --token-file: {file} is empty; expected a token"])
+    return words[0]
 
 
 class DurationType(click.ParamType[float]):

@@ -16,7 +16,7 @@ import structlog
 from pydantic import Field
 
 from sidecar.decode.logs.byte_order import is_utf16
-from sidecar.decode.otlp.limits import MAX_LINE_BYTES
+from sidecar.decode.logs.line_splitter import LineSplitter
 from sidecar.options import Duration
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.encodings import LINES
@@ -27,9 +27,6 @@ from sidecar.telemetry import Telemetry
 
 NAME = "json_tcp"
 READ_BYTES = 256 << 10
-CUT_BYTES = MAX_LINE_BYTES + 4
-"""Of a line that is too long so much is handed on that it is seen to be too long."""
-
 DRAIN_SECONDS = 0.5
 """For which what was sent already is still read when the program stops."""
 
@@ -56,37 +53,6 @@ class Options(ReceiverOptions):
         if self.unix_socket is not None:
             return (Listener(unix_socket=self.unix_socket),)
         return (Listener(self.host, self.port),)
-
-
-class Splitter:
-    """Bytes to whole lines. A line over the limit is given cut, the rest of it is left out."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._skipping = False
-
-    def feed(self, data: bytes) -> bytes:
-        """The whole lines that are there now, each with its end."""
-        if self._skipping:
-            end = data.find(b"\n") + 1
-            if not end:
-                return b""
-            self._skipping, data = False, data[end:]
-        self._rest += data
-        end = self._rest.rfind(b"\n") + 1
-        body = bytes(self._rest[:end])
-        del self._rest[:end]
-        if len(self._rest) >= CUT_BYTES:
-            body += self._rest[:CUT_BYTES] + b"\n"
-            self._rest.clear()
-            self._skipping = True
-        return body
-
-    def finish(self) -> bytes:
-        """The last line, if it has no end."""
-        rest = bytes(self._rest)
-        self._rest.clear()
-        return rest + b"\n" if rest else b""
 
 
 class JsonTcpReceiver:
@@ -118,7 +84,7 @@ class JsonTcpReceiver:
         await self.server.stop(grace)
 
     async def _serve(self, connection: Connection) -> None:
-        splitter, begun = Splitter(), False
+        splitter, begun = LineSplitter(), False
         try:
             while not connection.ending and (data := await connection.reader.read(READ_BYTES)):
                 if not begun and is_utf16(data):

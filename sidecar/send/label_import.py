@@ -12,7 +12,6 @@ import gzip
 import io
 import json
 import os
-import random
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,23 +23,18 @@ from typing import IO, Any, Literal, TextIO
 from sidecar.decode.predictions.label_names import ALIASES
 from sidecar.decode.predictions.label_record import Label, Names, members
 from sidecar.decode.predictions.label_rows import Row, csv_rows, documents, json_lines
-from sidecar.errors import DecodeError, Retryable, SidecarError
-from sidecar.send.http_sender import Reply
+from sidecar.errors import DecodeError, SidecarError
+from sidecar.send.http_sender import GaveUp, Sender
 
 Format = Literal["csv", "json", "ndjson"]
 
 PATH = "/v1/labels"
 CONTENT_TYPE = "application/x-ndjson"
-_RETRYABLE = frozenset({408, 425, 429, 502, 503, 504})
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
 _BUFFER_BYTES = 256 << 10
 _SNIFFED_BYTES = 4096
 _GZIP = b"\x1f\x8b"
 _DAMAGED = (gzip.BadGzipFile, zlib.error, EOFError)
 _SUFFIXES: Mapping[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-
-Post = Callable[[bytes], Reply]
-"""Posts lines of labels. Raises `Retryable` where nobody answers."""
 
 
 class Stopped(SidecarError):
@@ -151,77 +145,44 @@ class Rejects:
             self._file.close()
 
 
-class Sender:
-    """Sends one batch until it is acknowledged, or until the timeout."""
+class BatchSender:
+    """Sends one batch after the other, each until it is accepted or the timeout has passed."""
 
-    def __init__(
-        self,
-        post: Post,
-        timeout: float,
-        wait: Callable[[str, str], None] = lambda reason, detail: None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`timeout`: seconds without success after which to give up. `wait` is given the reason of each pause, and
-        how long it is."""
-        self._post, self._timeout, self._wait, self._sleep, self._clock = post, timeout, wait, sleep, clock
+    def __init__(self, sender: Sender, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`timeout`: seconds without success after which to give up. `clock`: that of `sender`."""
+        self._sender, self._timeout, self._clock = sender, timeout, clock
 
     def send(self, body: bytes, labels: int) -> None:
-        """Returns when all of them are kept. Raises `Stopped`."""
-        since, failures = self._clock(), 0
-        while True:
-            wait, why = self._try(body, labels)
-            if not why:
-                return
-            pause = max(wait, min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2))
-            failures = min(failures + 1, 16)
-            if self._clock() - since + pause > self._timeout:
-                raise Stopped(f"gave up after {self._timeout:g} s: {why}")
-            self._wait(why, f"trying again in {pause:.1f} s")
-            self._sleep(pause)
-
-    def _try(self, body: bytes, labels: int) -> tuple[float, str]:
-        """(seconds to wait at least, why it was not taken); no reason where it was."""
+        """Returns when all of them are stored. Raises `Stopped`."""
+        deadline = self._clock() + self._timeout
         try:
-            reply = self._post(body)
-        except Retryable as error:
-            return 0.0, f"the sidecar does not answer: {error.reason}"
-        if reply.status in _RETRYABLE:
-            return reply.retry_after or 0.0, f"the sidecar says {reply.status}: {_message(reply.body)}"
+            reply = self._sender.send(body, deadline=lambda: deadline)
+        except GaveUp as gave_up:
+            raise Stopped(f"gave up after {self._timeout:g} s: {gave_up}") from gave_up
         if reply.status != 200:
             hint = "; a smaller --batch may do" if reply.status == 413 else ""
-            raise Stopped(f"the sidecar says {reply.status}: {_message(reply.body)}{hint}")
+            raise Stopped(f"the sidecar answers {reply}{hint}")
         _check(reply.body, labels)
-        return 0.0, ""
-
-
-def _message(body: bytes) -> str:
-    """The message of an error's body."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    message = found.get("message") if isinstance(found, dict) else None
-    return str(message) if message else ascii(body[:200])
 
 
 def _check(body: bytes, labels: int) -> None:
-    """Whether that is the sidecar's word that it has them all. They were checked here: it can only be of another
-    version if it refuses one."""
+    """Raises `Stopped` where that does not acknowledge them all. They were checked here: only a sidecar of another
+    version rejects one."""
     try:
         found = json.loads(body)
         accepted, errors = found["accepted"], found["errors"]
     except (ValueError, RecursionError, KeyError, TypeError):
-        raise Stopped(f"{body[:200]!a} is no answer of a sidecar; is the --url right?") from None
+        raise Stopped(f"invalid answer: {body[:200]!a}; expected a sidecar's: check --url") from None
     if accepted != labels:
         raise Stopped(
-            f"the sidecar took {accepted} of {labels} labels that are in order here ({errors}); is it of this version?"
+            f"the sidecar accepted {accepted} of {labels} labels that are valid here ({errors}); expected the same "
+            "version of both"
         )
 
 
 def run(
     rows: Iterator[Row],
-    sender: Sender,
+    sender: BatchSender,
     defaults: Defaults,
     tally: Tally,
     *,

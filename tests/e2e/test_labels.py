@@ -200,7 +200,7 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
         with importing(file, *options) as process:
             assert process.stderr is not None
             said = iter(process.stderr.readline, "")
-            waits = next(line for line in said if "; the sidecar says 429: " in line)
+            waits = next(line for line in said if "; the sidecar answers 429: " in line)
             assert "trying again in " in waits
             process.terminate()
             out, errors = process.communicate(timeout=30)
@@ -213,7 +213,7 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
         with importing(file, *options, "--skip", str(stopped), "--timeout", "0.5") as process:
             _, errors = process.communicate(timeout=30)
             assert process.returncode == 1
-            assert "gave up after 0.5 s: the sidecar says 429: " in errors
+            assert "gave up after 0.5 s: the sidecar answers 429: " in errors
         running.child.env["SIDECAR_JOURNAL__QUOTA_BYTES"] = str(1 << 30)
         running.restart()
         with importing(file, *options, "--skip", str(stopped)) as process:

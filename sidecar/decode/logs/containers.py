@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
 from sidecar.decode.logs import multiline
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
 
@@ -35,7 +33,7 @@ DETECT_LINES, DETECT_BYTES = 16, 256 << 10
 SEEN_BYTES = 4096
 """Of what was read before a piece; it shows how the lines of a log begin."""
 """Of a piece that is looked at to tell the format."""
-_LINE_END, _BRACE = b"\n{"
+_OTHER_THAN_JSON = re.compile(rb"\n[^{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,7 @@ def _may_need_joining(piece: bytes, end: int) -> bool:
 
 def _all_json(piece: bytes, end: int) -> bool:
     """Every line begins with a brace, so that nothing is to be joined."""
-    text = np.frombuffer(piece, np.uint8, end)
-    begins = np.flatnonzero(text == _LINE_END)[:-1] + 1
-    return bool(text[0] == _BRACE and (text[begins] == _BRACE).all())
+    return piece.startswith(b"{") and _OTHER_THAN_JSON.search(piece, 0, end) is None
 
 
 def _enveloped(piece: bytes, end: int, kind: Format, join: bool, final: bool, seen: bytes) -> Taken:
