@@ -98,6 +98,10 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("store_damage_found", "error", "The embedded store is damaged; it restarts empty at the next write."),
     LogEvent("store_block_unreadable", "error", "A block of the embedded store cannot be read; its spans are not shown."),
     LogEvent("store_entry_not_decodable", "error", "A stored payload cannot be decoded; its spans cannot be looked up.", _REPORT),
+    LogEvent("injection_started", "info", "The webhook of `sidecar inject` listens."),
+    LogEvent("pod_injected", "info", "A new pod was given the sidecar."),
+    LogEvent("pod_not_injected", "warning", "A new pod asks for the sidecar and cannot have it; it is made without.", "see the reason; correct the pod's annotations or the pod"),
+    LogEvent("injection_request_invalid", "warning", "The webhook was sent something other than an AdmissionReview v1.", "let only the API server reach it"),
 )  # fmt: skip
 
 _HINTS = {event.name: event.hint for event in TABLE if event.hint}

@@ -80,6 +80,8 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_dead_letters", "gauge", ("sink",), "Documents in the dead letters."),
     Metric("sidecar_store_bytes", "gauge", (), "Bytes of the embedded store."),
     Metric("sidecar_store_spans", "gauge", (), "Spans in the embedded store."),
+    Metric("sidecar_injection_requests_total", "counter", ("outcome",), "The webhook's requests: pods injected, left (not asked for), refused, and requests that were invalid."),
+    Metric("sidecar_injection_duration_seconds", "histogram", (), "Time in which the webhook decided about a pod.", SECONDS),
 )  # fmt: skip
 
 HTTP_METRICS = (

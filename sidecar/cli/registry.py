@@ -31,6 +31,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("check", "sidecar.cli.check"),
     CommandType("config", "sidecar.cli.config"),
     CommandType("instrument", "sidecar.cli.instrument"),
+    CommandType("inject", "sidecar.cli.inject"),
     CommandType("logs", "sidecar.cli.logs"),
     CommandType("labels", "sidecar.cli.labels"),
     CommandType("journal", "sidecar.cli.journal"),
