@@ -18,8 +18,8 @@ import numpy as np  # noqa: E402
 from support.payloads import T0, event, span, trace_payload  # noqa: E402
 
 from sidecar.decode.api import Decoder  # noqa: E402
-from sidecar.decode.native import native_decoder  # noqa: E402
 from sidecar.decode.python import ReferenceDecoder  # noqa: E402
+from sidecar.decode.select import native_decoder  # noqa: E402
 from sidecar.derive.genai.deriver import GenaiDeriver  # noqa: E402
 from sidecar.derive.red import RedDeriver, RedOptions  # noqa: E402
 from sidecar.derive.series import Arrival, Budget  # noqa: E402

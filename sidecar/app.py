@@ -31,9 +31,9 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__, status
 from sidecar.config.settings import Settings
 from sidecar.decode.api import Decoder
-from sidecar.decode.redaction.rules import Rules, concerned
+from sidecar.decode.redaction.rules import Rules, sure_literals
 from sidecar.decode.select import decoder as choose_decoder
-from sidecar.deliver.redaction.feature_filter import FeatureShaper
+from sidecar.deliver.redaction.feature_filter import FeatureRedactor
 from sidecar.deliver.redaction.options import rule
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.registry import SinkType
@@ -212,15 +212,15 @@ def build_sinks(
 def _redacting(
     sink: Sink[Any], rules: Rules, settings: Settings, decoder: Decoder, telemetry: Telemetry
 ) -> RedactingSink[Any]:
-    shaper, gate = decoder.shaper(rules), _gate(decoder, concerned(rules))
+    redactor, gate = decoder.redactor(rules), _gate(decoder, sure_literals(rules))
     if not settings.deliver.export_features:
-        features = FeatureShaper(shaper, decoder)
-        shaper, gate = features, features.gate(gate)
-    return RedactingSink(sink, shaper, telemetry, gate)
+        features = FeatureRedactor(redactor, decoder)
+        redactor, gate = features, features.gate(gate)
+    return RedactingSink(sink, redactor, telemetry, gate)
 
 
 def _gate(decoder: Decoder, needles: tuple[bytes, ...]) -> Callable[[bytes], bool] | None:
-    return (lambda payload: decoder.mentions(payload, needles, fold=True)) if needles else None
+    return (lambda payload: decoder.contains_any(payload, needles, fold=True)) if needles else None
 
 
 def run(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What a decoder gives: verdicts, columns and document lines. Plain frozen values, no I/O.
+"""What a decoder gives: checks, columns and document lines. Plain frozen values, no I/O.
 
 A payload is always an OTLP protobuf `Export*ServiceRequest`: OTLP/JSON and JSON log lines are transcoded to it on
 arrival (`otlp_json`, `json_log`), so that one shape is kept in the journal and leaves the sidecar.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from sidecar.decode.redaction.rules import Rules, Shaper
+    from sidecar.decode.redaction.rules import Redactor, Rules
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -40,7 +40,7 @@ UNKNOWN_SERVICE = "unknown_service"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The verdict about one payload before it is kept."""
+    """The check of one payload before it is kept."""
 
     items: int
     """Records accepted (spans, log records, metric data points)."""
@@ -60,7 +60,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Transcoded:
-    """A payload of another encoding as OTLP protobuf, with the verdict about it."""
+    """A payload of another encoding as OTLP protobuf, with the check of it."""
 
     payload: bytes
     check: Check
@@ -80,7 +80,7 @@ class SpanBatch:
     """Unix time in nanoseconds; 0 where the client sent none."""
     duration: U64
     """Nanoseconds; 0 where end < start. Meaningless where start is 0 (the caller leaves those out of histograms)."""
-    weight: F64
+    adjusted_count: F64
     """How many spans this one stands for: 1 / sampling probability from tracestate `ot=th:`; 1 without."""
     trace_ids: bytes
     """16 n bytes."""
@@ -281,7 +281,7 @@ class Decoder(Protocol):
         """`_id` of a log: id_prefix of its payload + `-` + ordinal of the accepted record in the payload (0-based).
 
         `ordinals`: for each payload (or not at all) the ordinals of its accepted records where they are others, as
-        `Shaped.ordinals` has them. Raises ValueError if they are not as many as the records."""
+        `Redacted.ordinals` has them. Raises ValueError if they are not as many as the records."""
         ...
 
     def data_frames(self, body: bytes, ends: U32) -> bytes:
@@ -293,13 +293,13 @@ class Decoder(Protocol):
         """The same events as one JSON array."""
         ...
 
-    def shaper(self, rules: Rules) -> Shaper:
+    def redactor(self, rules: Rules) -> Redactor:
         """The rules made ready for many payloads. Raises ValueError for rules that cannot be applied."""
         ...
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
-        """Whether any of `needles` stands in the payload (`fold`: in any ASCII case). For a few sets of needles that do
-        not change."""
+    def contains_any(self, payload: bytes, literals: tuple[bytes, ...], fold: bool = False) -> bool:
+        """Whether any of `literals` is in the payload (`fold`: in any ASCII case). For a few sets that do not
+        change."""
         ...
 
     def digest(self, payload: bytes, seed: int) -> bytes:

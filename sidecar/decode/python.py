@@ -11,8 +11,8 @@ from sidecar.decode.documents import logstash_events, otel
 from sidecar.decode.logs import json_record
 from sidecar.decode.otlp import columns, records
 from sidecar.decode.predictions import event
-from sidecar.decode.redaction.engine import ReferenceShaper
-from sidecar.decode.redaction.rules import Rules, Shaper
+from sidecar.decode.redaction.engine import ReferenceRedactor
+from sidecar.decode.redaction.rules import Redactor, Rules
 
 
 class ReferenceDecoder:
@@ -64,13 +64,13 @@ class ReferenceDecoder:
     def event_array(self, body: bytes, ends: U32) -> bytes:
         return logstash_events.event_array(body, ends)
 
-    def shaper(self, rules: Rules) -> Shaper:
-        return ReferenceShaper(rules)
+    def redactor(self, rules: Rules) -> Redactor:
+        return ReferenceRedactor(rules)
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+    def contains_any(self, payload: bytes, literals: tuple[bytes, ...], fold: bool = False) -> bool:
         if fold:
-            payload, needles = payload.lower(), tuple(needle.lower() for needle in needles)
-        return any(needle in payload for needle in needles)
+            payload, literals = payload.lower(), tuple(needle.lower() for needle in literals)
+        return any(needle in payload for needle in literals)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return xxhash.xxh3_128_digest(payload, seed)

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from sidecar.decode.api import Decoder
 from sidecar.decode.python import ReferenceDecoder
 
+if TYPE_CHECKING:
+    from sidecar.decode.native import NativeDecoder
+
+ABI_VERSION = 12
+"""Shape of the native core that its adapter knows (`native/sidecar_native.pyi`); a core of another version is not
+used."""
+
 
 def decoder() -> Decoder:
-    """The native decoder where its extension is installed, else the reference; `name` says which."""
-    try:
-        from sidecar.decode.native import native_decoder
-    except ImportError:
-        return ReferenceDecoder()
+    """The native decoder where its core is installed, else the reference; `name` says which."""
     return native_decoder() or ReferenceDecoder()
+
+
+def native_decoder() -> NativeDecoder | None:
+    """The decoder on the native core; None where the core is not installed or is not of this program's version."""
+    try:
+        core = importlib.import_module("sidecar_native")
+    except ImportError:
+        return None
+    if getattr(core, "ABI_VERSION", None) != ABI_VERSION:
+        return None
+    from sidecar.decode.native import NativeDecoder
+
+    return NativeDecoder()

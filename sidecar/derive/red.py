@@ -151,7 +151,7 @@ class RedDeriver:
         )
         local = inverse[batch.group]
         started = batch.start != 0
-        weights = None if (batch.weight == 1.0).all() else _fixed_weights(batch.weight)
+        weights = None if (batch.adjusted_count == 1.0).all() else _fixed_weights(batch.adjusted_count)
         if weights is not None:
             self._telemetry.add("sidecar_spans_scaled_total", int((weights > SCALE).sum()))
         delta = np.zeros((len(rows), self.table.values.shape[1]), np.int64)

@@ -170,7 +170,7 @@ class RuleDeriver:
         return [metric.snapshot(view) for metric in self._metrics]
 
     def _of_spans(self, batch: SpanBatch) -> Read:
-        weight = np.clip(batch.weight, 0, MAX_WEIGHT)
+        weight = np.clip(batch.adjusted_count, 0, MAX_WEIGHT)
         sampled = weight if (weight != 1).any() else None
         seconds = np.where(batch.start > 0, batch.duration / 1e9, NOT_NUMBER)
         return Read(batch.group, batch.groups, sampled, batch.start, {**self._named(batch), DURATION: seconds})

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from sidecar.decode.native import native_decoder
+from sidecar.decode.select import native_decoder
 
 
 @pytest.mark.skipif(

@@ -17,7 +17,7 @@ from support.delivery import START, trace_id
 from support.engines import SidecarProcess
 from support.every_sink import Delivered, every_sink, forms_of, forms_of_number, leaks, ways_taken, ways_there_are
 
-from sidecar.decode.native import native_decoder
+from sidecar.decode.select import native_decoder
 
 EMAIL, CARD, DASHED, TOKEN = "jane.roe@clinic.example", "4111111111111111", "5500-0055-5555-5559", "tok3n-of-jane-4711"
 KEYED, FEATURE, NUMBER = "hunter2-by-key", "feature-text-of-jane", 48213.62517

@@ -21,7 +21,7 @@ TEXT, NUMBER = "feature-text-of-jane", 48213.62517
 OTLP_TEXT = "feature-text-of-john"
 """In place of the features of the golden files."""
 BODIES = ("mlflow", "open_inference", "kserve_v1", "tensorflow_serving")
-NEEDLES = {"text": forms_of(TEXT), "number": forms_of_number(NUMBER), "over OTLP": forms_of(OTLP_TEXT)}
+LITERALS = {"text": forms_of(TEXT), "number": forms_of_number(NUMBER), "over OTLP": forms_of(OTLP_TEXT)}
 
 
 def secret(value: Any) -> Any:
@@ -94,9 +94,9 @@ def test_features_leave_only_where_that_is_asked_for(keep: bool, tmp_path: Path)
     found = delivered_of(tmp_path, {"SIDECAR_DELIVER__EXPORT_FEATURES": "true"} if keep else {})
     logs_go_to = {sink for sink in found.bytes if sink not in ("log", "look-up")}
     if keep:
-        assert {(sink, name) for sink in logs_go_to for name in NEEDLES} <= set(leaks(found.bytes, NEEDLES))
+        assert {(sink, name) for sink in logs_go_to for name in LITERALS} <= set(leaks(found.bytes, LITERALS))
         return
-    assert leaks({**found.bytes, **found.served}, NEEDLES) == []
+    assert leaks({**found.bytes, **found.served}, LITERALS) == []
     for sink in sorted(logs_go_to):
         for answer in (b"fraud", b"kept-class", b"iris_classifier"):
             assert answer in found.bytes[sink], f"{sink}: what is no feature stays: {answer!r}"

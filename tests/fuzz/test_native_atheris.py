@@ -62,8 +62,8 @@ def fuzz() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["sidecar.decode"]):
-        from sidecar.decode.native import native_decoder
         from sidecar.decode.python import ReferenceDecoder
+        from sidecar.decode.select import native_decoder
 
     native, reference = native_decoder(), ReferenceDecoder()
 

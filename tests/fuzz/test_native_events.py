@@ -12,9 +12,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from support.odd_requests import Rng, a_log, a_request, a_span
 
 from sidecar.decode.api import Decoder, Lines
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.limits import MAX_TIME_NS
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 NATIVE = native_decoder()
 REFERENCE = ReferenceDecoder()

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.decode.logs import fields as names
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_LINE_BYTES
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 NATIVE = native_decoder()
 REFERENCE = ReferenceDecoder()

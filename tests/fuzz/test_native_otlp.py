@@ -19,11 +19,11 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from support.odd_requests import Rng, a_log, a_request, a_span, mutated
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import wire
 from sidecar.decode.otlp.limits import MAX_FEATURE_TEXTS, MAX_FEATURE_VALUES, MAX_FEATURES, MAX_LABEL_CHARS
 from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Signal
 

@@ -60,7 +60,7 @@ except ValueError as error:
 else:
     raise AssertionError("the model took a text for a number")
 """
-NEEDLES = {
+LITERALS = {
     "text": forms_of(TEXT),
     "number": forms_of_number(NUMBER),
     "whole": forms_of_whole(WHOLE),
@@ -145,7 +145,7 @@ def test_every_kind_of_sink_and_every_wire_of_it_is_looked_at() -> None:
 
 def test_no_feature_value_leaves(run: Callable[..., Delivered]) -> None:
     delivered = run({}, {})
-    assert leaks({**delivered.bytes, **delivered.served}, NEEDLES) == []
+    assert leaks({**delivered.bytes, **delivered.served}, LITERALS) == []
     for where, wire in delivered.bytes.items():
         # The events themselves arrived everywhere: their model, their class, the app's own log record.
         assert where == "log" or all(word in wire for word in (b"churn", PREDICTED.encode(), b"scored")), where
@@ -157,15 +157,15 @@ def test_with_keep_features_all_of_them_leave_so_that_the_other_test_can_fail(
     run: Callable[..., Delivered],
 ) -> None:
     delivered = run({"SIDECAR_DELIVER__EXPORT_FEATURES": "true"}, {})
-    found = set(leaks(delivered.bytes, NEEDLES))
-    kept = {(where, name) for where in delivered.bytes if where != "log" for name in NEEDLES if name != "wrong"}
+    found = set(leaks(delivered.bytes, LITERALS))
+    kept = {(where, name) for where in delivered.bytes if where != "log" for name in LITERALS if name != "wrong"}
     assert found == kept, "the exception's message is nowhere, even so: the instrumentation does not send it"
-    assert leaks(delivered.served, NEEDLES) == []
+    assert leaks(delivered.served, LITERALS) == []
 
 
 def test_with_capture_of_predictions_they_do_not_even_leave_the_process(
     run: Callable[..., Delivered],
 ) -> None:
     delivered = run({"SIDECAR_DELIVER__EXPORT_FEATURES": "true"}, {"SIDECAR_CAPTURE": "predictions"})
-    of_the_event = {"text": NEEDLES["text"], "wrong": NEEDLES["wrong"]}
+    of_the_event = {"text": LITERALS["text"], "wrong": LITERALS["wrong"]}
     assert leaks(delivered.bytes, of_the_event) == [], "numbers are in the app's own span as well"

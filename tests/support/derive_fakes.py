@@ -41,7 +41,7 @@ def span_batch(spans: Sequence[Span], resources: Sequence[Resource] = ((("servic
     return SpanBatch(
         start=np.array([s.start for s in spans], np.uint64),
         duration=np.array([s.duration for s in spans], np.uint64),
-        weight=np.array([s.weight for s in spans], np.float64),
+        adjusted_count=np.array([s.weight for s in spans], np.float64),
         trace_ids=b"".join(s.number.to_bytes(16, "big") for s in spans),
         span_ids=b"".join(s.number.to_bytes(8, "big") for s in spans),
         group=np.array(codes, np.uint32),
@@ -81,7 +81,7 @@ class JsonDecoder:
         rows = [row for payload in payloads for row in _rows(payload)]
         return span_batch([Span(**{**row, "dimensions": ("",) * len(dimensions)}) for row in rows])
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+    def contains_any(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
         return False
 
     def logs(self, payloads: Sequence[bytes], dimensions: Sequence[str]) -> LogBatch:

@@ -13,7 +13,7 @@ use crate::otlp::log::Log;
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
-use crate::otlp::tracestate::weight;
+use crate::otlp::tracestate::adjusted_count;
 use crate::otlp::value::{Any, Attribute};
 use crate::otlp::wire::Stop;
 
@@ -323,7 +323,7 @@ pub struct Columns {
     pub tables: Tables,
     /// Of spans only.
     pub durations: Vec<u64>,
-    pub weights: Vec<f64>,
+    pub adjusted_counts: Vec<f64>,
     /// A column for each attribute that is wanted as a number.
     pub numbers: Vec<Vec<f64>>,
 }
@@ -370,7 +370,7 @@ fn build_with<'a, 'd>(
             resource: Vec::new(),
             tables: Tables::new(),
             durations: Vec::new(),
-            weights: Vec::new(),
+            adjusted_counts: Vec::new(),
             numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
         },
         dimensions,
@@ -431,7 +431,7 @@ impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
     fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
         self.columns.times.push(span.start);
         self.columns.durations.push(span.end.saturating_sub(span.start));
-        self.columns.weights.push(weight(span.trace_state));
+        self.columns.adjusted_counts.push(adjusted_count(span.trace_state));
         self.columns.trace_ids.extend_from_slice(span.trace_id);
         self.columns.span_ids.extend_from_slice(span.span_id);
         let head = Head::Span { name: span.name, kind: span.kind, status: span.status_code };

@@ -9,7 +9,7 @@ use crate::otlp::tags::{any_value, array_value, key_value, key_value_list};
 use crate::otlp::wire::{complaint, Reader, Value};
 
 /// What is wrong, and the offset of the field in the payload.
-pub struct Fault {
+pub struct DecodeError {
     pub message: String,
     pub offset: usize,
 }
@@ -25,18 +25,18 @@ enum Part {
     Pair,
 }
 
-/// The first fault of a trace request, None if it is well-formed.
-pub fn in_traces(payload: &[u8]) -> Option<Fault> {
+/// The first error of a trace request, None if it is well-formed.
+pub fn in_traces(payload: &[u8]) -> Option<DecodeError> {
     locate(payload, payload, Part::Message(Message::TracesRequest), 0)
 }
 
-/// The first fault of a logs request, None if it is well-formed.
-pub fn in_logs(payload: &[u8]) -> Option<Fault> {
+/// The first error of a logs request, None if it is well-formed.
+pub fn in_logs(payload: &[u8]) -> Option<DecodeError> {
     locate(payload, payload, Part::Message(Message::LogsRequest), 0)
 }
 
 /// `depth` is that of the value that a message is or belongs to; messages outside of values have depth 0.
-fn locate(payload: &[u8], message: &[u8], part: Part, depth: u32) -> Option<Fault> {
+fn locate(payload: &[u8], message: &[u8], part: Part, depth: u32) -> Option<DecodeError> {
     let depth = if matches!(part, Part::Any) { depth + 1 } else { depth };
     if depth > MAX_DEPTH {
         return None;
@@ -57,7 +57,7 @@ fn locate(payload: &[u8], message: &[u8], part: Part, depth: u32) -> Option<Faul
             Ok(Some(_)) => {}
             Err(_) => {
                 let offset = (field.as_ptr() as usize).saturating_sub(payload.as_ptr() as usize);
-                return Some(Fault { message: complaint(field), offset });
+                return Some(DecodeError { message: complaint(field), offset });
             }
         }
     }

@@ -6,7 +6,7 @@ const DIGITS: usize = 14;
 /// 1 / sampling probability from the tracestate's `ot=th:` rejection threshold (hex digits, padded on the right to 56
 /// bits); 1 where there is none, or none that can be read.
 #[inline]
-pub fn weight(trace_state: &[u8]) -> f64 {
+pub fn adjusted_count(trace_state: &[u8]) -> f64 {
     if trace_state.is_empty() {
         return 1.0;
     }
@@ -62,7 +62,7 @@ fn ratio(kept: u128) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::weight;
+    use super::adjusted_count;
 
     #[test]
     fn reads_the_threshold() {
@@ -77,7 +77,7 @@ mod tests {
             (b"ot=th:E", 1.0),
             (b"xot=th:8", 1.0),
         ] {
-            assert_eq!(weight(state), expected);
+            assert_eq!(adjusted_count(state), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A request as the rules leave it. What a shaped payload looks like is said in the reference decoder (`rewrite`).
+//! A request as the rules leave it. What a redacted payload looks like is said in the reference decoder (`redaction.engine`).
 
 use crate::documents::text::{push_int, push_label_double, repair};
 use crate::otlp::encode::{push_bytes, push_message};
@@ -18,8 +18,8 @@ use crate::redaction::splice::Splice;
 /// Of the keys above a nested entry the last so many bytes count.
 const MAX_ABOVE_BYTES: usize = 256;
 
-/// A shaped payload.
-pub struct Shaped {
+/// A redacted payload.
+pub struct Redacted {
     /// None where nothing changed.
     pub payload: Option<Vec<u8>>,
     pub items: usize,
@@ -49,8 +49,8 @@ struct Rewrite<'r> {
     expanded: usize,
 }
 
-/// The request of which each record's `decisions` are given, with records of the shape `record`.
-pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128, decisions: Vec<Decision>) -> Shaped {
+/// The request of which each record's `decisions` are given, with records of the type `record`.
+pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128, decisions: Vec<Decision>) -> Redacted {
     let mut rewrite = Rewrite {
         rules,
         record,
@@ -67,7 +67,7 @@ pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128,
         expanded: 0,
     };
     let edit = rewrite.request(payload);
-    Shaped {
+    Redacted {
         payload: match edit {
             Edit::Put(new) if new != payload => Some(new),
             _ => None,
@@ -166,7 +166,7 @@ impl Rewrite<'_> {
     }
 
     /// What becomes of the fields of `data` but its children.
-    fn heads(&mut self, data: &[u8], shape: Message) -> Heads {
+    fn heads(&mut self, data: &[u8], message_type: Message) -> Heads {
         self.active = self.everywhere;
         let is_head = |field: &(FieldRange, u32, Value<'_>)| matches!(field, (_, common::HEAD, Value::Bytes(_)));
         let last = Fields::new(data).filter(is_head).last().map(|(place, _, _)| place.begin);
@@ -177,8 +177,8 @@ impl Rewrite<'_> {
                 (common::CHILDREN, Value::Bytes(_)) => continue,
                 (common::HEAD, Value::Bytes(message)) => {
                     self.suspects = self.rules.suspects(message);
-                    let mut edit = self.message(shape, message);
-                    if shape == Message::Resource && last == Some(place.begin) {
+                    let mut edit = self.message(message_type, message);
+                    if message_type == Message::Resource && last == Some(place.begin) {
                         edit = self.with_added(message, edit);
                     }
                     head_size = length(message, &edit);
@@ -235,14 +235,15 @@ impl Rewrite<'_> {
         }
         let before = self.changed;
         self.active = decision.active;
-        let (rules, shape) = (self.rules, self.record);
+        let (rules, message_type) = (self.rules, self.record);
         self.suspects = rules.suspects_in(message, |message| {
-            let texts =
-                Fields::new(message).filter_map(|(_, number, value)| match (value, shape.kind(number, &value)) {
+            let texts = Fields::new(message).filter_map(|(_, number, value)| {
+                match (value, message_type.kind(number, &value)) {
                     (_, Some(Kind::Id(_))) => None,
                     (Value::Bytes(text), Some(_)) => Some(text),
                     _ => None,
-                });
+                }
+            });
             texts.fold(0, |found, text| found | rules.suspects_by_bytes(text))
         });
         let edit = self.message(self.record, message);
@@ -258,10 +259,10 @@ impl Rewrite<'_> {
     }
 
     #[inline]
-    fn message(&mut self, shape: Message, data: &[u8]) -> Edit {
+    fn message(&mut self, message_type: Message, data: &[u8]) -> Edit {
         let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
-            let Some(kind) = shape.kind(number, &value) else {
+            let Some(kind) = message_type.kind(number, &value) else {
                 self.unknown(&mut splice, place);
                 continue;
             };
@@ -384,7 +385,7 @@ impl Rewrite<'_> {
         if action == Action::Drop {
             return Edit::Drop;
         }
-        let shaped = match self.text(key) {
+        let redacted = match self.text(key) {
             Edit::Same => key.to_vec(),
             Edit::Drop => return Edit::Drop,
             Edit::Put(new) => new,
@@ -402,8 +403,8 @@ impl Rewrite<'_> {
             value.clear();
             self.rules.push_digest(&mut value, text.as_bytes());
         }
-        let mut out = Vec::with_capacity(shaped.len() + value.len() + 8);
-        push_bytes(&mut out, key_value::KEY, &shaped);
+        let mut out = Vec::with_capacity(redacted.len() + value.len() + 8);
+        push_bytes(&mut out, key_value::KEY, &redacted);
         push_message(&mut out, key_value::VALUE, |out| push_bytes(out, any_value::STRING_VALUE, &value));
         Edit::Put(out)
     }
@@ -475,12 +476,12 @@ impl Rewrite<'_> {
     }
 
     /// An ArrayValue or a KeyValueList.
-    fn elements(&mut self, data: &[u8], mut shape: impl FnMut(&mut Self, &[u8]) -> Edit) -> Edit {
+    fn elements(&mut self, data: &[u8], mut edit_element: impl FnMut(&mut Self, &[u8]) -> Edit) -> Edit {
         let mut splice = Splice::new(data);
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
                 (array_value::VALUES, Value::Bytes(element)) => {
-                    let edit = shape(self, element);
+                    let edit = edit_element(self, element);
                     splice.edit(place, array_value::VALUES, element, edit);
                 }
                 _ => self.unknown(&mut splice, place),

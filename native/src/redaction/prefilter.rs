@@ -76,44 +76,44 @@ impl Finder {
 }
 
 /// The look at one text for one rule.
-pub enum Gate {
+pub enum Prefilter {
     /// Literals of one byte, and longer ones.
     Literals(Vec<u8>, Option<Finder>),
     Run(Box<Run>),
     Open,
 }
 
-impl Gate {
+impl Prefilter {
     pub fn new(need: &Need) -> Result<Self, String> {
         Ok(if !need.literals.is_empty() {
             let single = |literal: &Vec<u8>| <[u8; 1]>::try_from(&literal[..]).ok();
             let bytes = need.literals.iter().filter_map(single).map(|[byte]| byte).collect();
             let longer: Vec<&[u8]> = need.literals.iter().map(Vec::as_slice).filter(|it| it.len() > 1).collect();
             let finder = if longer.is_empty() { None } else { Some(Finder::new(&longer)?) };
-            Gate::Literals(bytes, finder)
+            Prefilter::Literals(bytes, finder)
         } else if need.length > 0 {
-            Gate::Run(Box::new(Run::new(need)))
+            Prefilter::Run(Box::new(Run::new(need)))
         } else {
-            Gate::Open
+            Prefilter::Open
         })
     }
 
     #[inline]
     pub fn passes(&self, text: &[u8]) -> bool {
         match self {
-            Gate::Literals(single, longer) => {
+            Prefilter::Literals(single, longer) => {
                 single.iter().any(|&byte| memchr::memchr(byte, text).is_some())
                     || longer.as_ref().is_some_and(|longer| longer.find(text, 0).is_some())
             }
-            Gate::Run(run) => run.is_in(text),
-            Gate::Open => true,
+            Prefilter::Run(run) => run.is_in(text),
+            Prefilter::Open => true,
         }
     }
 }
 
 /// The look at a record for all rules.
 #[derive(Default)]
-pub struct Gates {
+pub struct Prefilters {
     bytes: Vec<(u8, Suspects)>,
     literals: Option<Finder>,
     /// Rules of each literal, and of those that it begins with or that begin with it.
@@ -125,14 +125,14 @@ pub struct Gates {
     loose_rules: Suspects,
 }
 
-impl Gates {
+impl Prefilters {
     /// `loose` is each rule's pattern without assertions.
     pub fn new(
         needs: &[Need],
         loose: &[String],
         compile: impl Fn(&str) -> Result<Regex, String>,
     ) -> Result<Self, String> {
-        let mut gates = Gates::default();
+        let mut prefilters = Prefilters::default();
         let mut literals: Vec<(&[u8], Suspects)> = Vec::new();
         let mut unknown: Vec<&str> = Vec::new();
         for (index, need) in needs.iter().enumerate() {
@@ -140,31 +140,31 @@ impl Gates {
             if !need.literals.is_empty() {
                 for literal in &need.literals {
                     match literal[..] {
-                        [byte] => gates.bytes.push((byte, rule)),
+                        [byte] => prefilters.bytes.push((byte, rule)),
                         _ => literals.push((literal, rule)),
                     }
                 }
             } else if need.length > 0 {
-                gates.runs.push((Run::new(need), rule));
+                prefilters.runs.push((Run::new(need), rule));
             } else {
                 unknown.push(&loose[index]);
-                gates.loose_rules |= rule;
+                prefilters.loose_rules |= rule;
             }
         }
         let shares = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let owners = |literal: &[u8]| {
             literals.iter().filter(|(other, _)| shares(literal, other)).fold(0, |rules, (_, rule)| rules | rule)
         };
-        gates.owners = literals.iter().map(|(literal, _)| owners(literal)).collect();
-        gates.all_owners = gates.owners.iter().fold(0, |all, rules| all | rules);
+        prefilters.owners = literals.iter().map(|(literal, _)| owners(literal)).collect();
+        prefilters.all_owners = prefilters.owners.iter().fold(0, |all, rules| all | rules);
         if !literals.is_empty() {
             let patterns: Vec<&[u8]> = literals.iter().map(|(literal, _)| *literal).collect();
-            gates.literals = Some(Finder::new(&patterns)?);
+            prefilters.literals = Some(Finder::new(&patterns)?);
         }
         if !unknown.is_empty() {
-            gates.loose = Some(compile(&unknown.join("|"))?);
+            prefilters.loose = Some(compile(&unknown.join("|"))?);
         }
-        Ok(gates)
+        Ok(prefilters)
     }
 
     /// Rules for which a single byte speaks.

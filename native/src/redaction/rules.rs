@@ -1,4 +1,4 @@
-//! The rules of one shaper, made ready. What they mean is said in the reference decoder (`shaping`, `redaction`).
+//! The rules of one redactor, made ready. What they mean is said in the reference decoder (`rules`, `redactor`).
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::documents::text::push_hex;
 use crate::redaction::glob::Globs;
 use crate::redaction::payment_card;
-use crate::redaction::prefilter::{Gate, Gates, Need, Suspects};
+use crate::redaction::prefilter::{Need, Prefilter, Prefilters, Suspects};
 
 pub const MASKED: &[u8] = b"[masked]";
 pub const CUT: &[u8] = "…[cut]".as_bytes();
@@ -51,7 +51,7 @@ pub struct ValueRule {
     /// `[name`
     opening: Vec<u8>,
     regex: Regex,
-    gate: Gate,
+    prefilter: Prefilter,
     action: Action,
     luhn: bool,
 }
@@ -78,7 +78,7 @@ pub struct Rules {
     pub keys: Vec<KeyRule>,
     values: Vec<ValueRule>,
     luhn: Suspects,
-    gates: Gates,
+    prefilters: Prefilters,
     hmac: Hmac<Sha256>,
     limit: usize,
     /// Resource attributes: the key, and the whole field.
@@ -103,37 +103,37 @@ impl Rules {
         let hmac = Hmac::<Sha256>::new_from_slice(hash_key).map_err(|error| error.to_string())?;
         let scrubs = !keys.is_empty() || !values.is_empty();
         let nested = keys.iter().enumerate().fold(0, |bits, (index, rule)| bits | u128::from(rule.nested) << index);
-        let (values_read, gates) = (Vec::new(), Gates::default());
-        let mut rules = Rules { keys, values: values_read, luhn: 0, gates, hmac, limit, add, scrubs, nested };
+        let (values_read, prefilters) = (Vec::new(), Prefilters::default());
+        let mut rules = Rules { keys, values: values_read, luhn: 0, prefilters, hmac, limit, add, scrubs, nested };
         let (mut needs, mut loose) = (Vec::new(), Vec::new());
         for (index, source) in values.into_iter().enumerate() {
             rules.luhn |= Suspects::from(source.luhn) << index;
             rules.values.push(ValueRule {
                 opening: [b"[", source.name.as_bytes()].concat(),
                 regex: compile(&source.pattern)?,
-                gate: Gate::new(&source.need)?,
+                prefilter: Prefilter::new(&source.need)?,
                 action: source.action,
                 luhn: source.luhn,
             });
             needs.push(source.need);
             loose.push(source.loose);
         }
-        rules.gates = Gates::new(&needs, &loose, compile)?;
+        rules.prefilters = Prefilters::new(&needs, &loose, compile)?;
         Ok(rules)
     }
 
     /// The value rules that may match a text in these bytes.
     #[inline]
     pub fn suspects(&self, bytes: &[u8]) -> Suspects {
-        self.gates.by_bytes(bytes) | self.gates.by_others(bytes)
+        self.prefilters.by_bytes(bytes) | self.prefilters.by_others(bytes)
     }
 
     /// The same for a message whose `texts` are known to hold all its texts. Ids and times have any bytes in them, so
     /// that single ones are looked for in the texts alone.
     #[inline]
     pub fn suspects_in<'a>(&self, message: &'a [u8], texts: impl Fn(&'a [u8]) -> Suspects) -> Suspects {
-        let others = self.gates.by_others(message);
-        if self.gates.by_bytes(message) & !others == 0 {
+        let others = self.prefilters.by_others(message);
+        if self.prefilters.by_bytes(message) & !others == 0 {
             return others;
         }
         others | texts(message)
@@ -141,13 +141,13 @@ impl Rules {
 
     #[inline]
     pub fn suspects_by_bytes(&self, text: &[u8]) -> Suspects {
-        self.gates.by_bytes(text)
+        self.prefilters.by_bytes(text)
     }
 
     /// Whether none of the suspect rules matches a text in these bytes.
     #[inline]
     fn passes_none(&self, suspects: Suspects, bytes: &[u8]) -> bool {
-        self.values.iter().enumerate().all(|(index, rule)| suspects >> index & 1 == 0 || !rule.gate.passes(bytes))
+        self.values.iter().enumerate().all(|(index, rule)| suspects >> index & 1 == 0 || !rule.prefilter.passes(bytes))
     }
 
     /// Whether an entry of texts and small numbers is of no interest to the value rules and the limit.
@@ -214,7 +214,7 @@ impl Rules {
     fn replace_all(&self, text: &mut Cow<'_, [u8]>, suspects: Suspects) -> bool {
         let mut suspects = suspects;
         for (index, rule) in self.values.iter().enumerate() {
-            if suspects >> index & 1 == 0 || !rule.gate.passes(text) {
+            if suspects >> index & 1 == 0 || !rule.prefilter.passes(text) {
                 continue;
             }
             match self.replace(rule, text) {

@@ -8,7 +8,7 @@ import math
 import re
 
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
-from sidecar.decode.otlp.message import Repaired, Value
+from sidecar.decode.otlp.message import LossyStr, Value
 
 _PLAIN_FROM, _PLAIN_BELOW = 1e-6, 1e21
 _MAX_DIGITS = 64
@@ -55,7 +55,7 @@ def repaired(value: Value) -> bool:
     """Whether bytes that are not UTF-8 were replaced anywhere in the value, map keys included."""
     match value:
         case str():
-            return isinstance(value, Repaired)
+            return isinstance(value, LossyStr)
         case list():
             return any(repaired(element) for element in value)
         case dict():

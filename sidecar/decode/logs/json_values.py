@@ -21,7 +21,7 @@ _UINT32 = (0, (1 << 32) - 1)
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 
 
-class Nonsense(Exception):
+class InvalidJson(Exception):
     """A JSON value that cannot be what it stands for; the message has the path. Never leaves `otlp_json`."""
 
 
@@ -34,7 +34,7 @@ def member(value: Mapping[str, Any], name: str) -> Any:
 def objects(value: object, path: str) -> list[Any]:
     """A repeated field's elements."""
     if not isinstance(value, list):
-        raise Nonsense(f"{path}: must be an array")
+        raise InvalidJson(f"{path}: must be an array")
     return value
 
 
@@ -59,7 +59,7 @@ def _integer_field(kind: Kind, number: int, value: object, path: str) -> bytes:
     limits, put = _INTEGERS[kind]
     integer = _number(value, path)
     if not isinstance(integer, int) or not _within(integer, limits):
-        raise Nonsense(f"{path}: {_shown(value)} is not an integer from {limits[0]} to {limits[1]}")
+        raise InvalidJson(f"{path}: {_shown(value)} is not an integer from {limits[0]} to {limits[1]}")
     return put(number, integer)
 
 
@@ -81,7 +81,7 @@ _INTEGERS: Mapping[Kind, tuple[tuple[int, int], Callable[[int, int], bytes]]] = 
 def key_value(number: int, value: object, path: str, depth: int = 0) -> bytes:
     """An attribute (`{"key": …, "value": {…}}`) as a KeyValue field of that number."""
     if not isinstance(value, dict):
-        raise Nonsense(f"{path}: must be an array of objects")
+        raise InvalidJson(f"{path}: must be an array of objects")
     key = put_bytes(1, utf8(value.get("key") or "", path))
     return put_bytes(number, key + put_bytes(2, any_value(value.get("value"), path, depth + 1)))
 
@@ -94,7 +94,7 @@ def any_value(value: object, path: str, depth: int) -> bytes:
     if isinstance(value, str | bool | int | float):
         return _any_plain(value, path, depth)
     if not isinstance(value, dict):
-        raise Nonsense(f"{path}: {_shown(value)} is not an attribute value")
+        raise InvalidJson(f"{path}: {_shown(value)} is not an attribute value")
     content = b""
     for name, element in value.items():
         read = _ANY_VALUES.get(name)
@@ -149,7 +149,7 @@ def _any_bytes(value: object, path: str, depth: int) -> bytes:
 
 def _values(value: object, path: str) -> object:
     if not isinstance(value, dict):
-        raise Nonsense(f"{path}: must be an object with values")
+        raise InvalidJson(f"{path}: must be an object with values")
     return value.get("values") or []
 
 
@@ -170,7 +170,7 @@ def utf8(value: object, path: str) -> bytes:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise Nonsense(f"{path}: {_shown(value)} is not text")
+        raise InvalidJson(f"{path}: {_shown(value)} is not text")
     try:
         return value.encode()
     except UnicodeEncodeError:
@@ -183,19 +183,19 @@ def _identifier(value: object, path: str) -> bytes:
         return bytes.fromhex(value)
     found = _base64(value, path) if isinstance(value, str) and value.endswith("=") else b""
     if len(found) not in _ID_BYTES:
-        raise Nonsense(f"{path}: {_shown(value)} is not hexadecimal")
+        raise InvalidJson(f"{path}: {_shown(value)} is not hexadecimal")
     return found
 
 
 def _base64(value: object, path: str) -> bytes:
     """Standard or URL-safe alphabet, padded or not."""
     if not isinstance(value, str):
-        raise Nonsense(f"{path}: {_shown(value)} is not base64 text")
+        raise InvalidJson(f"{path}: {_shown(value)} is not base64 text")
     text = value.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise Nonsense(f"{path}: {_shown(value)} is not base64") from None
+        raise InvalidJson(f"{path}: {_shown(value)} is not base64") from None
 
 
 def _boolean(value: object, path: str) -> bool:
@@ -205,7 +205,7 @@ def _boolean(value: object, path: str) -> bool:
         case "true" | "false":
             return value == "true"
         case _:
-            raise Nonsense(f"{path}: {_shown(value)} is not true or false")
+            raise InvalidJson(f"{path}: {_shown(value)} is not true or false")
 
 
 def number_value(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +230,7 @@ _NUMBER_NAMES = ("asInt", "as_int", "asDouble", "as_double")
 def _is_int64(value: object) -> bool:
     try:
         number = _number(value, "")
-    except Nonsense:
+    except InvalidJson:
         return True  # Reported where the field is written, with its path.
     return isinstance(number, int) and _within(number, _INT64)
 
@@ -253,7 +253,7 @@ def _number(value: object, path: str) -> int | float:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value) if _INTEGER.fullmatch(value) else float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Nonsense(f"{path}: {_shown(value)} is not a number")
+        raise InvalidJson(f"{path}: {_shown(value)} is not a number")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -13,7 +13,7 @@ from sidecar.decode.documents.text import label, number, repaired
 from sidecar.decode.logs.severity import range_name
 from sidecar.decode.otlp import records as otlp
 from sidecar.decode.otlp.message import Attributes, Value
-from sidecar.decode.otlp.tracestate import weight
+from sidecar.decode.otlp.tracestate import adjusted_count
 
 Group = tuple[str, ...]
 T = TypeVar("T", bound=Hashable)
@@ -51,7 +51,7 @@ def span_batch(payloads: Sequence[bytes], wanted: Wanted) -> SpanBatch:
     return SpanBatch(
         start=np.array([span.start_time_unix_nano for span in spans], np.uint64),
         duration=np.array([max(0, span.end_time_unix_nano - span.start_time_unix_nano) for span in spans], np.uint64),
-        weight=np.array([weight(span.trace_state) for span in spans], np.float64),
+        adjusted_count=np.array([adjusted_count(span.trace_state) for span in spans], np.float64),
         trace_ids=b"".join(span.trace_id for span in spans),
         span_ids=b"".join(span.span_id for span in spans),
         group=np.array(group, np.uint32),

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from sidecar.decode.api import Check, Transcoded
-from sidecar.decode.logs.json_values import Nonsense, any_value, key_value, member, number_value, objects, scalar
+from sidecar.decode.logs.json_values import InvalidJson, any_value, key_value, member, number_value, objects, scalar
 from sidecar.decode.otlp.limits import MAX_ERRORS
 from sidecar.decode.otlp.message import read
 from sidecar.decode.otlp.metrics import PointKind, check_metrics, refused_point
@@ -29,7 +29,7 @@ from sidecar.pipeline import Signal
 _LONGEST_INTEGER = 40
 
 
-class _Verdict:
+class _Result:
     """What was refused or repaired on the way."""
 
     def __init__(self, repair: Repair) -> None:
@@ -41,22 +41,22 @@ class _Verdict:
         self.rejected += records
         self.errors.append(reason)
 
-    def add(self, other: _Verdict) -> None:
+    def add(self, other: _Result) -> None:
         self.rejected += other.rejected
         self.errors += other.errors
 
 
 def _transcode(signal: Signal, check: Callable[[bytes], Check], body: bytes, arrival: int = 0) -> Transcoded:
     request = _parse(body)
-    verdict = _Verdict(Repair(signal, arrival))
+    result = _Result(Repair(signal, arrival))
     try:
-        payload = _message(request, REQUESTS[signal], "", verdict)
-    except Nonsense as nonsense:
-        raise DecodeError(str(nonsense)) from None
+        payload = _message(request, REQUESTS[signal], "", result)
+    except InvalidJson as invalid:
+        raise DecodeError(str(invalid)) from None
     found = check(payload)
-    errors = tuple(dict.fromkeys((*verdict.errors, *found.errors)))[:MAX_ERRORS]
-    rejected = found.rejected + verdict.rejected
-    repairs = dict(+verdict.repair.counts)
+    errors = tuple(dict.fromkeys((*result.errors, *found.errors)))[:MAX_ERRORS]
+    rejected = found.rejected + result.rejected
+    repairs = dict(+result.repair.counts)
     timed = found.timed and "no_time" not in repairs
     return Transcoded(payload, Check(found.items, found.events, rejected, errors, timed), repairs)
 
@@ -67,7 +67,7 @@ TRANSCODERS: Mapping[Signal, Callable[..., Transcoded]] = {
     "metrics": partial(_transcode, "metrics", check_metrics),
 }
 """Signal -> function from an OTLP/JSON body and the time of its arrival (Unix ns, 0 where that is not known) to the
-repaired protobuf and the verdict. Raises DecodeError for bad JSON."""
+repaired protobuf and the result. Raises DecodeError for bad JSON."""
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -91,10 +91,10 @@ def _integer(digits: str) -> int | float:
 _JSON = json.JSONDecoder(parse_int=_integer, strict=False)
 
 
-def _message(value: object, message: str, path: str, verdict: _Verdict) -> bytes:
-    """A message's content. Raises Nonsense for what cannot be read and is not part of a record of its own."""
+def _message(value: object, message: str, path: str, result: _Result) -> bytes:
+    """A message's content. Raises InvalidJson for what cannot be read and is not part of a record of its own."""
     if not isinstance(value, dict):
-        raise Nonsense(f"{path}: must be an object")
+        raise InvalidJson(f"{path}: must be an object")
     if message in ("NumberDataPoint", "Exemplar"):
         value = number_value(value)
     parts: list[bytes] = []
@@ -106,40 +106,40 @@ def _message(value: object, message: str, path: str, verdict: _Verdict) -> bytes
         if field.oneof:
             oneofs.add(field.oneof)
         try:
-            parts += _field(field, found, f"{path}.{field.name}".lstrip("."), verdict)
-        except Nonsense:
+            parts += _field(field, found, f"{path}.{field.name}".lstrip("."), result)
+        except InvalidJson:
             if message not in _WITH_OPTIONAL_PARTS or field.name in _REQUIRED.get(message, ()):
                 raise
-            verdict.repair.counts["value"] += 1
+            result.repair.counts["value"] += 1
     return b"".join(parts)
 
 
-def _field(field: Field, value: object, path: str, verdict: _Verdict) -> Iterator[bytes]:
+def _field(field: Field, value: object, path: str, result: _Result) -> Iterator[bytes]:
     if field.kind == "attributes":
         for element in objects(value, path):
             try:
                 yield key_value(field.number, element, path)
-            except Nonsense:
-                if verdict.repair.signal == "metrics":
+            except InvalidJson:
+                if result.repair.signal == "metrics":
                     raise
-                verdict.repair.counts["value"] += 1
+                result.repair.counts["value"] += 1
     elif field.kind == "any":
         yield put_bytes(field.number, any_value(value, path, 1))
     elif field.kind != "message":
         for element in objects(value, path) if field.repeated else [value]:
             yield scalar(field, element, path)
     elif not field.repeated:
-        single = _message(value, field.of, path, verdict)
+        single = _message(value, field.of, path, result)
         if field.of in ("Resource", "InstrumentationScope"):
-            single = verdict.repair.message(single, field.of)
+            single = result.repair.message(single, field.of)
         yield put_bytes(field.number, single)
     else:
         for i, element in enumerate(objects(value, path)):
-            if (content := _element(field, element, f"{path}[{i}]", verdict)) is not None:
+            if (content := _element(field, element, f"{path}[{i}]", result)) is not None:
                 yield put_bytes(field.number, content)
 
 
-def _element(field: Field, value: object, path: str, verdict: _Verdict) -> bytes | None:
+def _element(field: Field, value: object, path: str, result: _Result) -> bytes | None:
     """One message of a repeated field; None for one that is left out.
 
     What cannot be read and cannot be left out of a record refuses the record; above the records (a resource, a scope,
@@ -148,24 +148,24 @@ def _element(field: Field, value: object, path: str, verdict: _Verdict) -> bytes
     refused = _RECORDS.get(field.of)
     if refused is None and field.of not in _ABOVE_RECORDS:
         try:
-            return _message(value, field.of, path, verdict)
-        except Nonsense:
+            return _message(value, field.of, path, result)
+        except InvalidJson:
             if field.of not in _WITH_OPTIONAL_PARTS:
                 raise
-            verdict.repair.counts["value"] += 1
+            result.repair.counts["value"] += 1
             return None
-    own = _Verdict(verdict.repair)
+    own = _Result(result.repair)
     try:
         content = _message(value, field.of, path, own)
-    except Nonsense as nonsense:
-        verdict.refuse(str(nonsense), 1 if refused else max(1, _records_below(value, field.of)))
+    except InvalidJson as invalid:
+        result.refuse(str(invalid), 1 if refused else max(1, _records_below(value, field.of)))
         return b"" if field.of in _ABOVE_RECORDS and field.of != "Metric" else None
-    verdict.add(own)
+    result.add(own)
     if refused is None:
         return content
-    content = verdict.repair.message(content or b"", field.of)
+    content = result.repair.message(content or b"", field.of)
     if reason := refused(read(content, 0, len(content), field.of), path):
-        verdict.refuse(reason)
+        result.refuse(reason)
         return None
     return content
 

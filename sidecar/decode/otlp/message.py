@@ -21,7 +21,7 @@ Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, V
 """An AnyValue. None where no value is set. Of a duplicate key in a dict the first one counted."""
 
 
-class Repaired(str):
+class LossyStr(str):
     """Text in which bytes that are not UTF-8 became U+FFFD."""
 
     __slots__ = ()
@@ -43,11 +43,11 @@ NO_ATTRIBUTES = Attributes({})
 
 
 def text(raw: bytes) -> str:
-    """UTF-8 to text; what is not UTF-8 becomes U+FFFD (one for each maximal invalid part) and the text `Repaired`."""
+    """UTF-8 to text; what is not UTF-8 becomes U+FFFD (one for each maximal invalid part) and the text `LossyStr`."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return Repaired(raw.decode("utf-8", "replace"))
+        return LossyStr(raw.decode("utf-8", "replace"))
 
 
 def read(data: bytes, pos: int, end: int, message: str) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class _Refused:
 
 
 def check_metrics(payload: bytes) -> Check:
-    """The verdict about an ExportMetricsServiceRequest, in data points; a metric of an unknown type counts as one
+    """The check of an ExportMetricsServiceRequest, in data points; a metric of an unknown type counts as one
     refused point. Raises DecodeError if it is malformed."""
     items = rejected = 0
     errors: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""OTLP trace and log requests as records, and the verdict about each record.
+"""OTLP trace and log requests as records, and the check of each record.
 
 A record that breaks a rule is refused alone. The rules are applied in a fixed order (ids, times, attributes, events,
 links, body) and the first that fails is the one reported. A resource or scope over a limit refuses all its records and
@@ -148,12 +148,12 @@ def log_records(payload: bytes) -> Iterator[RecordContext]:
 
 
 def check_spans(payload: bytes) -> Check:
-    """The verdict about a trace request. Raises DecodeError if it is malformed."""
+    """The check of a trace request. Raises DecodeError if it is malformed."""
     return _check(spans(payload))
 
 
 def check_logs(payload: bytes) -> Check:
-    """The verdict about a logs request. Raises DecodeError if it is malformed."""
+    """The check of a logs request. Raises DecodeError if it is malformed."""
     return _check(log_records(payload))
 
 

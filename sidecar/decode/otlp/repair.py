@@ -113,23 +113,23 @@ class Repair:
             known = by_key.get(tag)
             if known is None:
                 continue
-            shaped: bytes | None = data[begin:end]
+            repaired: bytes | None = data[begin:end]
             if known.kind == "attributes":
                 attributes += 1
                 too_many = attributes > MAX_ATTRIBUTES and self.signal != "metrics"
-                shaped = None if too_many else self._length_delimited(data, known, a, b, begin, end)
+                repaired = None if too_many else self._length_delimited(data, known, a, b, begin, end)
             elif known.of == "Link" and _is_invalid_link(data, a, b):
                 links += 1
-                shaped = None
+                repaired = None
             elif known.kind in ("message", "any"):
                 once = None if known.repeated else seen.once[known.oneof or known.name]
-                shaped = self._message(data, known, once, (begin, end, a, b))
+                repaired = self._message(data, known, once, (begin, end, a, b))
             elif known.kind == "bytes":
-                shaped = data[begin:end] if self._is_valid_id(name, known.name, seen) else None
+                repaired = data[begin:end] if self._is_valid_id(name, known.name, seen) else None
             elif known.kind == "fixed64" and known.name.endswith("time_unix_nano"):
-                shaped = self._time(data[begin:end], tag, a, seen.times[known.name])
-            if shaped is None or shaped != data[begin:end]:
-                patch.replace(begin, end, shaped or b"")
+                repaired = self._time(data[begin:end], tag, a, seen.times[known.name])
+            if repaired is None or repaired != data[begin:end]:
+                patch.replace(begin, end, repaired or b"")
         more = self._dropped(name, "dropped_links_count", links, seen, "link")
         if self.signal != "metrics":
             excess = max(0, attributes - MAX_ATTRIBUTES)

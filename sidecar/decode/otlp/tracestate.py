@@ -6,7 +6,7 @@ _HEX = frozenset("0123456789abcdef")
 _SPACE = 1 << 56
 
 
-def weight(trace_state: str) -> float:
+def adjusted_count(trace_state: str) -> float:
     """1 / sampling probability from the tracestate's `ot=th:` rejection threshold; 1 where there is none.
 
     Source: OpenTelemetry's "TraceState: Probability Sampling". The first `ot` member and its first `th` count; the

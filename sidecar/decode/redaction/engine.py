@@ -1,4 +1,4 @@
-"""The reference shaper: rules applied to a request on the wire. This is what a shaped payload looks like.
+"""The reference redactor: rules applied to a request on the wire. This is what a redacted payload looks like.
 
 Nothing but what the rules change is written anew. A field that changes is written again with its number and the new
 length, and so are the messages around it; every other field keeps its bytes and its place, unknown ones too, so that
@@ -18,7 +18,7 @@ what is forwarded stays what was sent. A payload in which nothing changes is han
   then concern the key only. Key rules and paths look at the last key of an entry, value rules at every field.
 - `add` puts attributes behind those of the last resource field (which counts), as many as fit MAX_ATTRIBUTES; where
   there is no resource field, one is put before everything else.
-- A record with which the shaped payload would pass MAX_EXPANDED_BYTES is left out like one that the filter refused.
+- A record with which the redacted payload would pass MAX_EXPANDED_BYTES is left out like one that the filter refused.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from sidecar.decode.otlp.tags import (
 from sidecar.decode.otlp.wire import WireField, double, fields, messages, put_again, put_bytes, signed
 from sidecar.decode.redaction.filter import event_name, taken
 from sidecar.decode.redaction.redactor import Entry, Redaction
-from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Rules, Shaped
+from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Redacted, Rules
 
 _ID_LENGTHS = {"trace_id": (16,), "span_id": (8,), "parent_span_id": (0, 8)}
 _LOG_ID_LENGTHS = {"trace_id": (0, 16), "span_id": (0, 8)}
@@ -75,30 +75,30 @@ _SPANS = _Kind("ResourceSpans", "ScopeSpans", "Span", otlp.spans)
 _LOGS = _Kind("ResourceLogs", "ScopeLogs", "LogRecord", otlp.log_records)
 
 
-class ReferenceShaper:
-    """See `shaping.Shaper`."""
+class ReferenceRedactor:
+    """See `rules.Redactor`."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._redaction = Redaction(rules)
 
-    def spans(self, payload: bytes) -> Shaped:
-        return self._shape(payload, _SPANS)
+    def spans(self, payload: bytes) -> Redacted:
+        return self._redact(payload, _SPANS)
 
-    def logs(self, payload: bytes) -> Shaped:
-        return self._shape(payload, _LOGS)
+    def logs(self, payload: bytes) -> Redacted:
+        return self._redact(payload, _LOGS)
 
-    def _shape(self, payload: bytes, kind: _Kind) -> Shaped:
+    def _redact(self, payload: bytes, kind: _Kind) -> Redacted:
         placed = list(kind.read(payload))
         accepted = [one for one in placed if not one.rejection]
         takes = iter(taken(self._rules.filter, accepted))
         decisions = [None if one.rejection or not next(takes) else one.record for one in placed]
         rewrite = _Rewrite(self._rules, self._redaction, kind, iter(decisions))
-        shaped = rewrite.request(payload)
+        redacted = rewrite.request(payload)
         ordinals = {id(one.record): ordinal for ordinal, one in enumerate(accepted)}
         left = [ordinals[id(record)] for record in rewrite.left]
-        return Shaped(
-            payload=payload if shaped == payload else shaped,
+        return Redacted(
+            payload=payload if redacted == payload else redacted,
             items=len(left),
             events=sum(len(record.events) for record in rewrite.left if isinstance(record, otlp.Span)),
             ordinals=None if len(left) == len(accepted) else np.array(left, np.uint32),
@@ -154,10 +154,10 @@ class _Rewrite:
         children, left = 0, 0
         for tag, c, d, begin, end in fields(data, a, b):
             if tag == CHILDREN:
-                had, shaped = self._of_scope(data, c, d, size)
+                had, redacted = self._of_scope(data, c, d, size)
                 children += had
-                left += shaped is not None and had > 0
-                parts.append(_again(data, (tag, c, d, begin, end), shaped))
+                left += redacted is not None and had > 0
+                parts.append(_again(data, (tag, c, d, begin, end), redacted))
             else:
                 parts.append(next(heads))
         if children and not left:
@@ -192,16 +192,16 @@ class _Rewrite:
             if tag == CHILDREN:
                 continue
             if tag == HEAD:
-                shaped: bytes | None = self._message(data, c, d, head)
+                redacted: bytes | None = self._message(data, c, d, head)
                 if begin == last and head == "Resource":
-                    shaped = (shaped or b"") + self._added(data[c:d])
+                    redacted = (redacted or b"") + self._added(data[c:d])
             elif tag == SCHEMA_URL:
-                shaped = self._text(data[c:d])
+                redacted = self._text(data[c:d])
             else:
                 parts.append(b"" if self.rules.scrubs else data[begin:end])
                 continue
-            lengths[tag] = len(shaped or b"")
-            parts.append(_again(data, (tag, c, d, begin, end), shaped))
+            lengths[tag] = len(redacted or b"")
+            parts.append(_again(data, (tag, c, d, begin, end), redacted))
         return iter(parts), sum(lengths.values())
 
     def _added(self, resource: bytes) -> bytes:
@@ -218,15 +218,15 @@ class _Rewrite:
             return None
         before = self.changed
         self.event = event_name(record) if isinstance(record, otlp.LogRecord) else None
-        shaped = self._message(data, a, b, self.kind.record)
+        redacted = self._message(data, a, b, self.kind.record)
         self.event = None
         events = len(record.events) if isinstance(record, otlp.Span) else 0
-        self.expanded += otlp.expanded_bytes(len(shaped), shared, events)
+        self.expanded += otlp.expanded_bytes(len(redacted), shared, events)
         if self.expanded > MAX_EXPANDED_BYTES:
             self.changed = before
             return None
         self.left.append(record)
-        return shaped
+        return redacted
 
     def _message(self, data: bytes, a: int, b: int, message: str) -> bytes:
         known = by_tag(message)
@@ -266,15 +266,15 @@ class _Rewrite:
         parts: list[bytes] = []
         for tag, c, d, begin, end in fields(data, a, b):
             if tag == KEY:
-                shaped = self._text(data[c:d])
+                redacted = self._text(data[c:d])
             elif tag == VALUE:
-                shaped = self._any(data, c, d, depth + 1, (above + key + b".")[-MAX_ABOVE_BYTES:])
+                redacted = self._any(data, c, d, depth + 1, (above + key + b".")[-MAX_ABOVE_BYTES:])
             else:
                 parts.append(b"" if self.rules.scrubs else data[begin:end])
                 continue
-            if shaped is None:
+            if redacted is None:
                 return None
-            parts.append(_again(data, (tag, c, d, begin, end), shaped))
+            parts.append(_again(data, (tag, c, d, begin, end), redacted))
         return b"".join(parts)
 
     def _entry(self, data: bytes, depth: int, above: bytes, around: _Around, a: int, b: int) -> bytes | None:
@@ -299,12 +299,12 @@ class _Rewrite:
         parts: list[bytes] = []
         for tag, c, d, begin, end in fields(data, a, b):
             if tag in (STRING, BYTES):
-                shaped = self._text(data[c:d])
+                redacted = self._text(data[c:d])
             elif tag == ARRAY:
-                shaped = self._elements(data, c, d, lambda c, d: self._any(data, c, d, depth + 1, above))
+                redacted = self._elements(data, c, d, lambda c, d: self._any(data, c, d, depth + 1, above))
             elif tag == MAP:
                 around = _Around(c, d, ELEMENT)
-                shaped = self._elements(data, c, d, partial(self._entry, data, depth, above, around))
+                redacted = self._elements(data, c, d, partial(self._entry, data, depth, above, around))
             elif tag in (INT, DOUBLE):
                 digits = self._number(tag, c)
                 if digits is None:
@@ -314,36 +314,36 @@ class _Rewrite:
             else:
                 parts.append(b"" if self.rules.scrubs and tag != BOOL else data[begin:end])
                 continue
-            if shaped is None:
+            if redacted is None:
                 return None
-            parts.append(_again(data, (tag, c, d, begin, end), shaped))
+            parts.append(_again(data, (tag, c, d, begin, end), redacted))
         return b"".join(parts)
 
-    def _elements(self, data: bytes, a: int, b: int, shape: Callable[[int, int], bytes | None]) -> bytes:
+    def _elements(self, data: bytes, a: int, b: int, redact: Callable[[int, int], bytes | None]) -> bytes:
         """An ArrayValue or a KeyValueList."""
         parts: list[bytes] = []
         for tag, c, d, begin, end in fields(data, a, b):
             if tag == ELEMENT:
-                parts.append(_again(data, (tag, c, d, begin, end), shape(c, d)))
+                parts.append(_again(data, (tag, c, d, begin, end), redact(c, d)))
             elif not self.rules.scrubs:
                 parts.append(data[begin:end])
         return b"".join(parts)
 
     def _text(self, raw: bytes) -> bytes | None:
-        shaped = self.redaction.text(raw)
-        self.changed += shaped != raw
-        return shaped
+        redacted = self.redaction.text(raw)
+        self.changed += redacted != raw
+        return redacted
 
     def _number(self, tag: int, value: int) -> bytes | None:
         """What stands for a number that may not leave as it is; empty where it may. `value`: as `fields` has it."""
-        shaped = self.redaction.number(signed(value) if tag == INT else double(value))
-        self.changed += shaped != b""
-        return shaped
+        redacted = self.redaction.number(signed(value) if tag == INT else double(value))
+        self.changed += redacted != b""
+        return redacted
 
 
-def _again(data: bytes, field: WireField, shaped: bytes | None) -> bytes:
+def _again(data: bytes, field: WireField, redacted: bytes | None) -> bytes:
     """A field with another content; nothing for None."""
-    return b"" if shaped is None else put_again(data, field, shaped)
+    return b"" if redacted is None else put_again(data, field, redacted)
 
 
 def _is_nested(data: bytes, a: int, b: int) -> bool:

@@ -23,7 +23,7 @@ _RUN_LENGTH = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Prefilter:
     """Every match holds one of the literals, or a run of `length` bytes that are in `run`. Both may be empty: then
     nothing is known."""
 
@@ -32,15 +32,15 @@ class Gate:
     length: int = 0
 
 
-def gate(node: Node) -> Gate:
+def prefilter(node: Node) -> Prefilter:
     """The best that can be said of a pattern."""
     literals = _literals(node)
     if literals:
-        return Gate(literals=literals)
+        return Prefilter(literals=literals)
     run, length = frozenset().union(*_chars(node)), least(node)
     if len(run) <= _RUN_BYTES and length >= _RUN_LENGTH:
-        return Gate(run=bytes(sorted(run)), length=length)
-    return Gate()
+        return Prefilter(run=bytes(sorted(run)), length=length)
+    return Prefilter()
 
 
 def _literals(node: Node) -> tuple[bytes, ...]:

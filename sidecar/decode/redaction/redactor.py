@@ -1,4 +1,4 @@
-"""Key and value rules applied to single texts and keys; `rewrite` applies them to requests."""
+"""Key and value rules applied to single texts and keys; `engine` applies them to requests."""
 
 from __future__ import annotations
 

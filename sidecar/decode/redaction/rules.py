@@ -1,6 +1,6 @@
 """What may leave, and how: rules that drop, hash, mask, cut and filter records before they are delivered.
 
-`rewrite` is the reference that applies them and says what a shaped payload looks like; `native` has the fast one.
+`engine` is the reference that applies them and says what a redacted payload looks like; `native` has the fast one.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ValueRule:
     """mask: the match becomes `[name]`. hash: it becomes `[name:` + 16 hexadecimal digits of its HMAC-SHA256 + `]`.
     drop: the whole value goes: the entry, the array's element, the body, the field."""
     luhn: bool = False
-    """The match is a payment card's number: see `rewrite.card_end`. Integers are looked at as well, and become text."""
+    """The match is a payment card's number: see `redactor.card_end`. Integers are checked too, and become text."""
 
     def __post_init__(self) -> None:
         _check_action(self.action)
@@ -188,7 +188,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
+class Redacted:
     """A payload as one sink gets it. It holds accepted records only."""
 
     payload: bytes
@@ -204,14 +204,14 @@ class Shaped:
     """Values dropped, hashed, masked or cut."""
 
 
-class Shaper(Protocol):
+class Redactor(Protocol):
     """One set of rules made ready. Thread-safe."""
 
-    def spans(self, payload: bytes) -> Shaped:
+    def spans(self, payload: bytes) -> Redacted:
         """Raises DecodeError if the payload is malformed."""
         ...
 
-    def logs(self, payload: bytes) -> Shaped: ...
+    def logs(self, payload: bytes) -> Redacted: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def _check_key(key: str) -> None:
         raise ValueError(f"{key!r}: U+FFFD stands for what is not text")
 
 
-def concerned(rules: Rules) -> tuple[bytes, ...]:
+def sure_literals(rules: Rules) -> tuple[bytes, ...]:
     """Texts of which at least one stands, in any ASCII case, in every payload that the rules change; () where they may
     change any payload, or no such text is known.
 

@@ -1,4 +1,4 @@
-"""Options of redaction, shaping and filters, and the rules that they make (`decode.redaction.rules`)."""
+"""Options of redaction, redaction and filters, and the rules that they make (`decode.redaction.rules`)."""
 
 from __future__ import annotations
 

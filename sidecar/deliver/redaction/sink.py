@@ -1,4 +1,4 @@
-"""Between the worker and a sink: entries are shaped and filtered before the sink sees them.
+"""Between the worker and a sink: entries are redacted and filtered before the sink sees them.
 
 What a filter leaves out is settled at once as (signal, "filtered", "filter"), so that the ledger adds up for every
 sink by itself. What cannot be decoded never goes on: there is no knowing what is in it.
@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 import structlog
 
-from sidecar.decode.redaction.rules import Rules, Shaper
+from sidecar.decode.redaction.rules import Redactor, Rules
 from sidecar.deliver.sink import ItemResult, P, PreparedBatch, SendResult, Sink
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Entry, Signal, entry_counts, item_counts
@@ -27,15 +27,19 @@ def changes_nothing(rules: Rules) -> bool:
 
 
 class RedactingSink(Generic[P]):
-    """A sink that gets what `shaper` leaves of each entry. Metrics pass as they are: rules are about spans and logs."""
+    """A sink that gets what `redactor` leaves of each entry. Metrics pass as they are: rules concern spans and logs."""
 
     def __init__(
-        self, inner: Sink[P], shaper: Shaper, telemetry: Telemetry, concerned: Callable[[bytes], bool] | None = None
+        self,
+        inner: Sink[P],
+        redactor: Redactor,
+        telemetry: Telemetry,
+        may_change: Callable[[bytes], bool] | None = None,
     ) -> None:
-        """`concerned`: whether the rules may change a payload; what they cannot is not walked."""
-        self._concerned = concerned
+        """`may_change`: whether the rules may change a payload; what they cannot is not walked."""
+        self._may_change = may_change
         self.inner, self.name, self.signals = inner, inner.name, inner.signals
-        self._shaper, self._telemetry = shaper, telemetry
+        self._redactor, self._telemetry = redactor, telemetry
 
     @property
     def target_batch_bytes(self) -> int:
@@ -45,7 +49,7 @@ class RedactingSink(Generic[P]):
         left: list[Entry] = []
         early: list[ItemResult] = []
         for entry in entries:
-            kept, settled = self._shape(entry)
+            kept, settled = self._redact(entry)
             if kept is not None:
                 left.append(kept)
             if settled is not None:
@@ -65,28 +69,28 @@ class RedactingSink(Generic[P]):
     def close(self) -> None:
         self.inner.close()
 
-    def _shape(self, entry: Entry) -> tuple[Entry | None, ItemResult | None]:
+    def _redact(self, entry: Entry) -> tuple[Entry | None, ItemResult | None]:
         """What is left of an entry for the sink, and what has come to an end."""
         if entry.signal == "metrics" or not entry.items:
             return entry, None
-        if self._concerned is not None and not self._concerned(entry.payload):
+        if self._may_change is not None and not self._may_change(entry.payload):
             return entry, None
-        shape = self._shaper.spans if entry.signal == "spans" else self._shaper.logs
+        redact = self._redactor.spans if entry.signal == "spans" else self._redactor.logs
         try:
-            shaped = shape(entry.payload)
+            redacted = redact(entry.payload)
         except DecodeError as error:
             log.error("delivery_entry_not_decodable", sink=self.name, seq=entry.seq, error=str(error))
             return None, ItemResult(entry.seq, entry_counts(entry, "dropped", "not_decodable"))
-        if shaped.changed:
-            self._telemetry.add("sidecar_redacted_values_total", shaped.changed, sink=self.name)
-        items, events = max(0, entry.items - shaped.items), max(0, entry.events - shaped.events)
+        if redacted.changed:
+            self._telemetry.add("sidecar_redacted_values_total", redacted.changed, sink=self.name)
+        items, events = max(0, entry.items - redacted.items), max(0, entry.events - redacted.events)
         settled = self._filtered(entry.seq, entry.signal, items, events)
-        if not shaped.items:
+        if not redacted.items:
             return None, settled
-        if shaped.payload is entry.payload:
+        if redacted.payload is entry.payload:
             return entry, settled
         kept = replace(
-            entry, payload=shaped.payload, items=shaped.items, events=shaped.events, ordinals=shaped.ordinals
+            entry, payload=redacted.payload, items=redacted.items, events=redacted.events, ordinals=redacted.ordinals
         )
         return kept, settled
 

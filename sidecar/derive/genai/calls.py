@@ -120,7 +120,7 @@ def calls(decoder: Decoder, payloads: Sequence[tuple[int, bytes]]) -> Calls:
         [Identity(side, group.labels, group.error) for group, side in own],
         kind.astype(np.uint32),
         np.array([place for place, _ in payloads], np.int64)[found.payload[picked]],
-        np.clip(batch.weight[picked], 0, MAX_WEIGHT),
+        np.clip(batch.adjusted_count[picked], 0, MAX_WEIGHT),
         {name: column[picked] for name, column in values.items()},
     )
 
@@ -182,7 +182,7 @@ def _known(decoder: Decoder, found: Spans) -> dict[str, F64]:
         known[concept] = value
     known["per_token"] = np.full(len(found.batch), math.nan)
     for mark, names, meaning in ((USAGE, (USAGE,), _usage), (ROUTER_TIMES["per_token"], _TIMES, _router_times)):
-        if any(decoder.mentions(payload, (mark.encode(),)) for payload in found.payloads):
+        if any(decoder.contains_any(payload, (mark.encode(),)) for payload in found.payloads):
             _fill(known, decoder.spans(found.payloads, names), meaning)
     known = {concept: np.where((n >= 0) & (n <= MAX_VALUE), n, math.nan) for concept, n in known.items()}
     missing = known.pop("total")

@@ -43,7 +43,7 @@ class GenaiDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> Calls:
         """The calls that the payloads tell of. Raises DecodeError."""
-        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if decoder.mentions(p, MARKS)])
+        return calls(decoder, [(i, p) for i, p in enumerate(payloads) if decoder.contains_any(p, MARKS)])
 
     def apply(self, batch: Calls, arrival: Arrival) -> None:
         """Add calls."""

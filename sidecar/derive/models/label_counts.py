@@ -41,7 +41,7 @@ class LabelDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Counts]:
         """The labels of each payload. Raises DecodeError."""
-        return [_counts(decoder, payload) if decoder.mentions(payload, MARK) else {} for payload in payloads]
+        return [_counts(decoder, payload) if decoder.contains_any(payload, MARK) else {} for payload in payloads]
 
     def apply(self, batch: Sequence[Counts], arrival: Arrival) -> None:
         """Add what payloads hold."""

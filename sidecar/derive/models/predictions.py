@@ -114,15 +114,15 @@ class PredictionDeriver:
         """What the payloads say. Raises DecodeError."""
         names, events, attributes = self._names, None, None
         if self.signal == "spans":
-            if names is not None and any(decoder.mentions(p, names.span_marks) for p in payloads):
+            if names is not None and any(decoder.contains_any(p, names.span_marks) for p in payloads):
                 attributes = _of_spans(names, decoder.spans(payloads, *names.wanted))
             return Read(None, attributes)
         counted: list[int] = []
-        if any(decoder.mentions(p, EVENT_MARKS) for p in payloads):
+        if any(decoder.contains_any(p, EVENT_MARKS) for p in payloads):
             found = decoder.predictions(payloads)
             events = of_events(found)
             counted = found.record[events.rows > 0].tolist()
-        if names is not None and any(decoder.mentions(p, names.marks) for p in payloads):
+        if names is not None and any(decoder.contains_any(p, names.marks) for p in payloads):
             batch = decoder.logs(payloads, *names.wanted)
             attributes = _of_logs(names, batch, counted + _labels(decoder, payloads))
         return Read(events, attributes)
@@ -213,11 +213,11 @@ def _labels(decoder: Decoder, payloads: Sequence[bytes]) -> list[int]:
     """Which of all records of the payloads are labels: they name a model and a class as a prediction does, but tell the
     truth of one that was counted when it was made."""
     found: list[int] = []
-    if any(decoder.mentions(payload, LABEL_MARK) for payload in payloads):
+    if any(decoder.contains_any(payload, LABEL_MARK) for payload in payloads):
         before = 0
         for payload in payloads:
             accepted = decoder.check_logs(payload).items
-            if decoder.mentions(payload, LABEL_MARK):
+            if decoder.contains_any(payload, LABEL_MARK):
                 found += [before + index for index in label_indices(payload, accepted)]
             before += accepted
     return found
@@ -244,5 +244,5 @@ def _of_spans(names: _Names, batch: SpanBatch) -> PredictionColumns:
     numbers = NumericAttributes.of(names.aliases, batch.numbers)
     own = np.where(batch.start > 0, batch.duration / 1e9, np.nan)
     numbers = replace(numbers, seconds=np.where(np.isfinite(numbers.seconds), numbers.seconds, own))
-    weight = np.clip(batch.weight, 0, MAX_WEIGHT)
+    weight = np.clip(batch.adjusted_count, 0, MAX_WEIGHT)
     return of_attributes(batch.group, groups, numbers, batch.start + batch.duration, weight)

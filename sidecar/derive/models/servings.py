@@ -58,7 +58,7 @@ class ServingDeriver:
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._bento_schemas.schemas
-        if not protocols.mentions(decoder, payload, _GATE, schemas):
+        if not protocols.contains_any(decoder, payload, _GATE, schemas):
             return []
         every = (b"",) if bento.FILE_MARK in payload else ()  # What says so is the resource, not the record.
         accepted = decoder.check_logs(payload).items

@@ -14,7 +14,7 @@ from sidecar.decode.logs.annotate import annotate
 from sidecar.decode.logs.byte_order import is_utf16
 from sidecar.decode.logs.containers import SEEN_BYTES, Format, Taken
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
-from sidecar.decode.redaction.rules import Rules, Shaper
+from sidecar.decode.redaction.rules import Redactor, Rules
 from sidecar.receive.file_tail import blank
 from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint
 from sidecar.receive.file_tail.options import Options
@@ -86,7 +86,7 @@ class Reader:
         self._options = options
         self._decoder = decoder
         self._resource_resolver = resource_resolver
-        self._shapers: dict[tuple[tuple[str, str], ...], Shaper] = {}
+        self._shapers: dict[tuple[tuple[str, str], ...], Redactor] = {}
 
     def step(
         self, file: TailedFile, source: Source, now: float, observed: int, before: Sequence[TailedFile] = ()
@@ -269,13 +269,13 @@ class Reader:
             payload = self._shaper(attributes).logs(made.payload).payload
         return payload, made.check.items
 
-    def _shaper(self, attributes: Mapping[str, str]) -> Shaper:
+    def _shaper(self, attributes: Mapping[str, str]) -> Redactor:
         key = tuple(attributes.items())
         shaper = self._shapers.get(key)
         if shaper is None:
             if len(self._shapers) >= MAX_SHAPERS:
                 self._shapers.clear()
-            shaper = self._shapers[key] = self._decoder.shaper(Rules(add=key))
+            shaper = self._shapers[key] = self._decoder.redactor(Rules(add=key))
         return shaper
 
     def _ended(self, file: TailedFile, now: float) -> bool:

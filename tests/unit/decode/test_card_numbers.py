@@ -6,13 +6,13 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.message import Value
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Action, Rules, named_rule
+from sidecar.decode.select import native_decoder
 
 CARD = 4111111111111111
 
@@ -27,8 +27,8 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
     return native
 
 
-def shaped(decoder: Decoder, payload: bytes, action: Action = "mask") -> dict[str, Value]:
-    found = decoder.shaper(Rules(values=(named_rule("card", action), named_rule("email", action)))).logs(payload)
+def redacted(decoder: Decoder, payload: bytes, action: Action = "mask") -> dict[str, Value]:
+    found = decoder.redactor(Rules(values=(named_rule("card", action), named_rule("email", action)))).logs(payload)
     (placed,) = records.log_records(found.payload)
     return dict(placed.record.attributes.values)
 
@@ -62,7 +62,7 @@ def log(*pairs: bytes) -> bytes:
     ],
 )
 def test_numbers_of_otlp(value: Value, expected: Value, decoder: Decoder) -> None:
-    found = shaped(decoder, log(key_value(6, "k", value), key_value(6, "other", 1.5)))
+    found = redacted(decoder, log(key_value(6, "k", value), key_value(6, "other", 1.5)))
     assert (found, type(found["k"])) == ({"k": expected, "other": 1.5}, type(expected))
 
 
@@ -73,7 +73,7 @@ def test_numbers_of_otlp(value: Value, expected: Value, decoder: Decoder) -> Non
 @pytest.mark.parametrize(("action", "left"), [("mask", {"k": "[card]"}), ("drop", {})])
 def test_numbers_of_log_lines(number: str, action: Action, left: dict[str, Value], decoder: Decoder) -> None:
     payload = decoder.json_lines(f'{{"k":{number}}}'.encode(), 1).payload
-    assert shaped(decoder, payload, action) == left
+    assert redacted(decoder, payload, action) == left
 
 
 def test_both_decoders_leave_the_same_bytes() -> None:
@@ -85,7 +85,7 @@ def test_both_decoders_leave_the_same_bytes() -> None:
     array = AnyValue(array_value=ArrayValue(values=[*values, nested]))
     payload = log(*(put_bytes(6, KeyValue(key="k", value=one).SerializeToString()) for one in (*values, nested, array)))
     rules = Rules(values=(named_rule("card", "hash"),), hash_key=b"k" * 32)
-    ours, theirs = (decoder.shaper(rules).logs(payload) for decoder in (native, ReferenceDecoder()))
+    ours, theirs = (decoder.redactor(rules).logs(payload) for decoder in (native, ReferenceDecoder()))
     assert (ours.payload, ours.changed) == (theirs.payload, theirs.changed)
     assert b"4111111111111111" not in ours.payload
     assert ours.payload.count(b"[card:") == 14
@@ -124,7 +124,7 @@ def wide(zero: int, digits: str = DIGITS) -> str:
     ],
 )  # fmt: skip
 def test_spellings_in_texts(text: str, expected: str, decoder: Decoder) -> None:
-    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": expected}
+    assert redacted(decoder, log(key_value(6, "k", text))) == {"k": expected}
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_spellings_in_texts(text: str, expected: str, decoder: Decoder) -> None:
     ],
 )
 def test_what_is_no_card_number(text: str, decoder: Decoder) -> None:
-    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": text}
+    assert redacted(decoder, log(key_value(6, "k", text))) == {"k": text}
 
 
 def test_texts_of_many_numbers_stay(decoder: Decoder) -> None:
     text = "".join(f"2026-11-28 10:00:{n % 60:02d}.{n:06d} 4.{n:04d}E+03 5.{n:04d}\t" for n in range(3000))
-    assert shaped(decoder, log(key_value(6, "k", text))) == {"k": text}
+    assert redacted(decoder, log(key_value(6, "k", text))) == {"k": text}

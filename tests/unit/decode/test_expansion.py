@@ -9,11 +9,11 @@ from support.payloads import event, log, logs_payload, resource, resource_spans,
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.logs import json_record
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.limits import MAX_EXPANDED_BYTES
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Rules
+from sidecar.decode.select import native_decoder
 
 BIG = 16 << 20
 FITTING = MAX_EXPANDED_BYTES // BIG - 1
@@ -39,9 +39,9 @@ def test_records_behind_the_bound_are_refused(decoder: Decoder) -> None:
     assert "send fewer records" in check.errors[0]
     assert "trace_id: 0 bytes" in check.errors[-1]
     assert len(decoder.spans([payload], [])) == FITTING
-    shaped = decoder.shaper(Rules()).spans(payload)
-    assert shaped.items == FITTING
-    assert decoder.check_spans(shaped.payload).rejected == 0
+    redacted = decoder.redactor(Rules()).spans(payload)
+    assert redacted.items == FITTING
+    assert decoder.check_spans(redacted.payload).rejected == 0
 
 
 def test_documents_stop_there_too(decoder: Decoder) -> None:
@@ -73,11 +73,11 @@ def test_the_sum_is_over_the_whole_request(decoder: Decoder) -> None:
 
 def test_what_is_added_counts(decoder: Decoder) -> None:
     payload = trace_payload(*(span(str(i)) for i in range(6)), of=resource("svc", {"k": "x" * BIG}))
-    shaped = decoder.shaper(Rules(add=(("more", "y" * (BIG // 2)),))).spans(payload)
-    assert shaped.items == 5
-    assert shaped.ordinals is not None
-    assert np.array_equal(shaped.ordinals, range(5))
-    assert decoder.check_spans(shaped.payload).rejected == 0
+    redacted = decoder.redactor(Rules(add=(("more", "y" * (BIG // 2)),))).spans(payload)
+    assert redacted.items == 5
+    assert redacted.ordinals is not None
+    assert np.array_equal(redacted.ordinals, range(5))
+    assert decoder.check_spans(redacted.payload).rejected == 0
 
 
 def test_log_lines_that_come_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.logs import severity
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 PARTS = (
     "\x1b[31m", "\x1b[0m", "\x1b[1;", "\x1b]8;;a\x1b\\", "\x1b]8;b\x07", "\x1b", " ", "  ", ":", "|", "[",

@@ -19,8 +19,8 @@ import pytest
 
 from sidecar.decode.logs import fields
 from sidecar.decode.logs.json_record import read_line
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 ROOT = Path(__file__).parents[3]
 LAYOUTS = json.loads((ROOT / "tests/golden/layouts/layouts.json").read_text("utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from sidecar.decode import native
+from sidecar.decode import select
 from sidecar.decode.api import Check
-from sidecar.decode.native import NativeDecoder, native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import Rules
+from sidecar.decode.select import native_decoder
 from sidecar.errors import DecodeError
+
+if TYPE_CHECKING:
+    from sidecar.decode.native import NativeDecoder
 
 START = 1_795_256_301_122_834_607
 TRACE_ID, SPAN_ID = bytes(range(16)), bytes(range(8))
@@ -62,7 +67,7 @@ def test_without_the_module_there_is_no_native_decoder(monkeypatch: pytest.Monke
     assert native_decoder() is None
 
 
-@pytest.mark.parametrize("version", [None, 0, native.ABI_VERSION + 1, str(native.ABI_VERSION)])
+@pytest.mark.parametrize("version", [None, 0, select.ABI_VERSION + 1, str(select.ABI_VERSION)])
 def test_a_core_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch, version: object) -> None:
     core = types.ModuleType("sidecar_native")
     if version is not None:
@@ -83,11 +88,11 @@ def test_span_columns(decoder: NativeDecoder) -> None:
     batch = decoder.spans([trace_request(), trace_request()], ["code", "absent"])
     assert len(batch) == 6
     assert batch.start.dtype == batch.duration.dtype == np.uint64
-    assert batch.weight.dtype == np.float64
+    assert batch.adjusted_count.dtype == np.float64
     assert batch.group.dtype == batch.resource.dtype == np.uint32
     assert batch.start.tolist() == [START] * 6
     assert batch.duration.tolist() == [5] * 6
-    assert batch.weight.tolist() == [1.0] * 6
+    assert batch.adjusted_count.tolist() == [1.0] * 6
     assert batch.trace_ids == TRACE_ID * 6
     assert batch.span_ids == SPAN_ID * 6
     assert batch.groups == [
@@ -142,6 +147,21 @@ def test_a_bug_of_the_caller_is_not_a_decode_error(decoder: NativeDecoder) -> No
         decoder.log_lines([log_request()], [])
 
 
+def test_rules_that_the_core_cannot_use_are_refused(decoder: NativeDecoder) -> None:
+    import sidecar_native as core
+
+    def redactor(**odd: object) -> object:
+        rule = {"keys": ("a",), "action": "drop", "events": (), "nested": False, "beside": ()} | odd
+        more = {"hash_key": b"", "add": (), "max_field_bytes": 0, "filter": Rules().filter, "sampling_seed": 0}
+        return core.Redactor([types.SimpleNamespace(**rule)], [], **more)  # type: ignore[arg-type]
+
+    redactor()
+    with pytest.raises(ValueError, match='invalid action: "keep"; expected drop, hash or mask'):
+        redactor(action="keep")
+    with pytest.raises(TypeError, match="nested"):
+        redactor(nested="yes")
+
+
 def test_arrays_cannot_be_written(decoder: NativeDecoder) -> None:
     with pytest.raises(ValueError, match="read-only"):
         decoder.spans([trace_request()], []).start[0] = 1
@@ -170,10 +190,10 @@ def test_threads_share_a_decoder(decoder: NativeDecoder) -> None:
     assert all(request == transcoded for request in requests)
 
 
-@pytest.mark.parametrize("needles", [(), (b"a",), (b"ab", b"ca"), (b"\x00", b"abcd", b"bcx")])
-def test_finding_is_that_of_the_reference(decoder: NativeDecoder, needles: tuple[bytes, ...]) -> None:
+@pytest.mark.parametrize("literals", [(), (b"a",), (b"ab", b"ca"), (b"\x00", b"abcd", b"bcx")])
+def test_finding_is_that_of_the_reference(decoder: NativeDecoder, literals: tuple[bytes, ...]) -> None:
     for payload in (b"", b"a", b"xxabc", b"bcbcbc\x00", b"bbbbcx" * 50, bytes(range(256)) * 3):
         for fold in (False, True):
             for case in (payload, payload.upper()):
-                expected = ReferenceDecoder().mentions(case, needles, fold)
-                assert decoder.mentions(case, needles, fold) == expected
+                expected = ReferenceDecoder().contains_any(case, literals, fold)
+                assert decoder.contains_any(case, literals, fold) == expected

@@ -9,11 +9,6 @@ import pytest
 from sidecar.decode.select import decoder
 
 
-def test_reference_where_there_is_no_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sidecar.decode.native", None)
-    assert decoder().name == "reference"
-
-
 def test_reference_where_the_extension_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sidecar_native", None)
     assert decoder().name == "reference"

@@ -17,8 +17,8 @@ from sidecar.decode.logs import multiline
 from sidecar.decode.logs.colours import without_colours
 from sidecar.decode.logs.json_record import read_line
 from sidecar.decode.logs.trace_lines import blank
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 GOLDEN = Path(__file__).parents[2] / "golden/traces"
 RECORDS: dict[str, list[Any]] = json.loads((GOLDEN / "records.json").read_text("utf-8"))

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.encode import any_value, key_value
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import Rules
+from sidecar.decode.select import native_decoder
 from sidecar.deliver.redaction.options import FEATURES
 
 DECODERS = [one for one in (ReferenceDecoder(), native_decoder()) if one is not None]
@@ -35,7 +35,7 @@ def payload(*members: dict[str, Any]) -> bytes:
 def left(decoder: Decoder, payload: bytes) -> list[dict[str, Any]]:
     """Attributes (and `body` where it is a map) of each record."""
     found = []
-    for placed in records.log_records(decoder.shaper(RULES).logs(payload).payload):
+    for placed in records.log_records(decoder.redactor(RULES).logs(payload).payload):
         record = placed.record
         assert isinstance(record, records.LogRecord)
         body = {"body": record.body} if isinstance(record.body, dict) else {}
@@ -71,12 +71,12 @@ def test_what_goes(decoder: Decoder, members: dict[str, Any], rest: dict[str, An
 )
 def test_what_stays_is_the_very_same(decoder: Decoder, members: dict[str, Any]) -> None:
     made = payload(members)
-    assert decoder.shaper(RULES).logs(made).payload is made
+    assert decoder.redactor(RULES).logs(made).payload is made
 
 
 def test_what_is_beside_stays_as_it_was_sent(decoder: Decoder) -> None:
     lines = [{"msg": "a", "n": 1}, {"msg": "b", "instances": [1], "deep": {"a": [{"b": 2.5}]}}, {"msg": "c"}]
-    stripped = decoder.shaper(RULES).logs(payload(*lines))
+    stripped = decoder.redactor(RULES).logs(payload(*lines))
     assert stripped.changed == 1
     del lines[1]["instances"]
     assert stripped.payload == payload(*lines)
@@ -111,7 +111,7 @@ def test_it_says_what_the_values_say(attributes: dict[str, Any], body: Any) -> N
     record += put_bytes(5, any_value(body)) if body is not None else b""
     made = put_bytes(1, put_bytes(2, put_bytes(2, record)))
     for decoder in DECODERS:
-        stripped = decoder.shaper(RULES).logs(made)
+        stripped = decoder.redactor(RULES).logs(made)
         (placed,) = records.log_records(stripped.payload)
         assert isinstance(placed.record, records.LogRecord)
         assert dict(placed.record.attributes.values) == expected(attributes)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 
 @pytest.fixture(params=["reference", "native"])

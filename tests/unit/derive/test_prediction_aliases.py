@@ -18,9 +18,9 @@ from support.payloads import any_value
 
 from sidecar.config import loader
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 from sidecar.derive.models.alias_options import AdditionalNames
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver

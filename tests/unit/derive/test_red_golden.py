@@ -7,8 +7,8 @@ from support.red_cases import CASES, ours
 from support.red_golden import DIFFERENT, GOLDEN, assert_same, expected, load
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 
 @pytest.fixture(params=["reference", "native"])

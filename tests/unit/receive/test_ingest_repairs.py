@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from support.receive_fakes import FakeLog, ingest_of
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 from sidecar.receive import ingest as module
 from sidecar.receive.encodings import OTLP_JSON, PROTOBUF, Encoding
 

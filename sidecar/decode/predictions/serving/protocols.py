@@ -52,9 +52,9 @@ MARKS = (
 attribute."""
 
 
-def mentions(decoder: Decoder, payload: bytes, texts: tuple[bytes, ...], schemas: Schemas) -> bool:
+def contains_any(decoder: Decoder, payload: bytes, texts: tuple[bytes, ...], schemas: Schemas) -> bool:
     """Whether one of a few texts that never change, or a mark of a schema, stands in a payload."""
-    return decoder.mentions(payload, texts) or any(mark in payload for mark in schemas.marks)
+    return decoder.contains_any(payload, texts) or any(mark in payload for mark in schemas.marks)
 
 
 def read(record: Record, schemas: Schemas) -> Call | None:

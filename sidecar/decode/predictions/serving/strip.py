@@ -39,7 +39,7 @@ _KEPT = ("request_id", "log.", "code.", "k8s.", "container.")
 
 _STRUCTURED = "specversion"
 """Stands in each CloudEvent that came as a JSON log line."""
-NEEDLES = (*(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED)), *_MONITORS)
+LITERALS = (*(put_bytes(1, name.encode()) for name in (*bento.KEYS, _STRUCTURED)), *_MONITORS)
 """A request in which none of these stands has nothing to leave out, but perhaps lines of a monitor whose schema is
 known (`Schemas.marks`)."""
 
@@ -75,7 +75,7 @@ class _Stripping:
 
         def of_scope(data: bytes, c: int, d: int) -> bytes:
             def of_record(data: bytes, e: int, f: int) -> bytes:
-                if not of_monitor and not any(data.find(one, e, f) >= 0 for one in NEEDLES + self.schemas.marks):
+                if not of_monitor and not any(data.find(one, e, f) >= 0 for one in LITERALS + self.schemas.marks):
                     return data[e:f]
                 return self._record(data, e, f, about, of_monitor)
 

@@ -9,8 +9,8 @@ import pytest
 from support.document_cases import CASES, GOLDEN, documents_of, lines_of
 from support.payloads import event, log, logs_payload, span, trace_payload
 
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 DECODER = ReferenceDecoder()
 NATIVE = native_decoder()

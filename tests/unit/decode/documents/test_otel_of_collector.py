@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.json import TRANSCODERS
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 ROOT = Path(__file__).parents[4]
 CORPUS = json.loads((ROOT / "tests" / "golden" / "documents_of_collector.json").read_text("utf-8"))["cases"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decode.documents.text import as_text, document_json, double_text, label, repaired
-from sidecar.decode.otlp.message import Repaired, Value
+from sidecar.decode.otlp.message import LossyStr, Value
 
 
 # As Go's encoding/json writes them.
@@ -78,7 +78,7 @@ def test_label_is_cut_by_characters() -> None:
 
 
 def test_repaired_is_found_anywhere() -> None:
-    broken = Repaired("�")
+    broken = LossyStr("�")
     assert repaired(broken)
     assert repaired([1, {"a": [broken]}])
     assert repaired({broken: 1})

@@ -12,12 +12,12 @@ from sidecar.decode.api import Decoder
 from sidecar.decode.logs.byte_order import is_utf16
 from sidecar.decode.logs.containers import take
 from sidecar.decode.logs.json_bodies import as_lines
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import json as otlp_json
 from sidecar.decode.otlp import records as otlp
 from sidecar.decode.predictions import label_bodies
 from sidecar.decode.protocols import cloudevents
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 LINE = b'{"message":"one","level":"info","timestamp":"2026-01-02T03:04:05Z"}'
 LABEL = b'{"prediction_id":"p1","truth":"yes"}'

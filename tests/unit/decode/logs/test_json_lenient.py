@@ -9,9 +9,9 @@ import pytest
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.logs import json_bodies
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import records as otlp
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 OBSERVED = 1_795_255_200 * 10**9
 NAN, INF = math.nan, math.inf

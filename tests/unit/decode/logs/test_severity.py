@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from sidecar.decode.logs import severity
-from sidecar.decode.native import native_decoder
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_span_columns() -> None:
     assert len(batch) == 3
     assert batch.start.tolist() == [T0] * 3
     assert batch.duration.tolist() == [5_000_000, 5_000_000, 0]
-    assert batch.weight.tolist() == [2.0, 1.0, 1.0]
+    assert batch.adjusted_count.tolist() == [2.0, 1.0, 1.0]
     assert batch.trace_ids == TRACE_ID + other + TRACE_ID
     assert len(batch.span_ids) == 24
     assert batch.group.tolist() == [0, 1, 0]

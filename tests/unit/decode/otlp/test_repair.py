@@ -18,7 +18,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.json import TRANSCODERS
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
 from sidecar.decode.otlp.metrics import check_metrics, metric_batch
@@ -26,6 +25,7 @@ from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.otlp.wire import put_bytes, put_fixed64
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import KeyRule, Rules, named_rule
+from sidecar.decode.select import native_decoder
 from sidecar.pipeline import Signal
 
 NOW = 1_795_255_200 * 10**9
@@ -223,10 +223,10 @@ def test_a_secret_in_a_first_copy_is_redacted() -> None:
     payload = Repair("logs", NOW).request(payload)
     for decoder in DECODERS:
         rules = Rules(keys=(KeyRule(("password*",), "mask"),), values=(named_rule("card", "mask"),))
-        shaped = decoder.shaper(rules).logs(payload).payload
-        assert b"hunter2" not in shaped
-        assert b"4111" not in shaped
-        assert shaped.count(b"[masked]") == 2
+        redacted = decoder.redactor(rules).logs(payload).payload
+        assert b"hunter2" not in redacted
+        assert b"4111" not in redacted
+        assert redacted.count(b"[masked]") == 2
 
 
 VALUES: st.SearchStrategy[AnyValue] = st.recursive(

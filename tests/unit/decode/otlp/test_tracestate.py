@@ -1,10 +1,10 @@
-"""Sampling weight from tracestate."""
+"""Sampling adjusted_count from tracestate."""
 
 from __future__ import annotations
 
 import pytest
 
-from sidecar.decode.otlp.tracestate import weight
+from sidecar.decode.otlp.tracestate import adjusted_count
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ from sidecar.decode.otlp.tracestate import weight
     ],
 )
 def test_weight(state: str, expected: float) -> None:
-    assert weight(state) == expected
+    assert adjusted_count(state) == expected

@@ -1,4 +1,4 @@
-"""Bodies of labels to OTLP logs requests, and the verdicts about them."""
+"""Bodies of labels to OTLP logs requests, and the checks about them."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.label_bodies import from_lines
 from sidecar.decode.predictions.label_event import LabelEvent, label_events
 from sidecar.decode.predictions.label_names import MARK
 from sidecar.decode.predictions.label_record import Label
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
 
 DECODER = ReferenceDecoder()
 TIME = 1_767_323_045_000_000_000
@@ -57,7 +57,7 @@ def test_a_json_line_says_that_it_is_a_label(line: dict[str, Any]) -> None:
     decoders = [decoder for decoder in (DECODER, native_decoder()) if decoder is not None]
     for decoder in decoders:
         payload = decoder.json_lines(json.dumps(line).encode(), 5).payload
-        assert decoder.mentions(payload, MARK)
+        assert decoder.contains_any(payload, MARK)
         label = Label("r", 0.5, time=TIME, trace_id=bytes.fromhex(trace))
         assert read(payload) == [LabelEvent("", "", label)]
 

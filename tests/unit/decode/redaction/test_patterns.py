@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.decode.redaction.patterns import MAX_PATTERN_CHARS, compile_pattern
-from sidecar.decode.redaction.prefilter import gate
+from sidecar.decode.redaction.prefilter import prefilter
 from sidecar.decode.redaction.rules import VALUE_PATTERNS, KeyRule, Rules, ValueRule, named_rule
 
 
@@ -96,13 +96,13 @@ def test_refuses(pattern: str, complaint: str) -> None:
     ],
 )
 def test_gates(pattern: str, literals: int, run: int) -> None:
-    found = gate(compile_pattern(pattern).tree)
+    found = prefilter(compile_pattern(pattern).tree)
     assert (len(found.literals), found.length) == (literals, run)
 
 
 def test_what_ships_is_taken_and_has_a_gate() -> None:
     for name in VALUE_PATTERNS:
-        found = gate(named_rule(name, "mask").compiled().tree)
+        found = prefilter(named_rule(name, "mask").compiled().tree)
         assert found.literals or found.length, name
 
 

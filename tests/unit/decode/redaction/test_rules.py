@@ -1,4 +1,4 @@
-"""Shaped payloads, by either decoder."""
+"""Redacted payloads, by either decoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from support.payloads import (
 )
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
 from sidecar.decode.otlp.wire import put_bytes, put_uint
 from sidecar.decode.python import ReferenceDecoder
@@ -32,11 +31,12 @@ from sidecar.decode.redaction.rules import (
     VALUE_PATTERNS,
     Filter,
     KeyRule,
+    Redacted,
     Rules,
-    Shaped,
     ValueRule,
     named_rule,
 )
+from sidecar.decode.select import native_decoder
 from sidecar.errors import DecodeError
 
 MASKS = Rules(values=tuple(named_rule(name, "mask") for name in VALUE_PATTERNS))
@@ -68,16 +68,16 @@ def decoder(request: pytest.FixtureRequest) -> Decoder:
     return found
 
 
-def logs_of(shaped: Shaped) -> ExportLogsServiceRequest:
-    return ExportLogsServiceRequest.FromString(shaped.payload)
+def logs_of(redacted: Redacted) -> ExportLogsServiceRequest:
+    return ExportLogsServiceRequest.FromString(redacted.payload)
 
 
-def spans_of(shaped: Shaped) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest.FromString(shaped.payload)
+def spans_of(redacted: Redacted) -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest.FromString(redacted.payload)
 
 
 def body_of(decoder: Decoder, rules: Rules, body: object) -> object:
-    (of_resource,) = logs_of(decoder.shaper(rules).logs(logs_payload(log(body)))).resource_logs
+    (of_resource,) = logs_of(decoder.redactor(rules).logs(logs_payload(log(body)))).resource_logs
     record = of_resource.scope_logs[0].log_records[0]
     return getattr(record.body, record.body.WhichOneof("value")) if record.HasField("body") else None
 
@@ -86,10 +86,10 @@ def test_what_no_rule_concerns_is_the_same_object(decoder: Decoder) -> None:
     payload = trace_payload(span(events=[event()], attributes={"k": "v", "n": 4, "m": {"a": [1, "x"]}}))
     unknown = put_bytes(99, b"kept") + payload
     for rules in (Rules(), MASKS, Rules(keys=(KeyRule(("secret",), "drop"),)), Rules(max_field_bytes=64)):
-        shaped = decoder.shaper(rules).spans(payload)
-        assert shaped.payload is payload
-        assert (shaped.items, shaped.events, shaped.ordinals, shaped.changed) == (1, 1, None, 0)
-    assert decoder.shaper(Rules()).spans(unknown).payload is unknown
+        redacted = decoder.redactor(rules).spans(payload)
+        assert redacted.payload is payload
+        assert (redacted.items, redacted.events, redacted.ordinals, redacted.changed) == (1, 1, None, 0)
+    assert decoder.redactor(Rules()).spans(unknown).payload is unknown
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=range(len(SECRETS)))
@@ -121,11 +121,11 @@ def test_secrets_leave_nowhere(decoder: Decoder, secret: bytes) -> None:
         payload = put_bytes(77, secret) + put_bytes(1, earlier + message.SerializeToString() + extra)
         if getattr(decoder, f"check_{signal}")(payload).rejected:
             pytest.fail("the payload is meant to be accepted")
-        shaped = getattr(decoder.shaper(MASKS), signal)(payload)
+        redacted = getattr(decoder.redactor(MASKS), signal)(payload)
         assert payload.count(secret) > 10
-        assert secret not in shaped.payload
-        assert shaped.changed > 10
-        assert shaped.items == getattr(decoder, f"check_{signal}")(payload).items
+        assert secret not in redacted.payload
+        assert redacted.changed > 10
+        assert redacted.items == getattr(decoder, f"check_{signal}")(payload).items
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,16 @@ def test_versions_and_hosts_are_no_addresses(decoder: Decoder) -> None:
 
 
 def test_actions_on_values(decoder: Decoder) -> None:
-    def shaped(action: str, body: object) -> object:
+    def redacted(action: str, body: object) -> object:
         rules = Rules(values=(ValueRule("r", "s[0-9]+", action),), hash_key=b"key")  # type: ignore[arg-type]
         return body_of(decoder, rules, body)
 
-    assert shaped("mask", "a s1 b s22") == "a [r] b [r]"
+    assert redacted("mask", "a s1 b s22") == "a [r] b [r]"
     # `printf s1 | openssl dgst -sha256 -hmac key`, the first 16 digits.
-    assert shaped("hash", "a s1 b") == "a [r:3c2bdadb32f73c69] b"
-    assert shaped("hash", "s1") == shaped("hash", "s1") != shaped("hash", "s2")
-    assert shaped("drop", "a s1 b") is None
-    array = shaped("drop", ["s1", "keep", {"x": "s2", "y": "keep"}])
+    assert redacted("hash", "a s1 b") == "a [r:3c2bdadb32f73c69] b"
+    assert redacted("hash", "s1") == redacted("hash", "s1") != redacted("hash", "s2")
+    assert redacted("drop", "a s1 b") is None
+    array = redacted("drop", ["s1", "keep", {"x": "s2", "y": "keep"}])
     assert array == any_value(["keep", {"y": "keep"}]).array_value
 
 
@@ -200,23 +200,23 @@ def test_keys(decoder: Decoder) -> None:
         {"db": {"user": "x", "name": "n"}, "Password": 1, "user": {"id": 5}},
         attributes={"my_password_2": "x", "user.id": 5, "cookie": "c", "tags": ["a"], "passwor": "kept"},
     )
-    shaped = decoder.shaper(rules).logs(logs_payload(record))
-    (found,) = logs_of(shaped).resource_logs[0].scope_logs[0].log_records
+    redacted = decoder.redactor(rules).logs(logs_payload(record))
+    (found,) = logs_of(redacted).resource_logs[0].scope_logs[0].log_records
     attributes = {pair.key: pair.value.string_value for pair in found.attributes}
     digest = attributes.pop("user.id")
     assert len(digest) == 16
     assert attributes == {"cookie": "[masked]", "tags": "[masked]", "passwor": "kept"}
     assert found.body == any_value({"db": {"name": "n"}, "user": {"id": digest}})
-    assert shaped.changed == 7
+    assert redacted.changed == 7
 
 
 def test_long_keys_above_an_entry(decoder: Decoder) -> None:
     rules = Rules(keys=(KeyRule(("*.secret.a", "root.secret.*"), "mask"),))
     for above in ("k" * 10, "k" * 249, "k" * 300, "k" * 100_000):
         inner = {above: {"secret": {"a": "1", "b": "2"}}, "a": "3"}
-        shaped = body_of(decoder, rules, {"root": inner, "secret": {"a": "4"}})
+        redacted = body_of(decoder, rules, {"root": inner, "secret": {"a": "4"}})
         inner = {above: {"secret": {"a": "[masked]", "b": "2"}}, "a": "3"}
-        assert shaped == any_value({"root": inner, "secret": {"a": "4"}}).kvlist_value
+        assert redacted == any_value({"root": inner, "secret": {"a": "4"}}).kvlist_value
 
 
 def test_key_rules_for_events(decoder: Decoder) -> None:
@@ -227,14 +227,14 @@ def test_key_rules_for_events(decoder: Decoder) -> None:
         log({"features": {"a": 1}}, attributes={"event.name": "ml.prediction"}),
         of=resource("svc", {"features.x": "1"}),
     )
-    shaped = decoder.shaper(rules).logs(payload)
-    (of_resource,) = logs_of(shaped).resource_logs
+    redacted = decoder.redactor(rules).logs(payload)
+    (of_resource,) = logs_of(redacted).resource_logs
     first, second, third = of_resource.scope_logs[0].log_records
     assert [pair.key for pair in first.attributes] == ["k"]
     assert [pair.key for pair in second.attributes] == ["features.a"]
     assert third.body == any_value({})
     assert [pair.key for pair in of_resource.resource.attributes] == ["service.name", "features.x"]
-    assert shaped.changed == 2
+    assert redacted.changed == 2
 
 
 def test_long_fields_are_cut(decoder: Decoder) -> None:
@@ -250,16 +250,16 @@ def test_attributes_to_add(decoder: Decoder) -> None:
     rules = Rules(add=(("pod", "p-1"), ("service.name", "other"), ("node", "n")), values=MASKS.values)
     payload = trace_payload(span(), resource_spans(span(), of=resource("svc", {"pod": "own"})))
     bare = put_bytes(1, put_bytes(2, put_bytes(2, log().SerializeToString())))
-    own, lacking = spans_of(decoder.shaper(rules).spans(payload)).resource_spans
+    own, lacking = spans_of(decoder.redactor(rules).spans(payload)).resource_spans
     assert own.resource == resource("svc", {"pod": "own", "node": "n"})
     assert lacking.resource == resource("svc", {"pod": "p-1", "node": "n"})
-    shaped = decoder.shaper(rules).logs(bare)
-    assert logs_of(shaped).resource_logs[0].resource == resource(None, dict(rules.add))
-    assert shaped.changed == 0
+    redacted = decoder.redactor(rules).logs(bare)
+    assert logs_of(redacted).resource_logs[0].resource == resource(None, dict(rules.add))
+    assert redacted.changed == 0
     full = resource("svc", {f"k{i}": i for i in range(MAX_ATTRIBUTES - 2)})
-    shaped = decoder.shaper(rules).spans(trace_payload(span(), of=full))
-    assert [pair.key for pair in spans_of(shaped).resource_spans[0].resource.attributes][-1] == "pod"
-    assert decoder.check_spans(shaped.payload).items == 1
+    redacted = decoder.redactor(rules).spans(trace_payload(span(), of=full))
+    assert [pair.key for pair in spans_of(redacted).resource_spans[0].resource.attributes][-1] == "pod"
+    assert decoder.check_spans(redacted.payload).items == 1
 
 
 def test_refused_records_are_left_out(decoder: Decoder) -> None:
@@ -268,9 +268,9 @@ def test_refused_records_are_left_out(decoder: Decoder) -> None:
         resource_spans(span("one"), span(span_id=b""), span("two", events=[event()])),
         resource_spans(of=resource("empty")),
     )
-    shaped = decoder.shaper(Rules()).spans(payload)
-    assert (shaped.items, shaped.events, shaped.ordinals) == (2, 1, None)
-    found = spans_of(shaped).resource_spans
+    redacted = decoder.redactor(Rules()).spans(payload)
+    assert (redacted.items, redacted.events, redacted.ordinals) == (2, 1, None)
+    found = spans_of(redacted).resource_spans
     assert [one.resource.attributes[0].value.string_value for one in found] == ["svc", "empty"]
     assert [one.name for one in found[0].scope_spans[0].spans] == ["one", "two"]
 
@@ -287,10 +287,10 @@ def test_filter_of_logs(decoder: Decoder) -> None:
     ).SerializeToString()
 
     def left(**parts: object) -> tuple[list[str], list[int] | None]:
-        shaped = decoder.shaper(Rules(filter=Filter(**parts))).logs(payload)  # type: ignore[arg-type]
-        records = [r for a in logs_of(shaped).resource_logs for b in a.scope_logs for r in b.log_records]
-        assert len(records) == shaped.items
-        return [r.body.string_value for r in records], None if shaped.ordinals is None else shaped.ordinals.tolist()
+        redacted = decoder.redactor(Rules(filter=Filter(**parts))).logs(payload)  # type: ignore[arg-type]
+        records = [r for a in logs_of(redacted).resource_logs for b in a.scope_logs for r in b.log_records]
+        assert len(records) == redacted.items
+        return [r.body.string_value for r in records], None if redacted.ordinals is None else redacted.ordinals.tolist()
 
     assert left(min_severity=9) == (["none", "warn", "other", "nobody"], [1, 2, 3, 4])
     assert left(services=("SVC", "unk*")) == (["debug", "none", "warn", "nobody"], [0, 1, 2, 4])
@@ -307,8 +307,8 @@ def test_filter_of_traces(decoder: Decoder) -> None:
         rules = Rules(
             filter=Filter(sampling_ratio=1 / 10, keep_errors=True, min_duration_ns=10**9, keep_attributes=("drift",))
         )
-        shaped = decoder.shaper(rules).spans(trace_payload(*spans, *marked))
-        return [s.trace_id for a in spans_of(shaped).resource_spans for b in a.scope_spans for s in b.spans]
+        redacted = decoder.redactor(rules).spans(trace_payload(*spans, *marked))
+        return [s.trace_id for a in spans_of(redacted).resource_spans for b in a.scope_spans for s in b.spans]
 
     sample = ids(1000)
     assert 120 < len(sample) < 280
@@ -340,7 +340,7 @@ def test_a_ratio_keeps_that_share_and_0_keeps_none(decoder: Decoder) -> None:
     assert kept[1.0] == 499
     assert all(abs(count - 499 * ratio) < 50 for ratio, count in kept.items())
     payload = trace_payload(span(trace_id=b"\1" * 16))
-    assert decoder.shaper(Rules(filter=Filter(sampling_ratio=0.0))).spans(payload).items == 0
+    assert decoder.redactor(Rules(filter=Filter(sampling_ratio=0.0))).spans(payload).items == 0
     for invalid in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="invalid sampling_ratio"):
             Filter(sampling_ratio=invalid)
@@ -348,8 +348,8 @@ def test_a_ratio_keeps_that_share_and_0_keeps_none(decoder: Decoder) -> None:
 
 def _sample(decoder: Decoder, one_in: float) -> list[bytes]:
     payload = trace_payload(*(span(trace_id=i.to_bytes(16, "big")) for i in range(1, 500)))
-    shaped = decoder.shaper(Rules(filter=Filter(sampling_ratio=1 / one_in))).spans(payload)
-    return [s.trace_id for a in spans_of(shaped).resource_spans for b in a.scope_spans for s in b.spans]
+    redacted = decoder.redactor(Rules(filter=Filter(sampling_ratio=1 / one_in))).spans(payload)
+    return [s.trace_id for a in spans_of(redacted).resource_spans for b in a.scope_spans for s in b.spans]
 
 
 def test_what_cannot_be_looked_into_goes_where_rules_scrub(decoder: Decoder) -> None:
@@ -357,11 +357,11 @@ def test_what_cannot_be_looked_into_goes_where_rules_scrub(decoder: Decoder) -> 
     record = log("x").SerializeToString() + unknown
     payload = put_bytes(1, put_bytes(2, put_bytes(2, record) + unknown) + unknown) + unknown
     clean = put_bytes(1, put_bytes(2, put_bytes(2, log("x").SerializeToString())))
-    assert decoder.shaper(MASKS).logs(payload).payload == clean
-    assert decoder.shaper(Rules(max_field_bytes=100)).logs(payload).payload is payload
+    assert decoder.redactor(MASKS).logs(payload).payload == clean
+    assert decoder.redactor(Rules(max_field_bytes=100)).logs(payload).payload is payload
 
 
-@pytest.mark.parametrize("shape", [lambda d: d.shaper(MASKS).spans, lambda d: d.shaper(Rules()).logs])
-def test_malformed_payloads(decoder: Decoder, shape: Callable[[Decoder], Callable[[bytes], Shaped]]) -> None:
+@pytest.mark.parametrize("redact", [lambda d: d.redactor(MASKS).spans, lambda d: d.redactor(Rules()).logs])
+def test_malformed_payloads(decoder: Decoder, redact: Callable[[Decoder], Callable[[bytes], Redacted]]) -> None:
     with pytest.raises(DecodeError):
-        shape(decoder)(b"\x0a\x05ab")
+        redact(decoder)(b"\x0a\x05ab")

@@ -1,4 +1,4 @@
-"""Feature values of serving protocols, between a shaper and its sink."""
+"""Feature values of serving protocols, between a redactor and its sink."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import records
 from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.decode.redaction.rules import Filter, concerned
-from sidecar.deliver.redaction.feature_filter import FeatureShaper
+from sidecar.decode.redaction.rules import Filter, sure_literals
+from sidecar.decode.select import native_decoder
+from sidecar.deliver.redaction.feature_filter import FeatureRedactor
 from sidecar.deliver.redaction.options import RedactionOptions
 
 SECRET = "value-of-a-feature"
@@ -31,8 +31,8 @@ def event(kind: str, data: Any) -> bytes:
 
 
 @pytest.fixture(params=DECODERS, ids=lambda decoder: decoder.name)
-def shaper(request: pytest.FixtureRequest) -> FeatureShaper:
-    return FeatureShaper(request.param.shaper(RULES), request.param)
+def redactor(request: pytest.FixtureRequest) -> FeatureRedactor:
+    return FeatureRedactor(request.param.redactor(RULES), request.param)
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,36 @@ def shaper(request: pytest.FixtureRequest) -> FeatureShaper:
         (event("response", {"predictions": [1], "inputs": [SECRET], "deep": [{"features": {"a": SECRET}}]}), None),
     ],
 )  # fmt: skip
-def test_no_feature_value_is_left(shaper: FeatureShaper, payload: bytes, rest: dict[str, Any] | None) -> None:
-    gate = shaper.gate(lambda payload: any(text in payload for text in concerned(RULES)))
+def test_no_feature_value_is_left(redactor: FeatureRedactor, payload: bytes, rest: dict[str, Any] | None) -> None:
+    gate = redactor.gate(lambda payload: any(text in payload for text in sure_literals(RULES)))
     assert gate is not None
     assert gate(payload)
-    shaped = shaper.logs(payload)
-    assert SECRET.encode() not in shaped.payload
-    assert shaped.changed >= 1
-    assert (shaped.items, shaped.ordinals) == (1, None)
-    (placed,) = records.log_records(shaped.payload)
+    redacted = redactor.logs(payload)
+    assert SECRET.encode() not in redacted.payload
+    assert redacted.changed >= 1
+    assert (redacted.items, redacted.ordinals) == (1, None)
+    (placed,) = records.log_records(redacted.payload)
     if rest is not None:
         assert placed.record.attributes.values == rest
 
 
-def test_the_answers_of_a_response_stay(shaper: FeatureShaper) -> None:
+def test_the_answers_of_a_response_stay(redactor: FeatureRedactor) -> None:
     payload = event("response", {"predictions": ["fraud"], "model_name": "m"})
-    assert shaper.logs(payload).payload == payload
+    assert redactor.logs(payload).payload == payload
 
 
-def test_what_has_no_features_passes_untouched(shaper: FeatureShaper) -> None:
+def test_what_has_no_features_passes_untouched(redactor: FeatureRedactor) -> None:
     payload = lines({"msg": "scaled", "instances": 3, "n": 1})
-    assert shaper.logs(payload).payload is payload
-    gate = shaper.gate(lambda payload: False)
+    assert redactor.logs(payload).payload is payload
+    gate = redactor.gate(lambda payload: False)
     assert gate is not None
     assert not gate(lines({"msg": "hello", "inputs.count": 3}))
-    assert shaper.gate(None) is None
+    assert redactor.gate(None) is None
 
 
 def test_ordinals_and_counts_are_those_of_the_rules() -> None:
     rules = RedactionOptions().rules(Filter(min_severity=9), export_features=False)
-    shaper = FeatureShaper(REFERENCE.shaper(rules), REFERENCE)
-    shaped = shaper.logs(lines({"level": "debug", "instances": [1]}, {"level": "error", "instances": [2]}))
-    assert shaped.ordinals is not None
-    assert (shaped.items, shaped.ordinals.tolist(), shaped.changed) == (1, [1], 1)
+    redactor = FeatureRedactor(REFERENCE.redactor(rules), REFERENCE)
+    redacted = redactor.logs(lines({"level": "debug", "instances": [1]}, {"level": "error", "instances": [2]}))
+    assert redacted.ordinals is not None
+    assert (redacted.items, redacted.ordinals.tolist(), redacted.changed) == (1, [1], 1)

@@ -138,4 +138,4 @@ def test_sampling_that_cannot_be_is_refused(given: dict[str, Any]) -> None:
 
 def test_every_rule_that_options_can_make_is_taken_by_a_decoder() -> None:
     options = loaded(VALUES=",".join(VALUE_PATTERNS), KEYS="a,b=mask", ADD="a=b", MAX_FIELD_BYTES="100")
-    ReferenceDecoder().shaper(rules(options, export_features=False))
+    ReferenceDecoder().redactor(rules(options, export_features=False))

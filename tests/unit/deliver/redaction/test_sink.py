@@ -12,7 +12,7 @@ from support.delivery import FakeConsumer, FakeEngine, entry, logs_payload, sink
 from support.receive_fakes import Counted
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, Shaped
+from sidecar.decode.redaction.rules import Filter, KeyRule, Redacted, Rules
 from sidecar.deliver.common.http import Reply
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.elasticsearch.sink import ElasticsearchSink
@@ -50,13 +50,13 @@ class Recorder:
 
 
 class Script:
-    """A shaper that gives what it was told for each payload; what it was not told of passes as it is."""
+    """A redactor that gives what it was told for each payload; what it was not told of passes as it is."""
 
-    def __init__(self, **shaped: Shaped | Exception) -> None:
-        self._shaped = {name.encode(): what for name, what in shaped.items()}
+    def __init__(self, **redacted: Redacted | Exception) -> None:
+        self._redacted = {name.encode(): what for name, what in redacted.items()}
 
-    def spans(self, payload: bytes) -> Shaped:
-        what = self._shaped.get(payload, Shaped(payload, 3, 2, None, 0))
+    def spans(self, payload: bytes) -> Redacted:
+        what = self._redacted.get(payload, Redacted(payload, 3, 2, None, 0))
         if isinstance(what, Exception):
             raise what
         return what
@@ -75,8 +75,8 @@ def test_what_does_not_change_passes_as_the_very_entry() -> None:
 def test_what_is_left_goes_on_with_its_ordinals_and_the_rest_is_settled_as_filtered() -> None:
     inner, counted = Recorder(), Counted()
     ordinals = np.array([2], np.uint32)
-    shaper = Script(part=Shaped(b"less", 1, 0, ordinals, 4))
-    prepared = RedactingSink(inner, shaper, counted.telemetry).prepare([entry(7, b"part", 3, 2)])
+    redactor = Script(part=Redacted(b"less", 1, 0, ordinals, 4))
+    prepared = RedactingSink(inner, redactor, counted.telemetry).prepare([entry(7, b"part", 3, 2)])
     (left,) = inner.entries
     assert (left.seq, left.payload, left.items, left.events, left.ordinals) == (7, b"less", 1, 0, ordinals)
     assert prepared.expected == {7: 5}
@@ -88,8 +88,8 @@ def test_what_is_left_goes_on_with_its_ordinals_and_the_rest_is_settled_as_filte
 
 def test_an_entry_of_which_nothing_is_left_does_not_reach_the_sink() -> None:
     inner = Recorder()
-    shaper = Script(gone=Shaped(b"", 0, 0, np.zeros(0, np.uint32), 0))
-    prepared = RedactingSink(inner, shaper, Telemetry()).prepare([entry(1, b"gone", 4, signal="logs")])
+    redactor = Script(gone=Redacted(b"", 0, 0, np.zeros(0, np.uint32), 0))
+    prepared = RedactingSink(inner, redactor, Telemetry()).prepare([entry(1, b"gone", 4, signal="logs")])
     assert inner.entries == []
     assert prepared == PreparedBatch([], {1: 4}, [ItemResult(1, {("logs", "filtered", "filter"): 4})])
 
@@ -106,9 +106,9 @@ def test_what_cannot_be_decoded_is_dropped_and_never_handed_on() -> None:
 
 def test_metrics_and_empty_entries_pass() -> None:
     inner = Recorder()
-    shaper = Script(m=DecodeError("never asked"), e=DecodeError("never asked"))
+    redactor = Script(m=DecodeError("never asked"), e=DecodeError("never asked"))
     entries = [entry(1, b"m", 2, signal="metrics"), entry(2, b"e", 0)]
-    prepared = RedactingSink(inner, shaper, Telemetry()).prepare(entries)
+    prepared = RedactingSink(inner, redactor, Telemetry()).prepare(entries)
     assert inner.entries == entries
     assert prepared.expected == {1: 2, 2: 0}
 
@@ -129,15 +129,15 @@ def test_the_rest_is_the_sink_s_own() -> None:
 
 
 def test_every_item_comes_to_one_end_through_the_worker() -> None:
-    shaper = Script(
-        part=Shaped(b"less", 1, 1, np.array([0], np.uint32), 0),
-        gone=Shaped(b"", 0, 0, np.zeros(0, np.uint32), 0),
+    redactor = Script(
+        part=Redacted(b"less", 1, 1, np.array([0], np.uint32), 0),
+        gone=Redacted(b"", 0, 0, np.zeros(0, np.uint32), 0),
         bad=DecodeError("no"),
     )
     payloads = [b"all", b"part", b"gone", b"bad"]
     consumer = FakeConsumer([entry(seq, payload, 3, 2) for seq, payload in enumerate(payloads * 5, 1)])
     options = ElasticsearchOptions.model_validate({"batch_timeout": 0})
-    worker = Worker(RedactingSink(Recorder(), shaper, Telemetry()), consumer, options, Telemetry(), time.time_ns)
+    worker = Worker(RedactingSink(Recorder(), redactor, Telemetry()), consumer, options, Telemetry(), time.time_ns)
     worker.start()
     assert consumer.wait_for(20)
     worker.stop(0)
@@ -174,10 +174,10 @@ def test_ids_of_log_records_are_those_of_a_sink_without_filter() -> None:
             {"bootstrap": False, "compression": False, "hosts": "http://127.0.0.1:9"}
         )
         sink = ElasticsearchSink(name, options, sink_context(decoder, "journal", lambda: 1), http)
-        shaper = decoder.shaper(Rules(filter=Filter(min_severity=least)))
-        shaping = RedactingSink(sink, shaper, Telemetry())
-        for batch in shaping.prepare([entry(5, payload, 4, signal="logs")]).batches:
-            shaping.send(batch)
+        redactor = decoder.redactor(Rules(filter=Filter(min_severity=least)))
+        redacting = RedactingSink(sink, redactor, Telemetry())
+        for batch in redacting.prepare([entry(5, payload, 4, signal="logs")]).batches:
+            redacting.send(batch)
         stored[name] = {i: json.loads(source)["body"]["text"] for i, source in http.engine.kept.items()}
     assert len(stored["all"]) == 4
     assert stored["errors"] == {i: text for i, text in stored["all"].items() if text in ("record 1", "record 3")}
@@ -203,5 +203,5 @@ def _severities(*numbers: int) -> bytes:
 )
 def test_rules_that_change_nothing_are_known(rules: Rules, nothing: bool) -> None:
     assert changes_nothing(rules) is nothing
-    shaped = ReferenceDecoder().shaper(rules).spans(payload := spans_payload(50))
-    assert not nothing or shaped.payload is payload
+    redacted = ReferenceDecoder().redactor(rules).spans(payload := spans_payload(50))
+    assert not nothing or redacted.payload is payload

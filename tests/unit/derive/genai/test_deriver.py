@@ -44,8 +44,8 @@ from support.payloads import (
 )
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.predictions.genai_names import NUMBERS
+from sidecar.decode.select import native_decoder
 from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.fixed_point import MAX_VALUE
 from sidecar.derive.genai.deriver import GenaiDeriver, GenaiOptions
@@ -279,8 +279,8 @@ def test_models_over_the_budget_are_named_other() -> None:
 class Forbidding:
     """A decoder that may only be asked whether something stands in a payload."""
 
-    def mentions(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
-        return REFERENCE.mentions(payload, needles, fold)
+    def contains_any(self, payload: bytes, needles: tuple[bytes, ...], fold: bool = False) -> bool:
+        return REFERENCE.contains_any(payload, needles, fold)
 
 
 def test_payloads_of_other_programs_are_not_read() -> None:

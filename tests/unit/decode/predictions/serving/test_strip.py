@@ -88,6 +88,6 @@ def test_what_a_real_monitor_sends_without_its_schema_keeps_no_column() -> None:
     request = base64.b64decode(golden("bento")[1]["requests"][0])
     with_schema = left(request)
     assert [record["body"].keys() & {"age", "income", "city", "pred"} for record in with_schema] == [{"pred"}] * 3
-    first = DECODER.shaper(Rules(keys=(KeyRule(("bento_meta",), "drop"),))).logs(request).payload
+    first = DECODER.redactor(Rules(keys=(KeyRule(("bento_meta",), "drop"),))).logs(request).payload
     kept = {key for record in left(first) for key in record["body"]}
     assert kept == {"request_id"}

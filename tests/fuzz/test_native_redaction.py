@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from support.odd_requests import KEYS, TEXTS, Rng, a_log, a_request, a_span, mutated
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.native import native_decoder
 from sidecar.decode.otlp import wire
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.redaction.rules import VALUE_PATTERNS, Action, Filter, KeyRule, Rules, ValueRule, named_rule
+from sidecar.decode.select import native_decoder
 from sidecar.errors import DecodeError
 
 NATIVE = native_decoder()
@@ -108,11 +108,11 @@ def with_secrets(rng: Rng, payload: bytes) -> bytes:
 
 def outcome(decoder: Decoder, signal: str, rules: Rules, payload: bytes) -> Any:
     try:
-        shaped = getattr(decoder.shaper(rules), signal)(payload)
+        redacted = getattr(decoder.redactor(rules), signal)(payload)
     except DecodeError as error:
         return str(error), error.offset
-    ordinals = None if shaped.ordinals is None else (shaped.ordinals.dtype, shaped.ordinals.tolist())
-    return shaped.payload, shaped.payload is payload, shaped.items, shaped.events, ordinals, shaped.changed
+    ordinals = None if redacted.ordinals is None else (redacted.ordinals.dtype, redacted.ordinals.tolist())
+    return redacted.payload, redacted.payload is payload, redacted.items, redacted.events, ordinals, redacted.changed
 
 
 def assert_same(signal: str, rules: Rules, payload: bytes) -> None:
@@ -123,17 +123,17 @@ def assert_same(signal: str, rules: Rules, payload: bytes) -> None:
 def assert_sound(signal: str, rules: Rules, payload: bytes) -> None:
     """What is left is accepted whole, and document ids stay."""
     assert NATIVE is not None
-    shaped = getattr(NATIVE.shaper(rules), signal)(payload)
+    redacted = getattr(NATIVE.redactor(rules), signal)(payload)
     check = getattr(NATIVE, f"check_{signal}")
-    verdict, before = check(shaped.payload), check(payload)
-    assert (verdict.items, verdict.events, verdict.rejected) == (shaped.items, shaped.events, 0)
-    assert (shaped.ordinals is None) == (shaped.items == before.items)
+    checked, before = check(redacted.payload), check(payload)
+    assert (checked.items, checked.events, checked.rejected) == (redacted.items, redacted.events, 0)
+    assert (redacted.ordinals is None) == (redacted.items == before.items)
     if signal == "logs":
-        ids = [NATIVE.log_lines([p], ["x"], [o]) for p, o in ((payload, None), (shaped.payload, shaped.ordinals))]
-        reference = REFERENCE.log_lines([shaped.payload], ["x"], [shaped.ordinals])
+        ids = [NATIVE.log_lines([p], ["x"], [o]) for p, o in ((payload, None), (redacted.payload, redacted.ordinals))]
+        reference = REFERENCE.log_lines([redacted.payload], ["x"], [redacted.ordinals])
         assert ids[1].body == reference.body
         first = [line.split(b'"_id":')[1] for line in ids[0].body.splitlines()[::2]]
-        kept = range(before.items) if shaped.ordinals is None else shaped.ordinals.tolist()
+        kept = range(before.items) if redacted.ordinals is None else redacted.ordinals.tolist()
         assert [line.split(b'"_id":')[1] for line in ids[1].body.splitlines()[::2]] == [first[place] for place in kept]
 
 
@@ -260,4 +260,4 @@ def test_the_generator_has_something_to_find() -> None:
     assert "k" in KEYS
     rules = Rules(values=tuple(named_rule(name, "mask") for name in VALUE_PATTERNS))
     payloads = (make("logs", random.Random(seed), odd=False) for seed in range(100))
-    assert sum(NATIVE.shaper(rules).logs(payload).changed > 0 for payload in payloads) > 20
+    assert sum(NATIVE.redactor(rules).logs(payload).changed > 0 for payload in payloads) > 20

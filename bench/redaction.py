@@ -1,6 +1,6 @@
-"""What shaping costs beside the documents it goes before: CPU time per item, the best of several rounds.
+"""What redaction costs beside the documents it goes before: CPU time per item, the best of several rounds.
 
-`python bench/shaping.py`; the payloads are those of the other benches (512 items each).
+`python bench/redaction.py`; the payloads are those of the other benches (512 items each).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from support.engines import EngineUnavailable, payload_dir  # noqa: E402
 
-from sidecar.decode.native import native_decoder  # noqa: E402
 from sidecar.decode.python import ReferenceDecoder  # noqa: E402
 from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, ValueRule, named_rule  # noqa: E402
+from sidecar.decode.select import native_decoder  # noqa: E402
 
 ITEMS = 512
 ROUND_SECONDS = 0.3
@@ -56,10 +56,10 @@ def main() -> int:
         )
         _show(decoder.name, signal, "documents, for comparison", _time(lines) / items)
         for name, rules in RULES.items():
-            shaper = decoder.shaper(rules)
-            shape = shaper.spans if signal == "traces" else shaper.logs
-            changed = sum(shape(payload).changed for payload in payloads)
-            spent = _time(lambda shape=shape, payloads=payloads: [shape(payload) for payload in payloads])
+            redactor = decoder.redactor(rules)
+            redact = redactor.spans if signal == "traces" else redactor.logs
+            changed = sum(redact(payload).changed for payload in payloads)
+            spent = _time(lambda redact=redact, payloads=payloads: [redact(payload) for payload in payloads])
             _show(decoder.name, signal, f"{name} ({changed} changed)", spent / items)
     return 0
 

@@ -1,0 +1,166 @@
+"""The native core as `sidecar.decode.native` uses it. What the values mean is said in `sidecar.decode.api`.
+
+Columns are `bytes` of native byte order: u32, u64 or f64 as the comment says. Every function that takes payloads raises
+`Malformed` for one that is malformed as a whole, and TypeError for arguments of other types; nothing else is raised but
+what is said here. The interpreter lock is released while a payload is read."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+ABI_VERSION: int
+"""Shape of what is below; the adapter uses no core of another one."""
+
+class Malformed(ValueError):
+    """`args` are (message: str, offset: int): what is wrong, and the first byte of the field that cannot be read."""
+
+@final
+class Check:
+    items: int
+    events: int
+    rejected: int
+    errors: list[str]
+    timed: bool
+    suspect: bool
+
+@final
+class Transcoded:
+    payload: bytes
+    check: Check
+
+@final
+class SpanColumns:
+    start: bytes  # u64
+    duration: bytes  # u64
+    adjusted_count: bytes  # f64
+    trace_ids: bytes  # 16 bytes a span
+    span_ids: bytes  # 8 bytes a span
+    group: bytes  # u32
+    groups: list[tuple[str, ...]]
+    resource: bytes  # u32
+    resources: list[tuple[tuple[str, str], ...]]
+    repaired: int
+    numbers: list[bytes]  # f64, a column for each name in `numbers`
+
+@final
+class LogColumns:
+    time: bytes  # u64
+    trace_ids: bytes  # 16 bytes a record
+    span_ids: bytes  # 8 bytes a record
+    group: bytes  # u32
+    groups: list[tuple[str, ...]]
+    resource: bytes  # u32
+    resources: list[tuple[tuple[str, str], ...]]
+    repaired: int
+    numbers: list[bytes]  # f64, a column for each name in `numbers`
+
+@final
+class FeatureColumns:
+    event: bytes  # u32
+    name: bytes  # u32
+    names: list[str]
+    ends: bytes  # u32
+    kind: bytes  # u8
+    number: bytes  # f64
+    texts: list[str]
+    left_out: bytes  # u32
+    left_out_names: list[str]
+
+@final
+class PredictionColumns:
+    payload: bytes  # u32
+    record: bytes  # u32
+    time: bytes  # u64
+    group: bytes  # u32
+    groups: list[tuple[str, ...]]
+    count: bytes  # u64
+    rows: bytes  # u64
+    one_in: bytes  # u64
+    counted: bytes  # u8
+    seconds: bytes  # f64
+    class_event: bytes  # u32
+    class_name: bytes  # u32
+    class_names: list[str]
+    class_rows: bytes  # u64
+    score_event: bytes  # u32
+    score: bytes  # f64
+    value_event: bytes  # u32
+    value: bytes  # f64
+    features: FeatureColumns | None
+
+@final
+class DocumentLines:
+    body: bytes
+    ends: bytes  # u32
+    event: bytes  # u8
+    docs: list[int]
+
+@final
+class Redacted:
+    payload: bytes | None
+    """None where nothing changed."""
+    items: int
+    events: int
+    ordinals: bytes | None  # u32
+    """None where all accepted records are left."""
+    changed: int
+
+@final
+class Redactor:
+    """One set of rules made ready; thread-safe."""
+
+    def __new__(
+        cls,
+        keys: Sequence[Any],
+        values: Sequence[Any],
+        *,
+        hash_key: bytes,
+        add: Sequence[tuple[str, str]],
+        max_field_bytes: int,
+        filter: Any,
+        sampling_seed: int,
+    ) -> Redactor:
+        """`keys`, `values` and `filter` are read by attribute: those of `rules.KeyRule`, of `native.CompiledValueRule`
+        and of `rules.Filter`. Raises ValueError for a pattern or an action that cannot be used, and for rules over
+        their bounds; TypeError where an attribute is absent or of another type."""
+
+    def spans(self, payload: bytes) -> Redacted: ...
+    def logs(self, payload: bytes) -> Redacted: ...
+
+@final
+class Literals:
+    """Byte strings, made ready to be looked for in many payloads."""
+
+    def __new__(cls, literals: Sequence[bytes], fold: bool) -> Literals:
+        """`fold`: in any ASCII case."""
+
+    def any_in(self, payload: bytes) -> bool: ...
+
+def check_spans(payload: bytes) -> Check: ...
+def check_logs(payload: bytes) -> Check: ...
+def json_lines(body: bytes, observed: int, anonymous: bytes) -> Transcoded:
+    """Raises OverflowError for an `observed` below 0 or past 64 bits; never `Malformed`."""
+
+def spans(
+    payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str], measures: Sequence[str]
+) -> SpanColumns: ...
+def logs(
+    payloads: Sequence[bytes], dimensions: Sequence[str], numbers: Sequence[str], measures: Sequence[str]
+) -> LogColumns: ...
+def predictions(payloads: Sequence[bytes], names: Sequence[bytes], features: bool) -> PredictionColumns:
+    """The accepted events of these names; `features`: with their columns."""
+
+def span_lines(payloads: Sequence[bytes]) -> DocumentLines:
+    """Raises OverflowError where the documents do not fit 32-bit offsets."""
+
+def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[bytes | None]) -> DocumentLines:
+    """`ordinals`: u32 for each record of each payload, or None; empty for none at all. Raises ValueError where there
+    are not as many as payloads or records, OverflowError as `span_lines` does."""
+
+def events(body: bytes, ends: bytes, framed: bool, begin: bytes, middle: bytes) -> bytes:
+    """Line pairs as Logstash events. `ends`: u32. Raises ValueError for what is not a line pair; never `Malformed`."""
+
+def digest(payload: bytes, seed: int) -> bytes:
+    """xxh3-128, 16 bytes, big-endian."""
+
+def tables() -> dict[str, Any]:
+    """What is typed in Python too, by name; a contract test compares the two."""
