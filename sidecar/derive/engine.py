@@ -202,7 +202,9 @@ class DeriveEngine:
             bad |= self._derive(deriver, by_signal.get(deriver.signal, []))
         for entry in entries:
             undecodable = entry.seq in bad
-            counts = entry_counts(entry, "dropped", "undecodable") if undecodable else entry_counts(entry, "delivered")
+            counts = (
+                entry_counts(entry, "dropped", "not_decodable") if undecodable else entry_counts(entry, "delivered")
+            )
             self._unsaved.done.append(Ack(entry.seq, counts))
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):

@@ -142,6 +142,7 @@ def _copy(aside: Path, new: Path, known: Loaded | None) -> SalvageReport:
             head = _copy_entries(source, target, report, recorded) if source is not None else 0
             if source is not None:
                 _copy_tables(source, target, report)
+                schema.rename_words(target)
                 source.close()
             _write_meta(target, meta, known, max(head, recorded))
             target.execute("COMMIT")

@@ -28,14 +28,21 @@ TABLES = (
     "reason TEXT, document BLOB, seq INTEGER, time INTEGER, UNIQUE (consumer, doc_id))",
 )
 
+_WORDS_OF_2 = (
+    # One word for one fault in all consumers. No count is overwritten, should there be both.
+    "INSERT INTO counts SELECT consumer, signal, outcome, 'not_decodable', items FROM counts "
+    "WHERE reason = 'undecodable' ON CONFLICT DO UPDATE SET items = items + excluded.items",
+    "DELETE FROM counts WHERE reason = 'undecodable'",
+)
 _MIGRATIONS = {
     1: (
         "ALTER TABLE intake RENAME TO ingest",
         "ALTER TABLE consumers RENAME COLUMN mark TO low_water_mark",
         "ALTER TABLE entries RENAME COLUMN stored TO disk_cost",
+        *_WORDS_OF_2,
     ),
 }
-"""From a version to the next. Only names may change: the order of tables and columns is what salvage relies on."""
+"""From a version to the next. Only names and words may change: salvage relies on the order of tables and columns."""
 
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
@@ -98,6 +105,12 @@ def migrate(db: sqlite3.Connection) -> int:
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
     return found
+
+
+def rename_words(db: sqlite3.Connection) -> None:
+    """In a file of this version, the words of rows that came from one of an earlier version."""
+    for statement in _WORDS_OF_2:
+        db.execute(statement)
 
 
 def pragma(db: sqlite3.Connection, name: str) -> int:

@@ -24,7 +24,7 @@ def watch(journal: Journal, telemetry: Telemetry) -> None:
     )
     telemetry.watch(
         "sidecar_journal_bytes",
-        lambda: [(journal.stored_bytes(), {"kind": "kept"}), (journal.quota, {"kind": "quota"})],
+        lambda: [(journal.stored_bytes(), {"kind": "stored"}), (journal.quota, {"kind": "quota"})],
     )
     telemetry.watch("sidecar_dead_letters", lambda: [(n, {"sink": name}) for name, n in journal.dead_letters().items()])
 

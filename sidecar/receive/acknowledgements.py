@@ -160,7 +160,7 @@ class Acknowledgements:
             again = next((one for one in equal.open if one.may_be_sent_again_as(exchange)), None)
             if again is None:
                 submission = replace(submission, distinct=True)
-        kept = self._log.submit(submission)
+        commit = self._log.submit(submission)
         equal = self._equal.setdefault(digest, _Equal())
         equal.open.append(exchange)
         del equal.open[:-MOST_EQUAL]
@@ -168,19 +168,19 @@ class Acknowledgements:
         if len(self._equal) > CAPACITY:
             self._equal.popitem(last=False)
         settle = partial(self._settled, digest, exchange, again)
-        if kept.done():
-            settle(kept)
+        if commit.done():
+            settle(commit)
         else:
-            kept.add_done_callback(settle)
-        return kept
+            commit.add_done_callback(settle)
+        return commit
 
     def _settled(
-        self, digest: bytes, exchange: Exchange, again: Exchange | None, kept: asyncio.Future[Receipt]
+        self, digest: bytes, exchange: Exchange, again: Exchange | None, commit: asyncio.Future[Receipt]
     ) -> None:
-        if kept.cancelled() or kept.exception() is not None:
+        if commit.cancelled() or commit.exception() is not None:
             self._close(digest, exchange)
             return
-        receipt = kept.result()
+        receipt = commit.result()
         exchange.seq = receipt.seq
         if again is not None and receipt.duplicate:  # From now on this one stands for both.
             exchange.seq = again.seq or receipt.seq

@@ -1,6 +1,6 @@
 """CloudEvents over HTTP: `POST /v1/cloudevents`, binary, structured or batched, as KServe's logger sends them.
 
-Events are kept as log records (`decode.protocols.cloudevents`); replies are those of OTLP/JSON logs.
+Events are stored as log records (`decode.protocols.cloudevents`); replies are those of OTLP/JSON logs.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class HttpIngest:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Refused(reply.malformed("the connection ended before the body did"))
+                raise Refused(reply.invalid("the connection ended before the body did"))
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:

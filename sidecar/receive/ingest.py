@@ -1,6 +1,6 @@
-"""What every receiver does with a body: check it, have it kept, and say what became of it.
+"""What every receiver does with a body: check it, have it stored, and say what became of it.
 
-`Ingest` is the only way into the journal from outside. It says `kept` or `partial` only after the commit.
+`Ingest` is the only way into the journal from outside. It says `accepted` or `partial` only after the commit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _THREADS = 2
 RETRY_SECONDS = (0.1, 5.0)
-"""Least and most between two tries of what could not be kept."""
+"""Least and most between two tries of what could not be stored."""
 
 _logger = structlog.get_logger("sidecar.receive")
 
@@ -165,7 +165,7 @@ class Ingest:
         return await self.receive(receiver, signal, encoding, read, exchange)
 
     async def keep(self, receiver: str, body: bytes, encoding: Encoding, exchange: Exchange | None = None) -> None:
-        """`accept` log records until they are kept or refused for good, for clients that are made to wait."""
+        """`accept` log records until they are stored or refused for good, for clients that are made to wait."""
         shortest, longest = RETRY_SECONDS
         while True:
             outcome = await self.accept(receiver, "logs", body, encoding, exchange)
@@ -176,7 +176,7 @@ class Ingest:
     async def receive(
         self, receiver: str, signal: Signal, encoding: Encoding, read: Read, exchange: Exchange | None = None
     ) -> Outcome:
-        """Read the body, check it and have it kept; returns after the commit.
+        """Read the body, check it and have it stored; returns after the commit.
 
         Whatever `read` and the rest raise becomes an outcome of the reply table. Only cancellation comes through: a
         payload whose reply nobody waits for any more may still be stored. Without `exchange` an equal payload is a
@@ -184,7 +184,7 @@ class Ingest:
         """
         arrived = time.perf_counter()
         reservation = Reservation(self)
-        kept: asyncio.Future[Receipt] | None = None
+        commit: asyncio.Future[Receipt] | None = None
         try:
             if self._stopping:
                 raise Unavailable("stopping; another instance may take it")
@@ -194,19 +194,19 @@ class Ingest:
             self._count_repairs(receiver, signal, done)
             submission, outcome = self._submission(signal, body, encoding, done, exchange)
             del done
-            del body  # What is kept may be another form of it; no need to hold both until the commit.
+            del body  # What is stored may be another form of it; no need to hold both until the commit.
             if submission is not None:
                 if exchange is None or submission.digest is None or exchange.key or encoding.recognised(signal):
-                    kept = self.log.submit(submission)
+                    commit = self.log.submit(submission)
                 else:
-                    kept = self._acknowledgements.submit(submission, exchange)
+                    commit = self._acknowledgements.submit(submission, exchange)
                 # A client that goes away must not cancel the commit that others may share.
-                await asyncio.shield(kept)
+                await asyncio.shield(commit)
         except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
             outcome = self._refusal(error, receiver)
         finally:
-            if kept is not None and not kept.done():
-                kept.add_done_callback(lambda _: reservation.release())
+            if commit is not None and not commit.done():
+                commit.add_done_callback(lambda _: reservation.release())
             else:
                 reservation.release()
         self._telemetry.record(
@@ -242,12 +242,12 @@ class Ingest:
     def _submission(
         self, signal: Signal, body: bytes, encoding: Encoding, done: Transcoded, exchange: Exchange | None
     ) -> tuple[Submission | None, Outcome]:
-        """What to keep, and what to say once it is kept; (None, outcome) where there is nothing to keep."""
+        """What to store, and what to say once it is; (None, outcome) where there is nothing to store."""
         check = done.check
         if check.items == 0:
             if check.rejected == 0:
-                return None, replies.KEPT
-            return None, replies.malformed(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
+                return None, replies.ACCEPTED
+            return None, replies.invalid(f"all {check.rejected} records refused: {'; '.join(check.errors)}")
         if signal == "spans":
             self.resource_resolver.learn(done.payload)
         key = exchange.key if exchange is not None else ""
@@ -256,7 +256,7 @@ class Ingest:
             digest = self.decoder.digest(body, self._seed_of(signal, encoding, key))
         submission = Submission(signal, done.payload, check.items, check.events, check.rejected, digest)
         if check.rejected == 0:
-            return submission, replies.kept(check.items)
+            return submission, replies.accepted(check.items)
         total = check.items + check.rejected
         message = f"{check.rejected} of {total} records refused: {'; '.join(check.errors)}"
         return submission, replies.partial(check.rejected, message, check.items, check.errors)
@@ -294,7 +294,7 @@ class Ingest:
             case TooLarge():
                 return replies.too_large(str(error))
             case DecodeError():
-                return replies.malformed(str(error))
+                return replies.invalid(str(error))
             case Overloaded():
                 return replies.overloaded(str(error), error.retry_after)
             case Unavailable():

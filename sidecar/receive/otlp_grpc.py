@@ -138,7 +138,7 @@ class OtlpGrpcReceiver:
             if self._credentials.asks_token:
                 self._credentials.check(_metadata(context, "authorization"))
             if not isinstance(message, bytes):
-                raise Refused(replies.malformed("the request ended before a whole message"))
+                raise Refused(replies.invalid("the request ended before a whole message"))
             reservation.grow(len(message))
             body = await self._open(message)
             reservation.grow(len(body))

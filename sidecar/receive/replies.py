@@ -2,9 +2,9 @@
 
 | outcome | gRPC | HTTP |
 |---|---|---|
-| kept | OK | 200 |
-| partial: some records refused as invalid, the rest kept | OK + partial_success | 200 + partial_success |
-| malformed: nothing usable | INVALID_ARGUMENT | 400 |
+| accepted | OK | 200 |
+| partial: some records refused as invalid, the rest accepted | OK + partial_success | 200 + partial_success |
+| invalid: no record of it can be accepted | INVALID_ARGUMENT | 400 |
 | too_large: over the size limit after decompression | INVALID_ARGUMENT | 413 |
 | unsupported: content type or encoding | UNIMPLEMENTED | 415 |
 | unknown_path: nothing is taken there | UNIMPLEMENTED | 404 |
@@ -19,7 +19,7 @@ what it may retry.
 
 Two gRPC statuses are the library's own, sent before a request gets here: RESOURCE_EXHAUSTED without RetryInfo for a
 message far over the limit, INTERNAL for one that is marked as compressed and whose encoding is not named or not known.
-A request that ends before a whole message is malformed.
+A request that ends before a whole message is invalid.
 
 Where labels are taken, 200 says how many were accepted and refused, and why: `{"accepted", "rejected", "errors"}`.
 
@@ -39,9 +39,9 @@ from sidecar.errors import SidecarError
 from sidecar.pipeline import Signal
 
 Kind = Literal[
-    "kept",
+    "accepted",
     "partial",
-    "malformed",
+    "invalid",
     "too_large",
     "unsupported",
     "unknown_path",
@@ -75,9 +75,9 @@ class Outcome:
     kind: Kind
     message: str = ""
     rejected: int = 0
-    """Records refused as invalid while the rest was kept (`partial` only)."""
+    """Records refused as invalid while the rest was accepted (`partial` only)."""
     accepted: int = field(default=0, compare=False)
-    """Records that were kept."""
+    """Records that were accepted."""
     errors: tuple[str, ...] = field(default=(), compare=False)
     """Why the first of the refused ones were; `message` has them too."""
     retry_after: float | None = None
@@ -93,9 +93,9 @@ class Row:
 
 
 TABLE: dict[Kind, Row] = {
-    "kept": Row(0, 200),
+    "accepted": Row(0, 200),
     "partial": Row(0, 200),
-    "malformed": Row(3, 400),
+    "invalid": Row(3, 400),
     "too_large": Row(3, 413),
     "unsupported": Row(12, 415),
     "unknown_path": Row(12, 404),
@@ -105,22 +105,22 @@ TABLE: dict[Kind, Row] = {
     "unauthenticated": Row(16, 401),
 }
 
-KEPT = Outcome("kept")
+ACCEPTED = Outcome("accepted")
 
 
-def kept(accepted: int) -> Outcome:
-    """The payload is kept with all its records."""
-    return Outcome("kept", accepted=accepted)
+def accepted(records: int) -> Outcome:
+    """The payload is stored with all its records."""
+    return Outcome("accepted", accepted=records)
 
 
 def partial(rejected: int, message: str, accepted: int = 0, errors: tuple[str, ...] = ()) -> Outcome:
-    """The payload is kept without `rejected` of its records."""
+    """The payload is stored without `rejected` of its records."""
     return Outcome("partial", message, rejected=rejected, accepted=accepted, errors=errors)
 
 
-def malformed(message: str) -> Outcome:
-    """Nothing in the payload is usable; the message names the field."""
-    return Outcome("malformed", message)
+def invalid(message: str) -> Outcome:
+    """Nothing of the payload can be accepted; the message names the field."""
+    return Outcome("invalid", message)
 
 
 def too_large(message: str) -> Outcome:
@@ -144,12 +144,12 @@ def wrong_method(message: str) -> Outcome:
 
 
 def overloaded(message: str, retry_after: float) -> Outcome:
-    """Not kept; the client may send it again after `retry_after` seconds."""
+    """Not stored; the client may send it again after `retry_after` seconds."""
     return Outcome("overloaded", message, retry_after=max(MIN_RETRY_SECONDS, retry_after))
 
 
 def unavailable(message: str, retry_after: float = MIN_RETRY_SECONDS) -> Outcome:
-    """Not kept; the client may send it again after `retry_after` seconds."""
+    """Not stored; the client may send it again after `retry_after` seconds."""
     return Outcome("unavailable", message, retry_after=max(MIN_RETRY_SECONDS, retry_after))
 
 
@@ -223,7 +223,7 @@ def grpc_error(outcome: Outcome) -> GrpcError | None:
 
 def success_body(outcome: Outcome, signal: Signal) -> bytes:
     """`Export{Trace,Logs,Metrics}ServiceResponse`: partial_success (1) of rejected (1) and error_message (2); the
-    numbers are the same for all three. Empty where everything was kept."""
+    numbers are the same for all three. Empty where everything was accepted."""
     del signal
     if outcome.kind != "partial":
         return b""

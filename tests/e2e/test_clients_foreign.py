@@ -34,7 +34,7 @@ def test_telemetrygen(way: str, command: str, count: int) -> None:
         how = ["--otlp-insecure", "--otlp-endpoint", endpoint, *(["--otlp-http"] if way == "http" else [])]
         run([telemetrygen, command, f"--{command}", "20", "--workers", "1", "--rate", "0", *how])
         kept = {"traces": at.spans, "logs": at.logs, "metrics": at.metrics}[command]()
-        assert at.outcomes() == {"kept"}
+        assert at.outcomes() == {"accepted"}
     # A trace of telemetrygen is a client and a server span.
     assert [k.service for k in kept] == ["telemetrygen"] * count
     if command == "traces":
@@ -52,7 +52,7 @@ def test_javascript_sdk_over_http_json(compression: str) -> None:
         spans = {k.record.name: k for k in at.spans()}
         logs = [k.record for k in at.logs()]
         metrics = {k.record.name: k.record for k in at.metrics()}
-        assert at.outcomes() == {"kept"}
+        assert at.outcomes() == {"accepted"}
     assert json.loads(told) == {"traces": "ok", "logs": "ok", "metrics": "ok"}
     assert set(spans) == {"POST /predict", "inference"}
     child = spans["inference"].record
@@ -98,7 +98,7 @@ def test_java_agent(protocol: str, tmp_path: Path) -> None:
             tmp_path,
         )
         spans, logs, metrics = at.spans(), at.logs(), at.metrics()
-        assert at.outcomes() == {"kept"}
+        assert at.outcomes() == {"accepted"}
     assert {k.service for k in (*spans, *logs, *metrics)} == {"java-client"}
     served = [k.record for k in spans if k.record.kind == 2]
     called = [k.record for k in spans if k.record.kind == 3]

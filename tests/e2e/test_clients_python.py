@@ -94,4 +94,4 @@ def test_token_over_both() -> None:
             ):
                 assert client.export(spans) is result
                 client.shutdown()
-        assert at.outcomes() == {"kept", "unauthenticated"}
+        assert at.outcomes() == {"accepted", "unauthenticated"}

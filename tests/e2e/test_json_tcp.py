@@ -70,7 +70,7 @@ def test_several_clients_equal_lines_and_long_ones() -> None:
         for connection in connections:
             connection.close()
         wait_for(lambda: _received(sidecar) == 603, 20, "a long line, one more, and the last without an end")
-        requests = _by_label(sidecar, "sidecar_receiver_requests_total", 'receiver="json_tcp"', 'outcome="kept"')
+        requests = _by_label(sidecar, "sidecar_receiver_requests_total", 'receiver="json_tcp"', 'outcome="accepted"')
         assert requests < 100, "lines that come together are kept together"
 
 

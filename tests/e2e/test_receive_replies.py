@@ -369,8 +369,8 @@ def test_requests_are_measured_and_counted() -> None:
         at.post("/v1/logs", b"x")
         at.export("logs", b"x")
         assert at.counted.values("sidecar_receiver_requests_total") == {
-            ("otlp_http", "logs", "malformed"): 1,
-            ("otlp_grpc", "logs", "malformed"): 1,
+            ("otlp_http", "logs", "invalid"): 1,
+            ("otlp_grpc", "logs", "invalid"): 1,
         }
 
 

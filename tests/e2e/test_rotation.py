@@ -7,8 +7,6 @@ import json
 import logging
 import logging.handlers
 import random
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +14,8 @@ from pathlib import Path
 
 import pytest
 from support.engines import SidecarProcess, sidecar_process, wait_for
+from support.engines.logrotate import logrotate
 
-LOGROTATE = shutil.which("logrotate") or "/usr/sbin/logrotate"
-needs_logrotate = pytest.mark.skipif(not Path(LOGROTATE).exists(), reason="logrotate is not installed")
 START = ("starting", "loading the model", "ready")
 
 
@@ -47,9 +44,9 @@ def _settled(out: Path, expected: collections.Counter[str]) -> None:
     assert _counted(out) == expected
 
 
-@needs_logrotate
 @pytest.mark.parametrize("directives", ["create\ncompress\ndelaycompress", "copytruncate\ncompress"])
 def test_logrotate_of_a_program_that_fails_again_and_again(tmp_path: Path, directives: str) -> None:
+    program = logrotate()
     logs = tmp_path / "logs"
     logs.mkdir(mode=0o755)
     file = logs / "app.log"
@@ -68,8 +65,7 @@ def test_logrotate_of_a_program_that_fails_again_and_again(tmp_path: Path, direc
                 time.sleep(moments.uniform(0, 0.6))
             if run == 3:
                 sidecar.kill9()
-            command = [LOGROTATE, "--force", "--state", str(tmp_path / "state"), str(rules)]
-            subprocess.run(command, check=True, timeout=30)
+            program.rotate(rules, tmp_path / "state")
             if run == 3:
                 sidecar.start()
             # A cut file that gets the same bytes before it is looked at again does not tell that it was cut.

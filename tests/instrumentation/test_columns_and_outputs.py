@@ -19,6 +19,7 @@ from model_sidecar_instrumentation.sample import Sample, choose
 from model_sidecar_instrumentation.settings import CaptureSettings
 from model_sidecar_instrumentation.values import plain, plain_list
 from opentelemetry.exporter.otlp.proto.common._internal import _encode_value
+from scipy import sparse
 
 DEFAULT = CaptureSettings()
 
@@ -115,7 +116,6 @@ def test_sizes_and_features_of_what_models_are_given(data: Any, size: Any, expec
 
 
 def test_wide_rows_are_cut_and_sparse_ones_read() -> None:
-    sparse = pytest.importorskip("scipy.sparse")
     wide = columns.features(np.zeros((2, 300)), None, Sample(2), DEFAULT)
     assert len(wide) == 256
     matrix = sparse.csr_matrix([[0, 1.5], [2.5, 0]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_sidecar_instrumentation.fingerprint import fingerprint
 from model_sidecar_instrumentation.repeats import WINDOW, Repeats
+from scipy import sparse
+from support.engines.cache import ROOT
+from support.frameworks import run
 
 ROWS = (1, 42)
 
@@ -96,10 +101,24 @@ def test_rows_of_other_shapes_and_values_are_other_rows() -> None:
     assert _mark(object()) is None
 
 
-def test_frames_and_sparse_matrices() -> None:
-    pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
-    mixed = pandas.DataFrame({"n": [1.0, None], "t": ["a", "b"]})
-    assert _mark(mixed) == _mark(mixed.copy())
-    assert _mark(mixed) != _mark(mixed.assign(t=["a", "c"]))
+FRAMES = """
+import json, pandas
+from model_sidecar_instrumentation.fingerprint import fingerprint
+
+mixed = pandas.DataFrame({"n": [1.0, None], "t": ["a", "b"]})
+others = [mixed.assign(t=["a", "c"]), mixed.assign(n=[1.0, 2.0]), mixed[["n"]], mixed[:1]]
+same = [mixed.copy(), pandas.DataFrame({"n": mixed["n"], "t": mixed["t"]})]
+print(json.dumps([[fingerprint(data, lambda _: None) for data in group] for group in ([mixed], same, others)]))
+"""
+
+
+def test_frames(frameworks: Path) -> None:
+    path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "instrumentation")}
+    (mark,), same, others = json.loads(run(frameworks, ["-c", FRAMES], path))
+    assert set(same) == {mark} != {None}
+    assert len({mark, *others}) == 1 + len(others)
+
+
+def test_sparse_matrices() -> None:
     matrix = sparse.csr_matrix([[0, 1.5], [2.5, 0]])
     assert _mark(matrix) == _mark(matrix.copy()) != _mark(matrix * 2)

@@ -35,7 +35,7 @@ class Options(ReceiverOptions):
     )
     format: Literal["auto", "json", "plain", "cri", "docker"] = Field(
         "auto",
-        description="`json`: JSON lines, others are kept as text. `plain`: every line is text. `cri`: as container "
+        description="`json`: JSON lines, others are stored as text. `plain`: every line is text. `cri`: as container "
         "runtimes write under Kubernetes. `docker`: as Docker's json-file driver writes. `auto`: cri or docker where "
         "a file's first lines are such, else json.",
     )

@@ -173,7 +173,7 @@ class Tailer:
             if part.done:
                 part.file.close()
         if items:
-            self._count("kept")
+            self._count("accepted")
             self._telemetry.record(
                 "sidecar_receiver_request_duration_seconds", time.perf_counter() - began, receiver=NAME
             )

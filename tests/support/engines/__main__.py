@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from support.engines import lumberjack, monitoring, peer, toolchains
+from support.engines import logrotate, lumberjack, monitoring, peer, toolchains
 from support.engines.cache import EngineUnavailable, cache_dir
 from support.engines.search import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH, Distribution
 
@@ -29,6 +29,7 @@ WARM: dict[str, Callable[[], object]] = {
     "prometheus": monitoring.promtool,
     "alertmanager": monitoring.amtool,
     "node-exporter": monitoring.node_exporter,
+    "logrotate": logrotate.logrotate,
     "payloads": peer.payload_dir,
     "nullsink": peer.nullsink_binary,
     "telemetrygen": toolchains.telemetrygen_binary,

@@ -151,7 +151,7 @@ def test_a_payload_that_cannot_be_decoded_is_counted_and_the_rest_goes_on() -> N
         built = drained(log)
     assert [(e["log_level"], e["seq"]) for e in logged] == [("error", 2)]
     built.checkpoint()
-    assert log.counts == {("spans", "delivered", ""): 3, ("spans", "dropped", "undecodable"): 1}
+    assert log.counts == {("spans", "delivered", ""): 3, ("spans", "dropped", "not_decodable"): 1}
     built.collect()
     assert list(calls(built).values()) == ["3"]
 
@@ -165,7 +165,7 @@ def test_a_payload_that_a_bug_keeps_from_being_read_is_counted_and_the_rest_goes
         built = drained(log)
     assert [(e["log_level"], e["seq"], e["exc_info"]) for e in logged] == [("error", 2, True)]
     built.checkpoint()
-    assert log.counts == {("spans", "delivered", ""): 2, ("spans", "dropped", "undecodable"): 1}
+    assert log.counts == {("spans", "delivered", ""): 2, ("spans", "dropped", "not_decodable"): 1}
 
 
 def test_what_could_not_be_committed_is_committed_later_and_once() -> None:

@@ -55,6 +55,39 @@ def check_all_is_there(log: Journal) -> None:
     assert log.ledger().balance() == []
 
 
+def test_words_of_an_earlier_version_are_renamed(tmp_path: Path) -> None:
+    file = unpack("v1_closed", tmp_path)
+    change(
+        file,
+        "INSERT INTO counts VALUES ('derive', 'spans', 'dropped', 'undecodable', 1)",
+        "INSERT INTO counts VALUES ('derive', 'spans', 'dropped', 'not_decodable', 1)",
+        "UPDATE counts SET items = 1 WHERE consumer = 'derive' AND signal = 'spans' AND outcome = 'delivered'",
+    )
+    for damage in (False, True):
+        directory = tmp_path / f"damaged {damage}"
+        directory.mkdir()
+        (directory / schema.FILE).write_bytes(file.read_bytes())
+        if damage:
+            with (directory / schema.FILE).open("r+b") as f:
+                f.write(bytes(schema.PAGE))
+        log = journal(directory)
+        (derive,) = (consumer for consumer in log.ledger().consumers if consumer.name == "derive")
+        assert {key: n for key, n in derive.counts.items() if key[0] == "spans"} == {
+            ("spans", "delivered", ""): 1,
+            ("spans", "dropped", "not_decodable"): 2,
+        }
+        assert log.ledger().balance() == []
+        log.close()
+
+
+def change(file: Path, *statements: str) -> None:
+    db = schema.connect(file)
+    for statement in statements:
+        db.execute(statement)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.close()
+
+
 def version(file: Path) -> int:
     db = schema.connect(file, read_only=True)
     try:

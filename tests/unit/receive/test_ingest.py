@@ -31,7 +31,7 @@ def test_kept_only_after_the_commit() -> None:
             assert not task.done()
             assert ingest.in_flight_bytes == 4
             log.gate.set()
-            assert await task == replies.KEPT
+            assert await task == replies.ACCEPTED
             assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
@@ -53,17 +53,17 @@ def test_partial_keeps_the_rest_and_names_what_was_refused() -> None:
     assert [(d.items, d.rejected) for d in log.submissions] == [(2, 3)]
 
 
-def test_nothing_usable_is_malformed_and_not_kept() -> None:
+def test_what_has_no_valid_record_is_invalid_and_not_stored() -> None:
     log = FakeLog()
     outcome = _accept(log, FakeDecoder(Check(items=0, rejected=2, errors=("spans[0].trace_id: 15 bytes",))))
-    assert outcome.kind == "malformed"
+    assert outcome.kind == "invalid"
     assert "spans[0].trace_id: 15 bytes" in outcome.message
     assert not log.submissions
 
 
 def test_an_empty_request_is_fine_and_not_kept() -> None:
     log = FakeLog()
-    assert _accept(log, FakeDecoder(Check(items=0)), b"") == replies.KEPT
+    assert _accept(log, FakeDecoder(Check(items=0)), b"") == replies.ACCEPTED
     assert log.submitted == 0
 
 
@@ -96,7 +96,7 @@ def test_the_digest_is_of_what_the_client_sent_and_differs_by_signal_and_encodin
 @pytest.mark.parametrize(
     ("error", "kind", "retry_after"),
     [
-        (DecodeError("truncated", 7), "malformed", None),
+        (DecodeError("truncated", 7), "invalid", None),
         (TooLarge("limit is 10 bytes"), "too_large", None),
         (Overloaded("journal full", 12.5), "overloaded", 12.5),
         (Unavailable("disk gone", 3.0), "unavailable", 3.0),
@@ -140,8 +140,8 @@ def test_over_the_budget_is_overloaded_with_the_log_s_time_but_one_request_alway
             second = await ingest.accept("a", "spans", b"x", PROTOBUF)
             assert (second.kind, second.retry_after) == ("overloaded", 7.25)
             log.gate.set()
-            assert (await first).kind == "kept"
-            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "kept"
+            assert (await first).kind == "accepted"
+            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "accepted"
 
     asyncio.run(run())
 
@@ -181,7 +181,7 @@ def test_the_budget_is_given_back_whatever_happens() -> None:
 
             assert (await ingest.receive("a", "spans", PROTOBUF, read)).kind == "too_large"
             assert ingest.in_flight_bytes == 0
-            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "malformed"
+            assert (await ingest.accept("a", "spans", b"x", PROTOBUF)).kind == "invalid"
             assert ingest.in_flight_bytes == 0
 
     asyncio.run(run())
@@ -215,7 +215,7 @@ def test_long_work_leaves_the_event_loop(name: str, size: int, in_thread: bool) 
 
     decoder = Noting()
     decoder.name = name
-    assert _accept(decoder=decoder, body=bytes(size)).kind == "kept"
+    assert _accept(decoder=decoder, body=bytes(size)).kind == "accepted"
     assert (threads[0] is not threading.current_thread()) == in_thread
 
 
@@ -230,7 +230,7 @@ def test_counted() -> None:
 
             await ingest.receive("otlp_http", "logs", PROTOBUF, read)
             assert counted.values("sidecar_receiver_requests_total") == {
-                ("otlp_grpc", "spans", "kept"): 2,
+                ("otlp_grpc", "spans", "accepted"): 2,
                 ("otlp_http", "logs", "unauthenticated"): 1,
             }
             assert counted.values("sidecar_receiver_bytes_total") == {("otlp_grpc", "spans"): 8}
@@ -243,8 +243,8 @@ def test_counted() -> None:
 def test_an_array_of_records_is_kept_as_lines() -> None:
     log = FakeLog()
     with ingest_of(log) as (ingest, _):
-        assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', JSON)) == replies.KEPT
-        assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', NDJSON)) == replies.KEPT
+        assert asyncio.run(ingest.accept("json_http", "logs", b'[{"a":1},{"a":2}]', JSON)) == replies.ACCEPTED
+        assert asyncio.run(ingest.accept("json_http", "logs", b'{"a":1}\n', NDJSON)) == replies.ACCEPTED
     assert [submission.payload for submission in log.submissions] == [
         b'transcoded {"a":1}\n{"a":2}\n',
         b'transcoded {"a":1}\n',
@@ -265,5 +265,5 @@ def test_a_body_in_another_encoding_is_refused_with_what_is_expected(encoding: E
     with ingest_of() as (ingest, _):
         body = (mark + '{"message":"m"}\n').encode(codec)
         outcome = asyncio.run(ingest.accept("json_http", "logs", body, encoding))
-    assert outcome.kind == "malformed"
+    assert outcome.kind == "invalid"
     assert "UTF-16; expected UTF-8" in outcome.message

@@ -54,7 +54,7 @@ def test_a_span_with_a_bad_link_is_accepted_and_the_link_counted(links: int, dec
         for _ in range(2):
             body = a_span_with_bad_links(links)
             outcome = asyncio.run(ingest.accept("otlp_http", "spans", body, PROTOBUF))
-            assert (outcome.kind, outcome.accepted, outcome.rejected) == ("kept", 1, 0)
+            assert (outcome.kind, outcome.accepted, outcome.rejected) == ("accepted", 1, 0)
         counts = counted.values("sidecar_receiver_repaired_total")
         assert counts == {("otlp_http", "spans", "link"): 2 * links}
     assert [event["reason"] for event in events if "repaired" in event["event"]] == ["link"]

@@ -47,7 +47,7 @@ def test_every_content_type(content_type: str) -> None:
         assert (reply.status, told(reply)) == (200, {"accepted": 2, "rejected": 0, "errors": []})
         packed = at.post(PATH, gzip.compress(BODIES[content_type]), content_type, content_encoding="gzip")
         assert (packed.status, told(packed)["accepted"]) == (200, 2)
-        assert at.counted.values("sidecar_receiver_requests_total") == {("labels_http", "logs", "kept"): 2}
+        assert at.counted.values("sidecar_receiver_requests_total") == {("labels_http", "logs", "accepted"): 2}
     assert kept(log) == [Label("a", 1, time=time), Label("b", "cat", time=time)] * 2
     assert {submission.signal for submission in log.submissions} == {"logs"}
 

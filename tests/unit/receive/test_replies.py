@@ -11,9 +11,9 @@ from sidecar.receive import replies
 from sidecar.receive.replies import Outcome, grpc_error, http_reply
 
 OUTCOMES = {
-    "kept": replies.KEPT,
+    "accepted": replies.ACCEPTED,
     "partial": replies.partial(3, "3 of 5 records refused: x"),
-    "malformed": replies.malformed("bad field"),
+    "invalid": replies.invalid("bad field"),
     "too_large": replies.too_large("limit of 10 bytes"),
     "unsupported": replies.unsupported("content-type"),
     "unknown_path": replies.unknown_path("invalid path"),
@@ -24,9 +24,9 @@ OUTCOMES = {
 }
 # The table of the specification: outcome, gRPC status name's number, HTTP status, Retry-After.
 ROWS = [
-    ("kept", 0, 200, None),
+    ("accepted", 0, 200, None),
     ("partial", 0, 200, None),
-    ("malformed", 3, 400, None),
+    ("invalid", 3, 400, None),
     ("too_large", 3, 413, None),
     ("unsupported", 12, 415, None),
     ("unknown_path", 12, 404, None),
@@ -75,8 +75,8 @@ def test_a_code_that_makes_clients_drop_is_never_sent() -> None:
 @pytest.mark.parametrize("signal", list(RESPONSES))
 def test_success_bodies(signal: str) -> None:
     message, rejected = RESPONSES[signal]
-    assert replies.success_body(replies.KEPT, signal) == b""
-    assert replies.success_json(replies.KEPT, signal) == b"{}"
+    assert replies.success_body(replies.ACCEPTED, signal) == b""
+    assert replies.success_json(replies.ACCEPTED, signal) == b"{}"
     outcome = replies.partial(70_000, "70000 refused: naïve")
     expected = message()
     setattr(expected.partial_success, rejected, 70_000)
@@ -124,7 +124,7 @@ def test_retry_after_is_exact_in_retry_info_and_whole_in_the_header(
 
 @pytest.mark.parametrize("message", ["é" * 5000, "a\nb\x00c\x7f", "\ud800", "x" * 5000, "\u2028"])
 def test_messages_are_printable_and_bounded_whatever_they_quote(message: str) -> None:
-    outcome = Outcome("malformed", message)
+    outcome = Outcome("invalid", message)
     error = grpc_error(outcome)
     assert error is not None
     assert error.details.isascii()
