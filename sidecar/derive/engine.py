@@ -201,10 +201,8 @@ class DeriveEngine:
         for deriver in self._derivers:
             bad |= self._derive(deriver, by_signal.get(deriver.signal, []))
         for entry in entries:
-            undecodable = entry.seq in bad
-            counts = (
-                entry_counts(entry, "dropped", "not_decodable") if undecodable else entry_counts(entry, "delivered")
-            )
+            decoded = entry.seq not in bad
+            counts = entry_counts(entry, "delivered") if decoded else entry_counts(entry, "dropped", "not_decodable")
             self._unsaved.done.append(Ack(entry.seq, counts))
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
