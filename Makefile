@@ -85,6 +85,8 @@ docs: setup
 	$(BIN)/sidecar config docs > docs/reference/reference.md
 	$(BIN)/sidecar config schema > docs/reference/configuration.schema.json
 	$(BIN)/python collector-config/build.py
+	$(BIN)/python monitoring/build.py
+	$(BIN)/python monitoring/build_dashboards.py
 
 lock: $(LOCKED)
 	$(BIN)/python -m pip install --quiet uv

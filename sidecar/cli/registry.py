@@ -36,6 +36,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("labels", "sidecar.cli.labels"),
     CommandType("journal", "sidecar.cli.journal"),
     CommandType("setup", "sidecar.cli.setup"),
+    CommandType("setup grafana", "sidecar.cli.setup_grafana"),
     CommandType("demo", "sidecar.cli.demo"),
 )
 """In the order of help and reference."""

@@ -10,6 +10,7 @@ from support import monitoring_source as source
 
 from sidecar.config import loader
 from sidecar.derive.red import RedOptions
+from sidecar.provision.grafana import FOLDER_UID
 
 ALERTS = source.alerts()
 KNOWN = (
@@ -75,9 +76,9 @@ class TestMetrics:
         missing = {name: source.metrics_named(expr) - KNOWN for name, expr in source.recorded().items()}
         assert {name: found for name, found in missing.items() if found} == {}
 
-    def test_every_exporter_metric_is_used_somewhere(self) -> None:
-        texts = "".join(p.read_text("utf-8") for p in source.MONITORING.rglob("*.y*ml") if p.name != "exporters.yaml")
-        texts += "".join(p.read_text("utf-8") for p in (source.MONITORING / "grafana").rglob("*.json"))
+    def test_every_metric_of_an_exporter_is_used(self) -> None:
+        texts = "\n".join(p.read_text("utf-8") for p in source.MONITORING.rglob("*.y*ml") if p.name != "exporters.yaml")
+        texts += "\n".join(expr for _, _, expr in source.panels())
         names = {name for found in source.exporters().values() for name in found}
         assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", texts)} == set()
 
@@ -112,3 +113,58 @@ class TestAlerts:
     def test_an_expression_is_read_for_its_metrics(self) -> None:
         expr = 'sum by (a) (rate(x_total{b="c_total"}[5m])) / on (d) group_left () y:z:rate5m > 1e3 and w offset 1d'
         assert source.metrics_named(expr) == {"x_total", "y:z:rate5m", "w"}
+
+
+class TestDashboards:
+    def test_they_are_those_that_build_makes(self) -> None:
+        made = source.made_dashboards()
+        differ = [str(p) for p, text in made.items() if (source.ROOT / p).read_text("utf-8") != text]
+        assert differ == [], "python monitoring/build_dashboards.py"
+        folders = {(source.ROOT / path).parent for path in made}
+        there = {file.relative_to(source.ROOT) for folder in folders for file in folder.iterdir()}
+        assert there == made.keys()
+
+    @pytest.mark.parametrize(("panel", "kind", "expr"), source.panels(), ids=lambda v: str(v)[:60])
+    def test_metrics_of_a_panel_exist(self, panel: str, kind: str, expr: str) -> None:
+        named = source.metrics_named(source.asked(expr))
+        assert named
+        assert named - KNOWN == set()
+
+    @pytest.mark.parametrize("board", source.dashboards().values(), ids=lambda b: b["uid"])
+    def test_panels_say_what_they_show_and_have_their_place(self, board: source.Any) -> None:
+        cells: set[tuple[int, int]] = set()
+        for panel in board["panels"]:
+            place = panel["gridPos"]
+            mine = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+            assert not mine & cells, panel["title"]
+            cells |= mine
+            if panel["type"] != "row":
+                assert len(panel["description"]) > 5, panel["title"]
+                assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+                assert panel["targets"], panel["title"]
+        assert max(x for x, _ in cells) == 23
+        assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+    def test_alerts_lead_to_dashboards_and_panels_to_runbooks_that_are_there(self) -> None:
+        assert {a.dashboard for a in ALERTS} <= source.dashboards().keys()
+        links = {
+            link["url"]
+            for board in source.dashboards().values()
+            for p in board["panels"]
+            for link in p.get("links", ())
+        }
+        assert len(links) > 15
+        assert {url for url in links if not (source.ROOT / url).exists()} == set()
+
+    def test_latency_has_exemplars(self) -> None:
+        targets = [t for p in source.dashboards()["sidecar-application"]["panels"] for t in p.get("targets", ())]
+        assert [t["expr"] for t in targets if t.get("exemplar")]
+
+    def test_data_sources_are_named_once(self) -> None:
+        folder = source.MONITORING / "grafana" / "provisioning"
+        (file,) = (folder / "datasources").glob("*.yaml")
+        sources = yaml.safe_load(file.read_text("utf-8"))["datasources"]
+        assert len({one["uid"] for one in sources}) == len(sources)
+        assert [one["type"] for one in sources if one.get("isDefault")] == ["prometheus"]
+        (provider,) = yaml.safe_load((folder / "dashboards" / "model-sidecar.yaml").read_text("utf-8"))["providers"]
+        assert provider["folderUid"] == FOLDER_UID

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -92,3 +94,36 @@ def shown_by_the_sidecar() -> frozenset[str]:
 def _series(family: FamilySnapshot) -> set[str]:
     name = family.name.removesuffix("_total")
     return {name + suffix for suffix in _SUFFIXES.get(family.kind, ("",))}
+
+
+@cache
+def made_dashboards() -> dict[Path, str]:
+    """Path from the root -> text of every dashboard that build_dashboards.py makes, with the program's copies."""
+    sys.path.insert(0, str(MONITORING))
+    try:
+        files: dict[Path, str] = importlib.import_module("build_dashboards").files()
+    finally:
+        sys.path.remove(str(MONITORING))
+    return files
+
+
+def dashboards() -> dict[str, Any]:
+    """uid -> the committed dashboard."""
+    paths = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
+
+
+def panels() -> list[tuple[str, str, str]]:
+    """(dashboard and panel, panel's type, expression) of every query."""
+    return [
+        (f"{uid}: {panel['title']}", panel["type"], target["expr"])
+        for uid, board in dashboards().items()
+        for panel in board["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def asked(expr: str) -> str:
+    """An expression of a panel with `All` chosen, for a range of a few minutes."""
+    expr = expr.replace("$__rate_interval", "1m")
+    return re.sub(r"\$\w+", ".*", expr)

@@ -1,0 +1,119 @@
+"""Dashboards: against Grafana's published schema, and every query asked of a Prometheus that has seen telemetry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from support import monitoring_source as source
+from support.engines import need, npm_project, wait_for
+from support.engines.cache import command, entry
+from support.monitored import Stack, monitored, prediction, spans
+
+SCHEMA = {"@grafana/schema": "13.2.3", "ajv": "8.20.0", "ts-json-schema-generator": "2.4.0"}
+FOREIGN = ("container_", "kube_", "http_server_active_requests")
+"""Beginnings of metrics whose exporters are not run here."""
+WHEN_SOMETHING_IS_WRONG = {
+    "sidecar-overview: Firing alerts",
+    "sidecar-pipeline: Dropped",
+    "sidecar-pipeline: Retries",
+    "sidecar-pipeline: Dead letters",
+    "sidecar-pipeline: Label budgets",
+    "sidecar-pipeline: Redacted and filtered",
+    "sidecar-pipeline: Rejected, duplicate and repaired",
+}
+"""Panels of which a query may be empty while all is well."""
+
+
+def schema(modules: Path) -> Path:
+    """JSON Schema of Grafana's published type of a dashboard."""
+    types = modules / "@grafana/schema/dist/types/raw/dashboard/x/types.gen.d.ts"
+
+    def make(directory: Path) -> None:
+        generator = modules / ".bin" / "ts-json-schema-generator"
+        text = command(
+            [generator, "--path", types, "--type", "Dashboard", "--no-type-check"],
+            "Grafana's schema",
+            120,
+            cwd=directory,
+        )
+        (directory / "dashboard.json").write_text(text)
+
+    return entry("grafana-schema-13.2.3", make) / "dashboard.json"
+
+
+def test_dashboards_have_the_form_that_grafana_publishes() -> None:
+    node = need("node")
+    modules = npm_project(SCHEMA)
+    boards = [json.loads(json.dumps(board)) for board in source.dashboards().values()]
+    for board in boards:
+        for annotation in board["annotations"]["list"]:
+            # The type says of itself that it is wrong here: an annotation has its data source's query.
+            assert annotation.pop("expr")
+    script = (
+        "const Ajv = require('ajv').default, fs = require('fs');"
+        "const valid = new Ajv({strict: false, allErrors: true}).compile(JSON.parse(fs.readFileSync(process.argv[1])));"
+        "const problems = b => valid(b) ? [] : valid.errors.map(e => e.instancePath + e.message);"
+        "console.log(JSON.stringify(JSON.parse(fs.readFileSync(0)).map(problems)));"
+    )
+    broken = {**boards[0], "panels": "none"}
+    done = subprocess.run(
+        [node, "-e", script, schema(modules)],
+        input=json.dumps([*boards, broken]),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={"NODE_PATH": str(modules)},
+    )
+    *problems, of_the_broken = json.loads(done.stdout)
+    assert problems == [[] for _ in boards]
+    assert of_the_broken
+
+
+def send(stack: Stack) -> None:
+    """A little of everything."""
+    assert stack.post("/v1/traces", spans(5)) == 200
+    assert stack.post("/v1/traces", spans(1, failed=True)) == 200
+    lines = prediction() + prediction(predicted_class="white", stage="preprocess")
+    lines += prediction(predicted_class=None, prediction_value=3.5, level="ERROR", **{"exception.type": "ValueError"})
+    assert stack.post("/v1/json", lines) == 200
+    assert stack.post("/v1/json", prediction(), token="wrong") == 401
+
+
+def shown(stack: Stack) -> dict[str, list[Any]]:
+    """Panel and expression -> what Prometheus answers."""
+    return {f"{panel}|{expr}": stack.query(source.asked(expr)) for panel, _, expr in source.panels()}
+
+
+def empty(found: dict[str, list[Any]]) -> set[str]:
+    """Panels' queries without an answer that should have one."""
+    return {
+        key
+        for key, result in found.items()
+        if not result
+        and key.partition("|")[0] not in WHEN_SOMETHING_IS_WRONG
+        and not any(name.startswith(FOREIGN) for name in source.metrics_named(source.asked(key.partition("|")[2])))
+    }
+
+
+def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "app.log").write_text("a line\n")
+    with monitored({"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(tmp_path / "*.log")}) as stack:
+
+        def complete() -> bool:
+            send(stack)
+            return not empty(shown(stack))
+
+        try:
+            wait_for(complete, 40, "every panel shows something", interval=1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {sorted(empty(shown(stack)))}") from None
+        answered = [name for name in source.recorded() if stack.query(name)]
+        assert {"http_requests_total", "api_request_latency_seconds_bucket", "prediction_requests_total"} <= set(
+            answered
+        )
+        (legacy,) = stack.query('sum by (service, endpoint, status, method) (http_requests_total{status="500"})')
+        assert legacy["metric"] == {"service": "wine", "endpoint": "/predict", "status": "500", "method": "POST"}
