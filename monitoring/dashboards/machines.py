@@ -248,7 +248,7 @@ def pipeline(limits: Thresholds) -> Board:
                         "percentunit",
                         (
                             Query(
-                                f'sidecar_journal_bytes{{{_SIDECAR},kind="kept"}} / ignoring (kind) '
+                                f'sidecar_journal_bytes{{{_SIDECAR},kind="stored"}} / ignoring (kind) '
                                 f'sidecar_journal_bytes{{{_SIDECAR},kind="quota"}}',
                                 "{{instance}}",
                             ),

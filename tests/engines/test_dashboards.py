@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,10 @@ def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
             wait_for(complete, 40, "every panel shows something", interval=1)
         except AssertionError as error:
             raise AssertionError(f"{error}: {sorted(empty(shown(stack)))}") from None
+        exprs = [alert.expr for alert in source.alerts()] + list(source.recorded().values())
+        selectors = {one for expr in exprs for one in re.findall(r"(?:sidecar|model|traces)_\w+\{[^}]*\}", expr)}
+        assert len(selectors) > 5
+        assert [one for one in sorted(selectors) if not stack.query(one)] == []
         answered = [name for name in source.recorded() if stack.query(name)]
         assert {"http_requests_total", "api_request_latency_seconds_bucket", "prediction_requests_total"} <= set(
             answered
