@@ -8,7 +8,7 @@ class SidecarError(Exception):
 
 
 class ConfigError(SidecarError):
-    """The configuration cannot be used. `problems` has one line each: what, where it came from, what to do."""
+    """The configuration is invalid. `problems` has one line each: what, where it came from, what to do."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -51,7 +51,7 @@ class Unauthenticated(SidecarError):
 
 
 class Permanent(SidecarError):
-    """The far side refused for good: the same bytes would be refused again. `reason` is the far side's own."""
+    """The destination rejects for good: it would reject the same bytes again. `reason` is the destination's own."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ class Permanent(SidecarError):
 
 
 class Retryable(SidecarError):
-    """The far side may take it later. `retry_after` in seconds where the far side said so."""
+    """The destination may accept it later. `retry_after` in seconds where the destination gave it."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)

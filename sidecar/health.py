@@ -2,8 +2,8 @@
 
 live: the process can still do its work (a component that `failed` needs a restart).
 started: every component has left `starting`.
-ready: started, none failed, and the program is not stopping. A sink that cannot reach its far side is `degraded`: the
-journal holds what it owes, so the pod stays ready.
+ready: started, none failed, and the program is not stopping. A sink that cannot reach its destination is `degraded`:
+the journal holds what it owes, so the pod stays ready.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ State = Literal["starting", "ok", "degraded", "failed", "stopping"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a component last said of itself."""
+    """What a component last reported of itself."""
 
     state: State
     detail: str = ""
@@ -33,12 +33,12 @@ class Health:
         self._watched: dict[str, Callable[[], Report]] = {}
 
     def report(self, component: str, state: State, detail: str = "") -> None:
-        """Replace what `component` last said."""
+        """Replace what `component` last reported."""
         with self._lock:
             self._reports[component] = Report(state, detail)
 
     def watch(self, component: str, read: Callable[[], Report]) -> None:
-        """Read what `component` says whenever it is asked for. `read` must be quick."""
+        """Read the report of `component` whenever it is asked for. `read` must be quick."""
         with self._lock:
             self._watched[component] = read
 

@@ -1,4 +1,4 @@
-"""What the `sidecar journal` commands do: look, drain, replay. None of them makes a journal where there is none."""
+"""What the `sidecar journal` commands do. None of them makes a journal where there is none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sidecar.journal.dead_letters import DeadLetters, StoredDeadLetter
 from sidecar.journal.opening import open_journal, read_ledger
 from sidecar.telemetry import Telemetry
 
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 
 def journal_status(settings: Settings) -> dict[str, Any]:
@@ -47,15 +47,15 @@ def as_text(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}:" if value else f"{key}: none"
             yield from (f"  {line}" for line in value)
         elif isinstance(value, Mapping):
-            figures = ", ".join(f"{items} {name}" for name, items in value.items() if items)
-            yield f"{key}: {figures or 'none'}"
+            counts = ", ".join(f"{items} {name}" for name, items in value.items() if items)
+            yield f"{key}: {counts or 'none'}"
         else:
             yield f"{key}: {value}"
 
 
 def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -> int:
     """Deliver what waits for the sinks of the configuration; gives the number of items that still wait at the end.
-    `progress` is told how many wait, several times a second."""
+    `progress` is given how many wait, several times a second."""
     telemetry, health = Telemetry(), Health()
     log = open_journal(_on_disk(settings).journal, time.time_ns, telemetry)
     workers = [sink.worker for sink in build_sinks(settings, log, decoder(), telemetry, health)]
@@ -72,16 +72,16 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
             stack.callback(worker.stop, 0.0)
         while (left := waiting()) and time.monotonic() < deadline:
             progress(left)
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
         progress(left)
     return left
 
 
 def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bool) -> Iterator[str]:
-    """A line for each letter, oldest first, with its document if asked for."""
+    """A line for each dead letter, oldest first, with its document if asked for."""
     page = DeadLetters(_on_disk(settings).journal.path).page(sink, limit)
     if not page:
-        yield "there are no dead letters"
+        yield "no dead letters"
     for stored in page:
         letter = stored.letter
         when = replaying.time_text(letter)
@@ -91,71 +91,71 @@ def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bo
 
 
 def show_dead_letter(settings: Settings, number: int) -> str:
-    """One letter with its document, as JSON in lines. Raises `ConfigError` where there is none of that number."""
+    """One dead letter with its document, as JSON in lines. Raises `ConfigError` where none has that number."""
     stored = DeadLetters(_on_disk(settings).journal.path).show(number)
     if stored is None:
-        raise ConfigError([f"there is no dead letter {number}; see `sidecar journal dead-letters list`"])
+        raise ConfigError([f"no dead letter {number}; expected a number of `sidecar journal dead-letters list`"])
     return json.dumps(replaying.as_record(stored.id, stored.letter), indent=2, ensure_ascii=False)
 
 
 def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
-    """Each letter with its document as one JSON object, oldest first. They stay where they are."""
+    """Each dead letter with its document as one JSON object, oldest first. They stay where they are."""
     for stored in DeadLetters(_on_disk(settings).journal.path).iterate(sink):
         yield json.dumps(replaying.as_record(stored.id, stored.letter), ensure_ascii=False, separators=(",", ":"))
 
 
 def expire_dead_letters(settings: Settings, older_than_days: float, keep: int) -> int:
-    """Delete the letters older than that, and the oldest past `keep`; gives how many."""
+    """Delete the dead letters older than that, and the oldest past `keep`; gives how many."""
     before_ns = time.time_ns() - int(older_than_days * 86_400e9)
     return DeadLetters(_on_disk(settings).journal.path).expire(before_ns, keep)
 
 
 def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable[[int], Any]) -> tuple[int, int]:
-    """Send the letters again and delete those that are taken; gives (taken, refused again). Works beside a running
-    sidecar: documents are created under their own ids, so it does no harm if both send the same.
+    """Send the dead letters again and delete those that are accepted; gives (replayed, rejected). Works beside a
+    running sidecar: documents are created under their own ids, so it does no harm if both send the same.
 
-    `progress(count)` gives a progress bar as a context manager. Raises `Retryable` where the far side cannot take them
-    now, `ConfigError` where no sink is on that could.
+    `progress(count)` gives a progress bar as a context manager. Raises `Retryable` where the destination cannot take
+    them now, `ConfigError` where no sink is on that could.
     """
     able = {name: (kind, options) for name, kind, options in settings.deliver.enabled() if kind.can_replay}
     names = [name for name in able if sink in (None, name)]
     if not names:
         kinds = " or ".join(sorted(sink.name for sink in SINKS if sink.can_replay))
-        said = f"no sink named {sink!r}" if sink else "no sink"
+        which = f"no sink named {sink!r}" if sink else "no sink"
         raise ConfigError(
-            [f"{said} of a kind that takes dead letters ({kinds}) is on: there is nowhere to send them to"]
+            [f"{which} of a kind that replays dead letters ({kinds}) is enabled: there is nowhere to send them to"]
         )
     path = _on_disk(settings).journal.path
-    letters = DeadLetters(path)
-    taken = refused = 0
+    dead_letters = DeadLetters(path)
+    replayed = rejected = 0
     with ExitStack() as stack:
         context = SinkContext(decoder(), "", path, Telemetry(), time.time_ns)
-        count = sum(n for name, n in letters.count().items() if name in names)
+        count = sum(n for name, n in dead_letters.count().items() if name in names)
         bar = stack.enter_context(progress(count))
         for name in names:
             kind, options = able[name]
             target: Any = kind.build(name, options, context)
             stack.callback(target.close)
-            for stored in _batches(letters.iterate(name), replaying.MAX_BATCH):
+            for stored in _batches(dead_letters.iterate(name), replaying.MAX_BATCH):
                 numbers = {s.letter.doc_id: s.id for s in stored}
                 for batch in replaying.replay((s.letter for s in stored), target):
-                    letters.delete(numbers[letter.doc_id] for letter in batch.accepted)
+                    dead_letters.delete(numbers[letter.doc_id] for letter in batch.accepted)
                     for letter in batch.rejected:
-                        letters.renew(numbers[letter.doc_id], letter.reason)
-                    taken += len(batch.accepted)
-                    refused += len(batch.rejected)
+                        dead_letters.renew(numbers[letter.doc_id], letter.reason)
+                    replayed += len(batch.accepted)
+                    rejected += len(batch.rejected)
                     bar.update(len(batch.accepted) + len(batch.rejected))
-    return taken, refused
+    return replayed, rejected
 
 
-def _batches(letters: Iterator[StoredDeadLetter], size: int) -> Iterator[list[StoredDeadLetter]]:
-    while batch := list(islice(letters, size)):
+def _batches(stored: Iterator[StoredDeadLetter], size: int) -> Iterator[list[StoredDeadLetter]]:
+    while batch := list(islice(stored, size)):
         yield batch
 
 
 def _on_disk(settings: Settings) -> Settings:
     if settings.journal.backend != "sqlite":
-        raise ConfigError(["journal.backend is memory: there is nothing on disk to look into"])
+        raise ConfigError(["journal.backend is memory: nothing is on disk"])
     if not (settings.journal.path / schema.FILE).exists():
         problem = f"journal.path: there is no journal in {settings.journal.path}"
         raise ConfigError([f"{problem}; set SIDECAR_JOURNAL__PATH to its directory"])

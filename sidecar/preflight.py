@@ -27,7 +27,7 @@ _MAX_SOCKET_PATH = 107
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing looked at."""
+    """One thing checked."""
 
     state: State
     what: str
@@ -35,7 +35,7 @@ class Result:
 
 
 def check(settings: Settings) -> list[Result]:
-    """Everything that can be looked at without starting; nothing is changed."""
+    """Everything that can be checked without starting; nothing is changed."""
     return [
         _decoder(),
         _journal(settings),
@@ -55,7 +55,7 @@ def _decoder() -> Result:
 
 def _journal(settings: Settings) -> Result:
     if settings.journal.backend == "memory":
-        return Result("warning", "journal", "kept in memory: what was acknowledged is lost with the process")
+        return Result("warning", "journal", "stored in memory: what was acknowledged is lost with the process")
     found = check_directory(settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
     return Result(found.state, "journal", found.detail)
 
@@ -73,30 +73,30 @@ def _credentials(settings: Settings) -> Result:
 
 def _ports_of(settings: Settings) -> Iterator[tuple[str, str, int]]:
     """(name, host, port) of every receiver that listens on a port."""
-    for name, place in listeners(settings.receive):
-        if place.unix_socket is None:
-            yield name, place.host, place.port
+    for name, listener in listeners(settings.receive):
+        if listener.unix_socket is None:
+            yield name, listener.host, listener.port
 
 
 def _ports(settings: Settings) -> Iterator[Result]:
-    taken: list[tuple[str, str, int]] = []
+    used: list[tuple[str, str, int]] = []
     for name, host, port in [("serve", settings.serve.host, settings.serve.port), *_ports_of(settings)]:
-        other = next((o for o, there, number in taken if number == port != 0 and _overlap(host, there)), None)
+        other = next((o for o, there, number in used if number == port != 0 and _overlap(host, there)), None)
         problem = f"{other} listens there" if other is not None else _cannot_bind(host, port)
-        taken.append((name, host, port))
+        used.append((name, host, port))
         if problem:
             yield Result("failed", name, f"cannot listen on {host}:{port}: {problem}")
         else:
             yield Result("ok", name, f"{host}:{port} is free")
-    for name, place in listeners(settings.receive):
-        if place.unix_socket is not None:
-            problem = _cannot_bind_path(place.unix_socket)
-            detail = f"cannot listen on {place}: {problem}" if problem else f"{place}"
+    for name, listener in listeners(settings.receive):
+        if listener.unix_socket is not None:
+            problem = _cannot_bind_path(listener.unix_socket)
+            detail = f"cannot listen on {listener}: {problem}" if problem else f"{listener}"
             yield Result("failed" if problem else "ok", name, detail)
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether what listens at one of the addresses takes a port of the other."""
+    """Whether what listens at one of the addresses uses a port of the other."""
     return one == other or bool({one, other} & {"0.0.0.0", "::", ""})
 
 
@@ -108,7 +108,7 @@ def _cannot_bind(host: str, port: int) -> str:
         except OSError as error:
             return error.strerror or str(error)
         except (UnicodeError, TypeError):
-            return "no name of a host"
+            return "invalid host name"
     return ""
 
 
@@ -117,9 +117,9 @@ def _cannot_bind_path(path: Path) -> str:
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
         return f"the path is too long; expected at most {_MAX_SOCKET_PATH} bytes"
     if path.exists() and not path.is_socket():
-        return "something else than a socket is there"
+        return "invalid path: it exists and is not a socket"
     if not path.parent.is_dir():
-        return f"{path.parent} is no directory"
+        return f"{path.parent} is not a directory"
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return f"{path.parent} cannot be written"
     return ""
@@ -134,19 +134,21 @@ def _redaction(settings: Settings) -> Iterator[Result]:
     except SidecarError as error:
         yield Result("failed", "redaction", str(error))
         return
-    blind = [name for name, _, options in settings.deliver.enabled() if "metrics" in options.selected_signals]
-    if blind:
-        detail = f"metrics go to {', '.join(blind)} as they are: rules are about spans and logs; leave metrics out by"
+    unredacted = [name for name, _, options in settings.deliver.enabled() if "metrics" in options.selected_signals]
+    if unredacted:
+        detail = (
+            f"metrics go to {', '.join(unredacted)} as they are: rules apply to spans and logs; leave metrics out by"
+        )
         yield Result("warning", "redaction", f"{detail} `signals` where their attributes may hold secrets")
     else:
         yield Result("ok", "redaction", f"{len(redaction.keys)} keys, {len(redaction.values)} patterns")
 
 
 def _sinks(settings: Settings) -> Iterator[Result]:
-    """Each sink that is on, by its name, and named ones that are not."""
+    """Each enabled sink by its name, and named ones that are not enabled."""
     enabled = list(settings.deliver.enabled())
     for name in sorted(settings.deliver.additional.keys() - {name for name, _, _ in enabled}):
-        yield Result("warning", name, f"deliver.additional.{name} is not on: an option that it needs is missing")
+        yield Result("warning", name, f"deliver.additional.{name} is not enabled: an option that it needs is missing")
     for name, kind, options in enabled:
         if kind.health_check is not None:
             try:

@@ -60,7 +60,7 @@ def _settings_lines() -> Iterator[str]:
             variable, path = f"{variable}{SEPARATOR}<NAME>{SEPARATOR}…", f"{path}.<name>.…"
         yield f"| `{variable}` | `{path}` | {_default(field)} | {_cell(field.description)} |"
     yield ""
-    yield "Standard variables that are honoured where ours is not set:"
+    yield "Standard variables that count where ours is not set:"
     yield ""
     for name, target in STANDARD_VARIABLES.items():
         yield f"- `{name}` as `{PREFIX}{SEPARATOR.join(target).upper()}`"
@@ -144,7 +144,7 @@ def _event_lines() -> Iterator[str]:
 
 
 def _alias_lines() -> Iterator[str]:
-    yield "## What tells of a prediction"
+    yield "## Attributes of a prediction"
     yield ""
     yield "Attributes of log records, JSON lines and spans, for `derive.predictions.attributes`; of each concept the"
     yield "first that is there counts. See docs/how-to/predictions.md."

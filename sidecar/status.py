@@ -1,4 +1,4 @@
-"""The journal's figures for people: the ledger as JSON and as lines of text."""
+"""The journal's counters for people: the ledger as JSON and as lines of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sidecar.journal.ledger import ConsumerLedger, Ledger
 
 
 class Journal(Protocol):
-    """What is asked of a log for its figures."""
+    """What is read of a journal."""
 
     @property
     def quota(self) -> int: ...
@@ -38,7 +38,7 @@ def journal_view(journal: Journal) -> dict[str, Any]:
 
 
 def ledger_view(ledger: Ledger) -> dict[str, Any]:
-    """The ledger as JSON; `problems` is empty when it balances, `lines` says it in words."""
+    """The ledger as JSON; `problems` is empty when it balances; `lines` is for people."""
     return {
         "received": dict(ledger.received),
         "rejected": dict(ledger.rejected),
@@ -61,7 +61,7 @@ def _consumer_view(consumer: ConsumerLedger) -> dict[str, Any]:
 
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
-    """`store/spans: received 12 = delivered 12 + waiting 0`, a line for each consumer and signal that has figures."""
+    """`store/spans: received 12 = delivered 12 + waiting 0`, a line for each consumer and signal with items."""
     for consumer in ledger.consumers:
         for signal in consumer.signals:
             received = ledger.received.get(signal, 0) - consumer.base.get(signal, 0)

@@ -47,14 +47,14 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_receiver_bytes_total", "counter", ("receiver", "signal"), "Payload bytes received, after decompression."),
     Metric("sidecar_receiver_request_duration_seconds", "histogram", ("receiver",), "Time from a request's arrival to its reply.", SECONDS),
     Metric("sidecar_receiver_in_flight_bytes", "gauge", (), "Payload bytes that are being validated or wait for their commit."),
-    Metric("sidecar_receiver_repaired_total", "counter", ("receiver", "signal", "reason"), "Invalid optional parts of records that were left out or corrected on arrival; the records are kept."),
+    Metric("sidecar_receiver_repaired_total", "counter", ("receiver", "signal", "reason"), "Invalid optional parts of records that were left out or corrected on arrival; the records are accepted."),
     Metric("sidecar_receiver_auth_failures_total", "counter", ("receiver",), "Requests without credentials or with wrong ones."),
     Metric("sidecar_receiver_closed_connections_total", "counter", ("receiver", "reason"), "Connections of Beats and of JSON lines that the receiver closed: max_connections, idle, invalid, overloaded, stopping, internal."),
     Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable, copy (of one that is read; left out)."),
     Metric("sidecar_file_tail_lag_bytes", "gauge", (), "Bytes of log files that are there and were not read yet."),
     Metric("sidecar_file_tail_lost_bytes_total", "watched_counter", ("reason",), "Bytes of log files that were gone before they could be read."),
     Metric("sidecar_received_items_total", "watched_counter", ("signal",), "Items stored in the journal (ledger)."),
-    Metric("sidecar_rejected_items_total", "watched_counter", ("signal",), "Items refused at ingest as invalid (ledger)."),
+    Metric("sidecar_rejected_items_total", "watched_counter", ("signal",), "Items rejected at ingest as invalid (ledger)."),
     Metric("sidecar_duplicate_items_total", "watched_counter", ("signal",), "Items of payloads recognised as resends and not stored again."),
     Metric("sidecar_finished_items_total", "watched_counter", ("consumer", "signal", "outcome", "reason"), "Items that a consumer has finished with (ledger)."),
     Metric("sidecar_waiting_items", "gauge", ("consumer", "signal"), "Items stored that a consumer has not finished with (ledger)."),
@@ -65,13 +65,13 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_journal_commit_entries", "histogram", (), "Entries in one group commit.", (1, 2, 4, 8, 16, 32, 64, 128, 256)),
     Metric("sidecar_journal_salvaged_entries_total", "counter", (), "Entries read back from a damaged journal."),
     Metric("sidecar_series", "gauge", ("metric",), "Series that a derived metric holds."),
-    Metric("sidecar_series_overflow_total", "watched_counter", ("metric", "label"), "Label values turned away because the label or the metric was at its budget."),
+    Metric("sidecar_series_overflow_total", "watched_counter", ("metric", "label"), "Label values that went into the overflow series because the label or the metric was at its budget."),
     Metric("sidecar_invalid_utf8_total", "counter", ("signal",), "Label texts in which bytes that are not UTF-8 became U+FFFD."),
     Metric("sidecar_rule_values_ignored_total", "watched_counter", ("rule", "reason"), "Records that a rule matched and whose field it could not add, by metric."),
     Metric("sidecar_writers_folded_total", "watched_counter", (), "Writers of one OTLP series that are no longer kept apart: silent, or one of too many."),
     Metric("sidecar_spans_without_start_total", "counter", (), "Spans with start time 0: counted in calls, left out of durations."),
     Metric("sidecar_spans_scaled_total", "counter", (), "Spans that count for more than one in metrics, as the sampling threshold in their tracestate says."),
-    Metric("sidecar_sink_requests_total", "counter", ("sink", "outcome"), "Requests to the far side by outcome."),
+    Metric("sidecar_sink_requests_total", "counter", ("sink", "outcome"), "Requests to the destination by outcome."),
     Metric("sidecar_sink_request_duration_seconds", "histogram", ("sink",), "Time of one delivery request.", SECONDS),
     Metric("sidecar_sink_retries_total", "counter", ("sink", "reason"), "Documents or requests sent again."),
     Metric("sidecar_sink_concurrency", "gauge", ("sink",), "Requests allowed in flight now."),
@@ -175,7 +175,7 @@ class Telemetry:
     def _key(self, name: str, labels: Mapping[str, str]) -> LabelValues:
         wanted = self._metrics[name].labels
         if len(labels) != len(wanted):
-            raise KeyError(f"{name}: labels {sorted(labels)}, the table says {wanted}")
+            raise KeyError(f"{name}: labels {sorted(labels)}, the table has {wanted}")
         return tuple([labels[label] for label in wanted])
 
     def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -199,18 +199,18 @@ def configure_logging(level: str) -> None:
     """structlog JSON lines on stderr: `timestamp`, `level`, `logger`, `event` and the event's fields."""
     for noisy in ("uvicorn", "uvicorn.error", "elastic_transport", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    said: list[Any] = [
+    described: list[Any] = [
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     rendered = structlog.processors.JSONRenderer()
-    handler = logging.StreamHandler(sys.stderr)  # What libraries say, in the same shape.
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(rendered, foreign_pre_chain=said))
+    handler = logging.StreamHandler(sys.stderr)  # What libraries log, in the same form.
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(rendered, foreign_pre_chain=described))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, add_hint, *said, rendered],
+        processors=[structlog.contextvars.merge_contextvars, add_hint, *described, rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=_NamedLogger,
     )

@@ -64,7 +64,7 @@ class WebServer:
         await self._server.listening.wait()
 
     async def stop(self, grace: float) -> None:
-        """Take no more requests; wait for those in hand at most `grace` seconds, then cancel them."""
+        """Take no more requests; wait for those in flight at most `grace` seconds, then cancel them."""
         if self._server is None or self._task is None:
             return
         self._server.exit()

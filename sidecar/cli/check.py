@@ -13,7 +13,7 @@ from sidecar.cli.shared import config_option, settings
 @click.command("check")
 @config_option
 def command(config_file: Path | None) -> None:
-    """Say what would keep the sidecar from working.
+    """Check what would keep the sidecar from working.
 
     Checks the decoder, the directories, the credentials, the ports and the destinations. Changes nothing. Exit code 1
     if anything failed; warnings are for you to judge.

@@ -28,9 +28,9 @@ ENVIRONMENT = {
     "OTEL_BSP_SCHEDULE_DELAY": "500",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
 }
-"""What the process is given where its environment does not say otherwise."""
+"""Defaults of the process's environment."""
 SAMPLER = "sidecar_ratio"
-"""The instrumentation's sampler; the SDK's own do not write into a span how many it stands for."""
+"""The instrumentation's sampler; the SDK's own do not write its adjusted count into a span."""
 
 
 class _Instrument(click.Group):
@@ -55,9 +55,11 @@ class _Instrument(click.Group):
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1),
-    help="Share of the traces to keep. Spans say it, so that their metrics are scaled; predictions are not sampled.",
+    help="Share of the traces to keep. Spans carry it, so that their metrics are scaled; predictions are not sampled.",
 )
-@click.option("--check", is_flag=True, help="Say what is not installed for COMMAND; run nothing. Exit code 1 if so.")
+@click.option(
+    "--check", is_flag=True, help="List what COMMAND lacks, and run nothing. Exit code 1 if it lacks anything."
+)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Use this bundle instead of installed packages.")
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("logs")
 @click.option("--tee", is_flag=True, help="Write what is read to standard output, unchanged.")
 @ingest_options
-@click.option("--buffer-mb", default=16, show_default=True, help="Lines kept in memory while the sidecar is away.")
+@click.option("--buffer-mb", default=16, show_default=True, help="MiB of lines that wait while the sidecar is away.")
 @click.option(
     "--wait", default=10.0, show_default="10s", type=DURATION, help="Time to send what is left when the input ends."
 )

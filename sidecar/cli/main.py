@@ -1,4 +1,4 @@
-"""The command line, put together from the registry. Exit codes: 0 done, 1 something failed (said on stderr), 2 wrong
+"""The command line, put together from the registry. Exit codes: 0 done, 1 something failed (a line on stderr), 2 wrong
 usage or configuration."""
 
 from __future__ import annotations

@@ -73,10 +73,10 @@ def elasticsearch(
                 click.echo(line)
             return
         click.echo(str(engine))
-        steps = plan.look(connection.ask, wanted(engine, days), overwrite)
+        steps = plan.compare(connection.ask, wanted(engine, days), overwrite)
         for step in steps:
             click.echo(str(step))
-        for line in plan.rivals(connection.ask, engine):
+        for line in plan.overriding(connection.ask, engine):
             click.echo(f"foreign  {line}")
         if dry_run:
             click.echo("dry run: nothing was changed")
@@ -90,7 +90,7 @@ def elasticsearch(
 
 
 def _write_key(connection: Connection, engine: Engine, file: Path, expires: float | None) -> None:
-    """The file is made first, for its owner only: a key that cannot be kept must not be made."""
+    """The file is made first, for its owner only: a key that cannot be written must not be made."""
     from sidecar.provision import access
 
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as target:

@@ -140,7 +140,7 @@ class Seen:
     logs: dict[str, int]
     """Severity -> records."""
     predictions: dict[str, int] | None
-    """Predicted class -> rows; None where the instrumentation that tells of them is not installed."""
+    """Predicted class -> rows; None where the instrumentation that reports them is not installed."""
     trace: dict[str, Any]
     """One failed request's trace: spans and logs."""
     ledger: dict[str, Any]
@@ -237,7 +237,7 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
     return gone
 
 
-def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Figures | None) -> None:
+def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None) -> None:
     click.secho(f"\n5/5 what the sidecar saw of {sent.total} requests", bold=True)
     click.echo("\nRED per route")
     for (name, status), calls in sorted(seen.requests.items()):

@@ -20,11 +20,11 @@ from sidecar.demo.traffic import rows
 SERVICE = MODEL = "wine-sampled"
 SAMPLE = 0.1
 REQUESTS = 500
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Counts:
     """What was sent, and what the sidecar shows of it."""
 
     requests: int
@@ -37,19 +37,19 @@ class Figures:
     predictions: int
 
 
-def run(ingest: int, serve: int, model: int, folder: Path, example: Path) -> Figures:
+def run(ingest: int, serve: int, model: int, folder: Path, example: Path) -> Counts:
     """Start the example's server on the port `model` with `sidecar instrument --sample`, send it requests, and look at
     the sidecar (ports `ingest`, `serve`) until it shows them or time is up."""
     log = folder / "sampled.log"
     with _server(ingest, model, log, example) as server:
         wait(lambda: status_of(model, "/health") == 200, 90, server, "the sampled model server to start", log)
         sent = _send(model)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    figures = _look(serve, sent)
-    while missing(figures) and time.monotonic() < deadline:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    counts = _counts(serve, sent)
+    while missing(counts) and time.monotonic() < deadline:
         time.sleep(0.5)
-        figures = _look(serve, sent)
-    return figures
+        counts = _counts(serve, sent)
+    return counts
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def _send(port: int) -> int:
     return sent
 
 
-def _look(serve: int, sent: int) -> Figures:
+def _counts(serve: int, sent: int) -> Counts:
     spans = calls = by_red = predictions = 0.0
     for name, labels, value in samples(request("GET", serve, "/metrics")[1].decode()):
         if name == "sidecar_spans_scaled_total":
@@ -84,29 +84,29 @@ def _look(serve: int, sent: int) -> Figures:
             calls += value
             predict = labels.get("span_name") == "POST /predict" and labels.get("span_kind") == "SPAN_KIND_SERVER"
             by_red += value if predict else 0
-    return Figures(REQUESTS, sent, int(spans), int(calls), int(by_red), int(predictions))
+    return Counts(REQUESTS, sent, int(spans), int(calls), int(by_red), int(predictions))
 
 
-def missing(figures: Figures) -> list[str]:
+def missing(counts: Counts) -> list[str]:
     """What should be there and is not; empty when all is well."""
     gone = []
-    if figures.predictions != figures.rows:
-        gone.append(f"predictions under sampling: {figures.predictions} rows, {figures.rows} were predicted")
-    if not 0 < figures.spans * 10 == figures.calls:
-        gone.append(f"RED under sampling: {figures.calls} calls of {figures.spans} spans that each stand for ten")
+    if counts.predictions != counts.rows:
+        gone.append(f"predictions under sampling: {counts.predictions} rows, {counts.rows} were predicted")
+    if not 0 < counts.spans * 10 == counts.calls:
+        gone.append(f"RED under sampling: {counts.calls} calls of {counts.spans} spans that each stand for ten")
     return gone
 
 
-def show(figures: Figures) -> None:
+def show(counts: Counts) -> None:
     """What it means, for people."""
     click.echo(f"\nOne trace in ten kept (sidecar instrument --sample {SAMPLE})")
-    click.echo(f"  {'requests sent':<28} {figures.requests:>12}   with {figures.rows} rows")
-    click.echo(f"  {'spans received':<28} {figures.spans:>12}   of the kept traces, each stands for ten")
-    click.echo(f"  {'requests by RED, scaled':<28} {figures.requests_by_red:>12}   {_off(figures)}")
-    click.echo(f"  {'predictions counted':<28} {figures.predictions:>12}   every one: events are not sampled")
+    click.echo(f"  {'requests sent':<28} {counts.requests:>12}   with {counts.rows} rows")
+    click.echo(f"  {'spans received':<28} {counts.spans:>12}   of the kept traces, each stands for ten")
+    click.echo(f"  {'requests by RED, scaled':<28} {counts.requests_by_red:>12}   {_off(counts)}")
+    click.echo(f"  {'predictions counted':<28} {counts.predictions:>12}   every one: events are not sampled")
 
 
-def _off(figures: Figures) -> str:
+def _off(counts: Counts) -> str:
     """How far a sample of this size may well be off: twice the standard deviation of its count."""
-    usual = 2 * ((1 - SAMPLE) / SAMPLE / figures.requests) ** 0.5
-    return f"{figures.requests_by_red / figures.requests - 1:+.0%} (within ±{usual:.0%} in 19 runs of 20)"
+    usual = 2 * ((1 - SAMPLE) / SAMPLE / counts.requests) ** 0.5
+    return f"{counts.requests_by_red / counts.requests - 1:+.0%} (within ±{usual:.0%} in 19 runs of 20)"

@@ -1,7 +1,7 @@
 """Which engine is there, and what it lacks.
 
-Sources: `GET /` of both engines; where it is not to be had (reduced builds, a user without `monitor`), the versions and
-modules that `GET /_nodes` tells. A missing API answers 400 `no handler found for uri` or 405 on both engines; 404 with
+Sources: `GET /` of both engines; where it is not there (reduced builds, a user without `monitor`), the versions and
+modules of `GET /_nodes`. A missing API answers 400 `no handler found for uri` or 405 on both engines; 404 with
 the API's own error means that it is there.
 """
 
@@ -82,15 +82,15 @@ def answer(reply: Reply, what: str) -> Any:
         try:
             return json.loads(reply.body) if reply.body else {}
         except ValueError as error:
-            raise Permanent(f"{what}: the answer is no JSON: {reply.body[:200]!r}") from error
-    raise refusal(reply, what)
+            raise Permanent(f"{what}: invalid answer; expected JSON: {reply.body[:200]!r}") from error
+    raise rejection(reply, what)
 
 
-def refusal(reply: Reply, what: str) -> Unreached | Permanent:
+def rejection(reply: Reply, what: str) -> Unreached | Permanent:
     """The error that a reply stands for, with the engine's own reason."""
     text = f"{what}: HTTP {reply.status}: {reason(reply)}"
     if reply.status == 401:
-        return Permanent(f"{text} (the credentials are refused)")
+        return Permanent(f"{text} (the credentials are rejected)")
     if reply.status == 403:
         return Permanent(f"{text} (this needs the role that `sidecar setup elasticsearch --roles` prints)")
     if reply.status in (408, 429) or reply.status >= 500:
@@ -99,7 +99,7 @@ def refusal(reply: Reply, what: str) -> Unreached | Permanent:
 
 
 def reason(reply: Reply) -> str:
-    """The engine's words for a refusal."""
+    """The engine's reason."""
     text = reply.body[:2000].decode("utf-8", "replace").strip()
     try:
         error = json.loads(reply.body)["error"]
@@ -118,16 +118,16 @@ def _who(request: Request) -> tuple[Kind, str]:
             version = json.loads(reply.body)["version"]
             return ("opensearch" if version.get("distribution") == "opensearch" else "elasticsearch"), version["number"]
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise Permanent("the address answers, but not as Elasticsearch or OpenSearch do") from None
+            raise Permanent("invalid answer to GET /; expected Elasticsearch or OpenSearch") from None
     if reply.status not in (403, 404, 405):
-        raise refusal(reply, "asking who is there")
+        raise rejection(reply, "asking who is there")
     nodes = answer(request("GET", _NODES, None), "asking which version it is")
     for node in (nodes or {}).get("nodes", {}).values():
         names = [m.get("classname", "") for m in node.get("modules", ())]
         for kind in _ASKED:
             if any(name.startswith(f"org.{kind}.") for name in names):
                 return kind, str(node.get("version", "?"))
-    raise Permanent("the address answers, but not as Elasticsearch or OpenSearch do")
+    raise Permanent("invalid answer to GET /; expected Elasticsearch or OpenSearch")
 
 
 def _missing_processors(request: Request) -> list[str]:

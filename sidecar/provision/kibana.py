@@ -1,9 +1,9 @@
 """Saved objects into Kibana 8 and 9 and OpenSearch Dashboards, by the API that both have for it.
 
 Source: `POST /api/saved_objects/_import` and `_export` in the references of Kibana 8 and OpenSearch Dashboards. An
-import answers 200 even where objects were not taken; `errors` has one entry for each with its type: `conflict` where
+import answers 200 even where objects were not imported; `errors` has one entry for each with its type: `conflict` where
 the object is there and overwriting was not asked for. Kibana wants the header `kbn-xsrf`, OpenSearch Dashboards
-`osd-xsrf`; each takes no notice of the other's.
+`osd-xsrf`; each ignores the other's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from sidecar.deliver.common.http import Reply
 from sidecar.errors import Permanent
-from sidecar.provision.engine import refusal
+from sidecar.provision.engine import rejection
 
 _XSRF = {"kbn-xsrf": "model-sidecar", "osd-xsrf": "model-sidecar"}
 _SPACE = re.compile(r"[a-z0-9_-]{1,100}")
@@ -75,17 +75,17 @@ def shipped() -> Objects:
 
 
 def detect(send: Send) -> Dashboards:
-    """Ask who is there. Raises `Unreached`, or `Permanent` where it is neither or too old."""
+    """Ask which of the two is there. Raises `Unreached`, or `Permanent` where it is neither or too old."""
     reply = send("GET", "/api/status", None, _XSRF)
     if reply.status != 200:
-        raise refusal(reply, "asking who is there")
+        raise rejection(reply, "asking who is there")
     try:
         number = str(json.loads(reply.body)["version"]["number"])
         major = int(number.split(".")[0])
     except (ValueError, KeyError, TypeError):
         raise Permanent(
-            "the address answers, but does not tell its version: is it Kibana or OpenSearch Dashboards, and are the "
-            "credentials right?"
+            "invalid answer to GET /api/status: no version; expected Kibana or OpenSearch Dashboards, and valid "
+            "credentials"
         ) from None
     # OpenSearch Dashboards began to count at 1 when Kibana was at 7.
     if major < 7:
@@ -108,7 +108,7 @@ def plan(send: Send, objects: Objects, space: str, overwrite: bool) -> list[Step
 
 
 def present(send: Send, objects: Objects, space: str) -> set[Key]:
-    """Which of the objects are there. An export names those that it does not find, in a refusal."""
+    """Which of the objects are there. An export names those that it does not find, in an error."""
     wanted = list(objects.keys)
     for _ in range(2):
         if not wanted:
@@ -120,7 +120,7 @@ def present(send: Send, objects: Objects, space: str) -> set[Key]:
             return set(wanted)
         missing = _missing(reply)
         if not missing:
-            raise refusal(reply, "asking which saved objects are there")
+            raise rejection(reply, "asking which saved objects are there")
         wanted = [key for key in wanted if key not in missing]
     return set(wanted)
 
@@ -136,7 +136,7 @@ def _missing(reply: Reply) -> set[Key]:
 
 
 def load(send: Send, objects: Objects, space: str, overwrite: bool) -> list[Step]:
-    """Import; what became of each object. Raises `Permanent` with the reasons where one was not taken."""
+    """Import; what became of each object. Raises `Permanent` with the reasons where one was not imported."""
     boundary = uuid.uuid4().hex
     body = (
         (
@@ -150,26 +150,26 @@ def load(send: Send, objects: Objects, space: str, overwrite: bool) -> list[Step
     target = f"{prefix(space)}/api/saved_objects/_import?overwrite={str(overwrite).lower()}"
     reply = send("POST", target, body, headers)
     if reply.status != 200:
-        raise refusal(reply, "importing saved objects")
+        raise rejection(reply, "importing saved objects")
     return outcome(json.loads(reply.body), objects, overwrite)
 
 
-def outcome(said: Mapping[str, Any], objects: Objects, overwrite: bool) -> list[Step]:
+def outcome(reply: Mapping[str, Any], objects: Objects, overwrite: bool) -> list[Step]:
     """The reply of an import as steps."""
-    kept: set[Key] = set()
+    there: set[Key] = set()
     problems = []
-    for error in said.get("errors") or ():
+    for error in reply.get("errors") or ():
         key = (str(error.get("type")), str(error.get("id")))
         problem = error.get("error") or {}
         if problem.get("type") == "conflict" and not overwrite:
-            kept.add(key)
+            there.add(key)
         else:
-            problems.append(f"{key[0]} {key[1]}: {problem.get('message') or problem.get('type') or 'not taken'}")
-    if problems or not (said.get("success") or kept):
+            problems.append(f"{key[0]} {key[1]}: {problem.get('message') or problem.get('type') or 'not imported'}")
+    if problems or not (reply.get("success") or there):
         raise Permanent("not imported: " + "; ".join(problems or ["no reason given"]))
-    replaced = {(str(r.get("type")), str(r.get("id"))) for r in said.get("successResults") or () if r.get("overwrite")}
+    replaced = {(str(r.get("type")), str(r.get("id"))) for r in reply.get("successResults") or () if r.get("overwrite")}
     return [
-        Step("keep" if key in kept else "update" if key in replaced else "create", key, objects.titles[key])
+        Step("keep" if key in there else "update" if key in replaced else "create", key, objects.titles[key])
         for key in objects.keys
     ]
 
@@ -179,5 +179,5 @@ def prefix(space: str) -> str:
     if space in ("", "default"):
         return ""
     if not _SPACE.fullmatch(space):
-        raise Permanent(f"{space!r} is no name of a space: small letters, digits, hyphens and underscores")
+        raise Permanent(f"invalid space: {space!r}; expected small letters, digits, hyphens and underscores")
     return f"/s/{quote(space)}"

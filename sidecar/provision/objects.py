@@ -1,4 +1,4 @@
-"""What is to be in the cluster: the files of `elk/`, with a mark that says whose they are.
+"""What is to be in the cluster: the files of `elk/`, with a mark of whose they are.
 
 The mark is a digest of the object as it ships, so that a later program knows whether what it finds is what it would
 put. It is in `_meta` where the API has one, else at the end of the description.
@@ -108,10 +108,10 @@ def _retention(body: dict[str, Any], days: int) -> dict[str, Any]:
     """The policy with another age of deletion."""
     text = json.dumps(body)
     age = re.search(r'"min_(?:rollover_)?age": "(\d+d)"', text)
-    said = re.search(r"delete (\d+) days", text)
-    if not age or not said:
+    described = re.search(r"delete (\d+) days", text)
+    if not age or not described:
         raise ValueError("a policy of ours deletes after days")
-    text = text.replace(f'age": "{age[1]}"', f'age": "{days}d"').replace(said[0], f"delete {days} days")
+    text = text.replace(f'age": "{age[1]}"', f'age": "{days}d"').replace(described[0], f"delete {days} days")
     return dict(json.loads(text))
 
 

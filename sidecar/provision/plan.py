@@ -1,4 +1,4 @@
-"""What `sidecar setup elasticsearch` does: look, plan, put. Nothing that is not ours is changed."""
+"""What `sidecar setup elasticsearch` does: compare, plan, put. Nothing that is not ours is changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from sidecar.deliver.elasticsearch.templates import Request, refused_for_dots, variants
 from sidecar.provision import objects
-from sidecar.provision.engine import Engine, answer, refusal
+from sidecar.provision.engine import Engine, answer, rejection
 from sidecar.provision.objects import Found, Wanted
 
 Action = Literal["create", "update", "keep", "foreign", "skip"]
@@ -34,7 +34,7 @@ class Step:
         return f"{text}: {self.reason}" if self.reason else text
 
 
-def look(request: Request, wanted: Sequence[Wanted], overwrite: bool) -> list[Step]:
+def compare(request: Request, wanted: Sequence[Wanted], overwrite: bool) -> list[Step]:
     """The plan. Raises as `engine.answer`."""
     steps = []
     for want in wanted:
@@ -51,11 +51,11 @@ def decide(want: Wanted, there: Found | None, overwrite: bool) -> Step:
     if there is None:
         return Step("create", want)
     if not there.ours:
-        said = "not made by model-sidecar: left as it is"
+        reason = "not made by model-sidecar: left as it is"
         if want.name in ("logs-otel@custom", "traces-otel@custom"):
             policy = want.body["template"]["settings"]["index.lifecycle.name"]
-            said += f"; to use our lifecycle policy, set index.lifecycle.name to {policy} there"
-        return Step("foreign", want, said)
+            reason += f"; to use our lifecycle policy, set index.lifecycle.name to {policy} there"
+        return Step("foreign", want, reason)
     if there.digest == want.digest and not (overwrite and want.once):
         return Step("keep", want, "as it should be")
     if want.once and not overwrite:
@@ -64,7 +64,7 @@ def decide(want: Wanted, there: Found | None, overwrite: bool) -> Step:
 
 
 def apply(request: Request, steps: Sequence[Step]) -> Iterator[Step]:
-    """Carry out the changes, in order, each told when it is done. Raises at the first that the engine refuses."""
+    """Carry out the changes, in order, each given when it is done. Raises at the first that the engine refuses."""
     for step in steps:
         if step.action not in CHANGES:
             continue
@@ -73,12 +73,12 @@ def apply(request: Request, steps: Sequence[Step]) -> Iterator[Step]:
             if not refused_for_dots(reply):
                 break
         if not 200 <= reply.status < 300:
-            raise refusal(reply, f"{step.action} {step.wanted.kind.label} {step.wanted.name}")
+            raise rejection(reply, f"{step.action} {step.wanted.kind.label} {step.wanted.name}")
         yield step
 
 
-def rivals(request: Request, engine: Engine) -> list[str]:
-    """Index templates of others that take our data streams from us, as lines for people."""
+def overriding(request: Request, engine: Engine) -> list[str]:
+    """Index templates of others with a higher priority that match our data streams, as lines for people."""
     reply = request("GET", "/_index_template", None)
     if reply.status != 200:
         return []
@@ -89,7 +89,7 @@ def rivals(request: Request, engine: Engine) -> list[str]:
         priority = int(body.get("priority") or 0)
         if name in own or name.endswith("-otel@template") or priority < _PRIORITY:
             continue
-        taken = [s for s in _STREAMS if any(fnmatchcase(s, p) for p in body.get("index_patterns", ()))]
-        if taken:
-            lines.append(f"index template {name} (priority {priority}) takes {' and '.join(taken)}: left as it is")
+        matched = [s for s in _STREAMS if any(fnmatchcase(s, p) for p in body.get("index_patterns", ()))]
+        if matched:
+            lines.append(f"index template {name} (priority {priority}) takes {' and '.join(matched)}: left as it is")
     return lines

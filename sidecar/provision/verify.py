@@ -21,7 +21,7 @@ _PRIVILEGES = ("create_doc", "auto_configure")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing looked at."""
+    """One thing checked."""
 
     state: State
     what: str
@@ -32,16 +32,22 @@ def check(request: Request, engine: Engine, minutes: int) -> Iterator[Result]:
     """Each result as soon as it is known. `minutes`: how old the newest document may be. Raises `Unreached` where the
     engine stops answering."""
     yield Result("ok", "engine", str(engine))
-    for look in (_objects, _rivals, _lifecycle, _write):
+    checks = {
+        "objects": _objects,
+        "index templates": _overriding,
+        "data streams": _lifecycle,
+        "writing": _write,
+    }
+    for what, run in checks.items():
         try:
-            yield from look(request, engine)
+            yield from run(request, engine)
         except Permanent as error:
-            yield Result("warning", look.__name__.strip("_"), f"cannot be looked at: {error.reason}")
+            yield Result("warning", what, f"cannot be checked: {error.reason}")
     yield from _arriving(request, minutes)
 
 
 def _objects(request: Request, engine: Engine) -> Iterator[Result]:
-    for step in plan.look(request, objects.wanted(engine), overwrite=False):
+    for step in plan.compare(request, objects.wanted(engine), overwrite=False):
         what = f"{step.wanted.kind.label} {step.wanted.name}"
         state: State = "ok"
         detail = step.reason
@@ -53,13 +59,13 @@ def _objects(request: Request, engine: Engine) -> Iterator[Result]:
         yield Result(state, what, detail)
 
 
-def _rivals(request: Request, engine: Engine) -> Iterator[Result]:
-    for line in plan.rivals(request, engine):
+def _overriding(request: Request, engine: Engine) -> Iterator[Result]:
+    for line in plan.overriding(request, engine):
         yield Result("warning", "index templates", line)
 
 
 def _lifecycle(request: Request, engine: Engine) -> Iterator[Result]:
-    """Which template and policy each data stream has; one without a policy is kept for ever."""
+    """Which template and policy each data stream has; one without a policy is never deleted."""
     if lacking := engine.lacks.get("data_stream_api"):
         yield Result("warning", "data streams", f"cannot be listed: {lacking}")
         return
@@ -69,32 +75,32 @@ def _lifecycle(request: Request, engine: Engine) -> Iterator[Result]:
     for stream in streams:
         policy = stream.get("ilm_policy")
         if engine.kind == "elasticsearch" and not policy and "lifecycle" not in stream:
-            detail = "no lifecycle policy: its documents are kept for ever; roll it over after setting up"
+            detail = "no lifecycle policy: its documents are never deleted; roll it over after setting up"
             yield Result("warning", stream["name"], detail)
         else:
-            said = f", policy {policy}" if policy else ""
-            yield Result("ok", stream["name"], f"template {stream.get('template', '?')}{said}")
+            with_policy = f", policy {policy}" if policy else ""
+            yield Result("ok", stream["name"], f"template {stream.get('template', '?')}{with_policy}")
 
 
 def _write(request: Request, engine: Engine) -> Iterator[Result]:
-    """Asked of the engine where it can be asked, else tried with documents that no data stream takes."""
+    """Asked of the engine where it can be asked, else tried with documents that no data stream accepts."""
     if engine.kind == "elasticsearch" and "security" not in engine.lacks:
         body = {"index": [{"names": list(STREAMS), "privileges": list(_PRIVILEGES)}]}
-        said = answer(
+        privileges = answer(
             request("POST", "/_security/user/_has_privileges", json.dumps(body).encode()), "asking for privileges"
         )
-        for stream, held in ((said or {}).get("index") or {}).items():
+        for stream, held in ((privileges or {}).get("index") or {}).items():
             missing = [name for name in _PRIVILEGES if not held.get(name)]
             detail = f"the credentials lack {' and '.join(missing)}" if missing else "allowed"
             yield Result("failed" if missing else "ok", f"writing to {stream}", detail)
         return
     for stream in STREAMS:
-        yield _probe(request, stream)
+        yield _try_write(request, stream)
 
 
-def _probe(request: Request, stream: str) -> Result:
-    """A document without a time, which a data stream refuses after it has checked who sends it. Only where the data
-    stream is there: elsewhere the probe would make one."""
+def _try_write(request: Request, stream: str) -> Result:
+    """A document without a time, which a data stream rejects after it has checked who sends it. Only where the data
+    stream is there: elsewhere this would make one."""
     what = f"writing to {stream}"
     there = request("HEAD", f"/{stream}", None)
     if there.status != 200:
@@ -122,7 +128,7 @@ def _arriving(request: Request, minutes: int) -> Iterator[Result]:
     target = f"/{_ALL}/_search?ignore_unavailable=true&allow_no_indices=true"
     reply = request("POST", target, json.dumps(query).encode())
     if reply.status in (401, 403):
-        yield Result("warning", "documents", "cannot be looked at: the credentials may not read them")
+        yield Result("warning", "documents", "cannot be searched: the credentials may not read them")
     elif reply.status != 200 or absent(reply):
         yield Result("failed", "documents", f"HTTP {reply.status}: {reason(reply)}")
     else:

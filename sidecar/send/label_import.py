@@ -2,7 +2,7 @@
 
 Each batch is acknowledged before the next is sent, and batches end at multiples of their size, so that the same file
 always gives the same ones. Every label is sent with a time (the file's, where it has none of its own) and its number in
-the file: a batch whose acknowledgement was lost is sent again as the same bytes, and the sidecar keeps it once.
+the file: a batch whose acknowledgement was lost is sent again as the same bytes, and the sidecar stores it once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Tally:
     """How far the import is."""
 
     records: int = 0
-    """Records of the file that are dealt with, skipped ones included: what `--skip` takes."""
+    """Records of the file that are dealt with, skipped ones included: the value for `--skip`."""
     accepted: int = 0
     rejected: int = 0
 
@@ -67,7 +67,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What labels get that do not say it themselves."""
+    """What labels get that do not have it themselves."""
 
     time: int
     model: str = ""
@@ -193,25 +193,25 @@ def run(
 ) -> None:
     """Send all but the first `skip` records; `tally` is kept up to date, so that it holds whatever ends the run.
 
-    `reject` is given what is no label, behind the batch that it was in; without it the run ends there. Raises
+    `reject` is given what is not a label, behind the batch that it was in; without it the run ends there. Raises
     `Stopped`.
     """
     tally.records = skip
     for records in _batches(rows, skip, batch):
         bad = next((n for n, (_, row) in enumerate(records) if row.label is None), None)
-        taken = records if reject is not None or bad is None else records[:bad]
-        body, labels = _body(taken, defaults)
+        sent = records if reject is not None or bad is None else records[:bad]
+        body, labels = _body(sent, defaults)
         if labels:
             sender.send(body, labels)
         tally.accepted += labels
-        for number, row in taken:
+        for number, row in sent:
             if row.label is None and reject is not None:
                 reject(row)
                 tally.rejected += 1
             tally.records = number
         show()
-        if len(taken) < len(records):
-            _, row = records[len(taken)]
+        if len(sent) < len(records):
+            _, row = records[len(sent)]
             raise Stopped(f"{row.place}: {row.refusal}")
 
 
@@ -236,11 +236,11 @@ def _batches(rows: Iterator[Row], skip: int, size: int) -> Iterator[list[tuple[i
     if damage:
         raise Stopped(damage)
     if number < skip:
-        raise Stopped(f"there are only {number} records, none is left after --skip {skip}")
+        raise Stopped(f"invalid --skip: {skip}; expected at most {number}, the number of records")
 
 
 def _damage(error: Exception) -> str:
-    return f"the compressed data is damaged: {error}"
+    return f"invalid gzip: {error}; expected an undamaged file"
 
 
 def _body(records: list[tuple[int, Row]], defaults: Defaults) -> tuple[bytes, int]:

@@ -1,6 +1,6 @@
 """Metric families as text: Prometheus text format 0.0.4 and OpenMetrics 1.0.0.
 
-Rules kept here: a family is written once and without a series twice; OpenMetrics ends in `# EOF`, has `_created`, and
+Rules: a family is written once and without a series twice; OpenMetrics ends in `# EOF`, has `_created`, and
 exemplars on buckets only; a `# UNIT` line only where the name ends in the unit; bucket bounds are written as floats
 (`1.0`) in both formats, so that a series does not change its name with what the scraper accepts.
 """
@@ -32,7 +32,7 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 log = structlog.get_logger("sidecar.serve")
 
-_MAX_SAID = 1000
+_MAX_REPORTED = 1000
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "counter": ("_total", "_created"),
@@ -72,25 +72,25 @@ class Merged:
 
 
 class Exposition:
-    """Answers scrapes, and says once of each family that clashes with another that it is left out. Thread-safe."""
+    """Answers scrapes, and logs once of each family that clashes with another that it is left out. Thread-safe."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def answer(self, families: Iterable[Family], accept: str) -> tuple[bytes, str]:
         """(body, Content-Type) for an Accept header."""
         openmetrics, content_type = negotiate(accept)
         merged = merge(families)
-        fresh = set(merged.dropped) - self._said
-        if fresh and len(self._said) < _MAX_SAID:
-            self._said |= fresh
+        fresh = set(merged.dropped) - self._reported
+        if fresh and len(self._reported) < _MAX_REPORTED:
+            self._reported |= fresh
             log.warning("metric_names_clash", metrics=sorted(fresh))
         return render(merged, openmetrics), content_type
 
 
 def negotiate(accept: str) -> tuple[bool, str]:
     """Accept header -> (OpenMetrics?, Content-Type). OpenMetrics only for one that asks for it and does not prefer
-    plain text; a missing or odd header gets the text format."""
+    plain text; a missing or invalid header gets the text format."""
     best = {"text/plain": 0.0, "application/openmetrics-text": 0.0}
     for part in accept.split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -118,9 +118,9 @@ def from_client(metrics: Iterable[Metric]) -> list[ClientFamily]:
 
 def merge(families: Iterable[Family]) -> Merged:
     """Families of the same name and kind become one, the first one's help and unit standing. One whose name another
-    kind has taken, or whose series names would clash, is left out and named."""
+    kind has, or whose series names would clash, is left out and named."""
     parts: dict[str, list[Family]] = {}
-    taken: dict[str, str] = {}
+    names_used: dict[str, str] = {}
     dropped = []
     for family in families:
         first = parts.get(family.name)
@@ -128,10 +128,10 @@ def merge(families: Iterable[Family]) -> Merged:
             first.append(family)
             continue
         names = {family.name, *(family.name + suffix for suffix in _SUFFIXES[family.kind])}
-        if _NAME.fullmatch(family.name) is None or any(name in taken for name in names):
+        if _NAME.fullmatch(family.name) is None or any(name in names_used for name in names):
             dropped.append(family.name)
             continue
-        taken.update(dict.fromkeys(names, family.name))
+        names_used.update(dict.fromkeys(names, family.name))
         parts[family.name] = [family]
     return Merged([tuple(same) for same in parts.values()], dropped)
 

@@ -117,7 +117,7 @@ def _get(path: str, endpoint: Endpoint) -> Route:
 def _metrics_endpoint(sources: Sources) -> Endpoint:
     async def metrics(request: Request) -> Response:
         address = request.client.host if request.client is not None else ""
-        # HEAD shows nobody anything.
+        # HEAD shows no counters.
         who = "" if request.scope.get("asked") == "HEAD" else scraper(request.headers, address)
         return await asyncio.to_thread(_metrics, sources, request.headers, who)
 
@@ -126,7 +126,7 @@ def _metrics_endpoint(sources: Sources) -> Endpoint:
 
 def _status_endpoint(sources: Sources) -> Endpoint:
     async def status(request: Request) -> Response:
-        return _readable(await asyncio.to_thread(sources.status))
+        return _indented(await asyncio.to_thread(sources.status))
 
     return status
 
@@ -136,7 +136,7 @@ def _probes(health: Health) -> list[Route]:
         async def answer(request: Request) -> Response:
             ok = good()
             body = {"ok": ok, "components": {name: asdict(r) for name, r in sorted(health.reports().items())}}
-            return _readable(body, 200 if ok else 503)
+            return _indented(body, 200 if ok else 503)
 
         return answer
 
@@ -155,16 +155,16 @@ async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = "method" if error.status_code == 405 else "path"
     message = f"invalid {what}: {request.method} {request.scope['path']}; / lists what is served here, by GET"
-    answer = _readable({"message": message}, error.status_code)
+    answer = _indented({"message": message}, error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _no_store(request: Request) -> Response:
-    return _readable({"message": "there is no store to look into: SIDECAR_DELIVER__STORE__ENABLED is false"}, 404)
+    return _indented({"message": "no store: SIDECAR_DELIVER__STORE__ENABLED is false"}, 404)
 
 
-def _readable(body: Mapping[str, Any], status: int = 200) -> Response:
+def _indented(body: Mapping[str, Any], status: int = 200) -> Response:
     """JSON in lines: these answers are read by people with curl."""
     return Response(json.dumps(body, indent=2) + "\n", status, media_type="application/json")
 
@@ -178,13 +178,13 @@ def _metrics(sources: Sources, headers: Mapping[str, str], who: str) -> Response
         )
     described = {"Content-Type": scrape.content_type, "Vary": "Accept, Accept-Encoding"}
     body = scrape.body
-    if len(body) >= GZIP_FROM_BYTES and takes_gzip(headers.get("accept-encoding", "")):
+    if len(body) >= GZIP_FROM_BYTES and accepts_gzip(headers.get("accept-encoding", "")):
         body = igzip_lib.compress(body, 1, igzip_lib.COMP_GZIP)
         described["Content-Encoding"] = "gzip"
     return Response(body, headers=described)
 
 
-def takes_gzip(accept_encoding: str) -> bool:
+def accepts_gzip(accept_encoding: str) -> bool:
     """Whether the header names gzip (or anything, `*`) with a weight that is not 0."""
     for part in accept_encoding.lower().split(","):
         coding, _, weight = part.partition(";")

@@ -1,7 +1,7 @@
 """Who asks for metrics: a scraper, which counts from one answer to the next, or a person, who looks.
 
 A scraper names itself (`User-Agent`), sends Prometheus's timeout, or asks for a version of an exposition format. A tool
-that people use is no scraper, whatever it asks for.
+that people use is not a scraper, whatever it asks for.
 """
 
 from __future__ import annotations

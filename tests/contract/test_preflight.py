@@ -118,7 +118,7 @@ def test_every_sink_is_looked_at_by_its_name_and_one_that_is_off_is_said(tmp_pat
     assert found["one"].state == "failed"
     assert "refused" in found["one"].detail
     assert found["two"].state == "warning"
-    assert "deliver.additional.two is not on" in found["two"].detail
+    assert "deliver.additional.two is not enabled" in found["two"].detail
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_a_port_of_another_address_is_no_conflict() -> None:
     [
         ("s.sock", ""),
         ("x" * 120, "too long"),
-        ("nowhere/s.sock", "is no directory"),
-        ("file", "something else than a socket"),
+        ("nowhere/s.sock", "is not a directory"),
+        ("file", "not a socket"),
     ],
 )
 def test_unix_sockets(tmp_path: Path, path: str, detail: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_stat_drain_and_dead_letters_of_a_journal(tmp_path: Path) -> None:
     stat = json.loads(sidecar("journal", "status", "--json", **path).stdout)
     assert any(line.startswith("elasticsearch/spans: received 7 = waiting 7") for line in stat["ledger"])
     letters = sidecar("journal", "dead-letters", "list", **path)
-    assert (letters.returncode, letters.stdout.strip()) == (0, "there are no dead letters")
+    assert (letters.returncode, letters.stdout.strip()) == (0, "no dead letters")
     stuck = sidecar("journal", "drain", "--timeout", "1", **path, **gone)
     assert stuck.returncode == 1
     assert "still waiting" in stuck.stderr

@@ -60,7 +60,7 @@ def test_the_end_of_a_log_is_shown_indented(tmp_path: Path) -> None:
     assert processes.end_of(log).splitlines() == ["", *(f"  line {n}" for n in range(25, 40))]
 
 
-GOOD = sampling.Figures(requests=500, rows=1250, spans=132, calls=1320, requests_by_red=440, predictions=1250)
+GOOD = sampling.Counts(requests=500, rows=1250, spans=132, calls=1320, requests_by_red=440, predictions=1250)
 
 
 def test_a_sample_that_came_whole_misses_nothing_however_far_off_its_estimate(

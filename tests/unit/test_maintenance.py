@@ -45,7 +45,7 @@ def test_a_journal_in_memory_has_nothing_to_look_into(tmp_path: Path) -> None:
 
 
 def test_replay_needs_somewhere_to_send_to(tmp_path: Path) -> None:
-    kinds = r"of a kind that takes dead letters \(elasticsearch or logstash or otlp\) is on"
+    kinds = r"of a kind that replays dead letters \(elasticsearch or logstash or otlp\) is enabled"
     with pytest.raises(ConfigError, match=f"no sink {kinds}"):
         maintenance.replay_dead_letters(at(tmp_path), None, lambda _: None)
     with pytest.raises(ConfigError, match=f"no sink named 'otlp' {kinds}"):
@@ -94,7 +94,7 @@ def test_dead_letters_are_shown_and_exported_as_json(tmp_path: Path) -> None:
     shown = json.loads(maintenance.show_dead_letter(at(tmp_path), 3))
     assert (shown["id"], shown["document"]) == (3, {"body": {"text": "café"}})
     assert (shown["sink"], shown["index"], shown["document_id"]) == ("elasticsearch", "logs-x", "2")
-    with pytest.raises(ConfigError, match="there is no dead letter 9"):
+    with pytest.raises(ConfigError, match="no dead letter 9; expected a number"):
         maintenance.show_dead_letter(at(tmp_path), 9)
     exported = [json.loads(line) for line in maintenance.export_dead_letters(at(tmp_path), None)]
     assert [letter["id"] for letter in exported] == [1, 2, 3, 4]

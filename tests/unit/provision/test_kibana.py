@@ -44,7 +44,7 @@ def test_a_space_has_its_own() -> None:
     assert fake.spaces[""] == {}
     with pytest.raises(Permanent, match="HTTP 404"):
         kibana.plan(fake, OBJECTS, "nowhere", False)
-    with pytest.raises(Permanent, match="no name of a space"):
+    with pytest.raises(Permanent, match="invalid space"):
         kibana.plan(fake, OBJECTS, "../x", False)
 
 

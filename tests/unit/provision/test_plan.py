@@ -15,7 +15,7 @@ from sidecar.provision.engine import Engine, absent, answer, detect, reason
 
 
 def run(engine: FakeEngine, overwrite: bool = False, **keep_days: int) -> dict[str, str]:
-    steps = plan.look(engine, objects.wanted(detect(engine), keep_days), overwrite)
+    steps = plan.compare(engine, objects.wanted(detect(engine), keep_days), overwrite)
     list(plan.apply(engine, steps))
     return {step.wanted.name: step.action for step in steps}
 
@@ -99,7 +99,7 @@ def test_where_the_engine_has_templates_of_its_own_only_their_custom_part_is_fil
     templates = [p for p in engine.kept if "_template/" in p]
     assert templates == ["/_component_template/logs-otel@custom", "/_component_template/traces-otel@custom"]
     engine.kept[templates[0]] = {"template": {"settings": {"index.number_of_replicas": 2}}}
-    steps = plan.look(engine, objects.wanted(detect(engine)), overwrite=True)
+    steps = plan.compare(engine, objects.wanted(detect(engine)), overwrite=True)
     (step,) = [s for s in steps if s.action == "foreign"]
     assert step.wanted.name == "logs-otel@custom"
     assert "index.lifecycle.name to sidecar-logs" in step.reason
@@ -127,13 +127,13 @@ def test_a_refusal_stops_it_and_gives_the_engines_reason() -> None:
         run(engine)
 
 
-def test_templates_that_take_our_streams_are_told() -> None:
+def test_templates_that_override_ours_are_reported() -> None:
     engine = FakeEngine()
     engine.kept["/_index_template/theirs"] = {"index_patterns": ["logs-*"], "priority": 200}
     engine.kept["/_index_template/low"] = {"index_patterns": ["logs-*"], "priority": 100}
     engine.kept["/_index_template/other"] = {"index_patterns": ["metrics-*"], "priority": 200}
     run(engine)
-    (line,) = plan.rivals(engine, detect(engine))
+    (line,) = plan.overriding(engine, detect(engine))
     assert line.startswith("index template theirs (priority 200) takes logs-generic.otel-default")
 
 
@@ -149,7 +149,7 @@ class TestDetect:
     def test_something_else_is_refused(self, body: bytes) -> None:
         engine = FakeEngine()
         engine.scripted["GET", "/"] = Reply(200, body)
-        with pytest.raises(Permanent, match="not as Elasticsearch or OpenSearch"):
+        with pytest.raises(Permanent, match="expected Elasticsearch or OpenSearch"):
             detect(engine)
 
     @pytest.mark.parametrize(("status", "error"), [(401, Permanent), (503, Unreached), (429, Unreached)])
@@ -175,5 +175,5 @@ class TestDetect:
         assert reason(Reply(400, body))
 
     def test_an_answer_that_is_no_json(self) -> None:
-        with pytest.raises(Permanent, match="no JSON"):
+        with pytest.raises(Permanent, match="expected JSON"):
             answer(Reply(200, b"<"), "asking")

@@ -27,7 +27,7 @@ def ready(kind: str = "elasticsearch", found: Any = FOUND, security: bool = Fals
     if not security:
         path = "/_security/_authenticate" if kind == "elasticsearch" else "/_plugins/_security/authinfo"
         engine.scripted["GET", path] = Reply(400, b'{"error":"no handler found for uri"}')
-    list(plan.apply(engine, plan.look(engine, objects.wanted(detect(engine)), False)))
+    list(plan.apply(engine, plan.compare(engine, objects.wanted(detect(engine)), False)))
     engine.scripted[SEARCH] = Reply(200, json.dumps(found).encode())
     return engine
 

@@ -125,7 +125,8 @@ def test_batches_of_equal_labels_are_not_the_same(tmp_path: Path) -> None:
 
 def test_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
     assert (
-        imported(Sidecar(), csv_of(2), tmp_path, skip=5)[2] == "there are only 2 records, none is left after --skip 5"
+        imported(Sidecar(), csv_of(2), tmp_path, skip=5)[2]
+        == "invalid --skip: 5; expected at most 2, the number of records"
     )
     assert imported(Sidecar(), csv_of(2), tmp_path, skip=2)[2] == ""
 
@@ -225,7 +226,7 @@ def test_formats_are_told_by_name_or_content(tmp_path: Path, name: str, content:
 @pytest.mark.parametrize(
     ("name", "content", "accepted", "why"),
     [
-        ("a.csv.gz", gzip.compress(csv_of(50_000))[:-20], 4, "the compressed data is damaged: "),
+        ("a.csv.gz", gzip.compress(csv_of(50_000))[:-20], 4, "invalid gzip: "),
         ("a.json", b'[{"id":"a","label":1},{"id":"b","label":1},oops', 2, "character 44: not JSON"),
         ("a.csv", b"a,b\n1,2\n", 0, "line 1: no column for the prediction id"),
     ],
@@ -239,7 +240,7 @@ def test_what_came_before_damage_is_sent(tmp_path: Path, name: str, content: byt
 def test_damage_at_the_very_begin(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(gzip.compress(b"id,label\n")[:8])
-    with opened(str(file), io.BytesIO()) as source, pytest.raises(Stopped, match="the compressed data is damaged"):
+    with opened(str(file), io.BytesIO()) as source, pytest.raises(Stopped, match="invalid gzip"):
         format_of(source)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.health import Health
 from sidecar.serve import exposition
-from sidecar.serve.http import Scrape, Sources, build_app, takes_gzip
+from sidecar.serve.http import Scrape, Sources, accepts_gzip, build_app
 
 LONG = b"# HELP a_total A.\n" * 200 + b"a_total 1\n"
 
@@ -131,8 +131,8 @@ def test_a_short_answer_is_not_compressed(server: Server) -> None:
         ("x-gzip-like", False),
     ],
 )
-def test_who_takes_gzip(header: str, taken: bool) -> None:
-    assert takes_gzip(header) is taken
+def test_who_accepts_gzip(header: str, taken: bool) -> None:
+    assert accepts_gzip(header) is taken
 
 
 @pytest.mark.parametrize(
