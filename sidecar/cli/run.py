@@ -9,7 +9,6 @@ import click
 
 from sidecar.cli.shared import config_option, settings
 
-
 GRPC_EXPERIMENTS = "-event_engine_listener"
 """grpcio reads it once, when it is imported. Its new listener passes each message on between threads of a pool; the one
 before does not, and saves 10 to 25 % of what an otherwise empty server costs at a low rate (decision 010)."""

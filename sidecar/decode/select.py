@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from sidecar.decode.api import Decoder
-from sidecar.decode.python import ReferenceDecoder
 
 if TYPE_CHECKING:
     from sidecar.decode.native import NativeDecoder
@@ -18,7 +17,13 @@ used."""
 
 def decoder() -> Decoder:
     """The native decoder where its core is installed, else the reference; `name` says which."""
-    return native_decoder() or ReferenceDecoder()
+    return native_decoder() or _reference()
+
+
+def _reference() -> Decoder:
+    from sidecar.decode.python import ReferenceDecoder  # Half of `decode`, which the native core does without.
+
+    return ReferenceDecoder()
 
 
 def native_decoder() -> NativeDecoder | None:

@@ -3,20 +3,16 @@ dead letters are computed from `SINKS`. A new sink is a folder, a test, and a li
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sidecar.deliver.elasticsearch import sink as elasticsearch
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
-from sidecar.deliver.file import sink as file
 from sidecar.deliver.file.options import FileOptions
-from sidecar.deliver.logstash import sink as logstash
 from sidecar.deliver.logstash.options import LogstashOptions
-from sidecar.deliver.otlp import sink as otlp
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext, SinkOptions
-from sidecar.deliver.store import sink as store
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.pipeline import Signal
 
@@ -52,34 +48,56 @@ class SinkType:
         return self.options.supported_signals
 
 
+def _of(sink: str, function: str) -> Callable[..., Any]:
+    """The function of a sink's module, which is imported when it is called first: a program has few sinks of those that
+    there are, and the libraries of each take memory and time at start."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"sidecar.deliver.{sink}.sink"), function)(*arguments)
+
+    return call
+
+
 SINKS: tuple[SinkType, ...] = (
     SinkType(
         "elasticsearch",
         ElasticsearchOptions,
-        elasticsearch.build,
+        _of("elasticsearch", "build"),
         "Elasticsearch or OpenSearch.",
         can_replay=True,
-        health_check=elasticsearch.health_check,
+        health_check=_of("elasticsearch", "health_check"),
     ),
     SinkType(
         "store",
         StoreOptions,
-        store.build,
+        _of("store", "build"),
         "The embedded store for trace look-ups.",
-        routers=store.routers,
-        health_check=store.health_check,
+        routers=_of("store", "routers"),
+        health_check=_of("store", "health_check"),
         allow_multiple=False,
     ),
-    SinkType("otlp", OtlpOptions, otlp.build, "Forwarding over OTLP.", can_replay=True, health_check=otlp.health_check),
     SinkType(
-        "logstash", LogstashOptions, logstash.build, "Logstash.", can_replay=True, health_check=logstash.health_check
+        "otlp",
+        OtlpOptions,
+        _of("otlp", "build"),
+        "Forwarding over OTLP.",
+        can_replay=True,
+        health_check=_of("otlp", "health_check"),
+    ),
+    SinkType(
+        "logstash",
+        LogstashOptions,
+        _of("logstash", "build"),
+        "Logstash.",
+        can_replay=True,
+        health_check=_of("logstash", "health_check"),
     ),
     SinkType(
         "file",
         FileOptions,
-        file.build,
+        _of("file", "build"),
         "Lines in a file or on standard output.",
-        health_check=file.health_check,
+        health_check=_of("file", "health_check"),
     ),
 )
 RESERVED_NAMES = frozenset({sink.name for sink in SINKS} | {"derive"})

@@ -12,17 +12,23 @@ from sidecar.receive import beats, json_tcp, otlp_grpc, otlp_http
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.file_tail.options import NAME as FILE_TAIL
 from sidecar.receive.file_tail.options import Options as FileTailOptions
-from sidecar.receive.file_tail.receiver import FileTailReceiver
 from sidecar.receive.ingest import Ingest, IngestOptions
 from sidecar.receive.receiver import Listener, Receiver, ReceiverOptions, ReceiverType
 from sidecar.telemetry import Telemetry
+
+
+def _file_tail(options: FileTailOptions, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> Receiver:
+    from sidecar.receive.file_tail.receiver import FileTailReceiver  # Two dozen modules that few programs need.
+
+    return FileTailReceiver(options, ingest, credentials, telemetry)
+
 
 RECEIVERS: tuple[ReceiverType, ...] = (
     ReceiverType(otlp_grpc.NAME, otlp_grpc.Options, otlp_grpc.OtlpGrpcReceiver, "OTLP over gRPC."),
     ReceiverType(otlp_http.NAME, otlp_http.Options, otlp_http.OtlpHttpReceiver, "OTLP and JSON over HTTP."),
     ReceiverType(json_tcp.NAME, json_tcp.Options, json_tcp.JsonTcpReceiver, "JSON lines over TCP or a Unix socket."),
     ReceiverType(beats.NAME, beats.Options, beats.LumberjackReceiver, "Events of Beats."),
-    ReceiverType(FILE_TAIL, FileTailOptions, FileTailReceiver, "Log files that are read as they grow."),
+    ReceiverType(FILE_TAIL, FileTailOptions, _file_tail, "Log files that are read as they grow."),
 )
 
 
