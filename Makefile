@@ -87,6 +87,7 @@ docs: setup
 	$(BIN)/python collector-config/build.py
 	$(BIN)/python monitoring/build.py
 	$(BIN)/python monitoring/build_dashboards.py
+	$(BIN)/python helm/build.py
 
 lock: $(LOCKED)
 	$(BIN)/python -m pip install --quiet uv
