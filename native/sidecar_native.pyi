@@ -159,6 +159,9 @@ def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: S
 def events(body: bytes, ends: bytes, framed: bool, begin: bytes, middle: bytes) -> bytes:
     """Line pairs as Logstash events. `ends`: u32. Raises ValueError for what is not a line pair; never `Malformed`."""
 
+def span_terms(payload: bytes) -> bytes:  # u64
+    """Distinct, in order."""
+
 def digest(payload: bytes, seed: int) -> bytes:
     """xxh3-128, 16 bytes, big-endian."""
 

@@ -1,7 +1,7 @@
 """The only wiring.
 
      OTLP/gRPC ─┐                      ┌─► derive ──► /metrics
-     OTLP/HTTP ─┼─► ingest ─► journal ─┤              ┌─► store ──► /api/traces
+     OTLP/HTTP ─┼─► ingest ─► journal ─┤              ┌─► store ──► /api, /tempo
      NDJSON    ─┘   (fsync, reply)     └─► rules, ────┼─► elasticsearch, logstash, otlp, file
                                            filters    └─► further ones by name
 
@@ -21,7 +21,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -44,6 +43,7 @@ from sidecar.errors import SidecarError
 from sidecar.health import Health, Report
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
+from sidecar.lookup.settings import LookupOptions
 from sidecar.pipeline import Signal
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Ingest
@@ -93,8 +93,9 @@ class App:
         )
         credentials = Credentials(settings.receive.tls, settings.receive.auth)
         self.receivers = build_receivers(settings.receive, self.ingest, credentials, self.telemetry)
-        sources = Sources(self.health, self.scrape, self.status)
-        app = build_app(sources, _routers(sinks))
+        admission = Credentials(auth=settings.serve.auth, section="serve")
+        sources = Sources(self.health, self.scrape, self.status, admission.check if admission.asks_token else None)
+        app = build_app(sources, _lookups(sinks, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
 
@@ -183,10 +184,18 @@ class BuiltSink:
     worker: Worker[Any]
 
 
-def _routers(sinks: Sequence[BuiltSink]) -> Callable[[], list[APIRouter]] | None:
-    """What gives the routes of these sinks; None where they have none."""
-    made = [partial(sink.type.routers, sink.sink) for sink in sinks if sink.type.routers]
-    return (lambda: [router for routers in made for router in routers()]) if made else None
+def _lookups(sinks: Sequence[BuiltSink], options: LookupOptions) -> Callable[[], list[APIRouter]] | None:
+    """What gives the routes of look-ups; None where no sink keeps traces."""
+    traces = next((sink.type.trace_store(sink.sink) for sink in sinks if sink.type.trace_store), None)
+    if traces is None:
+        return None
+
+    def routers() -> list[APIRouter]:
+        from sidecar.lookup.routes import lookup_routers
+
+        return lookup_routers(traces, options)
+
+    return routers
 
 
 def build_sinks(

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.registry import DeriveOptions
 from sidecar.journal.options import JournalOptions
+from sidecar.lookup.settings import LookupOptions
 from sidecar.options import Duration, Section
 from sidecar.receive.registry import ReceiveOptions
 from sidecar.serve.http import Options as ServeOptions
@@ -66,6 +67,7 @@ class Settings(Section):
     derive: DeriveOptions = Field(default=DeriveOptions(), description="Metrics derived from what comes in.")
     deliver: DeliverOptions = Field(default=DeliverOptions(), description="Where spans and logs go.")
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
+    lookup: LookupOptions = Field(default=LookupOptions(), description="Look-ups of traces.")
     log: LogOptions = Field(default=LogOptions(), description="The program's own logs.")
     shutdown: ShutdownOptions = Field(default=ShutdownOptions(), description="Stopping.")
     _ignored: tuple[str, ...] = ()

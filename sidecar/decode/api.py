@@ -302,6 +302,11 @@ class Decoder(Protocol):
         change."""
         ...
 
+    def span_terms(self, payload: bytes) -> U64:
+        """Hashes of what the accepted spans of a payload can be found by (see `decode.otlp.terms`): distinct, in
+        order."""
+        ...
+
     def digest(self, payload: bytes, seed: int) -> bytes:
         """xxh3-128 of the payload, 16 bytes big-endian (canonical)."""
         ...

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import sidecar_native as core
 
-from sidecar.decode.api import U32, Check, FeatureColumns, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
+from sidecar.decode.api import (
+    U32,
+    U64,
+    Check,
+    FeatureColumns,
+    Lines,
+    LogBatch,
+    PredictionBatch,
+    SpanBatch,
+    Transcoded,
+)
 from sidecar.decode.documents import logstash_events as events
 from sidecar.decode.predictions.names import EVENT, LOADED
 from sidecar.decode.redaction.prefilter import prefilter
@@ -141,6 +151,10 @@ class NativeDecoder:
         if known is None:
             known = self._literals[literals, fold] = core.Literals(literals, fold)
         return known.any_in(payload)
+
+    def span_terms(self, payload: bytes) -> U64:
+        with _errors(self._core):
+            return np.frombuffer(self._core.span_terms(payload), np.uint64)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return core.digest(payload, seed)

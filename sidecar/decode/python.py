@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import xxhash
 
-from sidecar.decode.api import U32, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
+from sidecar.decode.api import U32, U64, Check, Lines, LogBatch, PredictionBatch, SpanBatch, Transcoded
 from sidecar.decode.documents import logstash_events, otel
 from sidecar.decode.logs import json_record
-from sidecar.decode.otlp import columns, records
+from sidecar.decode.otlp import columns, records, terms
 from sidecar.decode.predictions import event
 from sidecar.decode.redaction.engine import ReferenceRedactor
 from sidecar.decode.redaction.rules import Redactor, Rules
@@ -71,6 +71,9 @@ class ReferenceDecoder:
         if fold:
             payload, literals = payload.lower(), tuple(needle.lower() for needle in literals)
         return any(needle in payload for needle in literals)
+
+    def span_terms(self, payload: bytes) -> U64:
+        return terms.span_terms(payload)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return xxhash.xxh3_128_digest(payload, seed)

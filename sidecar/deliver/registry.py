@@ -4,9 +4,9 @@ dead letters are computed from `SINKS`. A new sink is a folder, a test, and a li
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.file.options import FileOptions
@@ -14,10 +14,8 @@ from sidecar.deliver.logstash.options import LogstashOptions
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext, SinkOptions
 from sidecar.deliver.store.options import StoreOptions
+from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,8 @@ class SinkType:
     """Of its section, in a few words."""
     can_replay: bool = False
     """The sink is a `ReplayableSink`."""
-    routers: Callable[[Any], Sequence[APIRouter]] | None = None
-    """(sink) -> routes that it adds to the program's HTTP server."""
+    trace_store: Callable[[Any], TraceStore] | None = None
+    """(sink) -> where the traces that it keeps are looked up."""
     health_check: Callable[[Any], Finding] | None = None
     """(options) -> whether the destination answers, for `sidecar check`. Raises `SidecarError` with the reason where it
     does not; changes nothing there."""
@@ -72,7 +70,7 @@ SINKS: tuple[SinkType, ...] = (
         StoreOptions,
         _of("store", "build"),
         "The embedded store for trace look-ups.",
-        routers=_of("store", "routers"),
+        trace_store=_of("store", "trace_store"),
         health_check=_of("store", "health_check"),
         allow_multiple=False,
     ),

@@ -182,13 +182,13 @@ def _look(at: Addresses) -> Seen:
 
 def _failed_trace(at: Addresses) -> dict[str, Any]:
     """The first recent trace that has spans and a log line with an exception."""
-    status, body = request("GET", at.serve, f"/api/traces?service={SERVICE}&limit=100")
+    status, body = request("GET", at.serve, f"/lookup/traces?service={SERVICE}&limit=100")
     if status != 200:
         return {}
     for summary in json.loads(body)["traces"]:
         if not summary.get("error"):
             continue
-        status, one = request("GET", at.serve, f"/api/traces/{summary['traceId']}")
+        status, one = request("GET", at.serve, f"/lookup/traces/{summary['traceId']}")
         trace: dict[str, Any] = json.loads(one) if status == 200 else {}
         if trace.get("spans") and trace.get("logs"):
             return trace
@@ -269,7 +269,7 @@ def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None
     click.echo(f"  http://127.0.0.1:{at.serve}/metrics")
     click.echo(f"  http://127.0.0.1:{at.serve}/status")
     if seen.trace:
-        click.echo(f"  http://127.0.0.1:{at.serve}/api/traces/{seen.trace['traceId']}")
+        click.echo(f"  http://127.0.0.1:{at.serve}/lookup/traces/{seen.trace['traceId']}")
 
 
 def _short(record: dict[str, Any]) -> str:

@@ -36,14 +36,19 @@ class Credentials:
     Raises `ConfigError` if a file cannot be used at start."""
 
     def __init__(
-        self, tls: ServerTls | None = None, auth: ServerAuth | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        tls: ServerTls | None = None,
+        auth: ServerAuth | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        section: str = "receive",
     ) -> None:
+        """`section`: whose credentials they are, for messages."""
         self._clock = clock
         self._warned = False
         self._tokens: _Watched[tuple[bytes, ...]] | None = None
         if auth is not None and auth.token_file is not None:
             file = auth.token_file
-            self._tokens = _Watched((file,), lambda: _tokens(file), clock)
+            self._tokens = _Watched((file,), lambda: _tokens(file), clock, section)
         elif auth is not None and auth.token is not None:
             fixed = (auth.token.get_secret_value().strip().encode(),)
             self._tokens = _Watched((), lambda: fixed, clock)
@@ -171,15 +176,18 @@ class _Tls:
 class _Watched(Generic[T]):
     """What was made of some files, made again when they change. Thread-safe: handshakes come from several threads."""
 
-    def __init__(self, files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float], section: str = "receive"
+    ) -> None:
         self._files = tuple(files)
         self._make = load
         self._clock = clock
+        self._section = section
         self._lock = threading.Lock()
         self._look_again = clock() + POLL_SECONDS
         self._state = _state(self._files)
         self._failed_state: object = None
-        self._value = _load(load, self._files)
+        self._value = _load(load, self._files, section)
 
     def get(self) -> T:
         now = self._clock()
@@ -195,7 +203,7 @@ class _Watched(Generic[T]):
     def _reload(self, state: object) -> None:
         files = [str(file) for file in self._files]
         try:
-            self._value = _load(self._make, self._files)
+            self._value = _load(self._make, self._files, self._section)
         except ConfigError as error:
             # Tried again at every look, said once: files of a pair may be replaced one after the other.
             if state != self._failed_state:
@@ -224,12 +232,12 @@ def _state(files: Sequence[Path]) -> object:
     return state
 
 
-def _load(load: Callable[[], T], files: Sequence[Path]) -> T:
+def _load(load: Callable[[], T], files: Sequence[Path], section: str = "receive") -> T:
     try:
         return load()
     except (OSError, ValueError) as error:
         named = ", ".join(str(file) for file in files)
-        raise ConfigError([f"receive credentials: {named}: {error}"]) from error
+        raise ConfigError([f"{section} credentials: {named}: {error}"]) from error
 
 
 def _tokens(file: Path) -> tuple[bytes, ...]:

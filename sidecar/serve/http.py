@@ -23,7 +23,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sidecar.errors import Unauthenticated
 from sidecar.health import Health
+from sidecar.options import ServerAuth
 from sidecar.serve.scrapers import scraper
 from sidecar.web import Deferred
 
@@ -45,7 +47,11 @@ class Options(BaseModel):
         "0.0.0.0", description="Address to listen on; Prometheus and the kubelet come from outside the pod."
     )
     port: int = Field(
-        9464, ge=0, le=65535, description="Port of /metrics, the probes, /status and /api. 0 picks a free one."
+        9464, ge=0, le=65535, description="Port of /metrics, the probes, /status and look-ups. 0 picks a free one."
+    )
+    auth: ServerAuth = Field(
+        default=ServerAuth(),
+        description="What a client must send at this port for everything but the probes; look-ups show spans and logs.",
     )
 
 
@@ -66,32 +72,37 @@ class Sources:
     """(Accept header, name of the scraper, empty for a person) -> exposition; None while counters are still being
     restored."""
     status: Callable[[], Mapping[str, Any]]
+    admit: Callable[[str | None], None] | None = None
+    """(Authorization header) -> nothing; raises `Unauthenticated`. None: everybody is let in."""
 
 
 Endpoint = Callable[[Request], "Coroutine[Any, Any, Response]"]
 
 
 def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | None) -> Starlette:
-    """The application, without a socket. `routers` gives the routes of sinks, where there are any; called at the first
-    request for one."""
+    """The application, without a socket. `routers` gives the routes of look-ups, where there is a store to look into;
+    called at the first request for one."""
     app = Starlette(
         routes=[
             _get("/metrics", _metrics_endpoint(sources)),
             *_probes(sources.health),
             _get("/status", _status_endpoint(sources)),
             _get("/", _index),
-            *([] if routers else [_get("/api/{path:path}", _no_store)]),
+            *([] if routers else [_get(f"/{start}/{{path:path}}", _no_store) for start in _LOOKUPS]),
         ],
         exception_handlers={404: _no_route, 405: _no_route},
-        middleware=[Middleware(_HeadAsGet)],
+        middleware=[
+            *([Middleware(_Admission, admit=sources.admit)] if sources.admit else []),
+            Middleware(_HeadAsGet),
+        ],
     )
     app.router.redirect_slashes = False
     if routers is not None:
-        app.router.default = Deferred(lambda: _routes_of_sinks(routers()))
+        app.router.default = Deferred(lambda: _lookups(routers()))
     return app
 
 
-def _routes_of_sinks(routers: Sequence[APIRouter]) -> ASGIApp:
+def _lookups(routers: Sequence[APIRouter]) -> ASGIApp:
     from fastapi import FastAPI
 
     app = FastAPI(
@@ -205,11 +216,36 @@ class _HeadAsGet:
         await self._app(scope, receive, send)
 
 
+_PROBES = frozenset(("/livez", "/readyz", "/startupz"))
+_LOOKUPS = ("api", "tempo", "lookup")
+
+
+class _Admission:
+    """Nothing but the probes is answered without credentials: the kubelet has none."""
+
+    def __init__(self, app: ASGIApp, admit: Callable[[str | None], None]) -> None:
+        self._app, self._admit = app, admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _PROBES:
+            header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+            try:
+                self._admit(None if header is None else header.decode("latin-1"))
+            except Unauthenticated as error:
+                answer = _readable({"message": str(error)}, 401)
+                answer.headers["WWW-Authenticate"] = "Bearer"
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 _INDEX = """<!doctype html><meta charset="utf-8"><title>model-sidecar</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
 <h1>model-sidecar</h1>
 <ul><li><a href="/metrics">/metrics</a> for Prometheus</li>
 <li><a href="/status">/status</a>: receivers, journal, cursors, sinks</li>
-<li><a href="/api/traces">/api/traces</a>: recent traces; <code>/api/traces/{trace id}</code> for one with its logs</li>
+<li><a href="/lookup/traces">/lookup/traces</a>: recent traces; <code>/lookup/traces/{trace id}</code>: one with its
+logs</li>
+<li><code>/api</code> for Grafana's data source of type Jaeger, <code>/tempo</code> for that of type Tempo</li>
 <li><a href="/livez">/livez</a> <a href="/readyz">/readyz</a> <a href="/startupz">/startupz</a></li></ul>
 """

@@ -32,7 +32,7 @@ def test_a_line_and_its_trace(tmp_path: Any) -> None:
         file.write_text(json.dumps({"message": "tailed", **ids}) + "\n")
 
         def logs() -> list[dict[str, Any]]:
-            with urllib.request.urlopen(f"{sidecar.serve_url}/api/traces/{ids['trace_id']}", timeout=10) as reply:
+            with urllib.request.urlopen(f"{sidecar.serve_url}/lookup/traces/{ids['trace_id']}", timeout=10) as reply:
                 return list(json.load(reply)["logs"])
 
         wait_for(lambda: len(logs()) >= 3, 30, "the lines beside their trace")

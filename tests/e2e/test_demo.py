@@ -26,7 +26,7 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
         "A failed request: trace",
         "prediction failed   (in span POST /predict)",
         "Ledger",
-        "/api/traces/",
+        "/lookup/traces/",
     )
     for part in parts:
         assert part in done.stdout

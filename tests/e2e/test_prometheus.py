@@ -81,7 +81,7 @@ def _value(url: str, expression: str) -> float:
 
 def _trace(url: str, trace_id: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/api/traces/{trace_id}", timeout=5) as response:
+        with urllib.request.urlopen(f"{url}/lookup/traces/{trace_id}", timeout=5) as response:
             return bool(json.load(response)["spans"])
     except urllib.error.HTTPError:
         return False

@@ -73,9 +73,9 @@ def test_everything_acknowledged_is_everywhere_once(engine: Callable[[], Abstrac
         by_trace = {d["trace_id"] for d in records if str(d.get("body", {}).get("text")).startswith("line ")}
         assert by_trace == {line["trace_id"] for line in LINES}
         for span in spans:
-            view = _get(f"{sidecar.serve_url}/api/traces/{span.context.trace_id:032x}")
+            view = _get(f"{sidecar.serve_url}/lookup/traces/{span.context.trace_id:032x}")
             assert [s["spanId"] for s in view["spans"]] == [format(span.context.span_id, "016x")]
-        assert _get(f"{sidecar.serve_url}/api/traces/{LINES[3]['trace_id']}")["logs"][0]["body"] == "line 3"
+        assert _get(f"{sidecar.serve_url}/lookup/traces/{LINES[3]['trace_id']}")["logs"][0]["body"] == "line 3"
 
 
 def _send_spans(sidecar: SidecarProcess) -> list[Any]:

@@ -80,7 +80,7 @@ class Delivered:
     """Every byte that left, by sink, and the sidecar's own word about it."""
 
     bytes: Mapping[str, bytes]
-    """By the names of `WAYS` (the store's are its blocks); `look-up`: answers of /api/traces; `log`: the program's."""
+    """By the names of `WAYS` (the store's are its blocks); `look-up`: answers of look-ups; `log`: the program's."""
     served: Mapping[str, bytes]
     """Other answers of the program: `/metrics` in both formats, `/status`, the page at `/`."""
     decoder: str
@@ -137,9 +137,9 @@ def _variables(where: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 def _delivered(sidecar: SidecarProcess, far: Mapping[str, bytes]) -> Delivered:
     said = status(sidecar.serve_url)
-    recent = _get(f"{sidecar.serve_url}/api/traces?limit=100")
+    recent = _get(f"{sidecar.serve_url}/lookup/traces?limit=100")
     traces = [trace["traceId"] for trace in json.loads(recent)["traces"]]
-    whole = [_get(f"{sidecar.serve_url}/api/traces/{trace}") for trace in traces]
+    whole = [_get(f"{sidecar.serve_url}/lookup/traces/{trace}") for trace in traces]
     values = samples(scrape(sidecar.serve_url) or "")
     return Delivered(
         {**far, "look-up": b"\n".join([recent, *whole]), "log": sidecar.log.read_bytes()},

@@ -13,6 +13,7 @@ pub mod request;
 pub mod schema;
 pub mod span;
 pub mod tags;
+pub mod terms;
 pub mod tracestate;
 pub mod value;
 pub mod wire;

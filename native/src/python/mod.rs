@@ -23,7 +23,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 12;
+const ABI_VERSION: u32 = 13;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 

@@ -4,6 +4,16 @@ use memchr::memmem;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::otlp::{decode_error, terms};
+use crate::python::{malformed, u64_bytes};
+
+/// Hashes of the pairs of key and value that a trace request's spans can be found by: distinct, in order.
+#[pyfunction]
+fn span_terms(py: Python<'_>, payload: &[u8]) -> PyResult<Py<PyBytes>> {
+    let found = py.detach(|| terms::spans(payload)).map_err(|_| malformed(payload, decode_error::in_traces))?;
+    u64_bytes(py, &found)
+}
+
 /// xxh3-128 of the payload, 16 bytes, canonical (big-endian).
 #[pyfunction]
 fn digest<'py>(py: Python<'py>, payload: &[u8], seed: u64) -> Bound<'py, PyBytes> {
@@ -46,5 +56,6 @@ impl Literals {
 
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Literals>()?;
+    module.add_function(wrap_pyfunction!(span_terms, module)?)?;
     module.add_function(wrap_pyfunction!(digest, module)?)
 }

@@ -82,13 +82,13 @@ _REPEATS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "
 _COUNTS = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
 
 
-def compile_pattern(text: str, any_byte: bool = False) -> Pattern:
-    """`any_byte`: `\\xHH` goes up to ff, for patterns that ship. Raises ValueError, which says what is wrong and at
-    which character."""
+def compile_pattern(text: str, any_byte: bool = False, may_be_empty: bool = False) -> Pattern:
+    """`any_byte`: `\\xHH` goes up to ff, for patterns that ship. `may_be_empty`: it may match the empty text. Raises
+    ValueError, which says what is wrong and at which character."""
     if len(text) > MAX_PATTERN_CHARS:
         raise ValueError(f"{len(text)} characters, at most {MAX_PATTERN_CHARS}")
     node = _Parser(text, 0xFF if any_byte else 0x7F).parse()
-    if least(node) == 0:
+    if least(node) == 0 and not may_be_empty:
         raise ValueError("the pattern may match the empty text")
     if (size := _size(node)) > MAX_PATTERN_SIZE:
         raise ValueError(f"with its repeats written out it has {size} parts, at most {MAX_PATTERN_SIZE}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import structlog
 from isal import isal_zlib
 
+from sidecar.decode.api import LogBatch, SpanBatch
 from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
+from sidecar.deliver.store.summary import Summary, summarise
 from sidecar.deliver.store.trace_key import keys_of
+from sidecar.deliver.store.traces import StoredTraces
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Counts, Entry, Signal
 
@@ -20,8 +23,9 @@ TARGET_BATCH_BYTES = 4 << 20
 """Payload bytes of one transaction, about."""
 _ID_BYTES = 16
 
-if TYPE_CHECKING:
-    from fastapi import APIRouter
+Content: TypeAlias = tuple[bytes, Summary | None]
+"""Keys of the traces in a payload, 8 bytes each, and its summary where it has spans."""
+_UNKNOWN: Content = (b"", None)
 
 log = structlog.get_logger("deliver.store")
 Batch = tuple[tuple[Block, int], ...]
@@ -36,6 +40,7 @@ class StoreSink:
     def __init__(self, name: str, store: Store, context: SinkContext) -> None:
         self.name = name
         self.store = store
+        self.traces = StoredTraces(store, context.decoder)
         self._decoder, self._journal_id = context.decoder, context.journal_id
 
     @property
@@ -43,14 +48,15 @@ class StoreSink:
         return TARGET_BATCH_BYTES
 
     def prepare(self, entries: Sequence[Entry]) -> PreparedBatch[Batch]:
-        keys = self._keys(entries)
-        batch = tuple(
-            (Block(e.seq, e.signal, e.time_ns, e.items, isal_zlib.compress(e.payload, 1), keys[e.seq]), e.events)
-            for e in entries
-            if e.items
-        )
+        contents = self._contents(entries)
+        batch = tuple((self._block(e, contents.get(e.seq, _UNKNOWN)), e.events) for e in entries if e.items)
         expected = {e.seq: e.items + e.events if e.items else 0 for e in entries}
         return PreparedBatch([batch] if batch else [], expected)
+
+    @staticmethod
+    def _block(entry: Entry, content: Content) -> Block:
+        packed = isal_zlib.compress(entry.payload, 1)
+        return Block(entry.seq, entry.signal, entry.time_ns, entry.items, packed, *content)
 
     def send(self, batch: Batch) -> SendResult[Batch]:
         try:
@@ -65,35 +71,38 @@ class StoreSink:
     def close(self) -> None:
         self.store.close()
 
-    def _keys(self, entries: Sequence[Entry]) -> dict[int, bytes]:
-        """Sequence number -> keys of the traces in the payload."""
-        keys: dict[int, bytes] = {}
+    def _contents(self, entries: Sequence[Entry]) -> dict[int, Content]:
+        """Sequence number -> what can be found in the payload."""
+        found: dict[int, Content] = {}
         for signal in sorted(self.signals):
             own = [e for e in entries if e.signal == signal]
-            ids = self._trace_ids(signal, own)
-            if len(ids) != _ID_BYTES * sum(e.items for e in own):
-                for entry in own:
-                    keys[entry.seq] = keys_of(self._trace_ids(signal, [entry]))
+            batch = self._decoded(signal, own)
+            if batch is None or len(batch) != sum(e.items for e in own):
+                # One of them cannot be decoded, or not whole: each by itself. It is kept all the same.
+                parts = [(e, one) for e in own if (one := self._decoded(signal, [e])) is not None]
+                found.update({e.seq: self._content(e, one, 0, len(one)) for e, one in parts})
                 continue
             begin = 0
             for entry in own:
-                end = begin + _ID_BYTES * entry.items
-                keys[entry.seq] = keys_of(ids[begin:end])
-                begin = end
-        return keys
+                found[entry.seq] = self._content(entry, batch, begin, begin + entry.items)
+                begin += entry.items
+        return found
 
-    def _trace_ids(self, signal: Signal, entries: Sequence[Entry]) -> bytes:
-        """16 bytes for each record; nothing where the payloads cannot be decoded (they are kept all the same)."""
-        if not entries:
-            return b""
+    def _content(self, entry: Entry, batch: SpanBatch | LogBatch, begin: int, end: int) -> Content:
+        keys = keys_of(batch.trace_ids[begin * _ID_BYTES : end * _ID_BYTES])
+        if not isinstance(batch, SpanBatch) or begin == end:
+            return keys, None
+        terms = self._decoder.span_terms(entry.payload)
+        return keys, summarise(batch, begin, end, terms, len(entry.payload))
+
+    def _decoded(self, signal: Signal, entries: Sequence[Entry]) -> SpanBatch | LogBatch | None:
         payloads = [e.payload for e in entries]
         try:
-            batch = self._decoder.spans(payloads, ()) if signal == "spans" else self._decoder.logs(payloads, ())
+            return self._decoder.spans(payloads, ()) if signal == "spans" else self._decoder.logs(payloads, ())
         except DecodeError as error:
             if len(entries) == 1:
                 log.error("store_entry_not_decodable", seq=entries[0].seq, error=str(error))
-            return b""
-        return batch.trace_ids
+            return None
 
 
 def _counts(block: Block, events: int, there: bool) -> Counts:
@@ -106,16 +115,14 @@ def _counts(block: Block, events: int, there: bool) -> Counts:
 
 def build(name: str, options: StoreOptions, context: SinkContext) -> StoreSink:
     """The sink with its file, which is opened. Raises `StoreUnavailable`."""
-    store = Store(options, options.directory or context.directory, context.decoder, context.clock)
+    store = Store(options, options.directory or context.directory, context.clock)
     store.watch(context.telemetry)
     return StoreSink(name, store, context)
 
 
-def routers(sink: StoreSink) -> Sequence[APIRouter]:
-    """The routes of trace look-ups."""
-    from sidecar.deliver.store.http_api import traces_router
-
-    return [traces_router(sink.store)]
+def trace_store(sink: StoreSink) -> StoredTraces:
+    """Where its traces are looked up."""
+    return sink.traces
 
 
 def health_check(options: StoreOptions) -> Finding:

@@ -1,9 +1,7 @@
-"""The embedded store: the payloads of the last hours in one SQLite file, with look-up of a trace by its id.
+"""The embedded store: the payloads of the last hours in one SQLite file.
 
-A block is one payload as it was received, compressed. Beside each block stand the 64-bit keys of the traces in it, as
-one array; a look-up searches the arrays (26 MB for a full store of the default size, some 20 ms) and decodes the few
-blocks that match. A B-tree from trace to block would answer in 0.1 ms and cost four times as much for every span
-written, and eight times for every span that retention deletes (docs/decisions/004-delivery.md).
+A block is one payload as it was received, compressed. What finds the blocks of a trace is `trace_index`; what tells a
+search which blocks it need not read is `summary`; `traces` reads. The tables are in `schema`.
 
 Blocks are keyed by (journal id, sequence number): storing one again changes nothing. A commit is durable when it
 returns (WAL, synchronous=FULL), so the journal's cursor never passes what is not here.
@@ -13,43 +11,33 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import structlog
 
-from sidecar.decode.api import Decoder, Lines
+from sidecar.deliver.store import schema
+from sidecar.deliver.store.operations import OperationTable
 from sidecar.deliver.store.options import StoreOptions
-from sidecar.deliver.store.trace_key import key_of
-from sidecar.deliver.store.trace_view import Recent, TraceBuilder, TraceView, summarise
-from sidecar.errors import DecodeError, Permanent
+from sidecar.deliver.store.summary import Summary
+from sidecar.deliver.store.trace_index import OpenBlocks
+from sidecar.errors import Permanent
 from sidecar.pipeline import Clock, Signal
 from sidecar.telemetry import Telemetry
 
 FILE = "store.db"
-ROW_BYTES = 160
-"""What a block costs in the file beside its payload and keys, about."""
-MAX_SPANS = 10_000
-"""Spans, and log records, that one look-up returns at most."""
-MAX_BLOCKS = 2_000
-"""Blocks that one look-up decodes at most."""
-RECENT_BLOCKS = 32
-"""Newest blocks that a listing reads at most."""
+ROW_BYTES = 200
+"""What a block costs in the file beside its payload, keys and summary, about."""
 _SWEEP_ROWS = 64
+_SWEEP_ROUNDS = 4
+"""Retention deletes at most so many times `_SWEEP_ROWS` blocks with one batch, so that none waits long for it."""
+_FREE_SHARE = 8
+"""Free pages are given back when they are more than one in so many, ..."""
+_FREE_PAGES = 64
+"""... so many (a megabyte) with one batch."""
 _SECOND = 1_000_000_000
-_NOTHING = Lines(b"", np.zeros(0, np.uint32), np.zeros(0, np.uint8), [])
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS block (
-    id INTEGER PRIMARY KEY, log TEXT NOT NULL, seq INTEGER NOT NULL, signal TEXT NOT NULL, time_ns INTEGER NOT NULL,
-    items INTEGER NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (log, seq));
-CREATE TABLE IF NOT EXISTS trace_keys (block INTEGER PRIMARY KEY, keys BLOB NOT NULL);
-PRAGMA user_version = 1;
-"""
 
 log = structlog.get_logger("deliver.store")
 
@@ -66,6 +54,8 @@ class Block:
     """Compressed (zlib)."""
     keys: bytes
     """Keys of the traces in it, 8 bytes each."""
+    summary: Summary | None = None
+    """Of a payload of spans; None where there is none."""
 
 
 class StoreUnavailable(Permanent):
@@ -75,9 +65,9 @@ class StoreUnavailable(Permanent):
 class Store:
     """The file. Written by one thread at a time, read by any number."""
 
-    def __init__(self, options: StoreOptions, directory: Path, decoder: Decoder, clock: Clock) -> None:
+    def __init__(self, options: StoreOptions, directory: Path, clock: Clock) -> None:
         """Opens or makes `directory`/store.db; a damaged one is set aside. Raises `StoreUnavailable`."""
-        self._options, self._decoder, self._clock = options, decoder, clock
+        self._options, self._clock = options, clock
         self._path = directory / FILE
         self._lock = threading.Lock()
         self._damaged = False
@@ -114,27 +104,29 @@ class Store:
                 self._begin_anew(str(error))
                 return self._add(log_id, blocks)
 
-    def trace(self, trace_id: str, limit: int = MAX_SPANS) -> TraceView | None:
-        """Everything kept about a trace (32 hex digits, any case), or None. At most `limit` spans and log records each;
-        `truncated` says if there were more."""
-        wanted = bytes.fromhex(trace_id)
-        builder = TraceBuilder(wanted.hex(), limit)
-        for log_id, seq, signal, packed in self._blocks_of(key_of(wanted)):
-            builder.add(self._lines(log_id, seq, signal, packed))
-            if builder.full:
-                break
-        return builder.view()
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own that reads one state of the file: readers neither wait for the writer nor hold it
+        up. Raises `StoreUnavailable`; damage is told to the next write as well."""
+        with self._translated(), closing(sqlite3.connect(self._path, isolation_level=None, timeout=10)) as db:
+            try:
+                db.execute("PRAGMA query_only = 1")
+                db.execute("BEGIN")
+                yield db
+            except sqlite3.DatabaseError as error:
+                if _is_damage(error):
+                    log.error("store_damage_found", file=str(self._path), error=str(error))
+                    self._damaged = True
+                raise
 
-    def recent(self, limit: int = 20, service: str | None = None) -> list[Recent]:
-        """The traces that were received last, newest first, of `service` where one is named. Looks at the newest
-        `RECENT_BLOCKS` blocks of spans only: a listing, not a search."""
-        found: dict[str, Recent] = {}
-        for log_id, seq, signal, packed in self._newest_blocks():
-            summarise(self._lines(log_id, seq, signal, packed), found)
-            if sum(service in (None, *r.services) for r in found.values()) >= limit:
-                break
-        chosen = [r for r in found.values() if service in (None, *r.services)]
-        return sorted(chosen, key=lambda r: r.start_ns, reverse=True)[:limit]
+    @property
+    def cutoff_ns(self) -> int:
+        """Blocks that came before this time are too old to be shown."""
+        return self._clock() - int(self._options.max_age * _SECOND)
+
+    def unreadable(self, seq: int, error: Exception) -> None:
+        """A block's payload cannot be read."""
+        log.error("store_block_unreadable", file=str(self._path), seq=seq, error=str(error))
 
     def close(self) -> None:
         with self._lock:
@@ -145,32 +137,53 @@ class Store:
     def _add(self, log_id: str, blocks: Sequence[Block]) -> set[int]:
         added = spans = 0
         there: set[int] = set()
-        with self._transaction():
-            for block in blocks:
-                size = len(block.payload) + len(block.keys) + ROW_BYTES
-                row = (log_id, block.seq, block.signal, block.time_ns, block.items, size, block.payload)
-                cursor = self._db.execute(
-                    "INSERT OR IGNORE INTO block (log, seq, signal, time_ns, items, size, payload)"
-                    " VALUES (?,?,?,?,?,?,?)",
-                    row,
-                )
-                if cursor.rowcount == 0:
-                    there.add(block.seq)
-                    continue
-                if block.keys:
-                    self._db.execute("INSERT INTO trace_keys VALUES (?,?)", (cursor.lastrowid, block.keys))
-                added += size
-                spans += block.items if block.signal == "spans" else 0
-            freed, gone = self._sweep(self._bytes + added)
+        try:
+            with self._transaction():
+                for block in blocks:
+                    size = self._insert(log_id, block)
+                    if not size:
+                        there.add(block.seq)
+                        continue
+                    added += size
+                    spans += block.items if block.signal == "spans" else 0
+                self._open_blocks.close_segment(self._db)
+                freed, gone = self._sweep(self._bytes + added)
+        except BaseException:
+            # What is known of the file besides is not of the transaction that was rolled back.
+            self._read_state()
+            raise
         self._bytes += added - freed
         self._spans += spans - gone
+        self._give_back()
         return there
 
+    def _insert(self, log_id: str, block: Block) -> int:
+        """Bytes that the block takes; 0 where it is there."""
+        summary = block.summary
+        size = len(block.payload) + len(block.keys) + ROW_BYTES + (len(summary.terms) if summary else 0)
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO block (log, seq, signal, time_ns, items, size, payload) VALUES (?,?,?,?,?,?,?)",
+            (log_id, block.seq, block.signal, block.time_ns, block.items, size, block.payload),
+        )
+        if cursor.rowcount == 0:
+            return 0
+        number = cursor.lastrowid or 0
+        if block.keys:
+            self._open_blocks.add(self._db, number, block.keys)
+        if summary is not None:
+            self._db.execute(
+                "INSERT INTO summary VALUES (?,?,?,?,?,?)",
+                (number, summary.start_ns, summary.end_ns, summary.longest_ns, summary.failed, summary.terms),
+            )
+            self._operations.seen(self._db, summary.operations, block.time_ns)
+        return size
+
     def _sweep(self, size: int) -> tuple[int, int]:
-        """Delete what is too old, and the oldest while `size` is over the quota. Returns (bytes, spans) deleted."""
-        cutoff = self._clock() - int(self._options.max_age * _SECOND)
+        """Delete what is too old, and the oldest while `size` is over the quota, up to a limit. Returns (bytes, spans)
+        deleted."""
+        cutoff = self.cutoff_ns
         freed = spans = 0
-        while True:
+        for _ in range(_SWEEP_ROUNDS):
             rows = self._db.execute(
                 "SELECT id, time_ns, size, items, signal FROM block ORDER BY id LIMIT ?", (_SWEEP_ROWS,)
             ).fetchall()
@@ -182,9 +195,21 @@ class Store:
                 freed += row_size
                 spans += items if signal == "spans" else 0
             if last is None:
-                return freed, spans
+                break
             self._db.execute("DELETE FROM block WHERE id <= ?", (last,))
-            self._db.execute("DELETE FROM trace_keys WHERE block <= ?", (last,))
+            self._db.execute("DELETE FROM summary WHERE block <= ?", (last,))
+            self._open_blocks.deleted(self._db, last)
+        if freed:
+            self._operations.forget(self._db, cutoff)
+        return freed, spans
+
+    def _give_back(self) -> None:
+        """Some pages that retention has freed, to the file system. Harmless if it fails: the next batch comes here."""
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        if free > _FREE_PAGES:
+            (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+            if free * _FREE_SHARE > pages:
+                self._db.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -211,18 +236,20 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
-            db.execute("PRAGMA page_size = 16384")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA wal_autocheckpoint = 256")
-            db.executescript(_SCHEMA)
-            self._bytes, self._spans = db.execute(
-                "SELECT coalesce(sum(size), 0), coalesce(sum(items * (signal = 'spans')), 0) FROM block"
-            ).fetchone()
+            schema.prepare(db)
+            self._db = db
+            self._read_state()
         except BaseException:
             db.close()
             raise
         return db
+
+    def _read_state(self) -> None:
+        self._bytes, self._spans = self._db.execute(
+            "SELECT coalesce(sum(size), 0), coalesce(sum(items * (signal = 'spans')), 0) FROM block"
+        ).fetchone()
+        self._open_blocks = OpenBlocks(self._db)
+        self._operations = OperationTable(self._db)
 
     def _begin_anew(self, why: str) -> None:
         self._damaged = True
@@ -248,47 +275,6 @@ class Store:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
-
-    # -- reading
-
-    def _blocks_of(self, key: bytes) -> Iterator[tuple[str, int, Signal, bytes]]:
-        return self._read(
-            "SELECT log, seq, signal, payload FROM trace_keys JOIN block ON id = block"
-            " WHERE instr(keys, ?) > 0 AND time_ns >= ? ORDER BY id LIMIT ?",
-            (key, self._cutoff(), MAX_BLOCKS),
-        )
-
-    def _newest_blocks(self) -> Iterator[tuple[str, int, Signal, bytes]]:
-        return self._read(
-            "SELECT log, seq, signal, payload FROM block WHERE signal = 'spans' AND time_ns >= ?"
-            " ORDER BY id DESC LIMIT ?",
-            (self._cutoff(), RECENT_BLOCKS),
-        )
-
-    def _cutoff(self) -> int:
-        return self._clock() - int(self._options.max_age * _SECOND)
-
-    def _read(self, query: str, parameters: Iterable[object]) -> Iterator[tuple[str, int, Signal, bytes]]:
-        """Rows of a query on a connection of its own: readers neither wait for the writer nor hold it up."""
-        with self._translated(), closing(sqlite3.connect(self._path, timeout=10)) as db:
-            try:
-                db.execute("PRAGMA query_only = 1")
-                yield from db.execute(query, tuple(parameters))
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                log.error("store_damage_found", file=str(self._path), error=str(error))
-                self._damaged = True
-
-    def _lines(self, log_id: str, seq: int, signal: Signal, packed: bytes) -> Lines:
-        try:
-            payload = zlib.decompress(packed)
-            if signal == "spans":
-                return self._decoder.span_lines([payload])
-            return self._decoder.log_lines([payload], [f"{log_id}-{seq}"])
-        except (zlib.error, DecodeError) as error:
-            log.error("store_block_unreadable", file=str(self._path), seq=seq, error=str(error))
-            return _NOTHING
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -171,7 +171,9 @@ def test_status_is_json_in_lines(server: Server) -> None:
     assert answer.body.count(b"\n") > 1
 
 
-@pytest.mark.parametrize("path", ["/api/traces", "/api/traces/0af7651916cd43dd8448eb211c80319c"])
+@pytest.mark.parametrize(
+    "path", ["/api/traces", "/tempo/api/search", "/lookup/traces/0af7651916cd43dd8448eb211c80319c"]
+)
 def test_without_a_store_a_look_up_says_so(server: Server, path: str) -> None:
     answer = server.get(path)
     assert answer.status == 404
@@ -186,7 +188,7 @@ def test_what_is_not_there_and_what_is_not_allowed(server: Server) -> None:
 def test_the_first_page_links_to_the_others(server: Server) -> None:
     page = server.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert all(b'"%s"' % path in page.body for path in (b"/metrics", b"/status", b"/livez", b"/api/traces"))
+    assert all(b'"%s"' % path in page.body for path in (b"/metrics", b"/status", b"/livez", b"/lookup/traces"))
 
 
 def test_who_scrapes_is_told_and_who_looks_is_nobody(server: Server) -> None:

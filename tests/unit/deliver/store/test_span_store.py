@@ -13,6 +13,12 @@ from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import key_of, keys_of
+from sidecar.deliver.store.traces import StoredTraces
+from sidecar.lookup.model import Trace
+from sidecar.lookup.search import Search, search
+from sidecar.lookup.store import MAX_SPANS, Deadline, StoreFailure, Window
+from sidecar.lookup.traceql.evaluate import SpanSet
+from sidecar.lookup.views import summary, trace_view
 from sidecar.pipeline import Entry
 
 DECODER = ReferenceDecoder()
@@ -28,7 +34,23 @@ class Clock:
 
 
 def opened(directory: Path, clock: Clock | None = None, **options: Any) -> Store:
-    return Store(StoreOptions(**options), directory, DECODER, clock or Clock())
+    return Store(StoreOptions(**options), directory, clock or Clock())
+
+
+def look(store: Store, trace: str, limit: int = MAX_SPANS) -> Trace | None:
+    """What a look-up by id finds."""
+    found = StoredTraces(store, DECODER).traces([trace.lower()], Deadline.after(60), limit)
+    return found[0] if found else None
+
+
+def recent(store: Store, limit: int = 20, service: str | None = None) -> list[Trace]:
+    """The newest traces, of a service where one is named."""
+
+    def judge(trace: Trace) -> list[SpanSet]:
+        return [SpanSet(trace.spans)] if service in (None, *(s.service for s in trace.spans)) else []
+
+    wanted = Search((), judge, Window(0, 1 << 62), limit)
+    return [match.trace for match in search(StoredTraces(store, DECODER), wanted, Deadline.after(60)).matches]
 
 
 def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, str, str], int]:
@@ -54,9 +76,9 @@ def test_a_trace_is_put_together_from_several_payloads_with_its_logs(tmp_path: P
         entry(4, spans_payload(1, first=5), 1),
         entry(5, logs_payload("without a trace"), 1, signal="logs"),
     )
-    view = store.trace(trace_id(1).hex().upper())
+    view = look(store, trace_id(1).hex().upper())
     assert view is not None
-    answer = view.as_json()
+    answer = trace_view(view)
     assert (answer["traceId"], answer["rootName"], answer["rootService"]) == (trace_id(1).hex(), "step 1", "shop")
     assert [s["spanId"] for s in answer["spans"]] == [f"{n:016x}" for n in (1, 2, 5)]
     first, second, _ = answer["spans"]
@@ -76,7 +98,7 @@ def test_a_trace_is_put_together_from_several_payloads_with_its_logs(tmp_path: P
         ("out", "INFO", {"user": "u"}),
     ]
     assert not answer["truncated"]
-    assert store.trace(trace_id(9).hex()) is None
+    assert look(store, trace_id(9).hex()) is None
 
 
 def test_links_and_errors_are_shown(tmp_path: Path) -> None:
@@ -87,13 +109,15 @@ def test_links_and_errors_are_shown(tmp_path: Path) -> None:
     span.status.message = "broken"
     store = opened(tmp_path)
     put(store, entry(1, request.SerializeToString(), 1))
-    view = store.trace(trace_id(1).hex())
+    view = look(store, trace_id(1).hex())
     assert view is not None
-    assert view.spans[0]["links"] == [{"traceId": trace_id(2).hex(), "spanId": "01" * 8, "attributes": {}}]
-    assert view.spans[0]["status"] == {"message": "broken", "code": "Error"}
-    assert view.as_json()["error"]
+    assert trace_view(view)["spans"][0]["links"] == [
+        {"traceId": trace_id(2).hex(), "spanId": "01" * 8, "traceState": "", "attributes": {}}
+    ]
+    assert trace_view(view)["spans"][0]["status"] == {"message": "broken", "code": "Error"}
+    assert trace_view(view)["error"]
     # A link to another trace does not make the span a part of that one.
-    assert store.trace(trace_id(2).hex()) is None
+    assert look(store, trace_id(2).hex()) is None
 
 
 def test_storing_again_changes_nothing(tmp_path: Path) -> None:
@@ -114,9 +138,9 @@ def test_storing_again_changes_nothing(tmp_path: Path) -> None:
         ("spans", "delivered", ""): 3,
         ("span_events", "delivered", ""): 3,
     }
-    view = store.trace(trace_id(1).hex())
+    view = look(store, trace_id(1).hex())
     assert view is not None
-    assert (len(view.spans), len(view.spans[0]["events"])) == (3, 1)
+    assert (len(view.spans), len(view.spans[0].events)) == (3, 1)
 
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -126,7 +150,7 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
     store.close()
     store = opened(tmp_path)
     assert (store.size, store.spans) == (size, 3)
-    assert store.trace(trace_id(1).hex()) is not None
+    assert look(store, trace_id(1).hex()) is not None
 
 
 def test_old_blocks_are_neither_shown_nor_kept(tmp_path: Path) -> None:
@@ -134,11 +158,11 @@ def test_old_blocks_are_neither_shown_nor_kept(tmp_path: Path) -> None:
     store = opened(tmp_path, clock, max_age=3600)
     put(store, entry(1, spans_payload(1, trace=1), 1, time_ns=START))
     clock.now += HOUR + 1_000_000_000
-    assert store.trace(trace_id(1).hex()) is None
-    assert store.recent() == []
+    assert look(store, trace_id(1).hex()) is None
+    assert recent(store) == []
     put(store, entry(2, spans_payload(1, trace=2), 1, time_ns=clock.now))
     assert store.spans == 1
-    assert store.trace(trace_id(2).hex()) is not None
+    assert look(store, trace_id(2).hex()) is not None
 
 
 def test_the_oldest_are_deleted_over_the_quota(tmp_path: Path) -> None:
@@ -150,8 +174,8 @@ def test_the_oldest_are_deleted_over_the_quota(tmp_path: Path) -> None:
         put(store, entry(seq, payload + noise.encode()[:0], 1))
         assert store.size <= 1 << 20
     assert 0 < store.spans < count
-    assert store.trace(trace_id(1).hex()) is None
-    assert store.trace(trace_id(count).hex()) is not None
+    assert look(store, trace_id(1).hex()) is None
+    assert look(store, trace_id(count).hex()) is not None
     with sqlite3.connect(tmp_path / FILE) as db:
         (blocks,) = db.execute("SELECT count(*) FROM block").fetchone()
         assert db.execute("SELECT count(*), min(block) FROM trace_keys").fetchone() == (blocks, count - blocks + 1)
@@ -161,7 +185,7 @@ def test_the_oldest_are_deleted_over_the_quota(tmp_path: Path) -> None:
 def test_a_look_up_is_bounded_and_says_so(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, entry(1, spans_payload(8), 8), entry(2, logs_payload(*"abcdef", trace=1), 6, signal="logs"))
-    view = store.trace(trace_id(1).hex(), limit=5)
+    view = look(store, trace_id(1).hex(), limit=5)
     assert view is not None
     assert (len(view.spans), len(view.logs), view.truncated) == (5, 5, True)
 
@@ -170,7 +194,7 @@ def test_recent_lists_traces_newest_first(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, entry(1, spans_payload(3, trace=1), 3), entry(2, spans_payload(1, trace=2, start=START + 10), 1))
     put(store, entry(3, spans_payload(2, trace=3, start=START + 20), 2))
-    listed = [r.as_json() for r in store.recent()]
+    listed = [summary(r) for r in recent(store)]
     assert [r["traceId"] for r in listed] == [trace_id(n).hex() for n in (3, 2, 1)]
     assert listed[2] == {
         "traceId": trace_id(1).hex(),
@@ -182,16 +206,16 @@ def test_recent_lists_traces_newest_first(tmp_path: Path) -> None:
         "spanCount": 3,
         "services": ["shop"],
     }
-    assert len(store.recent(limit=1)) == 1
-    assert store.recent(service="bank") == []
-    assert len(store.recent(service="shop")) == 3
+    assert len(recent(store, limit=1)) == 1
+    assert recent(store, service="bank") == []
+    assert len(recent(store, service="shop")) == 3
 
 
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"not a database at all, whatever its name says" * 100)
     store = opened(tmp_path)
     put(store, entry(1, spans_payload(1), 1))
-    assert store.trace(trace_id(1).hex()) is not None
+    assert look(store, trace_id(1).hex()) is not None
     (aside,) = tmp_path.glob(f"{FILE}.damaged-*")
     assert aside.read_bytes().startswith(b"not a database")
 
@@ -205,7 +229,7 @@ def test_damage_found_while_it_is_in_use_begins_it_anew(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     store = opened(tmp_path)
     assert put(store, entry(500, spans_payload(1, trace=500), 1)) == {("spans", "delivered", ""): 1}
-    assert store.trace(trace_id(500).hex()) is not None
+    assert look(store, trace_id(500).hex()) is not None
     assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
 
 
@@ -216,9 +240,10 @@ def test_damage_found_while_reading_is_mended_by_the_next_write(tmp_path: Path) 
     content = bytearray((tmp_path / FILE).read_bytes())
     content[32768:] = b"\xff" * (len(content) - 32768)
     (tmp_path / FILE).write_bytes(content)
-    assert store.trace(trace_id(399).hex()) is None
+    with pytest.raises(StoreFailure, match="malformed"):
+        look(store, trace_id(399).hex())
     put(store, entry(500, spans_payload(1, trace=500), 1))
-    assert store.trace(trace_id(500).hex()) is not None
+    assert look(store, trace_id(500).hex()) is not None
     assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
 
 
@@ -264,4 +289,4 @@ def test_a_payload_that_cannot_be_decoded_is_kept_all_the_same(tmp_path: Path) -
     store = opened(tmp_path)
     counts = put(store, entry(1, b"\xff\xff\xff", 1), entry(2, spans_payload(1), 1))
     assert counts == {("spans", "delivered", ""): 2}
-    assert store.trace(trace_id(1).hex()) is not None
+    assert look(store, trace_id(1).hex()) is not None

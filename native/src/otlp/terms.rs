@@ -1,0 +1,130 @@
+//! Hashes of what the accepted spans of a payload can be found by: pairs of an attribute's key and value, the
+//! resource's included. See `sidecar.decode.otlp.terms`, the reference.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::documents::text::{push_hex, push_int, push_label_double, repair};
+use crate::otlp::rejection::Refusal;
+use crate::otlp::request::{walk, Place, Resource, Scope, Scopes, Visitor};
+use crate::otlp::span::Span;
+use crate::otlp::value::{elements, Any, Attribute};
+use crate::otlp::wire::Stop;
+
+/// Of so many keys each is compared with all; more are put into a table.
+const FEW: usize = 64;
+
+/// A term is a hash already.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+#[derive(Default)]
+struct Terms<'a> {
+    found: HashSet<u64, BuildHasherDefault<Identity>>,
+    resource: Vec<Attribute<'a>>,
+    /// Hashes of the record's keys so far.
+    keys: Vec<u64>,
+    /// The attribute that stood in each place before, with the hash of its key: records of one library are alike.
+    before: Vec<(Attribute<'a>, u64)>,
+    text: Vec<u8>,
+}
+
+/// The distinct hashes, in order.
+pub fn spans(payload: &[u8]) -> Result<Vec<u64>, Stop> {
+    let mut terms = Terms::default();
+    match walk::<Span, _>(payload, Scopes::Ahead, &mut terms) {
+        Err(Stop::LateScope) => {
+            terms = Terms::default();
+            walk::<Span, _>(payload, Scopes::Whole, &mut terms)?;
+        }
+        other => other?,
+    }
+    let mut found: Vec<u64> = terms.found.into_iter().collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+impl<'a> Terms<'a> {
+    fn add(&mut self, attributes: &[Attribute<'a>]) {
+        self.keys.clear();
+        let mut table = (attributes.len() > FEW).then(HashSet::new);
+        for (place, attribute) in attributes.iter().enumerate() {
+            let before = self.before.get(place).copied();
+            let (key, known) = match before {
+                Some((before, key)) if before.key == attribute.key => (key, same_text(before.value, attribute.value)),
+                _ => (xxh3_64(repair(attribute.key).as_bytes()), false),
+            };
+            match self.before.get_mut(place) {
+                Some(before) => *before = (*attribute, key),
+                None => self.before.push((*attribute, key)),
+            }
+            let new = match &mut table {
+                Some(table) => table.insert(key),
+                None => !self.keys.contains(&key),
+            };
+            if new {
+                self.keys.push(key);
+                if !known {
+                    self.put(key, attribute.value);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, key: u64, value: Any<'_>) {
+        self.text.clear();
+        match value {
+            Any::Text(text) => {
+                self.found.insert(xxh3_64_with_seed(repair(text).as_bytes(), key));
+                return;
+            }
+            Any::Bool(bool) => self.text.extend_from_slice(if bool { b"true" } else { b"false" }),
+            Any::Int(int) => push_int(&mut self.text, int),
+            Any::Double(double) if double.is_finite() => push_label_double(&mut self.text, double),
+            Any::Bytes(bytes) => push_hex(&mut self.text, bytes),
+            Any::Array(message) => return elements(message).for_each(|element| self.put(key, element)),
+            Any::Double(_) | Any::Map(_) | Any::Empty => return,
+        }
+        self.found.insert(xxh3_64_with_seed(&self.text, key));
+    }
+}
+
+fn same_text(before: Any<'_>, now: Any<'_>) -> bool {
+    matches!((before, now), (Any::Text(before), Any::Text(now)) if before == now)
+}
+
+impl<'a> Visitor<'a, Span<'a>> for Terms<'a> {
+    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+        self.resource.clear();
+        if refusal.is_none() {
+            self.resource.extend_from_slice(&resource.attributes.list);
+        }
+    }
+
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+
+    fn record(&mut self, _: Place, span: &Span<'a>) {
+        // With the first span that is accepted: a resource without one is found by nothing.
+        let resource = std::mem::take(&mut self.resource);
+        self.add(&resource);
+        self.add(&span.attributes.list);
+    }
+
+    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+}

@@ -1,0 +1,41 @@
+"""The tables of the embedded store.
+
+`block` has the payloads. The rest serves look-ups. `summary` says in a kilobyte what a block of spans may hold.
+`trace_keys` says which traces are in a block, until some tens of thousands of keys have come together: then they become
+a `segment`, whose keys lie in buckets (`segment_keys`), so that a look-up reads one bucket of each segment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 2
+PAGE_BYTES = 16_384
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS block (
+    id INTEGER PRIMARY KEY, log TEXT NOT NULL, seq INTEGER NOT NULL, signal TEXT NOT NULL, time_ns INTEGER NOT NULL,
+    items INTEGER NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (log, seq));
+CREATE TABLE IF NOT EXISTS trace_keys (block INTEGER PRIMARY KEY, keys BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS summary (
+    block INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, longest_ns INTEGER NOT NULL,
+    failed INTEGER NOT NULL, terms BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS segment (
+    id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, bits INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS segment_keys (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS operation (
+    service TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, last_ns INTEGER NOT NULL,
+    PRIMARY KEY (service, name, kind)) WITHOUT ROWID;
+"""
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Settings and tables of a connection that writes. A file of version 1 is kept: it lacks summaries and segments,
+    without which its blocks are found more slowly until retention deletes them."""
+    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    # Freed pages can be given back a few at a time; has an effect on a new file only.
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA wal_autocheckpoint = 256")
+    db.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")

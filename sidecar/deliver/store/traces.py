@@ -1,0 +1,243 @@
+"""The embedded store as a place where traces are looked up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.decode.api import Decoder, Lines, SpanBatch
+from sidecar.deliver.store.columns import attribute_names, matching_rows, number_names
+from sidecar.deliver.store.span_store import Store, StoreUnavailable
+from sidecar.deliver.store.summary import Probe, bounds
+from sidecar.deliver.store.trace_index import blocks_of
+from sidecar.deliver.store.trace_key import key_of
+from sidecar.errors import DecodeError
+from sidecar.lookup.documents import TraceBuilder, span_of
+from sidecar.lookup.model import Span, Trace
+from sidecar.lookup.store import MAX_SPANS, Deadline, Needs, Operation, StoreFailure, Term, Window
+
+MAX_BLOCKS = 2_000
+"""Blocks of one trace that a look-up decodes at most."""
+_SAMPLE_BLOCKS = 20
+_SAMPLE_SPANS = 50
+"""Of each sampled block, for the names of tags."""
+_VALUE_BLOCKS = 200
+"""Blocks that are read for the values of a tag, the newest."""
+_ID_BYTES = 16
+_NOTHING = Lines(b"", np.zeros(0, np.uint32), np.zeros(0, np.uint8), [])
+_SEARCHED = (
+    "SELECT id, seq, terms FROM block LEFT JOIN summary ON block = id WHERE signal = 'spans' AND time_ns >= ?"
+    " AND coalesce(start_ns, 0) <= ? AND coalesce(end_ns, ?) >= ? AND coalesce(longest_ns, ?) >= ?"
+    " AND coalesce(failed, 1) >= ? ORDER BY id DESC"
+)
+_MAX_I64 = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A block with spans that may be of interest, and which."""
+
+    payload: bytes
+    seq: int
+    batch: SpanBatch
+    rows: npt.NDArray[np.int64]
+
+
+class StoredTraces:
+    """See `lookup.store.TraceStore`."""
+
+    def __init__(self, store: Store, decoder: Decoder) -> None:
+        self._store, self._decoder = store, decoder
+
+    def traces(self, trace_ids: Sequence[str], deadline: Deadline, limit: int = MAX_SPANS) -> list[Trace]:
+        builders = {trace_id: TraceBuilder(trace_id, limit) for trace_id in trace_ids}
+        keys = {trace_id: key_of(bytes.fromhex(trace_id)) for trace_id in builders}
+        with self._reading() as db:
+            found = blocks_of(db, list(keys.values()))
+            wanted: dict[int, list[TraceBuilder]] = {}
+            for trace_id, key in keys.items():
+                if len(found[key]) > MAX_BLOCKS:
+                    builders[trace_id].truncate()
+                for block in found[key][:MAX_BLOCKS]:
+                    wanted.setdefault(block, []).append(builders[trace_id])
+            for block in sorted(wanted):
+                deadline.check()
+                open_ones = [b for b in wanted[block] if not b.full]
+                if open_ones:
+                    self._read_block(db, block, open_ones)
+        return [trace for builder in builders.values() if (trace := builder.trace()) is not None]
+
+    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+        seen: set[bytes] = set()
+        for hit in self._hits(needs, window, deadline):
+            ids = hit.batch.trace_ids
+            newest_first = hit.rows[np.argsort(hit.batch.start[hit.rows], kind="stable")[::-1]]
+            raw = dict.fromkeys(ids[n * _ID_BYTES : (n + 1) * _ID_BYTES] for n in newest_first.tolist())
+            fresh = [trace_id for trace_id in raw if trace_id not in seen]
+            seen.update(fresh)
+            if fresh:
+                yield [trace_id.hex() for trace_id in fresh]
+
+    def spans(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[Span]]:
+        for hit in self._hits(needs, window, deadline):
+            yield [span_of(document) for document in self._documents(hit, hit.rows.tolist())]
+
+    def operations(self, service: str | None, deadline: Deadline) -> list[Operation]:
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT service, name, kind FROM operation WHERE service = ? OR ? IS NULL ORDER BY 1, 2, 3",
+                (service, service),
+            ).fetchall()
+        return [Operation(*row) for row in rows]
+
+    def tag_names(self, window: Window, deadline: Deadline) -> dict[str, list[str]]:
+        names: dict[str, set[str]] = {"span": set(), "resource": set()}
+        for number, hit in enumerate(self._hits((), window, deadline)):
+            if number >= _SAMPLE_BLOCKS:
+                break
+            step = max(1, len(hit.rows) // _SAMPLE_SPANS)
+            for document in self._documents(hit, hit.rows[::step].tolist()):
+                names["span"].update(document.get("attributes", {}))
+                names["resource"].update(document.get("resource", {}).get("attributes", {}))
+        return {scope: sorted(found) for scope, found in names.items()}
+
+    def tag_values(
+        self, term: Term, needs: Sequence[Needs], window: Window, limit: int, deadline: Deadline
+    ) -> list[Any]:
+        found: dict[str, Any] = {}
+        for number, hit in enumerate(self._hits(needs, window, deadline, also=term)):
+            if number >= _VALUE_BLOCKS or len(found) >= limit:
+                break
+            for value in self._values(hit, term):
+                found.setdefault(f"{type(value).__name__} {value}", value)
+        return sorted(found.values(), key=lambda value: (type(value).__name__, value))[:limit]
+
+    # -- reading
+
+    def _reading(self) -> Any:
+        return _Translated(self._store)
+
+    def _hits(
+        self, needs: Sequence[Needs], window: Window, deadline: Deadline, also: Term | None = None
+    ) -> Iterator[_Hit]:
+        """Blocks with spans that may meet one of the needs within the window, newest first. `also`: an attribute that
+        becomes a column as well."""
+        probe, (longest, failed) = Probe(needs), bounds(needs)
+        names, numbers = attribute_names(needs, also), number_names(needs)
+        with self._reading() as db:
+            parameters = (self._store.cutoff_ns, window.end_ns, _MAX_I64, window.start_ns, _MAX_I64, longest, failed)
+            for block, seq, terms in db.execute(_SEARCHED, parameters):
+                if terms is not None and not probe.idle and not probe.may_hold(terms):
+                    continue
+                deadline.check()
+                payload = self._payload(db, block, seq)
+                if payload is None:
+                    continue
+                try:
+                    batch = self._decoder.spans([payload], names, numbers)
+                except DecodeError as error:
+                    self._store.unreadable(seq, error)
+                    continue
+                rows = matching_rows(batch, needs, window, names, numbers)
+                if len(rows):
+                    yield _Hit(payload, seq, batch, rows)
+
+    def _payload(self, db: sqlite3.Connection, block: int, seq: int) -> bytes | None:
+        (packed,) = db.execute("SELECT payload FROM block WHERE id = ?", (block,)).fetchone()
+        try:
+            return zlib.decompress(packed)
+        except zlib.error as error:
+            self._store.unreadable(seq, error)
+            return None
+
+    def _documents(self, hit: _Hit, rows: list[int]) -> Iterator[dict[str, Any]]:
+        """The documents of some spans of a block."""
+        lines = self._lines("spans", "", hit.seq, hit.payload)
+        own = np.flatnonzero(lines.event == 0)
+        for row in rows:
+            if row < len(own):
+                yield _pair(lines, int(own[row]))[1]
+
+    def _values(self, hit: _Hit, term: Term) -> Iterator[Any]:
+        """A value for each distinct text of it in the block."""
+        texts: dict[str, int] = {}
+        column = len(hit.batch.groups[0]) - 1
+        for row in hit.rows.tolist():
+            texts.setdefault(hit.batch.groups[int(hit.batch.group[row])][column], row)
+        for document in self._documents(hit, [row for text, row in texts.items() if text]):
+            own, shared = document.get("attributes", {}), document.get("resource", {}).get("attributes", {})
+            value = {"span": own, "resource": shared}.get(term.scope, {**shared, **own}).get(term.name)
+            if isinstance(value, (str, int, float)):
+                yield value
+
+    def _read_block(self, db: sqlite3.Connection, block: int, builders: Sequence[TraceBuilder]) -> None:
+        row = db.execute(
+            "SELECT log, seq, signal FROM block WHERE id = ? AND time_ns >= ?", (block, self._store.cutoff_ns)
+        ).fetchone()
+        payload = self._payload(db, block, row[1]) if row is not None else None
+        if payload is None:
+            return
+        log_id, seq, signal = row
+        lines = self._lines(signal, log_id, seq, payload)
+        for builder in builders:
+            _gather(lines, builder, signal)
+
+    def _lines(self, signal: str, log_id: str, seq: int, payload: bytes) -> Lines:
+        try:
+            if signal == "spans":
+                return self._decoder.span_lines([payload])
+            return self._decoder.log_lines([payload], [f"{log_id}-{seq}"])
+        except DecodeError as error:
+            self._store.unreadable(seq, error)
+            return _NOTHING
+
+
+class _Translated:
+    """Reading, with the words of look-ups for what may go wrong."""
+
+    def __init__(self, store: Store) -> None:
+        self._context = store.reading()
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            return self._context.__enter__()
+        except StoreUnavailable as error:
+            raise StoreFailure(error.reason) from error
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        try:
+            return self._context.__exit__(*raised)
+        except StoreUnavailable as error:
+            raise StoreFailure(error.reason) from error
+
+
+def _pair(lines: Lines, row: int) -> tuple[bytes, dict[str, Any]]:
+    """The action line and the document of a row."""
+    begin, end = int(lines.ends[row - 1]) if row else 0, int(lines.ends[row])
+    action, _, source = lines.body[begin:end].partition(b"\n")
+    return action, json.loads(source)
+
+
+def _gather(lines: Lines, builder: TraceBuilder, signal: str) -> None:
+    """What belongs to the trace; lines that do not mention its id are not parsed."""
+    marker = builder.trace_id.encode()
+    position = lines.body.find(marker)
+    while position >= 0:
+        row = int(np.searchsorted(lines.ends, position, side="right"))
+        action, document = _pair(lines, row)
+        if document.get("trace_id") == builder.trace_id:
+            doc_id = json.loads(action)["create"]["_id"]
+            if signal == "logs":
+                builder.add_log(doc_id, document)
+            elif lines.event[row]:
+                builder.add_event(doc_id, document)
+            else:
+                builder.add_span(doc_id, document)
+        position = lines.body.find(marker, int(lines.ends[row]))
