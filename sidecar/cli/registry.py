@@ -28,6 +28,7 @@ class CommandType:
 
 COMMANDS: tuple[CommandType, ...] = (
     CommandType("run", "sidecar.cli.run"),
+    CommandType("lookup", "sidecar.cli.lookup"),
     CommandType("check", "sidecar.cli.check"),
     CommandType("config", "sidecar.cli.config"),
     CommandType("instrument", "sidecar.cli.instrument"),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
 from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.registry import DeriveOptions
 from sidecar.journal.options import JournalOptions
@@ -59,6 +60,15 @@ class ShutdownOptions(Section):
     )
 
 
+class LookupSettings(LookupOptions):
+    """Look-ups of traces."""
+
+    elasticsearch: TraceElasticsearchOptions = Field(
+        default=TraceElasticsearchOptions(),
+        description="Where `sidecar lookup` reads; `sidecar run` looks into its embedded store.",
+    )
+
+
 class Settings(Section):
     """Everything that can be set."""
 
@@ -67,7 +77,7 @@ class Settings(Section):
     derive: DeriveOptions = Field(default=DeriveOptions(), description="Metrics derived from what comes in.")
     deliver: DeliverOptions = Field(default=DeliverOptions(), description="Where spans and logs go.")
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
-    lookup: LookupOptions = Field(default=LookupOptions(), description="Look-ups of traces.")
+    lookup: LookupSettings = Field(default=LookupSettings(), description="Look-ups of traces.")
     log: LogOptions = Field(default=LogOptions(), description="The program's own logs.")
     shutdown: ShutdownOptions = Field(default=ShutdownOptions(), description="Stopping.")
     _ignored: tuple[str, ...] = ()

@@ -153,8 +153,8 @@ class NativeDecoder:
         return known.any_in(payload)
 
     def span_terms(self, payload: bytes) -> U64:
-        with _errors(self._core):
-            return np.frombuffer(self._core.span_terms(payload), np.uint64)
+        with _errors():
+            return np.frombuffer(core.span_terms(payload), np.uint64)
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return core.digest(payload, seed)

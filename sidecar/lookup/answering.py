@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
 import structlog
 from fastapi import Request, Response
@@ -111,15 +112,23 @@ def full_trace_id(given: str) -> str:
     return given.lower().zfill(32)
 
 
+_QUERY = re.compile(r"(?:^|&)q=(.*?)(?=&(?:limit|spss|start|end|step|exemplars|since|minDuration|maxDuration|tags)=|$)")
+
+
 class Parameters:
     """The query string of a request. Every reader raises `BadRequest` for a value that is none."""
 
     def __init__(self, request: Request) -> None:
-        self._values = request.query_params
+        self._values, self._raw = request.query_params, request.url.query
 
     def text(self, *names: str) -> str:
         """The first of the names that has a value; else empty."""
         return next((self._values[name] for name in names if self._values.get(name)), "")
+
+    def query(self) -> str:
+        """TraceQL in `q`. Some clients leave its `&&` as they are: it ends where another parameter begins."""
+        found = _QUERY.search(self._raw)
+        return unquote_plus(found[1]) if found else self.text("query")
 
     def all(self, name: str) -> list[str]:
         """Every value of a name, without empty ones."""

@@ -63,7 +63,8 @@ def _add_lists(router: APIRouter, desk: Desk) -> None:
     async def operations(service: str) -> Response:
         def work(deadline: Deadline) -> Response:
             names = list(dict.fromkeys(o.name for o in desk.store.operations(service, deadline)))
-            return as_json(envelope(names, len(names)))
+            # null rather than an empty list, as Jaeger has it.
+            return as_json(envelope(names or None, len(names)))
 
         return await desk.answer(work, failed)
 
@@ -123,7 +124,7 @@ def _one(desk: Desk, trace_id: str, deadline: Deadline) -> Trace:
 
 
 def _services(desk: Desk, deadline: Deadline) -> list[str]:
-    return sorted({o.service for o in desk.store.operations(None, deadline)})
+    return desk.store.services(deadline)
 
 
 def _operations(desk: Desk, request: Request, deadline: Deadline, kind: str = "spanKind") -> list[dict[str, str]]:

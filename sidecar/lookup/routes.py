@@ -88,7 +88,7 @@ def _list(desk: Desk, request: Request, deadline: Deadline) -> Response:
     # Without a range it is about all that is kept, newest first, up to the limit.
     window = Window(0, _ALWAYS) if start is None and end is None else desk.window(start, end)
     limit = given.count("limit", DEFAULT_RECENT, MAX_RECENT)
-    if text := given.text("q"):
+    if text := given.query():
         wanted = query_search(parse(text), window, limit)
     else:
         query = SpanQuery(given.text("service"), "", {})

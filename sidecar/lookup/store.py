@@ -112,8 +112,12 @@ class TraceStore(Protocol):
         events. There may be others among them."""
         ...
 
-    def operations(self, service: str | None, deadline: Deadline) -> list[Operation]:
-        """The operations of a service, or of all, in the order of their names."""
+    def services(self, deadline: Deadline) -> list[str]:
+        """The services that spans are kept of, in order."""
+        ...
+
+    def operations(self, service: str, deadline: Deadline) -> list[Operation]:
+        """The operations of a service, in the order of their names."""
         ...
 
     def tag_names(self, window: Window, deadline: Deadline) -> dict[str, list[str]]:

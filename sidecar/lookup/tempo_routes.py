@@ -166,7 +166,7 @@ def _search(desk: Desk, request: Request, deadline: Deadline) -> Response:
 
 def _query(given: Parameters) -> Query:
     """`q` in TraceQL; else the older `tags` (logfmt), `minDuration` and `maxDuration`."""
-    text = given.text("q", "query")
+    text = given.query()
     if text:
         return parse(text)
     conditions = [f".{key}={_quoted(value)}" for key, value in _logfmt(given.text("tags"))]
@@ -198,7 +198,7 @@ def _values(desk: Desk, name: str, request: Request, deadline: Deadline) -> dict
         return {"tagValues": []}
     if fixed := tempo.fixed_values(term):
         return tempo.typed_values(fixed, keyword=True)
-    needs = needs_of(_filter(given.text("q"))) if given.text("q") else ()
+    needs = needs_of(_filter(given.query())) if given.query() else ()
     limit = given.count("limit", MAX_VALUES, MAX_VALUES)
     return tempo.typed_values(desk.store.tag_values(term, needs, _window(desk, given), limit, deadline))
 

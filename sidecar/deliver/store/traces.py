@@ -89,13 +89,14 @@ class StoredTraces:
         for hit in self._hits(needs, window, deadline):
             yield [span_of(document) for document in self._documents(hit, hit.rows.tolist())]
 
-    def operations(self, service: str | None, deadline: Deadline) -> list[Operation]:
+    def services(self, deadline: Deadline) -> list[str]:
         with self._reading() as db:
-            rows = db.execute(
-                "SELECT service, name, kind FROM operation WHERE service = ? OR ? IS NULL ORDER BY 1, 2, 3",
-                (service, service),
-            ).fetchall()
-        return [Operation(*row) for row in rows]
+            return [service for (service,) in db.execute("SELECT DISTINCT service FROM operation ORDER BY 1")]
+
+    def operations(self, service: str, deadline: Deadline) -> list[Operation]:
+        query = "SELECT service, name, kind FROM operation WHERE service = ? ORDER BY 2, 3"
+        with self._reading() as db:
+            return [Operation(*row) for row in db.execute(query, (service,))]
 
     def tag_names(self, window: Window, deadline: Deadline) -> dict[str, list[str]]:
         names: dict[str, set[str]] = {"span": set(), "resource": set()}
@@ -111,6 +112,8 @@ class StoredTraces:
     def tag_values(
         self, term: Term, needs: Sequence[Needs], window: Window, limit: int, deadline: Deadline
     ) -> list[Any]:
+        if term.scope == "intrinsic":
+            return self._intrinsic_values(term.name, needs, window, limit, deadline)
         found: dict[str, Any] = {}
         for number, hit in enumerate(self._hits(needs, window, deadline, also=term)):
             if number >= _VALUE_BLOCKS or len(found) >= limit:
@@ -118,6 +121,24 @@ class StoredTraces:
             for value in self._values(hit, term):
                 found.setdefault(f"{type(value).__name__} {value}", value)
         return sorted(found.values(), key=lambda value: (type(value).__name__, value))[:limit]
+
+    def _intrinsic_values(
+        self, name: str, needs: Sequence[Needs], window: Window, limit: int, deadline: Deadline
+    ) -> list[Any]:
+        """Services and names of spans: from the table of operations where nothing narrows them."""
+        if name not in ("service", "name"):
+            return []
+        if not needs:
+            with self._reading() as db:
+                rows = db.execute(f"SELECT DISTINCT {name} FROM operation ORDER BY 1 LIMIT ?", (limit,)).fetchall()
+            return [value for (value,) in rows]
+        found: set[str] = set()
+        for number, hit in enumerate(self._hits(needs, window, deadline)):
+            if number >= _VALUE_BLOCKS or len(found) >= limit:
+                break
+            groups = {hit.batch.groups[n] for n in hit.batch.group[hit.rows].tolist()}
+            found.update(group[0 if name == "service" else 1] for group in groups)
+        return sorted(found)[:limit]
 
     # -- reading
 

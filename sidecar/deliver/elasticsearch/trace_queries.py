@@ -1,0 +1,122 @@
+"""What look-ups ask, in the query language of Elasticsearch and OpenSearch. Pure.
+
+A query finds all spans that meet the needs it was made of, and may find more: who asks judges each document. So a
+condition is left out where an index might not know: a value longer than the mapping indexes, a number in a field that
+was mapped as text, a field that moved to the attribute of conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sidecar.decode.api import UNKNOWN_SERVICE
+from sidecar.lookup.documents import CONFLICTS
+from sidecar.lookup.store import Condition, Needs, Term, Window
+
+Query = dict[str, Any]
+SERVICE = "resource.attributes.service.name"
+MAX_INDEXED_CHARS = 8_191
+"""`ignore_above` of the templates."""
+_LONGEST_INTEGER = 1 << 63
+SORT: list[dict[str, Any]] = [
+    {"@timestamp": {"order": "desc", "unmapped_type": "date_nanos", "numeric_type": "date_nanos"}},
+    *({name: {"order": "desc", "unmapped_type": "keyword"}} for name in ("span_id", "trace_id", "kind")),
+]
+"""Newest first. Only one document that is there twice has the same place twice."""
+
+
+def time_text(time_ns: int) -> str:
+    """Unix nanoseconds as the templates' format of dates reads them."""
+    bounded = min(max(time_ns, 0), _LONGEST_INTEGER - 1)
+    return f"{bounded // 1_000_000}.{bounded % 1_000_000:06d}"
+
+
+def spans_query(needs: Sequence[Needs], window: Window) -> Query:
+    """Spans within a window that may meet one of the needs."""
+    when = {"range": {"@timestamp": {"gte": time_text(window.start_ns), "lte": time_text(window.end_ns)}}}
+    either = [{"bool": {"filter": [_condition(c) for c in need.every]}} for need in needs]
+    return {"bool": {"filter": [when, *([_any_of(either)] if either else [])]}}
+
+
+def trace_query(trace_id: str) -> Query:
+    """Documents of a trace."""
+    return {"bool": {"filter": [{"term": {"trace_id": trace_id}}]}}
+
+
+def field_names(term: Term) -> list[str]:
+    """The fields that a property is in."""
+    if term.scope == "intrinsic":
+        return [{"service": SERVICE, "status": "status.code"}.get(term.name, term.name)]
+    found = [f"attributes.{term.name}"] if term.scope in ("", "span") else []
+    return found + ([f"resource.attributes.{term.name}"] if term.scope in ("", "resource") else [])
+
+
+def operations_aggregation(service: str, after: dict[str, Any] | None, size: int) -> dict[str, Any]:
+    """A page of the operations of a service."""
+    sources = [{name: {"terms": {"field": name, "missing_bucket": True}}} for name in ("name", "kind")]
+    composite: dict[str, Any] = {"size": size, "sources": sources}
+    if after is not None:
+        composite["after"] = after
+    wanted = _intrinsic(Condition(Term("intrinsic", "service"), (service,)))
+    return {
+        "size": 0,
+        "track_total_hits": False,
+        "query": {"bool": {"filter": [wanted]}},
+        "aggs": {"operations": {"composite": composite}},
+    }
+
+
+def values_aggregation(query: Query, field: str, size: int) -> dict[str, Any]:
+    """The values of a field, those of most documents."""
+    return {
+        "size": 0,
+        "track_total_hits": False,
+        "query": query,
+        "aggs": {"values": {"terms": {"field": field, "size": size}}},
+    }
+
+
+def _any_of(queries: list[Query]) -> Query:
+    return {"bool": {"should": queries, "minimum_should_match": 1}}
+
+
+def _condition(condition: Condition) -> Query:
+    if condition.term.scope == "intrinsic":
+        return _intrinsic(condition)
+    moved: Query = {"exists": {"field": f"attributes.{CONFLICTS}"}}
+    found: list[Query] = []
+    for field in field_names(condition.term):
+        if not condition.values or any(len(str(value)) > MAX_INDEXED_CHARS for value in condition.values):
+            found.append({"exists": {"field": field}})
+        else:
+            found += [{"match": {field: {"query": _number(value), "lenient": True}}} for value in condition.values]
+    return _any_of([*found, moved])
+
+
+def _number(value: Any) -> Any:
+    """1.0 as 1, which a field of whole numbers reads as well."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LONGEST_INTEGER else value
+
+
+def _intrinsic(condition: Condition) -> Query:
+    name, values = condition.term.name, condition.values
+    match name:
+        case "duration":
+            return _duration(condition)
+        case "service" if UNKNOWN_SERVICE in values:
+            unnamed: Query = {"bool": {"must_not": [{"exists": {"field": SERVICE}}]}}
+            return _any_of([{"terms": {SERVICE: list(values)}}, unnamed])
+        case "service":
+            return {"terms": {SERVICE: list(values)}}
+        case "kind" | "status":
+            field = "kind" if name == "kind" else "status.code"
+            return {"terms": {field: [str(value).capitalize() for value in values]}}
+    return {"terms": {name: [str(value) for value in values]}}
+
+
+def _duration(condition: Condition) -> Query:
+    if condition.values:
+        return {"terms": {"duration": [int(value) for value in condition.values]}}
+    bounds = {"gte": condition.low, "lte": condition.high}
+    return {"range": {"duration": {key: int(value) for key, value in bounds.items() if value is not None}}}

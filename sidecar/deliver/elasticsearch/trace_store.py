@@ -1,0 +1,226 @@
+"""Traces that the sink has put into Elasticsearch or OpenSearch, as a place where they are looked up.
+
+Only `_search`, `_msearch` and `_field_caps` of the configured indices are asked; what comes from a request is in their
+bodies, never in an address.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from sidecar.deliver.common.auth import Authorization
+from sidecar.deliver.common.http import Http, Unreached
+from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
+from sidecar.deliver.elasticsearch.trace_queries import (
+    SERVICE,
+    SORT,
+    field_names,
+    operations_aggregation,
+    spans_query,
+    trace_query,
+    values_aggregation,
+)
+from sidecar.errors import Permanent
+from sidecar.lookup.documents import CONFLICTS, TraceBuilder, is_event_id, span_of
+from sidecar.lookup.model import Span, Trace
+from sidecar.lookup.store import MAX_SPANS, Deadline, LookupTimeout, Needs, Operation, StoreFailure, Term, Window
+
+_TRACES_AT_ONCE = 8
+"""Of one `_msearch`, so that a reply stays small."""
+_FIRST_PAGE, _PAGE = 500, 2_000
+_MAX_SERVICES = 1_000
+_MAX_OPERATIONS = 10_000
+_OPERATIONS_PAGE = 1_000
+_LENIENT = "ignore_unavailable=true&allow_no_indices=true"
+_OK, _BAD, _UNAUTHORIZED = 200, 400, (401, 403)
+_MAX_REASON = 300
+
+
+class ElasticsearchTraces:
+    """See `lookup.store.TraceStore`."""
+
+    def __init__(self, options: TraceElasticsearchOptions, http: Http) -> None:
+        self._options, self._http = options, http
+        self._authorization = Authorization(options.auth)
+
+    def traces(self, trace_ids: Sequence[str], deadline: Deadline, limit: int = MAX_SPANS) -> list[Trace]:
+        builders: list[TraceBuilder] = []
+        for begin in range(0, len(trace_ids), _TRACES_AT_ONCE):
+            builders += self._built(trace_ids[begin : begin + _TRACES_AT_ONCE], deadline, limit)
+        return [trace for builder in builders if (trace := builder.trace()) is not None]
+
+    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+        seen: set[str] = set()
+        for hits in self._pages(needs, window, ["trace_id"], deadline):
+            fresh = list(dict.fromkeys(i for hit in hits if (i := hit["_source"]["trace_id"]) not in seen))
+            seen.update(fresh)
+            if fresh:
+                yield fresh
+
+    def spans(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[Span]]:
+        for hits in self._pages(needs, window, True, deadline):
+            yield [span_of(hit["_source"]) for hit in hits]
+
+    def services(self, deadline: Deadline) -> list[str]:
+        body = values_aggregation({"match_all": {}}, SERVICE, _MAX_SERVICES)
+        return sorted(str(bucket["key"]) for bucket in _buckets(self._search(body, deadline), "values"))
+
+    def operations(self, service: str, deadline: Deadline) -> list[Operation]:
+        found: list[Operation] = []
+        after: dict[str, Any] | None = None
+        while len(found) < _MAX_OPERATIONS:
+            answer = self._search(operations_aggregation(service, after, _OPERATIONS_PAGE), deadline)
+            buckets = _buckets(answer, "operations")
+            keys = [bucket["key"] for bucket in buckets]
+            found += [Operation(service, k["name"] or "", (k["kind"] or "unspecified").lower()) for k in keys]
+            after = answer.get("aggregations", {}).get("operations", {}).get("after_key")
+            if after is None or len(buckets) < _OPERATIONS_PAGE:
+                break
+        return sorted(found, key=lambda operation: (operation.name, operation.kind))
+
+    def tag_names(self, window: Window, deadline: Deadline) -> dict[str, list[str]]:
+        fields = "attributes.*,resource.attributes.*"
+        target = f"/{quote(self._options.traces, safe='*,')}/_field_caps?{_LENIENT}&fields={fields}"
+        known = self._ask("GET", target, None, deadline).get("fields", {})
+        leaves = [name for name, kinds in known.items() if not set(kinds) & {"object", "passthrough", "nested"}]
+        scopes = {"span": "attributes.", "resource": "resource.attributes."}
+        return {
+            scope: sorted(n.removeprefix(p) for n in leaves if n.startswith(p) and n != p + CONFLICTS)
+            for scope, p in scopes.items()
+        }
+
+    def tag_values(
+        self, term: Term, needs: Sequence[Needs], window: Window, limit: int, deadline: Deadline
+    ) -> list[Any]:
+        found: dict[str, Any] = {}
+        for field in field_names(term):
+            body = values_aggregation(spans_query(needs, window), field, limit)
+            for bucket in _buckets(self._search(body, deadline, unknown_is_empty=True), "values"):
+                value = bucket["key_as_string"] == "true" if _is_bool(bucket) else bucket["key"]
+                found.setdefault(f"{type(value).__name__} {value}", value)
+        return sorted(found.values(), key=lambda value: (type(value).__name__, value))[:limit]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    # -- documents
+
+    def _built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> list[TraceBuilder]:
+        lines: list[dict[str, Any]] = []
+        for trace_id in trace_ids:
+            for index in (self._options.traces, self._options.logs):
+                lines.append({"index": index, "ignore_unavailable": True, "allow_no_indices": True})
+                # One more than is shown tells whether there are more.
+                lines.append(
+                    {"query": trace_query(trace_id), "size": min(limit + 1, MAX_SPANS), "track_total_hits": limit + 1}
+                )
+        body = "".join(json.dumps(line) + "\n" for line in lines)
+        answers = self._ask("POST", "/_msearch", body, deadline, "application/x-ndjson")["responses"]
+        builders = []
+        for number, trace_id in enumerate(trace_ids):
+            builder = TraceBuilder(trace_id, limit)
+            for answer in answers[2 * number : 2 * number + 2]:
+                self._gather(builder, answer, limit)
+            builders.append(builder)
+        return builders
+
+    def _gather(self, builder: TraceBuilder, answer: dict[str, Any], limit: int) -> None:
+        if "error" in answer:
+            raise StoreFailure(f"the search engine refused a search: {_reason(answer)}")
+        for hit in answer["hits"]["hits"]:
+            if "duration" in hit["_source"]:
+                builder.add_span(hit["_id"], hit["_source"])
+            elif is_event_id(hit["_id"]):
+                builder.add_event(hit["_id"], hit["_source"])
+            else:
+                builder.add_log(hit["_id"], hit["_source"])
+        if answer["hits"]["total"]["value"] > limit:
+            builder.truncate()
+
+    def _pages(
+        self, needs: Sequence[Needs], window: Window, source: Any, deadline: Deadline
+    ) -> Iterator[list[dict[str, Any]]]:
+        size, after = _FIRST_PAGE, None
+        while True:
+            body = {
+                "query": spans_query(needs, window),
+                "size": size,
+                "sort": SORT,
+                "_source": source,
+                "track_total_hits": False,
+                **({"search_after": after} if after else {}),
+            }
+            hits = self._search(body, deadline)["hits"]["hits"]
+            if hits:
+                yield hits
+            if len(hits) < size:
+                return
+            after, size = hits[-1]["sort"], _PAGE
+
+    # -- requests
+
+    def _search(self, body: dict[str, Any], deadline: Deadline, unknown_is_empty: bool = False) -> dict[str, Any]:
+        """A search of the spans. `unknown_is_empty`: a field that cannot be asked has no values."""
+        target = f"/{quote(self._options.traces, safe='*,')}/_search?{_LENIENT}"
+        timed = {**body, "timeout": f"{max(1, round(deadline.left * 1000))}ms"}
+        return self._ask("POST", target, json.dumps(timed), deadline, unknown_is_empty=unknown_is_empty)
+
+    def _ask(
+        self,
+        method: str,
+        target: str,
+        body: str | None,
+        deadline: Deadline,
+        kind: str = "application/json",
+        unknown_is_empty: bool = False,
+    ) -> dict[str, Any]:
+        deadline.check()
+        try:
+            headers = {"content-type": kind, "accept": "application/json", **self._authorization.headers()}
+            reply = self._http.request(method, target, None if body is None else body.encode(), headers)
+        except Unreached as error:
+            if str(error) == "timeout":
+                raise LookupTimeout(f"the search engine did not answer in time: {error.detail}") from error
+            raise StoreFailure(f"the search engine cannot be reached: {error.detail}") from error
+        except Permanent as error:
+            raise StoreFailure(error.reason) from error
+        if reply.status in _UNAUTHORIZED:
+            self._authorization.forget()
+        if reply.status == _BAD and unknown_is_empty:
+            return {}
+        answer = _read(reply.body)
+        if reply.status != _OK:
+            raise StoreFailure(f"the search engine answered {reply.status}: {_reason(answer)}")
+        return answer
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise StoreFailure("the search engine's answer is no JSON object: is the address right?")
+    return answer
+
+
+def _reason(answer: dict[str, Any]) -> str:
+    error = answer.get("error")
+    if isinstance(error, dict):
+        causes = error.get("root_cause") or [error]
+        error = causes[0].get("reason") or error.get("reason")
+    return str(error or "no reason given")[:_MAX_REASON]
+
+
+def _buckets(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.get("aggregations", {}).get(name, {}).get("buckets", [])
+    return found
+
+
+def _is_bool(bucket: dict[str, Any]) -> bool:
+    """A boolean's key is 0 or 1; its text tells it from a number."""
+    return bucket.get("key_as_string") in ("true", "false")
