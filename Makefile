@@ -7,7 +7,7 @@ NATIVE := $(VENV)/.native
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: demo check test test-cluster coverage lint setup golden bench soak docs lock clean
+.PHONY: oracles demo check test test-cluster coverage lint setup golden bench soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test-cluster   charts, injection, images and gateways by real tools: long builds, kept outside the tree"
 	@echo "make coverage       the lines that unit and contract tests run, by file"
 	@echo "make golden         write the golden files of documents anew from the reference decoder"
+	@echo "make oracles        write the golden files of Jaeger and of TraceQL's grammar anew from the real programs"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make docs           write docs/reference from the program"
@@ -63,6 +64,11 @@ coverage: setup
 # Those of tests/golden/traces, red and serving need foreign programs: tests/support/README.md names their commands.
 golden: setup
 	cd tests && ../$(BIN)/python -m support.document_cases
+
+# What foreign programs that take long to build or install say: tests read it from tests/golden.
+oracles: setup
+	cd tests && ../$(BIN)/python -m support.jaeger.golden
+	cd tests && ../$(BIN)/python -m support.traceql.grammar
 
 lint: setup
 	$(BIN)/ruff check .

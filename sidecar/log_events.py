@@ -97,6 +97,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("store_damaged", "error", "The embedded store was damaged and set aside; it restarts empty.", "delete the file that was set aside"),
     LogEvent("store_damage_found", "error", "The embedded store is damaged; it restarts empty at the next write."),
     LogEvent("store_block_unreadable", "error", "A block of the embedded store cannot be read; its spans are not shown."),
+    LogEvent("lookup_store_failed", "error", "A look-up had no answer from the store; the client got 502.", "see `error`: the file of the store, or the search engine"),
     LogEvent("store_entry_not_decodable", "error", "A stored payload cannot be decoded; its spans cannot be looked up.", _REPORT),
     LogEvent("injection_started", "info", "The webhook of `sidecar inject` listens."),
     LogEvent("pod_injected", "info", "A new pod was given the sidecar."),

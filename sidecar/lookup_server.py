@@ -60,7 +60,7 @@ class LookupServer:
             self.status,
             admission.check if admission.asks_token else None,
         )
-        app = build_app(sources, lookup_routers(self._traces, settings.lookup))
+        app = build_app(sources, lambda: lookup_routers(self._traces, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)
 
     def status(self) -> Mapping[str, Any]:
@@ -73,7 +73,7 @@ class LookupServer:
         log.info("started", version=__version__, serve_port=self.serve.port)
 
     async def stop(self) -> None:
-        """Answers in hand are waited for a moment."""
+        """Answers in flight are waited for a moment."""
         await self.serve.stop(_GRACE_SECONDS)
         self._traces.close()
         log.info("stopped")

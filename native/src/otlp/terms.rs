@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::documents::text::{push_hex, push_int, push_label_double, repair};
-use crate::otlp::rejection::Refusal;
-use crate::otlp::request::{walk, Place, Resource, Scope, Scopes, Visitor};
+use crate::otlp::rejection::Rejection;
+use crate::otlp::request::{walk, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
 use crate::otlp::value::{elements, Any, Attribute};
 use crate::otlp::wire::Stop;
@@ -110,21 +110,21 @@ fn same_text(before: Any<'_>, now: Any<'_>) -> bool {
 }
 
 impl<'a> Visitor<'a, Span<'a>> for Terms<'a> {
-    fn resource(&mut self, resource: &Resource<'a>, refusal: Option<Refusal>) {
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
         self.resource.clear();
-        if refusal.is_none() {
+        if rejection.is_none() {
             self.resource.extend_from_slice(&resource.attributes.list);
         }
     }
 
-    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Refusal>) {}
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
 
-    fn record(&mut self, _: Place, span: &Span<'a>) {
+    fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
         // With the first span that is accepted: a resource without one is found by nothing.
         let resource = std::mem::take(&mut self.resource);
         self.add(&resource);
         self.add(&span.attributes.list);
     }
 
-    fn refused(&mut self, _: Place, _: Option<Refusal>) {}
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }

@@ -48,7 +48,7 @@ def span_terms(payload: bytes) -> U64:
     found: set[int] = set()
     last = -1
     for placed in records.spans(payload):
-        if placed.refusal:
+        if placed.rejection:
             continue
         if placed.resource_index != last:
             last = placed.resource_index

@@ -85,7 +85,7 @@ class ElasticsearchTraces:
         fields = "attributes.*,resource.attributes.*"
         target = f"/{quote(self._options.traces, safe='*,')}/_field_caps?{_LENIENT}&fields={fields}"
         known = self._ask("GET", target, None, deadline).get("fields", {})
-        leaves = [name for name, kinds in known.items() if not set(kinds) & {"object", "passthrough", "nested"}]
+        leaves = [name for name, kinds in known.items() if any(kind["searchable"] for kind in kinds.values())]
         scopes = {"span": "attributes.", "resource": "resource.attributes."}
         return {
             scope: sorted(n.removeprefix(p) for n in leaves if n.startswith(p) and n != p + CONFLICTS)
@@ -114,7 +114,7 @@ class ElasticsearchTraces:
         for trace_id in trace_ids:
             for index in (self._options.traces, self._options.logs):
                 lines.append({"index": index, "ignore_unavailable": True, "allow_no_indices": True})
-                # One more than is shown tells whether there are more.
+                # One more than is shown, to know whether there are more.
                 lines.append(
                     {"query": trace_query(trace_id), "size": min(limit + 1, MAX_SPANS), "track_total_hits": limit + 1}
                 )
@@ -222,5 +222,5 @@ def _buckets(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _is_bool(bucket: dict[str, Any]) -> bool:
-    """A boolean's key is 0 or 1; its text tells it from a number."""
+    """A boolean's key is 0 or 1; its text differs from a number's."""
     return bucket.get("key_as_string") in ("true", "false")

@@ -1,6 +1,6 @@
 """Which spans of a block may be what a search is about, from the block's columns. Pure.
 
-What cannot be told from the columns counts as a yes: who asks judges the documents. A column of an attribute has the
+What the columns do not show counts as a yes: who asks judges the documents. A column of an attribute has the
 span's own value, else the resource's, as text.
 """
 

@@ -1,7 +1,7 @@
 """The embedded store: the payloads of the last hours in one SQLite file.
 
-A block is one payload as it was received, compressed. What finds the blocks of a trace is `trace_index`; what tells a
-search which blocks it need not read is `summary`; `traces` reads. The tables are in `schema`.
+A block is one payload as it was received, compressed. What finds the blocks of a trace is `trace_index`; by `summary` a
+search leaves blocks alone; `traces` reads. The tables are in `schema`.
 
 Blocks are keyed by (journal id, sequence number): storing one again changes nothing. A commit is durable when it
 returns (WAL, synchronous=FULL), so the journal's cursor never passes what is not here.
@@ -107,7 +107,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own that reads one state of the file: readers neither wait for the writer nor hold it
-        up. Raises `StoreUnavailable`; damage is told to the next write as well."""
+        up. Raises `StoreUnavailable`; damage is remembered for the next write."""
         with self._translated(), closing(sqlite3.connect(self._path, isolation_level=None, timeout=10)) as db:
             try:
                 db.execute("PRAGMA query_only = 1")

@@ -205,16 +205,16 @@ class StoredTraces:
         payload = self._payload(db, block, row[1]) if row is not None else None
         if payload is None:
             return
-        log_id, seq, signal = row
-        lines = self._lines(signal, log_id, seq, payload)
+        journal_id, seq, signal = row
+        lines = self._lines(signal, journal_id, seq, payload)
         for builder in builders:
             _gather(lines, builder, signal)
 
-    def _lines(self, signal: str, log_id: str, seq: int, payload: bytes) -> Lines:
+    def _lines(self, signal: str, journal_id: str, seq: int, payload: bytes) -> Lines:
         try:
             if signal == "spans":
                 return self._decoder.span_lines([payload])
-            return self._decoder.log_lines([payload], [f"{log_id}-{seq}"])
+            return self._decoder.log_lines([payload], [f"{journal_id}-{seq}"])
         except DecodeError as error:
             self._store.unreadable(seq, error)
             return _NOTHING

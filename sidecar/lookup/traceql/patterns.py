@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sidecar.decode.redaction.patterns import Assertion, Chars, Choice, Node, Repeat, Sequential, compile_pattern
 
 MAX_STATES = 2_000
-"""Of the deterministic automaton; begun anew past that."""
+"""Of the deterministic automaton; emptied past that."""
 _LITERAL = re.compile(r"[^\\.\[\]{}()*+?^$|]+")
 
 

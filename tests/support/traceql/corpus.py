@@ -7,7 +7,6 @@ that are not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from support.lookup_traces import payloads
 
 SYNTAX = Path(__file__).parents[2] / "golden/traceql/syntax.json"
-"""Query -> whether the published grammar takes it: written by `syntax.cjs`."""
+"""Query -> whether the published grammar takes it: written by `grammar.py`."""
 
 
 @dataclass(frozen=True)
@@ -221,12 +220,3 @@ REFUSED = (
     "{ " + "(" * 60 + ".a" + ")" * 60 + " }",
 )
 """Not all of them are wrong in Tempo: see `test_traceql`."""
-
-
-def main() -> None:
-    """The queries as JSON, for `syntax.cjs`."""
-    print(json.dumps([*FINDS, *TAKEN, *REFUSED]))
-
-
-if __name__ == "__main__":
-    main()

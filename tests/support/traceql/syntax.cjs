@@ -1,5 +1,4 @@
-// Which queries Grafana's published grammar of TraceQL takes: reads a JSON list, writes a JSON object.
-//   npm install @grafana/lezer-traceql@1.0.0; python -m support.traceql.corpus | node syntax.cjs > ../../golden/traceql/syntax.json
+// Which queries Grafana's published grammar of TraceQL takes: reads a JSON list, writes a JSON object. See grammar.py.
 const { parser } = require('@grafana/lezer-traceql');
 const queries = JSON.parse(require('fs').readFileSync(0, 'utf8'));
 const taken = {};
