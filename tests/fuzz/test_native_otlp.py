@@ -41,6 +41,13 @@ DIMENSIONS = [
 ]  # fmt: skip
 
 
+@dataclasses.dataclass
+class Terms:
+    """An array as a result with fields."""
+
+    terms: Any
+
+
 def plain(result: Any) -> Any:
     """A result with its arrays as (dtype, bytes), so that equality means equality, of what is no number too."""
     values = (getattr(result, field.name) for field in dataclasses.fields(result) if field.compare)
@@ -79,6 +86,7 @@ def assert_nothing_to_repair(signal: Signal, payload: bytes) -> None:
 def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: Sequence[str]) -> None:
     for payload in traces:
         assert_same(lambda decoder, payload=payload: decoder.check_spans(payload))
+        assert_same(lambda decoder, payload=payload: Terms(decoder.span_terms(payload)))
         assert_nothing_to_repair("spans", payload)
     for payload in logs:
         assert_same(lambda decoder, payload=payload: decoder.check_logs(payload))
