@@ -232,7 +232,7 @@ class _Admission:
             try:
                 self._admit(None if header is None else header.decode("latin-1"))
             except Unauthenticated as error:
-                answer = _readable({"message": str(error)}, 401)
+                answer = _indented({"message": str(error)}, 401)
                 answer.headers["WWW-Authenticate"] = "Bearer"
                 await answer(scope, receive, send)
                 return

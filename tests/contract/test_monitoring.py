@@ -162,9 +162,11 @@ class TestDashboards:
 
     def test_data_sources_are_named_once(self) -> None:
         folder = source.MONITORING / "grafana" / "provisioning"
-        (file,) = (folder / "datasources").glob("*.yaml")
-        sources = yaml.safe_load(file.read_text("utf-8"))["datasources"]
+        files = sorted((folder / "datasources").glob("*.yaml"))
+        sources = [one for f in files for one in yaml.safe_load(f.read_text("utf-8"))["datasources"]]
         assert len({one["uid"] for one in sources}) == len(sources)
         assert [one["type"] for one in sources if one.get("isDefault")] == ["prometheus"]
+        linked = set(re.findall(r"datasourceUid: (\S+)", "".join(f.read_text("utf-8") for f in files)))
+        assert linked == {"sidecar-traces", "sidecar-logs", "sidecar-prometheus"} <= {one["uid"] for one in sources}
         (provider,) = yaml.safe_load((folder / "dashboards" / "model-sidecar.yaml").read_text("utf-8"))["providers"]
         assert provider["folderUid"] == FOLDER_UID
