@@ -38,6 +38,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("journal", "sidecar.cli.journal"),
     CommandType("setup", "sidecar.cli.setup"),
     CommandType("setup grafana", "sidecar.cli.setup_grafana"),
+    CommandType("health", "sidecar.cli.health"),
     CommandType("demo", "sidecar.cli.demo"),
 )
 """In the order of help and reference."""
