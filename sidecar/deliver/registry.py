@@ -11,8 +11,9 @@ from typing import Any
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.file.options import FileOptions
 from sidecar.deliver.logstash.options import LogstashOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.otlp.options import OtlpOptions
-from sidecar.deliver.sink import Finding, Sink, SinkContext, SinkOptions
+from sidecar.deliver.sink import Finding, Sink, SinkContext
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal

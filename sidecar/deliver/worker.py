@@ -1,14 +1,17 @@
 """The one pull-send-retry-commit loop of every sink.
 
-    consumer.next ─► sink.prepare ─► batches ─► sink.send (several threads) ─► verdict
+    consumer.next ─► sink.prepare ─► batches ─► sink.send (several threads) ─► result
                                        ▲                                        │ settled: consumer.done when the
                                        └── back-off, again ◄────────────────────┘ last document of an entry is
 
-An entry is done when each of its documents has come to an end (delivered, already there, dead-lettered, dropped).
+An entry is done when each of its documents is finished (delivered, already there, dead-lettered, dropped).
 There is no giving up: what may succeed later is sent until it does, or until the program stops; the journal still
 has it then. One puller thread and at most `max_concurrency` sender threads; what they hold is bounded by one
 target batch for each of them. A batch that backs off gives its place to others, so that one which the destination never
 accepts does not hold up the rest.
+
+What can be decided without threads is elsewhere: how many are sent at once (`in_flight`), when to try again (`retry`),
+which entries are finished (`progress`), what is logged (`reporting`).
 """
 
 from __future__ import annotations
@@ -19,28 +22,25 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, Generic
 
 import structlog
 
-from sidecar.deliver.concurrency import Concurrency
+from sidecar.deliver.commits import Commits
+from sidecar.deliver.in_flight import InFlight
+from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.progress import Progress
+from sidecar.deliver.reporting import RejectedCount, Trouble
 from sidecar.deliver.retry import Backoff
-from sidecar.deliver.sink import P, Retry, SendResult, Sink, SinkOptions
-from sidecar.errors import SidecarError
+from sidecar.deliver.sink import P, Retry, SendResult, Sink
 from sidecar.health import Health, State
-from sidecar.pipeline import Ack, Clock, Consumer, DeadLetter, Entry
+from sidecar.pipeline import Clock, Consumer, DeadLetter, Entry
 from sidecar.telemetry import Telemetry
 
 IDLE_SECONDS = 30.0
 """Longest wait for new entries."""
 DRAIN_SECONDS = 0.25
-"""While stopping: how often it is looked whether the last requests are over."""
-REPEAT_SECONDS = 60.0
-"""The same trouble is logged at most this often."""
-SAY_AGAIN_SECONDS = 30.0
-"""Least time between two log lines about dead letters."""
+"""While stopping: how often it is checked whether the last requests are over."""
 RECOMMIT_SECONDS = 1.0
 """Pause before a commit that failed is tried again."""
 
@@ -58,34 +58,23 @@ class Worker(Generic[P]):
         telemetry: Telemetry,
         clock: Clock,
         health: Health | None = None,
+        delay: Callable[[int, float, float | None], float] | None = None,
     ) -> None:
+        """`delay`: as `Backoff.delay`; by the options where not given."""
         self._sink, self._consumer, self._options = sink, consumer, options
         self._telemetry, self._clock, self._health = telemetry, clock, health
-        self._backoff = Backoff(options.retry.initial_interval, options.retry.max_interval)
-        self._concurrency = Concurrency(options.max_concurrency)
+        self._delay = delay or Backoff(options.retry.initial_interval, options.retry.max_interval).delay
         self._progress = Progress()
         self._batches: queue.SimpleQueue[P | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._in_flight = 0
-        """Batches handed to senders and not yet over."""
-        self._resting = 0
-        """Those of them that back off."""
-        self._returning = 0
-        """Those of them that have backed off and wait for a place; they go before new ones."""
+        """Its lock guards the four that follow and what `_commits` counts."""
+        self._in_flight = InFlight(options.max_concurrency)
+        self._trouble = Trouble(options.max_concurrency)
+        self._rejected = RejectedCount()
+        self._last_success_ns = 0
+        self._commits = Commits(sink.name, consumer, self._changed)
         self._draining = False
         self._abort = threading.Event()
-        self._trouble = ""
-        self._failures = 0
-        """Requests that failed since the last that did not."""
-        self._recoveries = 0
-        self._said: dict[str, float] = {}
-        """Trouble -> when it was last logged."""
-        self._commits = 0
-        self._failed_commits: list[Ack] = []
-        self._last_success_ns = 0
-        self._letters = 0
-        """Dead letters not yet told of in the log."""
-        self._letters_said_ns = 0
         self._threads: list[threading.Thread] = []
 
     @property
@@ -100,7 +89,7 @@ class Worker(Generic[P]):
     def start(self) -> None:
         """Begin to deliver. The threads are daemons: a destination that hangs cannot keep the program from ending."""
         self._telemetry.watch(
-            "sidecar_sink_concurrency", lambda: [(self._concurrency.limit, {"sink": self._sink.name})]
+            "sidecar_sink_concurrency", lambda: [(self._in_flight.concurrency.limit, {"sink": self._sink.name})]
         )
         self._report("ok", "")
         self._spawn("pull", self._pull)
@@ -108,7 +97,7 @@ class Worker(Generic[P]):
             self._spawn(f"send-{number}", self._send_all)
 
     def stop(self, deadline_seconds: float) -> bool:
-        """Deliver what is kept until nothing waits or the deadline has passed. True if nothing was left.
+        """Deliver what is stored until nothing waits or the deadline has passed. True if nothing was left.
 
         Documents in flight at the deadline are left: the cursor has not passed them, so that the next start sends
         them again under the same ids.
@@ -121,6 +110,7 @@ class Worker(Generic[P]):
         puller = self._threads[0] if self._threads else None
         if puller is not None:
             puller.join(max(0.0, deadline - time.monotonic()))
+        self._commits.close()
         with self._changed:
             self._abort.set()
             self._changed.notify_all()
@@ -137,10 +127,10 @@ class Worker(Generic[P]):
         with self._changed:
             return {
                 "sink": self._sink.name,
-                "in_flight": self._in_flight - self._resting,
-                "backing_off": self._resting,
-                "concurrency": self._concurrency.limit,
-                "trouble": self._trouble or None,
+                "in_flight": self._in_flight.sending,
+                "backing_off": self._in_flight.backing_off,
+                "concurrency": self._in_flight.concurrency.limit,
+                "trouble": self._trouble.reason or None,
                 "last_success_unix_ns": self._last_success_ns or None,
                 "waiting": self._consumer.waiting(),
                 "lag_seconds": self._consumer.lag_seconds(),
@@ -155,7 +145,7 @@ class Worker(Generic[P]):
     # -- the puller
 
     def _pull(self) -> None:
-        while self._await_slot():
+        while self._await(lambda: self._in_flight.may_start):
             self._recommit()
             target = self._sink.target_batch_bytes
             if not self._draining:
@@ -174,38 +164,29 @@ class Worker(Generic[P]):
                 break
             except Exception:
                 log.exception("delivery_prepare_failed", sink=self._sink.name, first_seq=entries[0].seq)
-                if not self._wait(attempt, None):
+                if not self._back_off(attempt, None):
                     return
                 attempt += 1
         del entries
-        self._commit(self._progress.expect(prepared.expected))
-        self._commit(self._progress.settle(prepared.settled))
+        self._commits.commit(self._progress.expect(prepared.expected))
+        self._commits.commit(self._progress.settle(prepared.settled))
         for batch in prepared.batches:
-            if not self._await_slot():
+            if not self._await(lambda: self._in_flight.may_start):
                 return
             with self._changed:
-                self._in_flight += 1
+                self._in_flight.started()
             self._batches.put(batch)
 
-    def _await_slot(self) -> bool:
-        """Wait until one more batch may be taken in flight. False when the worker has to end."""
-        most = self._options.max_concurrency
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._abort.is_set() or (self._in_flight < most and not self._returning and self._has_place())
-            )
-            return not self._abort.is_set()
-
-    def _has_place(self) -> bool:
-        return self._in_flight - self._resting < self._concurrency.limit
+    def _recommit(self) -> None:
+        if failed := self._commits.take_failed():
+            self._await(lambda: False, RECOMMIT_SECONDS)
+            self._commits.commit(failed)
 
     def _drained(self) -> bool:
         """Nothing left to pull: wait until the requests in flight are over. True if that was all."""
+        self._await(lambda: self._in_flight.none and not self._commits.open, DRAIN_SECONDS)
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._abort.is_set() or self._in_flight + self._commits == 0, timeout=DRAIN_SECONDS
-            )
-            return self._abort.is_set() or (self._in_flight + self._commits == 0 and not self._failed_commits)
+            return self._abort.is_set() or (self._in_flight.none and self._commits.idle)
 
     # -- the senders
 
@@ -214,158 +195,111 @@ class Worker(Generic[P]):
             self._deliver(batch)
             del batch
             with self._changed:
-                self._in_flight -= 1
+                self._in_flight.finished()
                 self._changed.notify_all()
 
     def _deliver(self, batch: P) -> None:
-        """Send one batch, and what it was cut into, until everything in it has come to an end."""
+        """Send one batch, and what it was split into, until everything in it is finished."""
         waiting: list[tuple[P, int]] = [(batch, 0)]
         del batch
         while waiting and not self._abort.is_set():
             piece, attempt = waiting.pop()
             with self._changed:
-                generation = self._concurrency.generation
-            verdict = self._attempt(piece)
+                generation = self._in_flight.concurrency.generation
+            result = self._attempt(piece)
             del piece
             if self._abort.is_set():
                 return
-            self._note_letters([letter for settled in verdict.settled for letter in settled.dead])
-            self._commit(self._progress.settle(verdict.settled))
-            retry = verdict.retry
+            self._note_rejected([dead for settled in result.settled for dead in settled.dead])
+            self._commits.commit(self._progress.settle(result.settled))
+            retry = result.retry
             if retry is None:
                 continue
             self._telemetry.add("sidecar_sink_retries_total", sink=self._sink.name, reason=retry.reason)
             if retry.immediately:
                 waiting += [(p, attempt) for p in reversed(retry.batches)]
                 continue
-            self._note_trouble(retry, generation)
-            if not self._rest(0 if verdict.settled else attempt, retry.retry_after):
+            self._note_failure(retry, generation)
+            if not self._give_place(0 if result.settled else attempt, retry.retry_after):
                 return
-            waiting += [(p, 1 if verdict.settled else attempt + 1) for p in reversed(retry.batches)]
+            waiting += [(p, 1 if result.settled else attempt + 1) for p in reversed(retry.batches)]
 
     def _attempt(self, batch: P) -> SendResult[P]:
         began = time.monotonic()
         try:
-            verdict = self._sink.send(batch)
+            result = self._sink.send(batch)
         except Exception as error:
             log.exception("delivery_send_failed", sink=self._sink.name)
             return SendResult(retry=Retry([batch], "bug", detail=repr(error), level="error"))
         seconds = time.monotonic() - began
-        outcome = "ok" if verdict.retry is None else verdict.retry.reason
+        outcome = "ok" if result.retry is None else result.retry.reason
         self._telemetry.add("sidecar_sink_requests_total", sink=self._sink.name, outcome=outcome)
         self._telemetry.record("sidecar_sink_request_duration_seconds", seconds, sink=self._sink.name)
-        if verdict.retry is None:
+        if result.retry is None:
             self._note_success(seconds)
-        return verdict
+        return result
 
-    def _rest(self, attempt: int, retry_after: float | None) -> bool:
-        """Back off, out of the others' transport. False when the worker has to end."""
+    def _give_place(self, attempt: int, retry_after: float | None) -> bool:
+        """Back off, out of the others' way. False when the worker has to end."""
         with self._changed:
-            self._resting += 1
+            self._in_flight.backs_off()
             self._changed.notify_all()
-        self._wait(attempt, retry_after)
+        self._back_off(attempt, retry_after)
         with self._changed:
-            self._returning += 1
-            self._changed.wait_for(lambda: self._abort.is_set() or self._has_place())
-            self._returning -= 1
-            self._resting -= 1
+            self._in_flight.returns()
+            self._await(lambda: self._in_flight.has_room)
+            self._in_flight.resumed()
             self._changed.notify_all()
         return not self._abort.is_set()
 
-    def _wait(self, attempt: int, retry_after: float | None) -> bool:
-        """A back-off. Ends early when another request got through after trouble, unless the destination named a time
+    def _back_off(self, attempt: int, retry_after: float | None) -> bool:
+        """Wait. Ends early when another request got through after an outage, unless the destination named a time
         itself. False when the worker has to end."""
-        delay = self._backoff.delay(attempt, random.random(), retry_after)
-        recoveries = self._recoveries
-        self._pause(delay, until=lambda: retry_after is None and self._recoveries != recoveries)
-        return not self._abort.is_set()
+        delay = self._delay(attempt, random.random(), retry_after)
+        recoveries = self._trouble.recoveries
+        return self._await(lambda: retry_after is None and self._trouble.recoveries != recoveries, delay)
 
-    def _pause(self, seconds: float, until: Callable[[], bool]) -> None:
+    def _await(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait until `condition` holds, or for so long. False when the worker has to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._abort.is_set() or until(), timeout=seconds)
+            self._changed.wait_for(lambda: self._abort.is_set() or condition(), timeout=seconds)
+            return not self._abort.is_set()
 
     # -- what came of it
 
-    def _note_trouble(self, retry: Retry[P], generation: int) -> None:
-        now = time.monotonic()
+    def _note_failure(self, retry: Retry[P], generation: int) -> None:
         with self._changed:
             if retry.backpressure:
-                self._concurrency.overloaded(generation)
-            self._failures += 1
-            changed, self._trouble = self._trouble != retry.reason, retry.reason
-            say = changed and now - self._said.get(retry.reason, -REPEAT_SECONDS) >= REPEAT_SECONDS
-            if say:
-                self._said[retry.reason] = now
-        if say:
+                self._in_flight.concurrency.overloaded(generation)
+            failure = self._trouble.failed(retry.reason, time.monotonic())
+        if failure.log:
             level = logging.ERROR if retry.level == "error" else logging.WARNING
             log.log(level, "delivery_blocked", sink=self._sink.name, reason=retry.reason, detail=retry.detail)
-        if changed:
+        if failure.changed:
             self._report("degraded", f"{retry.reason}: {retry.detail}")
 
     def _note_success(self, seconds: float) -> None:
         with self._changed:
-            self._concurrency.succeeded(seconds, self._in_flight - self._resting)
-            recovered, self._trouble = self._trouble, ""
-            # Not for one batch that fails among others that do not: it must keep to its own back-off.
-            outage, self._failures = self._failures > self._options.max_concurrency, 0
-            self._recoveries += outage
+            self._in_flight.concurrency.succeeded(seconds, self._in_flight.sending)
+            recovery = self._trouble.succeeded()
             self._last_success_ns = self._clock()
             self._changed.notify_all()
-        if outage:
-            log.info("delivery_recovered", sink=self._sink.name, after=recovered)
-        if recovered:
+        if recovery.outage:
+            log.info("delivery_recovered", sink=self._sink.name, after=recovery.trouble)
+        if recovery.trouble:
             self._report("ok", "")
 
-    def _note_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """One line for dead letters, and then at most one in `SAY_AGAIN_SECONDS`, with how many there were."""
-        if not letters:
-            return
+    def _note_rejected(self, dead: Sequence[DeadLetter]) -> None:
         with self._changed:
-            self._letters += len(letters)
-            now = self._clock()
-            if now - self._letters_said_ns < SAY_AGAIN_SECONDS * 1e9:
-                return
-            count, self._letters, self._letters_said_ns = self._letters, 0, now
-        log.error(
-            "documents_rejected",
-            sink=self._sink.name,
-            documents=count,
-            index=letters[0].index,
-            reason=letters[0].reason,
-        )
-
-    def _commit(self, done: list[Ack]) -> None:
-        if not done or self._abort.is_set():
-            return
-        with self._changed:
-            self._commits += 1
-        try:
-            self._consumer.done(done).add_done_callback(lambda future: self._committed(future, done))
-        except SidecarError as error:
-            self._close_commit(done, error)
-
-    def _committed(self, future: Future[None], done: list[Ack]) -> None:
-        self._close_commit(done, None if future.cancelled() else future.exception())
-
-    def _close_commit(self, done: list[Ack], error: BaseException | None) -> None:
-        with self._changed:
-            self._commits -= 1
-            news = error is not None and not self._failed_commits and not self._abort.is_set()
-            if error is not None:
-                self._failed_commits += done
-            self._changed.notify_all()
-        if error is not None:
-            self._consumer.wake()
-        if news:
-            log.error("delivery_commit_failed", sink=self._sink.name, entries=len(done), error=str(error))
-
-    def _recommit(self) -> None:
-        """Try again what the journal could not commit: the cursor would stand still for ever."""
-        with self._changed:
-            done, self._failed_commits = self._failed_commits, []
-        if done:
-            self._pause(RECOMMIT_SECONDS, until=lambda: False)
-            self._commit(done)
+            documents = self._rejected.add(len(dead), self._clock()) if dead else 0
+        if documents:
+            log.error(
+                "documents_rejected",
+                sink=self._sink.name,
+                documents=documents,
+                index=dead[0].index,
+                reason=dead[0].reason,
+            )
 
     def _report(self, state: State, detail: str) -> None:
         if self._health is not None:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from sidecar.deliver.common.addresses import as_list, check_url
 from sidecar.deliver.elasticsearch import index_patterns
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
 
 SMALLEST_BATCH = 64 << 10

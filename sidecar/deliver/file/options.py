@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.options import Duration, Size
 from sidecar.pipeline import Signal
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from sidecar.deliver.common.addresses import as_list, check_url
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
 
 DEFAULT_PORT = 5044

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sidecar.deliver.common.addresses import check_url
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
 from sidecar.pipeline import Signal
 

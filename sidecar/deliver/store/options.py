@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sidecar.deliver.sink import SinkOptions
+from sidecar.deliver.options import SinkOptions
 from sidecar.options import Duration, Size
 
 

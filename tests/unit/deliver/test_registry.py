@@ -8,8 +8,9 @@ from support.delivery import entry, logs_payload, sink_context, spans_payload
 
 from sidecar.config.settings import DeliverOptions
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.registry import SINKS, SinkType
-from sidecar.deliver.sink import Sink, SinkOptions
+from sidecar.deliver.sink import Sink
 
 
 def enabling(kind: SinkType) -> dict[str, Any]:
