@@ -78,30 +78,30 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
 
 
 def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bool) -> Iterator[str]:
-    """A line for each dead letter, oldest first, with its document if asked for."""
+    """A line for each dead dead_letter, oldest first, with its document if asked for."""
     page = DeadLetters(_on_disk(settings).journal.path).page(sink, limit)
     if not page:
         yield "no dead letters"
     for stored in page:
-        letter = stored.letter
-        when = replaying.time_text(letter)
-        yield f"{stored.id}  {when}  {letter.consumer}  {letter.index}  {letter.doc_id}  {letter.reason}"
+        dead_letter = stored.dead_letter
+        when = replaying.time_text(dead_letter)
+        yield f"{stored.id}  {when}  {dead_letter.consumer}  {dead_letter.index}  {dead_letter.doc_id}  {dead_letter.reason}"
         if show:
-            yield letter.document.decode("utf-8", "replace").rstrip("\n")
+            yield dead_letter.document.decode("utf-8", "replace").rstrip("\n")
 
 
 def show_dead_letter(settings: Settings, number: int) -> str:
-    """One dead letter with its document, as JSON in lines. Raises `ConfigError` where none has that number."""
+    """One dead dead_letter with its document, as JSON in lines. Raises `ConfigError` where none has that number."""
     stored = DeadLetters(_on_disk(settings).journal.path).show(number)
     if stored is None:
-        raise ConfigError([f"no dead letter {number}; expected a number of `sidecar journal dead-letters list`"])
-    return json.dumps(replaying.as_record(stored.id, stored.letter), indent=2, ensure_ascii=False)
+        raise ConfigError([f"no dead dead_letter {number}; expected a number of `sidecar journal dead-letters list`"])
+    return json.dumps(replaying.as_record(stored.id, stored.dead_letter), indent=2, ensure_ascii=False)
 
 
 def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
-    """Each dead letter with its document as one JSON object, oldest first. They stay where they are."""
+    """Each dead dead_letter with its document as one JSON object, oldest first. They stay where they are."""
     for stored in DeadLetters(_on_disk(settings).journal.path).iterate(sink):
-        yield json.dumps(replaying.as_record(stored.id, stored.letter), ensure_ascii=False, separators=(",", ":"))
+        yield json.dumps(replaying.as_record(stored.id, stored.dead_letter), ensure_ascii=False, separators=(",", ":"))
 
 
 def expire_dead_letters(settings: Settings, older_than_days: float, keep: int) -> int:
@@ -137,11 +137,11 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
             target: Any = kind.build(name, options, context)
             stack.callback(target.close)
             for stored in _batches(dead_letters.iterate(name), replaying.MAX_BATCH):
-                numbers = {s.letter.doc_id: s.id for s in stored}
-                for batch in replaying.replay((s.letter for s in stored), target):
-                    dead_letters.delete(numbers[letter.doc_id] for letter in batch.accepted)
-                    for letter in batch.rejected:
-                        dead_letters.renew(numbers[letter.doc_id], letter.reason)
+                numbers = {s.dead_letter.doc_id: s.id for s in stored}
+                for batch in replaying.replay((s.dead_letter for s in stored), target):
+                    dead_letters.delete(numbers[dead_letter.doc_id] for dead_letter in batch.accepted)
+                    for dead_letter in batch.rejected:
+                        dead_letters.renew(numbers[dead_letter.doc_id], dead_letter.reason)
                     replayed += len(batch.accepted)
                     rejected += len(batch.rejected)
                     bar.update(len(batch.accepted) + len(batch.rejected))

@@ -28,60 +28,60 @@ class Replayed:
     """Refused again, with the reason of this time."""
 
 
-def replay(letters: Iterable[DeadLetter], sink: ReplayableSink[Any]) -> Iterator[Replayed]:
+def replay(dead_letters: Iterable[DeadLetter], sink: ReplayableSink[Any]) -> Iterator[Replayed]:
     """Send what the dead letters hold again, batch by batch, so that the caller can delete as it goes.
 
     Raises `Retryable` where the destination cannot take them now; what was not given before that is as it was.
     """
-    remaining = iter(letters)
+    remaining = iter(dead_letters)
     while batch := list(islice(remaining, MAX_BATCH)):
         yield _replay_batch(batch, sink)
 
 
-def time_text(letter: DeadLetter) -> str:
+def time_text(dead_letter: DeadLetter) -> str:
     """When it was refused, UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(letter.time_ns / 1e9))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(dead_letter.time_ns / 1e9))
 
 
-def as_record(number: int, letter: DeadLetter) -> dict[str, Any]:
-    """The letter as a JSON object: `document` is the document, or `payload` the OTLP payload in base64 where the sink
-    delivers those."""
+def as_record(number: int, dead_letter: DeadLetter) -> dict[str, Any]:
+    """The dead letter as a JSON object: `document` is the document, or `payload` the OTLP payload in base64 where the
+    sink delivers those."""
     record: dict[str, Any] = {
         "id": number,
-        "time": time_text(letter),
-        "sink": letter.consumer,
-        "signal": letter.signal,
-        "index": letter.index,
-        "document_id": letter.doc_id,
-        "reason": letter.reason,
-        "entry": letter.seq,
+        "time": time_text(dead_letter),
+        "sink": dead_letter.consumer,
+        "signal": dead_letter.signal,
+        "index": dead_letter.index,
+        "document_id": dead_letter.doc_id,
+        "reason": dead_letter.reason,
+        "entry": dead_letter.seq,
     }
-    action, _, source = letter.document.partition(b"\n")
+    action, _, source = dead_letter.document.partition(b"\n")
     try:
         if not action.startswith(b'{"create":'):
             raise ValueError("not a line pair")
         return record | {"document": json.loads(source)}
     except (ValueError, RecursionError):
-        return record | {"payload": base64.b64encode(letter.document).decode("ascii")}
+        return record | {"payload": base64.b64encode(dead_letter.document).decode("ascii")}
 
 
-def _replay_batch(letters: list[DeadLetter], sink: ReplayableSink[Any]) -> Replayed:
-    waiting = list(sink.prepare_dead_letters(letters))
+def _replay_batch(dead_letters: list[DeadLetter], sink: ReplayableSink[Any]) -> Replayed:
+    waiting = list(sink.prepare_dead_letters(dead_letters))
     rejected: dict[int, DeadLetter] = {}
     while waiting:
         result = sink.send(waiting.pop())
         for settled in result.settled:
-            for letter in settled.dead:
-                rejected[settled.seq] = letter
+            for dead_letter in settled.dead:
+                rejected[settled.seq] = dead_letter
         if result.retry is not None:
             if not result.retry.immediately:
                 raise Retryable(f"{result.retry.reason}: {result.retry.detail}", result.retry.retry_after)
             waiting += reversed(result.retry.batches)
     return Replayed(
-        accepted=[letter for row, letter in enumerate(letters) if row not in rejected],
-        rejected=[_renewed(letters[row], new) for row, new in sorted(rejected.items())],
+        accepted=[dead_letter for row, dead_letter in enumerate(dead_letters) if row not in rejected],
+        rejected=[_renewed(dead_letters[row], new) for row, new in sorted(rejected.items())],
     )
 
 
-def _renewed(letter: DeadLetter, new: DeadLetter) -> DeadLetter:
-    return replace(letter, reason=new.reason, time_ns=new.time_ns)
+def _renewed(dead_letter: DeadLetter, new: DeadLetter) -> DeadLetter:
+    return replace(dead_letter, reason=new.reason, time_ns=new.time_ns)

@@ -22,7 +22,7 @@ class Backoff:
         """Seconds to wait before attempt number `attempt` + 1 (the first failure has `attempt` 0).
 
         `draw` is uniform in [0, 1). The delay is uniform between 0 and min(maximum, initial * 2^attempt). A
-        `retry_after` of the destination is a floor: the jitter comes on top of it, so that many senders that were told
+        `retry_after` of the destination is a floor: the jitter comes on top of it, so that many senders that were given
         the same time do not return in the same instant.
         """
         ceiling = self.maximum if attempt > 60 else min(self.maximum, self.initial * 2.0**attempt)

@@ -1,4 +1,4 @@
-"""What a sink is to the worker: entries in, batches out, a verdict for each batch sent."""
+"""What a sink is to the worker: entries in, batches out, a result for each batch sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a look at a destination gave, before anything is delivered to it."""
+    """What a check of a destination gave, before anything is delivered to it."""
 
     state: Literal["ok", "warning", "failed"]
     detail: str
@@ -26,7 +26,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """Documents of one entry that have come to an end. The sum of `counts` is their number."""
+    """Documents of one entry that have finished. The sum of `counts` is their number."""
 
     seq: int
     counts: Counts
@@ -68,7 +68,7 @@ class PreparedBatch(Generic[P]):
     expected: Mapping[int, int]
     """Sequence number -> documents that have to be settled before the entry is done; every entry is named."""
     settled: Sequence[ItemResult] = field(default=())
-    """What came to an end before anything was sent."""
+    """What finished before anything was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class SinkContext:
     journal_id: str
     """The beginning of the ids of log records."""
     directory: Path
-    """Where the program keeps its files; a sink that has one of its own keeps it here unless told otherwise."""
+    """Where the program keeps its files; a sink that has one of its own keeps it here by default."""
     telemetry: Telemetry
     clock: Clock
 
@@ -102,7 +102,7 @@ class Sink(Protocol[P]):
         ...
 
     def send(self, batch: P) -> SendResult[P]:
-        """Send one batch. A failure of the destination or of the network is a verdict, not an exception."""
+        """Send one batch. A failure of the destination or of the network is a result, not an exception."""
         ...
 
     def status(self) -> Mapping[str, Any]:
@@ -117,7 +117,7 @@ class Sink(Protocol[P]):
 class ReplayableSink(Sink[P], Protocol[P]):
     """A sink whose dead letters can be sent again by hand."""
 
-    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[P]:
-        """Dead letters to request batches. In the results of `send`, the row of a letter stands in the place of the
-        sequence number: letters of several journals may share one."""
+    def prepare_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> Sequence[P]:
+        """Dead letters to request batches. In the results of `send`, the row of a dead letter stands in the place of
+        the sequence number: dead letters of several journals may share one."""
         ...

@@ -251,13 +251,13 @@ class JournalConsumer:
         state, stored = self._shared.state, []
         max_bytes = state.options.dead_letters.max_bytes
         counts = dict(entry.counts)
-        for letter in entry.dead:
-            size = len(letter.document) + len(letter.reason)
+        for dead_letter in entry.dead:
+            size = len(dead_letter.document) + len(dead_letter.reason)
             if state.dead_letter_bytes + size <= max_bytes:
                 state.dead_letter_bytes += size
-                stored.append(letter)
+                stored.append(dead_letter)
             else:
-                _count_as_dropped(counts, letter)
+                _count_as_dropped(counts, dead_letter)
         if len(stored) < len(entry.dead):
             log.error(
                 "dead_letters_full",
@@ -285,8 +285,8 @@ class JournalConsumer:
         self._reader.close()
 
 
-def _count_as_dropped(counts: dict[tuple[str, str, str], int], letter: DeadLetter) -> None:
-    for signal, number in ((letter.signal, letter.items), (SPAN_EVENTS, letter.events)):
+def _count_as_dropped(counts: dict[tuple[str, str, str], int], dead_letter: DeadLetter) -> None:
+    for signal, number in ((dead_letter.signal, dead_letter.items), (SPAN_EVENTS, dead_letter.events)):
         for key, items in list(counts.items()):
             lost = min(items, number)
             if lost > 0 and key[:2] == (signal, "dead_lettered"):

@@ -26,7 +26,7 @@ class StoredDeadLetter:
     """A dead letter and the number to name it by."""
 
     id: int
-    letter: DeadLetter
+    dead_letter: DeadLetter
 
 
 class DeadLetters:
@@ -58,9 +58,9 @@ class DeadLetters:
     def iterate(self, consumer: str | None = None) -> Iterator[StoredDeadLetter]:
         """All dead letters, read in pages, so that those already handled may be deleted on the way."""
         after = 0
-        while letters := self.page(consumer, _PAGE, after):
-            yield from letters
-            after = letters[-1].id
+        while dead_letters := self.page(consumer, _PAGE, after):
+            yield from dead_letters
+            after = dead_letters[-1].id
 
     def delete(self, letter_ids: Iterable[int]) -> int:
         """Delete by number; gives how many there were."""

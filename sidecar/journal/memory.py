@@ -47,8 +47,8 @@ class MemoryStore:
                         state.pop(key, None)
                     else:
                         state[key] = value
-                for letter in delta.dead:
-                    self._dead.setdefault((name, letter.doc_id), letter)
+                for dead_letter in delta.dead:
+                    self._dead.setdefault((name, dead_letter.doc_id), dead_letter)
             for name in tx.prune:
                 self._state.pop(name, None)
 
@@ -80,7 +80,7 @@ class MemoryStore:
             before = len(self._dead)
             fresh = [item for item in self._dead.items() if item[1].time_ns >= before_ns]
             self._dead = dict(fresh[max(0, len(fresh) - most) :])
-            left = sum(len(letter.document) + len(letter.reason) for letter in self._dead.values())
+            left = sum(len(dead_letter.document) + len(dead_letter.reason) for dead_letter in self._dead.values())
             return before - len(self._dead), left
 
     def bytes_on_disk(self) -> int:

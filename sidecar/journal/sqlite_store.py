@@ -81,7 +81,7 @@ class SqliteStore:
             raise StoreError(str(error), landed, schema.is_corrupt(error)) from error
 
     def _undo(self, number: int) -> bool:
-        """Roll back. If even that fails, open the file anew; True if the transaction turns out to be in it."""
+        """Roll back. If even that fails, open the file again; True if the transaction turns out to be in it."""
         try:
             if self._db is not None and self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -171,7 +171,7 @@ class SqliteStore:
 
 
 class SqliteReader:
-    """A read-only connection, made at the first use, and anew when the file was replaced by a rebuilt one."""
+    """A read-only connection, made at the first use, and again when the file was replaced by a rebuilt one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

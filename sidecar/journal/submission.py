@@ -20,7 +20,7 @@ class Submission:
     rejected: int = 0
     """Records of the payload that were refused; counted in the ledger in the same transaction."""
     digest: bytes | None = None
-    """Digest of the bytes as the client sent them; None if a resend cannot be told from a new payload."""
+    """Digest of the bytes as the client sent them; None if a resend cannot be distinguished from a new payload."""
     distinct: bool = False
     """Known not to be a resend: to be stored though a payload with this digest is remembered."""
     checkpoints: Mapping[bytes, bytes | None] = field(default_factory=dict)

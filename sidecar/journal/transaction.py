@@ -78,7 +78,7 @@ class Transaction:
     """One group commit: all of it, or nothing."""
 
     number: int
-    """One more than that of the last commit, to tell afterwards whether it landed."""
+    """One more than that of the last commit, to know afterwards whether it landed."""
     order: int
     """Counts every attempt, failed ones too."""
     head: int

@@ -24,7 +24,7 @@ class DeadLetterFactory:
         name, doc_id = address(line_pair)
         line_pair = documents.before.get(doc_id, line_pair)
         signal = documents.signal(index)
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             self._sink, doc_id, signal, name, reason[:MAX_REASON_CHARS], line_pair, entry.seq, self._clock()
         )
-        return ItemResult(entry.seq, {(signal, "dead_lettered", kind): 1}, [letter])
+        return ItemResult(entry.seq, {(signal, "dead_lettered", kind): 1}, [dead_letter])

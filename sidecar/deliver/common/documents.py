@@ -140,15 +140,15 @@ def address(line_pair: bytes) -> tuple[str, str]:
     return str(target["_index"]), str(target["_id"])
 
 
-def from_dead_letters(letters: Sequence[DeadLetter]) -> list[Documents]:
+def from_dead_letters(dead_letters: Sequence[DeadLetter]) -> list[Documents]:
     """Dead letters that are line pairs as one request; see `ReplayableSink`."""
     signals: dict[str, Signal] = {"spans": "spans", "span_events": "spans", "logs": "logs"}
     return [
         Documents(
-            body=b"".join(letter.document for letter in letters),
-            ends=np.cumsum([len(letter.document) for letter in letters], dtype=np.uint32),
-            entry=np.arange(len(letters), dtype=np.uint32),
-            event=np.array([letter.signal == "span_events" for letter in letters], dtype=np.uint8),
-            entries=tuple(EntryRef(row, signals[letter.signal]) for row, letter in enumerate(letters)),
+            body=b"".join(dead_letter.document for dead_letter in dead_letters),
+            ends=np.cumsum([len(dead_letter.document) for dead_letter in dead_letters], dtype=np.uint32),
+            entry=np.arange(len(dead_letters), dtype=np.uint32),
+            event=np.array([dead_letter.signal == "span_events" for dead_letter in dead_letters], dtype=np.uint8),
+            entries=tuple(EntryRef(row, signals[dead_letter.signal]) for row, dead_letter in enumerate(dead_letters)),
         )
     ]

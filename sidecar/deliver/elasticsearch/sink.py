@@ -32,7 +32,7 @@ log = structlog.get_logger("deliver.elasticsearch")
 
 
 class ElasticsearchSink:
-    """Renders entries to `_bulk` lines, sends them, and reads the verdict."""
+    """Renders entries to `_bulk` lines, sends them, and reads the response."""
 
     signals: frozenset[Signal] = frozenset(("spans", "logs"))
 
@@ -59,8 +59,8 @@ class ElasticsearchSink:
             batches += split(documents, self._batch_bytes, self._options.batch_documents)
         return PreparedBatch(batches, rendered.expected, rendered.settled)
 
-    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Documents]:
-        return from_dead_letters(letters)
+    def prepare_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Documents]:
+        return from_dead_letters(dead_letters)
 
     def send(self, batch: Documents) -> SendResult[Documents]:
         try:
@@ -76,10 +76,10 @@ class ElasticsearchSink:
             return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
         if reply.status in (401, 403):
             self._authorization.forget()
-        verdict = self._classifier.classify_response(batch, reply)
-        busy = verdict.retry is not None and verdict.retry.reason == ITEM_BUSY
+        result = self._classifier.classify_response(batch, reply)
+        busy = result.retry is not None and result.retry.reason == ITEM_BUSY
         self._adapt(429 if busy else reply.status, len(batch.body))
-        return verdict
+        return result
 
     def status(self) -> Mapping[str, Any]:
         return {"nodes": list(self._options.hosts), "batch_bytes": self._batch_bytes}

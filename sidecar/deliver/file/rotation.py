@@ -52,7 +52,7 @@ class Rotation:
         path.rename(writer)
 
     def tidy(self, path: Path) -> None:
-        """Compress and remove what is due. A failure is told of and tried again next time."""
+        """Compress and remove what is due. A failure is logged and tried again next time."""
         try:
             old = self.moved(path)
             for file in old[: max(0, len(old) - self.keep)]:

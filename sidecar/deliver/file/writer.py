@@ -40,7 +40,7 @@ class Block:
 class Position:
     """How far the file is known to be written."""
 
-    log_id: str
+    journal_id: str
     """Of the journal that the numbers are from."""
     seq: int = 0
     inode: int = 0
@@ -57,10 +57,10 @@ class FileWriter:
     """A file that lines are appended to. Used from one thread at a time. `OSError` from any method leaves it as far as
     it came; the same call again goes on from there."""
 
-    def __init__(self, path: Path, log_id: str, rotation: Rotation, clock: Clock, fsync: bool) -> None:
+    def __init__(self, path: Path, journal_id: str, rotation: Rotation, clock: Clock, fsync: bool) -> None:
         """Opens nothing."""
         self._path, self._rotation, self._clock, self._fsync = path, rotation, clock, fsync
-        self._position = Position(log_id)
+        self._position = Position(journal_id)
         self._tail = b""
         """What stands in the file behind the known place."""
         self._file = -1
@@ -100,7 +100,7 @@ class FileWriter:
 
     def _write(self, seq: int, data: bytes) -> None:
         if not data.startswith(self._tail):
-            self._mend()
+            self._repair()
         if not self._tail and self._rotation.due(self._position.offset, len(data), self._position.born, self._now()):
             self._rotate()
         while len(self._tail) < len(data):
@@ -115,9 +115,9 @@ class FileWriter:
     def _advance(self, seq: int, size: int) -> None:
         known = self._position
         self._tail = self._tail[size:]
-        self._position = Position(known.log_id, seq, known.inode, known.offset + size, known.born)
+        self._position = Position(known.journal_id, seq, known.inode, known.offset + size, known.born)
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """What stands behind the known place is not what comes next: it stays, but for a line that was cut off."""
         whole = self._tail.rfind(b"\n") + 1
         offset = self._position.offset + whole
@@ -128,7 +128,7 @@ class FileWriter:
 
     def _move_to(self, offset: int) -> None:
         known = self._position
-        self._position = Position(known.log_id, known.seq, known.inode, offset, known.born)
+        self._position = Position(known.journal_id, known.seq, known.inode, offset, known.born)
 
     def _open(self) -> None:
         """The file at the path, as it is now: it may have been moved, cut or removed by others."""
@@ -164,7 +164,7 @@ class FileWriter:
             if found.st_size < known.offset:  # By somebody, or with a power cut: what is not committed comes again.
                 seq = 0
                 log.warning("file_truncated", path=str(self._path), bytes=known.offset - found.st_size)
-        self._position = Position(known.log_id, seq, found.st_ino, found.st_size, born)
+        self._position = Position(known.journal_id, seq, found.st_ino, found.st_size, born)
         self._drop_torn_line(found.st_size)
         self._note()
         if self._fsync and not found.st_size:
@@ -204,10 +204,12 @@ class FileWriter:
             checksum, _, text = record.partition(b" ")
             if int(checksum, 16) != zlib.crc32(text.rstrip(b" \n")):
                 return
-            position = Position(**json.loads(text))
-        except (ValueError, TypeError):
+            fields = json.loads(text)
+            fields["journal_id"] = fields.pop("log_id", None) or fields["journal_id"]  # the name in earlier records
+            position = Position(**fields)
+        except (ValueError, TypeError, KeyError):
             return
-        if position.log_id == self._position.log_id:
+        if position.journal_id == self._position.journal_id:
             self._position = position
 
     def _note(self) -> None:

@@ -101,7 +101,7 @@ class Connection:
             return 0, False
         except OSError:
             # TLS wants to read first, or the destination hung up: what it said before (an acknowledgement, an alert) is
-            # still to be read, and reading will tell.
+            # still to be read, and reading will show it.
             return 0, True
 
     def _read(self) -> bytes:

@@ -65,22 +65,22 @@ class LogstashSink:
             batches += split(fitting, self._options.batch_bytes, len(fitting) or 1)
         return PreparedBatch(batches, rendered.expected, rendered.settled)
 
-    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Documents]:
-        return from_dead_letters(letters)
+    def prepare_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Documents]:
+        return from_dead_letters(dead_letters)
 
     def send(self, batch: Documents) -> SendResult[Documents]:
         settled: list[ItemResult] = []
-        verdict: SendResult[Documents] = SendResult()
+        result: SendResult[Documents] = SendResult()
         for host in self._hosts.candidates(self._monotonic()):
             attempt = self._transport.deliver(host, batch)
-            verdict = attempt.verdict
-            settled += verdict.settled
-            if not attempt.failed or verdict.retry is None:
+            result = attempt.result
+            settled += result.settled
+            if not attempt.failed or result.retry is None:
                 self._hosts.succeeded(host)
                 break
-            (batch,) = verdict.retry.batches
-            self._blame(host, verdict.retry)
-        return SendResult(settled, verdict.retry)
+            (batch,) = result.retry.batches
+            self._note_failure(host, result.retry)
+        return SendResult(settled, result.retry)
 
     def status(self) -> Mapping[str, Any]:
         resting = self._hosts.cooling_down(self._monotonic())
@@ -93,7 +93,7 @@ class LogstashSink:
     def close(self) -> None:
         self._transport.close()
 
-    def _blame(self, host: int, retry: Retry[Documents]) -> None:
+    def _note_failure(self, host: int, retry: Retry[Documents]) -> None:
         if self._hosts.failed(host, self._monotonic()) and len(self._options.hosts) > 1:
             log.warning(
                 "delivery_host_failed",

@@ -40,7 +40,7 @@ what stays in the processor's cache from framing to compression costs less."""
 class Attempt:
     """What became of the documents at one host."""
 
-    verdict: SendResult[Documents]
+    result: SendResult[Documents]
     failed: bool = False
     """The host did not do what was asked: the one batch that is to be sent again may go to another host at once."""
 
@@ -118,17 +118,17 @@ class HttpTransport:
         return SendResult([self._dead_letters.of(documents, 0, kind, f"{kind}: HTTP 413")])
 
     def _refused(self, documents: Documents, reply: Reply) -> Attempt:
-        said = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"
+        detail = f"HTTP {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}"
         if reply.status in (401, 403):
             self._authorization.forget()
-            return Attempt(SendResult(retry=Retry([documents], "credentials", said, level="error")))
+            return Attempt(SendResult(retry=Retry([documents], "credentials", detail, level="error")))
         if reply.status in (408, 429) or reply.status >= 500:
             reason = f"http_{reply.status}" if reply.status < 600 else "unreadable_reply"
-            retry = Retry([documents], reason, said, retry_after=reply.retry_after, backpressure=True)
+            retry = Retry([documents], reason, detail, retry_after=reply.retry_after, backpressure=True)
         elif 200 <= reply.status < 300:
-            retry = Retry([documents], "unreadable_reply", f"not a reply of Logstash: {said}", level="error")
+            retry = Retry([documents], "unreadable_reply", f"not a reply of Logstash: {detail}", level="error")
         else:
-            retry = Retry([documents], f"http_{reply.status}", said, level="error")
+            retry = Retry([documents], f"http_{reply.status}", detail, level="error")
         return Attempt(SendResult(retry=retry), failed=True)
 
     def _post(self, host: int, documents: Documents) -> Reply:

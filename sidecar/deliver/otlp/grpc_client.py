@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from sidecar.deliver.otlp import responses
-from sidecar.deliver.otlp.responses import Answer
+from sidecar.deliver.otlp.responses import ExportResult
 from sidecar.errors import Permanent
 from sidecar.loopback import is_loopback
 from sidecar.options import ClientTls
@@ -76,7 +76,7 @@ class OtlpGrpcClient:
         # No (de)serialisers: bytes in, bytes out.
         self._calls = {s: self._channels[endpoint].unary_unary(METHODS[s]) for s, endpoint in endpoints.items()}
 
-    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
         """Send one request and wait for its end."""
         try:
             reply = self._calls[signal](
@@ -87,7 +87,7 @@ class OtlpGrpcClient:
             )
         except grpc.RpcError as error:
             return _failure(error)
-        return responses.taken_grpc(reply)
+        return responses.accepted_grpc(reply)
 
     def close(self) -> None:
         """Close the channels; requests in flight end."""
@@ -95,7 +95,7 @@ class OtlpGrpcClient:
             channel.close()
 
 
-def _failure(error: grpc.RpcError) -> Answer:
+def _failure(error: grpc.RpcError) -> ExportResult:
     code, message = error.code(), error.details() or ""
     number = code.value[0] if isinstance(code, grpc.StatusCode) else int(code)
     trailers = error.trailing_metadata() or ()

@@ -15,7 +15,7 @@ from urllib3.util.retry import Retry
 from sidecar.deliver.common.http_body import read_body
 from sidecar.deliver.common.tls import client_context
 from sidecar.deliver.otlp import responses
-from sidecar.deliver.otlp.responses import Answer
+from sidecar.deliver.otlp.responses import ExportResult
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.errors import Permanent
 from sidecar.options import ClientTls
@@ -57,7 +57,7 @@ class OtlpHttpClient:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             self._targets[signal] = (self._pools[key], target)
 
-    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
         """Send one request and wait for its end. The time-out is that of the whole, the reply included."""
         pool, target = self._targets[signal]
         sent = {"content-type": "application/x-protobuf", "user-agent": self._user_agent, **headers}

@@ -3,7 +3,7 @@
 A request holds the bytes of its payloads one after the other. That is a valid request, and means what the payloads
 mean together: an `Export*ServiceRequest` has only the repeated field 1, and the elements of a repeated field are what
 stands on the wire in its order (protobuf encoding documentation, "Last One Wins" and repeated fields). Nothing is
-encoded anew but the lengths around the records of a payload that had to be cut.
+encoded again but the lengths around the records of a payload that had to be cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ANY_NUMBER = 1 << 40
 """Records of the payload of a dead letter: it does not hold their number, and nothing counts them."""
 
 Checker = Callable[[bytes], Check]
-"""The verdict about a payload of one signal: `Decoder.check_spans` and the like."""
+"""The check of a payload of one signal: `Decoder.check_spans` and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +157,19 @@ def _cut_in_two(request: Request, check: Checker) -> list[Request]:
         size += len(records[middle].field)
         middle += 1
     first, second = assemble(records[:middle]), assemble(records[middle:])
-    verdict = check(first)
-    items, events = min(verdict.items, part.items), min(verdict.events, part.events)
+    checked = check(first)
+    items, events = min(checked.items, part.items), min(checked.events, part.events)
     head = replace(part, end=len(first), items=items, events=events, piece=part.piece + "0")
     tail = replace(part, end=len(second), items=part.items - items, events=part.events - events, piece=part.piece + "1")
     return [Request(request.signal, first, (head,)), Request(request.signal, second, (tail,))]
 
 
-def from_dead_letters(letters: Sequence[DeadLetter]) -> list[Request]:
+def from_dead_letters(dead_letters: Sequence[DeadLetter]) -> list[Request]:
     """Dead letters that are OTLP payloads, each as a request of its own; see `ReplayableSink`."""
     signals: dict[str, Signal] = {"spans": "spans", "logs": "logs", "metrics": "metrics"}
     return [
-        Request(signals[letter.signal], letter.document, (Part(row, len(letter.document), _ANY_NUMBER, 0),))
-        for row, letter in enumerate(letters)
+        Request(
+            signals[dead_letter.signal], dead_letter.document, (Part(row, len(dead_letter.document), _ANY_NUMBER, 0),)
+        )
+        for row, dead_letter in enumerate(dead_letters)
     ]

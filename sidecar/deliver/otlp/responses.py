@@ -43,7 +43,7 @@ _NOT_SERVED = frozenset({"UNIMPLEMENTED", 404, 405, 415, 501})
 _OVERLOAD = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", 429, 503, 504})
 
 _LARGER_THAN_MAX = re.compile("larger than max|exceeds max", re.IGNORECASE)
-"""How gRPC's libraries for C, Go and Java word the refusal of a large message; the code alone does not tell."""
+"""How gRPC's libraries for C, Go and Java word the refusal of a large message; the code alone does not say."""
 RETRY_INFO = b"google.rpc.RetryInfo"
 """Type name of the detail that says how long to wait; the part of its `type_url` after the last slash."""
 _REJECTED = ("rejectedSpans", "rejectedLogRecords", "rejectedDataPoints")
@@ -56,32 +56,32 @@ _RETRY_DELAY, _SECONDS, _NANOS = 1 << 3 | 2, 1 << 3, 2 << 3
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The meaning of one answer."""
+class ExportResult:
+    """What became of one request."""
 
-    kind: Literal["taken", "retry", "held", "refused"]
+    status: Literal["accepted", "retry", "blocked", "rejected"]
     reason: str = ""
-    """Label of counters, one of a small set; empty where the request was taken."""
+    """Label of counters, one of a small set; empty where the request was accepted."""
     detail: str = ""
-    """The destination's own words; of a request that was taken the message of its partial success."""
+    """The destination's own words; of a request that was accepted the message of its partial success."""
     rejected: int = 0
-    """Records of a request that was taken which the destination did not take."""
+    """Records of a request that was accepted which the destination did not accept."""
     retry_after: float | None = None
     """Seconds that the destination asked for."""
     overload: bool = False
     """Fewer requests at once would help."""
     too_large: bool = False
-    """A smaller request may be taken."""
+    """A smaller request may be accepted."""
     whole_signal: bool = False
-    """Whatever of this signal is sent there would be refused as well."""
+    """Whatever of this signal is sent there would be rejected as well."""
 
 
-def unreached(reason: Literal["timeout", "tls", "unreachable"], detail: str) -> Answer:
+def unreached(reason: Literal["timeout", "tls", "unreachable"], detail: str) -> ExportResult:
     """There was no answer; the request may have been carried out nevertheless."""
-    return Answer("retry", reason, detail[:_MAX_DETAIL_CHARS], overload=reason == "timeout")
+    return ExportResult("retry", reason, detail[:_MAX_DETAIL_CHARS], overload=reason == "timeout")
 
 
-def from_grpc(code: int, message: str, status: bytes | None) -> Answer:
+def from_grpc(code: int, message: str, status: bytes | None) -> ExportResult:
     """A call that ended with `code` other than OK. `status`: `google.rpc.Status` from the trailer
     `grpc-status-details-bin`, where there is one."""
     name = CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
@@ -90,46 +90,48 @@ def from_grpc(code: int, message: str, status: bytes | None) -> Answer:
     return _failure(name, name.lower(), f"{name}: {message}", may_retry, delay)
 
 
-def taken_grpc(body: bytes) -> Answer:
+def accepted_grpc(body: bytes) -> ExportResult:
     """The export response of a call that ended well. One that cannot be read is none of our business: the code said
-    that the request was taken."""
+    that the request was accepted."""
     try:
-        return Answer("taken", "", *_partial_success(body))
+        return ExportResult("accepted", "", *_partial_success(body))
     except DecodeError as error:
-        return Answer("taken", "", f"export response cannot be read: {error}")
+        return ExportResult("accepted", "", f"export response cannot be read: {error}")
 
 
-def from_http(status: int, content_type: str, body: bytes, retry_after: float | None) -> Answer:
+def from_http(status: int, content_type: str, body: bytes, retry_after: float | None) -> ExportResult:
     """A whole HTTP reply. `retry_after`: seconds, where the header asked for a time."""
     if 200 <= status < 300:
         return _http_success(content_type, body)
     detail = f"HTTP {status}: {_status_message(content_type, body)}"
     if 300 <= status < 400:
-        return Answer("held", "not_otlp", detail[:_MAX_DETAIL_CHARS])
+        return ExportResult("blocked", "not_otlp", detail[:_MAX_DETAIL_CHARS])
     return _failure(status, f"http_{status}", detail, status in RETRYABLE_STATUSES, retry_after)
 
 
-def _failure(key: str | int, label: str, detail: str, may_retry: bool, retry_after: float | None) -> Answer:
+def _failure(key: str | int, label: str, detail: str, may_retry: bool, retry_after: float | None) -> ExportResult:
     detail = detail[:_MAX_DETAIL_CHARS]
     if may_retry:
-        return Answer("retry", label, detail, retry_after=retry_after, overload=key in _OVERLOAD)
+        return ExportResult("retry", label, detail, retry_after=retry_after, overload=key in _OVERLOAD)
     if key in _CREDENTIALS:
-        return Answer("held", "credentials", detail)
+        return ExportResult("blocked", "credentials", detail)
     too_large = key == 413 or (key == "RESOURCE_EXHAUSTED" and bool(_LARGER_THAN_MAX.search(detail)))
-    return Answer("refused", label, detail, too_large=too_large, whole_signal=key in _NOT_SERVED)
+    return ExportResult("rejected", label, detail, too_large=too_large, whole_signal=key in _NOT_SERVED)
 
 
-def _http_success(content_type: str, body: bytes) -> Answer:
+def _http_success(content_type: str, body: bytes) -> ExportResult:
     if not body:
-        return Answer("taken")
+        return ExportResult("accepted")
     try:
         if _is_json(content_type):
-            return Answer("taken", "", *_partial_success_json(body))
+            return ExportResult("accepted", "", *_partial_success_json(body))
         if "protobuf" in content_type:
-            return Answer("taken", "", *_partial_success(body))
+            return ExportResult("accepted", "", *_partial_success(body))
     except (DecodeError, ValueError, RecursionError) as error:
-        return Answer("held", "not_otlp", f"export response cannot be read: {error}"[:_MAX_DETAIL_CHARS])
-    return Answer("held", "not_otlp", f"HTTP success that is no export response ({content_type}): {_shown(body)}")
+        return ExportResult("blocked", "not_otlp", f"export response cannot be read: {error}"[:_MAX_DETAIL_CHARS])
+    return ExportResult(
+        "blocked", "not_otlp", f"HTTP success that is no export response ({content_type}): {_shown(body)}"
+    )
 
 
 def _partial_success(body: bytes) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -16,14 +16,14 @@ from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.otlp import requests as otlp_requests
 from sidecar.deliver.otlp.options import SMALLEST_REQUEST, OtlpOptions
 from sidecar.deliver.otlp.requests import Part, Request, from_dead_letters
-from sidecar.deliver.otlp.responses import Answer
+from sidecar.deliver.otlp.responses import ExportResult
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
 from sidecar.errors import DecodeError, Permanent
 from sidecar.pipeline import DeadLetter, Entry, Signal, entry_counts, item_counts
 
 GROWTH = 1.05
 """Factor by which requests grow back after one was too large, with each that is taken and was half full at least."""
-SAY_AGAIN_SECONDS = 30.0
+REPEAT_SECONDS = 30.0
 """Least time between two log lines about partial success."""
 PROBE_SECONDS = 5.0
 
@@ -33,15 +33,15 @@ log = structlog.get_logger("deliver.otlp")
 class Client(Protocol):
     """The way to the receiver; see `otlp_grpc_client.OtlpGrpcClient` and `otlp_http_client.OtlpHttpClient`."""
 
-    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send one request; whatever comes of it is the answer."""
+    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
+        """Send one request; whatever comes of it is the result."""
         ...
 
     def close(self) -> None: ...
 
 
 class OtlpSink:
-    """Joins payloads to requests, sends them, and does what the answer says."""
+    """Joins payloads to requests, sends them, and does what the result says."""
 
     signals: frozenset[Signal] = OtlpOptions.supported_signals
 
@@ -58,8 +58,8 @@ class OtlpSink:
         self._request_bytes = options.max_request_bytes
         self._lock = threading.Lock()
         self._rejected = 0
-        """Records rejected and not yet told of in the log."""
-        self._said_ns = 0
+        """Records rejected and not in the log yet."""
+        self._logged_ns = 0
 
     @property
     def target_batch_bytes(self) -> int:
@@ -76,32 +76,32 @@ class OtlpSink:
                 settled += [ItemResult(e.seq, entry_counts(e, "filtered", "no_endpoint")) for e in own]
         return PreparedBatch(batches, {e.seq: e.items + e.events for e in entries}, settled)
 
-    def prepare_dead_letters(self, letters: Sequence[DeadLetter]) -> Sequence[Request]:
-        return from_dead_letters(letters)
+    def prepare_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> Sequence[Request]:
+        return from_dead_letters(dead_letters)
 
     def send(self, batch: Request) -> SendResult[Request]:
         if not batch.items:  # A piece that holds nothing but records refused at ingest.
-            return SendResult([self._settle(part, batch.signal, "delivered", "") for part in batch.parts])
+            return SendResult([ItemResult(part.seq, _delivered(batch.signal, part)) for part in batch.parts])
         try:
             headers = {**self._headers, **self._authorization.headers()}
         except Permanent as error:
             return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
         key = {"Idempotency-Key": f"{self._journal_id}-{batch.name}"}
-        answer = self._client.export(batch.signal, batch.body, {**key, **headers})
-        if answer.kind == "taken":
-            return self._taken(batch, answer)
-        if answer.kind == "refused":
-            return self._refused(batch, answer)
-        if answer.reason == "credentials":
+        result = self._client.export(batch.signal, batch.body, {**key, **headers})
+        if result.status == "accepted":
+            return self._accepted(batch, result)
+        if result.status == "rejected":
+            return self._rejected_by_receiver(batch, result)
+        if result.reason == "credentials":
             self._authorization.forget()
         return SendResult(
             retry=Retry(
                 [batch],
-                answer.reason,
-                answer.detail,
-                retry_after=answer.retry_after,
-                backpressure=answer.overload,
-                level="error" if answer.kind == "held" else "warning",
+                result.reason,
+                result.detail,
+                retry_after=result.retry_after,
+                backpressure=result.overload,
+                level="error" if result.status == "blocked" else "warning",
             )
         )
 
@@ -122,76 +122,77 @@ class OtlpSink:
 
         return check
 
-    def _taken(self, request: Request, answer: Answer) -> SendResult[Request]:
+    def _accepted(self, request: Request, result: ExportResult) -> SendResult[Request]:
         most = self._options.max_request_bytes
         if 2 * len(request.body) >= self._request_bytes < most:
             self._request_bytes = min(most, int(self._request_bytes * GROWTH))
         left = 0
-        if answer.rejected:
-            # Those that were refused when they came in are in no figure of ours any more.
+        if result.rejected:
+            # Those that were rejected when they came in are in none of our counters any more.
             known = otlp_requests.rejected_on_receipt(request, self._checker(request.signal))
-            left = min(request.items, max(0, answer.rejected - known))
-        if answer.rejected or answer.detail:
-            self._tell(request.signal, left, answer.detail)
+            left = min(request.items, max(0, result.rejected - known))
+        if result.rejected or result.detail:
+            self._log_partial_success(request.signal, left, result.detail)
         settled = []
         for part in request.parts:
-            # The answer does not say which; the sums are what is known.
+            # The response does not say which; the sums are what is known.
             dropped = min(left, part.items)
             left -= dropped
-            counts = item_counts(request.signal, part.items - dropped, part.events, "delivered", "")
+            counts = _delivered(request.signal, part, dropped)
             if dropped:
                 counts[(request.signal, "dropped", "rejected_by_receiver")] = dropped
             settled.append(ItemResult(part.seq, counts))
         return SendResult(settled)
 
-    def _refused(self, request: Request, answer: Answer) -> SendResult[Request]:
+    def _rejected_by_receiver(self, request: Request, result: ExportResult) -> SendResult[Request]:
         check = self._checker(request.signal)
-        if answer.whole_signal:
-            return SendResult([self._dead(request, row, answer) for row in range(len(request.parts))])
-        if answer.too_large:
+        if result.whole_signal:
+            return SendResult([self._dead(request, row, result) for row in range(len(request.parts))])
+        if result.too_large:
             self._request_bytes = min(self._request_bytes, max(SMALLEST_REQUEST, len(request.body) // 2))
         pieces: list[Request] = []
-        if len(request.parts) > 1 or answer.too_large:
+        if len(request.parts) > 1 or result.too_large:
             pieces = otlp_requests.split_in_half(request, check)
         elif purged := otlp_requests.purge(request, check):
             pieces = [purged]
         if pieces:
-            return SendResult(retry=Retry(pieces, answer.reason, answer.detail, immediately=True))
-        return SendResult([self._dead(request, 0, answer)])
+            return SendResult(retry=Retry(pieces, result.reason, result.detail, immediately=True))
+        return SendResult([self._dead(request, 0, result)])
 
-    def _dead(self, request: Request, row: int, answer: Answer) -> ItemResult:
+    def _dead(self, request: Request, row: int, result: ExportResult) -> ItemResult:
         part = request.parts[row]
-        counts = item_counts(request.signal, part.items, part.events, "dead_lettered", answer.reason)
+        counts = item_counts(request.signal, part.items, part.events, "dead_lettered", result.reason)
         if not counts:
             return ItemResult(part.seq, counts)
         piece = f".{part.piece}" if part.piece else ""
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             consumer=self.name,
             doc_id=f"{self._journal_id}-{part.seq}{piece}",
             signal=request.signal,
             index=self._addresses[request.signal],
-            reason=answer.detail,
+            reason=result.detail,
             document=request.payload(row),
             seq=part.seq,
             time_ns=self._clock(),
             items=part.items,
             events=part.events,
         )
-        return ItemResult(part.seq, counts, [letter])
+        return ItemResult(part.seq, counts, [dead_letter])
 
-    def _settle(self, part: Part, signal: Signal, outcome: Literal["delivered"], reason: str) -> ItemResult:
-        return ItemResult(part.seq, item_counts(signal, part.items, part.events, outcome, reason))
-
-    def _tell(self, signal: Signal, rejected: int, message: str) -> None:
-        """One line for what a receiver did not take or warns of, then at most one in `SAY_AGAIN_SECONDS`."""
+    def _log_partial_success(self, signal: Signal, rejected: int, message: str) -> None:
+        """One line for what a receiver did not take or warns of, then at most one in `REPEAT_SECONDS`."""
         with self._lock:
             self._rejected += rejected
             now = self._clock()
-            if now - self._said_ns < SAY_AGAIN_SECONDS * 1e9:
+            if now - self._logged_ns < REPEAT_SECONDS * 1e9:
                 return
-            count, self._rejected, self._said_ns = self._rejected, 0, now
+            count, self._rejected, self._logged_ns = self._rejected, 0, now
         level = logging.ERROR if count else logging.WARNING
         log.log(level, "partial_success", sink=self.name, signal=signal, rejected=count, message=message)
+
+
+def _delivered(signal: Signal, part: Part, less: int = 0) -> dict[tuple[str, str, str], int]:
+    return item_counts(signal, part.items - less, part.events, "delivered", "")
 
 
 def build(name: str, options: OtlpOptions, context: SinkContext) -> OtlpSink:
@@ -207,33 +208,33 @@ def health_check(options: OtlpOptions) -> Finding:
     headers = {**_plain_headers(options), **Authorization(options.auth).headers()}
     client = _client(options, min(options.timeout, PROBE_SECONDS))
     try:
-        answers = {signal: client.export(signal, b"", headers) for signal in sorted(options.selected_signals)}
+        results = {signal: client.export(signal, b"", headers) for signal in sorted(options.selected_signals)}
     finally:
         client.close()
-    return classify_health(options.endpoints, answers)
+    return classify_health(options.endpoints, results)
 
 
 def _plain_headers(options: OtlpOptions) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in options.headers.items()}
 
 
-def classify_health(addresses: Mapping[Signal, str], answers: Mapping[Signal, Answer]) -> Finding:
-    """What the answers to empty requests say of delivery to come; signals with the same answer are named together."""
-    told: dict[str, list[str]] = {}
-    for signal, answer in answers.items():
-        if answer.kind == "taken":
-            words = "taken"
-        elif answer.whole_signal:
-            words = f"not served at {addresses[signal]} ({answer.detail})"
+def classify_health(addresses: Mapping[Signal, str], results: Mapping[Signal, ExportResult]) -> Finding:
+    """What the results to empty requests say of delivery to come; signals with the same result are named together."""
+    words_of: dict[str, list[str]] = {}
+    for signal, result in results.items():
+        if result.status == "accepted":
+            words = "accepted"
+        elif result.whole_signal:
+            words = f"not served at {addresses[signal]} ({result.detail})"
         else:
-            words = answer.detail
-        told.setdefault(words, []).append(signal)
-    detail = "; ".join(f"{', '.join(signals)}: {words}" for words, signals in told.items())
-    others = [answer for answer in answers.values() if answer.kind != "taken"]
+            words = result.detail
+        words_of.setdefault(words, []).append(signal)
+    detail = "; ".join(f"{', '.join(signals)}: {words}" for words, signals in words_of.items())
+    others = [result for result in results.values() if result.status != "accepted"]
     if not others:
         return Finding("ok", detail)
-    # A receiver of some signals may be meant to be one: what it does not take becomes dead letters.
-    partly = len(others) < len(answers) and all(answer.whole_signal for answer in others)
+    # A receiver of some signals may be meant to be one: what it does not accept becomes dead letters.
+    partly = len(others) < len(results) and all(result.whole_signal for result in others)
     return Finding("warning" if partly else "failed", detail)
 
 

@@ -45,7 +45,7 @@ EVENT_FEATURES = (
     KeyRule((kserve.DATA, f"{kserve.DATA}.*"), "drop", (kserve.REQUEST,)),
     KeyRule(_INPUTS, "drop", (kserve.RESPONSE,)),
 )
-"""The same in events of KServe's logger. Apart, since few payloads have any, and which have is told quickly."""
+"""The same in events of KServe's logger. Apart, since few payloads have any, and which have is seen quickly."""
 
 
 def _severity(value: Any) -> Any:
@@ -152,7 +152,7 @@ def rule(chosen: FilterOptions, sampling: SamplingOptions) -> Filter:
 
 
 class KubernetesOptions(Section):
-    """Where the pod runs, as the downward API tells."""
+    """Where the pod runs, as the downward API says."""
 
     enabled: bool = Field(True, description="Put what is known of the pod on resources that lack it.")
     pod_name: str | None = Field(None, description="Resource attribute `k8s.pod.name`.")
@@ -214,7 +214,7 @@ class RedactionOptions(Section):
         0, ge=0, description="Texts and bytes longer than this are cut and end in `…[cut]`. 0 is no limit."
     )
     kubernetes: KubernetesOptions = Field(
-        default=KubernetesOptions(), description="Where the pod runs, as the downward API tells."
+        default=KubernetesOptions(), description="Where the pod runs, as the downward API says."
     )
 
     @field_validator("keys", mode="before")

@@ -70,7 +70,7 @@ class RedactingSink(Generic[P]):
         self.inner.close()
 
     def _redact(self, entry: Entry) -> tuple[Entry | None, ItemResult | None]:
-        """What is left of an entry for the sink, and what has come to an end."""
+        """What is left of an entry for the sink, and what has finished."""
         if entry.signal == "metrics" or not entry.items:
             return entry, None
         if self._may_change is not None and not self._may_change(entry.payload):

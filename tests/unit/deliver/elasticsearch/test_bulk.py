@@ -33,14 +33,14 @@ def items(*outcomes: tuple[int, Any]) -> Reply:
     return Reply(200, json.dumps({"errors": True, "items": rows}).encode())
 
 
-def again(verdict: SendResult[Documents]) -> Retry[Documents]:
-    assert verdict.retry is not None
-    return verdict.retry
+def again(result: SendResult[Documents]) -> Retry[Documents]:
+    assert result.retry is not None
+    return result.retry
 
 
-def counted(verdict: SendResult[Documents]) -> dict[int, Counter[tuple[str, str, str]]]:
+def counted(result: SendResult[Documents]) -> dict[int, Counter[tuple[str, str, str]]]:
     total: dict[int, Counter[tuple[str, str, str]]] = {}
-    for settled in verdict.settled:
+    for settled in result.settled:
         total.setdefault(settled.seq, Counter()).update(settled.counts)
     return total
 
@@ -50,34 +50,34 @@ def counted(verdict: SendResult[Documents]) -> dict[int, Counter[tuple[str, str,
     [b'{"errors":false,"items":[]}', b'{"took":3,"errors":false,"items":[]}', b'{ "errors" : false }'],
 )
 def test_when_all_went_well_the_items_are_not_read(body: bytes) -> None:
-    verdict = classify(documents(), Reply(200, body))
-    assert verdict.retry is None
-    assert counted(verdict) == {
+    result = classify(documents(), Reply(200, body))
+    assert result.retry is None
+    assert counted(result) == {
         10: {("spans", "delivered", ""): 2, ("span_events", "delivered", ""): 2},
         11: {("spans", "delivered", ""): 1},
     }
 
 
 def test_each_item_has_its_own_verdict() -> None:
-    verdict = classify(documents(), items((201, None), (409, {"type": "x"}), (400, POISON), (429, BUSY), (503, BUSY)))
-    assert counted(verdict) == {
+    result = classify(documents(), items((201, None), (409, {"type": "x"}), (400, POISON), (429, BUSY), (503, BUSY)))
+    assert counted(result) == {
         10: {
             ("spans", "delivered", ""): 1,
             ("span_events", "already_there", ""): 1,
             ("spans", "dead_lettered", "document_parsing_exception"): 1,
         }
     }
-    (left,) = again(verdict).batches
+    (left,) = again(result).batches
     assert [left.document(i) for i in range(len(left))] == [documents().document(i) for i in (3, 4)]
     assert [left.signal(i) for i in range(2)] == ["span_events", "spans"]
-    assert again(verdict).backpressure
-    assert again(verdict).reason == "item_429"
+    assert again(result).backpressure
+    assert again(result).reason == "item_429"
 
 
 def test_a_dead_letter_carries_the_engines_words_and_the_line_pair() -> None:
     caused = POISON | {"caused_by": {"type": "illegal_argument_exception", "reason": 'For input string: "x"'}}
-    verdict = classify(documents(), items((201, None), (201, None), (201, None), (201, None), (400, caused)))
-    (letter,) = [letter for settled in verdict.settled for letter in settled.dead]
+    result = classify(documents(), items((201, None), (201, None), (201, None), (201, None), (400, caused)))
+    (letter,) = [letter for settled in result.settled for letter in settled.dead]
     assert letter.reason == (
         "document_parsing_exception: [1:20] failed to parse field [attributes.n] of type [long]"
         '; caused by illegal_argument_exception: For input string: "x"'
@@ -91,14 +91,14 @@ def test_a_dead_letter_carries_the_engines_words_and_the_line_pair() -> None:
 @pytest.mark.parametrize("status", [403, 429])
 def test_a_blocked_index_is_not_the_documents_fault(status: int) -> None:
     block = {"type": "cluster_block_exception", "reason": "index blocked by: [FORBIDDEN/8/index write (api)]"}
-    verdict = classify(documents(), items(*[(status, block)] * 5))
-    assert verdict.settled == []
-    assert len(again(verdict).batches[0]) == 5
+    result = classify(documents(), items(*[(status, block)] * 5))
+    assert result.settled == []
+    assert len(again(result).batches[0]) == 5
 
 
 def test_an_error_that_is_text_only_still_gives_a_letter() -> None:
-    verdict = classify(documents(), items(*[(201, None)] * 4, (400, "no handler")))
-    assert counted(verdict)[11] == {("spans", "dead_lettered", "unknown"): 1}
+    result = classify(documents(), items(*[(201, None)] * 4, (400, "no handler")))
+    assert counted(result)[11] == {("spans", "dead_lettered", "unknown"): 1}
 
 
 class TestConflictsToText:
@@ -109,9 +109,9 @@ class TestConflictsToText:
         return collect(DECODER.span_lines([entries[0].payload]), entries)
 
     def test_a_document_comes_again_at_once_with_the_field_as_text(self) -> None:
-        verdict = self.classify(self.documents(), items((201, None), (400, POISON), (409, {"type": "x"})))
-        assert counted(verdict) == {10: {("spans", "delivered", ""): 1, ("spans", "already_there", ""): 1}}
-        error = again(verdict)
+        result = self.classify(self.documents(), items((201, None), (400, POISON), (409, {"type": "x"})))
+        assert counted(result) == {10: {("spans", "delivered", ""): 1, ("spans", "already_there", ""): 1}}
+        error = again(result)
         assert (error.immediately, error.reason) == (True, "mapping_conflict")
         (mended,) = error.batches
         assert len(mended) == 1
@@ -123,23 +123,23 @@ class TestConflictsToText:
 
     def test_refused_again_for_another_reason_it_is_a_dead_letter_as_it_was(self) -> None:
         (mended,) = again(self.classify(self.documents(1), items((400, POISON)))).batches
-        verdict = self.classify(mended, items((400, {"type": "some_exception", "reason": "no"})))
-        assert verdict.retry is None
-        (letter,) = verdict.settled[0].dead
+        result = self.classify(mended, items((400, {"type": "some_exception", "reason": "no"})))
+        assert result.retry is None
+        (letter,) = result.settled[0].dead
         assert letter.document == self.documents(1).document(0)
         assert letter.reason == "some_exception: no"
 
     def test_what_cannot_be_mended_is_a_dead_letter_at_once(self) -> None:
         reason = "failed to parse field [@timestamp] of type [date]"
         no_time = {"type": "document_parsing_exception", "reason": reason}
-        verdict = self.classify(self.documents(1), items((400, no_time)))
-        assert verdict.retry is None
-        assert counted(verdict) == {10: {("spans", "dead_lettered", "document_parsing_exception"): 1}}
-        assert verdict.settled[0].dead[0].document == self.documents(1).document(0)
+        result = self.classify(self.documents(1), items((400, no_time)))
+        assert result.retry is None
+        assert counted(result) == {10: {("spans", "dead_lettered", "document_parsing_exception"): 1}}
+        assert result.settled[0].dead[0].document == self.documents(1).document(0)
 
     def test_beside_one_that_has_to_wait_both_wait(self) -> None:
-        verdict = self.classify(self.documents(2), items((400, POISON), (429, BUSY)))
-        error = again(verdict)
+        result = self.classify(self.documents(2), items((400, POISON), (429, BUSY)))
+        error = again(result)
         assert (error.immediately, error.reason, error.backpressure) == (False, "item_429", True)
         left, mended = error.batches
         assert (len(left), len(mended)) == (1, 1)
@@ -147,8 +147,8 @@ class TestConflictsToText:
         assert mended.before
 
     def test_cut_in_two_they_are_still_known_as_changed(self) -> None:
-        verdict = self.classify(self.documents(4), items(*[(400, POISON)] * 4))
-        (mended,) = again(verdict).batches
+        result = self.classify(self.documents(4), items(*[(400, POISON)] * 4))
+        (mended,) = again(result).batches
         for half in again(self.classify(mended, Reply(413))).batches:
             done = self.classify(half, Reply(200, b'{"errors":false}'))
             assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 2}}
@@ -156,16 +156,16 @@ class TestConflictsToText:
 
 def test_a_pipeline_that_is_not_there_is_not_the_documents_fault() -> None:
     missing = {"type": "illegal_argument_exception", "reason": "pipeline with id [x] does not exist"}
-    verdict = classify(documents(), items(*[(400, missing)] * 5))
-    assert verdict.settled == []
-    assert len(again(verdict).batches[0]) == 5
+    result = classify(documents(), items(*[(400, missing)] * 5))
+    assert result.settled == []
+    assert len(again(result).batches[0]) == 5
 
 
 @pytest.mark.parametrize("status", [413, 400])
 def test_a_request_refused_as_a_whole_is_cut_in_two(status: int) -> None:
-    verdict = classify(documents(), Reply(status, b"{}"))
-    first, second = again(verdict).batches
-    assert again(verdict).immediately
+    result = classify(documents(), Reply(status, b"{}"))
+    first, second = again(result).batches
+    assert again(result).immediately
     assert bytes(first.body) + bytes(second.body) == documents().body
     assert (len(first), len(second)) == (2, 3)
     assert second.document(0) == documents().document(2)
@@ -173,9 +173,9 @@ def test_a_request_refused_as_a_whole_is_cut_in_two(status: int) -> None:
 
 def test_a_single_document_that_is_too_large_becomes_a_dead_letter() -> None:
     single = pick(documents(), [4])
-    verdict = classify(single, Reply(413, b""))
-    assert verdict.retry is None
-    assert counted(verdict) == {11: {("spans", "dead_lettered", "request_too_large"): 1}}
+    result = classify(single, Reply(413, b""))
+    assert result.retry is None
+    assert counted(result) == {11: {("spans", "dead_lettered", "request_too_large"): 1}}
     refused = json.dumps({"error": {"type": "x_content_parse_exception", "reason": "[1:2] boom"}, "status": 400})
     (settled,) = classify(single, Reply(400, refused.encode())).settled
     assert settled.dead[0].reason == "x_content_parse_exception: [1:2] boom"
@@ -236,18 +236,18 @@ def test_a_request_that_may_succeed_later_is_kept_whole(status: int, reason: str
     ],
 )
 def test_a_reply_that_cannot_be_read_settles_nothing(body: bytes) -> None:
-    verdict = classify(documents(), Reply(200, body))
-    assert verdict.settled == ()
-    assert again(verdict).reason == "unreadable_reply"
-    assert len(again(verdict).batches[0]) == 5
+    result = classify(documents(), Reply(200, body))
+    assert result.settled == ()
+    assert again(result).reason == "unreadable_reply"
+    assert len(again(result).batches[0]) == 5
 
 
 @pytest.mark.parametrize("item", [None, 3, {}, {"create": None}, {"create": {"status": "201"}}, {"create": {}}])
 def test_an_item_that_cannot_be_read_is_sent_again_alone(item: Any) -> None:
     rows = [{"create": {"status": 201}}] * 4 + [item]
-    verdict = classify(documents(), Reply(200, json.dumps({"errors": True, "items": rows}).encode()))
-    assert len(again(verdict).batches[0]) == 1
-    assert again(verdict).batches[0].document(0) == documents().document(4)
+    result = classify(documents(), Reply(200, json.dumps({"errors": True, "items": rows}).encode()))
+    assert len(again(result).batches[0]) == 1
+    assert again(result).batches[0].document(0) == documents().document(4)
 
 
 def test_logs_are_counted_as_logs() -> None:
@@ -274,8 +274,8 @@ def test_cutting_nothing_gives_nothing_and_a_fitting_run_is_not_copied() -> None
 @given(st.lists(st.sampled_from([200, 201, 400, 403, 404, 409, 413, 429, 500, 503, 0, 999]), min_size=5, max_size=5))
 def test_no_document_is_lost_or_settled_twice(statuses: list[int]) -> None:
     whole = documents()
-    verdict = classify(whole, items(*[(s, {"type": "t", "reason": "r"}) for s in statuses]))
-    settled = sum(sum(s.counts.values()) for s in verdict.settled)
-    left = [] if verdict.retry is None else list(verdict.retry.batches)
+    result = classify(whole, items(*[(s, {"type": "t", "reason": "r"}) for s in statuses]))
+    settled = sum(sum(s.counts.values()) for s in result.settled)
+    left = [] if result.retry is None else list(result.retry.batches)
     assert settled + sum(map(len, left)) == 5
     assert len(ids(DECODER.span_lines([spans_payload(2, events=1)]))) == 4

@@ -86,8 +86,8 @@ def test_sent_again_it_is_already_there() -> None:
     http = FakeHttp()
     target, entries = sink(http), [entry(1, spans_payload(3), 3)]
     send_all(target, *entries)
-    (verdict,) = send_all(target, *entries)
-    assert verdict.settled[0].counts == {("spans", "already_there", ""): 3}
+    (result,) = send_all(target, *entries)
+    assert result.settled[0].counts == {("spans", "already_there", ""): 3}
     assert len(http.engine.kept) == 3
 
 
@@ -150,9 +150,9 @@ def test_requests_shrink_where_the_items_are_refused_as_well() -> None:
     busy = {"create": {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "x"}}}
     reply = Reply(200, json.dumps({"errors": True, "items": [busy] * 300}).encode())
     target = sink(FakeHttp(lambda method, target: reply), batch_bytes=1 << 20)
-    (verdict,) = send_all(target, entry(1, spans_payload(300), 300))
-    assert verdict.retry is not None
-    assert [len(batch) for batch in verdict.retry.batches] == [150, 150]
+    (result,) = send_all(target, entry(1, spans_payload(300), 300))
+    assert result.retry is not None
+    assert [len(batch) for batch in result.retry.batches] == [150, 150]
     assert target.status()["batch_bytes"] < 1 << 20
 
 
@@ -179,9 +179,9 @@ def test_no_reply_is_a_verdict() -> None:
     def script(method: str, target: str) -> Reply:
         raise Unreached("timeout", "read timed out")
 
-    (verdict,) = send_all(sink(FakeHttp(script)), entry(1, spans_payload(1), 1))
-    assert verdict.retry is not None
-    assert (verdict.retry.reason, verdict.retry.detail, verdict.retry.backpressure) == (
+    (result,) = send_all(sink(FakeHttp(script)), entry(1, spans_payload(1), 1))
+    assert result.retry is not None
+    assert (result.retry.reason, result.retry.detail, result.retry.backpressure) == (
         "timeout",
         "read timed out",
         True,
@@ -228,9 +228,9 @@ def test_a_mapping_conflict_goes_the_way_that_is_set(on_conflict: str, outcome: 
     payload = spans_payload(1, n="x")
     reason = "failed to parse field [attributes.n] of type [long]"
     http.engine.poison = dict.fromkeys(ids(DECODER.span_lines([payload])), (400, "mapper_parsing_exception", reason))
-    (verdict,) = send_all(sink(http, on_conflict=on_conflict), entry(1, payload, 1))
-    assert (verdict.retry is None) == (outcome is not None)
-    assert [o for s in verdict.settled for _, o, _ in s.counts] == ([outcome] if outcome else [])
+    (result,) = send_all(sink(http, on_conflict=on_conflict), entry(1, payload, 1))
+    assert (result.retry is None) == (outcome is not None)
+    assert [o for s in result.settled for _, o, _ in s.counts] == ([outcome] if outcome else [])
 
 
 class TestBootstrap:
@@ -258,24 +258,24 @@ class TestBootstrap:
                 return Reply(400, f"unsupported parameters: [{known[0]}]".encode()) if known else reply
 
         http = Picky(lambda method, target: Reply(404) if method == "HEAD" else None)
-        (verdict,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
-        assert verdict.retry is None
+        (result,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
+        assert result.retry is None
         assert [m for m, _, _ in http.asked] == (["HEAD", "HEAD"] + ["PUT"] * puts) * 2 + ["POST"]
 
     @pytest.mark.parametrize("status", [403, 400, 405])
     def test_a_refusal_does_not_hold_up_delivery(self, status: int) -> None:
         http = FakeHttp(lambda method, target: None if method == "POST" else Reply(status, b"{}"))
-        (verdict,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
-        assert verdict.retry is None
+        (result,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
+        assert result.retry is None
 
     def test_an_engine_that_is_starting_is_waited_for(self) -> None:
         up = False
         http = FakeHttp(lambda method, target: None if up else Reply(503))
         target = sink(http, bootstrap=True)
         (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
-        verdict = target.send(batch)
-        assert verdict.retry is not None
-        assert verdict.retry.reason == "index_templates"
+        result = target.send(batch)
+        assert result.retry is not None
+        assert result.retry.reason == "index_templates"
         up = True
         assert target.send(batch).retry is None
 
@@ -317,20 +317,20 @@ class TestCredentials:
         http.script = lambda method, target: Reply(401) if http.asked[-1][2]["authorization"] == "ApiKey old" else None
         target = sink(http, auth={"api_key_file": str(secret)})
         (batch,) = target.prepare([entry(1, spans_payload(1), 1)]).batches
-        verdict = target.send(batch)
-        assert verdict.retry is not None
-        assert (verdict.retry.reason, verdict.retry.level) == ("credentials", "error")
+        result = target.send(batch)
+        assert result.retry is not None
+        assert (result.retry.reason, result.retry.level) == ("credentials", "error")
         secret.write_text("new\n")
         assert target.send(batch).retry is None
 
     def test_a_missing_file_is_trouble_and_not_loss(self, tmp_path: Path) -> None:
         with pytest.raises(Permanent, match="nowhere"):
             authorization(ClientAuth(api_key_file=tmp_path / "nowhere"))
-        (verdict,) = send_all(
+        (result,) = send_all(
             sink(FakeHttp(), auth={"api_key_file": str(tmp_path / "nowhere")}), entry(1, spans_payload(1), 1)
         )
-        assert verdict.retry is not None
-        assert verdict.retry.level == "error"
+        assert result.retry is not None
+        assert result.retry.level == "error"
 
 
 class TestOptions:

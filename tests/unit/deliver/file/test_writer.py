@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ def text(*blocks: Block) -> bytes:
     return b"".join(b.lines for b in blocks)
 
 
-def opened(path: Path, rotation: Rotation = NEVER, log_id: str = "log", clock: Clock | None = None) -> FileWriter:
-    return FileWriter(path, log_id, rotation, clock or Clock(), fsync=True)
+def opened(path: Path, rotation: Rotation = NEVER, journal_id: str = "log", clock: Clock | None = None) -> FileWriter:
+    return FileWriter(path, journal_id, rotation, clock or Clock(), fsync=True)
 
 
 @pytest.fixture
@@ -99,11 +100,25 @@ def test_without_a_position_every_line_is_whole_all_the_same(path: Path, record:
     retry.close()
 
 
-def test_the_position_of_another_journal_is_none(path: Path) -> None:
-    file = opened(path, log_id="old")
+def test_a_position_under_the_former_name_of_the_journal_s_id_is_read(path: Path) -> None:
+    file = opened(path)
     file.append([A, B])
     file.close()
-    retry = opened(path, log_id="new")
+    position = path.with_name(".spans.ndjson.position")
+    body = position.read_bytes().partition(b" ")[2].strip().replace(b'"journal_id"', b'"log_id"')
+    assert b'"log_id"' in body
+    position.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body))
+    retry = opened(path)
+    assert retry.append([A]) == {A.seq}
+    assert path.read_bytes() == text(A, B)
+    retry.close()
+
+
+def test_the_position_of_another_journal_is_none(path: Path) -> None:
+    file = opened(path, journal_id="old")
+    file.append([A, B])
+    file.close()
+    retry = opened(path, journal_id="new")
     assert retry.append([A]) == frozenset()
     assert path.read_bytes() == text(A, B, A)
     retry.close()

@@ -265,15 +265,15 @@ def test_the_next_host_gets_the_rest_under_the_same_ids() -> None:
     def script(host: int, of: Documents) -> Attempt | None:
         if host == 0:  # It takes two and hangs up.
             transport.take(pick(of, [0, 1]))
-            verdict = SendResult(results_for_all(pick(of, [0, 1]), "delivered"), Retry([pick(of, [2, 3])], "closed"))
-            return Attempt(verdict, failed=True)
+            result = SendResult(results_for_all(pick(of, [0, 1]), "delivered"), Retry([pick(of, [2, 3])], "closed"))
+            return Attempt(result, failed=True)
         return down(of) if host == 1 else None
 
     transport = FakeWay(script)
     to = sink(transport)
-    (verdict,) = send_all(to, LOGS)
-    assert verdict.retry is None
-    assert [s.counts for s in verdict.settled] == [{("logs", "delivered", ""): 2}] * 2
+    (result,) = send_all(to, LOGS)
+    assert result.retry is None
+    assert [s.counts for s in result.settled] == [{("logs", "delivered", ""): 2}] * 2
     assert transport.taken == [f"journal1-2-{n}" for n in range(4)]
     assert transport.asked == [0, 1, 2]
     assert to.status()["resting"] == ["a", "b"]
@@ -283,12 +283,12 @@ def test_the_next_host_gets_the_rest_under_the_same_ids() -> None:
 
 def test_where_all_hosts_fail_the_rest_is_sent_again_after_a_back_off() -> None:
     to = sink(FakeWay(lambda host, of: down(of)))
-    (verdict,) = send_all(to, LOGS)
-    assert verdict.settled == []
-    assert verdict.retry is not None
-    assert verdict.retry.reason == "unreachable"
-    assert not verdict.retry.immediately
-    assert len(verdict.retry.batches[0]) == 4
+    (result,) = send_all(to, LOGS)
+    assert result.settled == []
+    assert result.retry is not None
+    assert result.retry.reason == "unreachable"
+    assert not result.retry.immediately
+    assert len(result.retry.batches[0]) == 4
 
 
 def test_a_host_comes_back_after_its_rest() -> None:
@@ -314,8 +314,8 @@ def test_load_balance_spreads_requests() -> None:
 def test_a_refusal_that_another_host_would_repeat_is_not_taken_there() -> None:
     refused: Retry[Documents] = Retry([], "credentials", level="error")
     transport = FakeWay(lambda host, of: Attempt(SendResult(retry=refused)))
-    (verdict,) = send_all(sink(transport), LOGS)
-    assert verdict.retry is refused
+    (result,) = send_all(sink(transport), LOGS)
+    assert result.retry is refused
     assert transport.asked == [0]
 
 
@@ -398,8 +398,8 @@ def http_way(*https: FakeHttp, auth: ClientAuth | None = None, compression: bool
 @pytest.mark.parametrize("compression", [True, False])
 def test_http_posts_a_json_array(compression: bool) -> None:
     http = FakeHttp()
-    (verdict,) = send_all(sink(http_way(http, compression=compression)), LOGS)
-    assert verdict.settled[0].counts == {("logs", "delivered", ""): 4}
+    (result,) = send_all(sink(http_way(http, compression=compression)), LOGS)
+    assert result.settled[0].counts == {("logs", "delivered", ""): 4}
     method, target, headers = http.asked[0]
     assert (method, target, headers["content-type"]) == ("POST", "/in?a=b", "application/json")
     assert ("content-encoding" in headers) is compression
@@ -409,8 +409,8 @@ def test_http_posts_a_json_array(compression: bool) -> None:
 
 @pytest.mark.parametrize("reply", [Reply(200, b"ok"), Reply(201, b"ok\n"), Reply(202, b"ok"), Reply(204)])
 def test_http_every_answer_that_logstash_may_be_set_to_give_is_success(reply: Reply) -> None:
-    (verdict,) = send_all(sink(http_way(FakeHttp(reply))), LOGS)
-    assert verdict.retry is None
+    (result,) = send_all(sink(http_way(FakeHttp(reply))), LOGS)
+    assert result.retry is None
 
 
 @pytest.mark.parametrize(
@@ -437,21 +437,21 @@ def test_http_anything_else_is_sent_again_to_the_next_host(reply: Any, reason: s
     assert alone.retry.backpressure is (level == "warning")
     assert len(alone.retry.batches[0]) == 4
     first, second = FakeHttp(reply), FakeHttp()
-    (verdict,) = send_all(sink(http_way(first, second), hosts="a,b"), LOGS)
-    assert verdict.retry is None
+    (result,) = send_all(sink(http_way(first, second), hosts="a,b"), LOGS)
+    assert result.retry is None
     assert first.bodies == second.bodies
 
 
 def test_http_too_large_requests_are_cut_and_one_document_becomes_a_dead_letter() -> None:
     http = FakeHttp(Reply(413))
     to = sink(http_way(http))
-    (verdict,) = send_all(to, LOGS)
-    assert verdict.retry is not None
-    assert verdict.retry.immediately
-    assert [len(p) for p in verdict.retry.batches] == [2, 2]
+    (result,) = send_all(to, LOGS)
+    assert result.retry is not None
+    assert result.retry.immediately
+    assert [len(p) for p in result.retry.batches] == [2, 2]
     http.replies = [Reply(413)]
-    (verdict,) = send_all(to, entry(1, logs_payload("a"), 1, signal="logs"))
-    assert verdict.settled[0].counts == {("logs", "dead_lettered", "request_too_large"): 1}
+    (result,) = send_all(to, entry(1, logs_payload("a"), 1, signal="logs"))
+    assert result.settled[0].counts == {("logs", "dead_lettered", "request_too_large"): 1}
 
 
 def test_http_credentials_are_read_again_when_they_are_refused(tmp_path: Path) -> None:

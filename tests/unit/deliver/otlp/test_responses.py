@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from sidecar.deliver.otlp.responses import CODES, Answer, from_grpc, from_http, taken_grpc
+from sidecar.deliver.otlp.responses import CODES, ExportResult, accepted_grpc, from_grpc, from_http
 
 PROTOBUF = "application/x-protobuf"
 
@@ -32,36 +32,36 @@ def retry_info(seconds: int, nanos: int = 0) -> RetryInfo:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("code", "expected"),
     [
         ("CANCELLED", "retry"),
-        ("UNKNOWN", "refused"),
-        ("INVALID_ARGUMENT", "refused"),
+        ("UNKNOWN", "rejected"),
+        ("INVALID_ARGUMENT", "rejected"),
         ("DEADLINE_EXCEEDED", "retry"),
-        ("NOT_FOUND", "refused"),
-        ("ALREADY_EXISTS", "refused"),
-        ("PERMISSION_DENIED", "held"),
-        ("RESOURCE_EXHAUSTED", "refused"),
-        ("FAILED_PRECONDITION", "refused"),
+        ("NOT_FOUND", "rejected"),
+        ("ALREADY_EXISTS", "rejected"),
+        ("PERMISSION_DENIED", "blocked"),
+        ("RESOURCE_EXHAUSTED", "rejected"),
+        ("FAILED_PRECONDITION", "rejected"),
         ("ABORTED", "retry"),
         ("OUT_OF_RANGE", "retry"),
-        ("UNIMPLEMENTED", "refused"),
-        ("INTERNAL", "refused"),
+        ("UNIMPLEMENTED", "rejected"),
+        ("INTERNAL", "rejected"),
         ("UNAVAILABLE", "retry"),
         ("DATA_LOSS", "retry"),
-        ("UNAUTHENTICATED", "held"),
+        ("UNAUTHENTICATED", "blocked"),
     ],
 )
-def test_every_code_is_treated_as_the_specification_says(code: str, kind: str) -> None:
-    answer = from_grpc(CODES.index(code), "words", None)
-    assert (answer.kind, answer.detail) == (kind, f"{code}: words")
-    assert answer.retry_after is None
+def test_every_code_is_treated_as_the_specification_says(code: str, expected: str) -> None:
+    result = from_grpc(CODES.index(code), "words", None)
+    assert (result.status, result.detail) == (expected, f"{code}: words")
+    assert result.retry_after is None
 
 
 def test_resource_exhausted_with_a_delay_is_sent_again_after_it() -> None:
     details = status(8, ErrorInfo(reason="busy"), retry_info(3, 500_000_000))
-    answer = from_grpc(8, "busy", details)
-    assert (answer.kind, answer.retry_after, answer.overload) == ("retry", 3.5, True)
+    result = from_grpc(8, "busy", details)
+    assert (result.status, result.retry_after, result.overload) == ("retry", 3.5, True)
 
 
 def test_a_delay_of_nothing_is_a_delay() -> None:
@@ -74,7 +74,7 @@ def test_unavailable_names_a_delay_too() -> None:
 
 @pytest.mark.parametrize("details", [b"", b"\xff\xff", b"\x1a\x7f", status(8), status(8, ErrorInfo(reason="x"))])
 def test_details_without_a_delay_make_resource_exhausted_final(details: bytes) -> None:
-    assert from_grpc(8, "", details).kind == "refused"
+    assert from_grpc(8, "", details).status == "rejected"
 
 
 def test_a_delay_below_zero_is_none_at_all() -> None:
@@ -96,16 +96,16 @@ def test_what_is_refused_for_its_size_and_what_for_its_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
-    [(400, "refused"), (401, "held"), (403, "held"), (404, "refused"), (408, "refused"), (413, "refused"),
-     (429, "retry"), (500, "refused"), (501, "refused"), (502, "retry"), (503, "retry"), (504, "retry"),
-     (301, "held"), (307, "held")],
+    ("code", "expected"),
+    [(400, "rejected"), (401, "blocked"), (403, "blocked"), (404, "rejected"), (408, "rejected"), (413, "rejected"),
+     (429, "retry"), (500, "rejected"), (501, "rejected"), (502, "retry"), (503, "retry"), (504, "retry"),
+     (301, "blocked"), (307, "blocked")],
 )  # fmt: skip
-def test_every_status_is_treated_as_the_specification_says(code: int, kind: str) -> None:
-    answer = from_http(code, PROTOBUF, status(3, message="no good"), 4.0)
-    assert answer.kind == kind
-    assert answer.retry_after == (4.0 if kind == "retry" else None)
-    assert "no good" in answer.detail
+def test_every_status_is_treated_as_the_specification_says(code: int, expected: str) -> None:
+    result = from_http(code, PROTOBUF, status(3, message="no good"), 4.0)
+    assert result.status == expected
+    assert result.retry_after == (4.0 if expected == "retry" else None)
+    assert "no good" in result.detail
 
 
 def test_partial_success_of_both_protocols_and_encodings() -> None:
@@ -115,11 +115,11 @@ def test_partial_success_of_both_protocols_and_encodings() -> None:
     logs = ExportLogsServiceResponse(
         partial_success=ExportLogsPartialSuccess(rejected_log_records=2, error_message="")
     ).SerializeToString()
-    assert taken_grpc(spans) == Answer("taken", "", "too old", 3)
-    assert taken_grpc(logs) == Answer("taken", "", "", 2)
-    assert from_http(200, PROTOBUF, spans, None) == Answer("taken", "", "too old", 3)
+    assert accepted_grpc(spans) == ExportResult("accepted", "", "too old", 3)
+    assert accepted_grpc(logs) == ExportResult("accepted", "", "", 2)
+    assert from_http(200, PROTOBUF, spans, None) == ExportResult("accepted", "", "too old", 3)
     encoded = json.dumps({"partialSuccess": {"rejectedLogRecords": "5", "errorMessage": "hm"}}).encode()
-    assert from_http(200, "application/json; charset=utf-8", encoded, None) == Answer("taken", "", "hm", 5)
+    assert from_http(200, "application/json; charset=utf-8", encoded, None) == ExportResult("accepted", "", "hm", 5)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_partial_success_of_both_protocols_and_encodings() -> None:
      ("application/json", b'{"partialSuccess":{}}'), ("application/json", b'{"partialSuccess":null}')],
 )  # fmt: skip
 def test_plain_success(content_type: str, body: bytes) -> None:
-    assert from_http(200, content_type, body, None) == Answer("taken")
+    assert from_http(200, content_type, body, None) == ExportResult("accepted")
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_plain_success(content_type: str, body: bytes) -> None:
     [("text/html", b"<html>log in</html>"), (PROTOBUF, b"\xff"), ("application/json", b"{"), ("text/plain", b"ok")],
 )
 def test_a_success_that_is_no_export_response_is_no_success(content_type: str, body: bytes) -> None:
-    answer = from_http(200, content_type, body, None)
-    assert (answer.kind, answer.reason) == ("held", "not_otlp")
+    result = from_http(200, content_type, body, None)
+    assert (result.status, result.reason) == ("blocked", "not_otlp")
 
 
 def test_an_unreadable_response_over_grpc_is_a_success_all_the_same() -> None:
-    assert taken_grpc(b"\xff").kind == "taken"
+    assert accepted_grpc(b"\xff").status == "accepted"
 
 
 def test_words_of_the_far_side_are_bounded() -> None:

@@ -15,14 +15,14 @@ from support.journals import Clock
 from sidecar.decode.select import decoder
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.otlp.requests import Request
-from sidecar.deliver.otlp.responses import Answer, from_grpc, from_http
+from sidecar.deliver.otlp.responses import ExportResult, from_grpc, from_http
 from sidecar.deliver.otlp.sink import OtlpSink, classify_health
 from sidecar.deliver.replay import replay
 from sidecar.deliver.sink import Finding, ItemResult, SendResult
 from sidecar.errors import Retryable
 from sidecar.pipeline import DeadLetter, Entry, Signal
 
-TAKEN = Answer("taken")
+TAKEN = ExportResult("accepted")
 INVALID = from_grpc(3, "bad trace id", None)
 TOO_LARGE = from_http(413, "", b"", None)
 
@@ -30,14 +30,14 @@ TOO_LARGE = from_http(413, "", b"", None)
 class Receiver:
     """Answers in turn, then takes everything."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: ExportResult) -> None:
         self.answers = deque(answers)
         self.requests: list[tuple[Signal, bytes, dict[str, str]]] = []
         self.poison: set[bytes] = set()
         """Bytes on account of which a request is refused."""
         self.largest: int | None = None
 
-    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
         self.requests.append((signal, body, dict(headers)))
         if self.answers:
             return self.answers.popleft()
@@ -114,7 +114,7 @@ def test_payloads_go_as_they_came_joined_by_signal() -> None:
 
 
 def test_a_retryable_failure_sends_the_very_same_bytes_after_what_was_asked_for() -> None:
-    receiver = Receiver(from_http(503, "", b"", 7.0), Answer("retry", "timeout", overload=True))
+    receiver = Receiver(from_http(503, "", b"", 7.0), ExportResult("retry", "timeout", overload=True))
     ledger = Ledger(sink(receiver), [entry(n, spans_payload(2, first=10 * n), 2) for n in range(1, 4)])
     assert len({body for _, body, _ in receiver.requests}) == 1
     assert len(receiver.requests) == 3
@@ -219,7 +219,7 @@ def test_a_signal_that_is_not_served_there_is_not_tried_piece_by_piece() -> None
 
 
 def test_partial_success_is_dropped_by_count() -> None:
-    receiver = Receiver(Answer("taken", "", "too old", 4))
+    receiver = Receiver(ExportResult("accepted", "", "too old", 4))
     ledger = Ledger(sink(receiver), [entry(n, spans_payload(3, first=10 * n, events=1), 3, 3) for n in range(1, 4)])
     assert ledger.counts == {
         ("spans", "delivered", ""): 5,
@@ -229,20 +229,20 @@ def test_partial_success_is_dropped_by_count() -> None:
 
 
 def test_partial_success_of_more_than_there_were_cannot_break_the_ledger() -> None:
-    ledger = Ledger(sink(Receiver(Answer("taken", "", "", 1 << 60))), [entry(1, spans_payload(3), 3)])
+    ledger = Ledger(sink(Receiver(ExportResult("accepted", "", "", 1 << 60))), [entry(1, spans_payload(3), 3)])
     assert ledger.counts == {("spans", "dropped", "rejected_by_receiver"): 3}
 
 
 def test_records_refused_at_intake_and_by_the_receiver_are_not_counted_twice() -> None:
     bad = ExportTraceServiceRequest.FromString(spans_payload(3))
     bad.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
-    receiver = Receiver(Answer("taken", "", "1 of 3 records refused", 1))
+    receiver = Receiver(ExportResult("accepted", "", "1 of 3 records refused", 1))
     ledger = Ledger(sink(receiver), [entry(1, bad.SerializeToString(), 2)])
     assert ledger.counts == {("spans", "delivered", ""): 2}
 
 
 @pytest.mark.parametrize("answer", [from_grpc(16, "who?", None), from_http(403, "", b"", None)])
-def test_refused_credentials_hold_everything_and_are_read_again(answer: Answer, tmp_path: Path) -> None:
+def test_refused_credentials_hold_everything_and_are_read_again(answer: ExportResult, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("old\n")
     receiver = Receiver(answer)
@@ -328,19 +328,21 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
         OtlpOptions.model_validate({"endpoint": "http://far:4317", **wrong})
 
 
-def test_a_look_names_signals_with_the_same_answer_together() -> None:
+def test_a_check_names_signals_with_the_same_result_together() -> None:
     addresses: dict[Signal, str] = {"logs": "http://far/l", "metrics": "http://far/m", "spans": "http://far/s"}
-    taken, away = Answer("taken"), Answer("retry", "unreachable", "nobody there")
-    missing = Answer("refused", "http_404", "HTTP 404", whole_signal=True)
-    assert classify_health(addresses, dict.fromkeys(addresses, taken)) == Finding("ok", "logs, metrics, spans: taken")
+    accepted, away = ExportResult("accepted"), ExportResult("retry", "unreachable", "nobody there")
+    missing = ExportResult("rejected", "http_404", "HTTP 404", whole_signal=True)
+    assert classify_health(addresses, dict.fromkeys(addresses, accepted)) == Finding(
+        "ok", "logs, metrics, spans: accepted"
+    )
     assert classify_health(addresses, dict.fromkeys(addresses, away)) == Finding(
         "failed", "logs, metrics, spans: nobody there"
     )
-    some = classify_health(addresses, {"logs": missing, "metrics": missing, "spans": taken})
+    some = classify_health(addresses, {"logs": missing, "metrics": missing, "spans": accepted})
     assert some.state == "warning"
     assert "logs: not served at http://far/l (HTTP 404); metrics: not served at http://far/m" in some.detail
     assert classify_health(addresses, {"logs": missing, "spans": missing}).state == "failed"
-    assert classify_health(addresses, {"logs": away, "spans": taken}).state == "failed"
+    assert classify_health(addresses, {"logs": away, "spans": accepted}).state == "failed"
 
 
 def test_an_error_shows_no_secret() -> None:
