@@ -78,28 +78,29 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
 
 
 def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bool) -> Iterator[str]:
-    """A line for each dead dead_letter, oldest first, with its document if asked for."""
+    """A line for each dead letter, oldest first, with its document if asked for."""
     page = DeadLetters(_on_disk(settings).journal.path).page(sink, limit)
     if not page:
         yield "no dead letters"
     for stored in page:
         dead_letter = stored.dead_letter
         when = replaying.time_text(dead_letter)
-        yield f"{stored.id}  {when}  {dead_letter.consumer}  {dead_letter.index}  {dead_letter.doc_id}  {dead_letter.reason}"
+        names = f"{dead_letter.consumer}  {dead_letter.index}  {dead_letter.doc_id}"
+        yield f"{stored.id}  {when}  {names}  {dead_letter.reason}"
         if show:
             yield dead_letter.document.decode("utf-8", "replace").rstrip("\n")
 
 
 def show_dead_letter(settings: Settings, number: int) -> str:
-    """One dead dead_letter with its document, as JSON in lines. Raises `ConfigError` where none has that number."""
+    """One dead letter with its document, as JSON in lines. Raises `ConfigError` where none has that number."""
     stored = DeadLetters(_on_disk(settings).journal.path).show(number)
     if stored is None:
-        raise ConfigError([f"no dead dead_letter {number}; expected a number of `sidecar journal dead-letters list`"])
+        raise ConfigError([f"no dead letter {number}; expected a number of `sidecar journal dead-letters list`"])
     return json.dumps(replaying.as_record(stored.id, stored.dead_letter), indent=2, ensure_ascii=False)
 
 
 def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
-    """Each dead dead_letter with its document as one JSON object, oldest first. They stay where they are."""
+    """Each dead letter with its document as one JSON object, oldest first. They stay where they are."""
     for stored in DeadLetters(_on_disk(settings).journal.path).iterate(sink):
         yield json.dumps(replaying.as_record(stored.id, stored.dead_letter), ensure_ascii=False, separators=(",", ":"))
 

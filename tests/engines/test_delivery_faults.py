@@ -300,8 +300,8 @@ def test_one_document_over_the_limit_is_a_dead_letter_and_the_rest_goes_through(
         assert set(side.engine.kept) == expected - set(poison)
     assert check(log, len(expected)) == {"delivered": len(expected) - 1, "dead_lettered": 1}
     (stored,) = DeadLetters(tmp_path).page()
-    assert stored.letter.doc_id == poison[0]
-    assert stored.letter.reason.startswith("request_too_large")
+    assert stored.dead_letter.doc_id == poison[0]
+    assert stored.dead_letter.reason.startswith("request_too_large")
 
 
 def test_refused_documents_are_dead_letters_with_the_engines_reason(tmp_path: Path) -> None:
@@ -321,8 +321,8 @@ def test_refused_documents_are_dead_letters_with_the_engines_reason(tmp_path: Pa
         assert set(side.engine.kept) == expected - refused
     assert check(log, len(expected)) == {"delivered": len(expected) - len(refused), "dead_lettered": len(refused)}
     letters = DeadLetters(tmp_path).page(limit=1000)
-    assert {s.letter.doc_id for s in letters} == refused
-    assert {s.letter.reason for s in letters} == {"mapper_parsing_exception: no such field"}
+    assert {s.dead_letter.doc_id for s in letters} == refused
+    assert {s.dead_letter.reason for s in letters} == {"mapper_parsing_exception: no such field"}
 
 
 def test_all_faults_in_turn(tmp_path: Path) -> None:
@@ -471,7 +471,7 @@ def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> N
         writing.join()
         assert log.dead_letters() == {"elasticsearch": 1}
         (stored,) = DeadLetters(tmp_path).page()
-        assert (stored.letter.doc_id, stored.letter.reason) == (ours[3], "some_exception: still not")
+        assert (stored.dead_letter.doc_id, stored.dead_letter.reason) == (ours[3], "some_exception: still not")
         side.engine.poison = {}
         assert maintenance.replay_dead_letters(settings, "elasticsearch", lambda _: click.progressbar(length=1)) == (
             1,

@@ -366,7 +366,7 @@ def test_a_document_that_is_too_large_is_a_dead_letter(tmp_path: Path) -> None:
         assert len(server.kept) == 2
     check(log, 3, dead=1)
     (stored,) = DeadLetters(tmp_path).page()
-    assert stored.letter.reason.startswith("document_too_large")
+    assert stored.dead_letter.reason.startswith("document_too_large")
 
 
 # -- HTTP

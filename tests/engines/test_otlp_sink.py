@@ -145,7 +145,7 @@ def test_exhausted_without_a_delay_is_final_and_kept_as_dead_letters(tmp_path: P
     assert counts["logs", "dead_lettered", "resource_exhausted"] == LOGS
     letters = DeadLetters(tmp_path).page()
     assert len(letters) == 4
-    assert {stored.letter.reason for stored in letters} == {"RESOURCE_EXHAUSTED: as the test says"}
+    assert {stored.dead_letter.reason for stored in letters} == {"RESOURCE_EXHAUSTED: as the test says"}
 
 
 def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: 
     assert counts["spans", "dead_lettered", reason] == 20
     assert counts["span_events", "dead_lettered", reason] == 20
     (stored,) = DeadLetters(tmp_path).page()
-    assert stored.letter.document == spans_payload(20, first=301, events=1)
+    assert stored.dead_letter.document == spans_payload(20, first=301, events=1)
 
 
 def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path)
         ledger = log.ledger()
         assert ledger.balance() == []
         (mine,) = ledger.consumers
-        kept = sum(1 for stored in DeadLetters(tmp_path).page() if stored.letter.signal == "spans")
+        kept = sum(1 for stored in DeadLetters(tmp_path).page() if stored.dead_letter.signal == "spans")
         assert kept < 8
         assert mine.counts["spans", "dropped", "dead_letters_full"] == SPANS - 20 * kept
         assert mine.counts["span_events", "dropped", "dead_letters_full"] == EVENTS - 20 * kept

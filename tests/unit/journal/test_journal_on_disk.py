@@ -185,7 +185,7 @@ def test_dead_letters_are_listed_shown_and_deleted(disk_journal: Make, tmp_path:
     table = DeadLetters(tmp_path / "j")
     assert table.count() == {"es": 2}
     first, second = table.iterate("es")
-    assert (first.letter.doc_id, first.letter.document) == ("id-1", b"doc1")
+    assert (first.dead_letter.doc_id, first.dead_letter.document) == ("id-1", b"doc1")
     assert table.show(second.id) == second
     assert table.delete([first.id, 999]) == 1
     assert table.page("es") == [second]
