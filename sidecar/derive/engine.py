@@ -42,6 +42,9 @@ does not wait (`flush`)."""
 GATHER_BYTES = 1 << 20
 FLUSH_SECONDS = 2.0
 CHECKPOINT_ENTRIES = 4096
+CHECKPOINT_BYTES = 32 << 20
+"""Payload bytes after which a checkpoint does not wait for its time: what is not acknowledged stays in the journal,
+which may be in memory."""
 EXPIRE_EVERY_SECONDS = 30.0
 
 
@@ -51,6 +54,8 @@ class _Unsaved:
 
     done: list[Ack] = field(default_factory=list)
     state: dict[bytes, bytes | None] = field(default_factory=dict)
+    bytes: int = 0
+    """Of the payloads of `done`."""
 
 
 class DeriveEngine:
@@ -168,7 +173,7 @@ class DeriveEngine:
             self.pull()
             now = time.monotonic()
             due = now - checkpointed >= self._options.checkpoint_interval
-            if due or len(self._unsaved.done) >= CHECKPOINT_ENTRIES:
+            if due or len(self._unsaved.done) >= CHECKPOINT_ENTRIES or self._unsaved.bytes >= CHECKPOINT_BYTES:
                 # Series go only here, so that what is kept and the place in the log agree with what is shown.
                 if now - expired >= EXPIRE_EVERY_SECONDS:
                     expired = now
@@ -204,6 +209,7 @@ class DeriveEngine:
             decoded = entry.seq not in bad
             counts = entry_counts(entry, "delivered") if decoded else entry_counts(entry, "dropped", "not_decodable")
             self._unsaved.done.append(Ack(entry.seq, counts))
+            self._unsaved.bytes += len(entry.payload)
         self._to_catch_up -= sum(entry.items for entry in entries)
         if not self.caught_up.is_set() and (self._to_catch_up <= 0 or not entries):
             self._mark_exported()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from structlog.testing import capture_logs
 from support.derive_fakes import SECOND, FakeLog, JsonDecoder, lines
+from support.engines import wait_for
 
 from sidecar.decode.api import Decoder
 from sidecar.derive.engine import DeriveEngine
@@ -276,6 +277,19 @@ def test_the_thread_catches_up_commits_at_stop_and_ends() -> None:
     built.stop(20)
     assert log.cursor == 40
     assert health.ready
+    assert built.failure is None
+
+
+def test_many_bytes_are_committed_before_the_interval_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.derive.engine.CHECKPOINT_BYTES", 1)
+    log = FakeLog()
+    for _ in range(40):
+        log.append("spans", spans("a"))
+    options = OPTIONS.model_copy(update={"checkpoint_interval": 3600.0})
+    built = DeriveEngine(log.consumer(), cast(Decoder, JsonDecoder()), options, Telemetry())
+    built.start()
+    wait_for(lambda: log.cursor == 40, 20, "the commit")
+    built.stop(20)
     assert built.failure is None
 
 
