@@ -160,7 +160,7 @@ class App:
     def bounds(self) -> dict[str, int]:
         """Bytes that each bounded buffer may hold, and their sum."""
         parts = {
-            "requests_in_hand": self.settings.receive.ingest.max_in_flight_bytes,
+            "requests_in_flight": self.settings.receive.ingest.max_in_flight_bytes,
             "journal_cache": self.settings.journal.hot_cache_bytes,
             "series": self.derive.memory_bound_bytes(),
         }

@@ -1,6 +1,6 @@
 """Copies of packages under names of their own: what OpenTelemetry needs, for apps whose versions are too old.
 
-In the copies and in what uses them, import statements of these packages are written anew: `from google.protobuf import
+In the copies and in what uses them, import statements of these packages are rewritten: `from google.protobuf import
 message` becomes `from model_sidecar_private.google.protobuf import message`. Nothing else of them is changed.
 """
 

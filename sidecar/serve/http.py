@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from isal import igzip_lib
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.errors import Unauthenticated
 from sidecar.health import Health
-from sidecar.options import ServerAuth
+from sidecar.options import Section, ServerAuth
 from sidecar.serve.scrapers import scraper
 from sidecar.web import Deferred
 
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
 GZIP_FROM_BYTES = 1024
 
 
-class Options(BaseModel):
+class Options(Section):
     """Where metrics, probes and look-ups are served."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(
         "0.0.0.0", description="Address to listen on; Prometheus and the kubelet come from outside the pod."

@@ -5,16 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from sidecar.cli.labels import progress_text
-from sidecar.cli.main import main
-from sidecar.cli.progress import ProgressLine
 from sidecar.decode.predictions.label_bodies import from_lines
 from sidecar.decode.predictions.label_rows import Row
 from sidecar.errors import Retryable
@@ -264,71 +259,3 @@ def test_rejected_records_are_for_their_owner_only(tmp_path: Path) -> None:
     untouched = Rejects(tmp_path / "other", append=False)
     untouched.close()
     assert not (tmp_path / "other").exists()
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def progress_on(out: io.StringIO, clock: Callable[[], float], tmp_path: Path) -> tuple[ProgressLine, Tally]:
-    file = tmp_path / "labels.csv"
-    file.write_bytes(csv_of(2))
-    tally = Tally()
-    with opened(str(file), io.BytesIO()) as source:
-        list(rows_of(source, "csv"))
-        size = source.size
-        progress = ProgressLine(out, progress_text(source, tally, clock), clock)
-        object.__setattr__(source, "position", lambda: size // 2)
-    return progress, tally
-
-
-def test_progress_as_lines(tmp_path: Path) -> None:
-    now, out = [0.0], io.StringIO()
-    progress, tally = progress_on(out, lambda: now[0], tmp_path)
-    for seconds in range(1, 13):
-        now[0] = seconds
-        tally.records, tally.accepted, tally.rejected = seconds * 10, seconds * 9, seconds
-        progress.show()
-    progress.wait("the sidecar answers 503: stopping", 0.2)
-    progress.wait("the sidecar answers 503: stopping", 0.4)
-    progress.show()
-    progress.end()
-    assert out.getvalue().splitlines() == [
-        "10 records, 9 accepted, 1 rejected, 10/s, 47 %",
-        "60 records, 54 accepted, 6 rejected, 10/s, 47 %",
-        "110 records, 99 accepted, 11 rejected, 10/s, 47 %",
-        "120 records, 108 accepted, 12 rejected, 10/s, 47 %; the sidecar answers 503: stopping; trying again in 0.2 s",
-    ]
-
-
-def test_progress_on_a_terminal_is_one_line(tmp_path: Path) -> None:
-    now, out = [0.0], Terminal()
-    progress, tally = progress_on(out, lambda: now[0], tmp_path)
-    for step in range(1, 4):
-        now[0] = step / 10
-        tally.records = tally.accepted = step
-        progress.show()
-    progress.end()
-    assert out.getvalue().count("\n") == 1
-    assert out.getvalue().split("\r\x1b[K")[-1] == "3 records, 3 accepted, 0 rejected, 10/s, 47 %\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["no-such-file"], 2, "does not exist"),
-        (["FILE", "--batch", "10001"], 2, "1<=x<=10000"),
-        (["FILE", "--time", "yesterday"], 2, "invalid time: 'yesterday'"),
-        (["FILE", "--url", "nonsense"], 2, "expected http://HOST:PORT"),
-        (["FILE", "--url", "http://127.0.0.1:1", "--timeout", "100ms"], 1, "gave up after 0.1 s"),
-    ],
-)
-def test_the_command_s_exit_codes(tmp_path: Path, words: list[str], code: int, said: str) -> None:
-    file = tmp_path / "labels.csv"
-    file.write_bytes(csv_of(2))
-    done = CliRunner().invoke(main, ["labels", "import", *[str(file) if word == "FILE" else word for word in words]])
-    assert done.exit_code == code, done.output
-    assert said in done.output
-    if code == 1:
-        assert "stopped after record 0; go on with --skip 0" in done.output
