@@ -16,7 +16,7 @@ from sidecar.cli.main import main
         (["no-such-file"], 2, "does not exist"),
         (["FILE", "--batch", "10001"], 2, "1<=x<=10000"),
         (["FILE", "--time", "yesterday"], 2, "invalid time: 'yesterday'"),
-        (["FILE", "--url", "nonsense"], 2, "expected http://HOST:PORT"),
+        (["FILE", "--url", "no url"], 2, "expected http://HOST:PORT"),
         (["FILE", "--url", "http://127.0.0.1:1", "--timeout", "100ms"], 1, "gave up after 0.1 s"),
     ],
 )
