@@ -3,6 +3,7 @@ usage or configuration."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,12 +34,13 @@ class Program(click.Group):
 
     def _load(self, name: str) -> click.Command:
         command = next(kind for kind in self._types if kind.name == name).load()
-        for kind in self._types:
-            group, _, last = kind.name.rpartition(" ")
-            if group == name:
-                assert isinstance(command, click.Group), f"{name} is a command, not a group"
-                command.add_command(kind.load(), last)
-        return command
+        added = {last: kind for kind in self._types for group, _, last in [kind.name.rpartition(" ")] if group == name}
+        if not added:
+            return command
+        assert isinstance(command, click.Group), f"{name} is a command, not a group"
+        group = copy.copy(command)  # The file's own stays as it is.
+        group.commands = {**command.commands, **{last: kind.load() for last, kind in added.items()}}
+        return group
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, current_words(ctx, args))
