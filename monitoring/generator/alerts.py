@@ -12,7 +12,7 @@ from generator.text import SOURCE, Thresholds, minutes, read
 
 _KEYS = {
     "alert", "condition", "severity", "for", "expr", "summary", "description",
-    "meaning", "check", "fix", "test", "more_tests",
+    "meaning", "check", "fix", "drill", "test", "more_tests",
 }  # fmt: skip
 SEVERITIES = ("critical", "warning", "info")
 
@@ -34,6 +34,8 @@ class Alert:
     meaning: str
     check: Sequence[str]
     fix: Sequence[str]
+    drill: str | None
+    """Drill of `sidecar drill` that makes it fire."""
     tests: Sequence[Mapping[str, Any]]
 
     def rule(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def load(thresholds: Thresholds) -> list[Alert]:
 
 def _alert(body: Mapping[str, Any], entry: Mapping[str, Any], thresholds: Thresholds) -> Alert:
     name = entry["alert"]
-    if wrong := (entry.keys() - _KEYS) | (_KEYS - {"more_tests"} - entry.keys()):
+    if wrong := (entry.keys() - _KEYS) | (_KEYS - {"drill", "more_tests"} - entry.keys()):
         raise ValueError(
             f"invalid alert {name}: {', '.join(sorted(wrong))}; expected exactly {', '.join(sorted(_KEYS))}"
         )
@@ -94,6 +96,7 @@ def _alert(body: Mapping[str, Any], entry: Mapping[str, Any], thresholds: Thresh
         meaning=entry["meaning"],
         check=entry["check"],
         fix=entry["fix"],
+        drill=entry.get("drill"),
         tests=[entry["test"], *entry.get("more_tests", ())],
     )
 

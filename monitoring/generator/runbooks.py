@@ -45,6 +45,8 @@ def _page(alert: Alert, thresholds: Thresholds) -> str:
         lines += ["", "Set them in `monitoring/thresholds.yaml`, then `python monitoring/build.py`.", ""]
     lines += ["## How to tell", "", *(f"- {line}" for line in alert.check), ""]
     lines += ["## What to do", "", *(f"- {line}" for line in alert.fix), ""]
+    if alert.drill:
+        lines += ["## How to try it", "", f"`sidecar drill {alert.drill} --verify`", ""]
     lines += ["[All alerts](README.md) · made by `python monitoring/build.py`", ""]
     return "\n".join(lines)
 

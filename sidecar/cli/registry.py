@@ -39,6 +39,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("setup", "sidecar.cli.setup"),
     CommandType("setup grafana", "sidecar.cli.setup_grafana"),
     CommandType("health", "sidecar.cli.health"),
+    CommandType("drill", "sidecar.cli.drill"),
     CommandType("demo", "sidecar.cli.demo"),
 )
 """In the order of help and reference."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import math
@@ -75,6 +76,12 @@ class Poster:
             )
         else:
             self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
+
+    def with_token(self, token: str) -> Poster:
+        """One to the same address with another token, on the same connection."""
+        other = copy.copy(self)
+        other._headers = {"Authorization": f"Bearer {token}"}
+        return other
 
     def to(self, path: str, content_type: str) -> Post:
         """Posts of one kind to one path."""

@@ -79,8 +79,10 @@ def monitored(
     windows: Mapping[str, str] | None = None,
     hold: str | None = None,
     alertmanager: str | None = None,
+    thresholds: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """The stack. `windows`: range in the rules -> shorter one; `hold`: every `for`; `alertmanager`: its address."""
+    """The stack. `windows`: range in the rules -> shorter one; `hold`: every `for`; `alertmanager`: its address;
+    `thresholds`: condition in the rules -> another one."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="monitored-")))
         sidecar = stack.enter_context(sidecar_process({**ENV, **(env or {})}))
@@ -91,7 +93,10 @@ def monitored(
         child.wait_until(lambda: answers(f"http://{node}/metrics"), 30)
         (folder / "rules").mkdir()
         for path in (PROMETHEUS / "rules").glob("*.yml"):
-            (folder / "rules" / path.name).write_text(shortened(path.read_text("utf-8"), windows or {}, hold))
+            text = shortened(path.read_text("utf-8"), windows or {}, hold)
+            for shipped, lowered in (thresholds or {}).items():
+                text = text.replace(shipped, lowered)
+            (folder / "rules" / path.name).write_text(text)
         config = configuration(folder, {"model-sidecar": sidecar.serve_url, "node": node}, alertmanager)
         flags = ["--enable-feature=exemplar-storage"]
         server = stack.enter_context(run_prometheus(config, flags))
