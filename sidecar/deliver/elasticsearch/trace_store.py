@@ -37,6 +37,7 @@ _OPERATIONS_PAGE = 1_000
 _LENIENT = "ignore_unavailable=true&allow_no_indices=true"
 _OK, _BAD, _UNAUTHORIZED = 200, 400, (401, 403)
 _MAX_REASON = 300
+_FIELDS = "attributes.*,resource.attributes.*"
 
 
 class ElasticsearchTraces:
@@ -82,9 +83,13 @@ class ElasticsearchTraces:
         return sorted(found, key=lambda operation: (operation.name, operation.kind))
 
     def tag_names(self, window: Window, deadline: Deadline) -> dict[str, list[str]]:
-        fields = "attributes.*,resource.attributes.*"
-        target = f"/{quote(self._options.traces, safe='*,')}/_field_caps?{_LENIENT}&fields={fields}"
-        known = self._ask("GET", target, None, deadline).get("fields", {})
+        target = f"/{quote(self._options.traces, safe='*,')}/_field_caps?{_LENIENT}&fields={_FIELDS}"
+        # Elasticsearch from 8.13 on can leave out what is in the mapping only; others refuse to.
+        known = self._ask("GET", target + "&include_empty_fields=false", None, deadline, bad_is_empty=True).get(
+            "fields"
+        )
+        if known is None:
+            known = self._ask("GET", target, None, deadline).get("fields", {})
         leaves = [name for name, kinds in known.items() if any(kind["searchable"] for kind in kinds.values())]
         scopes = {"span": "attributes.", "resource": "resource.attributes."}
         return {
@@ -98,7 +103,7 @@ class ElasticsearchTraces:
         found: dict[str, Any] = {}
         for field in field_names(term):
             body = values_aggregation(spans_query(needs, window), field, limit)
-            for bucket in _buckets(self._search(body, deadline, unknown_is_empty=True), "values"):
+            for bucket in _buckets(self._search(body, deadline, bad_is_empty=True), "values"):
                 value = bucket["key_as_string"] == "true" if _is_bool(bucket) else bucket["key"]
                 found.setdefault(f"{type(value).__name__} {value}", value)
         return sorted(found.values(), key=lambda value: (type(value).__name__, value))[:limit]
@@ -163,11 +168,11 @@ class ElasticsearchTraces:
 
     # -- requests
 
-    def _search(self, body: dict[str, Any], deadline: Deadline, unknown_is_empty: bool = False) -> dict[str, Any]:
-        """A search of the spans. `unknown_is_empty`: a field that cannot be asked has no values."""
+    def _search(self, body: dict[str, Any], deadline: Deadline, bad_is_empty: bool = False) -> dict[str, Any]:
+        """A search of the spans. `bad_is_empty`: a field that cannot be asked has no values."""
         target = f"/{quote(self._options.traces, safe='*,')}/_search?{_LENIENT}"
         timed = {**body, "timeout": f"{max(1, round(deadline.left * 1000))}ms"}
-        return self._ask("POST", target, json.dumps(timed), deadline, unknown_is_empty=unknown_is_empty)
+        return self._ask("POST", target, json.dumps(timed), deadline, bad_is_empty=bad_is_empty)
 
     def _ask(
         self,
@@ -176,7 +181,7 @@ class ElasticsearchTraces:
         body: str | None,
         deadline: Deadline,
         kind: str = "application/json",
-        unknown_is_empty: bool = False,
+        bad_is_empty: bool = False,
     ) -> dict[str, Any]:
         deadline.check()
         try:
@@ -190,7 +195,7 @@ class ElasticsearchTraces:
             raise StoreFailure(error.reason) from error
         if reply.status in _UNAUTHORIZED:
             self._authorization.forget()
-        if reply.status == _BAD and unknown_is_empty:
+        if reply.status == _BAD and bad_is_empty:
             return {}
         answer = _read(reply.body)
         if reply.status != _OK:
