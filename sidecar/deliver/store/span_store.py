@@ -209,7 +209,8 @@ class Store:
         if free > _FREE_PAGES:
             (pages,) = self._db.execute("PRAGMA page_count").fetchone()
             if free * _FREE_SHARE > pages:
-                self._db.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+                # `execute` would take one step of it, which is one page.
+                self._db.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES});")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
