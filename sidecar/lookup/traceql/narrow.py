@@ -94,5 +94,17 @@ def _both(left: tuple[Needs, ...], right: tuple[Needs, ...]) -> tuple[Needs, ...
 
 
 def _weight(needs: tuple[Needs, ...]) -> float:
-    """More for what leaves out more: equality before a range, many conditions before few, few alternatives."""
-    return min(sum(4 if c.values else 2 for c in need.every) for need in needs) - 0.1 * len(needs)
+    """More for what leaves out more, as far as that can be guessed; few alternatives before many."""
+    return min(sum(map(_selectivity, need.every)) for need in needs) - 0.1 * len(needs)
+
+
+_INTRINSIC = {"service": 1.0, "kind": 0.5, "name": 2.0, "duration": 3.0}
+
+
+def _selectivity(condition: Condition) -> float:
+    """Errors and values of attributes are rarer than slow spans, names, services and kinds, in this order."""
+    if condition.term.scope != "intrinsic":
+        return 4.0 if condition.values else 1.0
+    if condition.term.name == "status":
+        return 4.0 if condition.values == ("error",) else 0.5
+    return _INTRINSIC[condition.term.name]

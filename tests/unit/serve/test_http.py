@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from sidecar.health import Health
+from sidecar.options import ServerAuth
+from sidecar.receive.credentials import Credentials
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, accepts_gzip, build_app
 
@@ -162,6 +165,30 @@ def test_probes_answer_with_what_the_components_report(
 def test_head_is_answered_as_get(server: Server, path: str) -> None:
     got, headed = server.get(path), server.get(path, method="HEAD")
     assert (headed.status, headed.headers) == (200, got.headers)
+
+
+def test_a_token_is_asked_for_everything_but_the_probes() -> None:
+    credentials = Credentials(auth=ServerAuth(token=SecretStr("secret")), section="serve")
+    server = Server()
+    server.app = build_app(Sources(server.health, server.scrape, server.status, credentials.check), None)
+    for path in (
+        "/metrics",
+        "/status",
+        "/",
+        "/api/traces",
+        "/tempo/api/search",
+        "/lookup/traces",
+        "/nothing",
+        "/livezz",
+    ):
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}):
+            answer = server.get(path, header)
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert b"secret" not in answer.body
+    assert server.get("/metrics", {"Authorization": "Bearer secret"}).status != 401
+    assert server.get("/status", {"authorization": "bearer secret"}).status == 200
+    for probe in ("/livez", "/readyz", "/startupz"):
+        assert server.get(probe).status in (200, 503)
 
 
 def test_status_is_json_in_lines(server: Server) -> None:
