@@ -199,6 +199,41 @@ def test_texts(text: bytes, patterns: list[str], action: Action, luhn: bool, lim
     assert_same("logs", Rules(values=tuple(rules), hash_key=b"h", max_field_bytes=limit), log_with(text))
 
 
+separators = st.sampled_from([
+    "", "", " ", "-", ".", "/", "_", "+", "  ", " - ", "%20", "%2D", "\t", "\u00a0", "\u2007", "–", "\u3000", ":", "x",
+])  # fmt: skip
+around = st.sampled_from([
+    "", " ", "1", "0", "0.", "192.168.100.200 - - [", " 1795256301122834607 ", "e15", "=", "é", "%20", "a4", "\n",
+])  # fmt: skip
+zeros = st.sampled_from([(0x30,), (0x30,), (0xFF10,), (0x0660,), (0x06F0,), (0x30, 0xFF10)])
+
+
+@st.composite
+def numbers_like_cards(draw: st.DrawFn) -> str:
+    """A number of 11 to 20 digits, mostly with a card's check digit, spelled in some way."""
+    digits = draw(st.lists(st.integers(0, 9), min_size=10, max_size=19))
+    total = sum(sum(divmod(2 * digit, 10)) if place % 2 == 0 else digit for place, digit in enumerate(digits[::-1]))
+    digits.append((draw(st.sampled_from([0, 0, 0, 1])) - total) % 10)
+    if draw(st.integers(0, 3)) == 0:
+        plain = "".join(map(str, digits))
+        return f"{plain[0]}.{plain[1:]}{draw(st.sampled_from(['e', 'E', 'e+']))}{draw(st.integers(10, 19))}"
+    scripts = draw(zeros)
+    text = "".join(chr(draw(st.sampled_from(scripts)) + digit) for digit in digits)
+    width = draw(st.sampled_from([3, 4, 4, 4, 6, 20]))
+    return draw(separators).join(text[at : at + width] for at in range(0, len(text), width))
+
+
+@settings(max_examples=800, deadline=None)
+@given(
+    st.lists(st.tuples(around, numbers_like_cards(), around).map("".join), min_size=1, max_size=4).map(" ".join),
+    st.sampled_from(["card", "[0-9][0-9:x]{10,24}", "\\d{4}.{12,20}", "(?:\\d\\s?){11,20}"]),
+    st.sampled_from(ACTIONS),
+)
+def test_numbers_like_cards(text: str, pattern: str, action: Action) -> None:
+    rule = named_rule(pattern, action) if pattern in VALUE_PATTERNS else ValueRule("own", pattern, action, luhn=True)
+    assert_same("logs", Rules(values=(rule,), hash_key=b"h"), log_with(text.encode()))
+
+
 atoms = st.sampled_from([
     "a", "b", "[ab]", "[^a]", ".", "\\d", "\\w", "\\W", "\\s", "[a-f0-9]", "\\.", "-", "\\x40", "1",
     "(?:ab|a)", "(?:a|b1)", "\\b", "^", "$",

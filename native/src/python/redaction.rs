@@ -67,7 +67,7 @@ impl KeyRuleSource {
 
 impl ValueRuleSource {
     fn source(self) -> PyResult<ValueSource> {
-        let need = Need { literals: self.literals, run: self.run, length: self.run_length };
+        let need = Need { literals: self.literals, run: self.run, length: self.run_length, card: self.luhn };
         Ok(ValueSource {
             name: self.name,
             pattern: self.pattern,

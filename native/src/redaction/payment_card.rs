@@ -4,6 +4,8 @@ const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
 /// Digits of a number with an exponent that are written behind the point, at least.
 const SHORTEST_FRACTION: usize = 8;
+/// All digits of such a number: one before the point, and two of the exponent.
+const SHORTEST_WITH_EXPONENT: usize = 1 + SHORTEST_FRACTION + 2;
 
 /// Numbers below have fewer digits than the shortest card number, those from the end on more than the longest.
 const SMALLEST: f64 = 1e12;
@@ -13,6 +15,16 @@ const END: f64 = 1e19;
 #[inline(always)]
 pub fn is_as_long(number: f64) -> bool {
     (SMALLEST..END).contains(&number.abs())
+}
+
+/// Whether there are enough digits for a number in this text: few runs of digits and separators, as in addresses and
+/// times, have so many. A digit of any script counts once, and so does what only begins like one.
+#[inline]
+pub fn has_digits_for_one(text: &[u8]) -> bool {
+    let is_first_byte = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, 0xef | 0xd9 | 0xdb);
+    let digits = text.iter().filter(is_first_byte).count();
+    let has_exponent = || text.iter().any(|byte| matches!(byte, b'e' | b'E'));
+    digits >= SHORTEST || (digits >= SHORTEST_WITH_EXPONENT && has_exponent())
 }
 
 /// Where the number that begins at `begin` ends, at `end` or before.
@@ -127,7 +139,19 @@ pub fn behind_digits(raw: &[u8], begin: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::end;
+    use super::{end, has_digits_for_one};
+
+    #[test]
+    fn every_number_has_its_digits() {
+        let full_width = "４１１１１１１１１１１１１";
+        let mixed = "٤١١١ 1111۱۱۱۱ １";
+        for text in ["4111111111111", "4111 1111 1111 1", "4.11111111E12", "4.111111111111111e+15", full_width, mixed] {
+            assert!(has_digits_for_one(text.as_bytes()), "{text}");
+        }
+        for text in ["192.168.100.200 - - ", "411111111111", "4.1111111E12", "4.111111112", "2026-11-21 15"] {
+            assert!(!has_digits_for_one(text.as_bytes()), "{text}");
+        }
+    }
 
     #[test]
     fn finds_the_end_of_a_number() {

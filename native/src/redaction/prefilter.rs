@@ -4,6 +4,8 @@
 use aho_corasick::{packed, AhoCorasick, Input, MatchKind, Span};
 use regex::bytes::Regex;
 
+use crate::redaction::payment_card;
+
 /// Bit n stands for value rule n.
 pub type Suspects = u128;
 
@@ -12,11 +14,14 @@ pub struct Need {
     pub literals: Vec<Vec<u8>>,
     pub run: Vec<u8>,
     pub length: usize,
+    /// Every match that counts is a payment card's number: the run has its digits too.
+    pub card: bool,
 }
 
 pub struct Run {
     set: [bool; 256],
     length: usize,
+    card: bool,
 }
 
 impl Run {
@@ -25,7 +30,7 @@ impl Run {
         for &byte in &need.run {
             set[usize::from(byte)] = true;
         }
-        Run { set, length: need.length.max(1) }
+        Run { set, length: need.length.max(1), card: need.card }
     }
 
     /// A run of so many bytes covers one of every so many places.
@@ -37,7 +42,8 @@ impl Run {
             if is_member(byte) {
                 let before = bytes[..probe].iter().rev().take_while(|byte| is_member(byte)).count();
                 let behind = bytes[probe..].iter().take_while(|byte| is_member(byte)).count();
-                if before + behind >= self.length {
+                let run = &bytes[probe - before..probe + behind];
+                if run.len() >= self.length && (!self.card || payment_card::has_digits_for_one(run)) {
                     return true;
                 }
                 probe += behind;
