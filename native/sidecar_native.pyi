@@ -26,6 +26,7 @@ class Check:
 class Transcoded:
     payload: bytes
     check: Check
+    rows: list[tuple[int, int]]
 
 @final
 class SpanColumns:

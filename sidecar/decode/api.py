@@ -66,6 +66,8 @@ class Transcoded:
     check: Check
     repairs: Mapping[str, int] = field(default_factory=dict)
     """What was made good or left out on the way, by reason (see `repair`)."""
+    rows: tuple[tuple[int, int], ...] = ()
+    """The log lines that gave more than one record: their number among the lines that are not blank, and how many."""
 
 
 Resource = tuple[tuple[str, str], ...]

@@ -50,7 +50,7 @@ class NativeDecoder:
     def json_lines(self, body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded:
         with _errors():
             found = core.json_lines(body, observed, anonymous)
-        return Transcoded(found.payload, _check(found.check))
+        return Transcoded(found.payload, _check(found.check), rows=tuple(found.rows))
 
     def spans(
         self,

@@ -50,6 +50,7 @@ def reference() -> dict[str, Any]:
             "LEVEL": LEVEL_NAMES,
             **{role: getattr(fields, role) for role in ROLES},
         },
+        "log_time_pair": fields.TIME_PAIR,
         "log_objects": fields.OBJECTS,
         "log_number_levels": dict(fields.LEVEL),
         "decimal_ids": fields.DECIMAL_IDS,

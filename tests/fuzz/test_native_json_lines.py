@@ -37,7 +37,8 @@ TIMES = [
     "2026-11-21T24:00:00Z", "2026-11-21T10:00:00+01:", "2026-11-21T10:00:00.", "2026-11-21T10:00:00  UTC",
     "2026-11/21T10:00:00", "1795256301", "1795256301.122834607", "1795256301122", "99999999", "100000000.",
     "12345678901234567890", "9999999999999999999", "1795256301122834607.9", "2026-11-21T10:00:00 +01:00",
-    "2026-11-21T10:00Z ", "２０２６-11-21T10:00Z",
+    "2026-11-21T10:00Z ", "２０２６-11-21T10:00Z", "Sat, 21 Nov 2026 10:00:00 +0000", "21/Nov/2026:10:00:00 -0130",
+    "[21/Nov/2026:10:00:00.25 +0000]", "1 feb 2026 10:00 (UTC)", "Sat 21-NOV-2026 10:00:60,5 GMT (x)", "[1]",
 ]  # fmt: skip
 NUMBERS = [
     "0", "-0", "-0.0", "0.0", "1", "7", "8", "30", "35", "99", "100", "5", "-5", "24", "25", "1e2", "1E+2", "1.5e-7",
@@ -141,7 +142,7 @@ def a_line(rng: random.Random, hostile: int) -> bytes:
 def same(body: bytes, observed: int = OBSERVED) -> None:
     assert NATIVE is not None
     native, reference = NATIVE.json_lines(body, observed), REFERENCE.json_lines(body, observed)
-    assert native == reference
+    assert native == reference  # The lines of several records too.
     assert NATIVE.check_logs(native.payload) == REFERENCE.check_logs(reference.payload)
 
 
@@ -216,6 +217,67 @@ def test_numbers(double: float, integer: int) -> None:
 )
 def test_times(before: str, time: str, zone: str) -> None:
     same(json.dumps({"time": before + time + zone}).encode())
+
+
+@fuzzed
+@given(
+    st.tuples(
+        st.sampled_from(["", " ", "[", "Sat, ", "sat ", "Sa, ", "Sat,", "[Sat, "]),
+        st.sampled_from(["1", "01", "21", "31", "001", ""]),
+        st.sampled_from(["/", " ", "-", "//", ""]),
+        st.sampled_from(["Nov", "feb", "SEP", "Now", "No"]),
+        st.sampled_from(["/", " ", "-"]),
+        st.sampled_from(["2026", "26", "1969", "2262", "9999"]),
+        st.sampled_from([":", " ", "  ", "", "T"]),
+        st.sampled_from(["10:00:00", "10:00", "24:00:00", "1:00", "10:00:60.5", "10:00:00,1234567891", "10:00:00."]),
+        st.lists(
+            st.sampled_from(
+                ["", " ", "+0130", "-23:59", "+24", "+0160", "UT", "UTC", "GMT", "z", "EST", "(UTC)", "()", "]"]
+            ),
+            max_size=4,
+        ).map("".join),
+    ).map("".join)
+)
+@example("Sat, 21 Nov 2026 10:00:00 +0130 (CEST)")
+@example("[21/Nov/2026:10:00:00 +0000]")
+@example("[21/Nov/2026:10:00:00 +0000 ]")
+def test_times_with_the_name_of_the_month(time: str) -> None:
+    same(json.dumps({"time": time}).encode())
+
+
+PAIRS = ["epochSecond", "nanoOfSecond", "seconds", "nanos", "sec", "nsec", "$date", "$numberLong", "other"]
+PARTS: st.SearchStrategy[object] = st.sampled_from(
+    [0, 5, -5, 999_999_999, 10**9, 10**8, 1_795_256_301, 1_795_256_301_122, 2**63 - 1, 1.5, True, None, "", "1", "x"]
+) | st.sampled_from(["1795256301", "1795256301122", "9" * 20, "2026-11-21T10:00:00Z", "21 Nov 2026 10:00:00 GMT", {}])
+
+
+@fuzzed
+@given(
+    st.dictionaries(
+        st.sampled_from(PAIRS), PARTS | st.dictionaries(st.sampled_from(PAIRS), PARTS, max_size=2), max_size=3
+    ),
+    PARTS,
+    PARTS,
+)
+@example({"$date": {"$numberLong": "1795256301122"}}, None, None)
+@example({}, "1795256301", 5)
+def test_times_in_parts(time: dict[str, object], seconds: object, nanoseconds: object) -> None:
+    same(json.dumps({"time": time, "m": 1}).encode())
+    same(json.dumps({"timestampSeconds": seconds, "timestampNanos": nanoseconds, "message": "x"}).encode())
+
+
+@fuzzed
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(['{"a":1}', '{"b":"[{}]"}', "{}", '{"c":NaN}', *",[]\x1e \t1x\ufeff"]),
+            max_size=7,
+        ).map("".join),
+        max_size=4,
+    ).map("\n".join)
+)
+def test_rows_of_objects(body: str) -> None:
+    same(body.encode())
 
 
 @pytest.mark.parametrize("count", [31, 32, 33, 64, 65, MAX_ATTRIBUTES, MAX_ATTRIBUTES + 1])

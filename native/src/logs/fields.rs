@@ -135,7 +135,7 @@ const STACKTRACE_NAMES: &[&str] = &[
     "_exception.stackTrace",
     "full_message",
 ];
-const OTHER_NAMES: &[&str] = &["traceparent", "exception.stacks"];
+const OTHER_NAMES: &[&str] = &["traceparent", "exception.stacks", "timestampSeconds", "timestampNanos"];
 
 pub const ROLES: [&[&str]; 10] = [
     TIME_NAMES,
@@ -179,6 +179,8 @@ pub const EXCEPTION_MESSAGE: Slots = role(7);
 pub const STACKTRACE: Slots = role(8);
 
 pub const COUNT: usize = first_slot(ROLES.len());
+pub const TIME_SECONDS: usize = named("timestampSeconds");
+pub const TIME_NANOSECONDS: usize = named("timestampNanos");
 pub const TRACEPARENT: usize = named("traceparent");
 pub const EXCEPTION: usize = named("exception");
 pub const EXCEPTION_STACKS: usize = named("exception.stacks");

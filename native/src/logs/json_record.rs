@@ -6,7 +6,7 @@ use crate::documents::text::{repair, without_colours};
 use crate::logs::fields::{self as fields, Slots};
 use crate::logs::json::{read_object, Json, Object};
 use crate::logs::severity::{from_name, from_number, guess, range_name};
-use crate::logs::timestamps::parse_time;
+use crate::logs::timestamps::{parse_time, seconds_and_nanoseconds};
 use crate::logs::tracebacks::read_traceback;
 use crate::logs::transcoded::{Payload, Request};
 use crate::otlp::check::Check;
@@ -20,12 +20,15 @@ const MAX_ID_DIGITS: usize = 20;
 /// The request and its check. `observed`: Unix ns for every record's observed time. Consecutive lines of one
 /// service share a resource; blank lines are skipped, a byte order mark before a line is too. `anonymous`: content of the
 /// Resource of lines that name no service.
-pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check) {
+///
+/// The last part of the result has the lines that gave more than one record: number and records.
+pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check, Vec<(usize, usize)>) {
     let repaired = repaired_lines(body);
     let mut repaired = repaired.iter().peekable();
     let mut request = Request::new(observed, anonymous);
     let mut line = Line::default();
-    for bytes in lines(body) {
+    let mut rows = Vec::new();
+    for (number, bytes) in lines(body).enumerate() {
         let text = match repaired.next_if(|(place, _)| *place == bytes.as_ptr() as usize) {
             Some((_, text)) => text.as_str(),
             None => std::str::from_utf8(bytes).unwrap_or_default(),
@@ -34,10 +37,14 @@ pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Che
             line.set_text(repair(cut(bytes)), TRUNCATED);
             request.add(&line);
         } else {
-            read_objects(bytes, text, &mut line, &mut request);
+            let records = read_objects(bytes, text, &mut line, &mut request);
+            if records > 1 {
+                rows.push((number, records));
+            }
         }
     }
-    request.finish()
+    let (payload, check) = request.finish();
+    (payload, check, rows)
 }
 
 /// A byte order mark stands where a file, a body or a program's output began; files put together have it inside.
@@ -65,19 +72,26 @@ fn repaired_lines(body: &[u8]) -> Vec<(usize, String)> {
     broken.map(|line| (line.as_ptr() as usize, repair(line).into_owned())).collect()
 }
 
-/// The object that a line is, or each of a row of objects, as a record; else its text. `bytes`: the same line as it came
-/// in.
-fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request: &mut Request<'a>) {
-    let text = text.trim_matches([' ', '\t', '\r']);
-    match line.read(text) {
-        Some("") => return request.add(line),
+/// Blanks, and the separator that stands before each record of a JSON text sequence (RFC 7464).
+const BETWEEN: [char; 5] = [' ', '\t', '\r', '\n', '\u{1e}'];
+
+/// The object that a line is, or each of a row of objects, as a record; else its text. How many records there are.
+/// `bytes`: the same line as it came in.
+fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request: &mut Request<'a>) -> usize {
+    let text = before_objects(text);
+    match line.read(text).and_then(behind_object) {
+        Some("") => {
+            request.add(line);
+            return 1;
+        }
         Some(rest) if is_row(rest, line) => {
-            let mut rest = text;
+            let (mut rest, mut records) = (text, 0);
             while !rest.is_empty() {
-                rest = line.read(rest).unwrap_or_default();
+                rest = line.read(rest).and_then(behind_object).unwrap_or_default();
                 request.add(line);
+                records += 1;
             }
-            return;
+            return records;
         }
         _ => {}
     }
@@ -85,12 +99,38 @@ fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request
     let (number, word) = guess(bytes);
     (line.severity_number, line.severity_text) = (number, word);
     request.add(line);
+    1
+}
+
+/// What is behind the bracket of an array, or the comma behind the line before.
+#[inline]
+fn before_objects(text: &str) -> &str {
+    let text = text.trim_start_matches(BETWEEN);
+    text.strip_prefix(['[', ',']).map_or(text, |rest| rest.trim_start_matches(BETWEEN))
+}
+
+/// The next object behind one, behind a comma or not; nothing at the end of the line, which may be that of an array.
+/// None where something else is there.
+#[inline]
+fn behind_object(rest: &str) -> Option<&str> {
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    let rest = behind_comma(rest.trim_start_matches(BETWEEN));
+    match rest.strip_prefix(']') {
+        Some(rest) => behind_comma(rest.trim_start_matches(BETWEEN)).is_empty().then_some(""),
+        None => Some(rest),
+    }
+}
+
+fn behind_comma(text: &str) -> &str {
+    text.strip_prefix(',').map_or(text, |rest| rest.trim_start_matches(BETWEEN))
 }
 
 /// Whether objects within the limits are all that is left.
 fn is_row<'a>(mut rest: &'a str, line: &mut Line<'a>) -> bool {
     while !rest.is_empty() {
-        match line.read(rest) {
+        match line.read(rest).and_then(behind_object) {
             Some(behind) => rest = behind,
             None => return false,
         }
@@ -279,7 +319,23 @@ impl<'r, 'a> Rest<'r, 'a> {
                 return time;
             }
         }
-        0
+        self.take_time_pair()
+    }
+
+    /// Seconds and nanoseconds in members of their own.
+    fn take_time_pair(&mut self) -> u64 {
+        let (seconds, rest) = (fields::TIME_SECONDS, fields::TIME_NANOSECONDS);
+        if !self.has(seconds) || !self.has(rest) {
+            return 0;
+        }
+        match seconds_and_nanoseconds(self.value(seconds), self.value(rest), false) {
+            Some(time) => {
+                self.take(seconds);
+                self.take(rest);
+                time
+            }
+            None => 0,
+        }
     }
 
     /// (severity number, text): text as written, or the number's range name. A name nobody knows gives number 0.

@@ -18,20 +18,57 @@ pub fn parse_time(value: &Json<'_>) -> Option<u64> {
         Json::Int(int) => from_int(i128::from(*int)),
         Json::Double(double) => from_double(*double),
         Json::Text(text) => from_text(text),
-        Json::Object(object) => from_instant(object),
+        Json::Object(object) => from_object(object),
         _ => None,
     }
 }
 
-/// log4j2's `epochSecond` and `nanoOfSecond` in an object of their own.
-fn from_instant(object: &Object<'_>) -> Option<u64> {
-    let number = |name: &str| match object.members.iter().find(|(key, _)| key == name)? {
-        (_, Json::Int(number)) => Some(i128::from(*number)),
+/// Members of an object that is a time, and whether a small number of seconds is one too: log4j2; protobuf's Timestamp, as
+/// Google's loggers write it; ROS and C.
+const PAIRS: [(&str, &str, bool); 3] =
+    [("epochSecond", "nanoOfSecond", true), ("seconds", "nanos", false), ("sec", "nsec", false)];
+
+/// An object that has nothing but seconds and nanoseconds, or MongoDB's `$date`.
+fn from_object(object: &Object<'_>) -> Option<u64> {
+    let member = |name: &str| object.members.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    match object.members.len() {
+        1 => from_mongo(member("$date")?),
+        2 => PAIRS.iter().find_map(|&(seconds, rest, any_seconds)| {
+            seconds_and_nanoseconds(member(seconds)?, member(rest)?, any_seconds)
+        }),
         _ => None,
+    }
+}
+
+/// Extended JSON: ISO 8601, or milliseconds (of which the canonical form makes an object with a text).
+fn from_mongo(date: &Json<'_>) -> Option<u64> {
+    let milliseconds = match date {
+        Json::Int(int) => i128::from(*int),
+        Json::Text(text) => return from_iso(text.as_bytes()),
+        Json::Object(object) => match &object.members[..] {
+            [(key, Json::Text(text))] if key == "$numberLong" => digits(text)?,
+            _ => return None,
+        },
+        _ => return None,
     };
-    let (seconds, rest) = (number("epochSecond")?, number("nanoOfSecond")?);
-    let alone = object.members.len() == 2 && (0..1_000_000_000).contains(&rest);
-    alone.then(|| in_range(seconds * 1_000_000_000 + rest))?
+    in_range(milliseconds * 1_000_000)
+}
+
+/// Whole seconds, as a number or a text, and the nanoseconds beside them. `any_seconds`: few seconds are a time too.
+pub fn seconds_and_nanoseconds(seconds: &Json<'_>, rest: &Json<'_>, any_seconds: bool) -> Option<u64> {
+    let (seconds, rest) = match (seconds, rest) {
+        (Json::Int(seconds), Json::Int(rest)) => (i128::from(*seconds), i128::from(*rest)),
+        (Json::Text(seconds), Json::Int(rest)) => (digits(seconds)?, i128::from(*rest)),
+        _ => return None,
+    };
+    let is_time = (0..1_000_000_000).contains(&rest) && (any_seconds || seconds >= UNITS[3].0);
+    is_time.then(|| in_range(seconds * 1_000_000_000 + rest))?
+}
+
+/// The number of a text of decimal digits.
+fn digits(text: &str) -> Option<i128> {
+    let fits = (1..=MAX_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.parse().ok())?
 }
 
 fn from_text(text: &str) -> Option<u64> {
@@ -47,7 +84,10 @@ fn from_text(text: &str) -> Option<u64> {
             _ => {}
         }
     }
-    from_iso(bytes)
+    from_iso(bytes).or_else(|| {
+        let inner = bytes.strip_prefix(b"[").and_then(|bytes| bytes.strip_suffix(b"]"));
+        from_named_month(inner.unwrap_or(bytes))
+    })
 }
 
 fn from_int(value: i128) -> Option<u64> {
@@ -86,6 +126,23 @@ impl Cursor<'_> {
             self.rest = rest;
             byte
         })
+    }
+
+    fn blanks(&mut self) {
+        while self.one_of(b" ").is_some() {}
+    }
+
+    /// Three letters with a comma or not, and blanks; nothing where a digit comes first.
+    fn week_day(&mut self) -> Option<()> {
+        if self.rest.first()?.is_ascii_digit() {
+            return Some(());
+        }
+        let (name, rest) = self.rest.split_first_chunk::<3>()?;
+        self.rest = rest;
+        let _ = self.one_of(b",");
+        self.one_of(b" ")?;
+        self.blanks();
+        name.iter().all(u8::is_ascii_alphabetic).then_some(())
     }
 
     /// The separator that stood before, or nothing where there was none.
@@ -131,16 +188,79 @@ fn from_iso(text: &[u8]) -> Option<u64> {
         }
     }
     let offset = zone(&mut cursor)?;
+    instant(days(year, month, day)?, [hour, minute, second], fraction, offset)
+}
+
+/// `days`: since 1970; `offset`: seconds east of UTC.
+fn instant(days: i64, [hour, minute, second]: [i64; 3], fraction: i64, offset: i64) -> Option<u64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let seconds = ((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second - offset;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second - offset;
     in_range(i128::from(seconds) * 1_000_000_000 + i128::from(fraction))
+}
+
+const MONTHS: [&[u8; 3]; 12] =
+    [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+
+/// `Sat, 21 Nov 2026 10:00:00 +0000` (RFC 2822) and `21/Nov/2026:10:00:00 +0000` (CLF); also with hyphens, a fraction, no
+/// day of the week (which is not compared), no seconds, the zone's name in brackets, or no zone (UTC).
+fn from_named_month(text: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor { rest: text };
+    cursor.week_day()?;
+    let length = cursor.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let day = cursor.number((1..=2).contains(&length).then_some(length)?)?;
+    let separator = cursor.one_of(b" /-")?;
+    let (name, rest) = cursor.rest.split_first_chunk::<3>()?;
+    let month = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))? as i64 + 1;
+    cursor.rest = rest;
+    cursor.one_of(&[separator])?;
+    let year = cursor.number(4)?;
+    if cursor.one_of(b": ")? == b' ' {
+        cursor.blanks();
+    }
+    let hour = cursor.number(2)?;
+    cursor.one_of(b":")?;
+    let minute = cursor.number(2)?;
+    let (mut second, mut fraction) = (0, 0);
+    if cursor.one_of(b":").is_some() {
+        second = cursor.number(2)?;
+        if cursor.one_of(b".,").is_some() {
+            fraction = cursor.fraction()?;
+        }
+    }
+    let offset = mail_zone(&mut cursor)?;
+    instant(days(year, month, day)?, [hour, minute, second], fraction, offset)
+}
+
+/// Seconds east of UTC; the rest of the text is the zone, perhaps with its name in brackets behind it.
+fn mail_zone(cursor: &mut Cursor<'_>) -> Option<i64> {
+    if let Some(bracket) = cursor.rest.iter().position(|&byte| byte == b'(') {
+        let (before, name) = cursor.rest.split_at(bracket);
+        let name = name[1..].strip_suffix(b")")?;
+        let is_name = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b' ';
+        if !(1..=40).contains(&name.len()) || !name.iter().all(is_name) || before.last() != Some(&b' ') {
+            return None;
+        }
+        cursor.rest = before;
+        while let [rest @ .., b' '] = cursor.rest {
+            cursor.rest = rest;
+        }
+    }
+    cursor.blanks();
+    if matches!(cursor.rest, b"" | b"Z" | b"z" | b"UT" | b"UTC" | b"GMT") {
+        return Some(0);
+    }
+    let sign = if cursor.one_of(b"+-")? == b'-' { -60 } else { 60 };
+    let hours = cursor.number(2)?;
+    let _ = cursor.one_of(b":");
+    let minutes = cursor.number(2)?;
+    (cursor.rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
 }
 
 /// Seconds east of UTC; the rest of the text is the zone.
 fn zone(cursor: &mut Cursor<'_>) -> Option<i64> {
-    while cursor.one_of(b" ").is_some() {}
+    cursor.blanks();
     if let [before @ .., b']'] = cursor.rest {
         cursor.rest = without_region(before)?;
     }

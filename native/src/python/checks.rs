@@ -33,6 +33,8 @@ impl From<Check> for PayloadCheck {
 struct Transcoded {
     payload: Py<PyBytes>,
     check: Py<PayloadCheck>,
+    /// Lines that gave more than one record: number and records.
+    rows: Vec<(usize, usize)>,
 }
 
 #[pyfunction]
@@ -49,13 +51,13 @@ fn check_logs(py: Python<'_>, payload: &[u8]) -> PyResult<PayloadCheck> {
 
 #[pyfunction]
 fn json_lines(py: Python<'_>, body: &[u8], observed: u64, anonymous: &[u8]) -> PyResult<Transcoded> {
-    let (payload, check) = py.detach(|| json_record::json_lines(body, observed, anonymous));
+    let (payload, check, rows) = py.detach(|| json_record::json_lines(body, observed, anonymous));
     let bytes = PyBytes::new_with(py, payload.len(), |out| {
         payload.write(out);
         Ok(())
     })?;
     payload.recycle();
-    Ok(Transcoded { payload: bytes.unbind(), check: Py::new(py, PayloadCheck::from(check))? })
+    Ok(Transcoded { payload: bytes.unbind(), check: Py::new(py, PayloadCheck::from(check))?, rows })
 }
 
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -25,6 +25,8 @@ pub fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         roles.set_item(role, tuple(py, names)?)?;
     }
     all.set_item("log_members", roles)?;
+    let time_pair = [fields::TIME_SECONDS, fields::TIME_NANOSECONDS].map(fields::name_of);
+    all.set_item("log_time_pair", tuple(py, &time_pair)?)?;
     all.set_item("log_objects", tuple(py, fields::OBJECTS)?)?;
     all.set_item("log_number_levels", number_levels(py)?)?;
     all.set_item("decimal_ids", tuple(py, &fields::names_in(fields::DECIMAL_IDS))?)?;

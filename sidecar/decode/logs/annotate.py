@@ -7,6 +7,7 @@ here: payloads are walked by hand. They are our own decoder's, and well-formed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.tags import CHILDREN, HEAD, KEY, LOG_TIME, RESOURCE_ATTRIBUTE, RESOURCES
@@ -18,16 +19,23 @@ _STREAMS = {b"": b""} | {s: key_value(6, "log.iostream", s.decode()) for s in (b
 
 
 def annotate(
-    payload: bytes, resource: Mapping[str, str], times: Sequence[int] = (), streams: Sequence[bytes] = ()
+    payload: bytes,
+    resource: Mapping[str, str],
+    times: Sequence[int] = (),
+    streams: Sequence[bytes] = (),
+    rows: Sequence[tuple[int, int]] = (),
 ) -> bytes:
     """A payload of `Decoder.json_lines` with more in it.
 
-    `resource`: attributes for each resource that lacks them. `times` (Unix ns): for each record that has no time of
-    its own; `streams`: attribute `log.iostream` of each record. Both are empty, or have one for each record.
+    `resource`: attributes for each resource that lacks them. `times` (Unix ns): for each line whose record has no time
+    of its own; `streams`: attribute `log.iostream` of each line's record. Both are empty, or have one for each line.
+    `rows`: lines that gave several records (`Transcoded.rows`).
     """
     if not resource and not times:
         return payload
-    records = iter(zip(times, streams, strict=True)) if times else None
+    several = dict(rows)
+    lines = enumerate(zip(times, streams, strict=True))
+    records = chain.from_iterable(repeat(line, several.get(n, 1)) for n, line in lines) if times else None
     complete = _completer(resource)
     out: list[bytes] = []
     place, end = 0, len(payload)

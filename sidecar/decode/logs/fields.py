@@ -37,6 +37,9 @@ TIME = (
     "written_at",
 )
 
+TIME_PAIR = ("timestampSeconds", "timestampNanos")
+"""Google's loggers: seconds and nanoseconds in members of their own. Read where no other member has a time."""
+
 Levels = Literal["javascript", "python", "otlp"]
 """What a number means there; names are understood everywhere."""
 

@@ -1,4 +1,5 @@
-"""JSON documents that are not lines: an array of log records, or one record over several lines."""
+"""JSON documents that are not lines: an array of log records, a sequence of JSON texts (RFC 7464), or one record over
+several lines."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 from sidecar.decode.logs.json_lenient import DECODER, repaired
 from sidecar.decode.otlp.limits import MAX_DEPTH
 
+_RECORD_SEPARATOR = b"\x1e"
 _WHITE = b" \t\r\n"
 _WHITE_TEXT = re.compile(r"[ \t\r\n]*")
 
@@ -22,6 +24,8 @@ def as_lines(body: bytes) -> bytes:
     """
     body = body.removeprefix(BOM_UTF8)
     begin = body[:64].lstrip(_WHITE)[:1] or body.lstrip(_WHITE)[:1]
+    if begin == _RECORD_SEPARATOR:
+        return b"".join(map(_of_sequence, body.split(_RECORD_SEPARATOR)[1:]))
     if begin != b"[" and not (begin == b"{" and _goes_on(body)):
         return body
     try:
@@ -29,6 +33,14 @@ def as_lines(body: bytes) -> bytes:
         return _elements(text) if begin == b"[" else _line(DECODER.decode(text))
     except (ValueError, RecursionError):
         return body
+
+
+def _of_sequence(text: bytes) -> bytes:
+    """One text of a JSON text sequence (RFC 7464) as a line; as it is, separator included, where it cannot be read."""
+    try:
+        return _line(DECODER.decode(text.decode("utf-8", "replace"))) + b"\n"
+    except (ValueError, RecursionError):
+        return _RECORD_SEPARATOR + text
 
 
 def _goes_on(body: bytes) -> bool:

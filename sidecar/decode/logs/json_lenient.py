@@ -16,7 +16,10 @@ from sidecar.decode.otlp.message import Value
 
 _LONGEST_INT64 = len("-9223372036854775808")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BLANKS = re.compile(r"[ \t\r\n]*")
+_OPENING = re.compile(r"[ \t\r\x1e]*[\[,]?[ \t\r\x1e]*")
+"""What may stand before the first object of a line: the bracket of an array, or the comma behind the line before."""
+_BETWEEN = re.compile(r"[ \t\r\n\x1e]*,?[ \t\r\n\x1e]*")
+_CLOSING = re.compile(r"\][ \t\r\n\x1e]*,?[ \t\r\n\x1e]*")
 _ESCAPE = re.compile(r"\\([\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
 _WORD = re.compile(
     r'"[^"\\]*(?:\\.[^"\\]*)*"|(?<![-+])(?:[-+]?(?:NaN|nan|NAN)'
@@ -26,22 +29,26 @@ _WORD = re.compile(
 
 
 def read_objects(text: str) -> list[dict[str, Value]]:
-    """The JSON objects that are all of the text, one behind the other; empty where it is anything else."""
+    """The JSON objects that are all of the text, one behind the other, or an array of them, or a part of that; empty
+    where it is anything else."""
     return _read_row(text) or _read_row(_WORD.sub(_python_word, _ESCAPE.sub(_python_escape, text)))
 
 
 def _read_row(text: str) -> list[dict[str, Value]]:
     decoder = _REPAIRING if "\\u" in text else DECODER
     objects: list[dict[str, Value]] = []
-    place = 0
+    opening = _OPENING.match(text)
+    place = opening.end() if opening else 0
     try:
         while place < len(text):
             found, place = decoder.raw_decode(text, place)
             if not isinstance(found, dict):
                 return []
             objects.append(found)
-            blanks = _BLANKS.match(text, place)
-            place = blanks.end() if blanks else place
+            between = _BETWEEN.match(text, place)
+            place = between.end() if between else place
+            if closing := _CLOSING.match(text, place):
+                return objects if closing.end() == len(text) else []
     except (ValueError, RecursionError):
         return []
     return objects

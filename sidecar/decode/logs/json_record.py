@@ -2,7 +2,8 @@
 
 No line is lost: one that is not a JSON object, nests too deep or has too many members is kept as text with
 `log.unparsed`, one that is too long is kept cut with `log.truncated`. Objects one behind the other on one line are a
-record each.
+record each: with commas between them or not, in brackets (an array, or the part of one that stands on a line), with the
+record separator of JSON text sequences (RFC 7464) before them.
 
 JSON here is what strict parsers take, and what costs a line of a real logger no more than one value (see
 `json_lenient`). Of a duplicate member the last value counts, at the place of the first.
@@ -20,7 +21,7 @@ from sidecar.decode.logs import fields as names
 from sidecar.decode.logs import severity
 from sidecar.decode.logs.colours import text_without_colours
 from sidecar.decode.logs.json_lenient import read_objects
-from sidecar.decode.logs.timestamps import parse_time
+from sidecar.decode.logs.timestamps import parse_time, seconds_and_nanoseconds
 from sidecar.decode.logs.tracebacks import read_traceback
 from sidecar.decode.otlp.encode import any_value, key_value
 from sidecar.decode.otlp.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_LINE_BYTES
@@ -51,7 +52,9 @@ def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded
     """NDJSON to an ExportLogsServiceRequest; blank lines are skipped, a byte order mark before a line is too.
     `observed`: Unix ns for every record's observed time; `anonymous`: content of the Resource of lines that name no
     service. Consecutive lines of one service share a resource. Refuses no line below MAX_EXPANDED_BYTES."""
-    lines = [record for line in _split(body) for record in read_records(line)]
+    by_line = [read_records(line) for line in _split(body)]
+    lines = [record for records in by_line for record in records]
+    rows = tuple((number, len(records)) for number, records in enumerate(by_line) if len(records) > 1)
     payload = b"".join(
         _resource_logs(_resource(service) or anonymous, group, observed)
         for service, group in groupby(lines, lambda line: line.service)
@@ -59,8 +62,8 @@ def json_lines(body: bytes, observed: int, anonymous: bytes = b"") -> Transcoded
     timed = bool(lines) and all(line.time for line in lines)
     resource = max((len(line.service.encode()) for line in lines), default=0) + len(anonymous) + _RESOURCE_BYTES
     if len(payload) + len(lines) * resource > MAX_EXPANDED_BYTES:
-        return Transcoded(payload, replace(check_logs(payload), timed=timed))
-    return Transcoded(payload, Check(len(lines), timed=timed))
+        return Transcoded(payload, replace(check_logs(payload), timed=timed), rows=rows)
+    return Transcoded(payload, Check(len(lines), timed=timed), rows=rows)
 
 
 def _split(body: bytes) -> Iterator[bytes]:
@@ -81,7 +84,7 @@ def read_records(line: bytes) -> list[LogLine]:
     if len(line) > MAX_LINE_BYTES:
         return [LogLine(_cut(line), {names.TRUNCATED: True})]
     text = line.decode("utf-8", "replace")
-    objects = read_objects(text.strip(" \t\r"))
+    objects = read_objects(text)
     if all(map(_within_depth, objects)):
         records = [_interpret(_expand(members)) for members in objects]
         if records and all(len(record.attributes) <= MAX_ATTRIBUTES for record in records):
@@ -148,6 +151,12 @@ def _take_time(rest: dict[str, Value]) -> int:
     for name in names.TIME:
         if name in rest and (time := parse_time(rest[name])) is not None:
             del rest[name]
+            return time
+    seconds, nanoseconds = names.TIME_PAIR
+    if seconds in rest and nanoseconds in rest:
+        time = seconds_and_nanoseconds(rest[seconds], rest[nanoseconds])
+        if time is not None:
+            del rest[seconds], rest[nanoseconds]
             return time
     return 0
 

@@ -263,7 +263,7 @@ class Reader:
         anonymous = self._resource_resolver.anonymous(attributes.get(CONTAINER, ""))
         made = self._decoder.json_lines(taken.body, observed, anonymous)
         if taken.times:
-            payload = annotate(made.payload, attributes, taken.times, taken.streams)
+            payload = annotate(made.payload, attributes, taken.times, taken.streams, made.rows)
         else:
             # The same for resources alone, but natively.
             payload = self._shaper(attributes).logs(made.payload).payload
