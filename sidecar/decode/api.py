@@ -193,7 +193,7 @@ class PredictionBatch:
     counted: U8
     """0 where the event says that it repeats another, else 1."""
     seconds: F64
-    """Duration of the call; NaN where it is not told."""
+    """Duration of the call; NaN where it is not given."""
     class_event: U32
     """Event of each of the m pairs of an event and a class; the rows of an event's classes are `count` at most."""
     class_name: U32

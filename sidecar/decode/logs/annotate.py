@@ -83,7 +83,7 @@ def _resource_logs(
     complete: Callable[[bytes], bytes],
     records: Iterator[tuple[int, bytes]] | None,
 ) -> tuple[bytes, ...]:
-    """The ResourceLogs field anew, in parts: its resource comes first where it has one."""
+    """The rewritten ResourceLogs field, in parts: its resource comes first where it has one."""
     attributes = b""
     if payload[place] == HEAD:
         start, stop = _content(payload, place)

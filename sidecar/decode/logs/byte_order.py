@@ -1,4 +1,4 @@
-"""What the byte order mark at the beginning of a text tells of its encoding."""
+"""What the byte order mark at the beginning of a text says of its encoding."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ class _Line:
 
 
 def detect(piece: bytes) -> Format:
-    """The format of a file by its first lines. An envelope tells even where lines before it have none: a file may begin
-    with blank lines or with what a crash left."""
+    """The format of a file by its first lines. An envelope counts even where lines before it have none: a file may
+    begin with blank lines or with what a crash left."""
     text = _SOMETHING.search(piece)
     first = text.start() if text else len(piece)
     lines = piece[first : first + DETECT_BYTES].split(b"\n", DETECT_LINES)[:DETECT_LINES]

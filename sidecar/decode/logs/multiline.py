@@ -5,7 +5,7 @@ like (`Caused by`, `Suppressed`), Node.js (with the source lines before an uncau
 .NET, Ruby, Go panics with their goroutines, Rust panics and error reports.
 
 A line that begins with `{` is a record of its own and ends what was open. Further lines of a message have nothing that
-marks them: they are told from ordinary ones by what a logger puts first in its lines (see `record_starts`). In a log
+marks them: they are recognised by what a logger puts first in its lines (see `record_starts`). In a log
 whose other lines mostly have no such thing, only those of known forms are taken for part of a trace.
 """
 
@@ -173,7 +173,7 @@ class _Walk:
         """A trace may go on; so may a line that looks like the head of one."""
         last = lines[-1] if lines else b""
         is_open = self._state is not None or (bool(last) and last[:1] != b"{" and bool(_MAY_BE_HEAD.search(last)))
-        # What is only guessed stays with an open trace: a later look, with more lines, tells.
+        # What is only guessed stays with an open trace: a later look, with more lines, decides.
         if (is_open and not final) or self._state == _FREE:
             self._sure = len(lines)
         self._close(len(lines))

@@ -171,7 +171,7 @@ def _element(field: Field, value: object, path: str, result: _Result) -> bytes |
 
 
 def _records_below(value: object, message: str) -> int:
-    """How many records a JSON message holds, as far as that can be told."""
+    """How many records a JSON message holds, as far as that is known."""
     if message in _RECORDS:
         return 1
     if not isinstance(value, dict):

@@ -18,7 +18,7 @@ MAX_LABEL_CHARS = 1024
 """Characters of one group text (service, span name, dimension); the rest is cut."""
 
 MAX_TIME_NS = (1 << 63) - 1
-"""Times past 2262-04-11 cannot be told in signed nanoseconds; such a record is refused."""
+"""Times past 2262-04-11 do not fit signed nanoseconds; such a record is refused."""
 
 MAX_EXPANDED_BYTES = 128 << 20
 """Bytes that a payload's records may come to, each with its resource and scope written out once for itself and once for

@@ -32,6 +32,7 @@ RESOURCE_ATTRIBUTE = tag("Resource", "attributes")
 SCOPE_NAME = tag("InstrumentationScope", "name")
 
 SPAN_PARENT = tag("Span", "parent_span_id")
+SPAN_NAME = tag("Span", "name")
 SPAN_EVENT = tag("Span", "events")
 EVENT_TIME = tag("Event", "time_unix_nano")
 EVENT_NAME = tag("Event", "name")

@@ -73,8 +73,8 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "e2e": ("gen_ai.latency.e2e",),
 }
 """Concept -> attributes with a number: tokens, and seconds. `cache_read` and `cache_write` are parts of `input`,
-`reasoning` is a part of `output`: they are never added to them. `total` only tells the one of the two that is missing.
-The last four are told by engines (vLLM, SGLang) only."""
+`reasoning` is a part of `output`: they are never added to them. `total` only gives the one of the two that is missing.
+The last four are reported by engines (vLLM, SGLang) only."""
 
 USAGE = "mlflow.chat.tokenUsage"
 """A JSON object as text, with the members of USAGE_MEMBERS."""
@@ -112,7 +112,7 @@ FIRST_CHUNK_EVENTS = ("First Token Stream Event", "gen_ai.content.completion.chu
 """Span events at the arrival of a streamed answer's chunks (OpenInference, Traceloop, MLflow); the first one counts."""
 
 MARKS = (b"gen_ai.", b"openinference.span.kind", b"llm.request.type", b"mlflow.spanType", b"time_per_token")
-"""A trace request in which none of these stands tells of no call. Looked for one by one: a search for a single text
+"""A trace request in which none of these stands has no call. Looked for one by one: a search for a single text
 takes 2 us in 185 kB, one for several at once 800."""
 
 

@@ -11,7 +11,7 @@ from sidecar.decode.otlp import records
 from sidecar.decode.otlp.message import Value, read
 from sidecar.decode.otlp.positions import accepted_records
 from sidecar.decode.predictions.label_names import ALIASES, EVENT, MARK, NAMED_BY
-from sidecar.decode.predictions.label_record import Label, Unusable, find, read_label
+from sidecar.decode.predictions.label_record import InvalidLabel, Label, find, read_label
 
 _OWN: dict[Any, tuple[str, ...]] = {**ALIASES, "trace_id": (), "span_id": ()}
 """The ids of the trace are the log record's."""
@@ -58,7 +58,7 @@ def _event(record: records.LogRecord) -> LabelEvent:
     model, version = (_text(find(attributes, ALIASES[concept])[1]) for concept in ("model", "version"))
     try:
         label = read_label(attributes, written=False, names=_OWN)
-    except Unusable:
+    except InvalidLabel:
         return LabelEvent(model, version, None)
     found = replace(label, time=label.time or record.time, trace_id=record.trace_id, span_id=record.span_id)
     return LabelEvent(model, version, found)

@@ -1,4 +1,4 @@
-"""Which members of a record say what about a label (the truth of a prediction, told later). Data only; the first that
+"""Which members of a record say what about a label (the truth of a prediction, given later). Data only; the first that
 holds something counts.
 
 A name with dots also stands for members of objects: `groundTruthData.data` is read from `{"groundTruthData": {"data":

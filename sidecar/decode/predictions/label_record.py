@@ -30,7 +30,7 @@ Names = Mapping[Concept, tuple[str, ...]]
 Truth = str | int | float
 
 
-class Unusable(Exception):
+class InvalidLabel(Exception):
     """Why a record is no label. Never leaves the readers of labels."""
 
 
@@ -56,7 +56,7 @@ class Label:
 
 def read_label(record: Mapping[str, Any], written: bool, names: Names = ALIASES) -> Label:
     """The label that a record's members tell of; other members are not kept. `written`: every value is text, as in CSV,
-    blanks around it do not count, and a truth that is written as a number is one. Raises Unusable."""
+    blanks around it do not count, and a truth that is written as a number is one. Raises InvalidLabel."""
     return Label(
         _prediction(record, names, written),
         _truth(record, names, written),
@@ -101,22 +101,22 @@ def _prediction(record: Mapping[str, Any], names: Names, written: bool) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = _digits(name, value)
     if not name:
-        raise Unusable(f"no prediction id (any of {', '.join(names['id'])})")
+        raise InvalidLabel(f"no prediction id (any of {', '.join(names['id'])})")
     if not isinstance(value, str):
-        raise Unusable(f"{name}: a prediction id must be text or a whole number")
+        raise InvalidLabel(f"{name}: a prediction id must be text or a whole number")
     return _bounded(name, value, MAX_ID_CHARS)
 
 
 def _truth(record: Mapping[str, Any], names: Names, written: bool) -> Truth:
     name, value = find(record, names["truth"], written)
     if not name:
-        raise Unusable(f"no truth (any of {', '.join(names['truth'])})")
+        raise InvalidLabel(f"no truth (any of {', '.join(names['truth'])})")
     if name == "groundTruthData.data":
         written = _as_csv(record)
     if isinstance(value, str):
         text = value.strip() if written else value
         if not text or _NOT_FINITE.fullmatch(text):
-            raise Unusable(f"{name}: {text!a} is no truth")
+            raise InvalidLabel(f"{name}: {text!a} is no truth")
         return _number(name, text) if written and _NUMBER.fullmatch(text) else _bounded(name, text, MAX_LABEL_CHARS)
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -124,14 +124,14 @@ def _truth(record: Mapping[str, Any], names: Names, written: bool) -> Truth:
         return _integer(name, _digits(name, value))
     if isinstance(value, float):
         return _finite(name, value)
-    raise Unusable(f"{name}: must be a text, a number or a boolean")
+    raise InvalidLabel(f"{name}: must be a text, a number or a boolean")
 
 
 def _as_csv(record: Mapping[str, Any]) -> bool:
-    """Whether SageMaker's truth is written as in CSV. Raises Unusable where it is written in another way than that."""
+    """Whether SageMaker's truth is written as in CSV. Raises InvalidLabel where it is written in another way."""
     encoding = _member(record, "groundTruthData.encoding")
     if encoding not in (None, "CSV"):
-        raise Unusable(f"groundTruthData.encoding: {str(encoding)[:40]!a} is not understood, only CSV")
+        raise InvalidLabel(f"groundTruthData.encoding: {str(encoding)[:40]!a} is not understood, only CSV")
     return True
 
 
@@ -148,13 +148,13 @@ def _integer(name: str, text: str) -> Truth:
 def _digits(name: str, value: int) -> str:
     """A whole number as text. Python refuses to write one of thousands of digits."""
     if value.bit_length() > 4 * MAX_ID_CHARS:
-        raise Unusable(f"{name}: more than {MAX_ID_CHARS} digits")
+        raise InvalidLabel(f"{name}: more than {MAX_ID_CHARS} digits")
     return str(value)
 
 
 def _finite(name: str, value: float) -> float:
     if not math.isfinite(value):
-        raise Unusable(f"{name}: {value} is no truth")
+        raise InvalidLabel(f"{name}: {value} is no truth")
     return value
 
 
@@ -165,17 +165,17 @@ def _text(record: Mapping[str, Any], names: Names, concept: Concept, written: bo
     if isinstance(value, float):
         value = as_label(value)
     if not isinstance(value, str | None):
-        raise Unusable(f"{name}: must be text")
+        raise InvalidLabel(f"{name}: must be text")
     return _bounded(name, value, MAX_LABEL_CHARS) if value else ""
 
 
 def _bounded(name: str, text: str, most: int) -> str:
     if len(text) > most:
-        raise Unusable(f"{name}: {len(text)} characters, at most {most}")
+        raise InvalidLabel(f"{name}: {len(text)} characters, at most {most}")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Unusable(f"{name}: not valid Unicode") from None
+        raise InvalidLabel(f"{name}: not valid Unicode") from None
     return text
 
 
@@ -186,7 +186,7 @@ def _row(record: Mapping[str, Any], names: Names, written: bool) -> int | None:
     if not name:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_ROW:
-        raise Unusable(f"{name}: must be a whole number from 0 to {MAX_ROW}")
+        raise InvalidLabel(f"{name}: must be a whole number from 0 to {MAX_ROW}")
     return value
 
 
@@ -197,7 +197,7 @@ def _time(record: Mapping[str, Any], names: Names, written: bool) -> int:
     endless = isinstance(value, float) and not math.isfinite(value)
     time = None if endless else parse_time(value) or parse_date(value)
     if time is None:
-        raise Unusable(f"{name}: {str(value)[:40]!a} is no time (ISO 8601, or epoch in s, ms, µs or ns)")
+        raise InvalidLabel(f"{name}: {str(value)[:40]!a} is no time (ISO 8601, or epoch in s, ms, µs or ns)")
     return time
 
 
@@ -206,7 +206,7 @@ def _hex(record: Mapping[str, Any], names: Names, concept: Concept, length: int,
     if not name:
         return b""
     if not isinstance(value, str) or len(value) != 2 * length or not _HEX.issuperset(value):
-        raise Unusable(f"{name}: must be {2 * length} hexadecimal digits")
+        raise InvalidLabel(f"{name}: must be {2 * length} hexadecimal digits")
     return bytes.fromhex(value)
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from sidecar.decode.predictions.label_names import ALIASES
-from sidecar.decode.predictions.label_record import Label, Names, Unusable, read_label
+from sidecar.decode.predictions.label_record import InvalidLabel, Label, Names, read_label
 from sidecar.errors import DecodeError
 
 MAX_RECORD_BYTES = 64 << 10
@@ -28,7 +28,7 @@ _BOM = codecs.BOM_UTF8
 _WHITE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
-_TOO_LONG = Unusable(f"longer than {MAX_RECORD_BYTES} bytes")
+_TOO_LONG = InvalidLabel(f"longer than {MAX_RECORD_BYTES} bytes")
 
 Readline = Callable[[int], bytes]
 
@@ -48,7 +48,7 @@ class Row:
 def json_lines(readline: Readline, names: Names = ALIASES) -> Iterator[Row]:
     """One JSON object a line; blank lines are skipped."""
     for number, line in _lines(readline):
-        if isinstance(line, Unusable) or line.strip():
+        if isinstance(line, InvalidLabel) or line.strip():
             yield _row(f"line {number}", line, partial(_object, names=names))
 
 
@@ -68,19 +68,19 @@ def csv_rows(readline: Readline, names: Names = ALIASES) -> Iterator[Row]:
     def read(text: str) -> Label:
         cells = _cells(text)
         if len(cells) != len(header):
-            raise Unusable(f"{len(cells)} columns, the header has {len(header)}")
+            raise InvalidLabel(f"{len(cells)} columns, the header has {len(header)}")
         return read_label(dict(zip(header, cells, strict=True)), written=True, names=names)
 
     for number, text in rows:
         yield _row(f"line {number}", text, read)
 
 
-def _row(place: str, text: str | Unusable, read: Callable[[str], Label]) -> Row:
-    if isinstance(text, Unusable):
+def _row(place: str, text: str | InvalidLabel, read: Callable[[str], Label]) -> Row:
+    if isinstance(text, InvalidLabel):
         return Row(place, None, str(text), "")
     try:
         return Row(place, read(text), "", text)
-    except Unusable as error:
+    except InvalidLabel as error:
         return Row(place, None, str(error), text)
 
 
@@ -88,17 +88,17 @@ def _object(line: str, names: Names) -> Label:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise Unusable("not a JSON object") from None
+        raise InvalidLabel("not a JSON object") from None
     return _of_value("", value, names)
 
 
 def _of_value(_: str, value: Any, names: Names) -> Label:
     if not isinstance(value, Mapping):
-        raise Unusable("not a JSON object")
+        raise InvalidLabel("not a JSON object")
     return read_label(value, written=False, names=names)
 
 
-def _lines(readline: Readline) -> Iterator[tuple[int, str | Unusable]]:
+def _lines(readline: Readline) -> Iterator[tuple[int, str | InvalidLabel]]:
     """Lines without their ends, from 1, a byte order mark left out; why one cannot be read."""
     number = 0
     while line := readline(MAX_RECORD_BYTES + 1):
@@ -113,17 +113,17 @@ def _lines(readline: Readline) -> Iterator[tuple[int, str | Unusable]]:
         try:
             yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode()
         except UnicodeDecodeError:
-            yield number, Unusable("not UTF-8")
+            yield number, InvalidLabel("not UTF-8")
 
 
-def _csv(readline: Readline) -> Iterator[tuple[int, str | Unusable]]:
+def _csv(readline: Readline) -> Iterator[tuple[int, str | InvalidLabel]]:
     """Rows with the numbers of their first lines; empty lines are skipped.
 
     A row ends at the first line end at which its quotes are even. Where that comes to no row (a quote inside of a cell
     that is not quoted, one that is never closed), the first line stands alone, so that it spoils no other.
     """
     lines = _lines(readline)
-    waiting: deque[tuple[int, str | Unusable]] = deque()
+    waiting: deque[tuple[int, str | InvalidLabel]] = deque()
     while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
         number, text = line
         if isinstance(text, str) and text.count('"') % 2:
@@ -137,7 +137,7 @@ def _csv(readline: Readline) -> Iterator[tuple[int, str | Unusable]]:
 
 
 def _quoted(
-    first: str, lines: Iterator[tuple[int, str | Unusable]], waiting: deque[tuple[int, str | Unusable]]
+    first: str, lines: Iterator[tuple[int, str | InvalidLabel]], waiting: deque[tuple[int, str | InvalidLabel]]
 ) -> tuple[int, str | None]:
     """(how many of the waiting lines belong to the row that begins with `first`, the row); None if it is none. Lines
     that had to be read for it are put to those that wait."""
@@ -149,7 +149,7 @@ def _quoted(
                 break
             waiting.append(more)
         text = waiting[taken][1]
-        if isinstance(text, Unusable):
+        if isinstance(text, InvalidLabel):
             break
         taken += 1
         parts.append(text)
@@ -163,25 +163,25 @@ def _quoted(
 def _is_row(text: str) -> bool:
     try:
         _cells(text)
-    except Unusable:
+    except InvalidLabel:
         return False
     return True
 
 
 def _cells(text: str) -> list[str]:
-    """The cells of one row. Raises Unusable."""
+    """The cells of one row. Raises InvalidLabel."""
     try:
         return next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        raise Unusable(f"not a row of CSV: {error}") from None
+        raise InvalidLabel(f"not a row of CSV: {error}") from None
 
 
-def _header(text: str | Unusable, names: Names) -> list[str]:
+def _header(text: str | InvalidLabel, names: Names) -> list[str]:
     try:
-        if isinstance(text, Unusable):
+        if isinstance(text, InvalidLabel):
             raise text
         header = [name.strip() for name in _cells(text)]
-    except Unusable as error:
+    except InvalidLabel as error:
         raise DecodeError(f"line 1: {error}") from None
     if len(header) > MAX_COLUMNS:
         raise DecodeError(f"line 1: {len(header)} columns, at most {MAX_COLUMNS}")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sidecar.decode.otlp.tags import KEY, LOG_EVENT_NAME, SPAN_NAME, VALUE
+from sidecar.decode.otlp.wire import put_bytes
+
 VERSION = 2
 
 EVENT = "ml.prediction"
@@ -52,26 +55,26 @@ MEANINGS: dict[str, str] = {
 STAGES = ("preprocess", "inference", "postprocess", "queue")
 """A span of one of these names, too, is a stage."""
 
-EVENT_MARKS = tuple(b"b" + bytes([len(name)]) + name.encode() for name in (EVENT, LOADED))
+EVENT_MARKS = tuple(put_bytes(LOG_EVENT_NAME >> 3, name.encode()) for name in (EVENT, LOADED))
 """LogRecord.event_name on the wire. A logs request in which neither stands has no event of the instrumentation."""
 _TELLING = ("class", "score", "value", "prediction")
 
 
 def _key(name: str) -> bytes:
     """A KeyValue's key as it stands on the wire, with the tag of the value behind it."""
-    return b"\x0a" + bytes([len(name)]) + name.encode() + b"\x12"
+    return put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,))
 
 
 def marks(names: Mapping[str, Sequence[str]]) -> tuple[bytes, ...]:
-    """For a table of names: a logs request in which none of these stands tells of no prediction, and is not read for
+    """For a table of names: a logs request in which none of these stands has no prediction, and is not read for
     one."""
     return (*(_key(name) for concept in _TELLING for name in names[concept]), *EVENT_MARKS)
 
 
 def span_marks(names: Mapping[str, Sequence[str]]) -> tuple[bytes, ...]:
     """The same for a trace request."""
-    told = (_key(name) for concept in (*_TELLING, "stage") for name in names[concept])
-    return (*told, *(b"*" + bytes([len(s)]) + s.encode() for s in STAGES))
+    found = (_key(name) for concept in (*_TELLING, "stage") for name in names[concept])
+    return (*found, *(put_bytes(SPAN_NAME >> 3, name.encode()) for name in STAGES))
 
 
 MARKS = marks(ALIASES)

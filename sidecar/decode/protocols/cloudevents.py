@@ -2,12 +2,12 @@
 
 On the way in all three modes of the HTTP binding are brought into one form: a JSON array of structured events, as the
 batched mode has it, data of the binary mode as `data_base64`. So equal requests give equal bytes, and a request that
-was sent again can be told.
+was sent again is recognised.
 
 A record's event name is the event's type; id, source, type, spec version and subject are attributes by OpenTelemetry's
 semantic conventions (`cloudevents.event_id` …), extension attributes keep their names; `traceparent` becomes the
 context. Data is the member `data` of a structured body where it is JSON, a text body where it is text. Data that is
-neither, or larger than MAX_DATA_BYTES, is left out: only its size is told (`cloudevents.data_bytes`).
+neither, or larger than MAX_DATA_BYTES, is left out: only its size is given (`cloudevents.data_bytes`).
 """
 
 from __future__ import annotations

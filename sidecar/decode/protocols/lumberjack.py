@@ -10,7 +10,7 @@ do. All integers are 32-bit, big-endian; every frame begins with `2` and its typ
 | `C` compressed | length, zlib of whole data frames |
 | `A` acknowledgement, from the reader | highest sequence number that it has taken on |
 
-Sequence numbers begin anew at 1 in every window: Logstash acknowledges where a frame's number equals the size of its
+Sequence numbers restart at 1 in every window: Logstash acknowledges where a frame's number equals the size of its
 window. Acknowledgements are cumulative and come in the order of the windows; one below the window's size says that
 the reader has got so far, and 0 that it is busy but alive.
 """
@@ -103,7 +103,7 @@ class Sending:
 
     @property
     def acknowledged(self) -> int:
-        """Documents that the far side has taken on, counted from the first."""
+        """Documents that the receiver has acknowledged, counted from the first."""
         return self._whole + self._partial
 
     @property
@@ -122,7 +122,7 @@ class Sending:
         self._output = self._output[size:]
 
     def received(self, data: bytes) -> None:
-        """Bytes from the far side. Raises DecodeError where they make no sense."""
+        """Bytes from the receiver. Raises DecodeError where they make no sense."""
         for sequence in self._acks.feed(data):
             self._acknowledge(sequence)
 
@@ -190,7 +190,7 @@ class BatchReader:
 
     @property
     def held(self) -> int:
-        """Bytes in hand: of frames that are not there as a whole yet, and of documents."""
+        """Bytes held: of frames that are not there as a whole yet, and of documents."""
         return len(self._buffer) + self._bytes
 
     def feed(self, data: bytes) -> list[Batch]:
@@ -237,7 +237,7 @@ class BatchReader:
     def _open_window(self, count: int, found: list[Batch]) -> None:
         if count > self._limits.window:
             raise TooLarge(f"window of {count} frames, the limit is {self._limits.window}")
-        if self._documents:  # A sender may begin anew; what it sent stands.
+        if self._documents:  # A sender may restart; what it sent stands.
             self._close_window(found)
         self._window = count
 

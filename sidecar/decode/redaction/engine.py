@@ -1,6 +1,6 @@
 """The reference redactor: rules applied to a request on the wire. This is what a redacted payload looks like.
 
-Nothing but what the rules change is written anew. A field that changes is written again with its number and the new
+Nothing but what the rules change is rewritten. A field that changes is written again with its number and the new
 length, and so are the messages around it; every other field keeps its bytes and its place, unknown ones too, so that
 what is forwarded stays what was sent. A payload in which nothing changes is handed back as it is.
 
@@ -13,8 +13,8 @@ what is forwarded stays what was sent. A payload in which nothing changes is han
   URLs, trace states, severity texts and the keys of attributes. Ids, times and enums are not. Numbers in values
   (doubles too) are subject to the rules for card numbers by their decimal digits; one that they change becomes text.
 - What a value rule drops is the entry or array element of which it is the value, or the text is the key; a field of its
-  own (a name, a message, a body) is left out. `dropped_attributes_count` stays: it tells of limits in the client.
-- A key rule that hashes or masks writes the entry anew, with key and value and nothing else. Value rules and the limit
+  own (a name, a message, a body) is left out. `dropped_attributes_count` stays: it is about limits in the client.
+- A key rule that hashes or masks rewrites the entry, with key and value and nothing else. Value rules and the limit
   then concern the key only. Key rules and paths look at the last key of an entry, value rules at every field.
 - `add` puts attributes behind those of the last resource field (which counts), as many as fit MAX_ATTRIBUTES; where
   there is no resource field, one is put before everything else.

@@ -1,6 +1,6 @@
 """The regular expressions of value rules: one syntax, two engines, the same matches.
 
-A pattern is read here and written anew for Python's `re` (the reference decoder) and for Rust's `regex` (the native
+A pattern is read here and rewritten for Python's `re` (the reference decoder) and for Rust's `regex` (the native
 core), as classes of bytes without flags, so that neither engine's own idea of a class, a fold or an end of text counts.
 Patterns see bytes: a character outside ASCII is two to four of them, which `.`, a negated class, `\\W`, `\\D` and `\\S`
 match and nothing else does.

@@ -232,7 +232,7 @@ _DIGIT = r"(?:[0-9]|\xef\xbc[\x90-\x99]|[\xd9\xdb][\xa0-\xb9])"
 _SEPARATOR = r"(?:[ \t._/+-]{1,3}|%2[0Dd]|\xc2\xa0|\xe2[\x80\x88][\x87-\x95\xaf]|\xe3\x80\x80)"
 
 VALUE_PATTERNS: Mapping[str, NamedPattern] = {
-    # The last part of a domain has letters, which tells an address from a package's version (name@1.2.3).
+    # The last part of a domain has letters, which distinguishes an address from a package's version (name@1.2.3).
     "email": NamedPattern(
         rf"(?i){_ADDRESS}{{1,64}}(?:@|%40){_LABEL}{{1,63}}(?:\.{_LABEL}{{1,63}}){{0,4}}\.[a-z]{{2,24}}"
     ),

@@ -45,7 +45,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
 
 
 def learn(record: Record, own: Members, schemas: Schemas) -> None:
-    """Keep the schema that a record tells of, if it does."""
+    """Keep the schema of a record that has one."""
     schema = schema_in(record, own)
     if schema is not None:
         schemas.add(source(record), schema)
@@ -72,7 +72,7 @@ def is_early(record: Record, schemas: Schemas) -> bool:
 
 
 def schema_in(record: Record, own: Members) -> Schema | None:
-    """The schema that a record of either monitor tells of."""
+    """The schema in a record of either monitor."""
     meta = own.get(META)
     if isinstance(meta, dict):
         columns = meta.get("schema")

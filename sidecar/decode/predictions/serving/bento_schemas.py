@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sidecar.decode.otlp.tags import KEY, VALUE
 from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.predictions.serving.exchange import Members
 
@@ -13,7 +14,7 @@ MAX_COLUMNS = 256
 
 def key_mark(name: str) -> bytes:
     """A KeyValue's key as it stands on the wire, with the tag of the value behind it."""
-    return put_bytes(1, name.encode()) + b"\x12"
+    return put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Schema:
 
 @dataclass
 class Schemas:
-    """The latest schemas, by the source that logged them. Bounded: the one that was told of longest ago goes."""
+    """The latest schemas, by the source that logged them. Bounded: the one that was seen longest ago goes."""
 
     by_source: dict[tuple[str, tuple[str, ...]], Schema] = field(default_factory=dict)
     """(source, names of the columns) -> schema."""

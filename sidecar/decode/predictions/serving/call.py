@@ -24,7 +24,7 @@ NO_COLUMNS: Columns = {}
 
 
 def no_columns() -> Columns:
-    """Of a call whose features are not told."""
+    """Of a call whose features are not known."""
     return NO_COLUMNS
 
 
@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a model, or the half of it that one record tells of."""
+    """One call of a model, or the half of it that is in one record."""
 
     protocol: str
     """Name of the protocol (see `protocols.PROTOCOLS`)."""
@@ -70,7 +70,7 @@ class Call:
     time: int = 0
     """Unix ns."""
     rows: int = 0
-    """0 where that is not told."""
+    """0 where that is not known."""
     failed: bool = False
     """The response is an error."""
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -80,12 +80,12 @@ class Call:
     table: Callable[[], Columns] = field(default=no_columns, repr=False, compare=False)
     """Gives `features`."""
     targets: Columns = field(default_factory=dict)
-    """Ground truth that is told along with the prediction."""
+    """Ground truth that comes along with the prediction."""
     seconds: float | None = None
-    """How long the model took, if told."""
+    """How long the model took, if known."""
 
     @property
     def features(self) -> Columns:
-        """What the model was asked: column -> its values by row. Made anew each time: a fifth of the work of reading a
+        """What the model was asked: column -> its values by row. Made again each time: a fifth of the work of reading a
         call, and of use only where features are looked at."""
         return self.table()

@@ -1,4 +1,4 @@
-"""Where in a log record the request and the response of a model are, and what is told beside them."""
+"""Where in a log record the request and the response of a model are, and what stands beside them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Exchange:
     own: Members
     """The record's attributes and the members of its body."""
     asked: Value
-    """The request's body, or what may be one; None where this record tells of none."""
+    """The request's body, or what may be one; None where this record has none."""
     answered: Value
     """The same of the response."""
     record: Record
@@ -126,8 +126,8 @@ def call(
 
 def _rows(asked: Asked | None, answers: Answers | None, failed: bool) -> int:
     """Rows that were answered; of a call that failed those that were asked for."""
-    told = asked.rows if asked else 0, answers.rows if answers else 0
-    return max(told) if failed else told[1] or told[0]
+    counts = asked.rows if asked else 0, answers.rows if answers else 0
+    return max(counts) if failed else counts[1] or counts[0]
 
 
 def model_of(exchange: Exchange) -> str:
@@ -145,7 +145,7 @@ def _found(places: tuple[Members, ...], names: tuple[str, ...]) -> str:
 
 
 def seconds(own: Members) -> float | None:
-    """How long it took, if told under a name that says the unit."""
+    """How long it took, if given under a name that says the unit."""
     for concept, scale in (("seconds", 1.0), ("milliseconds", 1e-3)):
         for name in ALIASES[concept]:
             if name in own and 0 <= (found := number(own[name]) * scale) < math.inf:

@@ -60,8 +60,8 @@ def _exchange(record: Record, kind: str, own: Members, names: tuple[str, str], d
 def _failed(exchange: Exchange) -> bool:
     """Whether a response is an error, or is empty although nothing of it was left out."""
     own, answered = exchange.own, exchange.answered
-    told = bool(own.get(ERROR)) or is_error(answered) or all_errors(members(answered).get("predictions"))
-    return told or (is_empty(answered) and not own.get(DATA_BYTES))
+    failed = bool(own.get(ERROR)) or is_error(answered) or all_errors(members(answered).get("predictions"))
+    return failed or (is_empty(answered) and not own.get(DATA_BYTES))
 
 
 def read(exchange: Exchange, schemas: Schemas) -> Call | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sidecar.decode.api import Decoder
+from sidecar.decode.otlp.tags import LOG_EVENT_NAME, STRING, VALUE
+from sidecar.decode.otlp.wire import put_bytes
 from sidecar.decode.predictions.names import EVENT, LOADED
 from sidecar.decode.predictions.serving import bento, kserve, mlflow, open_inference, tensorflow, torchserve
 from sidecar.decode.predictions.serving.bento_schemas import Schemas, key_mark
@@ -40,13 +42,13 @@ PROTOCOLS: tuple[Protocol, ...] = (
 KEYS = tuple(dict.fromkeys(key for protocol in PROTOCOLS for key in protocol.keys))
 
 
-GATE = (*(name.encode() + b"\x12" for name in KEYS), kserve.MARK)
+GATE = (*(name.encode() + bytes((VALUE,)) for name in KEYS), kserve.MARK)
 """Ends of keys and a part of event names. A logs request in which none of these stands has no payload of these
 protocols, but perhaps lines of a monitor whose schema is known (`Schemas.marks`)."""
 MARKS = (
     *map(key_mark, KEYS),
-    *(b"b" + bytes([len(name)]) + name.encode() for name in kserve.EVENTS),
-    *(b"\x0a" + bytes([len(name)]) + name.encode() for name in kserve.EVENTS),
+    *(put_bytes(LOG_EVENT_NAME >> 3, name.encode()) for name in kserve.EVENTS),
+    *(put_bytes(STRING >> 3, name.encode()) for name in kserve.EVENTS),
 )
 """One of these stands in each record with such a payload. The events by LogRecord.event_name, and as the text of an
 attribute."""

@@ -2,7 +2,7 @@
 
 Of a record's attributes and of the members of its body these are left out:
 
-- columns of role `feature` of BentoML's monitors, by the record's own schema or the one that was told of before; of a
+- columns of role `feature` of BentoML's monitors, by the record's own schema or the one that was seen before; of a
   record of a monitor (its scope or its file says so) whose schema is not known, every column;
 - the data of a request of KServe's logger, whatever it is, where the event came as a JSON log line.
 
@@ -128,7 +128,7 @@ class _Stripping:
 
 
 def strip(payload: bytes, schemas: Schemas) -> Stripped:
-    """A logs request without feature values. Schemas that it tells of go into `schemas`. Raises DecodeError."""
+    """A logs request without feature values. Schemas in it go into `schemas`. Raises DecodeError."""
     stripping = _Stripping(schemas)
     stripped = stripping.request(payload)
     return Stripped(stripped if stripping.count else payload, stripping.count)

@@ -2,7 +2,7 @@
 with an answer for each row; of an image classifier, maps of the likeliest labels to their probabilities; one answer
 stands without the array. The request is whatever the handler takes, so only its response is read.
 
-Such a body can be told only where a record says that it is a response: in a CloudEvent of KServe's logger.
+Such a body is recognised only where a record says that it is a response: in a CloudEvent of KServe's logger.
 """
 
 from __future__ import annotations

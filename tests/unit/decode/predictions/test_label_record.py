@@ -14,8 +14,8 @@ from sidecar.decode.predictions.label_names import ALIASES
 from sidecar.decode.predictions.label_record import (
     MAX_ID_CHARS,
     MAX_ROW,
+    InvalidLabel,
     Label,
-    Unusable,
     log_record,
     members,
     read_label,
@@ -71,7 +71,7 @@ def test_sagemaker_ground_truth() -> None:
     }
     assert read_label(given, written=False) == Label("aaaa-bbbb-cccc", 1)
     given["groundTruthData"] = {"data": "MQ==", "encoding": "BASE64"}
-    with pytest.raises(Unusable, match=r"groundTruthData\.encoding: 'BASE64' is not understood"):
+    with pytest.raises(InvalidLabel, match=r"groundTruthData\.encoding: 'BASE64' is not understood"):
         read_label(given, written=False)
 
 
@@ -116,7 +116,7 @@ def test_truths(written: bool, given: Any, expected: Any) -> None:
 @pytest.mark.parametrize("written", [False, True])
 @pytest.mark.parametrize("given", ["nan", "NaN", "-nan", "inf", "-Infinity", "+INF"])
 def test_what_stands_for_no_number_is_no_truth(written: bool, given: str) -> None:
-    with pytest.raises(Unusable, match=r"label: .* is no truth"):
+    with pytest.raises(InvalidLabel, match=r"label: .* is no truth"):
         read_label({"id": "p", "label": given}, written)
 
 
@@ -162,7 +162,7 @@ def test_what_stands_for_no_number_is_no_truth(written: bool, given: str) -> Non
     ],
 )
 def test_what_is_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(InvalidLabel) as caught:
         read_label(given, written=False)
     assert str(caught.value).startswith(message)
 
