@@ -10,7 +10,7 @@ struct Slot {
     end: usize,
 }
 
-/// Byte strings in order of first sight. Hashes are seeded anew for each table, since clients choose the keys.
+/// Byte strings in order of first sight. Each table has a hash seed of its own, since clients choose the keys.
 pub struct Interner {
     table: HashTable<u32>,
     slots: Vec<Slot>,

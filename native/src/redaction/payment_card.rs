@@ -23,8 +23,14 @@ pub fn is_as_long(number: f64) -> bool {
 pub fn has_digits_for_one(text: &[u8]) -> bool {
     let is_first_byte = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, 0xef | 0xd9 | 0xdb);
     let digits = text.iter().filter(is_first_byte).count();
-    let has_exponent = || text.iter().any(|byte| matches!(byte, b'e' | b'E'));
-    digits >= SHORTEST || (digits >= SHORTEST_WITH_EXPONENT && has_exponent())
+    digits >= SHORTEST || (digits >= SHORTEST_WITH_EXPONENT && has_exponent(text))
+}
+
+/// Whether an exponent follows the digits behind a point. Versions (`Chrome/120.0.6099.130`) have the letter before them.
+fn has_exponent(text: &[u8]) -> bool {
+    let letters = text.iter().enumerate().filter(|(_, byte)| matches!(byte, b'e' | b'E'));
+    let mut fractions = letters.filter_map(|(place, _)| text.get(place.checked_sub(SHORTEST_FRACTION)?..place));
+    fractions.any(|digits| digits.iter().all(u8::is_ascii_digit))
 }
 
 /// Where the number that begins at `begin` ends, at `end` or before.
@@ -148,7 +154,14 @@ mod tests {
         for text in ["4111111111111", "4111 1111 1111 1", "4.11111111E12", "4.111111111111111e+15", full_width, mixed] {
             assert!(has_digits_for_one(text.as_bytes()), "{text}");
         }
-        for text in ["192.168.100.200 - - ", "411111111111", "4.1111111E12", "4.111111112", "2026-11-21 15"] {
+        for text in [
+            "192.168.100.200 - - ",
+            "411111111111",
+            "4.1111111E12",
+            "4.111111112",
+            "2026-11-21 15",
+            "e/120.0.6099.130 ",
+        ] {
             assert!(!has_digits_for_one(text.as_bytes()), "{text}");
         }
     }

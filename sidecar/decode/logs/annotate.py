@@ -33,9 +33,10 @@ def annotate(
     """
     if not resource and not times:
         return payload
-    several = dict(rows)
-    lines = enumerate(zip(times, streams, strict=True))
-    records = chain.from_iterable(repeat(line, several.get(n, 1)) for n, line in lines) if times else None
+    records: Iterator[tuple[int, bytes]] | None = iter(zip(times, streams, strict=True)) if times else None
+    if records and rows:
+        several = dict(rows)
+        records = chain.from_iterable(repeat(line, several.get(n, 1)) for n, line in enumerate(records))
     complete = _completer(resource)
     out: list[bytes] = []
     place, end = 0, len(payload)
