@@ -35,6 +35,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("inject", "sidecar.cli.inject"),
     CommandType("logs", "sidecar.cli.logs"),
     CommandType("labels", "sidecar.cli.labels"),
+    CommandType("profile", "sidecar.cli.profile"),
     CommandType("journal", "sidecar.cli.journal"),
     CommandType("setup", "sidecar.cli.setup"),
     CommandType("setup grafana", "sidecar.cli.setup_grafana"),

@@ -159,8 +159,7 @@ class FeatureColumns:
     kind: U8
     """FeatureKind of each value."""
     number: F64
-    """The value where it is a number; 0 or 1 where it is a bool; row of `texts` where it is a text, -1 where they are
-    too many (`MAX_FEATURE_TEXTS`); else 0."""
+    """The value where it is a number; 0 or 1 where it is a bool; row of `texts` where it is a text; else 0."""
     texts: list[str]
     """Cut at `MAX_FEATURE_CHARS` characters."""
     left_out: U32

@@ -49,6 +49,15 @@ class Exported(Protocol):
         ...
 
 
+@runtime_checkable
+class Reloadable(Protocol):
+    """Reads files of its own. Called under the engine's lock."""
+
+    def reload(self) -> None:
+        """Read them again."""
+        ...
+
+
 Batch = TypeVar("Batch")
 
 

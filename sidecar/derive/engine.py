@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 
 from sidecar.decode.api import Decoder
-from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Exported, SeriesSet
+from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Exported, Reloadable, SeriesSet
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.family_dedupe import dedupe_families
 from sidecar.derive.registry import DERIVERS, DeriveOptions, memory_bound_bytes, shared_families
@@ -137,6 +137,13 @@ class DeriveEngine:
             families.append(self._targets.snapshot())
         families = dedupe_families(families, self._shared_families)
         return [family for family in families if any(block.labels for block in family.blocks)]
+
+    def reload(self) -> None:
+        """Read files of derivers again. From any thread."""
+        with self._lock:
+            for deriver in self._derivers:
+                if isinstance(deriver, Reloadable):
+                    deriver.reload()
 
     def memory_bound_bytes(self) -> int:
         """What the state of all derivers, and the targets, can take at most, about."""

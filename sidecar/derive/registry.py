@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field, create_model
 
 from sidecar.derive import log_records, red, rule_metrics
 from sidecar.derive.deriver import Deriver, DeriverContext
+from sidecar.derive.drift import deriver as drift
+from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.genai import deriver as genai
 from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
 from sidecar.derive.models import label_counts, predictions
@@ -103,6 +105,14 @@ DERIVERS: tuple[DeriverType, ...] = (
         "Counters of labels of predictions.",
         label_counts.memory,
         prefixes=("model_",),
+    ),
+    DeriverType(
+        "drift",
+        DriftOptions,
+        drift.build,
+        "Drift and data quality beside a reference; see docs/how-to/drift.md.",
+        drift.memory,
+        prefixes=("model_", "data_drift_", "data_quality_"),
     ),
 )
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from pydantic import Field, ValidationError
+from support import drift_data
+from support.derive_fakes import lines
 from support.receive_fakes import ingest_of
 
 from sidecar import reference
@@ -15,6 +17,13 @@ from sidecar.cli.main import program
 from sidecar.cli.registry import COMMANDS, CommandType
 from sidecar.config.fields import fields
 from sidecar.derive.deriver import DeriverContext
+from sidecar.derive.drift.column_samples import Sample
+from sidecar.derive.drift.drift_families import families
+from sidecar.derive.drift.library import CompiledReference
+from sidecar.derive.drift.methods.method import Comparison, DriftMethod
+from sidecar.derive.drift.methods.registry import METHODS
+from sidecar.derive.drift.model_drift import ModelDrift
+from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.registry import (
     DERIVERS,
     DeriverType,
@@ -144,3 +153,42 @@ def test_a_command_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         1,
         "sidecar: invalid colour: grey; expected one that children like\n",
     )
+
+
+class ToyMethod:
+    name = "toy_distance"
+    threshold = 0.25
+    categories = True
+
+    def score(self, found: Comparison) -> float:
+        return float(found.n)
+
+    def critical(self, found: Comparison, alpha: float) -> float:
+        return 1 / found.m
+
+
+def test_a_drift_method_is_one_line() -> None:
+    methods = (*METHODS, ToyMethod())
+    reference = CompiledReference(drift_data.reference({"age": [1.0, 2.0, 3.0], "plan": ["a", "b", "b"]}))
+    options = DriftOptions.model_construct(
+        **{**DriftOptions().model_dump(), "methods": ("toy_distance",), "method": "toy_distance", "warm_up": 0}
+    )
+    state = ModelDrift(("m", ""), reference, options, 10, drift_data.START, methods)
+    kind, number = drift_data.numbers([1.0] * 40)
+    state.add(Sample("age", "feature", kind, number, []))
+    state.add(Sample("plan", "feature", kind[:0], number[:0], [], {"a": 40}))
+    state.advance(drift_data.START + 25 * drift_data.HOUR)
+    found = lines(list(families([state], None)))
+    for feature in ("age", "plan"):
+        labels = f'{{model="m",feature="{feature}",method="toy_distance"}}'
+        assert found[f"data_drift_score{labels}"] == "40.0"
+        assert found[f"data_drift_threshold{labels}"] == "0.25"
+        assert found[f"data_drift_detected{labels}"] == "1"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_a_drift_method_is_in_the_options(method: DriftMethod) -> None:
+    assert method.name in DriftOptions().methods
+    described = DriftOptions.model_json_schema()["properties"]
+    assert method.name in described["methods"]["description"]
+    assert f"{method.name} {method.threshold:g}" in described["thresholds"]["description"]

@@ -20,7 +20,7 @@ from support.odd_requests import Rng, a_log, a_request, a_span, mutated
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp import wire
-from sidecar.decode.otlp.limits import MAX_FEATURE_TEXTS, MAX_FEATURE_VALUES, MAX_FEATURES, MAX_LABEL_CHARS
+from sidecar.decode.otlp.limits import MAX_FEATURE_VALUES, MAX_FEATURES, MAX_LABEL_CHARS
 from sidecar.decode.otlp.repair import Repair
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import native_decoder
@@ -280,11 +280,20 @@ def test_features_beyond_the_bounds_are_left_out_and_named() -> None:
         assert (found.left_out.tolist(), found.left_out_names) == ([left], names)
 
 
-def test_texts_beyond_the_bound_have_no_place() -> None:
-    assert NATIVE is not None
-    payload = a_request_of_features({"a": [str(n) for n in range(MAX_FEATURE_TEXTS + 2)], "b": ["7", "new"]})
-    assert_same(lambda decoder: decoder.predictions([payload], True))
-    found = NATIVE.predictions([payload], True).features
-    assert found is not None
-    assert found.number[-5:].tolist() == [MAX_FEATURE_TEXTS - 1, -1, -1, 7, -1]
-    assert len(found.texts) == MAX_FEATURE_TEXTS
+def test_events_with_the_same_features_one_after_the_other() -> None:
+    """The native core has a shorter way for them."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    long = "f" * 70
+    many = {f"f{n}": [1.0] for n in range(MAX_FEATURES + 1)}
+    large = {"a": ["x"], "b": [None] * (MAX_FEATURE_VALUES - 1), "c": ["y"]}
+    small = {"a": ["z"], "b": [1.5], "c": [True]}
+    for features in (
+        *({"a": [1.0], long: [2, None], "\x7f": ["t"]},) * 2, {"a": [2.0], long: ["u"]}, {}, {}, {"a": 1.0},
+        *(many,) * 2, small, large, small, *(large,) * 2, {"c": [1], "b": [2], "a": [3]},
+    ):  # fmt: skip
+        records.add(event_name="ml.prediction").body.CopyFrom(encode_value({"features": features}))
+    records[1].body.kvlist_value.values[0].value.kvlist_value.values.extend(
+        encode_value({"a": [7.0]}).kvlist_value.values
+    )
+    assert_same(lambda decoder: decoder.predictions([request.SerializeToString()], True))

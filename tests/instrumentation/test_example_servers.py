@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import re
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_wine
 from support.engines import Child, answers, free_port, sidecar_process, wait_for
 from support.frameworks import EXAMPLES, Recorded, environment, recording, run
-from support.load import Samples, figures, total
+from support.load import Samples, figures, samples, scrape, total
+
+from sidecar.cli.main import main
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 BATCHES = [1, 1, 3, 10, 1, 2, 150]
+MOVED = "f12"
+DRIFT = {"WINDOW": "1h", "CHECK_INTERVAL": "1s", "WARM_UP": "0"}
 BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
 """Upper bounds of model_batch_size."""
 
@@ -214,3 +223,46 @@ def test_fastapi_with_scikit_learn_under_uvicorn(agent: Path, frameworks: Path, 
         assert _metrics(values, "wine") == _sent(BATCHES, answered)
         calls = total(values, "traces_span_metrics_calls_total", 'span_name="POST /predict"', "SPAN_KIND_SERVER")
         assert calls == len(BATCHES)
+
+
+def test_the_moved_feature_of_a_fastapi_server(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    data: Any = load_wine().data
+    table, file = tmp_path / "train.csv", tmp_path / "reference.json"
+    with table.open("w", newline="") as out:
+        csv.writer(out).writerows([[f"f{n}" for n in range(data.shape[1])], *data.tolist()])
+    made = CliRunner().invoke(main, ["profile", str(table), "--out", str(file), "--model", "wine"])
+    assert made.exit_code == 0, made.output
+
+    drift = {f"SIDECAR_DERIVE__DRIFT__{name}": value for name, value in DRIFT.items()}
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [frameworks, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)]
+    with sidecar_process({"SIDECAR_DERIVE__DRIFT__REFERENCE": str(file), **drift}) as sidecar:
+        env = environment(
+            agent,
+            sidecar.otlp_url,
+            {"SIDECAR_MODEL_NAME": "wine", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_BSP_SCHEDULE_DELAY": "100"},
+        )
+        with _server(command, env, EXAMPLES / "fastapi_sklearn", f"{url}/health", tmp_path / "log"):
+
+            def shown() -> Samples:
+                """Without waiting for all to be derived: metrics are sent all the time."""
+                return samples(wait_for(lambda: scrape(sidecar.serve_url), 20, "a scrape"))
+
+            def drifted(shift: float) -> set[str]:
+                rows = data[rng.integers(0, len(data), 100)].copy()
+                rows[:, 12] += shift
+                _post(f"{url}/predict", {"rows": rows.tolist()})
+                time.sleep(0.4)
+                values = shown()
+                return {n for n in (f"f{i}" for i in range(13)) if total(values, "data_drift_detected", f'"{n}"') == 1}
+
+            for _ in range(8):
+                assert drifted(0) == set()
+            before = total(shown(), "data_drift_samples", f'feature="{MOVED}"')
+            assert before >= 100
+            sidecar.kill9()
+            sidecar.start()
+            assert total(shown(), "data_drift_samples", f'feature="{MOVED}"') >= before
+            wait_for(lambda: drifted(900) == {MOVED}, 60, "the moved feature, and no other, to be detected")

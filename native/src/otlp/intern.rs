@@ -47,12 +47,6 @@ impl Interner {
         }
     }
 
-    /// The number of `key` if it was seen before.
-    pub fn find(&self, key: &[u8]) -> Option<u32> {
-        let hash = xxh3_64_with_seed(key, self.seed);
-        self.table.find(hash, |&number| self.get(number as usize) == key).copied()
-    }
-
     #[inline(never)]
     fn insert(&mut self, hash: u64, key: &[u8]) -> u32 {
         let number = self.slots.len() as u32;

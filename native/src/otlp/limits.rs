@@ -11,9 +11,7 @@ pub const MAX_TIME_NS: u64 = (1 << 63) - 1;
 pub const MAX_FEATURES: usize = 1024;
 /// Characters of a feature's name, and of a text that is a feature's value.
 pub const MAX_FEATURE_CHARS: usize = 64;
-/// Values of features of the events that are read at once; columns beyond are left out.
-pub const MAX_FEATURE_VALUES: usize = 1 << 20;
-/// Distinct texts among them.
-pub const MAX_FEATURE_TEXTS: usize = 1 << 16;
+/// Values of features of one event; columns beyond are left out.
+pub const MAX_FEATURE_VALUES: usize = 1 << 18;
 /// Names of features that were left out.
 pub const MAX_LEFT_OUT_NAMES: usize = 10;

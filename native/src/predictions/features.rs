@@ -1,10 +1,10 @@
 //! The feature columns of events: numbers, and texts by their place in a table.
 
 use crate::documents::text::{cut, repair};
-use crate::otlp::intern::Interner;
+use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
-use crate::otlp::limits::{MAX_FEATURES, MAX_FEATURE_CHARS, MAX_FEATURE_TEXTS, MAX_FEATURE_VALUES, MAX_LEFT_OUT_NAMES};
-use crate::otlp::value::{elements, Any};
+use crate::otlp::limits::{MAX_FEATURES, MAX_FEATURE_CHARS, MAX_FEATURE_VALUES, MAX_LEFT_OUT_NAMES};
+use crate::otlp::value::{elements, push_pairs, Any, Attribute};
 
 const MISSING: u8 = 0;
 const NUMBER: u8 = 1;
@@ -32,6 +32,11 @@ pub struct Features {
     pub left_out_names: Vec<String>,
     names: Option<Interner>,
     texts: Option<Interner>,
+    /// Where the values of the event at hand begin.
+    begin: usize,
+    /// The keys of the last event, as they stand on the wire, and their names' numbers: the next one mostly has the same.
+    keys: Vec<u8>,
+    numbers: Vec<u32>,
 }
 
 impl Features {
@@ -46,19 +51,65 @@ impl Features {
     /// The columns of one event. `before`: columns that the sender left out.
     pub fn add(&mut self, event: u32, features: Option<Any<'_>>, before: u64) {
         let mut left = u32::try_from(before).unwrap_or(u32::MAX);
-        let mut columns = 0;
+        self.begin = self.kind.len();
         if let Some(Any::Map(message)) = features {
-            for (name, pair) in label::first_of_each_key(message) {
-                let name = cut(&name, MAX_FEATURE_CHARS);
-                if columns == MAX_FEATURES || !self.column(event, name, pair.value) {
-                    left = left.saturating_add(1);
-                    self.leave_out(name);
-                    continue;
-                }
-                columns += 1;
+            let mut pairs = Vec::with_capacity(self.numbers.len());
+            push_pairs(message, &mut pairs);
+            if !self.same_keys(&pairs) || !self.add_known(event, &pairs) {
+                left = left.saturating_add(self.add_named(event, message, &pairs));
             }
         }
         self.left_out.push(left);
+    }
+
+    /// Whether these are the keys of the last event.
+    fn same_keys(&self, pairs: &[Attribute<'_>]) -> bool {
+        let mut known = parts(&self.keys);
+        pairs.len() == self.numbers.len() && pairs.iter().all(|pair| known.next() == Some(pair.key))
+    }
+
+    /// The columns of an event with the keys of the last one; false, and nothing added, where there is no room for all.
+    fn add_known(&mut self, event: u32, pairs: &[Attribute<'_>]) -> bool {
+        let columns = self.event.len();
+        for (at, pair) in pairs.iter().enumerate() {
+            if !self.column(event, self.numbers[at], pair.value) {
+                self.kind.truncate(self.begin);
+                self.number.truncate(self.begin);
+                self.event.truncate(columns);
+                self.name.truncate(columns);
+                self.ends.truncate(columns);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The columns of an event with any keys; how many were left out.
+    fn add_named(&mut self, event: u32, message: &[u8], pairs: &[Attribute<'_>]) -> u32 {
+        let mut left = 0;
+        self.keys.clear();
+        self.numbers.clear();
+        let mut columns = 0;
+        for (name, pair) in label::first_of_each_key(message) {
+            let name = cut(&name, MAX_FEATURE_CHARS);
+            if columns < MAX_FEATURES {
+                let number = self.names.get_or_insert_with(Interner::new).intern(name.as_bytes()).0;
+                if self.column(event, number, pair.value) {
+                    columns += 1;
+                    self.numbers.push(number);
+                    push_part(&mut self.keys, pair.key);
+                    continue;
+                }
+            }
+            left += 1;
+            self.leave_out(name);
+        }
+        if left > 0 || columns != pairs.len() {
+            // Not all of them became columns: the next event has to be looked at as closely.
+            self.keys.clear();
+            self.numbers.clear();
+        }
+        left
     }
 
     fn leave_out(&mut self, name: &str) {
@@ -68,14 +119,15 @@ impl Features {
     }
 
     /// False where there is no room for the column.
-    fn column(&mut self, event: u32, name: &str, value: Any<'_>) -> bool {
+    fn column(&mut self, event: u32, name: u32, value: Any<'_>) -> bool {
+        let most = self.begin + MAX_FEATURE_VALUES;
         let begin = self.kind.len();
         match value {
             Any::Array(message) => {
                 if !self.doubles(message) {
                     for element in elements(message) {
                         self.push(element);
-                        if self.kind.len() > MAX_FEATURE_VALUES {
+                        if self.kind.len() > most {
                             break;
                         }
                     }
@@ -83,14 +135,13 @@ impl Features {
             }
             one => self.push(one),
         }
-        if self.kind.len() > MAX_FEATURE_VALUES {
+        if self.kind.len() > most {
             self.kind.truncate(begin);
             self.number.truncate(begin);
             return false;
         }
-        let number = self.names.get_or_insert_with(Interner::new).intern(name.as_bytes()).0;
         self.event.push(event);
-        self.name.push(number);
+        self.name.push(name);
         self.ends.push(self.kind.len() as u32);
         true
     }
@@ -127,15 +178,11 @@ impl Features {
         self.number.push(number);
     }
 
-    /// Place in the table of texts; -1 where that is full.
+    /// Place in the table of texts.
     fn text(&mut self, bytes: &[u8]) -> f64 {
         let text = repair(bytes);
-        let texts = self.texts.get_or_insert_with(Interner::new);
         let key = cut(&text, MAX_FEATURE_CHARS).as_bytes();
-        if texts.len() < MAX_FEATURE_TEXTS {
-            return f64::from(texts.intern(key).0);
-        }
-        texts.find(key).map_or(-1.0, f64::from)
+        f64::from(self.texts.get_or_insert_with(Interner::new).intern(key).0)
     }
 }
 

@@ -58,7 +58,6 @@ const LIMITS: &[(&str, u64)] = &[
     ("MAX_FEATURES", limits::MAX_FEATURES as u64),
     ("MAX_FEATURE_CHARS", limits::MAX_FEATURE_CHARS as u64),
     ("MAX_FEATURE_VALUES", limits::MAX_FEATURE_VALUES as u64),
-    ("MAX_FEATURE_TEXTS", limits::MAX_FEATURE_TEXTS as u64),
     ("MAX_LEFT_OUT_NAMES", limits::MAX_LEFT_OUT_NAMES as u64),
     ("MAX_ROWS", event::MAX_ROWS as u64),
     ("MAX_RULES", rules::MAX_RULES as u64),

@@ -27,9 +27,7 @@ MAX_FEATURES = 1024
 """Columns of features of one event; the others are left out."""
 MAX_FEATURE_CHARS = 64
 """Characters of a feature's name, and of a text that is a feature's value."""
-MAX_FEATURE_VALUES = 1 << 20
-"""Values of features of the events that are read at once; columns beyond are left out."""
-MAX_FEATURE_TEXTS = 1 << 16
-"""Distinct texts among them."""
+MAX_FEATURE_VALUES = 1 << 18
+"""Values of features of one event; columns beyond are left out."""
 MAX_LEFT_OUT_NAMES = 10
 """Names of features that were left out."""

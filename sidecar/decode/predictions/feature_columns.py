@@ -10,7 +10,6 @@ import numpy as np
 from sidecar.decode.api import FeatureColumns, FeatureKind
 from sidecar.decode.otlp.limits import (
     MAX_FEATURE_CHARS,
-    MAX_FEATURE_TEXTS,
     MAX_FEATURE_VALUES,
     MAX_FEATURES,
     MAX_LEFT_OUT_NAMES,
@@ -30,10 +29,13 @@ class FeatureCollector:
         self._texts: dict[str, int] = {}
         self._left_out: list[int] = []
         self._left_out_names: list[str] = []
+        self._begin = 0
+        """Where the values of the event at hand begin."""
 
     def add(self, features: Any, before: int = 0) -> None:
         """The columns of the next event: a map of name to array (or one value). `before`: columns that the sender left
         out."""
+        self._begin = len(self._kind)
         event, left, columns = len(self._left_out), min(before, 0xFFFFFFFF), 0
         for name, value in features.items() if isinstance(features, dict) else ():
             name = name[:MAX_FEATURE_CHARS]
@@ -64,16 +66,16 @@ class FeatureCollector:
 
     def _column(self, event: int, name: str, value: Any) -> bool:
         """False where there is no room for the column."""
-        begin = len(self._kind)
+        begin, number_of_name = len(self._kind), self._names.setdefault(name, len(self._names))
         for element in value if isinstance(value, list) else [value]:
             kind, number = self._read(element)
             self._kind.append(kind)
             self._number.append(number)
-            if len(self._kind) > MAX_FEATURE_VALUES:
+            if len(self._kind) - self._begin > MAX_FEATURE_VALUES:
                 del self._kind[begin:], self._number[begin:]
                 return False
         self._event.append(event)
-        self._name.append(self._names.setdefault(name, len(self._names)))
+        self._name.append(number_of_name)
         self._ends.append(len(self._kind))
         return True
 
@@ -87,12 +89,7 @@ class FeatureCollector:
                 missing = math.isnan(value)
                 return (FeatureKind.MISSING, 0.0) if missing else (FeatureKind.NUMBER, float(value))
             case str():
-                return FeatureKind.TEXT, self._text(value[:MAX_FEATURE_CHARS])
+                text = value[:MAX_FEATURE_CHARS]
+                return FeatureKind.TEXT, float(self._texts.setdefault(text, len(self._texts)))
             case _:
                 return FeatureKind.OTHER, 0.0
-
-    def _text(self, text: str) -> float:
-        """Place in the table of texts; -1 where that is full."""
-        if text not in self._texts and len(self._texts) >= MAX_FEATURE_TEXTS:
-            return -1.0
-        return float(self._texts.setdefault(text, len(self._texts)))

@@ -1,0 +1,181 @@
+"""A column of a reference made ready to count live values: which cell and bin a value belongs to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sidecar.decode.api import F64, U8, FeatureKind
+from sidecar.derive.drift.reference import CategoryColumn, NumberColumn
+from sidecar.derive.drift.reference_builder import categories
+from sidecar.derive.series import I64, LIMIT
+
+FLAGS = ("missing", "invalid", "below", "above", "unseen")
+"""What is counted beside the bins. `missing` and `invalid` values are in no bin; those `below` the reference's least
+value are in the first bin too, those `above` its greatest in the last, and `unseen` categories in `rest`."""
+MISSING, INVALID, BELOW, ABOVE, UNSEEN = range(len(FLAGS))
+REST = "rest"
+_SPECIAL = frozenset((*FLAGS, REST))
+_RARE = 0.01
+"""Categories of a smaller share are counted with the rest: few of them say nothing for certain."""
+_SMALL = 20
+"""Sums are whole numbers of about the standard deviation times 2^-20."""
+_LARGEST = float(1 << 40)
+"""A value further from the mean, in those units, counts as that far."""
+_EXACT = float(1 << 53)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What some values of one column are."""
+
+    cells: I64
+    flags: I64
+    """Of FLAGS."""
+    sums: I64
+    """Of the values of each bin, as whole numbers (`ColumnBins.value`)."""
+    tails: I64
+    """The same of the first and of the last cell."""
+
+
+class ColumnBins:
+    """One column. Immutable."""
+
+    def __init__(self, column: NumberColumn | CategoryColumn) -> None:
+        self.column = column
+        self.name, self.role = column.name, column.role
+        self.numeric = isinstance(column, NumberColumn)
+        self.edges: F64 = np.zeros(0)
+        self.std = self._center = 0.0
+        self._unit = 1.0
+        self._places: dict[str, int] = {}
+        if isinstance(column, NumberColumn):
+            self._read_numbers(column)
+        else:
+            self._read_categories(column)
+        self.bin_counts: I64 = np.bincount(self.bin_of_cell, self.counts, self.bins).astype(np.int64)
+
+    def _read_numbers(self, column: NumberColumn) -> None:
+        self.edges = np.array(column.edges, np.float64)
+        self.counts: I64 = np.array(column.counts, np.int64)
+        ends = np.array(column.bins, np.intp)
+        self.bin_of_cell = np.searchsorted(ends, np.arange(len(self.counts)), side="left")
+        self.bins = len(ends) + 1
+        self.std, self._center = column.std, column.mean
+        exponent = math.frexp(column.std or abs(column.mean) or 1.0)[1]
+        self._unit = math.ldexp(1.0, exponent - _SMALL)
+        self.tails = column.tails
+
+    def _read_categories(self, column: CategoryColumn) -> None:
+        self._places = {name: place for place, name in enumerate(column.values)}
+        self.counts = np.array([*column.values.values(), column.rest], np.int64)
+        frequent = [name for name, count in column.values.items() if count >= _RARE * column.count]
+        bins = {name: place for place, name in enumerate(frequent)}
+        self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.intp)
+        self.bins = len(frequent) + 1
+        self._complete = column.rest == 0
+        self.tails = (0.0, 0.0)
+
+    @property
+    def cells(self) -> int:
+        return len(self.counts)
+
+    @property
+    def labels(self) -> list[str]:
+        """A text for each bin: its place and range, or its category. Made again each time: they would take more memory
+        than the counts."""
+        if isinstance(self.column, NumberColumn):
+            return _bin_labels([self.column.edges[at] for at in self.column.bins])
+        names = list(self._places)
+        bins = zip(names, self.bin_of_cell.tolist(), strict=False)
+        frequent = [name for name, place in bins if place < self.bins - 1]
+        return [f"{name} (value)" if name in _SPECIAL else name for name in frequent] + [REST]
+
+    def observe(self, kind: U8, number: F64, texts: list[str]) -> Observed:
+        """Values by FeatureKind; `number` of a text is its place in `texts`."""
+        return self._numbers(kind, number) if self.numeric else self._categories(kind, number, texts)
+
+    def counted(self, found: dict[str, int]) -> Observed:
+        """So many rows of each category. Not for numbers."""
+        cells = np.zeros(self.cells, np.int64)
+        flags = np.zeros(len(FLAGS), np.int64)
+        for name, count in found.items():
+            place = self._places.get(name, -1)
+            cells[place] += count
+            if place < 0 and self._complete:
+                flags[UNSEEN] += count
+        return Observed(cells, flags, np.zeros(self.bins, np.int64), np.zeros(2, np.int64))
+
+    def value(self, sums: I64, counts: I64) -> F64:
+        """Sums as they are of so many values each."""
+        return counts * self._center + sums * self._unit
+
+    def _categories(self, kind: U8, number: F64, texts: list[str]) -> Observed:
+        observed = self.counted(categories(kind, number, texts))
+        observed.flags[MISSING] = np.count_nonzero(kind == FeatureKind.MISSING)
+        observed.flags[INVALID] = np.count_nonzero(kind == FeatureKind.OTHER)
+        return observed
+
+    def _numbers(self, kind: U8, number: F64) -> Observed:
+        flags = np.zeros(len(FLAGS), np.int64)
+        values = number
+        usable = (kind == FeatureKind.NUMBER) | (kind == FeatureKind.BOOL)
+        usable &= np.isfinite(number)
+        if not usable.all():
+            values = number[usable]
+            flags[MISSING] = np.count_nonzero(kind == FeatureKind.MISSING)
+            flags[INVALID] = len(number) - len(values) - flags[MISSING]
+        assert isinstance(self.column, NumberColumn)
+        flags[BELOW] = np.count_nonzero(values < self.column.min - self._tolerance)
+        flags[ABOVE] = np.count_nonzero(values > self.column.max + self._tolerance)
+        cell = np.searchsorted(self.edges, values)
+        cells = np.bincount(cell, minlength=self.cells).astype(np.int64)
+        sums = _sums(cell, self._units(values), self.cells)
+        tails = sums[[0, -1]]
+        if self.column.min >= 0:  # The sums of such a column are counters.
+            below = values[values < 0]
+            sums[0] += int((self._units(np.zeros(len(below))) - self._units(below)).sum())
+        return Observed(cells, flags, _reduced(sums, self.bin_of_cell, self.bins), tails)
+
+    def _units(self, values: F64) -> F64:
+        """Distances from the mean, as whole numbers."""
+        with np.errstate(over="ignore"):
+            found: F64 = np.rint(np.clip((values - self._center) / self._unit, -_LARGEST, _LARGEST))
+        return found
+
+    @property
+    def _tolerance(self) -> float:
+        """What a float32 of the least or greatest value may differ by."""
+        assert isinstance(self.column, NumberColumn)
+        return 1e-6 * max(abs(self.column.min), abs(self.column.max))
+
+
+def _sums(cell: npt.NDArray[np.intp], units: F64, cells: int) -> I64:
+    """Exact, whatever is added up with what."""
+    if not len(units) or float(np.abs(units).max()) * len(units) < _EXACT:
+        return np.bincount(cell, units, cells).astype(np.int64)
+    found = np.zeros(cells, np.int64)
+    np.add.at(found, cell, units.astype(np.int64))
+    return found
+
+
+def _reduced(sums: I64, bin_of_cell: npt.NDArray[np.intp], bins: int) -> I64:
+    found = np.zeros(bins, np.int64)
+    np.add.at(found, bin_of_cell, sums)
+    return found
+
+
+def saturating(values: I64, delta: I64) -> None:
+    """values += delta, stopping at the limits of 62 bits."""
+    np.clip(values + delta, -LIMIT, LIMIT, out=values)
+
+
+def _bin_labels(ends: list[float]) -> list[str]:
+    texts = [f"{end:.6g}" for end in ends]
+    if not texts:
+        return ["00"]
+    between = [f"{a}..{b}" for a, b in zip(["", *texts], [*texts, ""], strict=True)]
+    return [f"{place:02d}: {text}" for place, text in enumerate(between)]

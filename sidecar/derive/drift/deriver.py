@@ -1,0 +1,361 @@
+"""Drift and data quality of models, beside a reference of their training data or of their first rows.
+
+Each value is counted into a bin of its column. The counters of the bins add up over a fleet; windows of them are
+compared with the reference at each check (`methods`), and `decision` says what is worth a page. State is committed with
+the place in the log: a crash neither loses nor repeats a value.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import structlog
+
+from sidecar.decode.api import Decoder
+from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
+from sidecar.derive.drift.column_samples import Sample, answers, features
+from sidecar.derive.drift.drift_families import families
+from sidecar.derive.drift.learning import MAX_VALUES, Learning
+from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
+from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of
+from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
+from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.drift.reference import InvalidReference, parse
+from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import Arrival, Budget, pack_labels, unpack_labels
+from sidecar.derive.tables import CounterTable
+from sidecar.pipeline import Signal
+from sidecar.telemetry import Telemetry
+
+log = structlog.get_logger("sidecar.derive")
+
+MAX_MODELS = 64
+MAX_LEARNING = 4
+"""Models that are learnt at once."""
+FEATURE_BYTES = 16_000
+"""What the state of one column takes at most, about; with few rows it is a third of it."""
+_PREFIX = b"drift/"
+_MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
+_LENGTH = 4
+_NAMED = 10
+"""Names of one kind that are logged."""
+
+
+class DriftDeriver:
+    """Logs in. The caller guards it with a lock; only `decode` is called outside of it."""
+
+    signal: Signal = "logs"
+
+    def __init__(self, options: DriftOptions, budget: Budget, telemetry: Telemetry | None = None) -> None:
+        self._options = options
+        self._reader = ObservationReader(options.payloads)
+        self.library = ReferenceLibrary(options.reference)
+        self.library.read()
+        self.models: dict[Model, ModelDrift] = {}
+        self._learning: dict[Model, Learning] = {}
+        self.failures = CounterTable("data_quality_failures_total", ("model", "version", "feature", "rule"), budget)
+        self.left_out = CounterTable("model_features_left_out_total", ("model", "version"), budget)
+        self.kept = (self.failures, self.left_out, self)
+        self._deleted: set[bytes] = set()
+        self._new: dict[bytes, bytes] = {}
+        self._tick = 0
+        self._named: set[tuple[str, str]] = set()
+        self._full = False
+        if telemetry is not None:
+            telemetry.watch("sidecar_references", self._read_references)
+
+    def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
+        """What the payloads say. Raises DecodeError."""
+        if not len(self.library) and not self._options.learn:
+            return []
+        return self._reader.read(decoder, payloads)
+
+    def apply(self, batch: Sequence[Observations], arrival: Arrival) -> None:
+        """Add what payloads say."""
+        times = arrival.times.tolist()
+        for found in batch:
+            for first, last in self._runs(found, times):
+                part = between(found, first, last)
+                if len(part):
+                    self._add(part, arrival)
+
+    def _runs(self, found: Observations, times: list[int]) -> Iterator[tuple[int, int]]:
+        """Runs of payloads of one sub-window. Where the end of learning may be among them each one alone, so that the
+        same rows become the reference however they come."""
+        alone = self._options.learn and any(model not in self.models for model in found.models)
+        first = 0
+        for last in range(1, len(times) + 1):
+            if last == len(times) or alone or self._slot(times[last]) != self._slot(times[first]):
+                yield first, last
+                first = last
+
+    def reload(self) -> None:
+        """Read the references again, whether or not the files look changed."""
+        self._refresh(again=True)
+
+    def expire(self, now: int, ttl: int) -> None:
+        """Read references that have changed; take away models idle for longer than the window and `ttl` ns."""
+        self._refresh(again=False)
+        self.failures.expire(now, ttl)
+        self.left_out.expire(now, ttl)
+        longest = max(ttl, int(self._options.window * 1e9))
+        for model in [model for model, state in self.models.items() if state.progress.seen < now - longest]:
+            self._drop(model)
+
+    def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
+        """The families, all of one moment."""
+        if view is not None:
+            self._tick = max(self._tick, view.tick)
+        yield from families(list(self.models.values()), view)
+        yield self.failures.snapshot(view, "Values and checks that failed a rule of data quality.")
+        yield self.left_out.snapshot(view, "Columns of features that were beyond a bound, and not compared.")
+
+    def mark_exported(self) -> None:
+        """What there is now is not shown at 0 first."""
+        for state in self.models.values():
+            state.born = -1
+
+    def _slot(self, time: int) -> tuple[int, int]:
+        return slot_of(self._options, time)
+
+    def _add(self, found: Observations, arrival: Arrival) -> None:
+        failures: list[tuple[Model, Failure]] = []
+        wanted: dict[int, ModelDrift | Learning] = {}
+        for code, model in enumerate(found.models):
+            own = np.flatnonzero(found.model == code)
+            if not len(own):
+                continue
+            first, last = arrival.times[found.payload[own[[0, -1]]]].tolist()
+            state = self._state(model, first)
+            if state is None:
+                continue
+            wanted[code] = state
+            if isinstance(state, ModelDrift):
+                failures += [(model, failure) for failure in state.advance(first)]
+                state.see(last, 0)
+        time = int(arrival.times[found.payload[-1]])
+        if wanted:
+            failures += self._count(found, wanted)
+            self._note_left_out(found, time, arrival.now)
+        if failures:
+            keys = [(*model, feature, rule) for model, (feature, rule, _) in failures]
+            weights = np.array([n for _, (_, _, n) in failures], np.float64)
+            self.failures.count(keys, np.arange(len(keys)), _at(len(keys), time, arrival.now), weights)
+
+    def _count(self, found: Observations, wanted: Mapping[int, ModelDrift | Learning]) -> list[tuple[Model, Failure]]:
+        failures: list[tuple[Model, Failure]] = []
+        rows = dict.fromkeys(wanted, 0)
+        for code, sample in [*features(found), *answers(found)]:
+            state = wanted.get(code)
+            if isinstance(state, ModelDrift):
+                failures += [(found.models[code], failure) for failure in _counted(state, sample)]
+                rows[code] = max(rows[code], len(sample.kind))
+            elif state is not None and not state.add(sample):
+                self._not_learned(found.models[code], sample.name)
+        for code, state in wanted.items():
+            if isinstance(state, ModelDrift):
+                state.see(0, rows[code])
+            elif state.done:
+                self._learned(found.models[code], state)
+        return failures
+
+    def _note_left_out(self, found: Observations, time: int, now: int) -> None:
+        left = found.features.left_out.astype(np.float64)
+        if left.any():
+            self.left_out.count(found.models, found.model, _at(len(found), time, now), left)
+            for name in found.features.left_out_names:
+                if self._is_new("left out", name):
+                    log.warning("features_left_out", model=found.models[0][0], feature=name)
+
+    def _not_learned(self, model: Model, feature: str) -> None:
+        if self._is_new("not learned", feature):
+            log.warning("features_not_learned", model=model[0], version=model[1], feature=feature)
+
+    def _is_new(self, what: str, feature: str) -> bool:
+        """Whether a name is to be logged: once, and not too many."""
+        if len(self._named) >= MAX_MODELS * _NAMED or (what, feature) in self._named:
+            return False
+        self._named.add((what, feature))
+        return True
+
+    def _state(self, model: Model, time: int) -> ModelDrift | Learning | None:
+        known = self.models.get(model) or self._learning.get(model)
+        if known is not None:
+            return known
+        reference = self.library.find(model)
+        if reference is not None:
+            return self._begin(model, reference, time)
+        if self._options.learn and len(self._learning) < MAX_LEARNING and self._has_room(model):
+            self._learning[model] = Learning(model, self._options.learn, self._room())
+            return self._learning[model]
+        return None
+
+    def _room(self) -> int:
+        """Columns that there is room for."""
+        used = sum(len(state.windows) for state in self.models.values())
+        return max(0, self._options.max_features - used)
+
+    def _has_room(self, model: Model) -> bool:
+        if len(self.models) < MAX_MODELS and self._room():
+            return True
+        if not self._full:
+            self._full = True
+            log.warning("drift_models_left_out", model=model[0], version=model[1])
+        return False
+
+    def _begin(self, model: Model, reference: CompiledReference, time: int) -> ModelDrift | None:
+        if not self._has_room(model):
+            return None
+        room = self._room()
+        state = ModelDrift(model, reference, self._options, room, time)
+        state.born = self._tick
+        for role, name in list(reference.columns)[room:]:
+            if self._is_new("not compared", name):
+                log.warning("features_not_compared", model=model[0], version=model[1], feature=name, role=role)
+        self.models[model] = state
+        self._deleted -= {_key(state) + key for key in state.state_keys()}
+        return state
+
+    def _drop(self, model: Model) -> None:
+        state = self.models.pop(model)
+        self._deleted |= {_key(state) + key for key in state.state_keys()}
+
+    def _refresh(self, again: bool) -> None:
+        if not self.library.read(again):
+            return
+        log.info("references_loaded", references=len(self.library), invalid=len(self.library.invalid))
+        for model, state in list(self.models.items()):
+            found = self.library.find(model)
+            if found is None or found.label != state.reference.label:
+                self._drop(model)
+        for model in [model for model in self._learning if self.library.find(model) is not None]:
+            self._stop_learning(model)
+
+    def _learned(self, model: Model, learning: Learning) -> None:
+        """The first rows are a reference from now on."""
+        reference = learning.reference()
+        self.library.learned[model] = CompiledReference(reference, learned=True)
+        self._new[_LEARNED + pack_labels(model)] = zlib.compress(reference.dump().encode())
+        self._stop_learning(model)
+        log.info("reference_learned", model=model[0], version=model[1], rows=reference.rows)
+
+    def _stop_learning(self, model: Model) -> None:
+        learning = self._learning.pop(model)
+        base = _CHUNK + pack_labels(model)
+        self._deleted |= {base + b"%08d" % n for n in range(learning.chunks())}
+
+    def _read_references(self) -> list[tuple[float, Mapping[str, str]]]:
+        library = self.library
+        valid = len(library) - len(library.learned)
+        states = {"loaded": valid, "learned": len(library.learned), "invalid": len(library.invalid)}
+        return [(float(n), {"state": state}) for state, n in states.items()]
+
+    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last call, as (key, value); None deletes."""
+        yield from ((key, None) for key in self._deleted)
+        self._deleted.clear()
+        yield from self._new.items()
+        self._new.clear()
+        for state in self.models.values():
+            base = _key(state)
+            yield from ((base + key, value) for key, value in state.checkpoint())
+        for model, learning in self._learning.items():
+            base = _CHUNK + pack_labels(model)
+            yield from ((base + b"%08d" % number, value) for number, value in learning.checkpoint())
+
+    def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
+        """Take over what was kept of references that are still in force; the keys that were of use."""
+        used: set[bytes] = set()
+        for key, value in state.items():
+            if key.startswith(_LEARNED) and self._take_learned(key, value):
+                used.add(key)
+        by_model: dict[bytes, dict[bytes, bytes]] = {}
+        chunks: dict[bytes, dict[bytes, bytes]] = {}
+        for key, value in state.items():
+            if key.startswith(_MODEL):
+                end = len(_MODEL) + _LENGTH + int.from_bytes(key[len(_MODEL) : len(_MODEL) + _LENGTH], "little")
+                by_model.setdefault(key[:end], {})[key[end:]] = value
+            elif key.startswith(_CHUNK):
+                chunks.setdefault(key[:-8], {})[key] = value
+        for base, own in by_model.items():
+            if self._take_model(base, own):
+                used |= {base + key for key in own}
+        for base, parts in chunks.items():
+            if self._take_chunks(base, parts):
+                used |= set(parts)
+        return used
+
+    def _take_learned(self, key: bytes, value: bytes) -> bool:
+        model = _model_of(key[len(_LEARNED) :], 2)
+        try:
+            reference = parse(zlib.decompress(value))
+        except (zlib.error, InvalidReference):
+            return False
+        if model is None or not self._options.learn:
+            return False
+        self.library.learned[model] = CompiledReference(reference, learned=True)
+        return True
+
+    def _take_model(self, base: bytes, own: Mapping[bytes, bytes]) -> bool:
+        found = unpack_labels(base[len(_MODEL) + _LENGTH :])
+        if found is None or len(found) != 3:
+            return False
+        label, model = found[0], (found[1], found[2])
+        reference = self.library.find(model)
+        if reference is None or reference.label != label or not self._has_room(model):
+            return False
+        state = ModelDrift(model, reference, self._options, self._room(), 0)
+        if not state.restore(own):
+            return False
+        self.models[model] = state
+        return True
+
+    def _take_chunks(self, base: bytes, parts: Mapping[bytes, bytes]) -> bool:
+        model = _model_of(base[len(_CHUNK) :], 2)
+        if model is None or not self._options.learn or self.library.find(model) is not None:
+            return False
+        learning = Learning(model, self._options.learn, self._room())
+        try:
+            learning.restore([parts[key] for key in sorted(parts)])
+        except ValueError:
+            return False
+        self._learning[model] = learning
+        return True
+
+
+def build(options: DriftOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Observations]]]:
+    """The deriver, where there is something to compare with."""
+    return [DriftDeriver(options, context.budget, context.telemetry)] if options.active else []
+
+
+def memory(options: DriftOptions, budget: Budget) -> int:
+    """Bytes of windows, tables and of what is being learnt, at most, about."""
+    if not options.active:
+        return 0
+    learnt = min(MAX_VALUES, options.learn * options.max_features) * 9 * MAX_LEARNING
+    return options.max_features * FEATURE_BYTES + learnt + table_bytes(budget, 2)
+
+
+def _counted(state: ModelDrift, sample: Sample) -> list[Failure]:
+    """Count values; what is wrong with them."""
+    wrong = state.add(sample)
+    if wrong is None:
+        return [(sample.name, "unexpected", len(sample.kind))] if sample.role == "feature" else []
+    return wrong
+
+
+def _key(state: ModelDrift) -> bytes:
+    packed = pack_labels((state.reference.label, *state.model))
+    return _MODEL + len(packed).to_bytes(_LENGTH, "little") + packed
+
+
+def _model_of(packed: bytes, parts: int) -> Model | None:
+    found = unpack_labels(packed)
+    return (found[0], found[1]) if found is not None and len(found) == parts else None
+
+
+def _at(records: int, time: int, now: int) -> Arrival:
+    return Arrival(np.array([records], np.int64), np.array([time], np.int64), now)

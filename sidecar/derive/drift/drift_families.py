@@ -1,0 +1,121 @@
+"""Metric families of drift, from the state of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sidecar.derive.drift.column_bins import FLAGS
+from sidecar.derive.drift.model_drift import ModelDrift, label_of
+from sidecar.derive.drift.window import ColumnWindow
+from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
+from sidecar.derive.scrapes import View
+
+_OBSERVATIONS = (
+    "Values of a column by bin of its reference; missing and invalid ones are in no bin, those below and "
+    "above its range are in the first and last bin too, unseen categories in rest too."
+)
+
+
+class _Block:
+    """Series of one family, as they are gathered."""
+
+    def __init__(self, name: str, kind: str, about: str) -> None:
+        self._name, self._kind, self._about = name, kind, about
+        self._labels: list[str] = []
+        self._values: list[Number] = []
+        self._created: list[float] = []
+
+    def add(self, labels: str, value: Number, created: float = 0.0) -> None:
+        """One series."""
+        self._labels.append(labels)
+        self._values.append(value)
+        self._created.append(created)
+
+    def family(self) -> FamilySnapshot:
+        """The family."""
+        if self._kind == "counter":
+            return FamilySnapshot(
+                self._name, "counter", self._about, "", (Points(self._labels, self._values, self._created),)
+            )
+        return FamilySnapshot(self._name, "gauge", self._about, "", (Points(self._labels, self._values),))
+
+
+class _Families:
+    def __init__(self) -> None:
+        self.observations = _Block("model_feature_observations", "counter", _OBSERVATIONS)
+        self.sums = _Block(
+            "model_feature_value_sum",
+            "counter",
+            "Sum of the values of a bin, of columns whose reference has none below 0; later ones below 0 count as 0.",
+        )
+        self.ratio = _Block("model_feature_reference_ratio", "gauge", "Share of a bin in the reference.")
+        self.rows = _Block(
+            "model_feature_reference_rows", "gauge", "Values of a column that the reference was made of."
+        )
+        self.score = _Block("data_drift_score", "gauge", "Distance of the window from the reference, by method.")
+        self.threshold = _Block("data_drift_threshold", "gauge", "Score above which the distance is an effect.")
+        self.critical = _Block(
+            "data_drift_critical_value", "gauge", "Score above which the distance is certain, by false_pages_per_year."
+        )
+        self.samples = _Block("data_drift_samples", "gauge", "Values in the window at the last check.")
+        self.detected = _Block("data_drift_detected", "gauge", "1 where drift is an effect and certain.")
+        self.insufficient = _Block(
+            "data_drift_insufficient_data", "gauge", "1 where the window is too small, or too short, for a decision."
+        )
+        self.share = _Block("data_drift_share", "gauge", "Share of a model's features that have drifted.")
+
+    def all(self) -> Iterator[FamilySnapshot]:
+        for block in vars(self).values():
+            yield block.family()
+
+
+def families(models: Sequence[ModelDrift], view: View | None) -> Iterator[FamilySnapshot]:
+    """The families; a model that `view` has not been shown is shown at 0 first."""
+    found = _Families()
+    for state in models:
+        zero = view is not None and view.at_zero(state.born, state.progress.started)
+        of_model = label_text(("model", "version"), state.model)
+        created = state.progress.started / 1e9
+        for window in state.windows.values():
+            about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
+            _counters(found, about, window, state.reference.label, 0 if zero else 1, created)
+        _decisions(found, of_model, state)
+    yield from found.all()
+
+
+def _counters(found: _Families, about: str, window: ColumnWindow, label: str, factor: int, created: float) -> None:
+    bins = window.bins
+    reference = label_text(("reference",), (label,))
+    summed = bins.numeric and getattr(bins.column, "min", -1.0) >= 0
+    sums = bins.value(window.sums, window.totals).clip(min=0).tolist() if summed else [None] * bins.bins
+    size = max(1, int(bins.bin_counts.sum()))
+    rows = zip(bins.labels, window.totals.tolist(), bins.bin_counts.tolist(), sums, strict=True)
+    for name, total, in_reference, value_sum in rows:
+        labels = f"{about},{label_text(('bin',), (name,))},{reference}"
+        found.observations.add(labels, total * factor, created)
+        found.ratio.add(labels, in_reference / size)
+        if value_sum is not None:
+            found.sums.add(labels, value_sum * factor, created)
+    for name, total in zip(FLAGS, window.flags.tolist(), strict=True):
+        found.observations.add(f'{about},bin="{name}",{reference}', total * factor, created)
+    found.rows.add(f"{about},{reference}", int(bins.bin_counts.sum()))
+
+
+def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
+    for key, decision in state.decisions.items():
+        window = state.windows.get(key)
+        if window is None:
+            continue
+        about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
+        for one in decision.scores:
+            labels = f'{about},method="{one.method}"'
+            found.score.add(labels, one.score)
+            found.threshold.add(labels, one.threshold)
+            found.critical.add(labels, one.critical)
+        decided = f'{about},method="{decision.method}"'
+        found.samples.add(about, decision.scores[0].samples)
+        found.detected.add(decided, int(decision.detected))
+        found.insufficient.add(decided, int(decision.insufficient))
+    share = state.share()
+    if share is not None:
+        found.share.add(of_model, share)

@@ -1,0 +1,27 @@
+"""Chi-squared test of homogeneity on the bins, as an effect: the square root of the sum of (p - q)^2 / r, r being the
+share of both sides together. It does not grow with the rows; the statistic is its square divided by (1/n + 1/m).
+"""
+
+from __future__ import annotations
+
+import math
+
+from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
+from sidecar.derive.drift.methods.method import Comparison
+
+
+class ChiSquared:
+    """See the module."""
+
+    name = "chi_squared"
+    threshold = 0.3
+    categories = True
+
+    def score(self, found: Comparison) -> float:
+        reference, live = found.bins()
+        p, q = live / live.sum(), reference / reference.sum()
+        together = (live + reference) / (live.sum() + reference.sum())
+        return math.sqrt(float(((p - q) ** 2 / together).sum()))
+
+    def critical(self, found: Comparison, alpha: float) -> float:
+        return math.sqrt(chi_squared_quantile(alpha, found.freedom()) * found.noise)

@@ -1,0 +1,242 @@
+"""The state of one model: a window for each column of its reference, and what the last check said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sidecar.derive.drift.column_bins import ColumnBins
+from sidecar.derive.drift.column_samples import Sample
+from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
+from sidecar.derive.drift.library import CompiledReference, Key, key_of
+from sidecar.derive.drift.methods.method import DriftMethod
+from sidecar.derive.drift.methods.registry import METHODS, method
+from sidecar.derive.drift.observations import Model
+from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.drift.window import ColumnWindow
+from sidecar.derive.series import pack_labels
+
+Failure = tuple[str, str, int]
+"""(feature, rule, how often)."""
+RULES = ("missing", "type_change", "out_of_range", "out_of_range", "unseen_category")
+"""Which rule each of FLAGS fails."""
+ALL = ""
+"""Feature of a rule that is about the model."""
+_FALLBACK = "psi"
+"""Compares categories as well as numbers."""
+
+
+def label_of(bins: ColumnBins) -> str:
+    """A column's name as the label `feature`."""
+    taken = ("prediction", "score")
+    if bins.role != "feature":
+        return bins.role
+    return f"{bins.name} (feature)" if bins.name in taken else bins.name
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where in time a model is."""
+
+    sub_window: int
+    check: int
+    started: int
+    """Unix ns of its first row."""
+    seen: int
+    """Of its last one."""
+    rows: int = 0
+    rows_at_check: int = 0
+
+
+def slot_of(options: DriftOptions, time: int) -> tuple[int, int]:
+    """(sub-window, interval of checks) of a time in Unix ns. Payloads with equal ones can be added together."""
+    sub_window = time // max(1, round(options.window * 1e9 / options.sub_windows))
+    return sub_window, time // max(1, round(options.check_interval * 1e9))
+
+
+class ModelDrift:
+    """Times are those at which payloads were received, so that reading them again gives the same. Not thread-safe."""
+
+    def __init__(
+        self,
+        model: Model,
+        reference: CompiledReference,
+        options: DriftOptions,
+        columns: int,
+        time: int,
+        methods: Sequence[DriftMethod] = METHODS,
+    ) -> None:
+        """`columns`: how many of the reference's there is room for; `time`: of the first payload."""
+        self.model, self.reference = model, reference
+        self._options, self._methods = options, methods
+        self.windows: dict[Key, ColumnWindow] = {
+            key: ColumnWindow(bins) for key, bins in list(reference.columns.items())[:columns]
+        }
+        self.decisions: dict[Key, Decision] = {}
+        self._counted_at_check: dict[Key, int] = {}
+        self.progress = Progress(*slot_of(options, time), time, time)
+        self._checked = False
+        self._saved = b""
+        self.born = 0
+        """Tick of the last scrape before it (`scrapes.View`)."""
+
+    def advance(self, time: int) -> list[Failure]:
+        """Go on to the time of a payload that comes next; what a check found on the way."""
+        progress = self.progress
+        sub_window, check = slot_of(self._options, time)
+        found: list[Failure] = []
+        if check > progress.check:
+            found = self._run_check(check)
+        if sub_window > progress.sub_window:
+            for window in self.windows.values():
+                window.close(progress.sub_window, sub_window - self._options.sub_windows + 1)
+            progress.sub_window = sub_window
+        return found
+
+    def see(self, time: int, rows: int) -> None:
+        """So many rows were counted, the last one at `time`."""
+        self.progress.seen = max(self.progress.seen, time)
+        self.progress.rows += rows
+
+    def add(self, sample: Sample) -> list[Failure] | None:
+        """Count values; what is wrong with them. None where the reference has no such column."""
+        key = key_of(sample.role, sample.name)
+        window = self.windows.get(key)
+        if window is None:
+            return None
+        bins = window.bins
+        if sample.counted is None:
+            observed = bins.observe(sample.kind, sample.number, sample.texts)
+        elif bins.numeric:
+            return []  # Classes where the reference has numbers: the scores of a window without values say so.
+        else:
+            observed = bins.counted(sample.counted)
+        window.add(observed)
+        if not observed.flags.any():
+            return []
+        name = label_of(bins)
+        return [(name, rule, n) for rule, n in zip(RULES, observed.flags.tolist(), strict=True) if n]
+
+    def _run_check(self, check: int) -> list[Failure]:
+        """Scores of all columns at the end of a check's time."""
+        progress, options = self.progress, self._options
+        ends = (progress.check + 1) * round(options.check_interval * 1e9)
+        ready = ends - progress.started >= options.warm_up_seconds * 1e9
+        level = alpha(options.false_pages_per_year, options.check_interval, len(self.windows))
+        self.decisions = {
+            key: decision
+            for key, window in self.windows.items()
+            if (decision := self._decision(window, level, ready)) is not None
+        }
+        found = list(self._failures(check - progress.check))
+        progress.rows_at_check, progress.check = progress.rows, check
+        self._checked = True
+        return found
+
+    def _decision(self, window: ColumnWindow, level: float, ready: bool) -> Decision | None:
+        found = window.comparison()
+        if found is None:
+            return None
+        own = self._options.features.get(window.bins.name) if window.bins.role == "feature" else None
+        chosen = self._usable((own.method if own else None) or self._options.method, found.numeric)
+        wanted = [
+            one for one in self._methods if one.name in self._options.methods and (found.numeric or one.categories)
+        ]
+        scores = []
+        for one in dict.fromkeys([chosen, *wanted]):
+            threshold = own.threshold if own and one is chosen and own.threshold is not None else None
+            limit = self._options.thresholds.get(one.name) if threshold is None else threshold
+            scores.append(score(one, limit, found, level))
+        return decide(tuple(scores), chosen.name, ready)
+
+    def _usable(self, name: str, numeric: bool) -> DriftMethod:
+        chosen = method(name, self._methods)
+        return chosen if numeric or chosen.categories else method(_FALLBACK, self._methods)
+
+    def _failures(self, checks: int) -> Iterator[Failure]:
+        """What is known only of a whole window or interval; `checks` that have passed."""
+        rows = self.progress.rows - self.progress.rows_at_check
+        minimum = self._options.min_rows
+        if minimum:
+            few = (rows < minimum) + checks - 1
+            if few:
+                yield ALL, "volume", few
+        for key, window in self.windows.items():
+            counted = int(window.totals.sum()) + int(window.flags[:2].sum())
+            if rows and counted == self._counted_at_check.get(key, 0) and key[0] == "feature":
+                yield label_of(window.bins), "absent", 1
+            self._counted_at_check[key] = counted
+            if _became_constant(window):
+                yield label_of(window.bins), "constant", 1
+
+    def share(self) -> float | None:
+        """Share of the features that have drifted; None before the first check."""
+        features = [decision for (role, _), decision in self.decisions.items() if role == "feature"]
+        return sum(decision.detected for decision in features) / len(features) if features else None
+
+    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last call, below the model's own key."""
+        progress = json.dumps(asdict(self.progress)).encode()
+        if progress != self._saved:
+            self._saved = progress
+            yield b"m", progress
+        if self._checked:
+            self._checked = False
+            counted = [[*key, n] for key, n in self._counted_at_check.items()]
+            decisions = [[*key, asdict(decision)] for key, decision in self.decisions.items()]
+            yield b"v", json.dumps([counted, decisions]).encode()
+        for key, window in self.windows.items():
+            name = pack_labels(key)
+            for number, packed in window.checkpoint():
+                yield (b"f" + name, packed) if number is None else (b"w%020d" % number + name, packed)
+
+    def state_keys(self) -> Iterator[bytes]:
+        """Keys below the model's own under which something may be kept."""
+        yield from (b"m", b"v")
+        for key, window in self.windows.items():
+            name = pack_labels(key)
+            yield b"f" + name
+            yield from (b"w%020d" % number + name for number in window.kept())
+
+    def restore(self, state: Mapping[bytes, bytes]) -> bool:
+        """Take over what `checkpoint` gave; False for what is not from here, or of another version of the program."""
+        try:
+            self.progress = Progress(**json.loads(state[b"m"]))
+            rings: dict[bytes, dict[int, bytes]] = {}
+            for key, value in state.items():
+                if key[:1] == b"w":
+                    rings.setdefault(key[21:], {})[int(key[1:21])] = value
+            for own, window in self.windows.items():
+                name = pack_labels(own)
+                if b"f" + name in state and not window.restore(state[b"f" + name], rings.get(name, {})):
+                    return False
+            self._restore_decisions(state.get(b"v"))
+            self._saved = state[b"m"]
+        except (KeyError, TypeError, ValueError):
+            return False
+        return True
+
+    def _restore_decisions(self, kept: bytes | None) -> None:
+        counted, decisions = json.loads(kept) if kept is not None else ([], [])
+        self._counted_at_check = {(role, name): n for role, name, n in counted}
+        self.decisions = {(role, name): _decision_of(one) for role, name, one in decisions}
+
+
+def _decision_of(kept: dict[str, Any]) -> Decision:
+    scores = tuple(Score(**one) for one in kept["scores"])
+    return Decision(scores, kept["detected"], kept["insufficient"], kept["method"])
+
+
+def _became_constant(window: ColumnWindow) -> bool:
+    found = window.comparison()
+    if found is None or found.n < MIN_SAMPLES:
+        return False
+    return _constant(found.live_cells) and not _constant(found.reference_cells)
+
+
+def _constant(cells: Any) -> bool:
+    return int(np.count_nonzero(cells)) == 1

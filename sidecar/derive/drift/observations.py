@@ -1,0 +1,175 @@
+"""What records say of the inputs and answers of models, in one shape whatever they came as.
+
+Read are the events of the zero-code instrumentation and payloads of serving protocols. An event that says that it
+repeats another one counts for its answers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sidecar.decode.api import F64, U32, U64, Decoder, FeatureColumns, PredictionBatch
+from sidecar.decode.predictions.feature_columns import FeatureCollector
+from sidecar.decode.predictions.names import EVENT_MARKS, LOADED
+from sidecar.decode.predictions.serving import bento, candidates, protocols
+from sidecar.decode.predictions.serving.bento_schemas import Schemas
+from sidecar.decode.predictions.serving.call import Call
+
+Model = tuple[str, str]
+"""(name, version)."""
+_GATE = (*protocols.GATE, bento.FILE_MARK)
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """n records, in the order of their payloads."""
+
+    payload: U32
+    """Index of each record's payload, ascending."""
+    model: U32
+    """Row of `models` for each record."""
+    models: list[Model]
+    features: FeatureColumns
+    """Of which each event is a record."""
+    repeated: U32
+    """Records (ascending) whose features were counted before."""
+    class_of: U32
+    """Record of each pair of a record and a class, ascending; so are `score_of` and `value_of`."""
+    class_name: U32
+    class_names: list[str]
+    class_rows: U64
+    score_of: U32
+    score: F64
+    value_of: U32
+    value: F64
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+
+def of_events(batch: PredictionBatch) -> Observations:
+    """What events say. They were decoded with their features."""
+    assert batch.features is not None
+    models: dict[Model, int] = {}
+    codes = [models.setdefault((group[1] or "unknown", group[2]), len(models)) for group in batch.groups]
+    loaded = np.array([group[0] == LOADED for group in batch.groups], np.bool_)
+    failed = np.array([bool(group[3]) for group in batch.groups], np.bool_)
+    repeated = loaded[batch.group] | ((batch.counted == 0) & ~failed[batch.group])
+    return Observations(
+        payload=batch.payload,
+        model=np.array(codes, np.uint32)[batch.group],
+        models=list(models),
+        features=batch.features,
+        repeated=np.flatnonzero(repeated).astype(np.uint32),
+        class_of=batch.class_event,
+        class_name=batch.class_name,
+        class_names=batch.class_names,
+        class_rows=batch.class_rows,
+        score_of=batch.score_event,
+        score=batch.score,
+        value_of=batch.value_event,
+        value=batch.value,
+    )
+
+
+def of_calls(calls: Sequence[Call], payload: Sequence[int]) -> Observations:
+    """What calls say. `payload`: index of the payload of each."""
+    models: dict[Model, int] = {}
+    names: dict[str, int] = {}
+    collector = FeatureCollector()
+    for call in calls:
+        collector.add(call.features)
+    classes = [(at, names.setdefault(name, len(names)), n) for at, c in enumerate(calls) for name, n in _classes(c)]
+    scores = [(at, score) for at, call in enumerate(calls) for score in call.scores]
+    values = [(at, value) for at, call in enumerate(calls) for value in call.values]
+    model = [models.setdefault((call.model or "unknown", call.version), len(models)) for call in calls]
+    return Observations(
+        payload=np.array(payload, np.uint32),
+        model=np.array(model, np.uint32),
+        models=list(models),
+        features=collector.columns(),
+        repeated=np.zeros(0, np.uint32),
+        class_of=np.array([at for at, _, _ in classes], np.uint32),
+        class_name=np.array([name for _, name, _ in classes], np.uint32),
+        class_names=list(names),
+        class_rows=np.array([n for _, _, n in classes], np.uint64),
+        score_of=np.array([at for at, _ in scores], np.uint32),
+        score=np.array([score for _, score in scores], np.float64),
+        value_of=np.array([at for at, _ in values], np.uint32),
+        value=np.array([value for _, value in values], np.float64),
+    )
+
+
+def _classes(call: Call) -> list[tuple[str, int]]:
+    return [] if call.failed else list(call.classes.items())
+
+
+class ObservationReader:
+    """Reads payloads of log records. Called from one thread."""
+
+    def __init__(self, payloads: bool) -> None:
+        """`payloads`: read those of serving protocols too."""
+        self._payloads = payloads
+        self._schemas = Schemas()
+
+    def read(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
+        """What the payloads say. Raises DecodeError."""
+        found: list[Observations] = []
+        if any(decoder.contains_any(payload, EVENT_MARKS) for payload in payloads):
+            found.append(of_events(decoder.predictions(payloads, True)))
+        calls: list[Call] = []
+        of: list[int] = []
+        for number, payload in enumerate(payloads) if self._payloads else ():
+            more = self._calls(decoder, payload)
+            calls += more
+            of += [number] * len(more)
+        if calls:
+            found.append(of_calls(calls, of))
+        return [one for one in found if len(one)]
+
+    def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
+        schemas = self._schemas
+        if not protocols.contains_any(decoder, payload, _GATE, schemas):
+            return []
+        every = (b"",) if bento.FILE_MARK in payload else ()
+        accepted = decoder.check_logs(payload).items
+        records = candidates.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted)
+        return [call for record in records if (call := protocols.read(record, schemas)) is not None]
+
+
+def between(found: Observations, first: int, last: int) -> Observations:
+    """Those of the payloads from `first` to before `last`."""
+    a, b = np.searchsorted(found.payload, [first, last]).tolist()
+    if (a, b) == (0, len(found)):
+        return found
+    columns = found.features
+    c, d = np.searchsorted(columns.event, [a, b]).tolist()
+    begin = int(columns.ends[c - 1]) if c else 0
+    end = int(columns.ends[d - 1]) if d else 0
+    pairs = [np.searchsorted(of, [a, b]).tolist() for of in (found.class_of, found.score_of, found.value_of)]
+    (e, f), (g, h), (i, j) = pairs
+    return replace(
+        found,
+        payload=found.payload[a:b],
+        model=found.model[a:b],
+        features=replace(
+            columns,
+            event=columns.event[c:d] - np.uint32(a),
+            name=columns.name[c:d],
+            ends=columns.ends[c:d] - np.uint32(begin),
+            kind=columns.kind[begin:end],
+            number=columns.number[begin:end],
+            left_out=columns.left_out[a:b],
+        ),
+        repeated=found.repeated[slice(*np.searchsorted(found.repeated, [a, b]).tolist())] - np.uint32(a),
+        class_of=found.class_of[e:f] - np.uint32(a),
+        class_name=found.class_name[e:f],
+        class_rows=found.class_rows[e:f],
+        score_of=found.score_of[g:h] - np.uint32(a),
+        score=found.score[g:h],
+        value_of=found.value_of[i:j] - np.uint32(a),
+        value=found.value[i:j],
+    )

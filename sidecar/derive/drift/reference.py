@@ -1,0 +1,183 @@
+"""A reference: what the features, predictions and scores of a model looked like when it was made, as a small JSON file.
+
+A numeric column has about a hundred cells of equal share: `edges` are the upper bounds of all but the last, which has
+none. Some of the edges are also ends of the twenty or so bins that counters, PSI and the like are made from. A value
+that is frequent has a cell of its own. A column of categories has the most frequent values and how many were others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sidecar.errors import SidecarError
+
+FORMAT: Literal["model-sidecar-reference"] = "model-sidecar-reference"
+VERSION: Literal[1] = 1
+MAX_FILE_BYTES = 32 << 20
+MAX_COLUMNS = 10_000
+MAX_EDGES = 150
+MAX_VALUES = 50
+"""Values of a column of categories that are known by name."""
+MAX_SHOWN = 3
+
+Role = Literal["feature", "prediction", "score", "label"]
+ROLES: tuple[Role, ...] = ("feature", "prediction", "score", "label")
+Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class InvalidReference(SidecarError):
+    """A file is no reference; the message says why."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Column(_Model):
+    name: str = Field(min_length=1, max_length=64)
+    role: Role = "feature"
+    count: Count
+    """Rows with a valid value."""
+    missing: Count = 0
+    invalid: Count = 0
+    """Rows with a value of another type, or an infinite one."""
+
+    @property
+    def rows(self) -> int:
+        return self.count + self.missing + self.invalid
+
+
+class NumberColumn(_Column):
+    """What numbers looked like."""
+
+    type: Literal["number"] = "number"
+    mean: Finite = 0.0
+    std: Annotated[Finite, Field(ge=0)] = 0.0
+    """Of the population (ddof 0)."""
+    min: Finite = 0.0
+    max: Finite = 0.0
+    edges: tuple[Finite, ...] = Field(max_length=MAX_EDGES)
+    counts: tuple[Count, ...]
+    """Of each cell."""
+    bins: tuple[Count, ...] = ()
+    """Which of the edges end a bin, ascending; the last bin has no upper end."""
+    sums: tuple[Finite, ...]
+    """Of the values of each bin."""
+    tails: tuple[Finite, Finite] = (0.0, 0.0)
+    """Sums of the values of the first and of the last cell."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("edges must be ascending")
+        if len(self.counts) != len(self.edges) + 1 or sum(self.counts) != self.count:
+            raise ValueError("counts must be one more than edges, and add up to count")
+        if any(a >= b for a, b in pairwise(self.bins)) or (self.bins and self.bins[-1] >= len(self.edges)):
+            raise ValueError("bins must be ascending places of edges")
+        if len(self.sums) != len(self.bins) + 1:
+            raise ValueError("sums must be one more than bins")
+        if self.min > self.max:
+            raise ValueError("min must be at most max")
+        return self
+
+
+class CategoryColumn(_Column):
+    """Which values there were."""
+
+    type: Literal["category"] = "category"
+    values: dict[Annotated[str, Field(max_length=64)], Count] = Field(max_length=MAX_VALUES)
+    """The most frequent ones, with how often they were there."""
+    rest: Count = 0
+    """Rows with another value."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if sum(self.values.values()) + self.rest != self.count:
+            raise ValueError("values and rest must add up to count")
+        return self
+
+
+Column = Annotated[NumberColumn | CategoryColumn, Field(discriminator="type")]
+
+
+class Reference(_Model):
+    """The columns of one model."""
+
+    format: Literal["model-sidecar-reference"] = FORMAT
+    version: Literal[1] = VERSION
+    model: str = Field(default="", max_length=1024)
+    """Empty: of any model."""
+    model_version: str = Field(default="", max_length=1024)
+    """Empty: of any version of the model."""
+    rows: Count
+    columns: tuple[Column, ...] = Field(max_length=MAX_COLUMNS)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        keys = [(column.role, column.name if column.role == "feature" else "") for column in self.columns]
+        if len(set(keys)) != len(keys):
+            raise ValueError("columns must have distinct names, and each other role at most one column")
+        return self
+
+    def dump(self) -> str:
+        """As JSON text, always the same for the same reference."""
+        return json.dumps(self.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False) + "\n"
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that tell references apart."""
+        return hashlib.sha256(self.dump().encode()).hexdigest()[:8]
+
+    def column(self, name: str, role: Role = "feature") -> NumberColumn | CategoryColumn | None:
+        """The column of this role (and name, for a feature)."""
+        return next((c for c in self.columns if c.role == role and (c.name == name or role != "feature")), None)
+
+
+def load(path: Path) -> Reference:
+    """The reference in a file. Raises InvalidReference."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InvalidReference(f"invalid reference {path}: cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidReference(f"invalid reference {path}: longer than {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        return parse(data)
+    except InvalidReference as error:
+        raise InvalidReference(f"invalid reference {path}: {error}") from None
+
+
+def parse(data: bytes) -> Reference:
+    """The reference that JSON text holds. Raises InvalidReference."""
+    try:
+        found: Any = json.loads(data)
+    except RecursionError:
+        raise InvalidReference("nested too deeply; expected a file of `sidecar profile`") from None
+    except ValueError as error:
+        raise InvalidReference(f"not JSON ({error}): cut off? expected a file of `sidecar profile`") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InvalidReference(f"its format is not {FORMAT}; expected a file of `sidecar profile`")
+    if found.get("version") != VERSION:
+        shown = str(found.get("version"))[:20]
+        raise InvalidReference(f"version {shown} of the format; expected {VERSION}: make it again with this program")
+    try:
+        return Reference.model_validate(found)
+    except ValidationError as error:
+        places = [f"{_place(found, e['loc'])}: {e['msg']}" for e in error.errors()[:MAX_SHOWN]]
+        raise InvalidReference("; ".join(places)) from None
+
+
+def _place(found: Any, path: tuple[int | str, ...]) -> str:
+    """The path of an error, a column by its name."""
+    if len(path) > 1 and path[0] == "columns" and isinstance(path[1], int):
+        column = found["columns"][path[1]]
+        name = column.get("name") if isinstance(column, dict) else None
+        return ".".join([f"columns[{str(name or path[1])[:64]}]", *map(str, path[3:])])
+    return ".".join(map(str, path)) or "reference"

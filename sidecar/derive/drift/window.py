@@ -1,0 +1,156 @@
+"""One column's counters, and its counts of the last so many sub-windows."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from sidecar.derive.drift.column_bins import FLAGS, ColumnBins, Observed, saturating
+from sidecar.derive.drift.methods.method import Comparison
+from sidecar.derive.series import I64
+
+_TAILS = 2
+_SIZES = {"<u1": 0xFF, "<u2": 0xFFFF, "<u4": 0xFFFFFFFF}
+
+
+class ColumnWindow:
+    """Counts are whole numbers, so that they do not depend on the order of records. Not thread-safe."""
+
+    def __init__(self, bins: ColumnBins) -> None:
+        self.bins = bins
+        self.totals: I64 = np.zeros(bins.bins, np.int64)
+        """Since the reference came into force, of each bin."""
+        self.flags: I64 = np.zeros(len(FLAGS), np.int64)
+        self.sums: I64 = np.zeros(bins.bins, np.int64)
+        self._open = self._zeros()
+        """Cells, flags and tails of the sub-window at hand."""
+        self._closed = self._zeros()
+        """The same of those before."""
+        self._numbers: deque[int] = deque()
+        self._ring: deque[bytes] = deque()
+        """The counts of each of the sub-windows of these numbers."""
+        self._dirty = True
+        self._new: list[int] = []
+        self._gone: list[int] = []
+
+    def _zeros(self) -> I64:
+        return np.zeros(self.bins.cells + len(FLAGS) + _TAILS, np.int64)
+
+    def add(self, observed: Observed) -> None:
+        """Count values."""
+        bin_of_cell = self.bins.bin_of_cell
+        saturating(self.totals, np.bincount(bin_of_cell, observed.cells, self.bins.bins).astype(np.int64))
+        saturating(self.flags, observed.flags)
+        saturating(self.sums, observed.sums)
+        saturating(self._open, np.concatenate([observed.cells, observed.flags, observed.tails]))
+        self._dirty = True
+
+    def close(self, sub_window: int, oldest: int) -> None:
+        """The sub-window at hand was `sub_window`; forget those before `oldest`."""
+        if self._open.any():
+            self._numbers.append(sub_window)
+            self._ring.append(_packed(self._open))
+            self._new.append(sub_window)
+            self._closed += self._open
+            self._open[:] = 0
+            self._dirty = True
+        while self._ring and self._numbers[0] < oldest:
+            self._closed -= _unpacked(self._ring.popleft(), len(self._closed))
+            self._gone.append(self._numbers.popleft())
+
+    def flags_of_window(self) -> I64:
+        """How many values of the window are missing, invalid, below, above, unseen."""
+        cells = self.bins.cells
+        return (self._closed + self._open)[cells : cells + len(FLAGS)]
+
+    def comparison(self) -> Comparison | None:
+        """The window beside the reference; None where either has no value."""
+        window = self._closed + self._open
+        bins, cells = self.bins, window[: self.bins.cells]
+        if not cells.any() or not bins.counts.any():
+            return None
+        tails = bins.value(window[-_TAILS:], cells[[0, -1]]).tolist() if bins.numeric else [0.0, 0.0]
+        return Comparison(
+            numeric=bins.numeric,
+            edges=bins.edges,
+            reference_cells=bins.counts,
+            live_cells=cells,
+            reference_bins=bins.bin_counts,
+            live_bins=np.bincount(bins.bin_of_cell, cells, bins.bins).astype(np.int64),
+            std=bins.std,
+            reference_tails=bins.tails,
+            live_tails=(tails[0], tails[1]),
+        )
+
+    def memory_bytes(self) -> int:
+        """What it takes now, about."""
+        own = (self.totals, self.flags, self.sums, self._open, self._closed)
+        bins = (self.bins.counts, self.bins.edges, self.bins.bin_counts, self.bins.bin_of_cell)
+        return sum(a.nbytes + 112 for a in (*own, *bins)) + sum(map(sys.getsizeof, self._ring)) + 16 * len(self._ring)
+
+    def kept(self) -> list[int]:
+        """Numbers of the sub-windows of which something may be kept."""
+        return [*self._numbers, *self._gone]
+
+    def checkpoint(self) -> Iterator[tuple[int | None, bytes | None]]:
+        """What changed since the last call: (number of a sub-window, its counts, None where it is forgotten), and
+        (None, the counters and the sub-window at hand)."""
+        kept = dict(zip(self._numbers, self._ring, strict=True))
+        yield from ((number, kept[number]) for number in self._new if number in kept)
+        yield from ((number, None) for number in self._gone)
+        self._new.clear()
+        self._gone.clear()
+        if self._dirty:
+            self._dirty = False
+            # What is small stands first, what is large is packed by itself.
+            small = _packed(np.concatenate([self.totals, self.flags, self._open]))
+            yield None, len(small).to_bytes(4, "little") + small + zlib.compress(self.sums.astype("<i8").tobytes(), 1)
+
+    def restore(self, packed: bytes, ring: dict[int, bytes]) -> bool:
+        """Take over what was kept; False for what is not from here."""
+        small, sums = packed[4:], packed[4 + int.from_bytes(packed[:4], "little") :]
+        bins = self.bins.bins
+        try:
+            found = _unpacked(small[: len(small) - len(sums)], bins + len(FLAGS) + len(self._open))
+            summed = np.frombuffer(zlib.decompressobj().decompress(sums, 8 * bins + 1), "<i8")
+            closed = {number: _unpacked(counts, len(self._closed)) for number, counts in sorted(ring.items())}
+        except (ValueError, zlib.error):
+            return False
+        if len(summed) != bins:
+            return False
+        self.sums = summed.astype(np.int64)
+        self.totals, self.flags, self._open = (part.copy() for part in np.split(found, [bins, bins + len(FLAGS)]))
+        self._numbers, self._ring = deque(closed), deque(ring[number] for number in closed)
+        for counts in closed.values():
+            self._closed += counts
+        self._dirty = False
+        return True
+
+
+def _packed(counts: I64) -> bytes:
+    """Whole numbers in as few bytes each as the largest needs; the tails, which are larger, at the end."""
+    head = counts[:-_TAILS]
+    top = int(np.abs(head).max())
+    size = next((code for code, limit in _SIZES.items() if top <= limit and int(head.min()) >= 0), "<i8")
+    data = head.astype(size).tobytes()
+    return size[1:].encode() + zlib.compress(data + counts[-_TAILS:].astype("<i8").tobytes(), 1)
+
+
+def _unpacked(packed: bytes, length: int) -> I64:
+    """Raises ValueError for what is not so many whole numbers."""
+    size = "<" + packed[:2].decode("ascii", "replace")
+    if size not in (*_SIZES, "<i8"):
+        raise ValueError("not packed counts")
+    split = (length - _TAILS) * int(size[2])
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(packed[2:], split + 8 * _TAILS + 1)
+    except zlib.error as error:
+        raise ValueError("not packed counts") from error
+    if len(data) != split + 8 * _TAILS:
+        raise ValueError("another number of counts")
+    return np.concatenate([np.frombuffer(data[:split], size), np.frombuffer(data[split:], "<i8")]).astype(np.int64)

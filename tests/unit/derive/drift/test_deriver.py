@@ -1,0 +1,403 @@
+"""Live values beside a reference: counters, checks, rules of quality, references that change, crashes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.derive_fakes import FakeLog, lines
+from support.drift_data import HOUR, START, at, event_request, events_request, reference
+
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.derive.drift.deriver import DriftDeriver
+from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.engine import DeriveEngine
+from sidecar.derive.registry import DeriveOptions
+from sidecar.derive.scrapes import View
+from sidecar.derive.series import Budget
+from sidecar.telemetry import Telemetry
+
+DECODER = ReferenceDecoder()
+
+
+class Model:
+    """A deriver with a reference of ages and plans, and live values for it."""
+
+    def __init__(self, path: Path, seed: int = 5, **options: Any) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.path = path / "reference.json"
+        if not self.path.exists():
+            columns = {"age": np.append(self.rng.normal(40, 10, 4999), -1.0), "plan": self.plans(5000)}
+            self.path.write_text(reference(columns, "churn").dump())
+        given = {"reference": self.path, "warm_up": 0, **options}
+        self.deriver = DriftDeriver(DriftOptions(**given), Budget())
+
+    def plans(self, rows: int) -> list[str]:
+        return [str(plan) for plan in self.rng.choice(["basic", "pro", "free"], rows, p=[0.6, 0.3, 0.1])]
+
+    def rows(self, rows: int = 500, shift: float = 0.0, **columns: Any) -> dict[str, Any]:
+        given = {"age": self.rng.normal(40 + shift, 10, rows).tolist(), "plan": self.plans(rows), **columns}
+        return {name: values for name, values in given.items() if values is not None}
+
+    def feed(self, hour: float, features: dict[str, Any], model: str = "churn", **body: Any) -> None:
+        payload = event_request(features, model, **body)
+        self.deriver.apply(self.deriver.decode(DECODER, [payload]), at(START + int(hour * HOUR)))
+
+    def shown(self, beginning: str = "", view: View | None = None) -> dict[str, float]:
+        self.deriver.failures.mark_exported()
+        self.deriver.left_out.mark_exported()
+        return {
+            key: float(value)
+            for key, value in lines(list(self.deriver.collect(view))).items()
+            if key.startswith(beginning)
+        }
+
+    def value(self, name: str, **labels: str) -> float | None:
+        found = [
+            value
+            for key, value in self.shown(name + "{").items()
+            if all(f'{label}="{text}"' in key for label, text in labels.items())
+        ]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return Model(tmp_path)
+
+
+def test_every_value_is_in_a_bin_of_the_reference(model: Model) -> None:
+    model.feed(0, model.rows(300, age=[*np.linspace(0, 90, 296), None, float("inf"), "old", -500.0]))
+    observations = model.shown("model_feature_observations_total{")
+    of_age = {key.split('bin="')[1].split('"')[0]: n for key, n in observations.items() if 'feature="age"' in key}
+    flags = {name: of_age.pop(name) for name in ("missing", "invalid", "below", "above", "unseen")}
+    assert sum(of_age.values()) == 297
+    assert (flags["missing"], flags["invalid"]) == (1, 2)
+    assert flags["below"] >= 1
+    assert flags["above"] > 0
+    of_plan = {key: n for key, n in observations.items() if 'feature="plan"' in key}
+    assert sum(of_plan.values()) == 300
+    ratios = model.shown('model_feature_reference_ratio{model="churn",version="7",feature="age"')
+    assert sum(ratios.values()) == pytest.approx(1)
+    assert model.value("model_feature_reference_rows", feature="age") == 5000
+    sums = model.shown('model_feature_value_sum_total{model="churn"')
+    assert sums == {}  # The reference has ages below 0.
+
+
+def test_sums_of_bins_that_cannot_fall(tmp_path: Path) -> None:
+    amounts = np.random.default_rng(1).exponential(50, 4000)
+    (tmp_path / "reference.json").write_text(reference({"amount": amounts}).dump())
+    model = Model(tmp_path)
+    model.feed(0, {"amount": [1.5, 20.0, 2000.0, -7.0]})
+    assert sum(model.shown("model_feature_value_sum_total").values()) == pytest.approx(2021.5, rel=1e-5)
+
+
+def test_drift_is_detected_where_it_is(model: Model) -> None:
+    for hour in range(3):
+        model.feed(hour, model.rows(shift=6))
+    assert model.value("data_drift_samples", feature="age") == 1000
+    assert model.value("data_drift_detected", feature="age", method="psi") == 1
+    assert model.value("data_drift_detected", feature="plan", method="psi") == 0
+    assert model.value("data_drift_insufficient_data", feature="plan") == 0
+    assert model.value("data_drift_share") == 0.5
+    for method in ("psi", "ks", "wasserstein", "jensen_shannon", "chi_squared"):
+        score, threshold, critical = (
+            model.value(f"data_drift_{name}", feature="age", method=method)
+            for name in ("score", "threshold", "critical_value")
+        )
+        assert None not in (score, threshold, critical)
+        assert score > max(threshold, critical)  # type: ignore[operator,type-var]
+    assert model.value("data_drift_score", feature="plan", method="ks") is None
+
+
+def test_few_rows_give_no_decision(model: Model) -> None:
+    model.feed(0, model.rows(100))
+    model.feed(1, model.rows(100))
+    assert model.value("data_drift_detected", feature="age") == 0
+    assert model.value("data_drift_insufficient_data", feature="age") == 1
+
+
+def test_until_the_window_is_covered_there_is_no_decision(tmp_path: Path) -> None:
+    model = Model(tmp_path, warm_up=None)
+    for hour in range(24):
+        model.feed(hour, model.rows(200, shift=6))
+    assert model.value("data_drift_detected", feature="age") == 0
+    assert model.value("data_drift_insufficient_data", feature="age") == 1
+    model.feed(24, model.rows(200, shift=6))
+    assert model.value("data_drift_detected", feature="age") == 1
+
+
+def test_the_window_forgets(model: Model) -> None:
+    for hour in range(24):
+        model.feed(hour, model.rows(200, shift=6))
+    for hour in range(24, 49):
+        model.feed(hour, model.rows(200))
+    assert model.value("data_drift_samples", feature="age") == 24 * 200
+    assert model.value("data_drift_detected", feature="age") == 0
+    model.feed(200, model.rows(10))
+    model.feed(201, model.rows(10))
+    assert model.value("data_drift_samples", feature="age") == 10
+
+
+def test_methods_and_thresholds(tmp_path: Path) -> None:
+    model = Model(
+        tmp_path,
+        methods=("wasserstein",),
+        thresholds={"psi": 5.0},
+        features={"age": {"method": "ks", "threshold": 0.15}, "plan": {"method": "ks"}},
+    )
+    for hour in range(2):
+        model.feed(hour, model.rows(shift=6))
+    assert model.value("data_drift_threshold", feature="age", method="ks") == 0.15
+    assert model.value("data_drift_detected", feature="age", method="ks") == 1
+    # Categories have no order: psi decides.
+    assert model.value("data_drift_threshold", feature="plan", method="psi") == 5
+    methods = {key.split('method="')[1] for key in model.shown("data_drift_score")}
+    assert methods == {'ks"}', 'wasserstein"}', 'psi"}'}
+
+
+def test_predictions_and_scores_drift_too(tmp_path: Path) -> None:
+    made = reference({"outcome": ["yes"] * 300 + ["no"] * 700, "p": np.random.default_rng(2).beta(8, 2, 1000)})
+    roles = dict(zip(("outcome", "p"), ("prediction", "score"), strict=True))
+    columns = tuple(column.model_copy(update={"role": roles[column.name]}) for column in made.columns)
+    (tmp_path / "reference.json").write_text(made.model_copy(update={"columns": columns}).dump())
+    model = Model(tmp_path)
+    for hour in range(2):
+        model.feed(
+            hour, {"x": [0.0] * 900}, class_counts={"yes": 810, "no": 90}, score=model.rng.beta(2, 2, 900).tolist()
+        )
+    assert model.value("data_drift_detected", feature="prediction") == 1
+    assert model.value("data_drift_detected", feature="score") == 1
+    assert model.value("data_drift_share") is None  # It is that of the features.
+
+
+def test_a_repeated_call_counts_for_its_answers_only(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    model.feed(0, model.rows(50), counted=False)
+    total = model.shown('model_feature_observations_total{model="churn",version="7",feature="plan"')
+    assert sum(total.values()) == 50
+
+
+def test_rules_of_quality(model: Model) -> None:
+    for hour in range(3):
+        model.feed(
+            hour,
+            {"age": [1000.0, None, "x", *[40.0] * 97], "plan": ["basic", "enterprise"], "new": [1.0, 2.0]},
+        )
+    model.feed(3, {"age": [40.0]})
+    model.feed(4, {"age": [40.0]})
+    rules = {
+        tuple(key.split('"')[5::2]): n for key, n in model.shown('data_quality_failures_total{model="churn"').items()
+    }
+    assert rules == {
+        ("age", "out_of_range"): 3,
+        ("age", "missing"): 3,
+        ("age", "type_change"): 3,
+        ("plan", "unseen_category"): 3,
+        ("new", "unexpected"): 6,
+        ("plan", "absent"): 1,
+    }
+
+
+def test_a_feature_that_became_constant(model: Model) -> None:
+    for hour in range(2):
+        model.feed(hour, model.rows(50, age=[40.0] * 50))
+    assert model.value("data_quality_failures_total", feature="age", rule="constant") == 1
+
+
+def test_too_few_rows(tmp_path: Path) -> None:
+    model = Model(tmp_path, min_rows=100)
+    for hour, rows in ((0, 150), (1, 20), (2, 150), (6, 1)):
+        model.feed(hour, model.rows(rows))
+    # 20 rows in the second hour, and none in the three before the last one.
+    assert model.value("data_quality_failures_total", rule="volume") == 4
+
+
+def test_new_counters_are_shown_at_zero_first(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    first, second = (sum(model.shown("model_feature_observations", View(n, n - 1, 0)).values()) for n in (1, 2))
+    assert (first, second) == (0, 100)
+
+
+def test_without_a_reference_for_the_model_nothing_is_counted(model: Model) -> None:
+    model.feed(0, model.rows(50), model="other")
+    assert model.shown() == {}
+
+
+def test_the_closest_reference_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "references"
+    folder.mkdir()
+    labels = {}
+    for name, (of, version) in {"any": ("", ""), "churn": ("churn", ""), "churn-8": ("churn", "8")}.items():
+        made = reference({"age": np.arange(100.0) + len(name)}, of, version)
+        (folder / f"{name}.json").write_text(made.dump())
+        labels[name] = made.digest()
+    deriver = DriftDeriver(DriftOptions(reference=folder), Budget())
+    for model, version in (("churn", "8"), ("churn", "7"), ("fraud", "1")):
+        payload = event_request({"age": [1.0]}, model, version)
+        deriver.apply(deriver.decode(DECODER, [payload]), at(START))
+    found = {model: state.reference.label for model, state in deriver.models.items()}
+    assert found == {("churn", "8"): labels["churn-8"], ("churn", "7"): labels["churn"], ("fraud", "1"): labels["any"]}
+
+
+def test_a_reference_that_changes_begins_at_0(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    before = model.shown("model_feature_observations")
+    model.path.write_text(reference({"age": np.arange(1000.0)}, "churn").dump())
+    model.deriver.expire(START + HOUR, HOUR)
+    assert model.shown("model_feature_observations") == {}
+    model.feed(0.5, model.rows(10))
+    after = model.shown("model_feature_observations")
+    assert not before.keys() & after.keys()
+    assert sum(after.values()) == 10
+
+
+def test_a_reference_that_becomes_invalid_stays_in_force(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    before = model.shown("model_feature_observations")
+    model.path.write_text(model.path.read_text()[:500])
+    model.deriver.expire(START + HOUR, HOUR)
+    assert model.shown("model_feature_observations") == before
+    assert [str(path) for path in model.deriver.library.invalid] == [str(model.path)]
+
+
+def test_sighup_reads_a_file_that_looks_the_same(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    model.deriver.reload()
+    assert model.shown("model_feature_observations")
+
+
+def test_a_missing_reference_may_come_later(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    folder.mkdir()
+    model = Model(tmp_path, reference=folder)
+    model.feed(0, model.rows(50))
+    assert model.shown() == {}
+    (folder / "churn.json").write_text(model.path.read_text())
+    model.deriver.expire(START, HOUR)
+    model.feed(0, model.rows(50))
+    assert model.shown("model_feature_observations")
+
+
+def test_columns_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
+    columns = {f"f{n:03d}": np.arange(10.0) for n in range(50)}
+    (tmp_path / "reference.json").write_text(reference(columns).dump())
+    model = Model(tmp_path, max_features=20)
+    model.feed(0, {name: [1.0] for name in columns}, features_left_out=3)
+    (state,) = model.deriver.models.values()
+    assert len(state.windows) == 20
+    assert model.value("model_features_left_out_total", model="churn") == 3
+
+
+def test_a_column_takes_ten_kilobytes_at_most(model: Model) -> None:
+    for hour in range(30):
+        model.feed(hour, model.rows(2000))
+    (state,) = model.deriver.models.values()
+    taken = [window.memory_bytes() for window in state.windows.values()]
+    assert max(taken) <= 10_000
+
+
+def test_an_idle_model_goes(model: Model) -> None:
+    model.feed(0, model.rows(50))
+    model.deriver.expire(START + 23 * HOUR, HOUR)
+    assert model.deriver.models
+    model.deriver.expire(START + 25 * HOUR, HOUR)
+    assert not model.deriver.models
+    assert all(value is None for _, value in model.deriver.checkpoint())
+
+
+class TestLearning:
+    """Without a reference the first rows become one."""
+
+    def test_the_first_rows_are_the_reference(self, tmp_path: Path) -> None:
+        model = Model(tmp_path, reference=None, learn=1000, check_interval=60)
+        for n in range(10):
+            model.feed(n / 100, model.rows(100))
+        assert model.shown("model_feature_observations") == {}
+        for n in range(10, 30):
+            model.feed(n / 100, model.rows(100, shift=8))
+        model.feed(1, model.rows(1))
+        assert model.value("data_drift_detected", feature="age") == 1
+        assert model.value("data_drift_detected", feature="plan") == 0
+        assert 'reference="learned-' in next(iter(model.shown("model_feature_reference_ratio")))
+        assert model.value("model_feature_reference_rows", feature="age") == 1000
+
+    def test_a_file_for_the_model_beats_it(self, tmp_path: Path) -> None:
+        model = Model(tmp_path, learn=10)
+        model.feed(0, model.rows(50))
+        assert "learned" not in next(iter(model.shown("model_feature_observations")))
+
+
+def entries(seed: int, learn: bool) -> list[tuple[bytes, int]]:
+    """Payloads over three days, with the hours at which they came."""
+    rng = random.Random(seed)
+    values = np.random.default_rng(seed)
+    found = []
+    hour = 0.0
+    for _ in range(60):
+        hour += rng.choice([0.001, 0.2, 1.0, 3.0])
+        rows = rng.choice([1, 7, 60])
+        ages = [None if rng.random() < 0.1 else float(age) for age in values.normal(45, 10, rows)]
+        events = [({"age": ages, "plan": rng.choices(["basic", "pro", "x"], k=rows)}, {"score": [0.5] * rows})] * 2
+        found.append((events_request(events, rng.choice(["churn", "fraud"])), START + int(hour * HOUR)))
+    return found
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_split_and_any_crash_give_the_same(tmp_path: Path, seed: int, learn: bool) -> None:
+    given = {"enabled": True, "learn": 100} if learn else {"reference": Model(tmp_path).path}
+    options = DeriveOptions.model_validate({"drift": {**given, "warm_up": 0, "methods": ["psi"]}, "series_ttl": "30d"})
+    payloads = entries(seed, learn)
+
+    def derived(cuts: random.Random | None) -> dict[str, str]:
+        log = FakeLog()
+        for payload, time in payloads:
+            log.append("logs", payload, time)
+        sizes = iter(lambda: cuts.randrange(1, 6) if cuts else 1, 0)
+        engine = engine_of(log, options, sizes)
+        while log.cursor < len(payloads):
+            engine.pull()
+            if cuts and cuts.random() < 0.3:
+                engine.checkpoint()
+            if cuts and cuts.random() < 0.3:
+                engine = engine_of(log, options, sizes)  # What was not committed is read again.
+            if engine._position == len(payloads):
+                engine.checkpoint()
+        return lines(engine_of(log, options, sizes).collect(""))
+
+    expected = {key: value for key, value in derived(None).items() if "drift" in key or "feature" in key}
+    assert len(expected) > 50
+    for attempt in range(3):
+        found = derived(random.Random(seed * 100 + attempt))
+        assert {key: found.get(key) for key in expected} == expected
+
+
+def engine_of(log: FakeLog, options: Any, sizes: Any) -> DeriveEngine:
+    engine = DeriveEngine(log.consumer(sizes), DECODER, options, Telemetry(), lambda: START)
+    engine.restore()
+    return engine
+
+
+def test_nothing_is_done_where_nothing_is_to_be_compared() -> None:
+    assert not DriftOptions().active
+    assert not DriftOptions(enabled=False, learn=5).active
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "pso"}, "invalid method: 'pso'; expected one of psi, ks"),
+        ({"methods": ["psi", "x"]}, "invalid method: 'x'"),
+        ({"thresholds": {"ks": -1}}, "invalid threshold of ks"),
+        ({"features": {"age": {"method": "x"}}}, "invalid method: 'x'"),
+        ({"check_interval": "2d"}, "check_interval must be at most window"),
+    ],
+)
+def test_options_that_are_invalid(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DriftOptions(**given)

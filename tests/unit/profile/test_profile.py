@@ -1,0 +1,248 @@
+"""`sidecar profile`: files of all formats to references, references merged, shown and compared."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from sidecar.cli.main import main
+from sidecar.derive.drift.reference import CategoryColumn, NumberColumn, Reference, load
+from sidecar.profile import profiling, tables
+
+RNG = np.random.default_rng(4)
+ROWS = 3000
+COLUMNS: dict[str, Sequence[Any]] = {
+    "age": [*RNG.normal(40, 10, ROWS - 2).round(2).tolist(), None, None],
+    "visits": RNG.poisson(3, ROWS).tolist(),
+    "plan": RNG.choice(["basic", "pro", "größe"], ROWS).tolist(),
+    "vip": (RNG.random(ROWS) < 0.1).tolist(),
+    "outcome": RNG.choice(["stay", "leave"], ROWS, p=[0.8, 0.2]).tolist(),
+}
+
+
+WRITERS = {"parquet": "pyarrow.parquet", "arrow": "pyarrow.feather"}
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["profile", *map(str, arguments)])
+
+
+def as_csv(columns: dict[str, Sequence[Any]], delimiter: str = ",") -> str:
+    rows = zip(*columns.values(), strict=True)
+    lines = [delimiter.join("" if v is None else str(v) for v in row) for row in rows]
+    return "\n".join([delimiter.join(columns), *lines]) + "\n"
+
+
+def as_json(columns: dict[str, Sequence[Any]], inner: bool = False) -> str:
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return "".join(json.dumps({"features": row, "time": "now"} if inner else row) + "\n" for row in rows)
+
+
+def made(tmp_path: Path, name: str, data: str | bytes, *arguments: Any) -> Reference:
+    file, out = tmp_path / name, tmp_path / f"{name}.reference.json"
+    file.write_bytes(data.encode() if isinstance(data, str) else data)
+    found = run(file, "--out", out, *arguments)
+    assert found.exit_code == 0, found.output
+    return load(out)
+
+
+def test_of_every_format_the_same(tmp_path: Path) -> None:
+    expected = made(tmp_path, "data.csv", as_csv(COLUMNS), "--model", "churn", "--model-version", "7")
+    assert (expected.model, expected.model_version, expected.rows) == ("churn", "7", ROWS)
+    age, visits, plan, vip, _ = expected.columns
+    assert isinstance(age, NumberColumn)
+    assert (age.count, age.missing) == (ROWS - 2, 2)
+    assert age.mean == pytest.approx(np.mean([a for a in COLUMNS["age"] if a is not None]))
+    assert isinstance(visits, NumberColumn)
+    assert isinstance(plan, CategoryColumn)
+    assert plan.values == {name: COLUMNS["plan"].count(name) for name in plan.values}  # type: ignore[attr-defined]
+    assert isinstance(vip, CategoryColumn)
+    assert set(vip.values) == {"true", "false"}
+    for name, data in {
+        "semicolons.csv": as_csv(COLUMNS, ";"),
+        "data.tsv": as_csv(COLUMNS, "\t"),
+        "packed.csv.gz": gzip.compress(as_csv(COLUMNS).encode()),
+        "data.ndjson": as_json(COLUMNS),
+        "data.jsonl.gz": gzip.compress(as_json(COLUMNS).encode()),
+    }.items():
+        found = made(tmp_path, name, data, "--model", "churn", "--model-version", "7")
+        assert found == expected, name
+    inner = made(tmp_path, "events.ndjson", as_json(COLUMNS, inner=True), "--exclude", "time")
+    assert inner.columns == expected.columns
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_with_pyarrow(tmp_path: Path, suffix: str) -> None:
+    arrow, writer = importlib.import_module("pyarrow"), importlib.import_module(WRITERS[suffix])
+    table = arrow.table({name: list(values) for name, values in COLUMNS.items()})
+    file, out = tmp_path / f"data.{suffix}", tmp_path / "reference.json"
+    if suffix == "parquet":
+        writer.write_table(table, file)
+    else:
+        writer.write_feather(table, file)
+    found = run(file, "--out", out)
+    assert found.exit_code == 0, found.output
+    assert load(out).columns == made(tmp_path, "data.csv", as_csv(COLUMNS)).columns
+
+
+def test_larger_than_its_sample_and_its_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiling, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 70)
+    found = made(tmp_path, "data.csv", as_csv(COLUMNS)).columns[0]
+    assert isinstance(found, NumberColumn)
+    ages = np.array([a for a in COLUMNS["age"] if a is not None])
+    assert list(found.counts) == [
+        int(((ages > a) & (ages <= b)).sum())
+        for a, b in zip([-np.inf, *found.edges], [*found.edges, np.inf], strict=True)
+    ]
+    shares = np.array(found.counts) / found.count
+    assert 0.015 < shares.max() < 0.03
+
+
+def test_roles_and_types(tmp_path: Path) -> None:
+    found = made(
+        tmp_path,
+        "data.csv",
+        as_csv(COLUMNS),
+        "--prediction",
+        "outcome",
+        "--exclude",
+        "vip",
+        "--type",
+        "visits=category",
+    )
+    assert [(c.name, c.role, c.type) for c in found.columns] == [
+        ("age", "feature", "number"),
+        ("visits", "feature", "category"),
+        ("plan", "feature", "category"),
+        ("outcome", "prediction", "category"),
+    ]
+
+
+def test_few_texts_among_numbers_are_invalid(tmp_path: Path) -> None:
+    column = [*["1.5"] * 500, "oops", "NA", ""]
+    found = made(tmp_path, "data.csv", as_csv({"x": column, "y": range(503)})).columns[0]
+    assert (found.type, found.count, found.invalid, found.missing) == ("number", 500, 1, 2)
+
+
+def test_a_column_that_comes_late_was_missing_before(tmp_path: Path) -> None:
+    found = made(tmp_path, "data.ndjson", '{"a": 1}\n\n{"a": 2, "b": 5}\n')
+    assert [(c.name, c.count, c.missing) for c in found.columns] == [("a", 2, 0), ("b", 1, 1)]
+
+
+def test_alike_references_are_merged_exactly(tmp_path: Path) -> None:
+    both = made(tmp_path, "both.csv", as_csv(COLUMNS))
+    like = tmp_path / "both.csv.reference.json"
+    halves = [{name: values[part] for name, values in COLUMNS.items()} for part in (slice(1000), slice(1000, None))]
+    for name, half in zip(("a.csv", "b.csv"), halves, strict=True):
+        made(tmp_path, name, as_csv(half), "--like", like)
+    out = tmp_path / "merged.json"
+    assert (
+        run("merge", tmp_path / "a.csv.reference.json", tmp_path / "b.csv.reference.json", "--out", out).exit_code == 0
+    )
+    merged = load(out)
+    for found, expected in zip(merged.columns, both.columns, strict=True):
+        if isinstance(found, NumberColumn) and isinstance(expected, NumberColumn):
+            assert (found.counts, found.bins, found.missing) == (expected.counts, expected.bins, expected.missing)
+            assert found.std == pytest.approx(expected.std)
+            assert found.sums == pytest.approx(expected.sums)
+        else:
+            assert found == expected
+
+
+def test_other_references_are_merged_closely(tmp_path: Path) -> None:
+    first = {"x": RNG.normal(0, 1, 4000), "n": RNG.poisson(2, 4000)}
+    second = {"x": RNG.normal(3, 2, 2000), "n": RNG.poisson(4, 2000)}
+    for name, columns in {
+        "a": first,
+        "b": second,
+        "both": {k: [*first[k], *second[k]] for k in first},
+    }.items():
+        made(tmp_path, f"{name}.csv", as_csv({k: list(v) for k, v in columns.items()}))
+    files = [tmp_path / f"{name}.csv.reference.json" for name in ("a", "b", "both")]
+    merged = tmp_path / "merged.json"
+    assert run("merge", *files[:2], "--out", merged).exit_code == 0
+    shown = run("diff", files[2], merged)
+    assert shown.exit_code == 0
+    for line in shown.output.splitlines()[1:]:
+        assert max(map(float, line.split()[1:])) < 0.02
+
+
+def test_what_cannot_be_merged(tmp_path: Path) -> None:
+    made(tmp_path, "a.csv", "x\n1\n2\n", "--model", "a")
+    made(tmp_path, "b.csv", "x\n1\n2\n", "--model", "b")
+    made(tmp_path, "c.csv", "x\nred\nblue\n", "--model", "a")
+    files = [tmp_path / f"{name}.csv.reference.json" for name in "abc"]
+    for pair, message in ((files[:2], "different models"), (files[::2], "numbers in one and categories in the other")):
+        found = run("merge", *pair)
+        assert found.exit_code == 1
+        assert message in found.output
+
+
+def test_shown_in_a_terminal(tmp_path: Path) -> None:
+    made(tmp_path, "a.csv", as_csv(COLUMNS), "--model", "churn")
+    shown = run("show", tmp_path / "a.csv.reference.json").output
+    assert "churn: 3000 rows, 5 columns" in shown
+    assert "█" in shown
+    assert "0.1 % missing" in shown
+
+
+def test_the_moved_column_is_named(tmp_path: Path) -> None:
+    made(tmp_path, "a.csv", as_csv(COLUMNS))
+    moved = {**COLUMNS, "age": [None if a is None else a + 8 for a in COLUMNS["age"]], "new": [1] * ROWS}
+    made(tmp_path, "b.csv", as_csv(moved))
+    found = run("diff", tmp_path / "a.csv.reference.json", tmp_path / "b.csv.reference.json")
+    assert found.exit_code == 1
+    assert [line.split()[0] for line in found.output.splitlines() if line.endswith("drifted")] == ["age"]
+    assert "new" in found.output
+    assert "only in the second" in found.output
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("data.csv", "", "empty; expected a header"),
+        ("data.csv", "a,b\n1,2\n1\n", "record 3 has 1 fields; expected 2"),
+        ("data.csv", "a,a\n1,2\n", "column names ['a']"),
+        ("data.csv", b"a,b\n\xff,2\n", "cannot be read as csv"),
+        ("data.csv.gz", b"\x1f\x8bnothing", "cannot be read as csv"),
+        ("data.ndjson", '{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+        ("data.ndjson", "[1]\n", "line 1 is not an object"),
+        ("data.ndjson", "\n", "no rows"),
+        ("data.xlsx", "a", "unknown format"),
+    ],
+)
+def test_what_is_no_table_is_said(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(data.encode() if isinstance(data, str) else data)
+    found = run(file, "--out", tmp_path / "out.json")
+    assert found.exit_code == 1
+    assert message in found.output
+    assert "Traceback" not in found.output
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_column_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    found = run(tmp_path / "data.csv", "--prediction", "c")
+    assert found.exit_code == 1
+    assert "no column 'c'" in found.output
+
+
+def test_pyarrow_is_asked_for_where_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(tables.importlib, "import_module", absent)
+    (tmp_path / "data.parquet").write_bytes(b"PAR1")
+    found = run("data", tmp_path / "data.parquet")
+    assert found.exit_code == 1
+    assert "pip install 'model-sidecar[profile]'" in found.output
