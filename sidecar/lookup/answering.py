@@ -21,6 +21,8 @@ from sidecar.lookup.traceql.lexer import QueryError
 
 NANO = 1_000_000_000
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+"""Names and values come from whoever sends spans: no browser is to take an answer for a page."""
 MAX_SHOWN = 100
 """Characters of an invalid value that a message repeats."""
 
@@ -99,7 +101,7 @@ def _answered(
 
 def as_json(body: Any, status: int = 200) -> Response:
     """Compact JSON; NaN and infinities cannot come, since documents have none."""
-    return Response(json.dumps(body, separators=(",", ":")), status, media_type="application/json")
+    return Response(json.dumps(body, separators=(",", ":")), status, NOSNIFF, media_type="application/json")
 
 
 def full_trace_id(given: str) -> str:

@@ -11,6 +11,7 @@ from sidecar import __version__
 from sidecar.lookup import tempo
 from sidecar.lookup.answering import (
     NANO,
+    NOSNIFF,
     BadRequest,
     Desk,
     Failure,
@@ -125,7 +126,7 @@ def _add_tags(router: APIRouter, desk: Desk) -> None:
 
 def failed(failure: Failure) -> Response:
     """A failure: its reason as plain text."""
-    return PlainTextResponse(failure.message + "\n", failure.status)
+    return PlainTextResponse(failure.message + "\n", failure.status, NOSNIFF)
 
 
 def wants_protobuf(request: Request) -> bool:
