@@ -60,7 +60,7 @@ def search(store: TraceStore, wanted: Search, deadline: Deadline) -> Found:
     found = Found()
     limit = min(wanted.limit, MAX_TRACES)
     try:
-        for ids in _batches(store.candidates(wanted.needs, wanted.window, deadline)):
+        for ids in _batches(store.candidates(wanted.needs, wanted.window, deadline), min(limit, _BATCH)):
             for trace in store.traces(ids, deadline, MAX_SPANS_OF_TRACE):
                 found.inspected += 1
                 sets = _within(wanted.judge(trace), wanted.window)
@@ -78,9 +78,9 @@ def search(store: TraceStore, wanted: Search, deadline: Deadline) -> Found:
     return found
 
 
-def _batches(candidates: Iterator[Sequence[str]]) -> Iterator[list[str]]:
+def _batches(candidates: Iterator[Sequence[str]], size: int) -> Iterator[list[str]]:
     ids = (trace_id for some in candidates for trace_id in some)
-    while batch := list(islice(ids, _BATCH)):
+    while batch := list(islice(ids, size)):
         yield batch
 
 

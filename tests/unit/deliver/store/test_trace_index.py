@@ -207,3 +207,14 @@ def test_operations_are_bounded_and_forgotten() -> None:
     table.forget(db, START + 10**12)
     assert db.execute("SELECT name FROM operation").fetchall() == [("new",)]
     assert OperationTable(db)._last == {("shop", "new", "server"): START + 10**12}
+
+
+def test_a_block_that_cannot_be_unpacked_is_left_out(tmp_path: Path) -> None:
+    sink = StoreSink("store", Store(StoreOptions(), tmp_path, lambda: START), sink_context(DECODER, "log"))
+    entries = [entry(n, spans_payload(1, trace=n), 1) for n in (1, 2)]
+    sink.send(sink.prepare(entries).batches[0])
+    sink.store._db.execute("UPDATE block SET payload = x'00' WHERE seq = 1")
+    found = sink.traces.traces([trace_id(n).hex() for n in (1, 2)], Deadline.after(60))
+    assert [trace.trace_id for trace in found] == [trace_id(2).hex()]
+    ids = [i for some in sink.traces.candidates((), ALWAYS, Deadline.after(60)) for i in some]
+    assert ids == [trace_id(2).hex()]
