@@ -30,6 +30,11 @@ def prometheus3(command: Literal["prometheus", "promtool"]) -> Path:
     return go_install(f"github.com/prometheus/prometheus/cmd/{command}@v0.316.0", timeout=1800)
 
 
+def alertmanager() -> Path:
+    """The server. Debian's looks for its own templates in /usr/share, where an unpacked package has none."""
+    return go_install("github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1")
+
+
 def amtool() -> Path:
     """Alertmanager's checker."""
     return _binary("amtool", "prometheus-alertmanager")
@@ -96,8 +101,7 @@ class Alertmanager:
 @contextmanager
 def run_alertmanager(config: Path) -> Iterator[Alertmanager]:
     """An Alertmanager with that configuration, ready. Paths in it are relative to its folder."""
-    # Debian's looks for its own templates in /usr/share, where an unpacked package has none.
-    binary = go_install("github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1")
+    binary = alertmanager()
     home = Path(tempfile.mkdtemp(prefix="alertmanager-"))
     port = free_port()
     child = Child(

@@ -105,6 +105,16 @@ def test_a_key_is_a_header_and_no_key_is_none() -> None:
         ]
 
 
+def test_another_token_goes_over_the_same_connection_and_leaves_the_first() -> None:
+    with serving(*[(200, {}, b"{}")] * 2) as server:
+        poster = Poster(server.url, "right", None)
+        for one in (poster.with_token("wrong"), poster):
+            one.to("/v1/traces", "application/json")(b"{}", "")
+        poster.close()
+    assert [headers["Authorization"] for _, _, headers, _ in server.seen] == ["Bearer wrong", "Bearer right"]
+    assert len({port for port, *_ in server.seen}) == 1
+
+
 @pytest.mark.parametrize(
     "url", ["localhost:4318", "ftp://host", "http://", "", "http://host:99999", "http://[::1", "http://host:x"]
 )
