@@ -7,7 +7,7 @@ NATIVE := $(VENV)/.native
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: oracles demo check test test-cluster coverage lint setup golden bench soak docs lock clean
+.PHONY: oracles demo check test test-cluster coverage lint setup golden bench soak docs lock wheels clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make oracles        write the golden files of Jaeger and of TraceQL's grammar anew from the real programs"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
+	@echo "make wheels         dist/: what the images are built from"
 	@echo "make docs           write docs/reference from the program"
 
 $(LOCKED): requirements.lock pyproject.toml instrumentation/pyproject.toml
@@ -98,6 +99,13 @@ docs: setup
 lock: $(LOCKED)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o docker/requirements.lock
+
+# For docker/Dockerfile; the native core is that of this machine, a release has one for each platform.
+wheels: setup
+	rm -rf dist && mkdir dist && cp $(VENV)/wheels/model_sidecar_native-*.whl dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . ./instrumentation
+	rm -rf build instrumentation/build
 
 clean:
 	rm -rf $(VENV) native/target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -24,7 +24,7 @@ from sidecar.inject.profile import Profile, load
 from sidecar.inject.request import read
 from sidecar.inject.sidecar_container import sidecar_container, volumes
 
-pytestmark = [pytest.mark.engine]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "model-sidecar"

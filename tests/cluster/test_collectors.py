@@ -21,7 +21,7 @@ from support.engines import Child, answers, free_port, sidecar_process, wait_for
 from support.engines.gateway import gateway_binary
 from support.load import samples, scrape, total
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 FOLDER = Path(__file__).resolve().parents[2] / "collector-config"
 COLLECTORS = sorted(FOLDER.glob("collector-*.yaml"))

@@ -40,3 +40,17 @@ def test_the_changelog_has_a_place_for_it() -> None:
     headings = re.findall(r"(?m)^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"))
     assert headings[0] == "Unreleased"
     assert __version__ in headings[1:2] or len(headings) == 1
+
+
+def test_the_images_get_the_locked_versions() -> None:
+    """`docker/requirements.lock` is a part of `requirements.lock`, hashes too, and has what the program needs."""
+
+    def pins(path: Path) -> set[str]:
+        return set(re.split(r"\n(?=\S)", path.read_text("utf-8").strip()))
+
+    ours = pins(ROOT / "docker" / "requirements.lock")
+    assert ours <= pins(ROOT / "requirements.lock"), "run `make lock`"
+    named = {re.split(r"[=\s]", pin)[0].lower() for pin in ours}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {re.split(r"[>=<\[ ;]", requirement)[0].lower() for requirement in project["dependencies"]}
+    assert needed <= named, "run `make lock`"

@@ -1,0 +1,198 @@
+"""The images, built from docker/Dockerfile, and run as the chart runs them: nobody's user, a root that cannot be
+written, no capabilities, 192 MiB. And the wheels that they are made of, in an environment without Rust."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.engines import answers, free_port, http_get, wait_for
+from support.engines.cache import EngineUnavailable
+from support.engines.containers import Containers, containers
+from support.load import samples, scrape, total
+from support.payloads import span, trace_payload
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDECAR, BUNDLE = "localhost/model-sidecar:test", "localhost/model-sidecar-bundle:test"
+MIB = 1 << 20
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make wheels` puts into dist/."""
+    folder = tmp_path_factory.mktemp("dist")
+    native = sorted((ROOT / ".venv" / "wheels").glob("model_sidecar_native-*.whl"))
+    if not native:
+        raise EngineUnavailable("the native core is not built: no cargo (`make setup`)")
+    shutil.copy(native[-1], folder)
+    # Of a copy: setuptools writes beside its sources.
+    sources = tmp_path_factory.mktemp("sources")
+    for name in ("sidecar", "instrumentation"):
+        shutil.copytree(
+            ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+        )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder]
+    subprocess.run([*map(str, command), str(sources), str(sources / "instrumentation")], check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Containers]:
+    context = tmp_path_factory.mktemp("context")
+    shutil.copytree(ROOT / "docker", context / "docker")
+    shutil.copytree(wheels, context / "dist")
+    with containers() as made:
+        made.build(context, "sidecar", SIDECAR)
+        made.build(context, "bundle", BUNDLE)
+        yield made
+
+
+RESTRICTED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--memory=192m", "--network=host")
+
+
+@contextmanager
+def running(tools: Containers, folder: Path, *environ: str) -> Iterator[tuple[str, dict[str, int]]]:
+    """(id of a sidecar's container, its ports)"""
+    data = folder / "data"
+    data.mkdir()
+    os.chown(data, 65532, 65532)
+    ports = {name: free_port() for name in ("RECEIVE__OTLP_GRPC", "RECEIVE__OTLP_HTTP", "SERVE")}
+    variables = [f"--env=SIDECAR_{name}__PORT={port}" for name, port in ports.items()]
+    mount = f"--volume={data}:/var/lib/sidecar"
+    extra = [f"--env={item}" for item in environ]
+    started = tools.run("podman", "run", "--detach", *RESTRICTED, mount, *variables, *extra, SIDECAR)
+    name = started.stdout.strip()
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{ports['SERVE']}/startupz"), 60, "the sidecar's start")
+        yield name, ports
+    except BaseException as error:
+        error.add_note(tools.run("podman", "logs", name, check=False).stderr[-3000:])
+        raise
+    finally:
+        tools.run("podman", "rm", "--force", "--time", "1", name, check=False)
+
+
+def memory(tools: Containers, name: str) -> float:
+    """MiB of the container's processes, by the sum of their proportional shares."""
+    pids = tools.run("podman", "top", name, "hpid").stdout.split()[1:]
+    total_kib = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total_kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total_kib / 1024
+
+
+class TestSidecar:
+    def test_it_is_small_and_has_no_shell(self, tools: Containers) -> None:
+        size = tools.size(SIDECAR)
+        print(f"sidecar: {size / 1e6:.0f} MB")
+        assert size <= 150e6
+        refused = tools.run("podman", "run", "--rm", "--network=none", "--entrypoint=/bin/sh", SIDECAR, check=False)
+        assert refused.returncode in (125, 126, 127)
+        details = json.loads(tools.run("podman", "image", "inspect", SIDECAR).stdout)[0]
+        assert details["Config"]["User"] == "65532:65532"
+
+    def test_it_receives_derives_and_stops_as_restricted_as_in_the_chart(
+        self, tools: Containers, tmp_path: Path
+    ) -> None:
+        with running(tools, tmp_path) as (name, ports):
+            url = f"http://127.0.0.1:{ports['SERVE']}"
+            status = json.loads(http_get(f"{url}/status")[1])
+            assert status["decoder"] == "native"
+            time.sleep(2)  # Not to let anything happen: for memory of the start to be given back.
+            rest = memory(tools, name)
+            print(f"sidecar at rest: {rest:.0f} MiB")
+            assert rest <= 96
+            body = trace_payload(span())
+            post(f"http://127.0.0.1:{ports['RECEIVE__OTLP_HTTP']}/v1/traces", body)
+            wait_for(lambda: received(url) > 0, 30, "the spans")
+            assert (
+                tools.run("podman", "inspect", name, "--format", "{{.HostConfig.ReadonlyRootfs}}").stdout.strip()
+                == "true"
+            )
+            tools.run("podman", "stop", "--time", "40", name)
+            assert tools.run("podman", "inspect", name, "--format", "{{.State.ExitCode}}").stdout.strip() == "0"
+
+    def test_the_same_image_is_the_webhook_and_sets_up(self, tools: Containers) -> None:
+        for arguments in (["inject", "--help"], ["setup", "elasticsearch", "--help"], ["--version"]):
+            tools.run("podman", "run", "--rm", *RESTRICTED, SIDECAR, *arguments)
+
+    def test_python_is_there_for_the_test_of_the_chart(self, tools: Containers) -> None:
+        check = "import json, ssl, urllib.request; print(ssl.create_default_context().cert_store_stats()['x509_ca'])"
+        done = tools.run("podman", "run", "--rm", *RESTRICTED, "--entrypoint=python", SIDECAR, "-c", check)
+        assert int(done.stdout) > 10, "certificates of public authorities"
+
+
+def post(url: str, body: bytes) -> None:
+    from urllib.request import Request, urlopen
+
+    with urlopen(Request(url, body, {"content-type": "application/x-protobuf"}), timeout=30) as answer:
+        assert answer.status == 200
+
+
+def received(url: str) -> float:
+    return total(samples(scrape(url) or ""), "sidecar_received_items_total", 'signal="spans"')
+
+
+class TestBundle:
+    def test_it_copies_the_bundle_to_a_volume_and_python_starts_with_it(
+        self, tools: Containers, tmp_path: Path
+    ) -> None:
+        os.chown(tmp_path, 65532, 65532)
+        mount = f"--volume={tmp_path}:/model-sidecar/bundle"
+        size = tools.size(BUNDLE)
+        print(f"bundle: {size / 1e6:.0f} MB")
+        assert size <= 100e6
+        tools.run("podman", "run", "--rm", *RESTRICTED, mount, BUNDLE)
+        assert (tmp_path / "sitecustomize.py").is_file()
+        script = "import logging, sys; print('opentelemetry' in sys.modules)"
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "OTEL_SERVICE_NAME": "x"}
+        done = subprocess.run(
+            ["/usr/bin/env", "python3", "-c", script],
+            capture_output=True,
+            text=True,
+            env=environ,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == "True", done.stderr
+
+
+def test_the_wheels_install_into_an_empty_environment_without_rust(wheels: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if "cargo" not in p)
+    assert shutil.which("cargo", path=path) is None
+    environ: dict[str, Any] = {**os.environ, "PATH": path}
+    python = environment / "bin" / "python"
+    lock = ["--require-hashes", "--no-deps", "-r", str(ROOT / "docker" / "requirements.lock")]
+    ours = ["--no-index", "--no-deps", "--find-links", str(wheels), "model-sidecar", "model-sidecar-native"]
+    for arguments in (lock, ours, []):
+        command = [str(python), "-m", "pip", *(["install", "-q", *arguments] if arguments else ["check"])]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    variables = {"SIDECAR_JOURNAL__PATH": str(tmp_path / "journal"), "SIDECAR_SERVE__PORT": "0"}
+    variables |= {"SIDECAR_RECEIVE__OTLP_GRPC__PORT": "0", "SIDECAR_RECEIVE__OTLP_HTTP__PORT": "0"}
+    checked = subprocess.run(
+        [str(environment / "bin" / "sidecar"), "check"],
+        env={**environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "decoder: native" in checked.stdout
