@@ -21,7 +21,10 @@ help:
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make wheels         dist/: what the images are built from"
-	@echo "make docs           write docs/reference from the program"
+	@echo "make docs           write what is generated: docs/reference, alerts and runbooks, dashboards, configurations"
+	@echo "make setup          only the set-up of .venv, which every other target does too"
+	@echo "make lock           write requirements.lock from pyproject.toml"
+	@echo "make clean          remove .venv and what was built"
 
 $(LOCKED): requirements.lock pyproject.toml instrumentation/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
