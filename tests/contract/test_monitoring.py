@@ -30,7 +30,6 @@ LEGACY = (
 )  # fmt: skip
 ANNOUNCED = {
     "model_accuracy", "model_accuracy_score", "ab_test_conversions",
-    "data_drift_score", "data_drift_detected", "data_drift_share", "data_quality_failures_total",
 }  # fmt: skip
 """Metrics with a name that is settled, and that the sidecar may not have yet: in docs/reference/reference.md are those
 that it has."""

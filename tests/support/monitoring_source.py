@@ -79,7 +79,7 @@ def exporters() -> dict[str, list[str]]:
 def shown_by_the_sidecar() -> frozenset[str]:
     """Names of series on a sidecar's /metrics with everything switched on: derived ones and its own."""
     telemetry = Telemetry([])
-    options = DeriveOptions()
+    options = DeriveOptions.model_validate({"drift": {"learn": 1}})
     context = DeriverContext(options.budget(), Targets(options.series_budget), telemetry)
     derivers = [deriver for kind in DERIVERS for deriver in kind.build(options.section(kind.name), context)]
     names = {"target_info"}
