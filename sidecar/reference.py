@@ -15,8 +15,9 @@ from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
 from sidecar.config.renamed import RENAMES
 from sidecar.config.settings import Settings
 from sidecar.decode.predictions.names import ALIASES, MEANINGS
+from sidecar.derive.registry import DERIVERS, DeriveOptions, families
 from sidecar.options import write_duration, write_size
-from sidecar.telemetry import HTTP_METRICS, TABLE
+from sidecar.telemetry import HTTP_METRICS, TABLE, Telemetry
 
 
 def as_yaml(settings: Settings) -> str:
@@ -36,6 +37,7 @@ def markdown(command: click.Command, renamed: Iterable[tuple[str, str]] = ()) ->
         _renamed_lines(),
         _command_lines(command),
         _renamed_command_lines(renamed),
+        _derived_lines(),
         _metric_lines(),
         _event_lines(),
         _alias_lines(),
@@ -116,6 +118,23 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Com
                 yield from commands(child, f"{name} {word}")
     else:
         yield name, command
+
+
+def _derived_lines() -> Iterator[str]:
+    yield "## Metrics that are derived"
+    yield ""
+    yield "On `/metrics`; a histogram is there as `_bucket`, `_sum` and `_count`, a summary as the last two. Those that"
+    yield "apps send over OTLP and those of `derive.rules` have names of their users' choosing."
+    yield ""
+    yield "| metric | type | meaning |"
+    yield "|---|---|---|"
+    telemetry = Telemetry([])
+    try:
+        for family in families(DeriveOptions(), DERIVERS, telemetry):
+            name = family.name + {"counter": "_total", "info": "_info"}.get(family.kind, "")
+            yield f"| `{name}` | {family.kind} | {_cell(family.help)} |"
+    finally:
+        telemetry.provider.shutdown()
 
 
 def _metric_lines() -> Iterator[str]:

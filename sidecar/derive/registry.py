@@ -4,8 +4,8 @@ a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
@@ -14,12 +14,16 @@ from sidecar.derive import log_records, red, rule_metrics
 from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.drift import deriver as drift
 from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai import deriver as genai
 from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
 from sidecar.derive.models import label_counts, predictions
 from sidecar.derive.otlp_metrics import deriver as otlp_metrics
+from sidecar.derive.scrapes import View
 from sidecar.derive.series import Budget
+from sidecar.derive.target_info import Targets
 from sidecar.options import Duration, Section
+from sidecar.telemetry import Telemetry
 
 
 def _none(options: Any) -> Iterable[str]:
@@ -45,6 +49,8 @@ class DeriverType:
     """Families that apps may send themselves; of a service whose spans give them those are shown."""
     chosen_names: Callable[[Any], Iterable[str]] = _none
     """(options) -> names of metrics that its options choose."""
+    showing_all: Mapping[str, Any] = field(default_factory=dict)
+    """What its options need beyond the defaults to show every family that it has."""
 
 
 # What is made from spans stands before what apps send: of one name the first is shown.
@@ -56,6 +62,7 @@ DERIVERS: tuple[DeriverType, ...] = (
         "Rate, error and duration metrics from spans.",
         red.memory,
         prefixes=("traces_",),
+        showing_all={"names": "both"},
     ),
     DeriverType(
         "logs",
@@ -113,6 +120,7 @@ DERIVERS: tuple[DeriverType, ...] = (
         "Drift and data quality beside a reference; see docs/how-to/drift.md.",
         drift.memory,
         prefixes=("model_", "data_drift_", "data_quality_"),
+        showing_all={"learn": 1},
     ),
 )
 
@@ -165,6 +173,16 @@ def memory_bound_bytes(options: _Derive, types: Sequence[DeriverType]) -> int:
 def shared_families(types: Sequence[DeriverType]) -> frozenset[str]:
     """Names of families that may come from more than one source."""
     return frozenset(name for kind in types for name in kind.shared_families)
+
+
+def families(options: _Derive, types: Sequence[DeriverType], telemetry: Telemetry) -> Iterator[FamilySnapshot]:
+    """Every family of the types, without series, but for those whose names users or apps choose."""
+    context = DeriverContext(options.budget(), Targets(options.series_budget), telemetry)
+    for kind in types:
+        section = {**options.section(kind.name).model_dump(), **kind.showing_all} if kind.showing_all else None
+        chosen = options.section(kind.name) if section is None else kind.options.model_validate(section)
+        for deriver in kind.build(chosen, context):
+            yield from deriver.collect(View(0, 0))
 
 
 def _checked(kind: DeriverType, reserved: tuple[str, ...]) -> Callable[[Any], Any]:

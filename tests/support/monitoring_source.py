@@ -12,11 +12,8 @@ from typing import Any
 
 import yaml
 
-from sidecar.derive.deriver import DeriverContext
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.registry import DERIVERS, DeriveOptions
-from sidecar.derive.scrapes import View
-from sidecar.derive.target_info import Targets
+from sidecar.derive.registry import DERIVERS, DeriveOptions, families
 from sidecar.telemetry import TABLE, Telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,12 +76,9 @@ def exporters() -> dict[str, list[str]]:
 def shown_by_the_sidecar() -> frozenset[str]:
     """Names of series on a sidecar's /metrics with everything switched on: derived ones and its own."""
     telemetry = Telemetry([])
-    options = DeriveOptions.model_validate({"drift": {"learn": 1}})
-    context = DeriverContext(options.budget(), Targets(options.series_budget), telemetry)
-    derivers = [deriver for kind in DERIVERS for deriver in kind.build(options.section(kind.name), context)]
     names = {"target_info"}
-    for deriver in derivers:
-        names |= {name for family in deriver.collect(View(0, 0)) for name in _series(family)}
+    for family in families(DeriveOptions(), DERIVERS, telemetry):
+        names |= _series(family)
     for metric in TABLE:
         names |= {metric.name + suffix for suffix in (_SUFFIXES["histogram"] if metric.kind == "histogram" else ("",))}
     telemetry.provider.shutdown()
