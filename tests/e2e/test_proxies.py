@@ -94,7 +94,7 @@ def test_http_clients_pass_none(proxy: list[str]) -> None:
         elastic = HttpClient([tap.url], ClientTls(), 5, 1)
         elastic.request("POST", "/index", b"elastic", {"content-type": "application/json"})
         poster = Poster(tap.url, None, None)  # `sidecar logs` and `sidecar labels import`
-        poster.post("/v1/json", b"poster", "application/json")
+        poster.to("/v1/json", "application/json")(b"poster", "")
         for client in (otlp, elastic, poster):
             client.close()  # type: ignore[attr-defined]
         assert all(text in tap.wire for text in (b"otlp", b"elastic", b"poster"))
@@ -104,7 +104,7 @@ def test_http_clients_pass_none(proxy: list[str]) -> None:
 def test_nor_to_another_host(proxy: list[str]) -> None:
     poster = Poster("http://sidecar.invalid:4318", None, None, timeout=1)
     with suppress(Retryable):
-        poster.post("/v1/json", b"poster", "application/json")
+        poster.to("/v1/json", "application/json")(b"poster", "")
     assert proxy == []
 
 

@@ -373,7 +373,7 @@ def test_overload_and_outage_slow_it_down_and_lose_nothing(
             node.start()
             assert consumer.wait_for(36, 90)
             assert worker.status()["trouble"] is None
-            assert worker._concurrency.generation > 0, "nothing was ever refused: the test tests nothing"
+            assert worker._in_flight.concurrency.generation > 0, "nothing was ever refused: the test tests nothing"
         spans, logs = expected(entries)
         counts = consumer.counts()
         for signal, total in (("spans", spans), ("logs", logs)):

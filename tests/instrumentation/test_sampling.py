@@ -29,7 +29,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from support.engines import EngineUnavailable
 from support.frameworks import environment, recording
 
-from sidecar.decode.otlp.tracestate import weight
+from sidecar.decode.otlp.tracestate import adjusted_count
 
 HIGH, LOW = (7 << 64) | 0xFFFFFFFFFFFFFF, (7 << 64) | 1
 """Trace ids of which one is kept at every ratio, the other at none below 1."""
@@ -57,12 +57,12 @@ def header(result: SamplingResult) -> str:
 def test_a_root_says_its_threshold_and_the_sidecar_reads_the_ratio_back(argument: str, says: str) -> None:
     result = asked(from_argument(argument), HIGH)
     assert (result.decision.is_sampled(), header(result), dict(result.attributes)) == (True, says, {"k": "v"})
-    assert weight(says) == pytest.approx(1 / float(argument or 1), rel=1e-12)
+    assert adjusted_count(says) == pytest.approx(1 / float(argument or 1), rel=1e-12)
 
 
 @given(st.floats(1e-7, 1))
 def test_any_ratio_is_read_back(ratio: float) -> None:
-    assert weight(header(asked(from_argument(repr(ratio)), HIGH))) == pytest.approx(1 / ratio, rel=1e-9)
+    assert adjusted_count(header(asked(from_argument(repr(ratio)), HIGH))) == pytest.approx(1 / ratio, rel=1e-9)
 
 
 def test_without_an_argument_everything_is_kept() -> None:
@@ -182,7 +182,7 @@ def test_environment_variables_are_enough_on_every_supported_sdk(agent: Path, tm
         assert run_app(str(found[0]), agent, tmp_path, recorded.url, more) == ""
     roots = [span for span, _ in recorded.spans if span.name == "request"]
     assert 50 < len(roots) < 150, "of 400, a quarter; twice as many have a chance of 1e-8"
-    assert {(span.trace_state, weight(span.trace_state)) for span, _ in recorded.spans} == {("ot=th:c", 4.0)}
+    assert {(span.trace_state, adjusted_count(span.trace_state)) for span, _ in recorded.spans} == {("ot=th:c", 4.0)}
     assert len(recorded.spans) == 2 * len(roots)
 
 
