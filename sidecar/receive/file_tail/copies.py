@@ -1,7 +1,8 @@
 """Whether a file that is found beside one that is read may be a copy of it, by what both are.
 
 A copy is made of the file that is written to (copytruncate, and then that file is cut), or is the compressed form of
-any other (and then that one is removed). What was written before the other file was made, or is longer, is no copy.
+any other (and then that one is removed). What was written before the other file was made, or after it was removed, or
+is longer, is no copy. One of a file that is gone is whole.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ CUT_SECONDS = 5.0
 """A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""
 LEFT_OUT_SECONDS = 60.0
 """After so long a copy that is not read is logged."""
-COARSE_NS = 2_000_000_000
-"""A time of change that was set to that of another file may have lost so much: programs set whole seconds."""
+COARSE_NS, _FINE_NS, _STEP_NS = 2_000_000_000, 1_000, 100
+"""A time of change that was set to that of another file may have lost so much: programs set whole seconds, or
+milliseconds. One that is no multiple of 100 ns has lost no more than a floating-point number does."""
 _WHOLE_BYTES = 1 << 20
 """Contents up to here are compared in full, larger ones at their begin, at their end and at places between."""
 _PLACES, _PLACE_BYTES = 64, 4096
@@ -40,6 +42,9 @@ class Deferred:
     """When the state was seen first."""
     together: bool
     """The origin was not known before this file was: nothing says that it was made of it."""
+    gone: bool
+    """There was no path to the origin then: what is no whole copy of it is none."""
+    compressed: bool
     logged: bool = False
 
     def over(self, now: float) -> bool:
@@ -51,18 +56,30 @@ class Deferred:
         return not self.together and now - self.since >= LEFT_OUT_SECONDS
 
 
-def may_be_copy(candidate: Candidate, source: Source, origin: TailedFile, own: Source) -> bool:
-    """Whether `source` may be a copy, whole or in the making, of `origin`, which `own` is of."""
-    if not _may_be_made_of(candidate, source, origin):
-        return False
-    if own.birth and source.modified() + COARSE_NS < min(own.birth, own.modified()):
+def may_be_copy(source: Source, origin: TailedFile, own: Source) -> bool:
+    """Whether `source`, which may be made of `origin`, has its content or a part of that, and was written in its time.
+    `own` is the origin's source."""
+    # Asked for before any content is compared: what is removed by now was copied by now.
+    removed = own.removed()
+    if not _in_its_time(source, own, removed):
         return False
     copied, size = source.size(), own.size()
+    former = origin.former or bool(removed)
     if not source.compressed:
-        return copied <= size and _alike(source, own, size)
+        return (copied == size if former else copied <= size) and _alike(source, own, size)
     # A file is compressed as a whole; one that is written to may have grown since.
     end = source.pread(max(0, size - 1), 2)
-    return len(end) < 2 and (bool(end) or not origin.former) and _alike(source, own, size)
+    return len(end) < 2 and (bool(end) or not former) and _alike(source, own, size)
+
+
+def _in_its_time(source: Source, own: Source, removed: int) -> bool:
+    """Whether it was written while the other one was there."""
+    modified = source.modified()
+    lost = _FINE_NS if modified % _STEP_NS else COARSE_NS
+    if own.birth and modified + lost < min(own.birth, own.modified()):
+        return False
+    # Another device may have another clock.
+    return not removed or source.key[0] != own.key[0] or max(source.birth, modified) <= removed
 
 
 def is_compressed_form(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
@@ -70,8 +87,9 @@ def is_compressed_form(candidate: Candidate, source: Source, origin: TailedFile)
     return source.compressed and origin.rotated and candidate.path.startswith((f"{origin.path}.", f"{origin.path}-"))
 
 
-def _may_be_made_of(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
-    """Plain copies are made of files that are written to; the compressed form of another has its name and more."""
+def may_be_made_of(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
+    """By names: plain copies are made of files that are written to; the compressed form of another has its name and
+    more."""
     if not origin.rotated:
         return True
     gone = source.compressed and origin.gone_since is not None

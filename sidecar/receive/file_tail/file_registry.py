@@ -18,7 +18,13 @@ from typing import Literal
 import structlog
 
 from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint, Key, digest, key_bytes
-from sidecar.receive.file_tail.copies import Deferred, begins_alike, is_compressed_form, may_be_copy
+from sidecar.receive.file_tail.copies import (
+    Deferred,
+    begins_alike,
+    is_compressed_form,
+    may_be_copy,
+    may_be_made_of,
+)
 from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Broken, Source, open_source
 from sidecar.receive.file_tail.tailed_file import TailedFile
@@ -102,6 +108,7 @@ class FileRegistry:
         there = {candidate.key for candidate in candidates}
         self._room = self._max_open - sum(file.source is not None for file in self.files.values())
         self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
+        self._deferred = {key: known for key, known in self._deferred.items() if key in there}
         unknown: list[tuple[Candidate, bool]] = []
         for candidate in candidates:
             file = self.files.get(candidate.key)
@@ -222,9 +229,10 @@ class FileRegistry:
         origin = self.files.get(known.origin) if known is not None else None
         if known is None or origin is None or known.state != (candidate.size, candidate.modified):
             return False
-        if known.over(now) or not origin.start.startswith(known.start):
+        is_gone = origin.gone_since is not None
+        if known.over(now) or known.gone != is_gone or not origin.start.startswith(known.start):
             return False
-        if not known.logged and known.left_out(now) and origin.gone_since is None:
+        if not known.logged and known.left_out(now) and not is_gone:
             log.warning("file_tail_copy_skipped", path=candidate.path, of=origin.path, bytes=candidate.size)
             self._deferred[candidate.key] = replace(known, logged=True)
         return True
@@ -249,8 +257,9 @@ class FileRegistry:
             first = 0.0
         together = origin.known_since >= first and not is_compressed_form(candidate, source, origin)
         logged = known is not None and known.logged and not together
-        found = Deferred(state, origin.key, origin.start, first, since, together, logged)
-        if found.over(now) and origin.gone_since is None:
+        gone = origin.gone_since is not None
+        found = Deferred(state, origin.key, origin.start, first, since, together, gone, source.compressed, logged)
+        if found.over(now) and not gone:
             return False
         self._deferred[candidate.key] = found
         if found.together and candidate.key not in self.checkpoints:
@@ -265,11 +274,14 @@ class FileRegistry:
         family = [f for f in self.files.values() if f.base == candidate.base and not f.done and f.key != candidate.key]
         # One that is gone was compressed, or moved to another file system.
         for file in sorted(family, key=lambda file: file.gone_since is None):
-            if begins_alike(source, file.start) and self._may_be_copy(candidate, source, file, now):
+            if self._may_be_copy(candidate, source, file, now):
                 return file
         return None
 
     def _may_be_copy(self, candidate: Candidate, source: Source, file: TailedFile, now: float) -> bool:
+        alike = not file.start or begins_alike(source, file.start)
+        if not alike or not may_be_made_of(candidate, source, file) or self._has_copy(file, source):
+            return False
         own = file.source or self.open(file.path, file.key)
         if own is None:
             return False
@@ -277,10 +289,19 @@ class FileRegistry:
             if not file.unchanged(own):
                 self.truncated(file, now)
                 return False
-            return may_be_copy(candidate, source, file, own)
+            # It may have been empty when it was looked at last, and be written, copied and removed since.
+            file.read_start(own)
+            return begins_alike(source, file.start) and may_be_copy(source, file, own)
         finally:
             if own is not file.source:
                 own.close()
+
+    def _has_copy(self, file: TailedFile, source: Source) -> bool:
+        """Whether the file is gone and there is a whole copy of it: whichever of two is that, the other is not."""
+        return file.gone_since is not None and any(
+            known.gone and known.origin == file.key and known.compressed == source.compressed
+            for known in self._deferred.values()
+        )
 
     def _as_copy(self, candidate: Candidate, source: Source, now: float, whole: bool = False) -> TailedFile | None:
         """The file at the offset of the checkpoint that was made of its content; None if there is none. `whole`: of
@@ -393,7 +414,6 @@ class FileRegistry:
 
     def _forget(self, there: set[Key], now: float) -> None:
         self._broken = {key: since for key, since in self._broken.items() if key in there}
-        self._deferred = {key: known for key, known in self._deferred.items() if key in there}
         for key in list(self.checkpoints):
             if key in there or key in self.files:
                 self._missing.pop(key, None)

@@ -23,7 +23,8 @@ class Broken(Exception):
 
 class Source(Protocol):
     """`size` is that of the file; `pread` may be asked for any place of the content. `data_from`: the place itself, or
-    where the hole that it is in ends. `birth` and `modified`: Unix ns; a birth of 0 is not known."""
+    where the hole that it is in ends. `birth`, `modified` and `removed`: Unix ns; a birth of 0 is not known. `removed`:
+    when a file that has no name any more lost it, or was written to last if that was later; 0 while it has a name."""
 
     key: Key
     compressed: bool
@@ -32,6 +33,8 @@ class Source(Protocol):
     def size(self) -> int: ...
 
     def modified(self) -> int: ...
+
+    def removed(self) -> int: ...
 
     def pread(self, offset: int, size: int) -> bytes: ...
 
@@ -55,6 +58,9 @@ class PlainSource:
 
     def modified(self) -> int:
         return os.fstat(self._fd).st_mtime_ns
+
+    def removed(self) -> int:
+        return _removed(self._fd)
 
     def pread(self, offset: int, size: int) -> bytes:
         """Short only at the end of the file."""
@@ -95,6 +101,9 @@ class GzipSource:
     def modified(self) -> int:
         return os.fstat(self._raw.fileno()).st_mtime_ns
 
+    def removed(self) -> int:
+        return _removed(self._raw.fileno())
+
     def pread(self, offset: int, size: int) -> bytes:
         """Short only at the end of the content."""
         start = self._place - len(self._last)
@@ -128,6 +137,11 @@ class GzipSource:
     def close(self) -> None:
         self._file.close()
         self._raw.close()
+
+
+def _removed(fd: int) -> int:
+    status = os.fstat(fd)
+    return 0 if status.st_nlink else status.st_ctime_ns
 
 
 def open_source(path: str | Path) -> Source | None:

@@ -17,6 +17,7 @@ from support.tailing import Make, Tailing, append, lines, texts
 from sidecar.receive.file_tail import source as module
 from sidecar.receive.file_tail.checkpoint import PREFIX, decode
 from sidecar.receive.file_tail.copies import CUT_SECONDS, LEFT_OUT_SECONDS
+from sidecar.receive.file_tail.file_registry import REMOVED_GRACE
 
 START = b"starting\nready\n"
 BANNER = b"".join(b"banner line %d\n" % n for n in range(200))
@@ -139,6 +140,127 @@ def test_crashes_one_after_the_other(make: Make, logs: Path, compress: bool) -> 
     assert settle(tailing) == counted(*written)
     tailing.restart()
     assert settle(tailing) == counted(*written)
+
+
+def compressed(file: Path, target: Path) -> None:
+    """As a program does it that rotates its own file."""
+    target.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
+
+
+@pytest.mark.parametrize("look", ["when it is gone", "while both are there", "while it is made"])
+def test_seen_empty_then_written_and_compressed(make: Make, logs: Path, look: str) -> None:
+    """What the compressed form is of was not read yet when that is found."""
+    file, target = logs / "app.log", logs / "app.log.1.gz"
+    file.touch()
+    tailing = make()
+    tailing.cycle()
+    append(file, START)
+    if look == "while both are there":
+        target.write_bytes(gzip.compress(START))
+        tailing.cycle()
+    elif look == "while it is made":
+        target.write_bytes(gzip.compress(START)[:12])
+        tailing.tailer.scan()
+    compressed(file, target)
+    file.touch()
+    tailing.cycle()
+    assert Counter(tailing.bodies) == counted(START)
+    tailing.cycle(REMOVED_GRACE + 1)
+    assert settle(tailing) == counted(START)
+    assert tailing.losses() == []
+
+
+def test_seen_empty_then_written_copied_and_cut(make: Make, logs: Path) -> None:
+    file = logs / "app.log"
+    file.touch()
+    tailing = make()
+    tailing.cycle()
+    append(file, START)
+    shutil.copyfile(file, logs / "app.log.1")
+    tailing.cycle()
+    os.truncate(file, 0)
+    append(file, b"next\n")
+    assert settle(tailing) == counted(START, b"next\n")
+
+
+@pytest.mark.parametrize("rotated", [START, START + b"failed\n"])
+def test_a_part_of_a_file_that_is_gone_is_no_copy_of_it(make: Make, logs: Path, rotated: bytes) -> None:
+    """It is read at once: it may be removed before the file that is gone is given up."""
+    file = logs / "app.log"
+    file.write_bytes(START + b"failed\nended\n")
+    tailing = make()
+    tailing.cycle()
+    compressed(file, logs / "app.log.1.gz")
+    (logs / "app.log.1").write_bytes(rotated)
+    file.write_bytes(b"other\n")
+    assert Counter(tailing.cycle()) == counted(rotated, b"other\n")
+    tailing.cycle(REMOVED_GRACE + 1)
+    assert settle(tailing) == counted(START + b"failed\nended\n", rotated, b"other\n")
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log.2.gz"])
+def test_what_is_written_after_a_file_was_removed_is_no_copy_of_it(make: Make, logs: Path, name: str) -> None:
+    file, later = logs / "app.log", logs / name
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    file.unlink()
+    file.touch()
+    later.write_bytes(gzip.compress(START) if name.endswith("gz") else START)
+    later_ns = later.stat().st_mtime_ns + 1_000_000_000  # More than a tick of the clock of the file system.
+    os.utime(later, ns=(later_ns, later_ns))
+    assert Counter(tailing.cycle()) == counted(START)
+    tailing.cycle(REMOVED_GRACE + 1)
+    assert settle(tailing) == counted(START, START)
+
+
+def test_of_two_compressed_forms_of_a_file_that_is_gone_one_is_another_file(make: Make, logs: Path) -> None:
+    """Two generations with the same content; nobody saw what the older one was compressed from."""
+    file = logs / "app.log"
+    file.write_bytes(b"other\n")
+    tailing = make()
+    tailing.cycle()
+    file.unlink()
+    (logs / "app.log.2.gz").write_bytes(gzip.compress(START))
+    file.write_bytes(START)
+    keep_out = logs / "app.log.2.gz.tmp"  # It is renamed, and not found, while the files are looked for.
+    (logs / "app.log.2.gz").rename(keep_out)
+    assert Counter(tailing.cycle()) == counted(START)
+    keep_out.rename(logs / "app.log.2.gz")
+    compressed(file, logs / "app.log.1.gz")
+    file.touch()
+    assert Counter(tailing.cycle()) == counted(START)
+    tailing.cycle(REMOVED_GRACE + 1)
+    assert settle(tailing) == counted(b"other\n", START, START)
+
+
+def test_one_that_waits_is_looked_at_again_when_the_other_is_removed(make: Make, logs: Path) -> None:
+    file, copy = logs / "app.log", logs / "app.log.1"
+    file.write_bytes(START + b"failed\n")
+    tailing = make()
+    tailing.cycle()
+    copy.write_bytes(START)
+    assert tailing.cycle() == []
+    file.unlink()
+    file.touch()
+    assert Counter(tailing.cycle()) == counted(START)
+
+
+@births_known
+@pytest.mark.parametrize(("before_ns", "at_once"), [(1_000_000_001, True), (-1, False)])
+def test_times_of_change_that_are_exact_tell_what_was_written_before(
+    make: Make, logs: Path, before_ns: int, at_once: bool
+) -> None:
+    """Also of what was written less than 2 s before: the time was not set to whole seconds."""
+    live, older = logs / "app.log", logs / "app.log.1"
+    live.write_bytes(START)
+    with live.open("rb") as opened:
+        made = module.birth_of(opened.fileno())
+    older.write_bytes(START)
+    time = made - made % 100 + 1 - before_ns // 100 * 100
+    os.utime(older, ns=(time, time))
+    assert Counter(make().cycle()) == counted(*[START] * (2 if at_once else 1))
 
 
 @births_known
