@@ -120,7 +120,8 @@ class FileRegistry:
                 unknown.append((candidate, True))
         for file in [f for f in self.files.values() if f.key not in there]:
             self._gone(file, now)
-        for candidate, reused in unknown:
+        # One that waited takes the checkpoint that it waited for, before one does that has the same content.
+        for candidate, reused in sorted(unknown, key=lambda one: one[0].key not in self._deferred):
             self._classify(candidate, reused, now, wall)
         self.used_patterns.update(patterns)
         self._settle_replaced(now)
@@ -230,7 +231,9 @@ class FileRegistry:
         if known is None or origin is None or known.state != (candidate.size, candidate.modified):
             return False
         is_gone = origin.gone_since is not None
-        if known.over(now) or known.gone != is_gone or not origin.start.startswith(known.start):
+        if known.gone != is_gone or not origin.start.startswith(known.start):
+            return False
+        if known.over(now) and not is_gone:
             return False
         if not known.logged and known.left_out(now) and not is_gone:
             log.warning("file_tail_copy_skipped", path=candidate.path, of=origin.path, bytes=candidate.size)
