@@ -289,12 +289,14 @@ class FileRegistry:
         if own is None:
             return False
         try:
+            # It may have been empty when it was looked at last, and be written, copied and removed since.
+            file.read_start(own)
+            found = begins_alike(source, file.start) and may_be_copy(source, file, own)
+            # Asked last: it may be cut while it is compared.
             if not file.unchanged(own):
                 self.truncated(file, now)
                 return False
-            # It may have been empty when it was looked at last, and be written, copied and removed since.
-            file.read_start(own)
-            return begins_alike(source, file.start) and may_be_copy(source, file, own)
+            return found
         finally:
             if own is not file.source:
                 own.close()

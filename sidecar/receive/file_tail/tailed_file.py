@@ -91,10 +91,13 @@ class TailedFile:
         self.held_since, self.kind, self.grown_at, self.foreign = None, None, now, False
 
     def read_start(self, source: Source) -> None:
-        """Know the beginning, as far as it is there. NULs that were not passed yet may be written over."""
+        """Know the beginning, as far as it is there. NULs that were not passed yet may be written over. Of a file that
+        was cut the old one stays known: it is what a copy is recognised by."""
         if len(self.start) < HEAD_BYTES:
             start = source.pread(0, HEAD_BYTES)
-            self.start = start[: self.offset] + start[self.offset :].rstrip(b"\0")
+            start = start[: self.offset] + start[self.offset :].rstrip(b"\0")
+            if start.startswith(self.start):
+                self.start = start
 
     def read_recent(self, source: Source) -> None:
         """Know what is before the offset."""

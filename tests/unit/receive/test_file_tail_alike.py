@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 from support.tailing import Make, Tailing, append, lines, texts
 
+from sidecar.receive.file_tail import file_registry
 from sidecar.receive.file_tail import source as module
 from sidecar.receive.file_tail.checkpoint import PREFIX, decode
 from sidecar.receive.file_tail.copies import CUT_SECONDS, LEFT_OUT_SECONDS
 from sidecar.receive.file_tail.file_registry import REMOVED_GRACE
+from sidecar.receive.file_tail.tailed_file import TailedFile
 
 START = b"starting\nready\n"
 BANNER = b"".join(b"banner line %d\n" % n for n in range(200))
@@ -261,6 +264,55 @@ def test_times_of_change_that_are_exact_tell_what_was_written_before(
     time = made - made % 100 + 1 - before_ns // 100 * 100
     os.utime(older, ns=(time, time))
     assert Counter(make().cycle()) == counted(*[START] * (2 if at_once else 1))
+
+
+@pytest.mark.parametrize("before", ["read_start", "begins_alike", "may_be_copy"])
+def test_cut_while_it_is_compared_with_its_copy(
+    make: Make, logs: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """What was read of it before is not read again from the copy."""
+    file, copy = logs / "app.log", logs / "app.log.1"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    owner: Any = TailedFile if before == "read_start" else file_registry
+    original = getattr(owner, before)
+
+    def cut_first(*args: Any) -> Any:
+        if copy.exists():
+            os.truncate(file, 0)
+        return original(*args)
+
+    append(file, b"failed\n")
+    shutil.copyfile(file, copy)
+    monkeypatch.setattr(owner, before, cut_first)
+    tailing.tailer.scan()
+    monkeypatch.setattr(owner, before, original)
+    assert file.stat().st_size == 0
+    append(file, b"next\n")
+    assert settle(tailing) == counted(START, b"failed\n", b"next\n")
+    assert tailing.losses() == []
+
+
+def test_the_copies_of_files_that_are_gone_take_their_own_checkpoints(make: Make, logs: Path) -> None:
+    """Two with the same content, given up one after the other: a copy that waits for the second leaves the first
+    one's checkpoint to its own copy, which is older than the second."""
+    file, first, second = logs / "app.log", logs / "app.log.2.gz", logs / "app.log.1.gz"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    compressed(file, first)
+    later = logs / "later"
+    while not later.exists() or later.stat().st_mtime_ns < first.stat().st_mtime_ns + 10_000_000:
+        later.write_bytes(b"")  # Until the clock of the file system has moved.
+    file.write_bytes(START)
+    second.write_bytes(gzip.compress(START))
+    tailing.cycle()
+    file.unlink()
+    file.touch()
+    for _ in range(8):
+        tailing.cycle(REMOVED_GRACE / 4)
+    assert settle(tailing) == counted(START, START)
 
 
 @births_known
