@@ -100,6 +100,8 @@ class FileRegistry:
         self._missing: dict[Key, float] = dict.fromkeys(checkpoints, now)
         self._broken: dict[Key, float] = {}
         self._deferred: dict[Key, Deferred] = {}
+        self._absent: dict[Key, float] = {}
+        """Those of them that the last scan did not find, and since when."""
         self._families: dict[str, list[TailedFile]] = {}
         """Files of one base, where there are several."""
 
@@ -108,7 +110,10 @@ class FileRegistry:
         there = {candidate.key for candidate in candidates}
         self._room = self._max_open - sum(file.source is not None for file in self.files.values())
         self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
-        self._deferred = {key: known for key, known in self._deferred.items() if key in there}
+        # One that is renamed while files are looked for is not found, and waits on.
+        self._absent = {key: self._absent.get(key, now) for key in self._deferred if key not in there}
+        for key in [key for key, since in self._absent.items() if now - since > MISSING_GRACE]:
+            del self._deferred[key], self._absent[key]
         unknown: list[tuple[Candidate, bool]] = []
         for candidate in candidates:
             file = self.files.get(candidate.key)
@@ -162,7 +167,12 @@ class FileRegistry:
         source = self.open(candidate.path, candidate.key)
         if source is None:
             return True
+        file = TailedFile.of(candidate, now, checkpoint)
         try:
+            # Before it is compared: it may be cut at any moment, and is to be known as what it was.
+            file.read_start(source)
+            if not checkpoint.done:
+                file.read_recent(source)
             same = checkpoint.head_matches(source.pread) if checkpoint.done else checkpoint.matches(source.pread)
             reused = bool(checkpoint.birth) and source.birth not in (0, checkpoint.birth)
             same = same and not reused
@@ -174,7 +184,6 @@ class FileRegistry:
             loss = None if reused or checkpoint.done or checkpoint.replaced else _unseen(candidate, checkpoint)
             self._replaced.append(_Replaced(candidate.key, checkpoint, now, loss))
             return False
-        file = TailedFile.of(candidate, now, checkpoint)
         file.known_since = 0.0
         self._track(file, source)
         return True
@@ -182,7 +191,7 @@ class FileRegistry:
     def _track(self, file: TailedFile, source: Source) -> None:
         file.source, file.compressed, file.birth = source, source.compressed, source.birth
         file.read_start(source)
-        if not file.done:
+        if not file.done and not file.recent:
             file.read_recent(source)
         if file.done or self._room <= 0:
             file.close()
@@ -243,7 +252,7 @@ class FileRegistry:
     @property
     def left_out(self) -> int:
         """Files that are not read since they are copies of others."""
-        return sum(known.logged for known in self._deferred.values())
+        return sum(known.logged for key, known in self._deferred.items() if key not in self._absent)
 
     def _defer(self, candidate: Candidate, source: Source, now: float) -> bool:
         """Wait with a file that may be a copy of one that we read: there is nothing in it for us yet."""
