@@ -206,7 +206,9 @@ class FileRegistry:
             return
         at_end = self._start_at_end and not reused and candidate.pattern not in self.used_patterns
         try:
-            file = self._as_copy(candidate, source, now, whole=True) if source.compressed else None
+            # One that waits for a checkpoint leaves others with the same content to their own copies.
+            at_once = source.compressed and candidate.key not in self._deferred
+            file = self._as_copy(candidate, source, now, whole=True) if at_once else None
             if file is None and not at_end and self._defer(candidate, source, now):
                 source.close()
                 return

@@ -17,7 +17,7 @@ from support.tailing import Make, Tailing, append, lines, texts
 
 from sidecar.receive.file_tail import file_registry
 from sidecar.receive.file_tail import source as module
-from sidecar.receive.file_tail.checkpoint import PREFIX, decode
+from sidecar.receive.file_tail.checkpoint import PREFIX, Checkpoint, decode
 from sidecar.receive.file_tail.copies import CUT_SECONDS, LEFT_OUT_SECONDS
 from sidecar.receive.file_tail.file_registry import REMOVED_GRACE
 from sidecar.receive.file_tail.tailed_file import TailedFile
@@ -292,6 +292,50 @@ def test_cut_while_it_is_compared_with_its_copy(
     append(file, b"next\n")
     assert settle(tailing) == counted(START, b"failed\n", b"next\n")
     assert tailing.losses() == []
+
+
+@pytest.mark.parametrize("before", ["read_start", "read_recent", "matches"])
+def test_cut_while_it_is_resumed(make: Make, logs: Path, monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    file, copy = logs / "app.log", logs / "app.log.1.gz"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    owner: Any = Checkpoint if before == "matches" else TailedFile
+    original = getattr(owner, before)
+
+    def cut_first(*args: Any) -> Any:
+        os.truncate(file, 0)
+        return original(*args)
+
+    copy.write_bytes(gzip.compress(START))
+    monkeypatch.setattr(owner, before, cut_first)
+    tailing.restart()
+    monkeypatch.setattr(owner, before, original)
+    assert file.stat().st_size == 0
+    append(file, b"next\n")
+    assert settle(tailing) == counted(START, b"next\n")
+
+
+def test_one_that_waits_and_is_missed_once_waits_on(make: Make, logs: Path) -> None:
+    """It was renamed while files were looked for. It is no copy of what was cut meanwhile, though it begins alike."""
+    file, waits, moved = logs / "app.log", logs / "app.log.1.gz", logs / "moved"
+    file.write_bytes(START)
+    tailing = make()
+    tailing.cycle()
+    compressed(file, waits)
+    file.touch()
+    tailing.cycle()
+    append(file, START + b"failed\n")
+    tailing.cycle()
+    waits.rename(moved)
+    os.truncate(file, 0)
+    tailing.cycle()
+    moved.rename(logs / "app.log.2.gz")
+    tailing.cycle()
+    waits.write_bytes(gzip.compress(START + b"failed\n"))
+    tailing.cycle()
+    tailing.cycle(REMOVED_GRACE + 1)
+    assert settle(tailing) == counted(START, START + b"failed\n")
 
 
 def test_the_copies_of_files_that_are_gone_take_their_own_checkpoints(make: Make, logs: Path) -> None:
