@@ -20,6 +20,7 @@ help:
 	@echo "make oracles        write the golden files of Jaeger and of TraceQL's grammar anew from the real programs"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
+	@echo "make soak [KILLS=N] 500 times kill -9 under load: nothing acknowledged is lost or there twice"
 	@echo "make wheels         dist/: what the images are built from"
 	@echo "make docs           write what is generated: docs/reference, alerts and runbooks, dashboards, configurations"
 	@echo "make setup          only the set-up of .venv, which every other target does too"
@@ -89,7 +90,7 @@ bench: setup
 	$(BIN)/python bench/run.py $(ARGS)
 
 soak: setup
-	$(BIN)/python -m pytest -m soak --override-ini=addopts="-ra --import-mode=importlib" tests/e2e $(ARGS)
+	SOAK_KILLS=$(or $(KILLS),500) $(BIN)/python -m pytest tests/e2e/test_kill9.py -k nothing_is_lost $(ARGS)
 
 docs: setup
 	$(BIN)/sidecar config docs > docs/reference/reference.md

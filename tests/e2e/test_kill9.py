@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,8 @@ from support.engines import SearchEngine, SidecarProcess, opensearch, sidecar_pr
 from support.load import CounterWatch, Sender, make_logs, make_spans, samples, scrape, sending, status, total, waiting
 from support.search_client import LOGS, SPANS, documents
 
-KILLS = 20
+KILLS = int(os.environ.get("SOAK_KILLS", "20"))
+"""`make soak` asks for more."""
 pytestmark = pytest.mark.engine
 
 
@@ -27,7 +29,7 @@ def engine() -> Iterator[SearchEngine]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600 + 10 * KILLS)
 def test_nothing_is_lost_doubled_or_counted_back(engine: SearchEngine) -> None:
     environ = {
         "SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": engine.url,
