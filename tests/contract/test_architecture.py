@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
+import pytest
+
+from sidecar.deliver.registry import SINKS
+from sidecar.derive.registry import DERIVERS
+from sidecar.receive.registry import RECEIVERS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "architecture.md"
 
 
 def test_files_and_folders_that_are_named_exist() -> None:
-    root = PAGE.parents[1]
-    pages = PAGE.read_text("utf-8") + (root / "CONTRIBUTING.md").read_text("utf-8")
+    pages = PAGE.read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     named = set(re.findall(r"`((?:sidecar|native|tests|docs|instrumentation)/[a-zA-Z0-9_./-]+)`", pages))
     assert named
-    assert [name for name in sorted(named) if not (root / name).exists()] == []
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+CONTRACTS = {
+    contract["name"]: frozenset(contract.get("modules", ()))
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+}
+
+
+@pytest.mark.parametrize(
+    ("contract", "made"),
+    [
+        ("Sinks never import each other", [kind.options for kind in SINKS]),
+        ("Receivers never import each other", [kind.options for kind in RECEIVERS]),
+        ("Derivers never import each other", [kind.build for kind in DERIVERS]),
+    ],
+)
+def test_each_of_a_registry_is_held_apart_from_the_others(contract: str, made: list[Any]) -> None:
+    rooms = {".".join(one.__module__.split(".")[:3]) for one in made}
+    assert rooms == CONTRACTS[contract], "add a line to this contract in pyproject.toml"
