@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.engines.cache import EngineUnavailable, command, entry, need
+from support.engines.cache import EngineUnavailable, cache_dir, command, entry, need
 from support.engines.toolchains import debian_package
 
 SUITE = "bookworm"
@@ -23,6 +23,7 @@ _PACKAGES = (
     *("podman", "buildah", "runc", "conmon", "golang-github-containers-common", "golang-github-containers-image"),
     *("libgpgme11", "libassuan0", "libdevmapper1.02.1", "libsubid4", "libyajl2"),
 )
+_PROGRAMS = ("podman", "buildah", "runc", "conmon")
 _STORAGE = """[storage]
 driver = "overlay"
 graphroot = "{home}/graph"
@@ -98,27 +99,21 @@ def containers() -> Iterator[Containers]:
 
 
 def _environ(home: Path) -> dict[str, str]:
-    root = (
-        _unpacked()
-        if any(shutil.which(tool) is None for tool in ("podman", "buildah", "runc", "conmon"))
-        else Path("/")
-    )
+    root = _unpacked() if any(shutil.which(tool) is None for tool in _PROGRAMS) else Path("/")
     quoted = {tool: f'"{_tool(root, tool)}"' for tool in ("runc", "conmon")}
     (home / "storage.conf").write_text(_STORAGE.format(home=home))
     (home / "containers.conf").write_text(_CONTAINERS.format(**quoted))
     (home / "policy.json").write_text(_POLICY)
     (home / "registries.conf").write_text("")
     folders = [root / "usr/bin", root / "usr/sbin", root / "usr/libexec/podman"]
-    made = {
+    return {
+        **os.environ,
         "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]),
         "CONTAINERS_STORAGE_CONF": str(home / "storage.conf"),
         "CONTAINERS_CONF": str(home / "containers.conf"),
         "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf"),
         "TMPDIR": str(home),
     }
-    if root != Path("/"):
-        made["LD_LIBRARY_PATH"] = str(next(root.glob("usr/lib/*-linux-gnu")))
-    return {**os.environ, **made}
 
 
 def _tool(root: Path, name: str) -> Path:
@@ -129,13 +124,20 @@ def _tool(root: Path, name: str) -> Path:
 
 
 def _unpacked() -> Path:
-    """One folder with the files of all packages."""
+    """One folder with the files of all packages. Programs know where their libraries are, by an absolute path: buildah
+    starts a copy of itself in memory, without the environment."""
+    final = cache_dir() / "podman-and-buildah"
 
     def make(directory: Path) -> None:
         for name in _PACKAGES:
             shutil.copytree(debian_package(name), directory, symlinks=True, dirs_exist_ok=True)
+        patchelf = debian_package("patchelf") / "usr/bin/patchelf"
+        libraries = next(directory.glob("usr/lib/*-linux-gnu")).relative_to(directory)
+        for program in _PROGRAMS:
+            search = ["--force-rpath", "--set-rpath", final / libraries]
+            command([patchelf, *search, _tool(directory, program)], f"where {program} finds its libraries", 60)
 
-    return entry("podman-buildah", make)
+    return entry(final.name, make)
 
 
 def _base() -> Path:
