@@ -38,10 +38,11 @@ def _counted(out: Path) -> collections.Counter[str]:
     return collections.Counter(str(d["body"]["text"]) for d in documents if "text" in d.get("body", {}))
 
 
-def _settled(out: Path, expected: collections.Counter[str]) -> None:
-    wait_for(lambda: _counted(out).total() >= expected.total(), 40, "every line")
+def _settled(out: Path, expected: collections.Counter[str], doubled: int = 0) -> None:
+    """Every line, and none twice but for so many."""
+    wait_for(lambda: expected <= _counted(out), 40, "every line")
     time.sleep(1.5)
-    assert _counted(out) == expected
+    assert (_counted(out) - expected).total() <= doubled
 
 
 @pytest.mark.parametrize("directives", ["create\ncompress\ndelaycompress", "copytruncate\ncompress"])
@@ -71,7 +72,8 @@ def test_logrotate_of_a_program_that_fails_again_and_again(tmp_path: Path, direc
             # A cut file that gets the same bytes before it is looked at again does not tell that it was cut.
             time.sleep(1.2 if "copytruncate" in directives else 0)
         assert len(list(logs.glob("app.log?*"))) == 5, "there was no rotation: the test proved nothing"
-        _settled(out, written)
+        # docs/decisions/016: what is copied, cut and compressed while the sidecar is down may be read once more.
+        _settled(out, written, doubled=len(START) if "copytruncate" in directives else 0)
 
 
 def test_python_s_rotating_handlers(tmp_path: Path) -> None:
