@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support import monitored as stack_of
 from support.engines import free_port, run_alertmanager, sidecar_command, wait_for
 from support.hook import Received, receiving, shipped_for_here
 from support.monitored import TOKEN, Stack, monitored
 
 from sidecar.drills import DRILLS
+
+# The first run on a machine builds what is tested.
+pytestmark = pytest.mark.timeout(1500)
 
 WINDOWS = {"5m": "15s", "15m": "10s", "30m": "15s", "1h": "15s", "6h": "15s", "3d": "15s"}
 RECEIVERS = {

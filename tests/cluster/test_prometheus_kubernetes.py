@@ -14,6 +14,9 @@ from support import certificates
 from support import monitoring_source as source
 from support.engines import http_get, prometheus3, run_prometheus
 
+# The first run on a machine builds what is tested.
+pytestmark = pytest.mark.timeout(1500)
+
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 

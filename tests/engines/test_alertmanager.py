@@ -16,6 +16,9 @@ from support import monitoring_source as source
 from support.engines import amtool, http_get, run_alertmanager, wait_for
 from support.hook import CONFIG, FOLDER, receiving, shipped_for_here
 
+# The first run on a machine builds what is tested.
+pytestmark = pytest.mark.timeout(900)
+
 TEAMS = {"ml": "ml-team", "devops": "devops-team", "business": "business-metrics", "security": "security"}
 
 
