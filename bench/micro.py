@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import numpy as np  # noqa: E402
 from support.engines import EngineUnavailable, payload_dir  # noqa: E402
+from timing import cpu_seconds  # noqa: E402
 
 from sidecar.decode.api import Decoder  # noqa: E402
 from sidecar.decode.python import ReferenceDecoder  # noqa: E402
@@ -33,7 +34,6 @@ from sidecar.telemetry import Telemetry  # noqa: E402
 
 ITEMS = 512
 LINES = 3000
-ROUND_SECONDS = 0.3
 ROUNDS = 5
 NOW = 1_800_000_000_000_000_000
 
@@ -51,26 +51,16 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="sidecar-micro-") as directory:
         for step in _steps(_payloads(), Path(directory)):
             if not words or any(word in step.name for word in words):
-                print(f"{step.name:32} {_time(step.run) / step.items * 1e6:10.3f} µs/{step.unit}", flush=True)
+                print(
+                    f"{step.name:32} {cpu_seconds(step.run, ROUNDS) / step.items * 1e6:10.3f} µs/{step.unit}",
+                    flush=True,
+                )
     return 0
 
 
 def _payloads() -> dict[str, list[bytes]]:
     directory = payload_dir(ITEMS)
     return {s: [p.read_bytes() for p in sorted(directory.glob(f"{s}-*"))] for s in ("traces", "logs", "ndjson")}
-
-
-def _time(run: Callable[[], object]) -> float:
-    """CPU seconds of one call, all threads of the process."""
-    run()
-    best = float("inf")
-    for _ in range(ROUNDS):
-        calls, began = 0, time.process_time()
-        while (spent := time.process_time() - began) < ROUND_SECONDS:
-            run()
-            calls += 1
-        best = min(best, spent / calls)
-    return best
 
 
 def _steps(payloads: dict[str, list[bytes]], directory: Path) -> Iterator[Step]:

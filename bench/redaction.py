@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from support.engines import EngineUnavailable, payload_dir  # noqa: E402
+from timing import cpu_seconds  # noqa: E402
 
 from sidecar.decode.api import Decoder  # noqa: E402
 from sidecar.decode.python import ReferenceDecoder  # noqa: E402
@@ -22,7 +22,6 @@ from sidecar.decode.redaction.rules import Filter, KeyRule, Rules, ValueRule, na
 from sidecar.decode.select import native_decoder  # noqa: E402
 
 ITEMS = 512
-ROUND_SECONDS = 0.3
 ROUNDS = 7
 
 _NAMED = tuple(named_rule(name, "mask") for name in ("email", "card", "bearer", "jwt", "url_password", "aws_key"))
@@ -62,12 +61,12 @@ def _measure(decoder: Decoder, case: str, payloads: list[bytes]) -> None:
     lines: Callable[[], object] = (
         (lambda: decoder.span_lines(payloads)) if case == "traces" else (lambda: decoder.log_lines(payloads, prefixes))
     )
-    _show(decoder.name, case, "documents, for comparison", _time(lines) / items)
+    _show(decoder.name, case, "documents, for comparison", cpu_seconds(lines, ROUNDS) / items)
     for name, rules in RULES.items():
         redactor = decoder.redactor(rules)
         redact = redactor.spans if case == "traces" else redactor.logs
         changed = sum(redact(payload).changed for payload in payloads)
-        spent = _time(lambda redact=redact: [redact(payload) for payload in payloads])
+        spent = cpu_seconds(lambda redact=redact: [redact(payload) for payload in payloads], ROUNDS)
         _show(decoder.name, case, f"{name} ({changed} changed)", spent / items)
 
 
@@ -85,19 +84,6 @@ def _access_log(decoder: Decoder, seed: int) -> bytes:
 
 def _show(decoder: str, case: str, name: str, seconds: float) -> None:
     print(f"{decoder} {case:10} {name:45} {seconds * 1e6:8.3f} µs/item", flush=True)
-
-
-def _time(run: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    run()
-    best = float("inf")
-    for _ in range(ROUNDS):
-        calls, began = 0, time.process_time()
-        while (spent := time.process_time() - began) < ROUND_SECONDS:
-            run()
-            calls += 1
-        best = min(best, spent / calls)
-    return best
 
 
 if __name__ == "__main__":
