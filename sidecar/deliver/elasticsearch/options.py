@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from sidecar.deliver.common.addresses import as_list, check_url
 from sidecar.deliver.elasticsearch import index_patterns
@@ -15,17 +15,28 @@ SMALLEST_BATCH = 64 << 10
 """However small the destination's limit on requests, batches are not made smaller than this (one document may be)."""
 
 
+def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        check_url(url)
+    return urls
+
+
+Hosts = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_checked)]
+"""Addresses of a cluster's nodes."""
+HOSTS: Any = Field(
+    (),
+    examples=[["https://es:9200"]],
+    description="Addresses of the nodes, such as https://es:9200; several in a list or separated by commas.",
+)
+
+
 class ElasticsearchOptions(SinkOptions):
     """Elasticsearch or OpenSearch."""
 
     address_options: ClassVar[tuple[str, ...]] = ("hosts",)
 
     kind: Literal["elasticsearch"] = Field("elasticsearch", description="Kind of the sink.")
-    hosts: tuple[str, ...] = Field(
-        (),
-        examples=[["https://es:9200"]],
-        description="Addresses of the nodes, such as https://es:9200; several in a list or separated by commas.",
-    )
+    hosts: Hosts = HOSTS
     tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(default=ClientAuth(), description="Credentials: an API key, a token or a user.")
     compression: bool = Field(True, description="Send requests compressed with gzip.")
@@ -57,18 +68,6 @@ class ElasticsearchOptions(SinkOptions):
         description="A document with a field that does not fit the mapping: `text` moves the field's value to the "
         "attribute sidecar.conflicts, as JSON, and sends the document again; `dead_letter` keeps it for replay.",
     )
-
-    @field_validator("hosts", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return as_list(value)
-
-    @field_validator("hosts")
-    @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            check_url(url)
-        return value
 
     @field_validator("tls")
     @classmethod

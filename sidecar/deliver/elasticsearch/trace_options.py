@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, field_validator
 
-from sidecar.deliver.common.addresses import as_list, check_url
+from sidecar.deliver.elasticsearch.options import HOSTS, Hosts
 from sidecar.options import ClientAuth, ClientTls, Section
 
 
 class TraceElasticsearchOptions(Section):
     """Where the sidecars' Elasticsearch sinks put spans and logs."""
 
-    hosts: tuple[str, ...] = Field(
-        (),
-        examples=[["https://es:9200"]],
-        description="Addresses of the nodes, such as https://es:9200; several in a list or separated by commas.",
-    )
+    hosts: Hosts = HOSTS
     tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(
         default=ClientAuth(),
@@ -25,18 +19,6 @@ class TraceElasticsearchOptions(Section):
     )
     traces: str = Field("traces-*.otel-*", min_length=1, description="Indices or data streams of spans.")
     logs: str = Field("logs-*.otel-*", min_length=1, description="Indices or data streams of logs and span events.")
-
-    @field_validator("hosts", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return as_list(value)
-
-    @field_validator("hosts")
-    @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            check_url(url)
-        return value
 
     @field_validator("traces", "logs")
     @classmethod
