@@ -45,12 +45,7 @@ def main() -> None:
     for path in stale(made):
         (root / path).unlink()
         print(f"{path} (deleted)")
-    for path, content in made.items():
-        target = root / path
-        if not target.exists() or target.read_text("utf-8") != content:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8")
-            print(path)
+    text.write(made)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,7 @@ def as_json(encoded: str) -> str:
 
 def main() -> None:
     """Write what differs; say which."""
-    for path, content in files().items():
-        target = HERE.parent / path
-        if not target.exists() or target.read_text("utf-8") != content:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8")
-            print(path)
+    text.write(files())
 
 
 if __name__ == "__main__":

@@ -78,3 +78,13 @@ class Thresholds:
 def thresholds() -> Thresholds:
     """Those of monitoring/thresholds.yaml."""
     return Thresholds((SOURCE / "thresholds.yaml").read_text("utf-8"))
+
+
+def write(made: Mapping[Path, str]) -> None:
+    """Write the files, by their paths from the root, that differ; say which."""
+    for path, content in made.items():
+        target = SOURCE.parent / path
+        if not target.exists() or target.read_text("utf-8") != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+            print(path)
