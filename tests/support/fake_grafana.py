@@ -4,14 +4,13 @@ one."""
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sidecar.deliver.common.http import Reply
+from support import api_server
+from support.api_server import Gate
 
 
 @dataclass
@@ -72,38 +71,8 @@ def _json(body: Any) -> Reply:
     return Reply(200, json.dumps(body).encode())
 
 
-@contextmanager
-def served(fake: FakeGrafana, base_path: str = "/grafana", authorization: str = "") -> Iterator[str]:
+def served(fake: FakeGrafana, base_path: str = "/grafana", authorization: str = "") -> AbstractContextManager[str]:
     """Its address, base path included; requests without `authorization` are answered with 401."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if self.headers.get("authorization", "") != authorization:
-                reply = Reply(401, b'{"message":"Invalid API key"}')
-            elif not self.path.startswith(base_path):
-                reply = Reply(404, b"not here")
-            else:
-                reply = fake(self.command, self.path.removeprefix(base_path), body or None)
-            self.send_response(reply.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(reply.body)))
-            self.end_headers()
-            self.wfile.write(reply.body)
-
-        do_GET = do_POST = answer
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: what matters is asserted."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}{base_path}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    unauthorized = Reply(401, b'{"message":"Invalid API key"}')
+    gate = Gate(base_path, authorization, unauthorized, Reply(404, b"not here"))
+    return api_server.served(lambda method, path, body, _: fake(method, path, body or None), gate)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sidecar.deliver.common.http import Reply
+from support import api_server
+from support.api_server import Gate
 
 
 class FakeKibana:
@@ -67,39 +67,6 @@ class FakeKibana:
         return Reply(200, json.dumps(said | ({"errors": errors} if errors else {})).encode())
 
 
-@contextmanager
-def served(fake: FakeKibana, base_path: str = "/kb", authorization: str = "") -> Iterator[str]:
+def served(fake: FakeKibana, base_path: str = "/kb", authorization: str = "") -> AbstractContextManager[str]:
     """Its address, base path included; requests without `authorization` are answered with 401."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = {k.lower(): v for k, v in self.headers.items()}
-            if headers.get("authorization", "") != authorization:
-                reply = Reply(401, b"{}")
-            elif not self.path.startswith(base_path):
-                reply = Reply(404, b"{}")
-            else:
-                reply = fake(self.command, self.path.removeprefix(base_path), body, headers)
-            self.send_response(reply.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(reply.body)))
-            self.end_headers()
-            self.wfile.write(reply.body)
-
-        do_GET = do_POST = answer
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing: what matters is asserted."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}{base_path}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return api_server.served(fake, Gate(base_path, authorization, Reply(401, b"{}"), Reply(404, b"{}")))
