@@ -105,9 +105,9 @@ def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
         yield json.dumps(replaying.as_record(stored.id, stored.dead_letter), ensure_ascii=False, separators=(",", ":"))
 
 
-def expire_dead_letters(settings: Settings, older_than_days: float, keep: int) -> int:
-    """Delete the dead letters older than that, and the oldest past `keep`; gives how many."""
-    before_ns = time.time_ns() - int(older_than_days * 86_400e9)
+def expire_dead_letters(settings: Settings, older_than: float, keep: int) -> int:
+    """Delete the dead letters older than that, in seconds, and the oldest past `keep`; gives how many."""
+    before_ns = time.time_ns() - int(older_than * 1e9)
     return DeadLetters(_on_disk(settings).journal.path).expire(before_ns, keep)
 
 

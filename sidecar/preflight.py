@@ -14,6 +14,7 @@ from sidecar.config.settings import Settings
 from sidecar.decode.redaction.rules import Filter
 from sidecar.decode.select import decoder
 from sidecar.deliver.common.directory import check_directory
+from sidecar.deliver.elasticsearch import trace_store
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
@@ -43,6 +44,7 @@ def check(settings: Settings) -> list[Result]:
         *_ports(settings),
         *_redaction(settings),
         *_sinks(settings),
+        *_lookup(settings),
     ]
 
 
@@ -156,3 +158,15 @@ def _sinks(settings: Settings) -> Iterator[Result]:
             except SidecarError as error:
                 finding = Finding("failed", str(error))
             yield Result(finding.state, name, finding.detail)
+
+
+def _lookup(settings: Settings) -> Iterator[Result]:
+    """Where `sidecar lookup` reads, if that is set."""
+    options = settings.lookup.elasticsearch
+    if not options.hosts:
+        return
+    try:
+        finding = trace_store.health_check(options, settings.lookup.timeout)
+    except SidecarError as error:
+        finding = Finding("failed", str(error))
+    yield Result(finding.state, "lookup", finding.detail)

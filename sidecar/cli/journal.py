@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sidecar.cli.progress import Countdown, bar
-from sidecar.cli.shared import DURATION, config_option, settings
+from sidecar.cli.shared import AGE, DURATION, config_option, settings
 
 _sink = click.option("--sink", help="Only this sink's.")
 
@@ -99,13 +99,13 @@ def export(config_file: Path | None, sink: str | None, output: Any) -> None:
 
 @dead_letters.command()
 @config_option
-@click.option("--older-than", "days", type=click.FloatRange(0), required=True, help="Days; older ones are deleted.")
+@click.option("--older-than", "age", type=AGE, required=True, help="Such as `7d`; older ones are deleted.")
 @click.option("--keep", default=2**31, type=click.IntRange(0), help="And of the others the oldest past this many.")
-def expire(config_file: Path | None, days: float, keep: int) -> None:
+def expire(config_file: Path | None, age: float, keep: int) -> None:
     """Delete old ones, as the sidecar does by `journal.dead_letters.max_age`. Works beside a running one."""
     from sidecar import maintenance
 
-    click.echo(f"{maintenance.expire_dead_letters(settings(config_file), days, keep)} deleted")
+    click.echo(f"{maintenance.expire_dead_letters(settings(config_file), age, keep)} deleted")
 
 
 @dead_letters.command()

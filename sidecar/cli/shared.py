@@ -53,9 +53,14 @@ def _first_word(file: Path) -> str:
 
 
 class DurationType(click.ParamType[float]):
-    """Seconds, as `Duration` of the configuration: `250ms`, `5s`, `90d`; a bare number is seconds."""
+    """Seconds, as `Duration` of the configuration: `250ms`, `5s`, `90d`; a bare number is seconds.
+
+    `unit`: a bare number is refused, where taking it for seconds would destroy what somebody meant to keep."""
 
     name = "duration"
+
+    def __init__(self, unit: bool = False) -> None:
+        self._unit = unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
@@ -67,12 +72,16 @@ class DurationType(click.ParamType[float]):
                 seconds = read_duration(value)
             except ValueError as error:
                 self.fail(str(error), param, ctx)
+        else:
+            if self._unit and isinstance(value, str):
+                self.fail(f"invalid duration: {value!r}; expected a number with its unit, such as 7d", param, ctx)
         if not 0 <= seconds < float("inf"):
             self.fail(f"invalid duration: {value!r}; expected at least 0 s", param, ctx)
         return seconds
 
 
 DURATION = DurationType()
+AGE = DurationType(unit=True)
 
 
 def set_environment_aside(context: click.Context) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sidecar import preflight
 from sidecar.config import loader
 from sidecar.deliver.elasticsearch import sink as elasticsearch
+from sidecar.deliver.elasticsearch import trace_store
 
 
 def results(**environ: str) -> dict[str, preflight.Result]:
@@ -184,3 +185,24 @@ def test_what_is_no_host_fails(host: str) -> None:
     found = results(SIDECAR_RECEIVE__OTLP_HTTP__HOST=host)["otlp_http"]
     assert found.state == "failed"
     assert found.detail.startswith(f"cannot listen on {host}:0: ")
+
+
+def test_where_look_ups_read_is_asked_where_it_is_set(tmp_path: Path) -> None:
+    prefix = "SIDECAR_LOOKUP__ELASTICSEARCH__"
+    assert "lookup" not in results(SIDECAR_JOURNAL__PATH=str(tmp_path))
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **{f"{prefix}HOSTS": "http://127.0.0.1:1"})["lookup"]
+    assert found.state == "failed"
+    assert "http://127.0.0.1:1" in found.detail
+    assert "refused" in found.detail
+    secret = {f"{prefix}HOSTS": "https://127.0.0.1:1", f"{prefix}AUTH__API_KEY_FILE": "/not/there"}
+    found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), **secret)["lookup"]
+    assert (found.state, "/not/there" in found.detail) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "detail"),
+    [(200, "ok", "searched"), (401, "failed", "401"), (403, "failed", "sidecar-reader"), (503, "warning", "503")],
+)
+def test_what_an_answer_says_of_look_ups(status: int, state: str, detail: str) -> None:
+    found = trace_store.classify_health(status, "traces-*")
+    assert (found.state, detail in found.detail) == (state, True)

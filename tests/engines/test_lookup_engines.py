@@ -24,7 +24,7 @@ from sidecar.deliver.common.http_client import HttpClient
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.elasticsearch.sink import build
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
-from sidecar.deliver.elasticsearch.trace_store import ElasticsearchTraces
+from sidecar.deliver.elasticsearch.trace_store import ElasticsearchTraces, health_check
 from sidecar.options import ClientTls
 from sidecar.pipeline import Entry
 
@@ -176,3 +176,9 @@ def test_an_engine_that_is_away_is_502(engine: Filled) -> None:
     answer = away.get("/api/services")
     assert answer.status == 502
     assert "cannot be reached" in answer.json["errors"][0]["msg"]
+
+
+def test_a_check_finds_the_engine_with_and_without_spans(engine: Filled) -> None:
+    found = health_check(engine.options, 20)
+    assert (found.state, "can be searched" in found.detail) == ("ok", True)
+    assert health_check(engine.options.model_copy(update={"traces": "traces-nothing.otel-x"}), 20).state == "ok"

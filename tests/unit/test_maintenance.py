@@ -105,9 +105,9 @@ def test_dead_letters_are_shown_and_exported_as_json(tmp_path: Path) -> None:
 
 def test_dead_letters_expire_by_age_and_by_number(tmp_path: Path) -> None:
     with_letters(tmp_path)
-    assert maintenance.expire_dead_letters(at(tmp_path), 60, 100) == 0
-    assert maintenance.expire_dead_letters(at(tmp_path), 60, 3) == 1
-    assert maintenance.expire_dead_letters(at(tmp_path), 30, 100) == 1
+    assert maintenance.expire_dead_letters(at(tmp_path), 60 * 86_400, 100) == 0
+    assert maintenance.expire_dead_letters(at(tmp_path), 60 * 86_400, 3) == 1
+    assert maintenance.expire_dead_letters(at(tmp_path), 30 * 86_400, 100) == 1
     assert maintenance.journal_status(at(tmp_path))["dead_letters"] == {"elasticsearch": 1, "otlp": 1}
-    assert maintenance.expire_dead_letters(at(tmp_path), 30, 0) == 2
+    assert maintenance.expire_dead_letters(at(tmp_path), 30 * 86_400, 0) == 2
     assert maintenance.journal_status(at(tmp_path))["problems"] == []

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.http import Http, Unreached
+from sidecar.deliver.common.tls import missing_file
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
 from sidecar.deliver.elasticsearch.trace_queries import (
     SERVICE,
@@ -23,6 +24,7 @@ from sidecar.deliver.elasticsearch.trace_queries import (
     trace_query,
     values_aggregation,
 )
+from sidecar.deliver.sink import Finding
 from sidecar.errors import Permanent
 from sidecar.lookup.documents import CONFLICTS, TraceBuilder, is_event_id, span_of
 from sidecar.lookup.model import Span, Trace
@@ -219,6 +221,36 @@ def _reason(answer: dict[str, Any]) -> str:
         causes = error.get("root_cause") or [error]
         error = causes[0].get("reason") or error.get("reason")
     return str(error or "no reason given")[:_MAX_REASON]
+
+
+def health_check(options: TraceElasticsearchOptions, timeout: float) -> Finding:
+    """Whether a node answers a search of the spans. Raises `Permanent` where a secret cannot be read."""
+    from sidecar.deliver.common.http_client import HttpClient
+
+    missing = missing_file(options.tls)
+    if missing is not None:
+        return Finding("failed", f"{missing}: there is no such file")
+    http = HttpClient(options.hosts, options.tls, timeout, 1)
+    target = f"/{quote(options.traces, safe='*,')}/_search?{_LENIENT}&size=0"
+    try:
+        headers = {"accept": "application/json", **Authorization(options.auth).headers()}
+        finding = classify_health(http.request("GET", target, None, headers).status, options.traces)
+    except Unreached as error:
+        finding = Finding("failed", f"{error.reason}: {error.detail}")
+    finally:
+        http.close()
+    return Finding(finding.state, f"{', '.join(options.hosts)}: {finding.detail}")
+
+
+def classify_health(status: int, indices: str) -> Finding:
+    """What the HTTP status of an answer to a search says of look-ups to come."""
+    if status == _OK:
+        return Finding("ok", f"{indices} can be searched")
+    if status == _UNAUTHORIZED[0]:
+        return Finding("failed", "the credentials are refused (HTTP 401)")
+    if status == _UNAUTHORIZED[1]:
+        return Finding("failed", f"the credentials may not read {indices} (HTTP 403); expected the role sidecar-reader")
+    return Finding("warning", f"answers with HTTP {status}: is it Elasticsearch or OpenSearch, and is it well?")
 
 
 def _buckets(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
