@@ -1,0 +1,230 @@
+"""Predictions by row, with the id by which a label may name them later: from the events of the zero-code
+instrumentation, and from attributes of log records that say an id.
+
+`api.PredictionBatch` has what is counted; here is what is joined: of each row its class, score or value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sidecar.decode.documents.text import label as as_label
+from sidecar.decode.otlp import records
+from sidecar.decode.otlp.message import Value, text
+from sidecar.decode.otlp.positions import Range, accepted_records
+from sidecar.decode.otlp.schema import tag
+from sidecar.decode.otlp.tags import (
+    ELEMENT,
+    KEY,
+    LOG_ATTRIBUTE,
+    LOG_BODY,
+    LOG_EVENT_NAME,
+    LOG_OBSERVED_TIME,
+    LOG_TIME,
+    MAP,
+    VALUE,
+)
+from sidecar.decode.otlp.wire import fields, put_bytes
+from sidecar.decode.predictions.label_names import EVENT as LABEL
+from sidecar.decode.predictions.label_names import NAMED_BY
+from sidecar.decode.predictions.label_record import MAX_ID_CHARS
+from sidecar.decode.predictions.names import ALIASES, EVENT, EVENT_MARKS, LOADED
+from sidecar.decode.predictions.serving.values import read_attributes, read_value
+
+ID_NAMES = ("ml.prediction.id", "prediction_id", "inferenceId", "eventId", "correlationid", "request_id")
+"""Attributes that say the id of a prediction, without those of the user. `id` is left to labels: too many records have
+one that is of something else."""
+MAX_ROWS = 10_000
+"""Rows that are read of one record."""
+MAX_CLASS_CHARS = 256
+_BODY = frozenset({"class", "score", "value", "first", "one_in"})
+_TELLING = ("class", "score", "value", "prediction")
+_TRACE_ID = tag("LogRecord", "trace_id")
+_WHOLE = re.compile(r"-?[0-9]+\.0+")
+_HEX_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said of one row: a class with or without its probability, or a number."""
+
+    name: str | None = None
+    """The class as `class_text` has it."""
+    score: float = math.nan
+    """Probability of the class, 0 to 1; NaN where it is not known."""
+    value: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedRows:
+    """The rows that one record tells of. Row i of `answers` is row `first + i * step` of the call."""
+
+    id: str
+    """As `id_text` has it; the trace id in hexadecimal digits where the record says no id."""
+    model: str
+    version: str
+    time: int
+    """Unix ns; time, else observed time, else 0."""
+    answers: Sequence[Answer]
+    first: int = 0
+    step: int = 1
+    left_out: int = 0
+    """Rows beyond `MAX_ROWS`."""
+
+
+def id_text(value: str) -> str:
+    """An id as it is compared: a trace id in lower case."""
+    return value.lower() if _HEX_ID.fullmatch(value) else value
+
+
+def class_text(value: Value) -> str:
+    """A class as it is compared, so that `1`, `1.0` and "1" are one class, and `True`, true and "true" too."""
+    found = as_label(value)[:MAX_CLASS_CHARS]
+    if _WHOLE.fullmatch(found):
+        return found.partition(".")[0]
+    return found.lower() if found in ("True", "False") else found
+
+
+class PredictionRowReader:
+    """Reads the predictions of logs requests that have an id. Holds no state beyond its names."""
+
+    def __init__(self, further: Sequence[str] = ()) -> None:
+        """`further`: attributes of the user's that say the id; they go before `ID_NAMES`."""
+        self._ids = tuple(dict.fromkeys([*further, *ID_NAMES]))
+        ids = tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in self._ids)
+        self.marks = (EVENT_MARKS[0], *ids)
+        """A logs request, or a record, in which none of these stands has nothing to be joined."""
+
+    def read(self, payload: bytes, accepted: int) -> Iterator[PredictedRows]:
+        """The predictions of a logs request of which `accepted` records were accepted. Raises DecodeError."""
+        for scope in accepted_records(payload, accepted, records.log_records):
+            for place in scope.records:
+                if any(payload.find(mark, *place) >= 0 for mark in self.marks):
+                    found = self._record(payload, place)
+                    if found is not None and found.answers:
+                        yield found
+
+    def _record(self, payload: bytes, place: Range) -> PredictedRows | None:
+        time = observed = 0
+        event, trace, body = "", b"", (0, 0)
+        for key, a, b, _, _ in fields(payload, *place):
+            if key == LOG_TIME:
+                time = a
+            elif key == LOG_OBSERVED_TIME:
+                observed = a
+            elif key == LOG_EVENT_NAME:
+                event = text(payload[a:b])
+            elif key == _TRACE_ID:
+                trace = payload[a:b]
+            elif key == LOG_BODY:
+                body = a, b
+        attributes = read_attributes(payload, *place, LOG_ATTRIBUTE)
+        if event == LOADED or (event != EVENT and _is_label(event, attributes, payload, body)):
+            return None
+        own = self._id(attributes)
+        if event == EVENT:
+            if attributes.get("error.type"):
+                return None
+            id_ = own or (trace.hex() if any(trace) else "")
+            return _of_event(id_, attributes, _members(payload, *body), time or observed) if id_ else None
+        return _of_attributes(own, attributes, time or observed) if own else None
+
+    def _id(self, attributes: Mapping[str, Value]) -> str:
+        for name in self._ids:
+            value = attributes.get(name)
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+                found = str(value)
+                return id_text(found) if len(found) <= MAX_ID_CHARS else ""
+        return ""
+
+
+def _is_label(event: str, attributes: Mapping[str, Value], payload: bytes, body: Range) -> bool:
+    named = (event, *(attributes.get(name) for name in NAMED_BY))
+    return LABEL in named or (body[1] > body[0] and read_value(payload, *body) == LABEL)
+
+
+def _members(payload: bytes, begin: int, end: int) -> dict[str, Value]:
+    """Those members of an event's body that are joined; features, by far the most of it, are stepped over."""
+    found: dict[str, Value] = {}
+    for outer, a, b, _, _ in fields(payload, begin, end):
+        for inner, c, d, _, _ in fields(payload, a, b) if outer == MAP else ():
+            if inner != ELEMENT:
+                continue
+            name, value = "", (0, 0)
+            for part, e, f, _, _ in fields(payload, c, d):
+                if part == KEY:
+                    name = text(payload[e:f])
+                elif part == VALUE:
+                    value = e, f
+            if name in _BODY and name not in found:
+                found[name] = read_value(payload, *value)
+    return found
+
+
+def _of_event(id_: str, attributes: Mapping[str, Value], body: Mapping[str, Value], time: int) -> PredictedRows:
+    classes, scores, values = (_column(body.get(name)) for name in ("class", "score", "value"))
+    rows = len(classes) or len(values)
+    scores = scores if len(scores) == len(classes) else [None] * rows
+    if classes:
+        pairs = zip(classes[:MAX_ROWS], scores[:MAX_ROWS], strict=True)
+        answers = [_classified(name, score) for name, score in pairs]
+    else:
+        answers = [Answer(value=_number(value)) for value in values[:MAX_ROWS]]
+    model, version = (as_label(attributes.get(name)) for name in ("ml.model.name", "ml.model.version"))
+    first, step = _whole(body.get("first"), 0), max(1, _whole(body.get("one_in"), 1))
+    return PredictedRows(id_, model or "unknown", version, time, answers, first, step, max(0, rows - MAX_ROWS))
+
+
+def _of_attributes(id_: str, attributes: Mapping[str, Value], time: int) -> PredictedRows | None:
+    """A record that names no model is no prediction."""
+    found = {concept: _first(attributes, names) for concept, names in ALIASES.items()}
+    model = as_label(found["model"])
+    if not model or found["error"] or all(found[concept] is None for concept in _TELLING):
+        return None
+    answers: Sequence[Answer] = ()
+    if found["class"] is not None:
+        answers = [_classified(found["class"], found["score"])]
+    elif isinstance(found["value"], int | float):
+        answers = [Answer(value=_number(found["value"]))]
+    elif found["prediction"] is not None:
+        answers = _of_prediction(found["prediction"], found["score"])
+    left_out = len(answers) - MAX_ROWS
+    return PredictedRows(id_, model, as_label(found["version"]), time, answers[:MAX_ROWS], left_out=max(0, left_out))
+
+
+def _of_prediction(value: Value, score: Value) -> list[Answer]:
+    """By its type: text and whole numbers are classes, of numbers with a point all are values; an array is a batch."""
+    if not isinstance(value, list):
+        return [Answer(value=_number(value))] if isinstance(value, float) else [_classified(value, score)]
+    if any(isinstance(element, float) for element in value):
+        return [Answer(value=_number(element)) for element in value]
+    return [_classified(element, None) for element in value]
+
+
+def _first(attributes: Mapping[str, Value], names: Sequence[str]) -> Value:
+    return next((attributes[name] for name in names if attributes.get(name) not in (None, "")), None)
+
+
+def _column(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []
+
+
+def _classified(name: Value, score: Value) -> Answer:
+    if not isinstance(name, str | int | float):
+        return Answer()
+    probability = _number(score)
+    return Answer(class_text(name), probability if 0 <= probability <= 1 else math.nan)
+
+
+def _number(value: Value) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def _whole(value: Value, default: int) -> int:
+    usable = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31
+    return int(value) if usable and isinstance(value, int) else default

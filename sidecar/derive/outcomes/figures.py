@@ -1,0 +1,169 @@
+"""Figures of joined rows. Each is None where it cannot be said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sidecar.decode.api import F64
+from sidecar.derive.outcomes.tally import MAX_CODE, SLOTS, Tally
+from sidecar.derive.series import I64
+from sidecar.derive.sums import FRACTION, rounded
+
+_Z = 1.959963984540054
+"""Of a normal distribution 95 % are within so many standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of rows, with its interval of 95 % by Wilson (1927)."""
+
+    value: float
+    lower: float
+    upper: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """Of one class against all others; 0 where nothing was predicted, or is, of it, as scikit-learn has it."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    predicted: int
+    actual: int
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Over classes, weighted by the rows that are of each."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def share(hits: int, rows: int) -> Share:
+    """Wilson's interval: (p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)."""
+    p = hits / rows
+    middle = p + _Z * _Z / (2 * rows)
+    half = _Z * math.sqrt(p * (1 - p) / rows + _Z * _Z / (4 * rows * rows))
+    scale = 1 + _Z * _Z / rows
+    return Share(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale), rows)
+
+
+def by_class(tally: Tally, names: Sequence[str]) -> list[ClassFigures]:
+    """Of every class that was predicted, or is. `names`: by code."""
+    hits = np.diag(tally.matrix).copy()
+    if len(hits) > MAX_CODE:  # Of the classes beyond the bound only what is equal is a hit.
+        hits[MAX_CODE] = tally.correct - int(hits[:MAX_CODE].sum())
+    predicted, actual = tally.matrix.sum(axis=1), tally.matrix.sum(axis=0)
+    return [
+        _of_class(names[code], int(hits[code]), int(predicted[code]), int(actual[code]))
+        for code in np.flatnonzero(predicted + actual).tolist()
+    ]
+
+
+def _of_class(name: str, hits: int, predicted: int, actual: int) -> ClassFigures:
+    precision = hits / predicted if predicted else 0.0
+    recall = hits / actual if actual else 0.0
+    f1 = 2 * hits / (predicted + actual)
+    return ClassFigures(name, precision, recall, f1, predicted, actual, hits)
+
+
+def weighted(classes: Sequence[ClassFigures]) -> Averages:
+    """There is a row at least."""
+    rows = sum(one.actual for one in classes)
+    return Averages(
+        sum(one.precision * one.actual for one in classes) / rows,
+        sum(one.recall * one.actual for one in classes) / rows,
+        sum(one.f1 * one.actual for one in classes) / rows,
+    )
+
+
+def positive_code(classes: Sequence[ClassFigures], names: Sequence[str], chosen: str) -> int | None:
+    """Code of the class of interest: the chosen one, else the last one in order, numbers by their size; None where
+    there are not two classes, or neither is the chosen one."""
+    found = [one.name for one in classes]
+    if len(found) != 2 or (chosen and chosen not in found):
+        return None
+    return names.index(chosen or max(found, key=_order))
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    try:
+        number = float(name)
+    except ValueError:
+        return 1, 0.0, name
+    return 0, number, name
+
+
+def roc_auc(tally: Tally, positive: int, negative: int) -> float | None:
+    """Area under the curve, from bins: rows of one bin count as ties. None unless both classes occur."""
+    slots = min(positive, SLOTS - 1), min(negative, SLOTS - 1)
+    if not len(tally.bins) or slots[0] == slots[1]:
+        return None
+    said, denied = tally.bins[slots[0]], tally.bins[slots[1]][:, ::-1]  # P(positive) is 1 - P(negative).
+    yes: I64 = said[1] + denied[0]
+    no: I64 = said[0] + denied[1]
+    positives, negatives = int(yes.sum()), int(no.sum())
+    if not positives or not negatives:
+        return None
+    below = np.cumsum(no) - no
+    return float((yes * (below + no / 2)).sum() / (positives * negatives))
+
+
+def log_loss(tally: Tally) -> float:
+    """Mean of -log of the probability of the actual class, where there are two. There is a row with a score."""
+    return rounded(tally.score_sums["log_loss"]) / tally.scored
+
+
+def brier(tally: Tally) -> float:
+    """Mean squared distance of that probability from 1."""
+    return rounded(tally.score_sums["brier"]) / tally.scored
+
+
+def calibration_error(tally: Tally) -> tuple[float, float]:
+    """(expected calibration error of the predicted class's probability, what a model that is calibrated perfectly would
+    show of as many rows). Guo et al. 2017, in bins of equal width; a mean of n rows is off by √(2 p(1 - p)/π n)."""
+    rows, correct = tally.calibration.astype(np.float64)
+    used = rows > 0
+    means: F64 = np.array([rounded(total) for total in tally.scores])[used] / rows[used]
+    shares = rows[used] / rows.sum()
+    error = float((shares * np.abs(correct[used] / rows[used] - means)).sum())
+    chance = np.sqrt(2 * np.clip(means * (1 - means), 0, None) / (np.pi * rows[used]))
+    return error, float((shares * chance).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFigures:
+    """Of predicted numbers."""
+
+    mae: float
+    rmse: float
+    bias: float
+    """Mean of predicted - actual."""
+    mape: float | None
+    """A share, not percent, of rows whose actual number is not 0; None where all are."""
+    r2: float | None
+    """None where all actual numbers are equal."""
+
+
+def of_numbers(tally: Tally) -> NumberFigures:
+    """There is a row of numbers."""
+    n, sums = tally.numbers, tally.value_sums
+    spread = sums["actual_squared"] - Fraction(sums["actual"] ** 2, n << FRACTION)
+    return NumberFigures(
+        rounded(sums["absolute"]) / n,
+        math.sqrt(rounded(sums["squared"]) / n),
+        rounded(sums["error"]) / n,
+        rounded(sums["relative"]) / tally.nonzero if tally.nonzero else None,
+        float(1 - sums["squared"] / spread) if spread > 0 else None,
+    )

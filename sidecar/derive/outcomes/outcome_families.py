@@ -1,0 +1,139 @@
+"""Metric families of outcomes, from the windows of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
+from sidecar.derive.outcomes.figures import (
+    Share,
+    brier,
+    by_class,
+    calibration_error,
+    log_loss,
+    of_numbers,
+    positive_code,
+    roc_auc,
+    share,
+    weighted,
+)
+from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
+from sidecar.derive.outcomes.options import OutcomeOptions
+from sidecar.derive.outcomes.tally import Tally
+
+_BY_CLASS = "of a class against all others"
+_ABOUT = {
+    "model_outcome_samples": "Rows joined with their label, by the window in which they were predicted.",
+    "model_accuracy": "Share of joined rows whose predicted class is the actual one.",
+    "model_accuracy_lower": "Lower end of the accuracy's interval of 95 % (Wilson).",
+    "model_accuracy_upper": "Upper end of the accuracy's interval of 95 % (Wilson).",
+    "model_precision": "Precision, weighted by the rows that are of each class.",
+    "model_recall": "Recall, weighted by the rows that are of each class.",
+    "model_f1": "F1, weighted by the rows that are of each class.",
+    "model_class_precision": f"Precision {_BY_CLASS}.",
+    "model_class_precision_lower": f"Lower end of the interval of 95 % of the precision {_BY_CLASS}.",
+    "model_class_precision_upper": f"Upper end of the interval of 95 % of the precision {_BY_CLASS}.",
+    "model_class_recall": f"Recall {_BY_CLASS}.",
+    "model_class_recall_lower": f"Lower end of the interval of 95 % of the recall {_BY_CLASS}.",
+    "model_class_recall_upper": f"Upper end of the interval of 95 % of the recall {_BY_CLASS}.",
+    "model_class_f1": f"F1 {_BY_CLASS}.",
+    "model_roc_auc": "Area under the ROC curve of two classes, from 200 bins of scores.",
+    "model_log_loss": "Log loss of two classes.",
+    "model_brier": "Brier score of two classes.",
+    "model_calibration_error": "Expected calibration error of the probability of the predicted class, in 10 bins.",
+    "model_calibration_error_expected": "What a model that is calibrated perfectly would show for as many rows.",
+    "model_mean_absolute_error": "Mean absolute error of predicted numbers.",
+    "model_root_mean_squared_error": "Root of the mean squared error of predicted numbers.",
+    "model_mean_absolute_percentage_error": "Mean of |error / actual number| where that is not 0, as a share.",
+    "model_r2": "Coefficient of determination of predicted numbers.",
+    "model_mean_error": "Mean of predicted - actual number: the bias.",
+}
+
+
+class _Gauges:
+    """Series of all families, as they are gathered."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, tuple[list[str], list[Number]]] = {name: ([], []) for name in _ABOUT}
+
+    def add(self, name: str, labels: str, value: Number | None) -> None:
+        """One series; none where there is no figure."""
+        if value is not None:
+            self._series[name][0].append(labels)
+            self._series[name][1].append(value)
+
+    def add_share(self, name: str, labels: str, found: Share) -> None:
+        """A share and its interval."""
+        self.add(name, labels, found.value)
+        self.add(f"{name}_lower", labels, found.lower)
+        self.add(f"{name}_upper", labels, found.upper)
+
+    def families(self) -> Iterator[FamilySnapshot]:
+        for name, (labels, values) in self._series.items():
+            yield FamilySnapshot(name, "gauge", _ABOUT[name], "", (Points(labels, values),))
+
+
+def families(models: Mapping[Model, ModelOutcomes], options: OutcomeOptions, now: int) -> Iterator[FamilySnapshot]:
+    """The families at `now` (Unix seconds)."""
+    found = _Gauges()
+    for model, state in models.items():
+        for window in options.windows:
+            labels = label_text(("model", "version", "window"), (*model, window_text(window)))
+            _window(found, labels, state.window(window, now), state.names, options)
+    yield from found.families()
+
+
+def window_text(seconds: float) -> str:
+    """A window as a label: `30m`, `24h`, `7d`."""
+    whole = int(seconds)
+    if whole % 86_400 == 0 and whole > 86_400:
+        return f"{whole // 86_400}d"
+    return f"{whole // 3600}h" if whole % 3600 == 0 else f"{whole // 60}m"
+
+
+def _window(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+    rows = tally.classified
+    found.add("model_outcome_samples", labels, rows + tally.numbers)
+    if rows >= options.min_rows:
+        found.add_share("model_accuracy", labels, share(tally.correct, rows))
+        _classes(found, labels, tally, names, options)
+    if tally.scored >= options.min_rows:
+        _scores(found, labels, tally, names, options)
+    if tally.numbers >= options.min_rows:
+        numbers = of_numbers(tally)
+        found.add("model_mean_absolute_error", labels, numbers.mae)
+        found.add("model_root_mean_squared_error", labels, numbers.rmse)
+        found.add("model_mean_absolute_percentage_error", labels, numbers.mape)
+        found.add("model_r2", labels, numbers.r2)
+        found.add("model_mean_error", labels, numbers.bias)
+
+
+def _classes(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+    classes = by_class(tally, names)
+    averages = weighted(classes)
+    found.add("model_precision", labels, averages.precision)
+    found.add("model_recall", labels, averages.recall)
+    found.add("model_f1", labels, averages.f1)
+    for one in classes:
+        own = f"{labels},{label_text(('class',), (one.name,))}"
+        if one.predicted >= options.min_rows:
+            found.add_share("model_class_precision", own, share(one.hits, one.predicted))
+        if one.actual >= options.min_rows:
+            found.add_share("model_class_recall", own, share(one.hits, one.actual))
+        if min(one.predicted, one.actual) >= options.min_rows:
+            found.add("model_class_f1", own, one.f1)
+
+
+def _scores(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+    error, expected = calibration_error(tally)
+    found.add("model_calibration_error", labels, error)
+    found.add("model_calibration_error_expected", labels, expected)
+    classes = by_class(tally, names)
+    if len(classes) > 2:
+        return
+    found.add("model_log_loss", labels, log_loss(tally))
+    found.add("model_brier", labels, brier(tally))
+    positive = positive_code(classes, names, options.positive_class)
+    if positive is not None:
+        (negative,) = (code for one in classes if (code := names.index(one.name)) != positive)
+        found.add("model_roc_auc", labels, roc_auc(tally, positive, negative))
