@@ -19,6 +19,8 @@ from sidecar.derive.genai import deriver as genai
 from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
 from sidecar.derive.models import label_counts, predictions
 from sidecar.derive.otlp_metrics import deriver as otlp_metrics
+from sidecar.derive.outcomes import deriver as outcomes
+from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Budget
 from sidecar.derive.target_info import Targets
@@ -121,6 +123,15 @@ DERIVERS: tuple[DeriverType, ...] = (
         drift.memory,
         prefixes=("model_", "data_drift_", "data_quality_"),
         showing_all={"learn": 1},
+    ),
+    DeriverType(
+        "outcomes",
+        OutcomeOptions,
+        outcomes.build,
+        "Predictions joined with their labels: how often models are right; see docs/how-to/outcomes.md.",
+        outcomes.memory,
+        prefixes=("model_",),
+        showing_all={"enabled": True},
     ),
 )
 

@@ -108,7 +108,7 @@ class OutcomeDeriver:
                 self._left_out(model)
                 return
             state = self.models[model] = ModelOutcomes(self._options.windows, now)
-            self._deleted -= {_key(model) + key for key in state.keys()}
+            self._deleted -= {_key(model) + key for key in state.state_keys()}
         state.add(outcome, now)
 
     def _left_out(self, model: Model) -> None:
@@ -125,7 +125,7 @@ class OutcomeDeriver:
         for model, state in list(self.models.items()):
             state.advance(seconds)
             if state.idle and state.seen < now // _SECOND - ttl // _SECOND:
-                self._deleted |= {_key(model) + key for key in self.models.pop(model).keys()}
+                self._deleted |= {_key(model) + key for key in self.models.pop(model).state_keys()}
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         yield self.outcomes.snapshot(view, "Rows joined with their label, by predicted and actual class.")

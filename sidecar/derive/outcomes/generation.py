@@ -79,20 +79,16 @@ class Generation:
         return range(start, end)
 
     def place_of(self, start: int, row: int) -> int:
-        """Place of this row of the record that begins at `start`; -1 without one. Rows of a record are evenly spaced."""
+        """Place of this row of the record that begins at `start`, whose rows are evenly spaced; -1 without one."""
         offset = row - self.rows[start]
         following = start + 1 < len(self.flags) and not self.flags[start + 1] & START
         step = self.rows[start + 1] - self.rows[start] if following else 1
         place = start + offset // step
         if offset < 0 or place >= len(self.keys) or self.rows[place] != row:
             return -1
-        # What lies between is the same record's only if there is no start among it.
-        return (
-            place if self.flags.find(START, start + 1, place + 1) < 0 and not self._joined_start(start, place) else -1
-        )
-
-    def _joined_start(self, start: int, place: int) -> bool:
-        return self.flags.find(START | JOINED, start + 1, place + 1) >= 0
+        # It is the same record's only if no other one begins on the way.
+        begins = any(self.flags.find(flag, start + 1, place + 1) >= 0 for flag in (START, START | JOINED))
+        return -1 if begins else place
 
     def pack(self, begin: int, end: int) -> bytes:
         """The rows of these places, but for what is known of labels."""
@@ -105,11 +101,12 @@ class Generation:
     def extend(self, packed: bytes, most: int) -> bool:
         """Add what `pack` gave; False where it is not from there, or has more than `most` rows."""
         n = int.from_bytes(packed[:_HEAD], "little")
+        unpacker = zlib.decompressobj()
         try:
-            data = zlib.decompressobj().decompress(packed[_HEAD:], n * _ROW + 1) if 0 < n <= most else b""
+            data = unpacker.decompress(packed[_HEAD:], n * _ROW + 1) if 0 < n <= most else b""
         except zlib.error:
             return False
-        if not n or len(data) != n * _ROW:
+        if not unpacker.eof or len(data) != n * _ROW:
             return False
         at, columns = 0, []
         for code in (*(code for _, code in _COLUMNS), "<f8", "|u1"):

@@ -81,7 +81,7 @@ class ModelOutcomes:
                 found.plus(tally)
         return found
 
-    def keys(self) -> Iterator[bytes]:
+    def state_keys(self) -> Iterator[bytes]:
         """Keys below the model's own under which something may be kept."""
         yield b"c"
         yield from map(_key, self._steps.keys() | self._gone)

@@ -47,6 +47,8 @@ class OpenPredictions:
         self._most = max(2 * CHUNK, (max_bytes - ROWS * ROW_BYTES) // ROW_BYTES)
         self._gone: set[int] = set()
         """Chunks that are to be deleted where they are kept."""
+        self._limit = 0
+        """Rows received before it are not known any more, although their chunk may be kept still."""
         self._clear()
 
     def _clear(self) -> None:
@@ -80,7 +82,7 @@ class OpenPredictions:
             for start in generation.starts(key):
                 places = generation.run(start) if row is None else [generation.place_of(start, row)]
                 found = [self._row(generation, at) for at in places if at >= 0]
-                yield [one for one in found if one.number >= self._oldest]
+                yield [one for one in found if one.number >= self._oldest and one.received >= self._limit]
 
     def _row(self, generation: Generation, at: int) -> OpenRow:
         return OpenRow(
@@ -118,7 +120,7 @@ class OpenPredictions:
 
     def advance(self, now: int) -> None:
         """Forget chunks whose rows have all waited for too long, and were remembered for it."""
-        limit = now - self._ttl - min(self._ttl, REMEMBERED)
+        limit = self._limit = max(self._limit, now - self._ttl - min(self._ttl, REMEMBERED))
         while self._oldest < self._next:
             last = min(self._next, (self._oldest // CHUNK + 1) * CHUNK) - 1
             generation = self._generations[last // ROWS]
@@ -152,7 +154,8 @@ class OpenPredictions:
             yield _key(_ROWS_PREFIX, chunk), None
             yield _key(_JOINED_PREFIX, chunk), None
         self._gone.clear()
-        for chunk in range(max(self._saved, self._oldest) // CHUNK, -(-self._next // CHUNK)):
+        first = max(self._saved, self._oldest) // CHUNK
+        for chunk in range(first, -(-self._next // CHUNK) if self._next > self._saved else first):
             generation, begin, end = self._places(chunk)
             yield _key(_ROWS_PREFIX, chunk), generation.pack(begin, end)
         self._saved = self._next
@@ -208,7 +211,7 @@ class OpenPredictions:
 
 
 def _starts(rows: Sequence[int]) -> Iterator[bool]:
-    """Where the rows of a record are to be found by themselves: at its beginning, and where they are not evenly spaced."""
+    """Which rows of a record are found by themselves: the first one, and those that break an even spacing."""
     step = 0
     for before, row in zip([None, *rows], rows, strict=False):
         spacing = 0 if before is None else row - before

@@ -53,7 +53,7 @@ class OutcomeOptions(Section):
     id_attributes: tuple[str, ...] = Field(
         default=(),
         max_length=MAX_FURTHER,
-        description="Attributes of log records that say a prediction's id, before the built-in ones (such as order_id).",
+        description="Attributes of log records that say a prediction's id, as order_id; before the built-in ones.",
     )
     windows: tuple[Duration, ...] = Field(
         default=(3600, 86_400, 7 * 86_400),

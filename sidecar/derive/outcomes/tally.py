@@ -17,7 +17,7 @@ from sidecar.derive.sums import exact, pack_total, unpack_total
 BINS = 200
 """Bins of the probability of the predicted class, evenly spaced in its logit, so that probabilities near 0 and 1, which
 rare classes have, are told apart too."""
-_LOGIT = 10.0
+_LOGIT = 12.0
 CALIBRATION_BINS = 10
 """Of equal width."""
 SLOTS = 3
