@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.outcome_data import DECODER, event, logged
 
 from sidecar.decode.predictions.prediction_rows import (
@@ -16,6 +18,7 @@ from sidecar.decode.predictions.prediction_rows import (
     class_text,
     id_text,
 )
+from sidecar.errors import DecodeError
 
 TRACE = f"{1:032x}"
 
@@ -44,14 +47,14 @@ def test_an_event() -> None:
     [
         ({"class": ["a"]}, [("a", None, None)]),
         ({"class": ["a", "b"], "score": [0.5]}, [("a", None, None), ("b", None, None)]),
-        ({"class": ["a", 1, 1.5], "score": [-0.5, 1.5, math.nan]}, [("a", None, None), ("1", None, None), ("1.5", None, None)]),
+        ({"class": ["a", 1, 1.5], "score": [-0.5, 1.5, math.nan]}, [(name, None, None) for name in ("a", "1", "1.5")]),
         ({"class": [None, ["x"]]}, [(None, None, None)] * 2),
-        ({"value": [1.5, 2, math.inf, None, "x", True]}, [(None, None, 1.5), (None, None, 2.0), *[(None, None, None)] * 4]),
+        ({"value": [1.5, 2, math.inf, "x", True]}, [(None, None, value) for value in (1.5, 2.0, None, None, None)]),
         ({"class": "a", "value": 1.0}, []),
         ({"class": [], "value": [1.0]}, [(None, None, 1.0)]),
         ({"rows": 1}, []),
     ],
-)  # fmt: skip
+)
 def test_columns_of_events(body: dict[str, Any], expected: list[Any]) -> None:
     assert answers(body) == expected
 
@@ -87,7 +90,7 @@ def test_attributes(members: dict[str, Any], expected: list[Answer] | None) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "id_"),
+    ("members", "id_"),
     [
         ({"ml.prediction.id": "p", "request_id": "r"}, "p"),
         ({"request_id": 7, "order_id": "o"}, "o"),
@@ -98,18 +101,37 @@ def test_attributes(members: dict[str, Any], expected: list[Answer] | None) -> N
         ({"request_id": ""}, None),
     ],
 )
-def test_ids(given: dict[str, Any], id_: str | None) -> None:
-    found = read(logged({"model": "m", "prediction": "a", **given}), "order_id")
+def test_ids(members: dict[str, Any], id_: str | None) -> None:
+    found = read(logged({"model": "m", "prediction": "a", **members}), "order_id")
     assert [each.id for each in found] == ([] if id_ is None else [id_])
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), ("1.50", "1.50"), ("-2.0", "-2"), ("TRUE", "TRUE"), ("x" * 300, "x" * 256)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1"), ("1.50", "1.50"), ("-2.0", "-2"), ("TRUE", "TRUE"), ("x" * 300, "x" * 256)],
+)
 def test_classes_as_they_are_compared(value: Any, text: str) -> None:
     assert class_text(value) == text
 
 
 def test_only_trace_ids_lose_their_case() -> None:
     assert (id_text("AB"), id_text("AB" * 16)) == ("AB", "ab" * 16)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_was_accepted_can_be_read(data: st.DataObject) -> None:
+    body = {"rows": 2, "class": ["a", "b"], "score": [0.5, 0.1], "value": [1.0], "first": 1, "features": {"x": [1.0]}}
+    payload = bytearray(event(body, trace=1, attributes={"ml.prediction.id": "p"}))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        accepted = DECODER.check_logs(bytes(payload)).items
+    except DecodeError:
+        return
+    for found in PredictionRowReader().read(bytes(payload), accepted):
+        assert found.id
+        assert found.answers
 
 
 def test_records_beside_others() -> None:
