@@ -21,7 +21,7 @@ SHOWN = ("model_outcome", "model_labels_total", "model_accuracy", "model_roc", "
 
 
 def predicted(id_: str, name: Any = "yes", **more: Any) -> bytes:
-    return logged({"model": "churn", "model_version": "7", "prediction_id": id_, "predicted_class": name, **more})
+    return logged({"model": "churn", "model_version": "7", "prediction_id": id_, "predicted_class": name} | more)
 
 
 def test_a_prediction_and_its_label() -> None:
@@ -200,21 +200,36 @@ def entries(seed: int) -> list[tuple[bytes, int]]:
     """Payloads over some days, with the seconds at which they came."""
     rng = random.Random(seed)
     now, found = START, []
-    for n in range(120):
-        now += rng.choice([0, 1, 300, 4000, 20_000])
-        kind = rng.choice(["event", "line", "value", "label", "label", "label"])
-        id_ = f"p-{rng.randrange(n // 2 + 2)}"
-        if kind == "event":
-            rows = rng.choice([1, 1, 5])
-            body = {"class": rng.choices("ab", k=rows), "score": [rng.random() for _ in range(rows)]}
-            found.append((event(body, time=now - 5, attributes={"ml.prediction.id": id_}), now))
-        elif kind == "label":
-            found.append((posted({"id": id_, "label": rng.choice(["a", "b", 1.5])}), now))
-        elif kind == "line":
-            found.append((predicted(id_, rng.choice("abc"), confidence=rng.random()), now))
-        else:
-            found.append((logged({"model": "price", "prediction_id": id_, "predicted_value": rng.gauss(0, 1)}), now))
+    for n in range(150):
+        now += rng.choice([0, 1, 300, 4000])
+        number = rng.randrange(n // 3 + 2)
+        match rng.choice(["batch", "line", "value", "label", "label", "label", "number"]):
+            case "batch":
+                body = {"class": rng.choices("abc", k=5), "score": [rng.random() for _ in range(5)]}
+                payload = event(body, time=now - 5, attributes={"ml.prediction.id": f"p-{number}"})
+            case "line":
+                payload = predicted(f"p-{number}", rng.choice("ab"), model_version="8", confidence=rng.random())
+            case "value":
+                line = {"model": "price", "prediction_id": f"v-{number}", "predicted_value": rng.gauss(0, 1)}
+                payload = logged(line)
+            case "label":
+                payload = posted({"id": f"p-{number}", "label": rng.choice("ab")})
+            case _:
+                payload = posted({"id": f"v-{number}", "label": rng.choice([0.5, 0, 1.5, "x"])})
+        found.append((payload, now))
     return found
+
+
+def test_after_a_restart_all_is_as_before() -> None:
+    outcomes = Outcomes(label_ttl=86_400, min_rows=1)
+    seen: set[str] = set()
+    for payload, time in entries(9):
+        outcomes.feed(payload, time)
+        before = outcomes.shown()
+        outcomes.restart()
+        assert outcomes.shown() == before
+        seen |= {key.split("{")[0] for key in before}
+    assert {"model_accuracy", "model_roc_auc", "model_r2", "model_outcome_waiting_labels"} <= seen
 
 
 @pytest.mark.parametrize("seed", range(4))
