@@ -32,11 +32,9 @@ from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import MAX_ID_CHARS
 from sidecar.decode.predictions.names import ALIASES, EVENT, EVENT_MARKS, LOADED
+from sidecar.decode.predictions.serving.exchange import IDS
 from sidecar.decode.predictions.serving.values import read_attributes, read_value
 
-ID_NAMES = ("ml.prediction.id", "prediction_id", "inferenceId", "eventId", "correlationid", "request_id")
-"""Attributes that say the id of a prediction, without those of the user. `id` is left to labels: too many records have
-one that is of something else."""
 MAX_ROWS = 10_000
 """Rows that are read of one record."""
 MAX_CLASS_CHARS = 256
@@ -92,8 +90,9 @@ class PredictionRowReader:
     """Reads the predictions of logs requests that have an id. Holds no state beyond its names."""
 
     def __init__(self, further: Sequence[str] = ()) -> None:
-        """`further`: attributes of the user's that say the id; they go before `ID_NAMES`."""
-        self._ids = tuple(dict.fromkeys([*further, *ID_NAMES]))
+        """`further`: attributes of the user's that say the id; they go before `exchange.IDS`.
+        `id` is left to labels: too many records have one that is of something else."""
+        self._ids = tuple(dict.fromkeys([*further, *IDS]))
         ids = tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in self._ids)
         self.marks = (EVENT_MARKS[0], *ids)
         """A logs request, or a record, in which none of these stands has nothing to be joined."""
@@ -124,7 +123,7 @@ class PredictionRowReader:
         attributes = read_attributes(payload, *place, LOG_ATTRIBUTE)
         if event == LOADED or (event != EVENT and _is_label(event, attributes, payload, body)):
             return None
-        own = self._id(attributes)
+        own = self.id_of(attributes)
         if event == EVENT:
             if attributes.get("error.type"):
                 return None
@@ -132,7 +131,13 @@ class PredictionRowReader:
             return _of_event(id_, attributes, _members(payload, *body), time or observed) if id_ else None
         return _of_attributes(own, attributes, time or observed) if own else None
 
-    def _id(self, attributes: Mapping[str, Value]) -> str:
+    def tells(self, attributes: Mapping[str, Value]) -> bool:
+        """Whether a prediction is read from a log record with these attributes."""
+        own = self.id_of(attributes)
+        return bool(own) and _of_attributes(own, attributes, 0) is not None
+
+    def id_of(self, attributes: Mapping[str, Value]) -> str:
+        """The id that these attributes say; empty without one."""
         for name in self._ids:
             value = attributes.get(name)
             if isinstance(value, str | int) and not isinstance(value, bool) and value != "":

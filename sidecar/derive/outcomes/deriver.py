@@ -19,6 +19,8 @@ from sidecar.decode.predictions.label_event import label_events
 from sidecar.decode.predictions.label_names import MARK
 from sidecar.decode.predictions.label_record import Label
 from sidecar.decode.predictions.prediction_rows import PredictedRows, PredictionRowReader
+from sidecar.decode.predictions.serving import protocols
+from sidecar.decode.predictions.serving.call_rows import read_calls
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.outcomes.joiner import RESULTS, TAKEN, Joiner, Outcome
@@ -76,11 +78,14 @@ class OutcomeDeriver:
 
     def _read(self, decoder: Decoder, payload: bytes) -> Read:
         predicted = decoder.contains_any(payload, self._reader.marks)
+        served = self._options.payloads and decoder.contains_any(payload, protocols.GATE)
         labelled = decoder.contains_any(payload, MARK)
-        if not predicted and not labelled:
+        if not predicted and not served and not labelled:
             return Read([], [])
         accepted = decoder.check_logs(payload).items
         predictions = list(self._reader.read(payload, accepted)) if predicted else []
+        if served:
+            predictions += read_calls(decoder, payload, accepted, self._reader)
         events = label_events(payload, accepted) if labelled else ()
         return Read(predictions, [event.label for event in events if event.label is not None])
 

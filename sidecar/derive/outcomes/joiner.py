@@ -21,8 +21,8 @@ from sidecar.derive.outcomes.waiting_labels import WaitingLabel, WaitingLabels
 
 RESULTS = ("joined", "duplicate", "expired", "orphan", "invalid")
 TAKEN = ("kept", "duplicate", "refused", "evicted", "unanswered")
-"""What becomes of predicted rows: `refused` is what would be more kinds than are numbered, or of more rows than are
-read of a record; `evicted` what had to go before its label; `unanswered` has neither class nor number."""
+"""What becomes of predicted rows: `refused` is what would be more kinds than are numbered, or of rows that are not
+read one by one; `evicted` what had to go before its label; `unanswered` has neither class nor number."""
 _SECOND = 10**9
 _LAST = (1 << 32) - 1
 

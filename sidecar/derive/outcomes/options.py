@@ -55,6 +55,10 @@ class OutcomeOptions(Section):
         max_length=MAX_FURTHER,
         description="Attributes of log records that say a prediction's id, as order_id; before the built-in ones.",
     )
+    payloads: bool = Field(
+        default=True,
+        description="Read payloads of serving protocols too, not only events and attributes.",
+    )
     windows: tuple[Duration, ...] = Field(
         default=(3600, 86_400, 7 * 86_400),
         min_length=1,

@@ -147,6 +147,15 @@ def test_records_that_are_no_predictions() -> None:
     assert outcomes.shown("model_outcome_waiting_labels") == {"model_outcome_waiting_labels": 1}
 
 
+@pytest.mark.parametrize("payloads", [True, False])
+def test_payloads_of_serving_protocols(payloads: bool) -> None:
+    outcomes = Outcomes(payloads=payloads)
+    output = {"name": "y", "shape": [2], "datatype": "BYTES", "data": ["a", "a"]}
+    outcomes.feed(logged({"model_name": "iris", "model_version": "1", "id": "r", "outputs": [output]}))
+    outcomes.feed(posted({"id": "r", "row": 1, "label": "b"}))
+    assert outcomes.matrix() == ({("a", "b"): 1} if payloads else {})
+
+
 def test_an_id_of_the_users() -> None:
     outcomes = Outcomes(id_attributes=("order_id",))
     outcomes.feed(predicted("p", order_id=4711))
