@@ -38,7 +38,7 @@ from sidecar.decode.predictions.serving.values import read_attributes, read_valu
 MAX_ROWS = 10_000
 """Rows that are read of one record."""
 MAX_CLASS_CHARS = 256
-_BODY = frozenset({"class", "score", "value", "first", "one_in"})
+_BODY = frozenset({"class", "score", "value", "first", "one_in", "counted"})
 _TELLING = ("class", "score", "value", "prediction")
 _TRACE_ID = tag("LogRecord", "trace_id")
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
@@ -71,6 +71,8 @@ class PredictedRows:
     step: int = 1
     left_out: int = 0
     """Rows beyond `MAX_ROWS`."""
+    repeats: bool = False
+    """It completes another record about the same rows."""
 
 
 def id_text(value: str) -> str:
@@ -180,7 +182,17 @@ def _of_event(id_: str, attributes: Mapping[str, Value], body: Mapping[str, Valu
         answers = [Answer(value=_number(value)) for value in values[:MAX_ROWS]]
     model, version = (as_label(attributes.get(name)) for name in ("ml.model.name", "ml.model.version"))
     first, step = _whole(body.get("first"), 0), max(1, _whole(body.get("one_in"), 1))
-    return PredictedRows(id_, model or "unknown", version, time, answers, first, step, max(0, rows - MAX_ROWS))
+    return PredictedRows(
+        id_,
+        model or "unknown",
+        version,
+        time,
+        answers,
+        first,
+        step,
+        left_out=max(0, rows - MAX_ROWS),
+        repeats=body.get("counted") is False,
+    )
 
 
 def _of_attributes(id_: str, attributes: Mapping[str, Value], time: int) -> PredictedRows | None:

@@ -20,8 +20,9 @@ from sidecar.derive.outcomes.open_predictions import OpenPredictions, OpenRow
 from sidecar.derive.outcomes.waiting_labels import WaitingLabel, WaitingLabels
 
 RESULTS = ("joined", "duplicate", "expired", "orphan", "invalid")
-TAKEN = ("kept", "duplicate", "refused", "evicted", "unanswered")
-"""What becomes of predicted rows: `refused` is what would be more kinds than are numbered, or of rows that are not
+TAKEN = ("kept", "repeated", "duplicate", "refused", "evicted", "unanswered")
+"""What becomes of predicted rows: `repeated` is what says itself that it completes others, as `predict_proba` after
+`predict`; `refused` is what would be more kinds than are numbered, or of rows that are not
 read one by one; `evicted` what had to go before its label; `unanswered` has neither class nor number."""
 _SECOND = 10**9
 _LAST = (1 << 32) - 1
@@ -83,6 +84,9 @@ class Joiner:
             return
         key = key_of(found.id)
         result = self._refused(key, found, {kind for kind, _, _ in rows})
+        if result == "duplicate" and found.repeats:
+            result = "repeated"
+            self._complete(key, rows)
         if result:
             self.predictions[(*about, result)] += len(rows)
             return
@@ -104,6 +108,13 @@ class Joiner:
             if any(row.kind[:2] == about and not self.open.is_expired(row, self._seconds) for row in record):
                 return "duplicate"
         return "" if self.open.kinds.has_room(kinds) else "refused"
+
+    def _complete(self, key: int, rows: list[tuple[Kind, int, float]]) -> None:
+        """Give open rows the scores that their own record did not have."""
+        for kind, place, value in rows:
+            for row in (one for record in self.open.find(key, place) for one in record):
+                if row.kind == kind and not row.joined and row.value != row.value:
+                    self.open.complete(row.number, value)
 
     def _join_waiting(self, key: int, added: list[OpenRow], rows: list[int]) -> None:
         for label in self.waiting.of(key):

@@ -60,6 +60,8 @@ class OpenPredictions:
         """Rows before it are kept already."""
         self._joined: set[int] = set()
         """Chunks of which it is not kept what became of labels."""
+        self._completed: set[int] = set()
+        """Chunks with values that are not kept."""
 
     def __len__(self) -> int:
         return self._next - self._oldest
@@ -118,6 +120,12 @@ class OpenPredictions:
         generation.flags[number - generation.base] |= JOINED
         self._joined.add(number // CHUNK)
 
+    def complete(self, number: int, value: float) -> None:
+        """The row of this number has this value."""
+        generation = self._generations[number // ROWS]
+        generation.numbers[number - generation.base] = value
+        self._completed.add(number // CHUNK)
+
     def advance(self, now: int) -> None:
         """Forget chunks whose rows have all waited for too long, and were remembered for it."""
         limit = self._limit = max(self._limit, now - self._ttl - min(self._ttl, REMEMBERED))
@@ -141,6 +149,7 @@ class OpenPredictions:
             self.kinds.give_back(code, n)
         self._gone.add(self._oldest // CHUNK)
         self._joined.discard(self._oldest // CHUNK)
+        self._completed.discard(self._oldest // CHUNK)
         self._oldest = end
         if end == self._next:  # What comes next begins a chunk of its own.
             self._next = self._oldest = -(-end // CHUNK) * CHUNK
@@ -155,9 +164,11 @@ class OpenPredictions:
             yield _key(_JOINED_PREFIX, chunk), None
         self._gone.clear()
         first = max(self._saved, self._oldest) // CHUNK
-        for chunk in range(first, -(-self._next // CHUNK) if self._next > self._saved else first):
+        new = range(first, -(-self._next // CHUNK) if self._next > self._saved else first)
+        for chunk in sorted(self._completed.union(new)):
             generation, begin, end = self._places(chunk)
             yield _key(_ROWS_PREFIX, chunk), generation.pack(begin, end)
+        self._completed.clear()
         self._saved = self._next
         for chunk in sorted(self._joined):
             generation, begin, end = self._places(chunk)

@@ -172,6 +172,20 @@ def test_an_id_that_comes_twice() -> None:
     assert outcomes.predicted() == {"kept": 1, "duplicate": 1}
 
 
+def test_scores_of_a_second_call_about_the_same_rows() -> None:
+    """An app asks for classes, then for probabilities."""
+    outcomes = Outcomes(min_rows=1)
+    outcomes.feed(event({"class": ["a", "b", "a"]}, trace=1))
+    outcomes.restart()
+    outcomes.feed(posted({"id": f"{1:032x}", "row": 2, "label": "a"}))
+    outcomes.feed(event({"class": ["a", "a", "a"], "score": [0.75, 0.5, 0.5], "counted": False}, trace=1))
+    outcomes.restart()
+    assert outcomes.predicted() == {"kept": 3, "repeated": 3}
+    outcomes.feed(posted({"id": f"{1:032x}", "label": "a"}))
+    assert outcomes.matrix() == {("a", "a"): 2, ("b", "a"): 1}
+    assert outcomes.figure("model_calibration_error") == 0.25  # Of the first row alone.
+
+
 def test_labels_that_wait_are_bounded() -> None:
     outcomes = Outcomes(max_waiting_labels=3)
     outcomes.feed(posted(*[{"id": f"p-{n}", "label": 1, "model": "churn"} for n in range(5)]))
