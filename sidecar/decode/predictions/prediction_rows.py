@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sidecar.decode.api import Decoder
 from sidecar.decode.documents.text import label as as_label
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.message import Value, text
@@ -40,6 +41,7 @@ MAX_ROWS = 10_000
 MAX_CLASS_CHARS = 256
 _BODY = frozenset({"class", "score", "value", "first", "one_in", "counted"})
 _TELLING = ("class", "score", "value", "prediction")
+_EVENT_MARK = EVENT_MARKS[:1]
 _TRACE_ID = tag("LogRecord", "trace_id")
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
 _HEX_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -95,18 +97,31 @@ class PredictionRowReader:
         """`further`: attributes of the user's that say the id; they go before `exchange.IDS`.
         `id` is left to labels: too many records have one that is of something else."""
         self._ids = tuple(dict.fromkeys([*further, *IDS]))
-        ids = tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in self._ids)
-        self.marks = (EVENT_MARKS[0], *ids)
-        """A logs request, or a record, in which none of these stands has nothing to be joined."""
+        self._gates = tuple(
+            tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in names)
+            for names in (self._ids, ALIASES["model"], [name for concept in _TELLING for name in ALIASES[concept]])
+        )
+        """Keys on the wire of which a record that is no event has one of each: many lines say a request's id."""
+
+    def may_read(self, decoder: Decoder, payload: bytes) -> bool:
+        """Whether there may be a prediction in a logs request. Cheap."""
+        return decoder.contains_any(payload, _EVENT_MARK) or all(
+            decoder.contains_any(payload, gate) for gate in self._gates
+        )
 
     def read(self, payload: bytes, accepted: int) -> Iterator[PredictedRows]:
         """The predictions of a logs request of which `accepted` records were accepted. Raises DecodeError."""
         for scope in accepted_records(payload, accepted, records.log_records):
             for place in scope.records:
-                if any(payload.find(mark, *place) >= 0 for mark in self.marks):
+                if self._passes(payload, place):
                     found = self._record(payload, place)
                     if found is not None and found.answers:
                         yield found
+
+    def _passes(self, payload: bytes, place: Range) -> bool:
+        return payload.find(_EVENT_MARK[0], *place) >= 0 or all(
+            any(payload.find(mark, *place) >= 0 for mark in gate) for gate in self._gates
+        )
 
     def _record(self, payload: bytes, place: Range) -> PredictedRows | None:
         time = observed = 0

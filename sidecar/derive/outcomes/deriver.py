@@ -77,7 +77,7 @@ class OutcomeDeriver:
         return [self._read(decoder, payload) for payload in payloads]
 
     def _read(self, decoder: Decoder, payload: bytes) -> Read:
-        predicted = decoder.contains_any(payload, self._reader.marks)
+        predicted = self._reader.may_read(decoder, payload)
         served = self._options.payloads and decoder.contains_any(payload, protocols.GATE)
         labelled = decoder.contains_any(payload, MARK)
         if not predicted and not served and not labelled:

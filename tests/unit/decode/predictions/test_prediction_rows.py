@@ -114,6 +114,21 @@ def test_classes_as_they_are_compared(value: Any, text: str) -> None:
     assert class_text(value) == text
 
 
+@pytest.mark.parametrize(
+    ("line", "may"),
+    [
+        ({"request_id": "p", "message": "hello"}, False),
+        ({"request_id": "p", "model": "m"}, False),
+        ({"model": "m", "prediction": "a"}, False),
+        ({"model": "m", "prediction": "a", "order_id": "p"}, True),
+    ],
+)
+def test_lines_that_say_too_little_are_not_read(line: dict[str, Any], may: bool) -> None:
+    reader, payload = PredictionRowReader(("order_id",)), logged(line)
+    assert reader.may_read(DECODER, payload) == may
+    assert bool(list(reader.read(payload, 1))) == may
+
+
 def test_only_trace_ids_lose_their_case() -> None:
     assert (id_text("AB"), id_text("AB" * 16)) == ("AB", "ab" * 16)
 
