@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.outcome_data import START, BruteForce, Outcomes, logged, posted
+from support.outcome_data import START, BruteForce, Outcomes, event, logged, posted
 
 LABEL_TTL, PREDICTION_TTL = 100, 40
 CLASSES = ("a", "b", "c")
@@ -53,3 +55,59 @@ def test_the_order_does_not_matter_within_the_times(order: list[tuple[str, int]]
     assert found.results() == {"joined": 12}
     assert found.matrix() == {("a", "a"): 2, ("b", "b"): 2, ("c", "a"): 2, ("a", "b"): 2, ("b", "a"): 2, ("c", "b"): 2}
     assert found.figure("model_accuracy") == 4 / 12
+
+
+class BatchesByBruteForce:
+    """Events of several rows, and labels of one row or of all."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[bool]] = {}
+        """Id -> whether each row has its label."""
+        self._waiting: list[tuple[str, int | None]] = []
+        self.results: Counter[str] = Counter()
+        self.joined = 0
+
+    def event(self, id_: str, rows: int) -> None:
+        if id_ not in self._rows:
+            self._rows[id_] = [False] * rows
+            self._waiting = [one for one in self._waiting if not self._join(*one)]
+
+    def label(self, id_: str, row: int | None) -> None:
+        if not self._join(id_, row):
+            self._waiting.append((id_, row))
+
+    def _join(self, id_: str, row: int | None) -> bool:
+        known = self._rows.get(id_, [])
+        places = [n for n in range(len(known)) if row in (None, n)]
+        if places:
+            fresh = [n for n in places if not known[n]]
+            self.results["joined" if fresh else "duplicate"] += 1
+            self.joined += len(fresh)
+            for n in fresh:
+                known[n] = True
+        return bool(places)
+
+
+batch_step = st.tuples(
+    st.sampled_from(["event", "label", "label", "label", "crash"]),
+    st.sampled_from(["p", "q", "r"]),
+    st.integers(1, 5),
+    st.sampled_from([None, 0, 1, 2, 4]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(batch_step, max_size=30))
+def test_batches_are_exact_against_brute_force(steps: list[tuple[str, str, int, int | None]]) -> None:
+    expected, found = BatchesByBruteForce(), Outcomes()
+    for what, id_, rows, row in steps:
+        if what == "crash":
+            found.restart()
+        elif what == "event":
+            expected.event(id_, rows)
+            found.feed(event({"class": ["a"] * rows}, attributes={"ml.prediction.id": id_}))
+        else:
+            expected.label(id_, row)
+            found.feed(posted({"id": id_, "label": "a", **({} if row is None else {"row": row})}))
+    assert found.results() == dict(expected.results)
+    assert sum(found.matrix().values()) == expected.joined
