@@ -23,6 +23,9 @@ class ModelOutcomes:
         self._steps: dict[tuple[int, int], Tally] = {}
         """(seconds of the step, number of the step) -> what was predicted in it."""
         self._codes: dict[str, int] = {}
+        self._additions = 0
+        self._sums: dict[float, tuple[int, int, Tally]] = {}
+        """Window -> (last step, additions until then, sum of its steps): a scrape adds up only what has changed."""
         self.seen = seen
         """Time of the latest label."""
         self._changed: set[tuple[int, int]] = set()
@@ -43,6 +46,7 @@ class ModelOutcomes:
     def add(self, outcome: Outcome, now: int) -> None:
         """One joined row."""
         self.seen, self._new = now, True
+        self._additions += 1
         for step, longest in self._longest.items():
             number = outcome.time // step
             if number <= now // step - longest // step:
@@ -75,10 +79,14 @@ class ModelOutcomes:
         """What was predicted in the window that ends `now`: the step at hand and those before it."""
         step = step_of(seconds)
         last = now // step
+        known = self._sums.get(seconds)
+        if known is not None and known[:2] == (last, self._additions):
+            return known[2]
         found = Tally()
         for (size, number), tally in self._steps.items():
             if size == step and last - int(seconds) // step < number <= last:
                 found.plus(tally)
+        self._sums[seconds] = last, self._additions, found
         return found
 
     def state_keys(self) -> Iterator[bytes]:

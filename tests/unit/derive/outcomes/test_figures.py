@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -21,7 +22,7 @@ from sidecar.derive.outcomes.figures import (
     share,
     weighted,
 )
-from sidecar.derive.outcomes.tally import BINS, MAX_CODE, Tally, bin_of, square
+from sidecar.derive.outcomes.tally import BINS, MAX_CODE, TALLY_BYTES, Tally, bin_of, square
 from sidecar.derive.series import OTHER
 
 BINARY = ["no", "yes"]
@@ -199,6 +200,18 @@ def test_classes_beyond_the_bound() -> None:
     names = [*(f"c{n}" for n in range(MAX_CODE)), OTHER]
     assert {one.name: one.hits for one in by_class(tally, names)} == {"c0": 1, OTHER: 1}
     assert tally.correct == 2
+
+
+def test_a_tally_takes_what_is_said() -> None:
+    """The bound of memory is computed from it."""
+    rng = random.Random(2)
+    tally = Tally()
+    for _ in range(5000):
+        tally.add_class(rng.randrange(MAX_CODE + 1), rng.randrange(MAX_CODE + 1), rng.random() < 0.5, rng.random())
+        tally.add_number(rng.gauss(0, 1e9), rng.gauss(0, 1e-9))
+    held = [tally.matrix, tally.bins, tally.calibration, tally.scores, tally.score_sums, tally.value_sums]
+    inner = [*tally.scores, *tally.score_sums.values(), *tally.value_sums.values()]
+    assert sum(map(sys.getsizeof, [tally, vars(tally), *held, *inner])) <= TALLY_BYTES
 
 
 def test_tallies_add_up_in_any_order_and_are_kept() -> None:
