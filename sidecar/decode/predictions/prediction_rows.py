@@ -40,7 +40,7 @@ MAX_ROWS = 10_000
 """Rows that are read of one record."""
 MAX_CLASS_CHARS = 256
 _BODY = frozenset({"class", "score", "value", "first", "one_in", "counted"})
-_TELLING = ("class", "score", "value", "prediction")
+_ANSWERING = ("class", "score", "value", "prediction")
 _EVENT_MARK = EVENT_MARKS[:1]
 _TRACE_ID = tag("LogRecord", "trace_id")
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PredictedRows:
-    """The rows that one record tells of. Row i of `answers` is row `first + i * step` of the call."""
+    """The rows of one record. Row i of `answers` is row `first + i * step` of the call."""
 
     id: str
     """As `id_text` has it; the trace id in hexadecimal digits where the record says no id."""
@@ -99,7 +99,7 @@ class PredictionRowReader:
         self._ids = tuple(dict.fromkeys([*further, *IDS]))
         self._gates = tuple(
             tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in names)
-            for names in (self._ids, ALIASES["model"], [name for concept in _TELLING for name in ALIASES[concept]])
+            for names in (self._ids, ALIASES["model"], [name for concept in _ANSWERING for name in ALIASES[concept]])
         )
         """Keys on the wire of which a record that is no event has one of each: many lines say a request's id."""
 
@@ -148,7 +148,7 @@ class PredictionRowReader:
             return _of_event(id_, attributes, _members(payload, *body), time or observed) if id_ else None
         return _of_attributes(own, attributes, time or observed) if own else None
 
-    def tells(self, attributes: Mapping[str, Value]) -> bool:
+    def reads(self, attributes: Mapping[str, Value]) -> bool:
         """Whether a prediction is read from a log record with these attributes."""
         own = self.id_of(attributes)
         return bool(own) and _of_attributes(own, attributes, 0) is not None
@@ -214,7 +214,7 @@ def _of_attributes(id_: str, attributes: Mapping[str, Value], time: int) -> Pred
     """A record that names no model is no prediction."""
     found = {concept: _first(attributes, names) for concept, names in ALIASES.items()}
     model = as_label(found["model"])
-    if not model or found["error"] or all(found[concept] is None for concept in _TELLING):
+    if not model or found["error"] or all(found[concept] is None for concept in _ANSWERING):
         return None
     answers: Sequence[Answer] = ()
     if found["class"] is not None:

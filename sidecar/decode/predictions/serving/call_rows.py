@@ -32,7 +32,7 @@ def read_calls(
     reads a prediction are left to it. Raises DecodeError."""
     schemas = Schemas()
     for record in candidates.records(payload, lambda: protocols.MARKS, accepted):
-        if attributes.tells(record.attributes):
+        if attributes.reads(record.attributes):
             continue
         call = protocols.read(record, schemas)
         if call is None or call.failed or call.part == "request" or call.protocol == "bento":
