@@ -40,6 +40,9 @@ MOST_EQUAL = 64
 LATE_SECONDS = 1.0
 """A reply that the peer's TCP has not taken for so long (it may delay its acknowledgement a little), or after which the
 client closes so late, may be lost."""
+EARLY_SECONDS = 0.5
+"""A client counts its deadline from when it sends, we ours from when we have read: it gives up before we would. Of a
+short one a quarter."""
 _RETRY = re.compile(r"otel|opentelemetry|fluent-?bit|fluentd|vector/|manticore|logstash|grafana|alloy", re.IGNORECASE)
 
 
@@ -80,7 +83,8 @@ class Exchange:
         self.lost = False
         """The client may not have got the reply, and never will on this connection."""
         self.answered_at: float | None = None
-        self.deadline = time.monotonic() + timeout
+        self.deadline = time.monotonic() + timeout - min(EARLY_SECONDS, timeout / 4)
+        """When the client may have given up."""
         self.seq = 0
         """Of the entry that was acknowledged; 0 while it is not known."""
         self._backlog = backlog

@@ -146,5 +146,5 @@ def received(url: str) -> float:
 
 def post(url: str, body: bytes) -> None:
     request = Request(url, body, {"content-type": "application/x-protobuf"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200

@@ -138,7 +138,7 @@ class TestSidecar:
 def post(url: str, body: bytes) -> None:
     from urllib.request import Request, urlopen
 
-    with urlopen(Request(url, body, {"content-type": "application/x-protobuf"}), timeout=30) as answer:
+    with urlopen(Request(url, body, {"content-type": "application/x-protobuf"}), timeout=60) as answer:
         assert answer.status == 200
 
 

@@ -66,9 +66,9 @@ def test_the_program_runs_with_them(changed: tuple[Path, list[Path]], tmp_path: 
     with sidecar_process(environ, tmp_path) as running:
 
         def get(path: str) -> str:
-            return urllib.request.urlopen(f"{running.serve_url}{path}", timeout=30).read().decode()
+            return urllib.request.urlopen(f"{running.serve_url}{path}", timeout=60).read().decode()
 
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(b"one\ntwo\nthree")
         exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
         assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS

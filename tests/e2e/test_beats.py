@@ -46,7 +46,7 @@ def _source(port: int, *options: object) -> list[str]:
 
 
 def _send(port: int, *options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_source(port, *options), capture_output=True, text=True, timeout=60)
+    return subprocess.run(_source(port, *options), capture_output=True, text=True, timeout=300)
 
 
 def _received(sidecar: SidecarProcess) -> int:
@@ -80,17 +80,18 @@ def test_what_becomes_of_an_event(compression: int) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(240)
 def test_kills_of_the_sidecar_lose_and_double_nothing() -> None:
     moments = random.Random(5)
     with _running() as (sidecar, port, out):
         command = _source(port, "-batches", 400, "-size", 100, "-pause", "10ms")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
             for _ in range(KILLS):
-                time.sleep(moments.uniform(0.3, 1.0))
+                seen = _received(sidecar)
+                wait_for(lambda seen=seen: _received(sidecar) > seen, 30, "batches to come")
+                time.sleep(moments.uniform(0, 0.5))
                 sidecar.kill9()
                 sidecar.start()
-            said, errors = client.communicate(timeout=120)
+            said, errors = client.communicate(timeout=600)
         assert client.returncode == 0, errors
         assert said.splitlines()[-1] == "40000"
         assert int(errors.split()[-1]) >= KILLS, "no batch was sent again: the test proved nothing"
@@ -108,7 +109,7 @@ def test_a_batch_that_is_sent_again_is_recognised() -> None:
     with _running() as (sidecar, port, _):
         for form in [*forms, *forms]:
             window = window_frame(50) + b"".join(data_frame(n, form % n) for n in range(1, 51))
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 client.sendall(window)
                 assert client.recv(6, socket.MSG_WAITALL) == ack_frame(50)
         assert _received(sidecar) == 50
@@ -118,17 +119,17 @@ def test_what_is_no_event_and_what_is_too_much() -> None:
     settings = {"SIDECAR_RECEIVE__LUMBERJACK__MAX_WINDOW": "10", "SIDECAR_RECEIVE__LUMBERJACK__MAX_CONNECTIONS": "2"}
     with _running(**settings) as (sidecar, port, out):
         for hostile in (window_frame(11), b"GET / HTTP/1.1\r\n\r\n", b"1W\x00\x00\x00\x01", data_frame(1, b"{}")):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 client.sendall(hostile)
                 assert client.recv(1) == b""
         odd = [b"not JSON\nat all", b'{"message":"a",\n"x":1}', b"[1]"]
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(window_frame(3) + b"".join(data_frame(n, each) for n, each in enumerate(odd, 1)))
             assert client.recv(6, socket.MSG_WAITALL) == ack_frame(3)
             client.sendall(window_frame(2) + data_frame(1, b'{"message":"half a window"}'))
         documents = _documents(sidecar, out)
-        first, second = (socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2))
-        with first, second, socket.create_connection(("127.0.0.1", port), timeout=10) as third:
+        first, second = (socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(2))
+        with first, second, socket.create_connection(("127.0.0.1", port), timeout=60) as third:
             assert third.recv(1) == b""
     assert [document["body"]["text"] for document in documents] == ["not JSON at all", "a", "[1]"]
 

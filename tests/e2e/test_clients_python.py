@@ -23,11 +23,11 @@ Exporter = Callable[[Ingest, str], Any]
 
 
 def _over_grpc(kind: Any, compression: grpc.Compression) -> Exporter:
-    return lambda at, _, **more: kind(endpoint=at.grpc, insecure=True, compression=compression, timeout=10, **more)
+    return lambda at, _, **more: kind(endpoint=at.grpc, insecure=True, compression=compression, timeout=60, **more)
 
 
 def _over_http(kind: Any, compression: Compression) -> Exporter:
-    return lambda at, path, **more: kind(endpoint=at.http + path, compression=compression, timeout=10, **more)
+    return lambda at, path, **more: kind(endpoint=at.http + path, compression=compression, timeout=60, **more)
 
 
 GRPC = (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate)
@@ -89,8 +89,8 @@ def test_token_over_both() -> None:
         for header, result in (("s3cret", SpanExportResult.SUCCESS), ("wrong", SpanExportResult.FAILURE)):
             headers = {"authorization": f"Bearer {header}"}
             for client in (
-                GrpcSpans(endpoint=at.grpc, insecure=True, headers=headers, timeout=5),
-                HttpSpans(endpoint=at.http + "/v1/traces", headers=headers, timeout=5),
+                GrpcSpans(endpoint=at.grpc, insecure=True, headers=headers, timeout=60),
+                HttpSpans(endpoint=at.http + "/v1/traces", headers=headers, timeout=60),
             ):
                 assert client.export(spans) is result
                 client.shutdown()

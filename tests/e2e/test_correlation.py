@@ -28,11 +28,11 @@ def test_a_line_and_its_trace(tmp_path: Any) -> None:
         request = urllib.request.Request(
             f"{sidecar.otlp_url}/v1/json", json.dumps(posted).encode(), {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
         file.write_text(json.dumps({"message": "tailed", **ids}) + "\n")
 
         def logs() -> list[dict[str, Any]]:
-            with urllib.request.urlopen(f"{sidecar.serve_url}/lookup/traces/{ids['trace_id']}", timeout=10) as reply:
+            with urllib.request.urlopen(f"{sidecar.serve_url}/lookup/traces/{ids['trace_id']}", timeout=60) as reply:
                 return list(json.load(reply)["logs"])
 
         wait_for(lambda: len(logs()) >= 3, 30, "the lines beside their trace")

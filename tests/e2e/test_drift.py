@@ -25,7 +25,7 @@ def send(sidecar: SidecarProcess, payload: bytes) -> None:
     request = urllib.request.Request(
         f"{sidecar.otlp_url}/v1/logs", payload, {"Content-Type": "application/x-protobuf"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200
 
 

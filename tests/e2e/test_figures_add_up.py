@@ -95,13 +95,13 @@ def test_two_workers_with_one_instance_id_add_up() -> None:
 def post(sidecar: SidecarProcess, records: list[dict[str, object]]) -> None:
     body = "\n".join(map(json.dumps, records)).encode()
     request = urllib.request.Request(f"{sidecar.otlp_url}/v1/json", body, {"Content-Type": "application/x-ndjson"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         assert reply.status == 200
 
 
 def get(sidecar: SidecarProcess, agent: str, series: str) -> float | None:
     request = urllib.request.Request(f"{sidecar.serve_url}/metrics", headers={"User-Agent": agent, "Accept": "*/*"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return samples(reply.read().decode()).get(series)
 
 

@@ -36,7 +36,7 @@ class Tail(threading.Thread):
 
     def finish(self) -> None:
         self._ending.set()
-        self.join(30)
+        self.join(300)
 
     def run(self) -> None:
         while not self.path.exists():
@@ -70,7 +70,6 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path: Path) -> None:
     file = tmp_path / "out" / "documents.ndjson"
     environ = {
@@ -83,8 +82,8 @@ def test_every_line_is_there_once_and_whole_through_kills_and_rotation(tmp_path:
     tail = Tail(file)
     tail.start()
     with sidecar_process(environ) as sidecar, contextlib.ExitStack() as stack:
-        spans_to = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=20)
-        logs_to = OTLPLogExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=20)
+        spans_to = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=60)
+        logs_to = OTLPLogExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=60)
         senders = (
             Sender(spans_to.export, lambda n: make_spans("file", 20), 0.005),
             Sender(logs_to.export, lambda n: make_logs("file", 20 * n, 20), 0.005),
@@ -144,13 +143,13 @@ def test_standard_output_has_lines_and_nothing_else(tmp_path: Path) -> None:
             wait_for(lambda: output.read_bytes().count(b"\n") == 2, 20, "two lines")
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
     assert [json.loads(line)["body"]["text"] for line in output.read_bytes().splitlines()] == ["one", "two"]
 
 
 def _post(url: str, payload: bytes) -> int:
     request = urllib.request.Request(url, payload, {"Content-Type": "application/x-protobuf"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return int(reply.status)
 
 

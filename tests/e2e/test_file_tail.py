@@ -18,14 +18,14 @@ from support.search_client import LOGS, ask, count, documents
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 WRITER = """
-import json, logging, logging.handlers, sys, time
+import json, logging, logging.handlers, os, sys, time
 handler = logging.handlers.RotatingFileHandler(sys.argv[1], maxBytes=300_000, backupCount=400)
 handler.setFormatter(logging.Formatter("%(message)s"))
 logger = logging.getLogger("writer")
 logger.setLevel(logging.INFO)
 logger.addHandler(handler)
-n, end = 0, time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
+n = 0
+while not os.path.exists(sys.argv[2]):
     for _ in range(20):
         logger.info(json.dumps({"timestamp": time.time(), "message": "line", "n": n, "pad": "x" * 150}))
         n += 1
@@ -33,6 +33,8 @@ while time.monotonic() < end:
 print(n)
 """
 KILLS = 10
+MIDDLE = 3
+"""Kills that are to come while a file is being read."""
 BLOCK = 20_000
 
 
@@ -64,18 +66,23 @@ def _all_read(sidecar: SidecarProcess, lines: int) -> bool:
     return status(sidecar.serve_url)["ledger"]["received"].get("logs", 0) >= lines and not waiting(sidecar.serve_url)
 
 
-@pytest.mark.timeout(300)
 def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -> None:
     file = tmp_path / "app.log"
     moments = random.Random(10)
     with sidecar_process(_environment(engine, tmp_path / "*.log")) as sidecar:
-        command = [sys.executable, "-c", WRITER, str(file), "30"]
+        end = tmp_path / "end"
+        command = [sys.executable, "-c", WRITER, str(file), str(end)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            for _ in range(KILLS):
-                time.sleep(moments.uniform(0.1, 1.2))
-                sidecar.kill9()
-                sidecar.start()
-            lines = int(writer.communicate(timeout=60)[0])
+            try:
+                for _ in range(KILLS):
+                    rotated = len(list(tmp_path.glob("app.log*")))
+                    time.sleep(moments.uniform(0.1, 1.0))
+                    sidecar.kill9()
+                    sidecar.start()
+                    wait_for(lambda rotated=rotated: len(list(tmp_path.glob("app.log*"))) > rotated, 30, "a rotation")
+            finally:
+                end.touch()
+            lines = int(writer.communicate(timeout=300)[0])
         wait_for(lambda: _all_read(sidecar, lines), 60, "everything to be read and delivered")
         time.sleep(2)
         ledger = status(sidecar.serve_url)["ledger"]
@@ -87,26 +94,26 @@ def test_a_rotating_writer_and_ten_kills(engine: SearchEngine, tmp_path: Path) -
     assert not dropped
 
 
-@pytest.mark.timeout(300)
 def test_kills_in_the_middle_of_a_big_file(engine: SearchEngine, tmp_path: Path) -> None:
     """Each kill comes as soon as some of the lines that were just appended are read."""
     file = tmp_path / "big.log"
     file.write_text(_block(0))
     written, middle = BLOCK, 0
     with sidecar_process(_environment(engine, file)) as sidecar:
-        for _ in range(KILLS // 2):
+        for _ in range(4 * KILLS):
+            if middle == MIDDLE:
+                break
             seen = _read(sidecar)
             with file.open("a") as out:
                 out.write(_block(written))
             written += BLOCK
-            while _read(sidecar) == seen:
-                time.sleep(0.001)
+            wait_for(lambda seen=seen: _read(sidecar) > seen, 30, "lines to be read", interval=0.001)
             middle += _read(sidecar) < written
             sidecar.kill9()
             sidecar.start()
         wait_for(lambda: _all_read(sidecar, written), 120, "everything to be read and delivered")
         ledger = status(sidecar.serve_url)["ledger"]
-    assert middle >= KILLS // 4, "the file was read before it could be killed: the test proved nothing"
+    assert middle == MIDDLE, "the file was read before it could be killed: the test proved nothing"
     assert _numbers(engine) == collections.Counter(range(written)), "0 lost, 0 doubled"
     assert ledger["received"]["logs"] == written
 

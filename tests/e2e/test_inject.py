@@ -27,7 +27,7 @@ spec: {template: {spec: {containers: [{name: model, image: "m:1"}]}}}
 
 def inject(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(sidecar_command()), "inject", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=300, check=False)
 
 
 class TestManifests:
@@ -74,14 +74,14 @@ def served(tmp_path: Path, certificates: Authority) -> Iterator[tuple[str, Pair,
 
 def get(url: str, path: str, trusted: Authority) -> str:
     context = ssl.create_default_context(cafile=str(trusted.cert))
-    with urllib.request.urlopen(url + path, timeout=10, context=context) as answer:
+    with urllib.request.urlopen(url + path, timeout=60, context=context) as answer:
         return str(answer.read().decode())
 
 
 def post(url: str, path: str, body: Any, trusted: Authority) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=str(trusted.cert))
     request = urllib.request.Request(url + path, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+    with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         return dict(json.load(answer))
 
 

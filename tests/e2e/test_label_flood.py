@@ -24,7 +24,7 @@ def peak_rss_mib(pid: int) -> float:
 @pytest.mark.slow
 def test_a_flood_of_span_names_is_bounded_and_named() -> None:
     with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "false"}) as sidecar:
-        exporter = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=30)
+        exporter = OTLPSpanExporter(endpoint=f"http://{sidecar.grpc_target}", insecure=True, timeout=60)
         for first in range(0, NAMES, 2000):
             memory = InMemorySpanExporter()
             provider = TracerProvider(resource=Resource({"service.name": "flood"}), shutdown_on_exit=False)

@@ -43,7 +43,7 @@ def sidecar(file: Path, documents: Path, **more: str) -> Any:
 def post(running: SidecarProcess, body: bytes, content_type: str, **headers: str) -> tuple[int, Any]:
     request = urllib.request.Request(f"{running.otlp_url}/v1/labels", body, {"Content-Type": content_type, **headers})
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -95,7 +95,7 @@ def test_every_way_in_is_counted_and_delivered_through_a_kill(tmp_path: Path) ->
         line = json.dumps({"event": "ml.label", "prediction_id": "l", "label": "x", "model": "churn"}).encode()
         typed = {"Content-Type": "application/x-ndjson"}
         request = urllib.request.Request(f"{running.otlp_url}/v1/json", line, typed)
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             assert reply.status == 200
 
         wait_for(lambda: received(running) == expected, 20, "the labels to be counted")
@@ -158,13 +158,13 @@ def test_an_import_through_kills_of_both_sides_keeps_every_label_once(tmp_path: 
             wait_for(lambda: kept(running) > at_start + 2 * BATCH, 30, "the import to go on by itself", interval=0.001)
             assert process.poll() is None, "the import was over before the kill: the test proved nothing"
             process.kill()
-            process.wait(10)
+            process.wait(60)
         before = kept(running)
         assert before < len(good)
 
         skip = ("--skip", str(done))
         with importing(file, *options, *skip) as process:
-            out, errors = process.communicate(timeout=120)
+            out, errors = process.communicate(timeout=300)
         skipped = sum(n <= done for n in BAD)
         accepted = RECORDS - done - len(BAD) + skipped
         assert process.returncode == 1, errors
@@ -203,7 +203,7 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
             waits = next(line for line in said if "; the sidecar answers 429: " in line)
             assert "trying again in " in waits
             process.terminate()
-            out, errors = process.communicate(timeout=30)
+            out, errors = process.communicate(timeout=300)
             assert process.returncode == 1
         stopped = int(re.search(r"stopped after record (\d+); go on with --skip \1$", errors.strip())[1])  # type: ignore[index]
         assert "sidecar: interrupted\n" in errors
@@ -211,13 +211,13 @@ def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp
         assert 0 < stopped < RECORDS
         assert kept(running) == stopped
         with importing(file, *options, "--skip", str(stopped), "--timeout", "0.5") as process:
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=300)
             assert process.returncode == 1
             assert "gave up after 0.5 s: the sidecar answers 429: " in errors
         running.child.env["SIDECAR_JOURNAL__QUOTA_BYTES"] = str(1 << 30)
         running.restart()
         with importing(file, *options, "--skip", str(stopped)) as process:
-            out, errors = process.communicate(timeout=60)
+            out, errors = process.communicate(timeout=300)
             assert (process.returncode, out) == (
                 0,
                 f"{RECORDS - stopped} records: {RECORDS - stopped} accepted, 0 rejected\n",

@@ -71,6 +71,6 @@ def test_it_answers_reports_an_engine_that_is_away_and_ends_at_a_signal(tmp_path
         assert b"sidecar_build_info" in http_get(f"{url}/metrics", allowed)[1]
         assert json.loads(http_get(f"{url}/status", allowed)[1])["elasticsearch"] == [CLOSED]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     assert "lookup_store_failed" in (tmp_path / "log").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"log", "token"}

@@ -28,7 +28,7 @@ scrape_configs:
 
 
 def query(url: str, path: str, **parameters: str) -> Any:
-    with urllib.request.urlopen(f"{url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=60) as response:
         return json.load(response)["data"]
 
 
@@ -70,7 +70,7 @@ def test_prometheus_scrapes_with_exemplars_and_promtool_is_content() -> None:
             assert text
         plain = scrape(sidecar.serve_url) or ""
         lint = subprocess.run(
-            [promtool(), "check", "metrics"], input=plain, text=True, capture_output=True, check=False, timeout=30
+            [promtool(), "check", "metrics"], input=plain, text=True, capture_output=True, check=False, timeout=300
         )
         assert (lint.returncode, lint.stdout + lint.stderr) == (0, "")
 
@@ -81,7 +81,7 @@ def _value(url: str, expression: str) -> float:
 
 def _trace(url: str, trace_id: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/lookup/traces/{trace_id}", timeout=5) as response:
+        with urllib.request.urlopen(f"{url}/lookup/traces/{trace_id}", timeout=60) as response:
             return bool(json.load(response)["spans"])
     except urllib.error.HTTPError:
         return False

@@ -89,7 +89,7 @@ def _pings(port: int, count: int, interval: float) -> int | None:
     client = h2.connection.H2Connection()
     client.initiate_connection()
     answered = 0
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for number in range(count):
             client.ping(number.to_bytes(8, "big"))
             connection.sendall(client.data_to_send())
@@ -114,14 +114,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiving]:
 def test_pings_are_allowed_down_to_the_interval(quick: Receiving) -> None:
     assert _pings(quick.grpc_port, 8, 0.15) is None
     enhance_your_calm = 11
-    assert _pings(quick.grpc_port, 8, 0.0) == enhance_your_calm, "the limit is not there: the test proves nothing"
+    assert _pings(quick.grpc_port, 1000, 0.0) == enhance_your_calm, "the limit is not there: the test proves nothing"
 
 
 @pytest.mark.parametrize("idle", [True, False], ids=["without calls", "between calls"])
 def test_a_client_with_keepalive_keeps_its_connection(quick: Receiving, idle: bool) -> None:
     options = [
         ("grpc.keepalive_time_ms", 150),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_timeout_ms", 60_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.use_local_subchannel_pool", 1),
@@ -129,12 +129,12 @@ def test_a_client_with_keepalive_keeps_its_connection(quick: Receiving, idle: bo
     seen: list[grpc.ChannelConnectivity] = []
     with grpc.insecure_channel(f"127.0.0.1:{quick.grpc_port}", options) as channel:
         export = channel.unary_unary(GRPC_METHODS["logs"])
-        export(EMPTY, timeout=10)
+        export(EMPTY, timeout=60)
         channel.subscribe(seen.append)
         for _ in range(8):
             time.sleep(0.2)
             if not idle:
-                export(EMPTY, timeout=10)
-        export(EMPTY, timeout=10)
+                export(EMPTY, timeout=60)
+        export(EMPTY, timeout=60)
     assert grpc.ChannelConnectivity.IDLE not in seen
     assert grpc.ChannelConnectivity.TRANSIENT_FAILURE not in seen

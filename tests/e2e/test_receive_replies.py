@@ -337,7 +337,7 @@ def test_spellings_of_a_path(at: Receiving, target: str, status: int, encoding: 
 @pytest.mark.parametrize("encoding", [PROTOBUF, JSON, "text/csv"])
 def test_other_verbs(at: Receiving, path: str, encoding: str) -> None:
     for verb in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"):
-        connection = http.client.HTTPConnection("127.0.0.1", at.http_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", at.http_port, timeout=60)
         connection.request(verb, path, headers={"content-type": encoding})
         response = connection.getresponse()
         body = response.read()
@@ -384,7 +384,7 @@ def test_requests_are_measured_and_counted() -> None:
     ids=["headers", "header", "path"],
 )
 def test_an_endless_request_head_is_cut_off(at: Receiving, first: bytes, more: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", at.http_port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", at.http_port), timeout=60) as connection:
         connection.sendall(first)
         with contextlib.suppress(ConnectionError):
             for _ in range(100_000):
@@ -393,7 +393,7 @@ def test_an_endless_request_head_is_cut_off(at: Receiving, first: bytes, more: b
 
 
 def test_what_is_not_http_is_a_400(at: Receiving) -> None:
-    with socket.create_connection(("127.0.0.1", at.http_port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", at.http_port), timeout=60) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00hello\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 

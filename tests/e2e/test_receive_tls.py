@@ -52,7 +52,7 @@ def _put(pair: Pair, folder: Path) -> tuple[Path, Path]:
 
 
 def _eventually(wanted: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if wanted():
             return True

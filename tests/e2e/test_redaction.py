@@ -128,7 +128,7 @@ def delivering(directory: Path, environ: Mapping[str, str]) -> Iterator[Delivere
 
 def post(sidecar: SidecarProcess, path: str, payload: bytes) -> None:
     headers = {"content-type": "application/x-protobuf"}
-    with urllib.request.urlopen(urllib.request.Request(sidecar.otlp_url + path, payload, headers), timeout=20) as reply:
+    with urllib.request.urlopen(urllib.request.Request(sidecar.otlp_url + path, payload, headers), timeout=60) as reply:
         assert reply.status == 200
 
 

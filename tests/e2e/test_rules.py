@@ -32,7 +32,7 @@ def test_business_figures_from_log_lines_survive_a_kill() -> None:
 
     with sidecar_process({"SIDECAR_DERIVE__RULES": json.dumps(RULES)}) as sidecar:
         request = urllib.request.Request(f"{sidecar.otlp_url}/v1/json", body, {"Content-Type": "application/x-ndjson"})
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             assert reply.status == 200
         wait_for(lambda: figures() == expected, 20, "the rules' figures")
         sidecar.kill9()

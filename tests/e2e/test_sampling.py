@@ -116,7 +116,7 @@ def test_a_sampler_that_does_not_tell_is_told_of_and_counts_are_what_was_receive
         env = {k: v for k, v in os.environ.items() if not k.startswith(("SIDECAR_", "OTEL_"))}
         env |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
         command = [Path(sys.executable).with_name("sidecar"), "instrument", "--endpoint", sidecar.otlp_url, "--"]
-        subprocess.run([*command, sys.executable, str(file)], env=env, capture_output=True, timeout=60, check=True)
+        subprocess.run([*command, sys.executable, str(file)], env=env, capture_output=True, timeout=300, check=True)
         values = figures(sidecar.serve_url)
         received = status(sidecar.serve_url)["ledger"]["received"]
     calls = total(values, "traces_span_metrics_calls_total", 'span_name="call"')

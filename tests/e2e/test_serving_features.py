@@ -63,7 +63,7 @@ def monitor_files(folder: Path) -> None:
 
 def post(sidecar: SidecarProcess, path: str, body: bytes, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(sidecar.otlp_url + path, body, dict(headers))
-    with urllib.request.urlopen(request, timeout=20) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         assert (reply.status, reply.read()) in ((200, b"{}"), (200, b""))
 
 

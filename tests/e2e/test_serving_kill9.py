@@ -26,7 +26,7 @@ def send(sidecar: SidecarProcess, kind: str, number: int) -> None:
         "content-type": "application/json",
     }
     url = f"{sidecar.otlp_url}/v1/cloudevents"
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(data).encode(), headers), timeout=20) as reply:
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(data).encode(), headers), timeout=60) as reply:
         assert reply.status == 200
 
 

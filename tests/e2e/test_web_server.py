@@ -52,11 +52,11 @@ def serve_port() -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     server = WebServer("serve", build_app(sources, None), "127.0.0.1", 0)
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(120)
     yield server.port
-    asyncio.run_coroutine_threadsafe(server.stop(1.0), loop).result(30)
+    asyncio.run_coroutine_threadsafe(server.stop(1.0), loop).result(120)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
+    thread.join(120)
     loop.close()
 
 
@@ -81,7 +81,7 @@ def serve_port() -> Iterator[int]:
     ],
 )
 def test_paths_of_the_serve_port(serve_port: int, verb: str, path: str, status: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", serve_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", serve_port, timeout=60)
     connection.request(verb, path)
     reply = connection.getresponse()
     body = reply.read()
@@ -96,6 +96,7 @@ def test_paths_of_the_serve_port(serve_port: int, verb: str, path: str, status: 
 def test_replies_have_a_date_and_nothing_happens_between_them() -> None:
     """The server's own loop would make the date ten times a second."""
     dates: list[float] = []
+    began = time.time()
     wakings: list[float] = []
 
     async def run() -> None:
@@ -120,5 +121,5 @@ def test_replies_have_a_date_and_nothing_happens_between_them() -> None:
         await server.stop(1.0)
 
     asyncio.run(run())
-    assert all(abs(time.time() - date) < 5 for date in dates)
+    assert all(began - 1 <= date <= time.time() for date in dates)
     assert len(wakings) == 1, "only the sleep of the test itself"

@@ -101,7 +101,7 @@ def _send_logs(sidecar: SidecarProcess) -> list[Any]:
         request = urllib.request.Request(
             f"{sidecar.otlp_url}/v1/json", body.encode(), {"Content-Type": "application/x-ndjson"}
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
         time.sleep(0.01)
     return [*first, *second]
@@ -118,10 +118,10 @@ def _send_metrics(sidecar: SidecarProcess) -> None:
 
 def _generate(sidecar: SidecarProcess, kind: str, count: int) -> None:
     command = [telemetrygen_binary(), kind, "--otlp-insecure", "--otlp-endpoint", sidecar.grpc_target, "--rate", "0"]
-    done = subprocess.run([*command, f"--{kind}", str(count)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*command, f"--{kind}", str(count)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return json.load(response)

@@ -17,13 +17,12 @@ from support.engines import amtool, http_get, run_alertmanager, wait_for
 from support.hook import CONFIG, FOLDER, receiving, shipped_for_here
 
 # The first run on a machine builds what is tested.
-pytestmark = pytest.mark.timeout(900)
 
 TEAMS = {"ml": "ml-team", "devops": "devops-team", "business": "business-metrics", "security": "security"}
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
-    done = subprocess.run([amtool(), *arguments], capture_output=True, timeout=60, check=False, text=True)
+    done = subprocess.run([amtool(), *arguments], capture_output=True, timeout=300, check=False, text=True)
     return done.returncode, done.stdout or done.stderr
 
 
@@ -36,7 +35,7 @@ def test_amtool_has_nothing_to_say() -> None:
 
 def test_amlint_has_nothing_to_say() -> None:
     tool = Path(sys.executable).with_name("amlint")
-    done = subprocess.run([tool, "check", CONFIG], capture_output=True, timeout=60, check=False, text=True)
+    done = subprocess.run([tool, "check", CONFIG], capture_output=True, timeout=300, check=False, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No issues found" in done.stdout
 
@@ -87,7 +86,7 @@ def fire(url: str, name: str, *, ended: bool = False, **labels: str) -> None:
     request = urllib.request.Request(
         f"{url}/api/v2/alerts", json.dumps([body]).encode(), {"content-type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         assert reply.status == 200
 
 

@@ -8,14 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support import monitoring_source as source
 from support.engines import need, npm_project, wait_for
 from support.engines.cache import command, entry
 from support.monitored import Stack, monitored, prediction, spans
 
 # The first run on a machine builds what is tested.
-pytestmark = pytest.mark.timeout(900)
 
 SCHEMA = {"@grafana/schema": "13.2.3", "ajv": "8.20.0", "ts-json-schema-generator": "2.4.0"}
 FOREIGN = ("container_", "kube_", "http_server_active_requests")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.certificates import authority
 from support.delivery import FakeConsumer, entry, logs_payload, sink_context, spans_payload
+from support.engines import wait_for
 from support.secure_engine import SecureNode, secure_elasticsearch
 
 from sidecar.decode.select import decoder as chosen_decoder
@@ -24,7 +25,7 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 WRITE = ["create_doc", "auto_configure"]
-QUICK: dict[str, Any] = {"retry": {"initial_interval": 0.05, "max_interval": 0.2}, "batch_timeout": 0.01, "timeout": 20}
+QUICK: dict[str, Any] = {"retry": {"initial_interval": 0.05, "max_interval": 0.2}, "batch_timeout": 0.01, "timeout": 60}
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +79,7 @@ def delivering(chosen: ElasticsearchOptions, consumer: FakeConsumer) -> Iterator
 
 
 def trouble(worker: Worker[Any]) -> str:
-    deadline = time.monotonic() + 20
-    while worker.status()["trouble"] is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return str(worker.status()["trouble"])
+    return str(wait_for(lambda: worker.status()["trouble"], 20, "trouble"))
 
 
 def count(node: SecureNode, stream: str) -> int:
@@ -97,7 +95,7 @@ def test_an_api_key_with_the_least_privileges_is_enough(node: SecureNode, namesp
     chosen = options(node, auth={"api_key": api_key(node, "logs-*", "traces-*")})
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer):
-        assert consumer.wait_for(2, 60)
+        assert consumer.wait_for(2, 300)
     assert consumer.counts() == ALL_DELIVERED
     assert count(node, f"traces-generic.otel-{namespace}") == 2
     assert health_check(chosen).state == "warning"  # It answers, but may not be asked for its health.
@@ -113,7 +111,7 @@ def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_
     chosen = options(node, auth={"username": "sidecar", "password_file": secret})
     consumer = FakeConsumer(entries(namespace))
     with delivering(chosen, consumer):
-        assert consumer.wait_for(2, 60)
+        assert consumer.wait_for(2, 300)
     assert consumer.counts() == ALL_DELIVERED
     assert health_check(chosen).state == "ok"
 
@@ -121,7 +119,7 @@ def test_a_user_with_a_password_in_a_file(node: SecureNode, namespace: str, tmp_
 def test_a_stream_that_is_forbidden_does_not_stop_the_others(node: SecureNode, namespace: str) -> None:
     consumer = FakeConsumer(entries(namespace))
     with delivering(options(node, auth={"api_key": api_key(node, "logs-*")}), consumer):
-        assert consumer.wait_for(2, 60)
+        assert consumer.wait_for(2, 300)
     assert consumer.counts() == {
         ("spans", "dead_lettered", "security_exception"): 2,
         ("span_events", "delivered", ""): 2,
@@ -141,7 +139,7 @@ def test_a_refused_key_is_trouble_until_its_file_has_another(node: SecureNode, n
         assert trouble(worker) in ("credentials", "index_templates")
         assert consumer.finished == {}
         secret.write_text(api_key(node, "logs-*", "traces-*") + "\n")
-        assert consumer.wait_for(2, 60)
+        assert consumer.wait_for(2, 300)
     assert consumer.counts() == ALL_DELIVERED
 
 

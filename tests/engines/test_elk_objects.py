@@ -106,7 +106,7 @@ def filled(url: str) -> Iterator[Filled]:
             request = urllib.request.Request(
                 f"{sidecar.otlp_url}/v1/{path}", body, {"Content-Type": "application/x-protobuf"}
             )
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 assert reply.status == 200
         wait_for(lambda: waiting(sidecar.serve_url) == 0, 60, "everything to be delivered")
     ask(f"{url}/traces-*,logs-*/_refresh")

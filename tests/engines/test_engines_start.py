@@ -30,7 +30,7 @@ def call(method: str, url: str, body: str | None = None, kind: str = "applicatio
     request = urllib.request.Request(
         url, None if body is None else body.encode(), {"Content-Type": kind}, method=method
     )
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         return json.loads(reply.read() or b"null")
 
 
@@ -61,7 +61,7 @@ def test_settings_reach_the_node() -> None:
 def _post(url: str, body: bytes) -> tuple[int, bytes]:
     request = urllib.request.Request(url, body, {"Content-Type": "application/x-ndjson"}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, reply.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -29,7 +29,7 @@ def test_classes_and_numbers_are_stored_side_by_side(node: SearchEngine) -> None
             request = urllib.request.Request(
                 f"{running.otlp_url}/v1/labels", json.dumps(record).encode(), {"Content-Type": "application/json"}
             )
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 assert json.load(reply)["accepted"] == 1
         wait_for(lambda: not waiting(running.serve_url), 60, "the labels to be delivered")
         values = samples(scrape(running.serve_url) or "")

@@ -36,10 +36,13 @@ from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
 TIMEOUT = 0.6
+"""Seconds for a reply where the fault is that none comes. Elsewhere it is `NO_TIMEOUT`: what a slow machine takes for a
+reply must not look like a fault."""
+NO_TIMEOUT = 60
 QUICK: dict[str, Any] = {
     "retry": {"initial_interval": 0.01, "max_interval": 0.05},
     "batch_timeout": 0,
-    "timeout": TIMEOUT,
+    "timeout": NO_TIMEOUT,
 }
 
 
@@ -48,11 +51,11 @@ def fill(log: Journal, payloads: int = 12) -> set[str]:
     expected: set[str] = set()
     for number in range(payloads):
         if number % 3 == 2:
-            receipt = log.append(Submission("logs", logs_payload(*[f"line {n}" for n in range(30)]), 30)).result(10)
+            receipt = log.append(Submission("logs", logs_payload(*[f"line {n}" for n in range(30)]), 30)).result(120)
             expected |= {f"{log.id}-{receipt.seq}-{n}" for n in range(30)}
         else:
             payload = spans_payload(20, first=1 + number * 100, events=1)
-            log.append(Submission("spans", payload, 20, events=20)).result(10)
+            log.append(Submission("spans", payload, 20, events=20)).result(120)
             expected |= set(ids(DECODER.span_lines([payload])))
     return expected
 
@@ -69,7 +72,7 @@ def worker(log: Journal, hosts: str, **options: Any) -> Iterator[Worker[Any]]:
         made.stop(0)
 
 
-def deliver(directory: Path, hosts: str, seconds: float = 60, **options: Any) -> tuple[Journal, set[str]]:
+def deliver(directory: Path, hosts: str, seconds: float = 300, **options: Any) -> tuple[Journal, set[str]]:
     """Fill a journal, deliver it, drain. The journal is closed; its figures can be read."""
     log = journal(directory, time.time_ns)
     with worker(log, hosts, **options) as running:
@@ -115,7 +118,7 @@ def test_elastics_own_server_gets_everything_through_its_restarts(tmp_path: Path
                 wait_for(lambda before=before, more=more: server.received() >= before + more, 30, "windows")
                 server.child.kill9()
                 server.start()
-            assert running.stop(60)
+            assert running.stop(300)
         log.close()
         assert server.received() >= len(expected)
     check(log, len(expected))
@@ -124,7 +127,7 @@ def test_elastics_own_server_gets_everything_through_its_restarts(tmp_path: Path
 def test_what_is_resent_after_a_kill_of_the_server_has_the_same_id(tmp_path: Path) -> None:
     with lumbersink("-delay", "20ms") as server:
         log = journal(tmp_path, time.time_ns)
-        with worker(log, server.address, window=5, timeout=5) as running:
+        with worker(log, server.address, window=5) as running:
             expected = fill(log)
             running.start()
             for more in (60, 60):
@@ -132,7 +135,7 @@ def test_what_is_resent_after_a_kill_of_the_server_has_the_same_id(tmp_path: Pat
                 wait_for(lambda before=before, more=more: sum(server.ids().values()) >= before + more, 30, "events")
                 server.child.kill9()
                 server.start()
-            assert running.stop(60)
+            assert running.stop(300)
         log.close()
         arrived = server.ids()
     assert set(arrived) == expected
@@ -141,7 +144,6 @@ def test_what_is_resent_after_a_kill_of_the_server_has_the_same_id(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
 def test_both_sides_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
     """The installed program, killed with SIGKILL in turn with the server."""
     with lumbersink("-delay", "5ms") as server:
@@ -254,13 +256,13 @@ def test_plain_text_to_a_tls_port_is_trouble_and_no_loss(tmp_path: Path) -> None
 def test_the_second_server_takes_over_when_the_first_dies(tmp_path: Path) -> None:
     with lumbersink("-delay", "20ms") as first, lumbersink() as second:
         log = journal(tmp_path, time.time_ns)
-        with worker(log, f"{first.address},{second.address}", window=5, timeout=5) as running:
+        with worker(log, f"{first.address},{second.address}", window=5) as running:
             expected = fill(log)
             running.start()
             wait_for(lambda: len(first.ids()) >= 50, 30, "the first to get something")
             assert second.events() == []
             first.child.kill9()
-            assert running.stop(60)
+            assert running.stop(300)
             assert running.status()["hosts"] == [first.address, second.address]
         log.close()
         one, two = first.ids(), second.ids()
@@ -305,7 +307,8 @@ def test_a_fault_that_passes_loses_nothing(name: str, tmp_path: Path) -> None:
             caller.serve()
 
     with faults.faulty_server(three_times) as server:
-        log, expected = deliver(tmp_path, server.address, window=50)
+        timeout = TIMEOUT if name == "never acknowledges" else NO_TIMEOUT
+        log, expected = deliver(tmp_path, server.address, window=50, timeout=timeout)
         arrived = Counter(server.kept)
         assert set(arrived) == expected
         assert server.connections > 3
@@ -317,19 +320,20 @@ def test_a_fault_that_passes_loses_nothing(name: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_busy_keeps_the_connection_by_saying_so(tmp_path: Path) -> None:
-    """Longer than the time-out, with empty and with partial acknowledgements."""
+    """Longer than the time-out for the first window, with empty and with partial acknowledgements."""
+    timeout, parts = 4.0, 6
 
     def busy(caller: faults.Caller) -> None:
-        for batch in caller.windows():
+        for number, batch in enumerate(caller.windows()):
             documents = list(batch.documents)
-            for part in range(4):
-                time.sleep(TIMEOUT * 0.6)
-                caller.say(0 if part % 2 else len(documents) * part // 8)
+            for part in range(0 if number else parts):
+                time.sleep(timeout * 1.25 / parts)
+                caller.say(0 if part % 2 else len(documents) * part // (2 * parts))
             caller.keep(documents)
             caller.say(batch.sequence)
 
     with faults.faulty_server(busy) as server:
-        log, expected = deliver(tmp_path, server.address, max_concurrency=1)
+        log, expected = deliver(tmp_path, server.address, max_concurrency=1, timeout=timeout)
         assert Counter(server.kept) == Counter(expected)
         assert server.connections == 1
     check(log, len(expected))
@@ -349,7 +353,7 @@ def test_a_connection_that_was_closed_while_idle_is_no_trouble(tmp_path: Path) -
                 expected = fill(log, 1)
                 wait_for(lambda: not any(running.status()["waiting"].values()), 20, "delivery")
                 time.sleep(0.05)
-            assert running.stop(10)
+            assert running.stop(300)
             assert running.status()["resting"] == []
         log.close()
         assert Counter(server.kept) == Counter(list(expected) * 3)
@@ -359,9 +363,9 @@ def test_a_document_that_is_too_large_is_a_dead_letter(tmp_path: Path) -> None:
     with faults.faulty_server(faults.Caller.serve) as server:
         log = journal(tmp_path, time.time_ns)
         with worker(log, server.address, max_document_bytes=2048) as running:
-            log.append(Submission("logs", logs_payload("small", "x" * 5000, "small"), 3)).result(10)
+            log.append(Submission("logs", logs_payload("small", "x" * 5000, "small"), 3)).result(120)
             running.start()
-            assert running.stop(20)
+            assert running.stop(300)
         log.close()
         assert len(server.kept) == 2
     check(log, 3, dead=1)
@@ -461,7 +465,8 @@ HTTP_FAULTS: dict[str, Callable[[HttpInput, BaseHTTPRequestHandler, list[str]], 
 @pytest.mark.parametrize("name", HTTP_FAULTS)
 def test_http_a_fault_that_passes_loses_nothing(name: str, tmp_path: Path) -> None:
     with http_input(lambda f, h, b: len(f.times) <= 3 and HTTP_FAULTS[name](f, h, b)) as far_side:
-        log, expected = deliver(tmp_path, far_side.url, mode="http", max_entries=2)
+        timeout = TIMEOUT if name == "time-out after commit" else NO_TIMEOUT
+        log, expected = deliver(tmp_path, far_side.url, mode="http", max_entries=2, timeout=timeout)
         assert set(far_side.kept) == expected
         assert (len(far_side.kept) > len(expected)) is (name == "time-out after commit")
         assert len(far_side.times) > 3

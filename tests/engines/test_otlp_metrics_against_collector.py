@@ -11,7 +11,8 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 from support.engines.peer import run_collector
-from support.engines.processes import free_port, http_get, wait_for
+from support.engines.ports import free_port
+from support.engines.processes import http_get, wait_for
 from support.red_cases import attributes
 
 from sidecar.decode.otlp.metrics import metric_batch
@@ -82,7 +83,7 @@ def theirs(payload: bytes) -> Samples:
     ports = {name: free_port() for name in ("health", "ingest", "metrics")}
     with run_collector(CONFIG.format(**ports), f"http://127.0.0.1:{ports['health']}/"):
         url = f"http://127.0.0.1:{ports['ingest']}/v1/metrics"
-        with urllib.request.urlopen(Request(url, payload, {"Content-Type": "application/x-protobuf"}), timeout=10) as r:
+        with urllib.request.urlopen(Request(url, payload, {"Content-Type": "application/x-protobuf"}), timeout=60) as r:
             assert r.status == 200
         text = wait_for(lambda: http_get(f"http://127.0.0.1:{ports['metrics']}/metrics")[1], 20, "an exposition")
     return samples(text.decode())

@@ -13,7 +13,8 @@ from urllib.request import Request
 
 import pytest
 from support.engines.peer import payload_dir, run_collector
-from support.engines.processes import free_port, http_get, wait_for
+from support.engines.ports import free_port
+from support.engines.processes import http_get, wait_for
 from support.red_cases import BOUNDS, CASES, DIMENSIONS, Figures, figures, ours
 from support.red_golden import assert_same, expected, save
 
@@ -66,7 +67,7 @@ def collectors(payloads: list[bytes]) -> tuple[list[int], Figures]:
 def _post(url: str, payload: bytes) -> int:
     request = Request(url, payload, {"Content-Type": "application/x-protobuf"})
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         with error:

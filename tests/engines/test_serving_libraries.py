@@ -51,7 +51,7 @@ def test_the_sdk_of_kserves_logger() -> None:
             request, response = {"instances": [[n, 0.5]] * rows}, {"predictions": answers}
             arguments = [f"{sidecar.otlp_url}/v1/cloudevents", f"id-{n}", json.dumps(request), json.dumps(response)]
             done = subprocess.run(
-                [kserve_logger(), *arguments], capture_output=True, text=True, timeout=20, check=False
+                [kserve_logger(), *arguments], capture_output=True, text=True, timeout=300, check=False
             )
             assert done.stdout.split() == ["200", "200"], done.stderr
         assert counts(sidecar, "fraud") == (sum(expected.values()), dict(expected))
@@ -71,7 +71,7 @@ def monitor(kind: str, where: str) -> None:
     command = [serving_python("bento"), HERE / "monitor.py", kind, where]
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "BENTOML_DO_NOT_TRACK": "True"}
     done = subprocess.run(
-        command, input=json.dumps(ROWS), env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, input=json.dumps(ROWS), env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
 

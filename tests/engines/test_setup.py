@@ -47,7 +47,7 @@ def call(url: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
     request = urllib.request.Request(url + path, data, {"content-type": kind}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return reply.status, json.loads(reply.read() or b"null")
     except urllib.error.HTTPError as error:
         with error:

@@ -19,7 +19,7 @@ from support.engines import (
 
 def run(*arguments: str | Path) -> tuple[int, str]:
     done = subprocess.run(
-        [sidecar_command(), "health", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sidecar_command(), "health", *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     return done.returncode, done.stdout + done.stderr
 

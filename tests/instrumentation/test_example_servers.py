@@ -49,7 +49,7 @@ def _server(command: list[str | Path], env: Mapping[str, str], folder: Path, rea
 
 def _post(url: str, body: Any) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

@@ -135,7 +135,7 @@ def test_feature_values_in_payloads_of_serving_protocols_leave_only_where_that_i
 
 
 def post(url: str, body: bytes, kind: str) -> None:
-    with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}), timeout=20) as reply:
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": kind}), timeout=60) as reply:
         assert reply.status < 300
 
 

@@ -23,7 +23,7 @@ from sidecar.cli.instrument import ENVIRONMENT
 
 STARTUP = Path(model_sidecar_instrumentation.__file__).parent / "startup"
 #: Far more than what a process may take to end, and far less than what exporters would keep it.
-HANGS = 25
+HANGS = 200
 
 
 def _run(code: str, endpoint: str, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

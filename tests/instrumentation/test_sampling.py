@@ -165,7 +165,7 @@ def run_app(python: str, agent: Path, folder: Path, url: str, more: Mapping[str,
     (folder / "app.py").write_text(textwrap.dedent(APP))
     env = environment(agent, url, more)
     done = subprocess.run(
-        [python, str(folder / "app.py")], env=env, capture_output=True, text=True, timeout=60, check=True
+        [python, str(folder / "app.py")], env=env, capture_output=True, text=True, timeout=300, check=True
     )
     return done.stderr
 

@@ -39,7 +39,7 @@ def _app(folder: Path, code: str) -> Path:
 
 
 def _run(python: str | Path, app: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(python), str(app)], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([str(python), str(app)], env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def _pythons() -> list[str]:
@@ -361,7 +361,7 @@ def test_where_the_standard_library_is_going_to_be_replaced_nothing_is_imported_
     (tmp_path / "script.py").write_text(f"import sys\n{script}\nprint('ssl' in sys.modules)\n")
     env = environment(agent, "http://127.0.0.1:9")
     words = [sys.executable, *command.split()]
-    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "False\n")
     assert done.stderr.startswith("model-sidecar: this process is not instrumented: ")
     assert done.stderr.count("\n") == 1, done.stderr

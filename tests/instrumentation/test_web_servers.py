@@ -81,7 +81,7 @@ def _ask(port: int) -> list[Any]:
         headers = {"X-Agent": "test", **({"Content-Type": "application/json"} if body else {})}
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
         try:
-            response = urllib.request.urlopen(request, timeout=30)
+            response = urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
             response = error
         with response:
@@ -143,7 +143,7 @@ def test_answers_are_the_same_and_requests_give_spans(agent: Path, web: Path, tm
 
 def _program(web: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
     command = [web, APPS / "grpc_app.py"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -166,7 +166,7 @@ def test_django_without_settings_fails_as_it_does_alone(agent: Path, web: Path, 
     said = []
     for path in ({}, {"PYTHONPATH": str(agent), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}):
         env = {"PATH": os.environ["PATH"], **path, **({"DJANGO_SETTINGS_MODULE": module} if module else {})}
-        done = subprocess.run([web, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([web, "-c", code], env=env, capture_output=True, text=True, timeout=300, check=False)
         said.append((done.returncode, done.stdout))
     assert said[0] == said[1]
     assert "False" in said[0][1]

@@ -76,7 +76,7 @@ class AckProxy:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(120)
 
 
 def _has_headers(data: bytes) -> bool:

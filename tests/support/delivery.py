@@ -180,7 +180,7 @@ class FakeConsumer:
     def lag_seconds(self) -> float:
         return 0.0
 
-    def wait_for(self, count: int, timeout: float = 20.0) -> bool:
+    def wait_for(self, count: int, timeout: float = 300.0) -> bool:
         """True as soon as so many entries are finished."""
         with self._condition:
             return self._condition.wait_for(lambda: len(self.finished) >= count, timeout)

@@ -156,7 +156,7 @@ def _delivered(sidecar: SidecarProcess, far: Mapping[str, bytes]) -> Delivered:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         return bytes(reply.read())
 
 

@@ -240,7 +240,7 @@ def recording(forward: str = "") -> Iterator[Recorded]:
                 recorded.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
                 if forward:
                     copy = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "content-encoding")}
-                    urllib.request.urlopen(urllib.request.Request(forward + self.path, body, copy), timeout=20).close()
+                    urllib.request.urlopen(urllib.request.Request(forward + self.path, body, copy), timeout=60).close()
             except (DecodeError, OSError) as error:
                 recorded.broken.append(f"{self.path}: {error}")
             self.send_response(200)

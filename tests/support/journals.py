@@ -96,7 +96,7 @@ def submission(text: str | bytes, items: int = 1, **more: Any) -> Submission:
 
 def keep(log: Journal, text: str | bytes, items: int = 1, **more: Any) -> int:
     """Append and wait for the receipt; gives the number."""
-    return log.append(submission(text, items, **more)).result(10).seq
+    return log.append(submission(text, items, **more)).result(120).seq
 
 
 def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[Entry]:
@@ -104,7 +104,7 @@ def take(consumer: Consumer, entries: int = 1000, size: int = 1 << 24) -> list[E
 
 
 def finish(consumer: Consumer, entries: list[Entry], outcome: Any = "delivered") -> None:
-    consumer.done([Ack(e.seq, entry_counts(e, outcome)) for e in entries]).result(10)
+    consumer.done([Ack(e.seq, entry_counts(e, outcome)) for e in entries]).result(120)
 
 
 def garbage(size: int) -> bytes:

@@ -73,7 +73,7 @@ class Sender:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def stop(self, timeout: float = 60) -> None:
+    def stop(self, timeout: float = 300) -> None:
         """No new batch; the one in hand is sent until it is acknowledged."""
         self._stop.set()
         assert self._thread is not None
@@ -85,7 +85,7 @@ class Sender:
         self._abandoned.set()
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(120)
 
     def _run(self) -> None:
         number = 0
@@ -121,7 +121,7 @@ def scrape(url: str, accept: str = "text/plain") -> str | None:
     """The exposition, or None if nobody answers or it is not ready (503)."""
     request = urllib.request.Request(f"{url}/metrics", headers={"Accept": accept})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return str(response.read().decode())
     except (urllib.error.URLError, OSError):
         return None
@@ -129,7 +129,7 @@ def scrape(url: str, accept: str = "text/plain") -> str | None:
 
 def status(url: str) -> dict[str, Any]:
     """The answer of `/status`."""
-    with urllib.request.urlopen(f"{url}/status", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/status", timeout=60) as response:
         return dict(json.load(response))
 
 
@@ -177,7 +177,7 @@ class CounterWatch:
     def stop(self) -> None:
         self._stop.set()
         assert self._thread is not None
-        self._thread.join(10)
+        self._thread.join(120)
 
     def look(self) -> None:
         text = scrape(self.url)

@@ -71,7 +71,7 @@ class FaultyServer:
         self._listener.close()
         for connection in self._open:
             connection.close()
-        self._thread.join(10)
+        self._thread.join(120)
 
     def _accept(self) -> None:
         while True:

@@ -50,7 +50,7 @@ class Stack:
     def query(self, expr: str) -> list[Any]:
         """The result of an instant query. AssertionError with Prometheus' words where it has an error."""
         url = f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
-        body = json.loads(http_get(url, timeout=30)[1])
+        body = json.loads(http_get(url, timeout=60)[1])
         assert body["status"] == "success", (expr, body.get("error"))
         result: list[Any] = body["data"]["result"]
         return result
@@ -65,7 +65,7 @@ class Stack:
         headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.sidecar.otlp_url + path, data, headers), timeout=10
+                urllib.request.Request(self.sidecar.otlp_url + path, data, headers), timeout=60
             ) as reply:
                 return int(reply.status)
         except urllib.error.HTTPError as error:

@@ -56,7 +56,7 @@ class Receiving:
 
     def in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run something in the receivers' loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
     def post(
         self, path: str, body: Any, content_type: str | None = PROTOBUF, tls: ssl.SSLContext | None = None, **more: str
@@ -66,9 +66,9 @@ class Receiving:
         if content_type is not None:
             headers["content-type"] = content_type
         if tls is not None:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=30, context=tls)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=60, context=tls)
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
         try:
             connection.request("POST", path, body, headers)
             response = connection.getresponse()
@@ -95,7 +95,7 @@ class Receiving:
             call = channel.unary_unary(method or GRPC_METHODS[signal])
             try:
                 response, done = call.with_call(
-                    body, metadata=tuple(metadata.items()), compression=compression, timeout=30
+                    body, metadata=tuple(metadata.items()), compression=compression, timeout=60
                 )
             except grpc.RpcError as error:
                 return Result(error.code(), error.details() or "", dict(error.trailing_metadata() or ()))
@@ -142,12 +142,12 @@ def receiving(
         await asyncio.gather(over_grpc.stop(1.0), over_http.stop(1.0))
 
     try:
-        asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(start(), loop).result(120)
         yield Receiving(over_grpc.port, over_http.port, ingest, counted, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(120)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
+        thread.join(120)
         loop.close()
         ingest.close()
         counted.telemetry.provider.shutdown()

@@ -44,7 +44,7 @@ class SecureNode:
         context = ssl.create_default_context(cafile=str(self.ca.cert))
         context.load_cert_chain(self.client.cert, self.client.key)
         pair = base64.b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
         try:
             headers = {"content-type": "application/json", "authorization": f"Basic {pair}"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)

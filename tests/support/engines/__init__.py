@@ -27,7 +27,8 @@ from support.engines.peer import (
     run_collector,
     run_nullsink,
 )
-from support.engines.processes import Child, answers, free_port, http_get, wait_for
+from support.engines.ports import free_port
+from support.engines.processes import Child, answers, http_get, wait_for
 from support.engines.search import SearchEngine, elasticsearch8, elasticsearch9, opensearch
 from support.engines.sidecar import SidecarProcess, sidecar_command, sidecar_process
 from support.engines.toolchains import find_java, go_install, maven_artifact, npm_project, telemetrygen_binary

@@ -22,7 +22,7 @@ class Logrotate:
         """One forced rotation by the rules in that file."""
         environment = {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}
         command = [str(self.binary), "--force", "--state", str(state), str(rules)]
-        subprocess.run(command, env=environment, check=True, timeout=30)
+        subprocess.run(command, env=environment, check=True, timeout=300)
 
 
 def logrotate() -> Logrotate:

@@ -17,7 +17,8 @@ from typing import Any
 from support.certificates import Pair
 from support.engines.cache import command, content_key, entry, need
 from support.engines.peer import PEER
-from support.engines.processes import Child, free_port, http_get, wait_for
+from support.engines.ports import free_port
+from support.engines.processes import Child, http_get, wait_for
 from support.engines.toolchains import go_install
 
 _RECEIVED = re.compile(r"Received batch of (\d+) events")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from support.engines.cache import EngineUnavailable
-from support.engines.processes import Child, answers, free_port
+from support.engines.ports import free_port
+from support.engines.processes import Child, answers
 from support.engines.toolchains import debian_package, go_install
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.engines.cache import ROOT, command, content_key, entry, need
-from support.engines.processes import Child, answers, free_port
+from support.engines.ports import free_port
+from support.engines.processes import Child, answers
 
 PEER = ROOT / "bench" / "peer"
 

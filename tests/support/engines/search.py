@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from support.engines.cache import EngineUnavailable, need
-from support.engines.processes import Child, answers, free_port
+from support.engines.ports import free_port
+from support.engines.processes import Child, answers
 from support.engines.toolchains import find_java, maven_distribution
 
 READY_SECONDS = 120

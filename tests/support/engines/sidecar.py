@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.engines.cache import EngineUnavailable
-from support.engines.processes import Child, answers, free_port
+from support.engines.ports import free_port
+from support.engines.processes import Child, answers
 
 READY_SECONDS = 60
 

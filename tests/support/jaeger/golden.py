@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 from support.engines import cache
-from support.engines.processes import free_port, wait_for
+from support.engines.ports import free_port
+from support.engines.processes import wait_for
 from support.lookup_traces import START, payloads, trace_hex
 
 VERSION = "v1.76.0"
@@ -121,7 +122,7 @@ def main() -> None:
             request = urllib.request.Request(
                 f"http://127.0.0.1:{otlp}/v1/traces", body, {"content-type": "application/x-protobuf"}
             )
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=60).close()
         time.sleep(2)
         found = [{"ask": q, "status": s, "answer": a} for q in questions() for s, a in [_get(query, q)]]
     finally:
@@ -132,7 +133,7 @@ def main() -> None:
 
 def _get(port: int, target: str) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{target}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{target}", timeout=60) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")

@@ -45,9 +45,9 @@ def zapwriter_binary() -> Path:
 
 def write_all(directory: Path) -> None:
     """Have every logger write its lines into a file of `directory`. Raises `EngineUnavailable`."""
-    subprocess.run([loggers_python(), HERE / "writers.py", directory], check=True, timeout=60)
+    subprocess.run([loggers_python(), HERE / "writers.py", directory], check=True, timeout=300)
     modules = npm_project(NODE)
     environment = {"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin:/usr/local/bin"}
-    subprocess.run([need("node", "pino"), HERE / "writers.js", directory], check=True, timeout=60, env=environment)
-    lines = subprocess.run([zapwriter_binary()], check=True, timeout=60, capture_output=True).stdout
+    subprocess.run([need("node", "pino"), HERE / "writers.js", directory], check=True, timeout=300, env=environment)
+    lines = subprocess.run([zapwriter_binary()], check=True, timeout=300, capture_output=True).stdout
     (directory / "by_zap.log").write_bytes(lines)

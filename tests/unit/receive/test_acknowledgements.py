@@ -189,8 +189,13 @@ def test_a_client_that_retries_may_repeat_on_its_connection_after_its_deadline(m
     now = [100.0]
     monkeypatch.setattr(acknowledgements.time, "monotonic", lambda: now[0])
     exporter, other = Exchange("a", retries=True, timeout=10), Exchange("a", timeout=10)
+    short = Exchange("a", retries=True, timeout=1)
     assert not exporter.may_be_sent_again_as(Exchange("a", retries=True))
-    now[0] += 11
+    now[0] += 0.8
+    assert short.may_be_sent_again_as(Exchange("a", retries=True)), "it counts from when it sent, and gives up earlier"
+    now[0] += 8.6
+    assert not exporter.may_be_sent_again_as(Exchange("a", retries=True))
+    now[0] += 0.2
     assert exporter.may_be_sent_again_as(Exchange("a", retries=True))
     assert not other.may_be_sent_again_as(Exchange("a"))
 
