@@ -1,5 +1,5 @@
-"""Writes what is made in helm/: `values.schema.json` and `README.md` from the comments of `values.yaml`, and the rules
-from monitoring/, as they are. `python helm/build.py`.
+"""Writes what is made in helm/: `values.schema.json` and `README.md` from the comments of `values.yaml`, and rules,
+dashboards and data sources from monitoring/, as they are. `python helm/build.py`.
 
 A value's comment: `# -- words`, then any of `# @enum a, b`, `# @range 1, 30`, `# @items string|object`, `# @open` (an
 object with members of the user's choosing) and `# @required`. Its type is that of its default.
@@ -18,7 +18,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm" / "model-sidecar"
-RULES = ROOT / "monitoring" / "prometheus" / "rules"
+COPIED = {
+    "rules": "prometheus/rules/*.yml",
+    "dashboards": "grafana/dashboards/*.json",
+    "datasources": "grafana/provisioning/datasources/*.yaml",
+}
+"""Folder of the chart's `files` -> which files of monitoring/."""
 _KEY = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):(.*)$")
 _TYPES = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
 
@@ -109,7 +114,7 @@ def _schema_of(value: Value) -> dict[str, Any]:
         made["pattern"] = "^[0-9]+([KMGT]iB?)?$"
     if value.path[-1] == "replicas":
         made["minimum"] = 1
-    if value.path[-1] in ("labels", "commonLabels"):
+    if value.path[-1] in ("labels", "annotations", "commonLabels"):
         made["additionalProperties"] = {"type": "string"}
     return made
 
@@ -134,14 +139,19 @@ def _rows() -> Iterator[str]:
 def files() -> dict[Path, str]:
     """Path from the repository's root -> text of every file that is made."""
     chart = Path("helm", "model-sidecar")
-    rules = {chart / "files" / "rules" / f.name: f.read_text("utf-8") for f in sorted(RULES.glob("*.yml"))}
-    return {chart / "values.schema.json": schema(), chart / "README.md": readme(), **rules}
+    copied = {
+        chart / "files" / folder / source.name: source.read_text("utf-8")
+        for folder, pattern in COPIED.items()
+        for source in sorted((ROOT / "monitoring").glob(pattern))
+    }
+    return {chart / "values.schema.json": schema(), chart / "README.md": readme(), **copied}
 
 
 def main() -> None:
-    """Write what differs, remove rules that are gone; say which."""
+    """Write what differs, remove what is gone; say which."""
     made = files()
-    for gone in set((CHART / "files" / "rules").glob("*.yml")) - {ROOT / path for path in made}:
+    present = {path for folder in COPIED for path in (CHART / "files" / folder).glob("*")}
+    for gone in present - {ROOT / path for path in made}:
         gone.unlink()
         print(f"{gone.relative_to(ROOT)} (removed)")
     for path, text in made.items():

@@ -14,9 +14,13 @@ INSTRUMENT = "model-sidecar/instrument"
 PYTHON_PATH = "model-sidecar/python-path"
 LOGS = "model-sidecar/logs"
 CONFIG = "model-sidecar/config"
+REFERENCE = "model-sidecar/reference"
 INJECTED = "model-sidecar/injected"
 """Annotation with the version of what was injected, and label `true`."""
-OPTIONS = (INJECT, CONTAINER, SERVICE_NAME, MODEL, MODEL_VERSION, CAPTURE, INSTRUMENT, PYTHON_PATH, LOGS, CONFIG)
+OPTIONS = (
+    *(INJECT, CONTAINER, SERVICE_NAME, MODEL, MODEL_VERSION, CAPTURE, INSTRUMENT, PYTHON_PATH, LOGS, CONFIG),
+    REFERENCE,
+)
 
 SIDECAR_CONTAINER = "model-sidecar"
 BUNDLE_CONTAINER = "model-sidecar-bundle"
@@ -25,7 +29,8 @@ BUNDLE_VOLUME = "model-sidecar-bundle"
 LOG_VOLUME = "model-sidecar-logs"
 CONFIG_VOLUME = "model-sidecar-config"
 SECRET_VOLUME = "model-sidecar-secrets"
-VOLUMES = (DATA_VOLUME, BUNDLE_VOLUME, LOG_VOLUME, CONFIG_VOLUME, SECRET_VOLUME)
+REFERENCE_VOLUME = "model-sidecar-references"
+VOLUMES = (DATA_VOLUME, BUNDLE_VOLUME, LOG_VOLUME, CONFIG_VOLUME, SECRET_VOLUME, REFERENCE_VOLUME)
 
 BUNDLE_PATH = "/model-sidecar/bundle"
 BUNDLE_SOURCE = "/bundle"
@@ -35,6 +40,7 @@ LOG_PATH = "/var/log/model"
 CONFIG_PATH = "/etc/sidecar/config"
 CONFIG_FILE = f"{CONFIG_PATH}/sidecar.yaml"
 SECRET_PATH = "/etc/sidecar/secrets"
+REFERENCE_PATH = "/etc/sidecar/references"
 
 GRPC_PORT, HTTP_PORT, METRICS_PORT = 4317, 4318, 9464
 METRICS_PORT_NAME = "sidecar-metrics"

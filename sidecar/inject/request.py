@@ -57,6 +57,8 @@ class Request:
     logs: str
     """The directory that the model's container writes log files to; empty: none."""
     config_map: str
+    references: str
+    """ConfigMap with references of training data; empty: none."""
     warnings: tuple[str, ...]
 
 
@@ -87,6 +89,7 @@ def read(annotations: Mapping[str, str], instrument: bool) -> Request:
         python_path=annotations.get(names.PYTHON_PATH, ""),
         logs=posixpath.normpath(logs) if logs else "",
         config_map=annotations.get(names.CONFIG, ""),
+        references=annotations.get(names.REFERENCE, ""),
         warnings=tuple(f"unknown annotation {key}; known are {', '.join(names.OPTIONS)}" for key in unknown),
     )
 

@@ -83,6 +83,7 @@ def _environment(
         "SIDECAR_DELIVER__STORE__MAX_BYTES": write_size(profile.data_size // 8),
         "SIDECAR_SHUTDOWN__TIMEOUT": f"{max(1, grace - STOP_MARGIN_SECONDS)}s",
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": f"{names.LOG_PATH}/**/*.{{log,jsonl}}" if request.logs else "",
+        "SIDECAR_DERIVE__DRIFT__REFERENCE": names.REFERENCE_PATH if request.references else "",
         "TMPDIR": names.DATA_PATH,
     }
     own = {item["name"] for item in profile.env}
@@ -101,6 +102,8 @@ def _mounts(profile: Profile, request: Request) -> list[Object]:
         mounts.append({"name": names.CONFIG_VOLUME, "mountPath": names.CONFIG_PATH, "readOnly": True})
     if profile.secret:
         mounts.append({"name": names.SECRET_VOLUME, "mountPath": names.SECRET_PATH, "readOnly": True})
+    if request.references:
+        mounts.append({"name": names.REFERENCE_VOLUME, "mountPath": names.REFERENCE_PATH, "readOnly": True})
     return mounts
 
 
@@ -129,4 +132,8 @@ def volumes(profile: Profile, request: Request) -> list[Object]:
         made.append({"name": names.CONFIG_VOLUME, "configMap": {"name": config_map}})
     if profile.secret:
         made.append({"name": names.SECRET_VOLUME, "secret": {"secretName": profile.secret, "defaultMode": 0o444}})
+    if request.references:
+        # Optional: a reference that is not there yet keeps no model from starting, and is read once it is there.
+        volume: Object = {"name": request.references, "optional": True}
+        made.append({"name": names.REFERENCE_VOLUME, "configMap": volume})
     return made

@@ -19,6 +19,7 @@ from support.engines import Child, free_port, sidecar_command, wait_for
 from support.engines.charts import helm, kube_score, kubeconform, operator_schemas, run, validate
 from support.pods import WORKLOADS
 
+from sidecar.derive.registry import DERIVERS
 from sidecar.inject.pod import inject
 from sidecar.inject.profile import Profile, load
 from sidecar.inject.request import read
@@ -33,8 +34,13 @@ VERSIONS = ("1.32.0", "1.33.0", "1.34.0", "1.35.0", "1.36.0", "1.37.0")
 EVERYTHING = (
     "podMonitor.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,setup.enabled=true,"
     "setup.url=https://es:9200,setup.secret=es-admin,imagePullSecrets={registry},commonLabels.team=ml,"
-    "configNamespaces={shop,risk},injection.configMap=true,injection.secret=es"
+    "configNamespaces={shop,risk},injection.configMap=true,injection.secret=es,setup.kibanaUrl=https://kibana:5601,"
+    "gateway.enabled=true,gateway.secret=es,gateway.tokenSecret=token,gateway.storageClassName=fast,"
+    "gateway.autoscaling.enabled=true,lookup.enabled=true,lookup.url=https://es:9200,lookup.secret=es-reader,"
+    "lookup.autoscaling.enabled=true,dashboards.enabled=true,dashboards.annotations.grafana_folder=Models,"
+    "datasources.enabled=true,datasources.prometheusIsDefault=true"
 )
+TRACES = "datasources.enabled=true,datasources.logsUrl=http://es,datasources.tracesUrl=http://traces"
 MATRIX: dict[str, str] = {
     "defaults": "",
     "everything": EVERYTHING,
@@ -42,12 +48,15 @@ MATRIX: dict[str, str] = {
     "issuer": "webhook.certificate.source=certManager,webhook.certificate.issuerRef.name=ca",
     "existing": "webhook.certificate.source=existing,webhook.certificate.secretName=t,webhook.certificate.caBundle=QQ",
     "digest": "image.digest=sha256:0a,bundleImage.tag=v2,fullnameOverride=telemetry",
-    "bare": "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,webhook.replicas=1",
+    "bare": "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,webhook.replicas=1,gateway.enabled=true",
     "placed": "webhook.nodeSelector.pool=infra,webhook.priorityClassName=system-cluster-critical",
     "node": "mode=node",
     "node-everything": f"mode=node,{EVERYTHING},node.logs=true,node.tokenSecret=token,node.hostPath=/data",
     "node-bare": "mode=node,networkPolicy.enabled=false",
-    "library": "mode=library",
+    "gateway": "gateway.enabled=true",
+    "lookup": "lookup.enabled=true,lookup.url=http://es:9200,lookup.replicas=1",
+    "grafana": f"dashboards.enabled=true,{TRACES}",
+    "library": f"mode=library,{EVERYTHING}",
 }
 CRD_GROUPS = ("monitoring.coreos.com", "cert-manager.io")
 
@@ -124,6 +133,10 @@ class TestSchemas:
             ("injection.dataSize=big", "dataSize"),
             ("webhook.certificate.source=existing,webhook.certificate.caBundle=QQ==", "secretName is needed"),
             ("setup.enabled=true", "setup.url"),
+            ("lookup.enabled=true", "lookup.url"),
+            ("datasources.enabled=true,datasources.logsUrl=http://es", "datasources.tracesUrl"),
+            ("datasources.enabled=true,datasources.tracesUrl=http://traces", "datasources.logsUrl"),
+            ("gateway.autoscaling.cpu=0", "cpu"),
         ],
     )
     def test_values_that_make_no_sense_are_refused(self, values: str, message: str) -> None:
@@ -136,7 +149,7 @@ class TestSchemas:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("name", ["everything", "cert-manager", "node"])
+    @pytest.mark.parametrize("name", ["everything", "cert-manager", "node", "gateway", "lookup"])
     def test_the_policy_linter_is_silent(self, name: str, tmp_path: Path) -> None:
         """Everything that kube-score tests by default, warnings too. It wants images pulled always, a value here."""
         path = tmp_path / "render.yaml"
@@ -231,6 +244,88 @@ def profile_of(documents: tuple[dict[str, Any], ...], folder: Path) -> Profile:
     path = folder / "profile.yaml"
     path.write_text(found["data"]["profile.yaml"])
     return load(path)
+
+
+class TestServices:
+    def test_each_deriver_is_off_in_the_gateway(self) -> None:
+        """What it receives was derived in the pods: it would be counted twice."""
+        (gateway,) = of_kind(render(MATRIX["gateway"]), "StatefulSet")
+        env = {e["name"]: e["value"] for e in gateway["spec"]["template"]["spec"]["containers"][0]["env"]}
+        off = {name for name, value in env.items() if name.startswith("SIDECAR_DERIVE__") and value == "false"}
+        assert off == {
+            f"SIDECAR_DERIVE__{deriver.name.upper()}__ENABLED"
+            for deriver in DERIVERS
+            if getattr(deriver.options, "model_fields", {}).get("enabled") and deriver.options().enabled
+        }
+
+    def test_the_program_accepts_the_environment_of_the_gateway(self, tmp_path: Path) -> None:
+        (gateway,) = of_kind(render(MATRIX["gateway"]), "StatefulSet")
+        env = {e["name"]: e["value"] for e in gateway["spec"]["template"]["spec"]["containers"][0]["env"]}
+        shown = run(sidecar_command(), "config", "show", environ=env)
+        assert shown.returncode == 0, shown.stderr
+        settings = yaml.safe_load(shown.stdout)
+        assert settings["receive"]["otlp_grpc"]["host"] == "0.0.0.0"
+        assert settings["journal"]["quota_bytes"] == 4 << 30
+        assert settings["deliver"]["redaction"]["kubernetes"]["enabled"] is False
+
+    def test_injected_sidecars_deliver_to_the_gateway_unless_their_environment_names_another(
+        self, tmp_path: Path
+    ) -> None:
+        name = "SIDECAR_DELIVER__OTLP__ENDPOINT"
+        found = {e["name"]: e["value"] for e in profile_of(render("gateway.enabled=true"), tmp_path).env}
+        assert found == {name: "http://watch-model-sidecar-gateway.obs.svc:4317"}
+        own = f"gateway.enabled=true,injection.env[0].name={name},injection.env[0].value=http://other:4317"
+        assert [e["value"] for e in profile_of(render(own), tmp_path).env] == ["http://other:4317"]
+
+    @pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])
+    def test_an_autoscaler_and_a_number_of_replicas_do_not_fight(self, kind: str) -> None:
+        component = "gateway" if kind == "StatefulSet" else "lookup"
+        documents = render(MATRIX["everything"])
+        (scaled,) = (d for d in of_kind(documents, kind) if d["metadata"]["name"].endswith(component))
+        assert "replicas" not in scaled["spec"]
+        targets = [d["spec"]["scaleTargetRef"] for d in of_kind(documents, "HorizontalPodAutoscaler")]
+        assert {"apiVersion": "apps/v1", "kind": kind, "name": scaled["metadata"]["name"]} in targets
+
+    def test_a_claim_is_made_for_each_pod_of_the_gateway(self) -> None:
+        (gateway,) = of_kind(render(MATRIX["everything"]), "StatefulSet")
+        (claim,) = gateway["spec"]["volumeClaimTemplates"]
+        assert claim["spec"]["resources"] == {"requests": {"storage": "8Gi"}}
+        assert claim["spec"]["storageClassName"] == "fast"
+        headless = {d["metadata"]["name"] for d in of_kind(render(EVERYTHING), "Service") if "clusterIP" in d["spec"]}
+        assert headless == {gateway["spec"]["serviceName"]}
+
+
+class TestGrafana:
+    def test_dashboards_are_those_of_monitoring(self) -> None:
+        made = {
+            name: text
+            for document in of_kind(render(MATRIX["grafana"]), "ConfigMap")
+            if document["metadata"]["labels"].get("grafana_dashboard") == "1"
+            for name, text in document["data"].items()
+        }
+        shipped = (ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json")
+        assert made == {path.name: path.read_text("utf-8") for path in shipped}
+
+    def test_data_sources_have_the_addresses_of_the_cluster(self) -> None:
+        (made,) = (
+            d
+            for d in of_kind(render(MATRIX["everything"]), "ConfigMap")
+            if d["metadata"]["labels"].get("grafana_datasource") == "1"
+        )
+        sources = [s for text in made["data"].values() for s in yaml.safe_load(text)["datasources"]]
+        traces = "http://watch-model-sidecar-lookup.obs.svc:9464"
+        assert {s["uid"]: s["url"] for s in sources} == {
+            "sidecar-prometheus": "http://prometheus-operated.monitoring.svc:9090",
+            "sidecar-logs": "https://es:9200",
+            "sidecar-traces": f"{traces}/tempo",
+            "sidecar-jaeger": traces,
+        }
+        assert [s["uid"] for s in sources if s.get("isDefault")] == ["sidecar-prometheus"]
+
+    def test_prometheus_is_not_the_default_unless_asked_for(self) -> None:
+        made = str(of_kind(render(MATRIX["grafana"]), "ConfigMap"))
+        assert "isDefault: false" in made
+        assert "isDefault: true" not in made
 
 
 class TestLibrary:

@@ -70,7 +70,6 @@ seccompProfile:
 {{- end -}}
 {{- end -}}
 
-{{/* What the Prometheus Operator's endpoints share. */}}
 {{- define "model-sidecar.pullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
@@ -78,4 +77,106 @@ imagePullSecrets:
 - name: {{ . }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* What every pod that is not injected shares. priorityClassName: of its section of values. */}}
+{{- define "model-sidecar.podSpec" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- include "model-sidecar.pullSecrets" .root }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Replicas on different nodes where possible, unless values say otherwise. */}}
+{{- define "model-sidecar.affinity" -}}
+{{- if .values.affinity -}}
+{{- toYaml .values.affinity -}}
+{{- else -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+  - weight: 100
+    podAffinityTerm:
+      topologyKey: kubernetes.io/hostname
+      labelSelector:
+        matchLabels: {{- include "model-sidecar.selector" . | nindent 10 }}
+{{- end -}}
+{{- end -}}
+
+{{/* PodDisruptionBudget, and HorizontalPodAutoscaler where it is on. kind: what is scaled. */}}
+{{- define "model-sidecar.availability" -}}
+{{- $name := printf "%s-%s" (include "model-sidecar.fullname" .root) .component }}
+{{- $metadata := printf "name: %s\nnamespace: %s\nlabels:%s" $name .root.Release.Namespace (include "model-sidecar.labels" . | nindent 2) }}
+{{- if .root.Values.podDisruptionBudget.enabled }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{- $metadata | nindent 2 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {{- include "model-sidecar.selector" . | nindent 6 }}
+{{- end }}
+{{- with .values.autoscaling }}
+{{- if .enabled }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{- $metadata | nindent 2 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: {{ $.kind }}, name: {{ $name }}}
+  minReplicas: {{ .minReplicas }}
+  maxReplicas: {{ .maxReplicas }}
+  metrics:
+  - type: Resource
+    resource:
+      name: cpu
+      target: {type: Utilization, averageUtilization: {{ .cpu }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Files of a sidecar that is not injected, by the size of its volume; and its time to drain in a grace of 60 s. */}}
+{{- define "model-sidecar.dataEnv" -}}
+{{- $bytes := include "model-sidecar.bytes" . | int64 -}}
+- {name: SIDECAR_JOURNAL__PATH, value: /var/lib/sidecar/journal}
+- {name: SIDECAR_JOURNAL__QUOTA_BYTES, value: {{ div $bytes 2 | toString | quote }}}
+- {name: SIDECAR_JOURNAL__DEAD_LETTERS__MAX_BYTES, value: {{ div $bytes 16 | toString | quote }}}
+- {name: SIDECAR_DELIVER__STORE__MAX_BYTES, value: {{ div $bytes 8 | toString | quote }}}
+- {name: SIDECAR_RECEIVE__OTLP_GRPC__HOST, value: 0.0.0.0}
+- {name: SIDECAR_RECEIVE__OTLP_HTTP__HOST, value: 0.0.0.0}
+- {name: SIDECAR_SHUTDOWN__TIMEOUT, value: 55s}
+- {name: TMPDIR, value: /var/lib/sidecar}
+{{- end -}}
+
+{{/* Probes of a program that serves them at a port of this name. */}}
+{{- define "model-sidecar.probes" -}}
+startupProbe:
+  httpGet: {path: /startupz, port: {{ . }}}
+  periodSeconds: 1
+  failureThreshold: 120
+livenessProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ . }}}
+  timeoutSeconds: 5
+{{- end -}}
+
+{{- define "model-sidecar.serviceAccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "model-sidecar.fullname" .root }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "model-sidecar.labels" . | nindent 4 }}
+automountServiceAccountToken: false
 {{- end -}}

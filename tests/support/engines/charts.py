@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from support.engines.cache import EngineUnavailable, command, entry, need
-from support.engines.toolchains import go_install
+from support.engines.cache import EngineUnavailable, command, entry
+from support.engines.toolchains import go_install, go_module
 
 VALIDATE = "1.37.0"
 """Of `kubernetes-validate`, which has the schemas of Kubernetes 1.25 to this version."""
-_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 
 
 def helm() -> Path:
@@ -87,21 +87,15 @@ def operator_schemas() -> Path:
     """JSON Schemas of the Prometheus Operator's objects (`kind-group-version.json`); unknown members are refused."""
 
     def make(directory: Path) -> None:
-        module = _module(_OPERATOR)
+        module = go_module(OPERATOR)
         found = sorted((module / "example" / "prometheus-operator-crd").glob("*.yaml"))
         if not found:
-            raise EngineUnavailable(f"{_OPERATOR} has no definitions in example/prometheus-operator-crd")
+            raise EngineUnavailable(f"{OPERATOR} has no definitions in example/prometheus-operator-crd")
         for path in found:
             for name, schema in _schemas(yaml.load(path.read_text("utf-8"), _Definitions)):
                 (directory / name).write_text(json.dumps(schema))
 
     return entry("operator-schemas-0.85.0", make)
-
-
-def _module(module: str) -> Path:
-    """The folder of a Go module's sources."""
-    text = command([need("go", module), "mod", "download", "-json", module], f"download {module}", 300, cwd=Path("/"))
-    return Path(json.loads(text)["Dir"])
 
 
 def _schemas(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -128,15 +122,17 @@ def _strict(schema: Any) -> Any:
     return made
 
 
-def run(tool: Path, *arguments: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    tool: Path, *arguments: str | Path, text: str | None = None, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """A tool to its end, apart from this machine's own configuration of it."""
-    environ = {**os.environ, "HELM_CONFIG_HOME": "/nonexistent", "HELM_CACHE_HOME": "/nonexistent"}
+    apart = {"HELM_CONFIG_HOME": "/nonexistent", "HELM_CACHE_HOME": "/nonexistent"}
     return subprocess.run(
         [str(tool), *map(str, arguments)],
         input=text,
         capture_output=True,
         text=True,
-        env=environ,
+        env={**os.environ, **apart, **(environ or {})},
         timeout=300,
         check=False,
     )

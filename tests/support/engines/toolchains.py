@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from support.engines.cache import EngineUnavailable, check_sha256, command, entry, need, safe_name
+from support.engines.cache import EngineUnavailable, cache_dir, check_sha256, command, entry, need, safe_name
 
 _MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 
@@ -136,3 +136,27 @@ def debian_package(name: str) -> Path:
         packages[0].unlink()
 
     return entry(f"deb-{safe_name(name)}", make)
+
+
+def debian_tree(name: str, packages: Sequence[str], programs: Sequence[str] = ()) -> Path:
+    """One folder with the files of several packages. The named programs know where their libraries are, by an absolute
+    path: those that start a copy of themselves do it without the environment."""
+    final = cache_dir() / name
+
+    def make(directory: Path) -> None:
+        for package in packages:
+            shutil.copytree(debian_package(package), directory, symlinks=True, dirs_exist_ok=True)
+        patchelf = debian_package("patchelf") / "usr/bin/patchelf"
+        libraries = next(directory.glob("usr/lib/*-linux-gnu")).relative_to(directory)
+        for program in programs:
+            path = next(p for folder in ("usr/bin", "usr/sbin") if (p := directory / folder / program).exists())
+            search = ["--force-rpath", "--set-rpath", final / libraries]
+            command([patchelf, *search, path], f"where {program} finds its libraries", 60)
+
+    return entry(name, make)
+
+
+def go_module(module: str) -> Path:
+    """The folder of a Go module's sources, `path@version`."""
+    text = command([need("go", module), "mod", "download", "-json", module], f"download {module}", 300, cwd=Path("/"))
+    return Path(json.loads(text)["Dir"])

@@ -192,6 +192,15 @@ class TestModel:
         assert names.LOG_VOLUME not in str(result.pod["spec"]["volumes"])
         assert model_of(result)["volumeMounts"].count(mount) == 1
 
+    def test_references_of_training_data_are_mounted_and_may_come_later(self) -> None:
+        result = inject(pod(annotations={names.REFERENCE: "fraud-reference"}), PROFILE)
+        mount = {"name": names.REFERENCE_VOLUME, "mountPath": names.REFERENCE_PATH, "readOnly": True}
+        assert mount in sidecar_of(result)["volumeMounts"]
+        assert env(sidecar_of(result))["SIDECAR_DERIVE__DRIFT__REFERENCE"] == names.REFERENCE_PATH
+        volume = {"name": names.REFERENCE_VOLUME, "configMap": {"name": "fraud-reference", "optional": True}}
+        assert volume in result.pod["spec"]["volumes"]
+        assert names.REFERENCE_VOLUME not in str(inject(pod(), PROFILE).pod)
+
     def test_several_containers_can_be_named(self) -> None:
         both = [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}, {"name": "c", "image": "i"}]
         result = inject(pod(*both, annotations={names.CONTAINER: "a, c"}), PROFILE)
