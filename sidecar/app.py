@@ -32,6 +32,7 @@ from sidecar.config.settings import Settings
 from sidecar.decode.api import Decoder
 from sidecar.decode.redaction.rules import Rules, sure_literals
 from sidecar.decode.select import decoder as choose_decoder
+from sidecar.deliver import replay as replaying
 from sidecar.deliver.redaction.feature_filter import FeatureRedactor
 from sidecar.deliver.redaction.options import rule
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
@@ -39,17 +40,20 @@ from sidecar.deliver.registry import SinkType
 from sidecar.deliver.sink import Sink, SinkContext
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
-from sidecar.errors import SidecarError
+from sidecar.errors import ConfigError, SidecarError
 from sidecar.health import Health, Report
+from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
 from sidecar.lookup.settings import LookupOptions
+from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.registry import build_receivers
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
+from sidecar.serve.pages.sources import PageSources, ReplayCount
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 
@@ -69,6 +73,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.health = Health()
+        self._stopping = False
         self.registry = CollectorRegistry()
         self.telemetry = Telemetry(
             [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self.registry)]
@@ -94,7 +99,14 @@ class App:
         credentials = Credentials(settings.receive.tls, settings.receive.auth)
         self.receivers = build_receivers(settings.receive, self.ingest, credentials, self.telemetry)
         admission = Credentials(auth=settings.serve.auth, section="serve")
-        sources = Sources(self.health, self.scrape, self.status, admission.check if admission.asks_token else None)
+        self.page_sources = self._page_sources(sinks)
+        sources = Sources(
+            self.health,
+            self.scrape,
+            self.status,
+            admission.check if admission.asks_token else None,
+            self.page_sources,
+        )
         app = build_app(sources, _lookups(sinks, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)
         self.telemetry.watch("sidecar_build_info", lambda: [(1, self._build_info())])
@@ -121,6 +133,7 @@ class App:
     async def stop(self) -> None:
         """Stop in order; what is still waiting at the deadline stays in the journal."""
         deadline = time.monotonic() + self.settings.shutdown.timeout
+        self._stopping = True
         self.ingest.stop()
         for receiver in self.receivers:
             self.health.report(receiver.name, "stopping")
@@ -137,12 +150,34 @@ class App:
         """The exposition of derived, passed-through and own metrics; None while counters are being restored."""
         if not self.derive.caught_up.is_set():
             return None
+        return Scrape(*self.exposition.answer(self._families(scraper), accept))
+
+    def _families(self, scraper: str) -> list[exposition.Family]:
         self.derive.flush()
-        families: list[exposition.Family] = [
-            *self.derive.collect(scraper),
-            *exposition.from_client(self.registry.collect()),
-        ]
-        return Scrape(*self.exposition.answer(families, accept))
+        return [*self.derive.collect(scraper), *exposition.from_client(self.registry.collect())]
+
+    def _shown_families(self) -> list[exposition.Family]:
+        """As a person sees them; none while counters are being restored."""
+        return self._families("") if self.derive.caught_up.is_set() else []
+
+    def _page_sources(self, sinks: Sequence[BuiltSink]) -> PageSources | None:
+        """What the page shows; None where it is off."""
+        settings = self.settings
+        if not settings.serve.page.enabled:
+            return None
+        on_disk = settings.journal.backend == "sqlite"
+        return PageSources(
+            status=self.status,
+            families=self._shown_families,
+            traces=_trace_store(sinks),
+            logs=next((sink.type.log_store(sink.sink) for sink in sinks if sink.type.log_store), None),
+            dead_letters=(lambda: DeadLetters(settings.journal.path)) if on_disk else None,
+            replay=(lambda name: replay_oldest(settings, name))
+            if on_disk and not settings.serve.page.read_only
+            else None,
+            stopping=lambda: self._stopping,
+            lookup=settings.lookup,
+        )
 
     def status(self) -> Mapping[str, Any]:
         """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
@@ -186,7 +221,7 @@ class BuiltSink:
 
 def _lookups(sinks: Sequence[BuiltSink], options: LookupOptions) -> Callable[[], list[APIRouter]] | None:
     """What gives the routes of look-ups; None where no sink keeps traces."""
-    traces = next((sink.type.trace_store(sink.sink) for sink in sinks if sink.type.trace_store), None)
+    traces = _trace_store(sinks)
     if traces is None:
         return None
 
@@ -196,6 +231,28 @@ def _lookups(sinks: Sequence[BuiltSink], options: LookupOptions) -> Callable[[],
         return lookup_routers(traces, options)
 
     return routers
+
+
+def _trace_store(sinks: Sequence[BuiltSink]) -> TraceStore | None:
+    return next((sink.type.trace_store(sink.sink) for sink in sinks if sink.type.trace_store), None)
+
+
+def replay_oldest(settings: Settings, name: str) -> ReplayCount:
+    """Send the oldest dead letters of a sink again, one batch, through a sink of its own; see `PageSources.replay`."""
+    found = next(((kind, options) for n, kind, options in settings.deliver.enabled() if n == name), None)
+    if found is None or not found[0].can_replay:
+        raise ConfigError([f"no sink named {name[:100]!r} that replays dead letters is enabled"])
+    kind, options = found
+    target: Any = kind.build(
+        name, options, SinkContext(choose_decoder(), "", settings.journal.path, Telemetry(), time.time_ns)
+    )
+    try:
+        batch = next(replaying.replay_stored(DeadLetters(settings.journal.path), name, target), None)
+    finally:
+        target.close()
+    done = ReplayCount(len(batch.accepted), len(batch.rejected)) if batch is not None else ReplayCount(0, 0)
+    log.info("dead_letters_replayed", sink=name, accepted=done.accepted, rejected=done.rejected)
+    return done
 
 
 def build_sinks(

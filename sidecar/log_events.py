@@ -102,6 +102,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("delivery_entry_not_decodable", "error", "A stored payload cannot be decoded; the sink drops it.", _REPORT),
     LogEvent("delivery_documents_differ", "error", "A stored payload gave another number of documents than it has items.", _REPORT),
     LogEvent("documents_rejected", "error", "The destination rejected documents for good; they are dead letters.", "see `sidecar journal dead-letters list`; fix the cause and replay them"),
+    LogEvent("dead_letters_replayed", "info", "Somebody had dead letters of a sink sent again, on the page."),
     LogEvent("partial_success", "varies", "An OTLP destination accepted a request with a message, or rejected some of its items.", "see the message"),
     LogEvent("rotated_files_not_deleted", "warning", "Old files of the file sink could not be deleted.", "let the program's user write to the directory"),
     LogEvent("file_truncated", "warning", "Something else truncated the file of the file sink.", "rotate by the sink's own options"),

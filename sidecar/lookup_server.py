@@ -24,6 +24,7 @@ from sidecar.lookup.routes import lookup_routers
 from sidecar.receive.credentials import Credentials
 from sidecar.serve import exposition
 from sidecar.serve.http import Scrape, Sources, build_app
+from sidecar.serve.pages.sources import PageSources
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 
@@ -59,6 +60,9 @@ class LookupServer:
             lambda accept, _: Scrape(*shown.answer(list(exposition.from_client(registry.collect())), accept)),
             self.status,
             admission.check if admission.asks_token else None,
+            PageSources(self.status, traces=self._traces, lookup=settings.lookup)
+            if settings.serve.page.enabled
+            else None,
         )
         app = build_app(sources, lambda: lookup_routers(self._traces, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 from sidecar import status
@@ -19,7 +18,7 @@ from sidecar.deliver.sink import SinkContext
 from sidecar.errors import ConfigError
 from sidecar.health import Health
 from sidecar.journal import schema
-from sidecar.journal.dead_letters import DeadLetters, StoredDeadLetter
+from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.opening import open_journal, read_ledger
 from sidecar.telemetry import Telemetry
 
@@ -137,21 +136,11 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
             kind, options = able[name]
             target: Any = kind.build(name, options, context)
             stack.callback(target.close)
-            for stored in _batches(dead_letters.iterate(name), replaying.MAX_BATCH):
-                numbers = {s.dead_letter.doc_id: s.id for s in stored}
-                for batch in replaying.replay((s.dead_letter for s in stored), target):
-                    dead_letters.delete(numbers[dead_letter.doc_id] for dead_letter in batch.accepted)
-                    for dead_letter in batch.rejected:
-                        dead_letters.renew(numbers[dead_letter.doc_id], dead_letter.reason)
-                    replayed += len(batch.accepted)
-                    rejected += len(batch.rejected)
-                    bar.update(len(batch.accepted) + len(batch.rejected))
+            for batch in replaying.replay_stored(dead_letters, name, target):
+                replayed += len(batch.accepted)
+                rejected += len(batch.rejected)
+                bar.update(len(batch.accepted) + len(batch.rejected))
     return replayed, rejected
-
-
-def _batches(stored: Iterator[StoredDeadLetter], size: int) -> Iterator[list[StoredDeadLetter]]:
-    while batch := list(islice(stored, size)):
-        yield batch
 
 
 def _on_disk(settings: Settings) -> Settings:

@@ -15,6 +15,7 @@ from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext
 from sidecar.deliver.store.options import StoreOptions
+from sidecar.lookup.logs import LogStore
 from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
 
@@ -35,6 +36,8 @@ class SinkType:
     """The sink is a `ReplayableSink`."""
     trace_store: Callable[[Any], TraceStore] | None = None
     """(sink) -> where the traces that it keeps are looked up."""
+    log_store: Callable[[Any], LogStore] | None = None
+    """(sink) -> where the log records that it keeps are read."""
     health_check: Callable[[Any], Finding] | None = None
     """(options) -> whether the destination answers, for `sidecar check`. Raises `SidecarError` with the reason where it
     does not; changes nothing there."""
@@ -72,6 +75,7 @@ SINKS: tuple[SinkType, ...] = (
         _of("store", "build"),
         "The embedded store for trace look-ups.",
         trace_store=_of("store", "trace_store"),
+        log_store=_of("store", "log_store"),
         health_check=_of("store", "health_check"),
         allow_multiple=False,
     ),

@@ -12,6 +12,7 @@ from typing import Any
 
 from sidecar.deliver.sink import ReplayableSink
 from sidecar.errors import Retryable
+from sidecar.journal.dead_letters import DeadLetters, StoredDeadLetter
 from sidecar.pipeline import DeadLetter
 
 MAX_BATCH = 500
@@ -36,6 +37,23 @@ def replay(dead_letters: Iterable[DeadLetter], sink: ReplayableSink[Any]) -> Ite
     remaining = iter(dead_letters)
     while batch := list(islice(remaining, MAX_BATCH)):
         yield _replay_batch(batch, sink)
+
+
+def replay_stored(dead_letters: DeadLetters, name: str, sink: ReplayableSink[Any]) -> Iterator[Replayed]:
+    """Send the dead letters of the sink of that name again, oldest first, batch by batch: what is accepted is deleted,
+    of the others the new reason is noted. Raises `Retryable` as `replay` does."""
+    for stored in _batches(dead_letters.iterate(name)):
+        numbers = {s.dead_letter.doc_id: s.id for s in stored}
+        for batch in replay((s.dead_letter for s in stored), sink):
+            dead_letters.delete(numbers[dead_letter.doc_id] for dead_letter in batch.accepted)
+            for dead_letter in batch.rejected:
+                dead_letters.renew(numbers[dead_letter.doc_id], dead_letter.reason)
+            yield batch
+
+
+def _batches(stored: Iterator[StoredDeadLetter]) -> Iterator[list[StoredDeadLetter]]:
+    while batch := list(islice(stored, MAX_BATCH)):
+        yield batch
 
 
 def time_text(dead_letter: DeadLetter) -> str:

@@ -266,9 +266,11 @@ def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None
     for line in seen.ledger.get("lines", []):
         click.echo(f"  {line}")
     click.echo("\nOpen")
+    click.echo(f"  http://127.0.0.1:{at.serve}/ui   (the page, in a browser)")
     click.echo(f"  http://127.0.0.1:{at.serve}/metrics")
     click.echo(f"  http://127.0.0.1:{at.serve}/status")
     if seen.trace:
+        click.echo(f"  http://127.0.0.1:{at.serve}/ui/traces/{seen.trace['traceId']}")
         click.echo(f"  http://127.0.0.1:{at.serve}/lookup/traces/{seen.trace['traceId']}")
 
 

@@ -7,6 +7,8 @@ memory, and are made at the first request that is for none of the others.
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -19,13 +21,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sidecar.errors import Unauthenticated
 from sidecar.health import Health
 from sidecar.options import Section, ServerAuth
+from sidecar.serve.pages.options import PageOptions
 from sidecar.serve.scrapers import scraper
 from sidecar.web import Deferred
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from fastapi import APIRouter
+
+    from sidecar.serve.pages.sources import PageSources
 
 #: Smaller answers are not worth compressing.
 GZIP_FROM_BYTES = 1024
@@ -49,8 +54,10 @@ class Options(Section):
     )
     auth: ServerAuth = Field(
         default=ServerAuth(),
-        description="What a client must send at this port for everything but the probes; look-ups show spans and logs.",
+        description="What a client must send at this port for everything but the probes; look-ups show spans and logs. "
+        "For the page browsers ask for it themselves: any user, the token as password.",
     )
+    page: PageOptions = Field(default=PageOptions(), description="The page for browsers, at `/ui`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class Sources:
     status: Callable[[], Mapping[str, Any]]
     admit: Callable[[str | None], None] | None = None
     """(Authorization header) -> nothing; raises `Unauthenticated`. None: everybody is let in."""
+    page: PageSources | None = None
+    """What the page shows; None: there is none."""
 
 
 Endpoint = Callable[[Request], "Coroutine[Any, Any, Response]"]
@@ -85,12 +94,12 @@ def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | Non
             _get("/metrics", _metrics_endpoint(sources)),
             *_probes(sources.health),
             _get("/status", _status_endpoint(sources)),
-            _get("/", _index),
+            *([_get("/", _index)] if sources.page is None else _page(sources.page)),
             *([] if routers else [_get(f"/{start}/{{path:path}}", _no_store) for start in _LOOKUPS]),
         ],
         exception_handlers={404: _no_route, 405: _no_route},
         middleware=[
-            *([Middleware(_Admission, admit=sources.admit)] if sources.admit else []),
+            *([Middleware(_Admission, admit=sources.admit, page=sources.page is not None)] if sources.admit else []),
             Middleware(_HeadAsGet),
         ],
     )
@@ -98,6 +107,22 @@ def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | Non
     if routers is not None:
         app.router.default = Deferred(lambda: _lookups(routers()))
     return app
+
+
+def _page(sources: PageSources) -> list[Route]:
+    """The page, which `/` leads to. Its templates and views are imported at the first request for one."""
+
+    def build() -> ASGIApp:
+        from sidecar.serve.pages.site import build_site
+
+        return build_site(sources)
+
+    site = Deferred(build)
+    return [_get("/", _to_page), Route("/ui", site), Route("/ui/{path:path}", site)]
+
+
+async def _to_page(request: Request) -> Response:
+    return RedirectResponse("/ui", 307)
 
 
 def _lookups(routers: Sequence[APIRouter]) -> ASGIApp:
@@ -219,22 +244,37 @@ _LOOKUPS = ("api", "tempo", "lookup")
 
 
 class _Admission:
-    """Nothing but the probes is answered without credentials: the kubelet has none."""
+    """Nothing but the probes is answered without credentials: the kubelet has none. For the page a browser is asked for
+    a user and a password (RFC 7617), which it sends with all that the page loads; the password is the token."""
 
-    def __init__(self, app: ASGIApp, admit: Callable[[str | None], None]) -> None:
-        self._app, self._admit = app, admit
+    def __init__(self, app: ASGIApp, admit: Callable[[str | None], None], page: bool = False) -> None:
+        self._app, self._admit, self._page = app, admit, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _PROBES:
             header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+            basic = self._page and (scope["path"] in ("/", "/ui") or scope["path"].startswith("/ui/"))
             try:
-                self._admit(None if header is None else header.decode("latin-1"))
+                given = None if header is None else header.decode("latin-1")
+                self._admit(_password_as_token(given) if given and basic else given)
             except Unauthenticated as error:
                 answer = _indented({"message": str(error)}, 401)
-                answer.headers["WWW-Authenticate"] = "Bearer"
+                answer.headers["WWW-Authenticate"] = 'Basic realm="model-sidecar"' if basic else "Bearer"
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _password_as_token(header: str) -> str:
+    """A header of basic authentication as one of a bearer; any other as it is."""
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() != "basic":
+        return header
+    try:
+        user_and_password = base64.b64decode(credentials.strip(), validate=True).decode("latin-1")
+    except binascii.Error:
+        return header
+    return f"Bearer {user_and_password.partition(':')[2]}"
 
 
 _INDEX = """<!doctype html><meta charset="utf-8"><title>model-sidecar</title>

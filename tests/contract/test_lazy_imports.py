@@ -27,6 +27,8 @@ print(json.dumps(asyncio.run(main())))
 PLAIN = {"SIDECAR_DELIVER__STORE__ENABLED": "false"}
 NEVER = (
     "fastapi",
+    "jinja2",
+    "sidecar.serve.pages.site",
     "opentelemetry.instrumentation.fastapi",
     "sidecar.receive.file_tail.receiver",
     "sidecar.deliver.otlp.sink",

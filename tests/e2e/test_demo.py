@@ -26,6 +26,7 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
         "A failed request: trace",
         "prediction failed   (in span POST /predict)",
         "Ledger",
+        "/ui/traces/",
         "/lookup/traces/",
     )
     for part in parts:

@@ -11,6 +11,7 @@ from isal import isal_zlib
 from sidecar.decode.api import LogBatch, SpanBatch
 from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
+from sidecar.deliver.store.logs import StoredLogs
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
 from sidecar.deliver.store.summary import Summary, summarise
@@ -41,6 +42,7 @@ class StoreSink:
         self.name = name
         self.store = store
         self.traces = StoredTraces(store, context.decoder)
+        self.logs = StoredLogs(store, context.decoder)
         self._decoder, self._journal_id = context.decoder, context.journal_id
 
     @property
@@ -123,6 +125,11 @@ def build(name: str, options: StoreOptions, context: SinkContext) -> StoreSink:
 def trace_store(sink: StoreSink) -> StoredTraces:
     """Where its traces are looked up."""
     return sink.traces
+
+
+def log_store(sink: StoreSink) -> StoredLogs:
+    """Where its log records are read."""
+    return sink.logs
 
 
 def health_check(options: StoreOptions) -> Finding:
