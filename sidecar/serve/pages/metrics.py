@@ -21,8 +21,8 @@ class Histogram:
     bounds: tuple[float, ...]
     counts: tuple[Number, ...]
     sum: Number | None = None
-    exemplars: tuple[str, ...] = ()
-    """Trace ids, that of the slowest bucket first."""
+    exemplars: tuple[tuple[int, str], ...] = ()
+    """(number of the bucket, trace id), the highest bucket first."""
 
     @property
     def count(self) -> Number:
@@ -55,7 +55,7 @@ def merged(histograms: Sequence[Histogram]) -> Histogram | None:
     counts = tuple(sum(column) for column in zip(*(h.counts for h in histograms), strict=True))
     sums = [h.sum for h in histograms]
     total = None if any(s is None for s in sums) else sum(s for s in sums if s is not None)
-    exemplars = tuple(dict.fromkeys(e for h in histograms for e in h.exemplars))
+    exemplars = tuple(sorted({e for h in histograms for e in h.exemplars}, reverse=True))
     return Histogram(histograms[0].bounds, counts, total, exemplars)
 
 
@@ -131,5 +131,5 @@ def _histograms(block: Histograms) -> Iterable[Series]:
         exemplars.setdefault(row, []).append((bucket, exemplar.trace_id))
     for row, text in enumerate(block.labels):
         counts, total = tuple(block.counts[row]), block.sums[row]
-        traces = tuple(trace for _, trace in sorted(exemplars.get(row, ()), reverse=True))
-        yield Series(labels_of(text), counts[-1], Histogram(block.bounds, counts, total, traces), total)
+        found = tuple(sorted(exemplars.get(row, ()), reverse=True))
+        yield Series(labels_of(text), counts[-1], Histogram(block.bounds, counts, total, found), total)

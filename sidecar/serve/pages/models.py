@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 
 from sidecar.derive.families import Number
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
+from sidecar.serve.pages.quality import Quality, quality
 
-QUALITY = (
-    "model_accuracy", "model_precision", "model_recall", "model_f1", "model_roc_auc", "model_log_loss", "model_brier",
-    "model_calibration_error", "model_accuracy_estimated",
-)  # fmt: skip
-"""Gauges of models that an app may send, or a rule make; shown where they are there."""
 FLAGS = ("missing", "invalid", "below", "above", "unseen")
 """Bins of observations that the reference has not."""
 MAX_MODELS, MAX_FEATURES, MAX_CLASSES = 50, 100, 30
@@ -46,6 +42,11 @@ class Score:
     score: Number
     threshold: Number | None
     critical: Number | None
+
+    @property
+    def drifted(self) -> bool:
+        """Beyond both what matters and what chance explains."""
+        return self.threshold is not None and self.score > max(self.threshold, self.critical or 0)
 
 
 @dataclass(slots=True)
@@ -92,7 +93,8 @@ class Model:
     mean_value: float | None = None
     features: list[Feature] = field(default_factory=list)
     drift_share: Number | None = None
-    quality: list[tuple[str, Number]] = field(default_factory=list)
+    quality: Quality | None = None
+    """Of the version, whichever service has it; None where another service's is shown before."""
 
     @property
     def total(self) -> Number:
@@ -127,8 +129,13 @@ def models(metrics: Metrics) -> Models:
     for series in metrics["model_predictions"]:
         found[_key(series)].predictions[series.labels.get("status", "")] = series.value
     ordered = sorted(found.values(), key=lambda m: (-m.total, m.service, m.name, m.version))
+    shown: set[tuple[str, str]] = set()
     for model in ordered[:MAX_MODELS]:
         _fill(model, metrics)
+        # Drift and quality are by model and version, in whatever service.
+        if (model.name, model.version) not in shown:
+            shown.add((model.name, model.version))
+            _fill_version(model, metrics)
     return Models(ordered[:MAX_MODELS], max(0, len(ordered) - MAX_MODELS), _tokens(metrics))
 
 
@@ -146,10 +153,13 @@ def _fill(model: Model, metrics: Metrics) -> None:
     model.confidence = merged([h for h in scores if h.count])
     for series in metrics.select("model_prediction_value", **labels):
         model.mean_value = float(series.sum) / series.value if series.sum is not None and series.value else None
+
+
+def _fill_version(model: Model, metrics: Metrics) -> None:
     of_model = {"model": model.name, "version": model.version}
     model.features = _features(metrics, of_model)
     model.drift_share = metrics.value("data_drift_share", **of_model)
-    model.quality = [(n, v) for n in QUALITY if (v := metrics.value(n, **of_model)) is not None]
+    model.quality = quality(metrics, of_model)
 
 
 def _ns(histogram: Histogram | None, q: float) -> float | None:

@@ -115,7 +115,7 @@ def _times(operation: Operation, histogram: Histogram, unit_ns: float) -> None:
     operation.p50, operation.p95, operation.p99 = (
         None if value is None else value * unit_ns for value in map(histogram.quantile, (0.5, 0.95, 0.99))
     )
-    operation.exemplars = histogram.exemplars[:1]
+    operation.exemplars = tuple(trace for _, trace in histogram.exemplars[:1])
 
 
 def _key(series: Series) -> Key:

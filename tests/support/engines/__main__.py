@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from support.engines import logrotate, lumberjack, monitoring, peer, toolchains
+from support.engines import browser, logrotate, lumberjack, monitoring, peer, toolchains
 from support.engines.cache import EngineUnavailable, cache_dir
 from support.engines.search import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH, Distribution
 
@@ -31,6 +31,8 @@ WARM: dict[str, Callable[[], object]] = {
     "amtool": monitoring.amtool,
     "node-exporter": monitoring.node_exporter,
     "logrotate": logrotate.logrotate,
+    "chromium": browser.chromium,
+    "axe-core": browser.axe_core,
     "payloads": peer.payload_dir,
     "nullsink": peer.nullsink_binary,
     "telemetrygen": toolchains.telemetrygen_binary,

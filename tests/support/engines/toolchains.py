@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from support.engines.cache import EngineUnavailable, cache_dir, check_sha256, command, entry, need, safe_name
@@ -122,18 +122,8 @@ def debian_package(name: str) -> Path:
     """The files of a Debian package, unpacked below a directory; nothing is installed, no service starts."""
 
     def make(directory: Path) -> None:
-        apt, dpkg = need("apt-get", name), need("dpkg", name)
-        options = ["-q", "-o", "APT::Sandbox::User="]
-        try:
-            command([apt, *options, "download", name], f"apt-get download {name}", 300, cwd=directory)
-        except EngineUnavailable:
-            command([apt, *options, "update"], "apt-get update", 300)
-            command([apt, *options, "download", name], f"apt-get download {name}", 300, cwd=directory)
-        packages = list(directory.glob("*.deb"))
-        if len(packages) != 1:
-            raise EngineUnavailable(f"apt-get download {name} gave {len(packages)} files")
-        command([dpkg, "-x", packages[0], directory], f"unpack {packages[0].name}", 120)
-        packages[0].unlink()
+        need("apt-get", name)
+        _updated(lambda: _unpack([name], directory))
 
     return entry(f"deb-{safe_name(name)}", make)
 
@@ -160,3 +150,40 @@ def go_module(module: str) -> Path:
     """The folder of a Go module's sources, `path@version`."""
     text = command([need("go", module), "mod", "download", "-json", module], f"download {module}", 300, cwd=Path("/"))
     return Path(json.loads(text)["Dir"])
+
+
+def debian_program(name: str) -> Path:
+    """As `debian_package`, with the files of all packages that it depends on and that are not installed here."""
+
+    def make(directory: Path) -> None:
+        apt = need("apt-get", name)
+
+        def fetch() -> None:
+            plan = command(
+                [apt, "install", "--simulate", "--no-install-recommends", name], f"apt-get install {name}", 120
+            )
+            _unpack(re.findall(r"^Inst (\S+)", plan, re.MULTILINE) or [name], directory)
+
+        _updated(fetch)
+
+    return entry(f"deb-{safe_name(name)}-whole", make)
+
+
+def _updated(fetch: Callable[[], None]) -> None:
+    """Again with new lists where the lists of packages are missing or old."""
+    try:
+        fetch()
+    except EngineUnavailable:
+        command(["apt-get", "-q", "-o", "APT::Sandbox::User=", "update"], "apt-get update", 300)
+        fetch()
+
+
+def _unpack(names: Sequence[str], directory: Path) -> None:
+    what = f"apt-get download {names[-1]}"
+    command(["apt-get", "-q", "-o", "APT::Sandbox::User=", "download", *names], what, 600, cwd=directory)
+    packages = list(directory.glob("*.deb"))
+    if len(packages) != len(names):
+        raise EngineUnavailable(f"{what} gave {len(packages)} files of {len(names)}")
+    for package in packages:
+        command([need("dpkg", package.name), "-x", package, directory], f"unpack {package.name}", 120)
+        package.unlink()

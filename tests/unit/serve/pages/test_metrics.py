@@ -30,8 +30,9 @@ def test_quantiles_are_prometheuss() -> None:
 
 
 def test_histograms_with_other_bounds_are_not_added_up() -> None:
-    one = Histogram((1.0,), (1, 2), 3.0, ("a",))
-    assert merged([one, Histogram((1.0,), (2, 4), None, ("b", "a"))]) == Histogram((1.0,), (3, 6), None, ("a", "b"))
+    one = Histogram((1.0,), (1, 2), 3.0, ((0, "a"),))
+    both = merged([one, Histogram((1.0,), (2, 4), None, ((1, "b"), (0, "a")))])
+    assert both == Histogram((1.0,), (3, 6), None, ((1, "b"), (0, "a"))), "the highest bucket's exemplar is first"
     assert merged([one, Histogram((2.0,), (1, 2))]) is None
     assert merged([]) is None
 

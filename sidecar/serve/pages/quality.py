@@ -1,0 +1,107 @@
+"""How often a model is right, by the windows of `derive/outcomes`, or as an app reports it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.derive.families import Number
+from sidecar.serve.pages.metrics import Metrics
+
+FIGURES = {
+    "model_precision": "precision",
+    "model_recall": "recall",
+    "model_f1": "F1",
+    "model_roc_auc": "ROC AUC",
+    "model_log_loss": "log loss",
+    "model_brier": "Brier score",
+    "model_calibration_error": "calibration error",
+    "model_calibration_error_expected": "of perfect calibration",
+    "model_accuracy_estimated": "accuracy, estimated",
+    "model_mean_absolute_error": "MAE",
+    "model_root_mean_squared_error": "RMSE",
+    "model_mean_absolute_percentage_error": "MAPE",
+    "model_r2": "R²",
+    "model_mean_error": "mean error",
+}
+"""Gauge -> what it is called in a table."""
+MAX_CLASSES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share and its interval of 95 %, where it has one."""
+
+    value: Number
+    lower: Number | None
+    upper: Number | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassQuality:
+    """How often one class is right."""
+
+    name: str
+    precision: Share | None
+    recall: Share | None
+    f1: Number | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Figures of one window, of which there is something."""
+
+    name: str
+    """`24h`; empty for what an app reports itself."""
+    samples: Number | None
+    """Predictions that were joined with their label."""
+    accuracy: Share | None
+    figures: list[tuple[str, Number]]
+    classes: list[ClassQuality]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Of one version of a model."""
+
+    windows: list[Window]
+    labels: list[tuple[str, Number]]
+    """What became of labels -> how many."""
+
+
+def quality(metrics: Metrics, of_model: Mapping[str, str]) -> Quality:
+    """`of_model`: the labels `model` and `version`."""
+    names: dict[str, None] = {}
+    for family in ("model_outcome_samples", "model_accuracy", *FIGURES):
+        names |= dict.fromkeys(series.labels.get("window", "") for series in metrics.select(family, **of_model))
+    found = [_window(metrics, name, {**of_model, "window": name}) for name in names]
+    labels = [(s.labels.get("result", ""), s.value) for s in metrics.select("model_labels", **of_model) if s.value]
+    return Quality([window for window in found if window.samples or window.accuracy or window.figures], labels)
+
+
+def _window(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Window:
+    figures = [(title, v) for n, title in FIGURES.items() if (v := metrics.value(n, **labels)) is not None]
+    classes = dict.fromkeys(
+        series.labels.get("class", "")
+        for family in ("model_class_precision", "model_class_recall")
+        for series in metrics.select(family, **labels)
+    )
+    return Window(
+        name,
+        metrics.value("model_outcome_samples", **labels),
+        _share(metrics, "model_accuracy", labels),
+        figures,
+        [_of_class(metrics, one, {**labels, "class": one}) for one in list(classes)[:MAX_CLASSES]],
+    )
+
+
+def _of_class(metrics: Metrics, name: str, labels: Mapping[str, str]) -> ClassQuality:
+    precision, recall = (_share(metrics, f"model_class_{what}", labels) for what in ("precision", "recall"))
+    return ClassQuality(name, precision, recall, metrics.value("model_class_f1", **labels))
+
+
+def _share(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Share | None:
+    value = metrics.value(name, **labels)
+    if value is None:
+        return None
+    return Share(value, metrics.value(f"{name}_lower", **labels), metrics.value(f"{name}_upper", **labels))
