@@ -39,10 +39,10 @@ from sidecar.decode.predictions.serving.values import read_attributes, read_valu
 MAX_ROWS = 10_000
 """Rows that are read of one record."""
 MAX_CLASS_CHARS = 256
-_BODY = frozenset({"class", "score", "value", "first", "one_in", "counted"})
+_BODY = frozenset({"rows", "class", "score", "value", "first", "one_in", "counted"})
 _ANSWERING = ("class", "score", "value", "prediction")
 _EVENT_MARK = EVENT_MARKS[:1]
-_TRACE_ID = tag("LogRecord", "trace_id")
+TRACE_ID = tag("LogRecord", "trace_id")
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
 _HEX_ID = re.compile(r"[0-9a-fA-F]{32}")
 
@@ -133,25 +133,25 @@ class PredictionRowReader:
                 observed = a
             elif key == LOG_EVENT_NAME:
                 event = text(payload[a:b])
-            elif key == _TRACE_ID:
+            elif key == TRACE_ID:
                 trace = payload[a:b]
             elif key == LOG_BODY:
                 body = a, b
         attributes = read_attributes(payload, *place, LOG_ATTRIBUTE)
-        if event == LOADED or (event != EVENT and _is_label(event, attributes, payload, body)):
+        if event == LOADED or (event != EVENT and is_label(event, attributes, payload, body)):
             return None
         own = self.id_of(attributes)
         if event == EVENT:
             if attributes.get("error.type"):
                 return None
             id_ = own or (trace.hex() if any(trace) else "")
-            return _of_event(id_, attributes, _members(payload, *body), time or observed) if id_ else None
-        return _of_attributes(own, attributes, time or observed) if own else None
+            return event_rows(id_, attributes, event_members(payload, *body), time or observed) if id_ else None
+        return attribute_rows(own, attributes, time or observed) if own else None
 
     def reads(self, attributes: Mapping[str, Value]) -> bool:
         """Whether a prediction is read from a log record with these attributes."""
         own = self.id_of(attributes)
-        return bool(own) and _of_attributes(own, attributes, 0) is not None
+        return bool(own) and attribute_rows(own, attributes, 0) is not None
 
     def id_of(self, attributes: Mapping[str, Value]) -> str:
         """The id that these attributes say; empty without one."""
@@ -163,12 +163,13 @@ class PredictionRowReader:
         return ""
 
 
-def _is_label(event: str, attributes: Mapping[str, Value], payload: bytes, body: Range) -> bool:
+def is_label(event: str, attributes: Mapping[str, Value], payload: bytes, body: Range) -> bool:
+    """Whether a log record is a label, which names a model and a class as a prediction does."""
     named = (event, *(attributes.get(name) for name in NAMED_BY))
     return LABEL in named or (body[1] > body[0] and read_value(payload, *body) == LABEL)
 
 
-def _members(payload: bytes, begin: int, end: int) -> dict[str, Value]:
+def event_members(payload: bytes, begin: int, end: int) -> dict[str, Value]:
     """Those members of an event's body that are joined; features, by far the most of it, are stepped over."""
     found: dict[str, Value] = {}
     for outer, a, b, _, _ in fields(payload, begin, end):
@@ -186,7 +187,8 @@ def _members(payload: bytes, begin: int, end: int) -> dict[str, Value]:
     return found
 
 
-def _of_event(id_: str, attributes: Mapping[str, Value], body: Mapping[str, Value], time: int) -> PredictedRows:
+def event_rows(id_: str, attributes: Mapping[str, Value], body: Mapping[str, Value], time: int) -> PredictedRows:
+    """The rows of an event, of whose body `event_members` are given."""
     classes, scores, values = (_column(body.get(name)) for name in ("class", "score", "value"))
     rows = len(classes) or len(values)
     scores = scores if len(scores) == len(classes) else [None] * rows
@@ -210,7 +212,7 @@ def _of_event(id_: str, attributes: Mapping[str, Value], body: Mapping[str, Valu
     )
 
 
-def _of_attributes(id_: str, attributes: Mapping[str, Value], time: int) -> PredictedRows | None:
+def attribute_rows(id_: str, attributes: Mapping[str, Value], time: int) -> PredictedRows | None:
     """A record that names no model is no prediction."""
     found = {concept: _first(attributes, names) for concept, names in ALIASES.items()}
     model = as_label(found["model"])
