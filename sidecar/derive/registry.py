@@ -14,6 +14,8 @@ from sidecar.derive import log_records, red, rule_metrics
 from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.drift import deriver as drift
 from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.experiments import deriver as experiments
+from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai import deriver as genai
 from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
@@ -131,6 +133,15 @@ DERIVERS: tuple[DeriverType, ...] = (
         "Predictions joined with their labels: how often models are right; see docs/how-to/outcomes.md.",
         outcomes.memory,
         prefixes=("model_",),
+        showing_all={"enabled": True},
+    ),
+    DeriverType(
+        "experiments",
+        ExperimentOptions,
+        experiments.build,
+        "A/B tests: variants beside each other; see docs/how-to/experiments.md.",
+        experiments.memory,
+        prefixes=("ab_test_",),
         showing_all={"enabled": True},
     ),
 )
