@@ -154,7 +154,7 @@ class ExperimentReader:
 
     def _conversion(self, record: _Record, shared: Mapping[str, Value]) -> Conversion:
         experiment, variant = _assignment(record.attributes)
-        if not experiment:
+        if not experiment and not (experiment := _experiment(record.attributes)):
             experiment, variant = _assignment(shared)
         own = self._ids.id_of(record.attributes)
         row = record.attributes.get("ml.label.row", record.attributes.get("row"))
@@ -226,6 +226,12 @@ def _assignment(attributes: Mapping[str, Value]) -> tuple[str, str]:
         if experiment and variant:
             return experiment, variant
     return "", ""
+
+
+def _experiment(attributes: Mapping[str, Value]) -> str:
+    """The experiment that a conversion names without a variant; empty without one."""
+    named = (as_label(attributes.get(name))[:MAX_LABEL_CHARS] for name, _ in ASSIGNMENTS)
+    return next((name for name in named if name), "")
 
 
 def _seconds(attributes: Mapping[str, Value]) -> float:

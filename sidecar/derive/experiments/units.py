@@ -33,7 +33,7 @@ _COLUMNS = (
     ("received", "I", "<u4"),
     ("flags", "B", "|u1"),
 )
-_ROW = 49
+_ROW = sum(np.dtype(kept).itemsize for _, _, kept in _COLUMNS)
 
 
 class Unit(NamedTuple):
