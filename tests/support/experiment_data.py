@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from support.derive_fakes import lines
-from support.outcome_data import DECODER, SECOND, START, logged
 
 from sidecar.derive.experiments.deriver import ExperimentDeriver
 from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.series import Arrival, Budget
+from support.derive_fakes import lines
+from support.outcome_data import DECODER, SECOND, START, logged
 
 
 def shown(variant: str, id_: str = "", **more: Any) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Exposure:
     """Empty where it is not known."""
     rows: int = 1
     """Predicted rows; 1 where it is no prediction."""
-    told: PredictedRows = field(default=_NO_ROWS)
-    """What was predicted, as far as it is told row by row."""
+    predicted: PredictedRows = field(default=_NO_ROWS)
+    """What was predicted, as far as it is given row by row."""
     is_call: bool = False
     """It is the call of a model, not only the choice of a variant."""
     failed: bool = False
@@ -71,7 +71,7 @@ class Exposure:
 
     @property
     def answers(self) -> Sequence[Answer]:
-        return self.told.answers
+        return self.predicted.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,8 @@ class ExperimentReader:
         call = _call(payload, record)
         if call is None:
             return None
-        rows, told, failed = call
-        return Exposure(experiment, variant, *ids, rows, told, True, failed, _seconds(record.attributes))
+        rows, predicted, failed = call
+        return Exposure(experiment, variant, *ids, rows, predicted, True, failed, _seconds(record.attributes))
 
     def _conversion(self, record: _Record, shared: Mapping[str, Value]) -> Conversion:
         experiment, variant = _assignment(record.attributes)
@@ -194,15 +194,15 @@ def _opened(payload: bytes, place: Range) -> _Record:
 
 
 def _call(payload: bytes, record: _Record) -> tuple[int, PredictedRows, bool] | None:
-    """(rows, what is told of them, whether it failed) of a prediction; None of another record."""
+    """(rows, what is given of them, whether it failed) of a prediction; None of another record."""
     attributes = record.attributes
     failed = any(attributes.get(name) for name in ALIASES["error"])
     if record.event == EVENT:
         body = event_members(payload, *record.body)
-        told = _NO_ROWS if failed else event_rows("", attributes, body, 0)
+        predicted = _NO_ROWS if failed else event_rows("", attributes, body, 0)
         count = attributes.get("ml.prediction.count")
-        rows = body.get("rows") if failed else 0 if told.repeats else count
-        return _whole(rows, 1 if failed else len(told.answers)), told, failed
+        rows = body.get("rows") if failed else 0 if predicted.repeats else count
+        return _whole(rows, 1 if failed else len(predicted.answers)), predicted, failed
     if record.event == LOADED:
         return None
     if failed and any(attributes.get(name) for name in ALIASES["model"]):

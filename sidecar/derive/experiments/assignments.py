@@ -154,12 +154,12 @@ class Assignments:
 
     def _shown(self, experiment: Experiment, at: int, found: Exposure) -> None:
         """A predicted row is the unit."""
-        if found.told.repeats or not found.prediction:
+        if found.predicted.repeats or not found.prediction:
             if found.prediction:
                 self._complete(self.rows.find(self._of(experiment, _prediction(found.prediction))), found)
             else:
                 self._count_exposures(experiment, at, found.rows)
-            result = "repeated" if found.told.repeats else "anonymous"
+            result = "repeated" if found.predicted.repeats else "anonymous"
             self.counts["exposed"][experiment.name, result] += max(found.rows, 1)
             return
         base = _prediction(found.prediction)
@@ -212,21 +212,21 @@ class Assignments:
             self.counts["exposed"][name, "evicted"] += n
 
     def _units(self, experiment: Experiment, at: int, found: Exposure, link: int) -> Iterator[Unit]:
-        """A unit for each row of which something is told; one where nothing is."""
+        """A unit for each row of which something is given; one where nothing is."""
         key = self._of(experiment, _prediction(found.prediction))
-        model = _code(found.told.model)
+        model = _code(found.predicted.model)
         for n, answer in enumerate(found.answers or (Answer(),)):
-            row = found.told.first + n * found.told.step
+            row = found.predicted.first + n * found.predicted.step
             if row <= _ROWS:
                 yield Unit(key, experiment.number << 8 | at, row, _name(answer), model, link)
 
     def _complete(self, numbers: range, found: Exposure) -> None:
         """Give units the classes that the records they came by did not have."""
-        classes = {found.told.first + n * found.told.step: one for n, one in enumerate(found.answers)}
+        classes = {found.predicted.first + n * found.predicted.step: one for n, one in enumerate(found.answers)}
         for number in numbers:
             answer = classes.get(self.rows.row(number))
             if answer is not None and answer.name is not None and not self.rows.name(number):
-                self.rows.complete(number, _name(answer), _code(found.told.model))
+                self.rows.complete(number, _name(answer), _code(found.predicted.model))
 
     def converted(self, found: Conversion) -> None:
         """A conversion came."""

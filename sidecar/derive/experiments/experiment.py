@@ -23,7 +23,7 @@ from sidecar.derive.experiments.options import ExperimentDesign
 
 OUTCOMES = ("conversion", "value", "accuracy")
 _CONTROLS = ("control", "baseline", "default", "off", "a")
-_MIN_VALUED = 50
+_MIN_VALUED = 100
 """Units with a value that are expected in each variant before means of values are compared: revenue is skewed, and the
 test holds only for means that are about normal."""
 _SEPARATOR = "\0"

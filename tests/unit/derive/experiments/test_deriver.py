@@ -204,7 +204,9 @@ def test_late_conversions_do_not_count() -> None:
 
 def test_an_unknown_value_is_said() -> None:
     experiments = Experiments()
-    experiments.log(shown("A", "p"), bought("p", revenue="much"), bought("p", revenue="2.5"), bought("p", revenue=1e200))
+    experiments.log(
+        shown("A", "p"), bought("p", revenue="much"), bought("p", revenue="2.5"), bought("p", revenue=1e200)
+    )
     assert experiments.results("conversion") == {"joined": 1, "repeated": 2, "invalid_value": 2}
     assert experiments.value("ab_test_value_sum") == 2.5
 
@@ -271,7 +273,9 @@ def test_a_difference_is_found() -> None:
     assert experiments.value("ab_test_significant", outcome="accuracy") == 0
     assert experiments.value("ab_test_sample_ratio_p_value") == 1
     low, high = (experiments.value(f"ab_test_lift_{end}", outcome="conversion") for end in ("lower", "upper"))
-    assert low is not None and high is not None and 0 < low < 1 < high
+    assert low is not None
+    assert high is not None
+    assert 0 < low < 1 < high
 
 
 def test_users_own_control_and_shares() -> None:
@@ -286,14 +290,15 @@ def test_users_own_control_and_shares() -> None:
     for start in range(0, 2_000, 200):
         equal.log(*[shown("new" if n % 10 == 0 else "old") for n in range(start, start + 200)])
     found = equal.value("ab_test_sample_ratio_p_value")
-    assert found is not None and found < 1e-100
+    assert found is not None
+    assert found < 1e-100
 
 
 def _story(seed: int) -> list[bytes]:
     """Payloads in which everything happens."""
     chosen = random.Random(seed)
     payloads = []
-    for n in range(40):
+    for _ in range(40):
         records: list[dict[str, Any]] = []
         for _ in range(chosen.randrange(1, 50)):
             id_, user = f"p-{chosen.randrange(600)}", f"u-{chosen.randrange(150)}"
