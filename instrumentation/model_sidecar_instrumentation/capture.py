@@ -24,12 +24,14 @@ from opentelemetry.trace import Status, StatusCode
 from model_sidecar_instrumentation import __version__, columns, event
 from model_sidecar_instrumentation.fingerprint import fingerprint
 from model_sidecar_instrumentation.identity import ByObject, Identity, Known, Names, framework_of, identify
+from model_sidecar_instrumentation.importance import Importance
 from model_sidecar_instrumentation.repeats import Prediction, Repeats
 from model_sidecar_instrumentation.sample import Sample, choose
 from model_sidecar_instrumentation.settings import CaptureSettings, read
 
 _log = logging.getLogger(__name__)
 _inside: ContextVar[bool] = ContextVar("model_sidecar_inside", default=False)
+_AGAIN_SECONDS = 900.0
 _FRAMES = 32
 """Of a traceback, the deepest so many."""
 
@@ -97,7 +99,8 @@ class Capture:
         self._logger = get_logger("model_sidecar_instrumentation", __version__)
         self._known = ByObject()
         self._identities, self._names = ByObject(), Names(settings)
-        self._announced: set[tuple[str, str, str]] = set()
+        self._announced: dict[tuple[str, str, str], float] = {}
+        """When each model was last announced, by `time.monotonic()`."""
         self.complained: set[str] = set()
         self._repeats, self._tags, self._next_tag = Repeats(), ByObject(), itertools.count(1)
         self._taken, self._ask_at = True, 0.0
@@ -105,7 +108,7 @@ class Capture:
             "ml.model.loaded", [self._loaded], "{model}", "Models that are in memory and were loaded or used."
         )
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._announced.clear)
+            os.register_at_fork(after_in_child=self._forget_turns)
             os.register_at_fork(after_in_child=self._repeats.reset)
 
     def observe(
@@ -282,19 +285,39 @@ class Capture:
             framework = operation.framework or framework_of(model)
             found = identify(inner, known, framework, self.settings, self._names)
             self._identities.put(model, found)
-            self._announce(found)
+        if time.monotonic() >= found.turn.at:
+            self._announce(found, operation, model)
         return found
 
-    def _announce(self, identity: Identity) -> None:
-        given = identity.attributes
+    def _announce(self, identity: Identity, operation: Operation, model: Any) -> None:
+        """Announced again while it is used: what took the first event may have restarted since."""
+        given, now = identity.attributes, time.monotonic()
+        identity.turn.at = now + _AGAIN_SECONDS
         key = (given["ml.model.name"], given.get("ml.model.version", ""), given["ml.framework"])
-        if key in self._announced or len(self._announced) >= 1000 or not self._wanted():
+        last = self._announced.get(key)
+        if (last is None and len(self._announced) >= 1000) or (last is not None and now < last + _AGAIN_SECONDS):
             return
-        self._announced.add(key)
+        if not self._wanted():
+            identity.turn.at = now + 1
+            return
+        self._announced[key] = now
         attributes = dict(given)
-        if identity.known.seconds is not None:
+        if last is None and identity.known.seconds is not None:
             attributes["ml.model.load.duration"] = identity.known.seconds
-        self._emit(event.LOADED, attributes, None, context.get_current(), None)
+        self._emit(event.LOADED, attributes, self._facts(operation, model), context.get_current(), None)
+
+    def _forget_turns(self) -> None:
+        self._announced.clear()
+        for identity in self._identities.living():
+            identity.turn.at = 0.0
+
+    def _facts(self, operation: Operation, model: Any) -> dict[str, Any]:
+        if not self.settings.features:
+            return event.facts({})
+        try:
+            return event.facts(Importance(operation.inner(model), operation.names, self.settings.text))
+        except TypeError:
+            return event.facts({})
 
     def _wanted(self) -> bool:
         """Whether anybody takes events: not with OTEL_LOGS_EXPORTER=none. Asked again every second."""

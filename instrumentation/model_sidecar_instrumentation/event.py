@@ -38,7 +38,12 @@ With SIDECAR_CAPTURE=predictions there are no `features`; with `none` there are 
 Doubles may be NaN or infinite.
 
 The event `ml.model.loaded` (attributes ml.model.name, ml.model.version, ml.framework, and ml.model.load.duration in
-seconds where the loading was seen) is sent once for each model and process: when it is loaded, else at its first call.
+seconds where the loading was seen) is sent for each model and process when it is loaded, else at its first call, and
+again every quarter of an hour while it is used, then without ml.model.load.duration. Body: a map.
+
+    schema     int: 1
+    features   map: name -> double, how much the feature counts by the model's own account, a share of one; the 100 that
+               count most. Empty where the model does not say, and with SIDECAR_CAPTURE=predictions or none
 """
 
 from __future__ import annotations
@@ -68,3 +73,8 @@ def body(rows: int | None, counted: bool, columns: Mapping[str, Any]) -> dict[st
         made["rows"] = rows
     made.update(columns)
     return made
+
+
+def facts(importance: Mapping[str, float]) -> dict[str, Any]:
+    """The body of an `ml.model.loaded` event."""
+    return Paced(schema=SCHEMA, features=importance)

@@ -28,11 +28,19 @@ class Known:
     """What a framework's module looked up once for this object."""
 
 
+@dataclass
+class Turn:
+    """When a model is to be announced again, by `time.monotonic()`."""
+
+    at: float = 0.0
+
+
 @dataclass(frozen=True)
 class Identity:
     attributes: Mapping[str, Any]
     """As `event.attributes`."""
     known: Known
+    turn: Turn = field(default_factory=Turn, compare=False)
 
     @property
     def name(self) -> str:

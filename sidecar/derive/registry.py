@@ -19,7 +19,7 @@ from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.genai import deriver as genai
 from sidecar.derive.genai.genai_tables import METRICS as GENAI_METRICS
-from sidecar.derive.models import label_counts, predictions
+from sidecar.derive.models import importance, label_counts, predictions
 from sidecar.derive.otlp_metrics import deriver as otlp_metrics
 from sidecar.derive.outcomes import deriver as outcomes
 from sidecar.derive.outcomes.options import OutcomeOptions
@@ -107,6 +107,14 @@ DERIVERS: tuple[DeriverType, ...] = (
         predictions.build,
         "Metrics of models from predictions in logs and spans.",
         predictions.memory,
+        prefixes=("model_",),
+    ),
+    DeriverType(
+        "importance",
+        importance.ImportanceOptions,
+        importance.build,
+        "How much each feature counts in a model, as the model says.",
+        importance.memory,
         prefixes=("model_",),
     ),
     DeriverType(
