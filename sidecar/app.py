@@ -1,12 +1,13 @@
 """The only wiring.
 
-     OTLP/gRPC ─┐                      ┌─► derive ──► /metrics
+     OTLP/gRPC ─┐                      ┌─► derive ──► /metrics, push
      OTLP/HTTP ─┼─► ingest ─► journal ─┤              ┌─► store ──► /api, /tempo
      NDJSON    ─┘   (fsync, reply)     └─► rules, ────┼─► elasticsearch, logstash, otlp, file
                                            filters    └─► further ones by name
 
-Start: journal, derive, sinks, serve, receivers (so that nothing is taken before there is a place for it).
-Stop: receivers refuse, journal flushes, sinks deliver until the deadline, derive commits, serve ends.
+Start: journal, derive, sinks, serve, push, receivers (so that nothing is taken before there is a place for it).
+Stop: receivers refuse, journal flushes, sinks deliver and metrics are pushed until the deadline, derive commits, the
+last metrics are pushed, serve ends.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from sidecar.journal.opening import open_journal
 from sidecar.lookup.settings import LookupOptions
 from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
+from sidecar.push import registry as push
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.registry import build_receivers
@@ -64,6 +66,8 @@ log = structlog.get_logger("sidecar")
 
 ALL_SIGNALS: frozenset[Signal] = frozenset({"spans", "logs", "metrics"})
 RECEIVER_GRACE_SECONDS = 2.0
+LAST_PUSH_SECONDS = 1.0
+"""For the last push of metrics, however long sinks took."""
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -92,6 +96,7 @@ class App:
         self.exposition = exposition.Exposition()
         sinks = build_sinks(settings, self.journal, self.decoder, self.telemetry, self.health)
         self.workers = [sink.worker for sink in sinks]
+        self.pushers = push.build(settings.push, _pod(settings), self._pushed_families, self.telemetry, self.health)
         self.journal.prune_absent()
         self.ingest = Ingest(
             self.decoder, self.journal, self.telemetry, settings.receive.ingest, int(self.journal.id, 16)
@@ -120,6 +125,8 @@ class App:
             worker.start()
         await self.serve.start()
         await self._restored()
+        for pusher in self.pushers:
+            pusher.start()
         for receiver in self.receivers:
             await receiver.start()
             self.health.report(receiver.name, "ok", f"port {receiver.port}" if receiver.port else "")
@@ -140,8 +147,13 @@ class App:
         await asyncio.gather(*(r.stop(RECEIVER_GRACE_SECONDS) for r in self.receivers))
         self.ingest.close()
         left = max(0.0, deadline - time.monotonic())
-        drained = await asyncio.gather(*(asyncio.to_thread(w.stop, left) for w in self.workers))
+        _, *drained = await asyncio.gather(
+            asyncio.gather(*(asyncio.to_thread(pusher.drain, left) for pusher in self.pushers)),
+            *(asyncio.to_thread(w.stop, left) for w in self.workers),
+        )
         await asyncio.to_thread(self.derive.stop, 5.0)
+        left = max(LAST_PUSH_SECONDS, deadline - time.monotonic())
+        await asyncio.gather(*(asyncio.to_thread(pusher.finish, left) for pusher in self.pushers))
         await asyncio.to_thread(self.journal.close)
         await self.serve.stop(1.0)
         log.info("stopped", all_delivered=all(drained))
@@ -179,6 +191,14 @@ class App:
             lookup=settings.lookup,
         )
 
+    def _pushed_families(self, who: str, until: float) -> Sequence[exposition.Family] | None:
+        """What is pushed: every series as it is. Waits for what was acknowledged until then (monotonic seconds)."""
+        if not self.derive.caught_up.is_set():
+            return None
+        while not self.derive.flush() and time.monotonic() < until:
+            pass
+        return [*self.derive.collect(who, zero_first=False), *exposition.from_client(self.registry.collect())]
+
     def status(self) -> Mapping[str, Any]:
         """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
         return {
@@ -188,6 +208,7 @@ class App:
             "journal": status.journal_view(self.journal),
             "ledger": status.ledger_view(self.journal.ledger()),
             "sinks": [dict(w.status()) for w in self.workers],
+            "push": [dict(pusher.status()) for pusher in self.pushers],
             "components": {name: asdict(report) for name, report in sorted(self.health.reports().items())},
             "memory_bounds_bytes": self.bounds(),
         }
@@ -217,6 +238,12 @@ class BuiltSink:
     sink: Sink[Any]
     """As its type built it; the worker feeds it through the rules of redaction and filters."""
     worker: Worker[Any]
+
+
+def _pod(settings: Settings) -> dict[str, str]:
+    """Labels that Kubernetes discovery would give the pod as a target."""
+    pod = settings.deliver.redaction.kubernetes
+    return {"namespace": pod.namespace_name or "", "pod": pod.pod_name or ""}
 
 
 def _lookups(sinks: Sequence[BuiltSink], options: LookupOptions) -> Callable[[], list[APIRouter]] | None:

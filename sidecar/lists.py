@@ -1,9 +1,10 @@
-"""Lists as text: elements with commas between them, and braces that stand for several texts."""
+"""Lists and mappings as text: elements with commas between them, and braces that stand for several texts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 MAX_EXPANDED = 1000
 """Texts that one text with braces may stand for."""
@@ -34,6 +35,19 @@ def _end_of_element(text: str, place: int) -> int:
     while place < len(text) and text[place] != ",":
         place = (closing(text, place) or place) + 1
     return place
+
+
+def mapping(value: Any) -> Any:
+    """`name=value,name=value`, or a list of `name=value`, as a mapping; anything else as it is. ValueError for an
+    element without `=`."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list):
+        return value
+    parts = [str(pair).partition("=") for pair in value if str(pair).strip()]
+    if not all(sep for _, sep, _ in parts):
+        raise ValueError("write them as name=value,name=value")
+    return {name.strip(): text.strip() for name, _, text in parts}
 
 
 def closing(text: str, place: int) -> int | None:

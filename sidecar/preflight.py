@@ -18,6 +18,7 @@ from sidecar.deliver.elasticsearch import trace_store
 from sidecar.deliver.sink import Finding
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
+from sidecar.push import registry as push
 from sidecar.receive.credentials import Credentials
 from sidecar.receive.registry import listeners
 
@@ -45,6 +46,7 @@ def check(settings: Settings) -> list[Result]:
         *_redaction(settings),
         *_sinks(settings),
         *_lookup(settings),
+        *_pushes(settings),
     ]
 
 
@@ -170,3 +172,13 @@ def _lookup(settings: Settings) -> Iterator[Result]:
     except SidecarError as error:
         finding = Finding("failed", str(error))
     yield Result(finding.state, "lookup", finding.detail)
+
+
+def _pushes(settings: Settings) -> Iterator[Result]:
+    """Each destination of metrics that is on."""
+    for name, options in push.enabled(settings.push):
+        try:
+            finding = push.health_check(name, options)
+        except SidecarError as error:
+            finding = Finding("failed", str(error))
+        yield Result(finding.state, f"push.{name}", finding.detail)

@@ -81,6 +81,10 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_dead_letters", "gauge", ("sink",), "Documents in the dead letters."),
     Metric("sidecar_store_bytes", "gauge", (), "Bytes of the embedded store."),
     Metric("sidecar_store_spans", "gauge", (), "Spans in the embedded store."),
+    Metric("sidecar_push_samples_total", "counter", ("destination", "outcome"), "Samples of pushed metrics: sent, rejected by the receiver, or dropped because the next push or the end came before they could be sent."),
+    Metric("sidecar_push_requests_total", "counter", ("destination", "outcome"), "Push requests by outcome: accepted, retry, blocked (an operator has to act), rejected."),
+    Metric("sidecar_push_request_duration_seconds", "histogram", ("destination",), "Time of one push request.", SECONDS),
+    Metric("sidecar_push_last_success_timestamp_seconds", "gauge", ("destination",), "When all metrics were pushed last, as Unix time."),
     Metric("sidecar_injection_requests_total", "counter", ("outcome",), "The webhook's requests: pods injected, left (not asked for), refused, and requests that were invalid."),
     Metric("sidecar_injection_duration_seconds", "histogram", (), "Time in which the webhook decided about a pod.", SECONDS),
 )  # fmt: skip

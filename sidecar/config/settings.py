@@ -14,6 +14,7 @@ from sidecar.derive.registry import DeriveOptions
 from sidecar.journal.options import JournalOptions
 from sidecar.lookup.settings import LookupOptions
 from sidecar.options import Duration, Section
+from sidecar.push.options import PushOptions
 from sidecar.receive.registry import ReceiveOptions
 from sidecar.serve.http import Options as ServeOptions
 
@@ -77,6 +78,7 @@ class Settings(Section):
     derive: DeriveOptions = Field(default=DeriveOptions(), description="Metrics derived from what comes in.")
     deliver: DeliverOptions = Field(default=DeliverOptions(), description="Where spans and logs go.")
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
+    push: PushOptions = Field(default=PushOptions(), description="Where metrics are pushed, besides being scraped.")
     lookup: LookupSettings = Field(default=LookupSettings(), description="Look-ups of traces.")
     log: LogOptions = Field(default=LogOptions(), description="The program's own logs.")
     shutdown: ShutdownOptions = Field(default=ShutdownOptions(), description="Stopping.")

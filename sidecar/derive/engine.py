@@ -12,7 +12,7 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,26 +113,32 @@ class DeriveEngine:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def flush(self) -> None:
-        """Add up what was acknowledged before this call, so that what is shown next is exact. Gives up after
-        `FLUSH_SECONDS`, when payloads arrive faster than they are added up. From any thread."""
+    def flush(self) -> bool:
+        """Add up what was acknowledged before this call, so that what is shown next is exact; whether there is nothing
+        left to add up. Gives up after `FLUSH_SECONDS`, when payloads arrive faster than they are added up. From any
+        thread."""
         head, deadline = self._consumer.head(), time.monotonic() + FLUSH_SECONDS
         if not self.caught_up.is_set():
-            return
+            return True
         with self._pulling:
-            while self.failure is None and self._position < head and time.monotonic() < deadline:
+            while self.failure is None and self._position < head:
+                if time.monotonic() >= deadline:
+                    return False
                 try:
                     if not self.pull():
-                        return
+                        return True
                 except BaseException as failure:
                     self._failed(failure)
                     raise
+        return True
 
-    def collect(self, scraper: str = "scraper") -> list[FamilySnapshot]:
-        """All families at one moment. A series that this scraper was not shown before is shown at 0; empty: to a
-        person, who sees every series as it is."""
+    def collect(self, scraper: str = "scraper", *, zero_first: bool = True) -> list[FamilySnapshot]:
+        """All families at one moment. A series that this scraper was not shown before is shown at 0 with `zero_first`;
+        a scraper without a name is a person, who sees every series as it is."""
         with self._lock:
             view = self._scrapes.view(scraper, self._clock())
+            if not zero_first:
+                view = replace(view, since=view.tick + 1)
             families = [family for deriver in self._derivers for family in deriver.collect(view)]
             families.append(self._targets.snapshot())
         families = dedupe_families(families, self._shared_families)

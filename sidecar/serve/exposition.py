@@ -42,7 +42,8 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "gauge": ("",),
     "unknown": ("",),
 }
-_TEXT_SUFFIX: dict[Kind, str] = {"counter": "_total", "info": "_info"}
+SAMPLE_SUFFIX: dict[Kind, str] = {"counter": "_total", "info": "_info"}
+"""What the name of a sample has behind that of its family, where a series is one sample."""
 _TEXT_KIND: dict[Kind, str] = {"info": "gauge", "unknown": "untyped"}
 
 
@@ -167,7 +168,7 @@ def _head(family: Family, openmetrics: bool) -> Iterator[str]:
             yield f"# UNIT {family.name} {family.unit}"
         yield f"# HELP {family.name} {escape(family.help)}"
     else:
-        name = family.name + _TEXT_SUFFIX.get(family.kind, "")
+        name = family.name + SAMPLE_SUFFIX.get(family.kind, "")
         text = family.help.replace("\\", r"\\").replace("\n", r"\n")
         yield f"# HELP {name} {text}"
         yield f"# TYPE {name} {_TEXT_KIND.get(family.kind, family.kind)}"
@@ -204,7 +205,7 @@ def _client_lines(out: list[str], family: ClientFamily, seen: set[str], openmetr
         if key in seen or labels in before:
             continue
         seen.add(key)
-        out.append(f"{family.name}{suffix}{_braces(labels)} {_number(value)}")
+        out.append(f"{family.name}{suffix}{_braces(labels)} {number_text(value)}")
 
 
 def _point_lines(out: list[str], family: FamilySnapshot, block: Points, picked: list[int], openmetrics: bool) -> None:
@@ -212,17 +213,17 @@ def _point_lines(out: list[str], family: FamilySnapshot, block: Points, picked: 
     created = block.created if openmetrics and family.kind == "counter" else ()
     for i in picked:
         braces = _braces(block.labels[i])
-        out.append(f"{start}{braces} {_number(block.values[i])}")
+        out.append(f"{start}{braces} {number_text(block.values[i])}")
         if created and created[i]:
-            out.append(f"{family.name}_created{braces} {_number(created[i])}")
+            out.append(f"{family.name}_created{braces} {number_text(created[i])}")
 
 
 def _histogram_lines(out: list[str], name: str, block: Histograms, picked: list[int], openmetrics: bool) -> None:
     # OpenMetrics has no sum where values may be below zero, and no count without a sum; the last bucket has it.
     below_zero = bool(block.bounds) and block.bounds[0] < 0
-    ends = [f'le="{_number(float(bound))}"}} ' for bound in (*block.bounds, math.inf)]
+    ends = [f'le="{number_text(float(bound))}"}} ' for bound in (*block.bounds, math.inf)]
     exemplars = block.exemplars if openmetrics else {}
-    number = _number
+    number = number_text
     for i in picked:
         labels = block.labels[i]
         start = f"{name}_bucket{{{labels}," if labels else f"{name}_bucket{{"
@@ -255,19 +256,19 @@ def _summary_lines(out: list[str], name: str, block: Summaries, picked: list[int
         for quantile, value in block.quantiles[i]:
             if not 0 <= quantile <= 1 or (openmetrics and value < 0):
                 continue
-            end = f'quantile="{_number(float(quantile))}"'
-            out.append(f"{name}{_braces(f'{labels},{end}' if labels else end)} {_number(value)}")
+            end = f'quantile="{number_text(float(quantile))}"'
+            out.append(f"{name}{_braces(f'{labels},{end}' if labels else end)} {number_text(value)}")
         if not openmetrics or block.sums[i] >= 0:
-            out.append(f"{name}_sum{braces} {_number(block.sums[i])}")
-        out.append(f"{name}_count{braces} {_number(block.counts[i])}")
+            out.append(f"{name}_sum{braces} {number_text(block.sums[i])}")
+        out.append(f"{name}_count{braces} {number_text(block.counts[i])}")
         if openmetrics and block.created and block.created[i]:
-            out.append(f"{name}_created{braces} {_number(block.created[i])}")
+            out.append(f"{name}_created{braces} {number_text(block.created[i])}")
 
 
 def _exemplar(exemplar: Exemplar) -> str:
     return (
         f' # {{trace_id="{exemplar.trace_id}",span_id="{exemplar.span_id}"}}'
-        f" {_number(exemplar.value)} {exemplar.time:.3f}"
+        f" {number_text(exemplar.value)} {exemplar.time:.3f}"
     )
 
 
@@ -275,7 +276,7 @@ def _braces(labels: str) -> str:
     return f"{{{labels}}}" if labels else ""
 
 
-def _number(value: Number) -> str:
+def number_text(value: Number) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     return repr(value)

@@ -34,6 +34,9 @@ NEVER = (
     "sidecar.deliver.otlp.sink",
     "sidecar.deliver.logstash.sink",
     "sidecar.deliver.file.sink",
+    "sidecar.push.otlp.destination",
+    "sidecar.push.remote_write.destination",
+    "cramjam",
 )
 CASES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no sink": (

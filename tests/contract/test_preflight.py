@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from support.remote_write import Said, read_v2, remote_write_receiver
 
 from sidecar import preflight
 from sidecar.config import loader
@@ -206,3 +207,11 @@ def test_where_look_ups_read_is_asked_where_it_is_set(tmp_path: Path) -> None:
 def test_what_an_answer_says_of_look_ups(status: int, state: str, detail: str) -> None:
     found = trace_store.classify_health(status, "traces-*")
     assert (found.state, detail in found.detail) == (state, True)
+
+
+@pytest.mark.parametrize(("said", "state"), [(Said(204, 0), "ok"), (Said(401), "failed")])
+def test_a_receiver_of_metrics_is_asked_with_an_empty_request(said: Said, state: str, tmp_path: Path) -> None:
+    with remote_write_receiver(lambda headers, body: said) as receiver:
+        found = results(SIDECAR_JOURNAL__PATH=str(tmp_path), SIDECAR_PUSH__REMOTE_WRITE__ENDPOINT=receiver.url)
+    assert found["push.remote_write"].state == state
+    assert [read_v2(body) for _, body in receiver.requests] == [{}]

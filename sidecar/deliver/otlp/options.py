@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sidecar.deliver.common.addresses import check_url
+from sidecar.deliver.common.headers import Headers
 from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
 from sidecar.pipeline import Signal
 
 SMALLEST_REQUEST = 64 << 10
 """However small the destination's limit on requests, several payloads are not kept from sharing this many bytes."""
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"content-type", "content-encoding", "content-length", "host", "te", "connection", "user-agent"})
 
 
 class OtlpOptions(SinkOptions):
@@ -39,7 +37,7 @@ class OtlpOptions(SinkOptions):
     logs_endpoint: str | None = Field(None, description="The same for logs.")
     metrics_endpoint: str | None = Field(None, description="The same for metrics.")
     protocol: Literal["grpc", "http/protobuf"] = Field("grpc", description="How to speak to the receiver.")
-    headers: dict[str, SecretStr] = Field(
+    headers: Headers = Field(
         default={},
         description="Headers (gRPC: metadata) of every request, such as a tenant or a key: a mapping, or "
         "name=value,name=value.",
@@ -99,31 +97,6 @@ class OtlpOptions(SinkOptions):
         if value is None:
             return None
         check_url(value)
-        return value
-
-    @field_validator("headers", mode="before")
-    @classmethod
-    def _headers_as_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = value.split(",")
-        if isinstance(value, list):
-            pairs = [str(pair).partition("=") for pair in value if str(pair).strip()]
-            if not all(sep for _, sep, _ in pairs):
-                raise ValueError("write them as name=value,name=value")
-            value = {name.strip(): text.strip() for name, _, text in pairs}
-        if isinstance(value, dict):
-            return {name: str(text) if isinstance(text, int | float) else text for name, text in value.items()}
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _header_names(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name, text in value.items():
-            if not _HEADER_NAME.fullmatch(name) or name.lower() in _OURS or name.lower().startswith("grpc-"):
-                raise ValueError(f"{name!r} cannot be a header of a request")
-            secret = text.get_secret_value()
-            if not (secret.isascii() and secret.isprintable()):
-                raise ValueError(f"the value of {name!r} must be printable ASCII")
         return value
 
     @model_validator(mode="after")

@@ -76,8 +76,8 @@ class ExportResult:
     """Whatever of this signal is sent there would be rejected as well."""
 
 
-def unreached(reason: Literal["timeout", "tls", "unreachable"], detail: str) -> ExportResult:
-    """There was no answer; the request may have been carried out nevertheless."""
+def unreached(reason: str, detail: str) -> ExportResult:
+    """There was no answer (`timeout`, `tls`, `unreachable`); the request may have been carried out nevertheless."""
     return ExportResult("retry", reason, detail[:_MAX_DETAIL_CHARS], overload=reason == "timeout")
 
 

@@ -12,6 +12,7 @@ import structlog
 from sidecar.decode.api import Check
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.deliver.common.auth import Authorization
+from sidecar.deliver.common.headers import plain
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.otlp import requests as otlp_requests
 from sidecar.deliver.otlp.options import SMALLEST_REQUEST, OtlpOptions
@@ -54,7 +55,7 @@ class OtlpSink:
         self._check = {"spans": decoder.check_spans, "logs": decoder.check_logs, "metrics": check_metrics}
         self._addresses = options.endpoints
         self._authorization = Authorization(options.auth)
-        self._headers = _plain_headers(options)
+        self._headers = plain(options.headers)
         self._request_bytes = options.max_request_bytes
         self._lock = threading.Lock()
         self._rejected = 0
@@ -205,17 +206,13 @@ def build(name: str, options: OtlpOptions, context: SinkContext) -> OtlpSink:
 def health_check(options: OtlpOptions) -> Finding:
     """Whether the receiver takes an empty request of each signal, which adds nothing there. Raises `Permanent` where a
     file cannot be read."""
-    headers = {**_plain_headers(options), **Authorization(options.auth).headers()}
+    headers = {**plain(options.headers), **Authorization(options.auth).headers()}
     client = _client(options, min(options.timeout, PROBE_SECONDS))
     try:
         results = {signal: client.export(signal, b"", headers) for signal in sorted(options.selected_signals)}
     finally:
         client.close()
     return classify_health(options.endpoints, results)
-
-
-def _plain_headers(options: OtlpOptions) -> dict[str, str]:
-    return {name: value.get_secret_value() for name, value in options.headers.items()}
 
 
 def classify_health(addresses: Mapping[Signal, str], results: Mapping[Signal, ExportResult]) -> Finding:
