@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,10 @@ ROW_BYTES = 48
 START, JOINED = 1, 2
 """Flags of a row: the first one of a record's rows; one that has its label."""
 
-_COLUMNS = (("keys", "<u8"), ("times", "<u4"), ("received", "<u4"), ("codes", "<u4"), ("rows", "<u4"))
+_COLUMNS = (
+    ("keys", "<u8"), ("times", "<u4"), ("received", "<u4"), ("codes", "<u4"), ("rows", "<u4"), ("numbers", "<f8"),
+)  # fmt: skip
+_FEWEST_SLOTS = 256
 _HEAD = 4
 _ROW = 8 + 4 * 4 + 8 + 1
 
@@ -37,7 +41,7 @@ class Generation:
         self.numbers = array("d")
         """The predicted number, or the probability of the predicted class; NaN where it is not known."""
         self.flags = bytearray()
-        self._slots = array("I", bytes(4 * 256))
+        self._slots = array("I", bytes(4 * _FEWEST_SLOTS))
         """Place + 1 of the rows that have START, at the place that their key says or the next free one behind it."""
         self._starts = 0
 
@@ -57,19 +61,24 @@ class Generation:
         if start:
             self._starts += 1
             if 2 * self._starts > len(self._slots):
-                self._grow()
-            self._insert(len(self.keys) - 1)
+                self.index()
+            else:
+                self._insert(len(self.keys) - 1)
 
-    def starts(self, key: int) -> Iterator[int]:
+    def starts(self, key: int) -> Sequence[int]:
         """Places of the first rows of the records with this key, in no order."""
         slots, keys = self._slots, self.keys
         mask = len(slots) - 1
         at = key & mask
+        if not slots[at]:  # Most generations do not have it.
+            return ()
+        found = []
         while slots[at]:
             place = slots[at] - 1
             if keys[place] == key:
-                yield place
+                found.append(place)
             at = (at + 1) & mask
+        return found
 
     def run(self, start: int) -> range:
         """Places of the rows of the record that begins at `start`."""
@@ -92,14 +101,13 @@ class Generation:
 
     def pack(self, begin: int, end: int) -> bytes:
         """The rows of these places, but for what is known of labels."""
-        n = end - begin
         columns = [np.array(getattr(self, name)[begin:end], code).tobytes() for name, code in _COLUMNS]
         starts = bytes(flag & START for flag in self.flags[begin:end])
-        numbers = np.array(self.numbers[begin:end], "<f8").tobytes()
-        return n.to_bytes(_HEAD, "little") + zlib.compress(b"".join([*columns, numbers, starts]), 1)
+        return (end - begin).to_bytes(_HEAD, "little") + zlib.compress(b"".join([*columns, starts]), 1)
 
     def extend(self, packed: bytes, most: int) -> bool:
-        """Add what `pack` gave; False where it is not from there, or has more than `most` rows."""
+        """Add what `pack` gave; False where it is not from there, or has more than `most` rows. The rows are found by
+        their keys after `index`."""
         n = int.from_bytes(packed[:_HEAD], "little")
         unpacker = zlib.decompressobj()
         try:
@@ -108,20 +116,32 @@ class Generation:
             return False
         if not unpacker.eof or len(data) != n * _ROW:
             return False
-        at, columns = 0, []
-        for code in (*(code for _, code in _COLUMNS), "<f8", "|u1"):
-            size = n * np.dtype(code).itemsize
-            columns.append(np.frombuffer(data, code, n, at).tolist())
-            at += size
-        for key, time, received, kind, row, number, start in zip(*columns, strict=True):
-            self.append(key, time, received, kind, row, number, bool(start))
+        at = 0
+        for name, code in _COLUMNS:
+            own: array[Any] = getattr(self, name)
+            column = np.frombuffer(data, code, n, at)
+            own.frombytes(column.astype(own.typecode).tobytes())
+            at += column.nbytes
+        self.flags += bytes(flag & START for flag in data[at:])
+        self.flags[0] |= START
         return True
 
-    def _grow(self) -> None:
-        self._slots = array("I", bytes(8 * len(self._slots)))
-        for place, flag in enumerate(self.flags):
-            if flag & START and place < len(self.keys) - 1:
-                self._insert(place)
+    def index(self) -> None:
+        """Find all rows by their keys, each at the slot that its key says or the next free one: in the order of these
+        slots none is before its own, nor before the one behind its predecessor's."""
+        places = np.flatnonzero(np.frombuffer(self.flags, np.uint8) & START)
+        self._starts = len(places)
+        size = max(_FEWEST_SLOTS, 1 << (2 * self._starts - 1).bit_length())
+        home = (np.frombuffer(self.keys, np.uint64)[places] & np.uint64(size - 1)).astype(np.int64)
+        order = np.argsort(home, kind="stable")
+        n = np.arange(len(order))
+        at = np.maximum.accumulate(home[order] - n) + n
+        inside = at < size
+        slots = np.zeros(size, np.uint32)
+        slots[at[inside]] = places[order[inside]] + 1
+        self._slots = array("I", slots.tobytes())
+        for place in places[order[~inside]].tolist():
+            self._insert(place)
 
     def _insert(self, place: int) -> None:
         slots = self._slots

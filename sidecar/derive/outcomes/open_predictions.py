@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import structlog
 
 from sidecar.derive.outcomes.generation import JOINED, ROW_BYTES, ROWS, Generation
@@ -194,6 +195,8 @@ class OpenPredictions:
                 log.warning("open_predictions_restarted", chunk=chunk)
                 self._clear()
                 return set()
+        for generation in self._generations.values():
+            generation.index()
         self._saved = self._next
         self._joined.clear()
         kept = {_key(prefix, chunk) for prefix in (_ROWS_PREFIX, _JOINED_PREFIX) for chunk in chunks}
@@ -214,10 +217,9 @@ class OpenPredictions:
         codes = Counter(generation.codes[before:])
         if not all(self.kinds.add_rows(code, n) for code, n in codes.items()):
             return False
-        bits = state.get(_key(_JOINED_PREFIX, chunk), b"")
-        for n in range(min(len(generation) - before, 8 * len(bits))):
-            if bits[n // 8] >> n % 8 & 1:
-                generation.flags[before + n] |= JOINED
+        joined = np.unpackbits(np.frombuffer(state.get(_key(_JOINED_PREFIX, chunk), b""), np.uint8), bitorder="little")
+        for n in np.flatnonzero(joined[: len(generation) - before]).tolist():
+            generation.flags[before + n] |= JOINED
         return True
 
 
@@ -240,8 +242,4 @@ def _number(key: bytes) -> int:
 
 
 def _bits(flags: bytes) -> bytes:
-    found = bytearray(-(-len(flags) // 8))
-    for n, flag in enumerate(flags):
-        if flag:
-            found[n // 8] |= 1 << n % 8
-    return bytes(found)
+    return np.packbits(np.frombuffer(flags, np.uint8) != 0, bitorder="little").tobytes()
