@@ -34,10 +34,11 @@ class HttpMonitor:
 
 
 def _of(drill: Drill, alerts: Any) -> Iterable[Mapping[str, Any]]:
-    """Those about the drill: its service's, or, of what has no service, all of that name."""
+    """Those about the drill: its service's or its model's, or, of what has neither, all of that name."""
     for one in alerts:
         labels = one.get("labels", {})
-        if labels.get("alertname") == drill.alert and (drill.wrong_token or labels.get("service") == drill.service):
+        own = drill.wrong_token or drill.service in (labels.get("service"), labels.get("model"))
+        if own and labels.get("alertname") == drill.alert:
             yield one
 
 

@@ -7,6 +7,7 @@ Each drill is a service of its own, `sidecar-drill-NAME`: the values of real ser
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ Payload = tuple[str, Mapping[str, Any]]
 """Path of the ingest, and the OTLP request as JSON."""
 
 _PER_SECOND = 20
+RECOVERED_SECONDS = 10
+"""Seconds of a drill that one payload of its recovery makes up for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Drill:
     """(service, Unix ns) -> a second's worth of it."""
     wrong_token: bool = False
     """Sent with a token that is none."""
+    recovery: Callable[[str, int], Payload] | None = None
+    """What ends the condition, where that it is sent no more does not: makes up for `RECOVERED_SECONDS` of it."""
 
     @property
     def service(self) -> str:
@@ -76,6 +81,26 @@ def _predictions(service: str, now: int, seconds: float, score: float, error: st
     return "/v1/logs", {"resourceLogs": [{"resource": _resource(service), "scopeLogs": [{"logRecords": [record]}]}]}
 
 
+def _outcomes(service: str, now: int, rows: int, right: bool) -> Payload:
+    """One event `ml.prediction` with that many rows, and one label about all of them. The model has the service's name:
+    figures of outcomes are by model."""
+    id_ = _text("ml.prediction.id", f"{service}-{now}")
+    predicted = {"arrayValue": {"values": [{"stringValue": "yes"}] * rows}}
+    prediction = {
+        "timeUnixNano": str(now),
+        "eventName": "ml.prediction",
+        "attributes": [id_, _text("ml.model.name", service), _text("ml.model.version", "1")],
+        "body": {"kvlistValue": {"values": [{"key": "class", "value": predicted}]}},
+    }
+    label = {
+        "timeUnixNano": str(now),
+        "eventName": "ml.label",
+        "attributes": [id_, _text("ml.label.value", "yes" if right else "no")],
+    }
+    records = [prediction, label]
+    return "/v1/logs", {"resourceLogs": [{"resource": _resource(service), "scopeLogs": [{"logRecords": records}]}]}
+
+
 def _resource(service: str) -> Mapping[str, Any]:
     return {"attributes": [_text("service.name", service)]}
 
@@ -93,6 +118,13 @@ DRILLS: tuple[Drill, ...] = (
     Drill("latency", "LatencyP95Critical", "requests take 3 s", lambda s, now: _spans(s, now, 3, False)),
     Drill("slow-model", "InferenceLatencyHigh", "predictions take 5 s", lambda s, now: _predictions(s, now, 5, 0.9)),
     Drill("low-confidence", "ConfidenceLow", "confidence is 0.2", lambda s, now: _predictions(s, now, 0.01, 0.2)),
+    Drill(
+        "accuracy-drop",
+        "AccuracyCritical",
+        "labels say that every prediction is wrong; then that many more are right",
+        lambda s, now: _outcomes(s, now, _PER_SECOND, False),
+        recovery=lambda s, now: _outcomes(s, now, 8 * RECOVERED_SECONDS * _PER_SECOND, True),
+    ),
     Drill(
         "failed-predictions",
         "PredictionErrorsHigh",
@@ -118,7 +150,17 @@ class Send(Protocol):
 
 def send(drill: Drill, post: Send, now: int) -> None:
     """A second's worth of a drill's telemetry. Raises `Permanent` where the sidecar answers otherwise than due."""
-    path, payload = drill.telemetry(drill.service, now)
+    _post(drill, drill.telemetry, post, now)
+
+
+def recover(drill: Drill, post: Send, now: int) -> None:
+    """One payload of what ends a drill's condition; nothing where it ends by itself."""
+    if drill.recovery is not None:
+        _post(drill, drill.recovery, post, now)
+
+
+def _post(drill: Drill, made: Callable[[str, int], Payload], post: Send, now: int) -> None:
+    path, payload = made(drill.service, now)
     status = post(path, json.dumps(payload).encode(), drill.wrong_token)
     if drill.wrong_token and 200 <= status < 300:
         raise Permanent(f"drill {drill.name}: the sidecar asks for no credentials; set receive.auth to try this one")
@@ -166,12 +208,15 @@ class Time:
 
 
 def generate(drills: Sequence[Drill], post: Send, seconds: float, time: Time) -> None:
-    """Send for that long, once a second."""
+    """Send for that long, once a second; then what ends the conditions that do not end by themselves."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         for drill in drills:
             send(drill, post, time.unix_ns())
         time.sleep(1)
+    for _ in range(math.ceil(seconds / RECOVERED_SECONDS)):
+        for drill in drills:
+            recover(drill, post, time.unix_ns())
 
 
 def verify(
@@ -201,6 +246,7 @@ def verify(
         if not waiting:
             break
         for one in waiting:
+            recover(one.drill, post, time.unix_ns())
             if not monitor.firing(one.drill) and not monitor.receivers(one.drill):
                 one.resolved = time.monotonic() - began
                 report(f"{one.drill.alert} resolved")

@@ -7,6 +7,7 @@ from generator.text import Thresholds
 from dashboards.panels import MODEL, NAMESPACE, VERSION, Board, Panel, Query, Row
 
 _OF = 'namespace=~"$namespace",model=~"$model",version=~"$version"'
+_DAY = f'{_OF},window="24h"'
 _NAME = "{{model}} {{version}}"
 
 
@@ -137,6 +138,70 @@ def performance(limits: Thresholds) -> Board:
                                 _NAME,
                             ),
                         ),
+                    ),
+                ),
+            ),
+            Row(
+                "Outcomes",
+                (
+                    Panel(
+                        "Accuracy",
+                        "Share of the predictions with a label that are right, by window of the time of prediction.",
+                        "percentunit",
+                        (Query(f"model:accuracy:ratio{{{_OF}}}", f"{_NAME} {{{{window}}}}"),),
+                        warn=of["accuracy_warning"],
+                        alarm=of["accuracy_critical"],
+                        low_is_bad=True,
+                        alert="AccuracyCritical",
+                    ),
+                    Panel(
+                        "Precision, recall and F1",
+                        "Weighted by the rows of each class, predictions of the last day; each pod by itself.",
+                        "percentunit",
+                        tuple(
+                            Query(f"model_{name}{{{_DAY}}}", f"{_NAME} {name}")
+                            for name in ("precision", "recall", "f1")
+                        ),
+                    ),
+                    Panel(
+                        "AUC and calibration",
+                        "Area under the ROC curve of two classes, the calibration error, and what chance makes of it.",
+                        "percentunit",
+                        (
+                            Query(f"model_roc_auc{{{_DAY}}}", f"{_NAME} AUC"),
+                            Query(f"model_calibration_error{{{_DAY}}}", f"{_NAME} calibration error"),
+                            Query(f"model_calibration_error_expected{{{_DAY}}}", f"{_NAME} expected by chance"),
+                        ),
+                    ),
+                    Panel(
+                        "Recall by class",
+                        "Share of the rows of each class that are predicted as it, predictions of the last day.",
+                        "percentunit",
+                        (Query(f"model_class_recall{{{_DAY}}}", "{{model}} {{class}}"),),
+                        "bargauge",
+                    ),
+                    Panel(
+                        "Errors of numbers",
+                        "Mean absolute error, root mean squared error and bias of predicted numbers, last day.",
+                        "short",
+                        (
+                            Query(f"model_mean_absolute_error{{{_DAY}}}", f"{_NAME} MAE"),
+                            Query(f"model_root_mean_squared_error{{{_DAY}}}", f"{_NAME} RMSE"),
+                            Query(f"model_mean_error{{{_DAY}}}", f"{_NAME} bias"),
+                        ),
+                    ),
+                    Panel(
+                        "Labels",
+                        "Labels a second by what became of them.",
+                        "ops",
+                        (
+                            Query(
+                                'sum by (result) (rate(model_labels_total{namespace=~"$namespace",model=~"$model|"}'
+                                "[$__rate_interval]))",
+                                "{{result}}",
+                            ),
+                        ),
+                        stacked=True,
                     ),
                 ),
             ),

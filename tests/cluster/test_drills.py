@@ -26,6 +26,7 @@ RECEIVERS = {
     "LatencyP95Critical": "critical,hook",
     "InferenceLatencyHigh": "hook,ml-team",
     "ConfidenceLow": "hook,ml-team",
+    "AccuracyCritical": "critical,hook,ml-team",
     "PredictionErrorsHigh": "hook,ml-team",
     "RefusedCredentials": "hook,security",
 }
@@ -56,7 +57,7 @@ def test_every_drill_fires_arrives_and_resolves(tmp_path: Path) -> None:
     with (
         receiving() as (hook, received),
         run_alertmanager(shipped_for_here(tmp_path, hook)) as manager,
-        monitored(windows=WINDOWS, hold="1s", alertmanager=manager.url) as stack,
+        monitored({"SIDECAR_DERIVE__OUTCOMES__ENABLED": "true"}, WINDOWS, "1s", manager.url) as stack,
     ):
         arguments = ["--url", stack.sidecar.otlp_url, "--token", TOKEN, "--timeout", "120s"]
         arguments += ["--prometheus", stack.prometheus, "--alertmanager", manager.url]

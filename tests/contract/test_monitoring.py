@@ -29,7 +29,7 @@ LEGACY = (
     "redis_cache_misses_total", "mlflow_server_up",
 )  # fmt: skip
 ANNOUNCED = {
-    "model_accuracy", "model_accuracy_score", "ab_test_conversions",
+    "ab_test_conversions",
 }  # fmt: skip
 """Metrics with a name that is settled, and that the sidecar may not have yet: in docs/reference/reference.md are those
 that it has."""

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support.monitoring_source import alerts
+from support.monitoring_source import alerts, build
+from support.outcome_data import START, Outcomes
 
 from sidecar import drills
 from sidecar.cli.main import main
@@ -21,6 +22,7 @@ from sidecar.errors import Permanent
 
 ERRORS = DRILLS[0]
 REFUSED = DRILLS[-1]
+(ACCURACY,) = (drill for drill in DRILLS if drill.recovery)
 
 
 class World:
@@ -67,6 +69,25 @@ class TestTelemetry:
         drills.generate([ERRORS, REFUSED], world.post, 5, world.time)
         assert [at for at, _ in world.sent] == [t for t in range(100, 105) for _ in range(2)]
 
+    def test_accuracy_drops_and_recovers(self) -> None:
+        """As the sidecar computes it from what is sent: 25 seconds of the drill, and what makes up for them."""
+        outcomes, now = Outcomes(), START * 10**9
+        assert ACCURACY.recovery is not None
+        for made, times, accuracy in ((ACCURACY.telemetry, 25, 0.0), (ACCURACY.recovery, 3, 4800 / 5300)):
+            for _ in range(times):
+                now += 1
+                path, payload = made(ACCURACY.service, now)
+                assert path == "/v1/logs"
+                request = json_format.ParseDict(payload, ExportLogsServiceRequest())
+                outcomes.feed(request.SerializeToString())
+            assert outcomes.figure("model_accuracy", model=ACCURACY.service) == pytest.approx(accuracy)
+        assert accuracy > build().text.thresholds().values["accuracy_warning"]
+
+    def test_what_ends_a_condition_is_sent_at_the_end(self) -> None:
+        world = World()
+        drills.generate([ERRORS, ACCURACY], world.post, 15, world.time)
+        assert [path for at, path in world.sent if at >= 115] == ["/v1/logs"] * 2
+
     @pytest.mark.parametrize(
         ("drill", "status", "said"),
         [(ERRORS, 401, "answered 401; expected 200"), (REFUSED, 200, "asks for no credentials")],
@@ -88,6 +109,18 @@ class TestVerify:
         assert seen.receivers == ["hook", "critical"]
         assert str(seen).startswith("ok      errors: ErrorRateHigh fired after 3 s  arrived after 5 s  resolved after ")
         assert str(seen).endswith("hook,critical")
+
+    def test_what_ends_a_condition_is_sent_while_it_is_waited_for(self) -> None:
+        world = World()
+        gone = world.now + 20
+
+        def firing(drill: Drill) -> bool:
+            return world.now >= 103 and world.now < gone
+
+        world.firing = firing  # type: ignore[method-assign]
+        (seen,) = drills.verify([ACCURACY], world.post, world, 60, world.time)
+        assert seen.whole
+        assert max(at for at, _ in world.sent) == gone
 
     @pytest.mark.parametrize(
         ("world", "said"),
@@ -138,6 +171,9 @@ class TestMonitor:
         assert not self.monitor([{"labels": labels, "state": "firing"}]).firing(ERRORS)
         assert not self.monitor([{"labels": own, "state": "pending"}]).firing(ERRORS)
         assert self.monitor([{"labels": own, "state": "firing"}]).firing(ERRORS)
+        model = {"alertname": ACCURACY.alert, "service": "wine", "model": ACCURACY.service}
+        assert self.monitor([{"labels": model, "state": "firing"}]).firing(ACCURACY)
+        assert not self.monitor([{"labels": model | {"model": "wine"}, "state": "firing"}]).firing(ACCURACY)
 
     def test_an_alert_without_service_counts_by_its_name(self) -> None:
         assert self.monitor([{"labels": {"alertname": "RefusedCredentials"}, "state": "firing"}]).firing(REFUSED)

@@ -173,8 +173,8 @@ class OpenPredictions:
         self._saved = self._next
         for chunk in sorted(self._joined):
             generation, begin, end = self._places(chunk)
-            joined = bytes(flag & JOINED for flag in generation.flags[begin:end])
-            yield _key(_JOINED_PREFIX, chunk), _bits(joined)
+            joined = np.frombuffer(generation.flags, np.uint8, end - begin, begin) & JOINED
+            yield _key(_JOINED_PREFIX, chunk), np.packbits(joined, bitorder="little").tobytes()
         self._joined.clear()
         yield from self.kinds.checkpoint()
 
@@ -239,7 +239,3 @@ def _key(prefix: bytes, chunk: int) -> bytes:
 
 def _number(key: bytes) -> int:
     return int.from_bytes(key[-8:], "big")
-
-
-def _bits(flags: bytes) -> bytes:
-    return np.packbits(np.frombuffer(flags, np.uint8) != 0, bitorder="little").tobytes()

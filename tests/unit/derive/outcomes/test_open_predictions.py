@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sidecar.derive.outcomes.generation import ROW_BYTES, ROWS
+from sidecar.derive.outcomes.generation import ROW_BYTES, ROWS, Generation
 from sidecar.derive.outcomes.joiner import key_of
 from sidecar.derive.outcomes.kinds import MAX_KINDS, Kind, Kinds
 from sidecar.derive.outcomes.open_predictions import CHUNK, OpenPredictions
@@ -168,3 +168,15 @@ def test_kinds_are_numbered_again() -> None:
     assert kinds[second] == NO
     assert kinds.has_room({Kind("m", "3", str(n)) for n in range(MAX_KINDS - 2)})
     assert not kinds.has_room({Kind("m", "3", str(n)) for n in range(MAX_KINDS - 1)})
+
+
+def test_an_index_made_at_once_finds_what_one_made_row_by_row_finds() -> None:
+    """Keys for the last slots go on at the first ones."""
+    generation = Generation(0)
+    keys = [255 + 256 * n for n in range(90)] + [256 * n + n % 7 for n in range(1, 30)]
+    for place, key in enumerate(keys):
+        generation.append(key, 1, 1, 0, place, 0.5, True)
+    for _ in range(2):
+        assert [list(generation.starts(key)) for key in keys] == [[place] for place in range(len(keys))]
+        assert list(generation.starts(255 + 256 * 1000)) == []
+        generation.index()
