@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 NATIVE := $(VENV)/.native
+# For tests that take the CPU and start nothing. The others wait for programs that take more than one core themselves.
+AT_ONCE := -n 2 --dist loadfile
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
@@ -49,13 +51,14 @@ demo: setup
 	$(BIN)/sidecar demo $(if $(ONCE),--once)
 
 check: lint
-	$(BIN)/python -m pytest -m "not slow and not engine" -q tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow and not engine" -q tests/unit tests/contract $(ARGS)
 
 test: setup
 ifdef CARGO
 	cargo test --quiet --locked --lib --manifest-path native/Cargo.toml
 endif
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) tests/unit tests/contract tests/fuzz $(ARGS)
+	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/contract --ignore tests/fuzz $(ARGS)
 
 # Apart from `make test`, since it builds Go tools and images; pytest leaves the folder out unless it is named.
 test-cluster: setup
