@@ -168,3 +168,48 @@ def digest(payload: bytes, seed: int) -> bytes:
 
 def tables() -> dict[str, Any]:
     """What is typed in Python too, by name; a contract test compares the two."""
+
+@final
+class GrpcRequest:
+    """A unary request that has come, to be answered with `reply` or `refuse`."""
+
+    stream: int
+    method: int  # index of its path in `methods`
+    message: bytes | None  # as on the wire; None where the request ended before a whole one, or is `overloaded`
+    overloaded: bool
+    encoding: str | None  # of a compressed message
+    user_agent: str | None
+    authorization: str | None
+    idempotency_key: str | None
+    timeout: float | None  # seconds that are left of the client's
+
+@final
+class GrpcEvents:
+    requests: list[GrpcRequest]
+    cancelled: list[int]  # streams of former requests, whose client waits for no reply any more
+
+@final
+class GrpcServer:
+    def __new__(
+        cls,
+        methods: list[str],  # paths
+        max_message: int,  # bytes on the wire
+        max_streams: int,
+        max_in_flight: int,  # bytes of requests, those of `others` included
+        min_ping_interval: float,  # seconds; ValueError for a negative one
+    ) -> GrpcServer: ...
+    def connect(self) -> GrpcConnection: ...
+
+@final
+class GrpcConnection:
+    """gRPC over HTTP/2 without input or output. Requests that are not for the server are answered by it."""
+
+    held: int  # bytes of messages that are not whole yet
+    closed: bool  # nothing more will be read; what is left is in `output`
+    def receive(self, data: bytes, others: int) -> GrpcEvents: ...
+    def reply(self, stream: int, body: bytes) -> None: ...
+    def refuse(self, stream: int, status: int, text: str, trailers: list[tuple[str, bytes]]) -> None: ...
+    def output(self) -> bytes: ...
+    def drain(self) -> None: ...
+    def ping(self) -> bool: ...  # False where the last one is not answered
+    def expire(self) -> None: ...

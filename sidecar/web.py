@@ -57,7 +57,7 @@ class WebServer:
         )
         config.load()
         config.ssl = tls
-        listener = self._listen()
+        listener = listen(self._section, self._host, self.port)
         self.port = int(listener.getsockname()[1])
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=self._section)
@@ -74,20 +74,25 @@ class WebServer:
         await self._task
         self._server = self._task = None
 
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # The protocol is named, because asyncio switches Nagle's algorithm off only for sockets that name it: with it,
-        # a reply's body would wait 40 ms for the client to acknowledge the head.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self.port))
-        except (OSError, UnicodeError, TypeError) as error:
-            listener.close()
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError([f"{self._section}: cannot listen on {self._host}:{self.port}: {reason}"]) from error
-        listener.setblocking(False)
-        return listener
+
+def listen(section: str, host: str, port: int) -> socket.socket:
+    """A socket that is bound, not listening yet; of `::`, it takes connections over IPv4 too. Raises `ConfigError` if
+    the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, because asyncio switches Nagle's algorithm off only for sockets that name it: with it, a
+    # reply's body would wait 40 ms for the client to acknowledge the head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((host, port))
+    except (OSError, UnicodeError, TypeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError([f"{section}: cannot listen on {host}:{port}: {reason}"]) from error
+    listener.setblocking(False)
+    return listener
 
 
 class Deferred:

@@ -10,7 +10,7 @@ from sidecar.decode.api import Decoder
 if TYPE_CHECKING:
     from sidecar.decode.native import NativeDecoder
 
-ABI_VERSION = 13
+ABI_VERSION = 14
 """Shape of the native core that its adapter knows (`native/sidecar_native.pyi`); a core of another version is not
 used."""
 
@@ -27,13 +27,18 @@ def _reference() -> Decoder:
 
 
 def native_decoder() -> NativeDecoder | None:
-    """The decoder on the native core; None where the core is not installed or is not of this program's version."""
-    try:
-        core = importlib.import_module("sidecar_native")
-    except ImportError:
-        return None
-    if getattr(core, "ABI_VERSION", None) != ABI_VERSION:
+    """The decoder on the native core; None where there is none that this program can use."""
+    if not has_native_core():
         return None
     from sidecar.decode.native import NativeDecoder
 
     return NativeDecoder()
+
+
+def has_native_core() -> bool:
+    """Whether the native core is installed, and of this program's version."""
+    try:
+        core = importlib.import_module("sidecar_native")
+    except ImportError:
+        return False
+    return getattr(core, "ABI_VERSION", None) == ABI_VERSION

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -97,18 +98,20 @@ class Credentials:
             host=host,
         )
 
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """For servers on Python's ssl: None without TLS. New connections use the files as they are then."""
+    def ssl_context(self, protocol: str = "http/1.1") -> ssl.SSLContext | None:
+        """For servers on Python's ssl: None without TLS. New connections use the files as they are then. `protocol`:
+        what is spoken, as it is negotiated in the handshake (ALPN)."""
         if self._tls is None:
             return None
-        watched = _Watched(self._tls.files, self._tls.context, self._clock)
+        context = partial(self._tls.context, protocol)
+        watched = _Watched(self._tls.files, context, self._clock)
 
         def renew(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
             # Called at every handshake, with or without a server name. The whole context is exchanged rather than
             # loaded into, since an authority cannot be taken out of a context again.
             connection.context = watched.get()
 
-        outer = self._tls.context()
+        outer = context()
         outer.sni_callback = renew
         return outer
 
@@ -152,11 +155,11 @@ class _Tls:
     def files(self) -> tuple[Path, ...]:
         return tuple(file for file in (self.cert_file, self.key_file, self.ca_file) if file is not None)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, protocol: str = "http/1.1") -> ssl.SSLContext:
         """Raises OSError (`ssl.SSLError` is one) if the files are not whole or do not belong together."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([protocol])
         context.load_cert_chain(self.cert_file, self.key_file)
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)

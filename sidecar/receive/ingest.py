@@ -119,7 +119,7 @@ class Ingest:
         self.decoder = decoder
         self.log = log
         self._telemetry = telemetry
-        self._limit = options.max_in_flight_bytes
+        self.max_in_flight_bytes = options.max_in_flight_bytes
         self._seed = seed
         self._acknowledgements = Acknowledgements(log)
         self._seeds: dict[tuple[Signal, str], int] = {}
@@ -141,13 +141,17 @@ class Ingest:
 
     def take(self, size: int, *, alone: bool) -> None:
         """Take from the budget. Raises `Overloaded` over it, unless the request is the only one in flight."""
-        if self.in_flight_bytes + size > self._limit and not alone:
-            raise Overloaded(f"more than {self._limit} bytes of requests in flight", self._retry_after())
+        if self.in_flight_bytes + size > self.max_in_flight_bytes and not alone:
+            raise self.overloaded()
         self.in_flight_bytes += size
 
     def give(self, size: int) -> None:
         """Give back to the budget."""
         self.in_flight_bytes -= size
+
+    def overloaded(self) -> Overloaded:
+        """What a request is refused with that would be over the budget."""
+        return Overloaded(f"more than {self.max_in_flight_bytes} bytes of requests in flight", self._retry_after())
 
     async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run long work on a body outside the event loop. Few at once: each may make a body of the largest size."""

@@ -17,8 +17,9 @@ A client retries on RESOURCE_EXHAUSTED with RetryInfo, UNAVAILABLE, 429 and 503,
 specification, "Failures"). INTERNAL, UNKNOWN and 500 are therefore never sent for a fault of ours: a client would drop
 what it may retry.
 
-Two gRPC statuses are the library's own, sent before a request gets here: RESOURCE_EXHAUSTED without RetryInfo for a
-message far over the limit, INTERNAL for one that is marked as compressed and whose encoding is not named or not known.
+Some gRPC statuses are the transport's own, sent before a request gets here: RESOURCE_EXHAUSTED without RetryInfo for a
+message far over the limit, INTERNAL for one that is marked as compressed and whose encoding is not named, UNIMPLEMENTED
+for an encoding that is not known (INTERNAL of grpcio's transport), DEADLINE_EXCEEDED where the client waits no longer.
 A request that ends before a whole message is invalid.
 
 Where labels are taken, 200 says how many were accepted and refused, and why: `{"accepted", "rejected", "errors"}`.

@@ -67,5 +67,5 @@ def test_a_started_sidecar_has_imported_only_what_it_needs(name: str, tmp_path: 
     imported = json.loads(done.stdout.splitlines()[-1])
     assert "sidecar.receive.otlp_http" in imported
     if "sidecar_native" in imported:
-        absent = (*absent, "sidecar.decode.python")
+        absent = (*absent, "sidecar.decode.python", "sidecar.receive.grpc_aio", "grpc")
     assert sorted(set(absent) & set(imported)) == []

@@ -16,6 +16,7 @@ import grpc
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.options import ServerAuth, ServerTls
 from sidecar.receive import credentials, otlp_grpc, otlp_http
+from sidecar.receive.grpc_call import BuildTransport
 from sidecar.receive.ingest import Ingest, IngestOptions
 from support.receive_fakes import Counted, FakeLog
 
@@ -53,6 +54,7 @@ class Receiving:
     ingest: Ingest
     counted: Counted
     loop: asyncio.AbstractEventLoop
+    over_grpc: otlp_grpc.OtlpGrpcReceiver
 
     def in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run something in the receivers' loop."""
@@ -108,9 +110,12 @@ def receiving(
     decoder: Any = None,
     max_message_bytes: int = 20 << 20,
     max_in_flight_bytes: int = 64 << 20,
+    transport: BuildTransport | None = None,
+    host: str = "127.0.0.1",
     **credential_options: Any,
 ) -> Iterator[Receiving]:
-    """Both receivers over one ingest; the reference decoder and a log that keeps everything where none is given."""
+    """Both receivers over one ingest; the reference decoder, a log that keeps everything and the installation's
+    transport of gRPC where none is given."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="receivers")
     thread.start()
@@ -128,7 +133,11 @@ def receiving(
     )
     limit = max_message_bytes
     over_grpc = otlp_grpc.OtlpGrpcReceiver(
-        otlp_grpc.Options(port=0, max_message_bytes=limit), ingest, allowed, counted.telemetry
+        otlp_grpc.Options(host=host, port=0, max_message_bytes=limit),
+        ingest,
+        allowed,
+        counted.telemetry,
+        transport,
     )
     over_http = otlp_http.OtlpHttpReceiver(
         otlp_http.Options(port=0, max_message_bytes=limit), ingest, allowed, counted.telemetry
@@ -143,7 +152,7 @@ def receiving(
 
     try:
         asyncio.run_coroutine_threadsafe(start(), loop).result(120)
-        yield Receiving(over_grpc.port, over_http.port, ingest, counted, loop)
+        yield Receiving(over_grpc.port, over_http.port, ingest, counted, loop, over_grpc)
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(120)
         loop.call_soon_threadsafe(loop.stop)

@@ -6,6 +6,7 @@
 mod checks;
 mod columns;
 mod documents;
+mod grpc;
 mod predictions;
 mod redaction;
 mod search;
@@ -23,7 +24,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 13;
+const ABI_VERSION: u32 = 14;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 
@@ -77,6 +78,7 @@ fn sidecar_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     columns::add_to(module)?;
     predictions::add_to(module)?;
     documents::add_to(module)?;
+    grpc::add_to(module)?;
     redaction::add_to(module)?;
     search::add_to(module)?;
     module.add_function(wrap_pyfunction!(tables::tables, module)?)
