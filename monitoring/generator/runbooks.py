@@ -46,7 +46,8 @@ def _page(alert: Alert, thresholds: Thresholds) -> str:
     lines += ["## How to tell", "", *(f"- {line}" for line in alert.check), ""]
     lines += ["## What to do", "", *(f"- {line}" for line in alert.fix), ""]
     if alert.drill:
-        lines += ["## How to try it", "", f"`sidecar drill {alert.drill} --verify`", ""]
+        how = f"`sidecar drill {alert.drill} --verify`; see [drills](../how-to/drills.md)"
+        lines += ["## How to try it", "", how, ""]
     lines += ["[All alerts](README.md) · made by `python monitoring/build.py`", ""]
     return "\n".join(lines)
 

@@ -10,6 +10,8 @@ from support import monitoring_source as source
 
 from sidecar.config import loader
 from sidecar.derive.red import RedOptions
+from sidecar.drills.catalog import DRILLS
+from sidecar.drills.drill import Drill
 from sidecar.provision.grafana import FOLDER_UID
 
 ALERTS = source.alerts()
@@ -33,6 +35,11 @@ ANNOUNCED = {
 }  # fmt: skip
 """Metrics with a name that is settled, and that the sidecar may not have yet: in docs/reference/reference.md are those
 that it has."""
+
+
+WITHOUT_DRILL: dict[str, str] = {}
+"""Alerts that `sidecar drill` cannot make fire, and why."""
+HOW_TO = (source.ROOT / "docs" / "how-to" / "drills.md").read_text("utf-8")
 
 
 class TestFiles:
@@ -116,6 +123,18 @@ class TestAlerts:
     def test_an_expression_is_read_for_its_metrics(self) -> None:
         expr = 'sum by (a) (rate(x_total{b="c_total"}[5m])) / on (d) group_left () y:z:rate5m > 1e3 and w offset 1d'
         assert source.metrics_named(expr) == {"x_total", "y:z:rate5m", "w"}
+
+
+class TestDrills:
+    def test_every_alert_has_a_drill_or_is_known_to_have_none(self) -> None:
+        assert {a.name for a in ALERTS if not a.drill} == WITHOUT_DRILL.keys()
+        assert {(a.name, a.drill) for a in ALERTS if a.drill} == {(d.alert, d.name) for d in DRILLS}
+        assert len({drill.name for drill in DRILLS}) == len(DRILLS)
+
+    @pytest.mark.parametrize("drill", DRILLS, ids=lambda d: d.name)
+    def test_it_does_something_and_is_in_the_how_to(self, drill: Drill) -> None:
+        assert drill.telemetry or drill.before or drill.fault
+        assert f"| `{drill.name}` | {drill.alert} |" in HOW_TO
 
 
 class TestDashboards:

@@ -16,6 +16,8 @@ from support import monitoring_source as source
 from support.engines import amtool, http_get, run_alertmanager, wait_for
 from support.hook import CONFIG, FOLDER, receiving, shipped_for_here
 
+from sidecar.drills.routes import receivers
+
 # The first run on a machine builds what is tested.
 
 TEAMS = {"ml": "ml-team", "devops": "devops-team", "business": "business-metrics", "security": "security"}
@@ -54,6 +56,7 @@ def test_the_route_of_an_alert(alert: Any) -> None:
     elif alert.labels["severity"] != "critical":
         wanted.append("default-email")
     assert said.splitlines()[-1].split(",") == wanted
+    assert receivers(None).expected(alert.labels) == sorted(wanted), "what `sidecar drill --verify` compares with"
 
 
 def test_receivers_are_the_channels_that_teams_have() -> None:

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ class Stack:
     sidecar: SidecarProcess
     prometheus: str
     """Its address."""
+    node: Child
+    """node-exporter."""
 
     def query(self, expr: str) -> list[Any]:
         """The result of an instant query. AssertionError with Prometheus' words where it has an error."""
@@ -80,14 +82,17 @@ def monitored(
     hold: str | None = None,
     alertmanager: str | None = None,
     thresholds: Mapping[str, str] | None = None,
+    node_flags: Sequence[str] = (),
 ) -> Iterator[Stack]:
     """The stack. `windows`: range in the rules -> shorter one; `hold`: every `for`; `alertmanager`: its address;
-    `thresholds`: condition in the rules -> another one."""
+    `thresholds`: condition in the rules -> another one; `node_flags`: further ones of node-exporter."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="monitored-")))
         sidecar = stack.enter_context(sidecar_process({**ENV, **(env or {})}))
         node = f"127.0.0.1:{free_port()}"
-        child = Child("node-exporter", [node_exporter(), f"--web.listen-address={node}"], folder / "node.log")
+        child = Child(
+            "node-exporter", [node_exporter(), f"--web.listen-address={node}", *node_flags], folder / "node.log"
+        )
         child.start()
         stack.callback(child.stop)
         child.wait_until(lambda: answers(f"http://{node}/metrics"), 30)
@@ -100,7 +105,7 @@ def monitored(
         config = configuration(folder, {"model-sidecar": sidecar.serve_url, "node": node}, alertmanager)
         flags = ["--enable-feature=exemplar-storage"]
         server = stack.enter_context(run_prometheus(config, flags))
-        yield Stack(sidecar, server.url)
+        yield Stack(sidecar, server.url, child)
         shutil.rmtree(folder / "rules", ignore_errors=True)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from sidecar.deliver.common.http import Http
-from sidecar.drills import Drill
+from sidecar.drills.drill import Drill
+from sidecar.drills.verify import Arrival
 from sidecar.errors import Permanent
 
 
@@ -25,21 +26,24 @@ class HttpMonitor:
         alerts = body["data"]["alerts"] if isinstance(body, dict) and body.get("status") == "success" else []
         return any(one.get("state") == "firing" for one in _of(drill, alerts))
 
-    def receivers(self, drill: Drill) -> Sequence[str]:
-        """Receivers that Alertmanager routes the alert to; empty where it has none that is active."""
+    def arrival(self, drill: Drill) -> Arrival | None:
+        """The alert as Alertmanager has it; None where it has none. Of several, one that is not held back wins."""
         name = quote(f'alertname="{drill.alert}"')
         alerts = _json(self._alertmanager, f"/api/v2/alerts?filter={name}", "Alertmanager")
         found = [one for one in _of(drill, alerts) if one.get("receivers")]
-        return sorted({receiver["name"] for one in found for receiver in one["receivers"]})
+        if not found:
+            return None
+        one = min(found, key=_held_back)
+        return Arrival(sorted({r["name"] for r in one["receivers"]}), one["labels"], _held_back(one))
+
+
+def _held_back(alert: Mapping[str, Any]) -> bool:
+    """By another alert or a silence."""
+    return bool(alert.get("status", {}).get("state") == "suppressed")
 
 
 def _of(drill: Drill, alerts: Any) -> Iterable[Mapping[str, Any]]:
-    """Those about the drill: its service's or its model's, or, of what has neither, all of that name."""
-    for one in alerts:
-        labels = one.get("labels", {})
-        own = drill.wrong_token or drill.service in (labels.get("service"), labels.get("model"))
-        if own and labels.get("alertname") == drill.alert:
-            yield one
+    return (one for one in alerts if drill.is_about(one.get("labels", {})))
 
 
 def _json(http: Http, target: str, who: str) -> Any:
