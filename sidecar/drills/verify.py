@@ -32,7 +32,7 @@ class Monitor(Protocol):
 
 
 class Faults(Protocol):
-    """What breaks the stack, and mends it."""
+    """What breaks the stack, and repairs it."""
 
     def begin(self, drill: Drill) -> None: ...
     def end(self, drill: Drill) -> None: ...
@@ -137,7 +137,7 @@ class _Attempt:
         elif self._lasts >= self._limit:
             self._enter(Phase.ENDED)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """End the fault, where something else went wrong during it."""
         if self.phase is Phase.BAD and self.seen.drill.fault is not None:
             self._world.faults.end(self.seen.drill)
@@ -168,7 +168,7 @@ def _run(drills: Sequence[Drill], world: World, timeout: float | None) -> list[S
     if early := [drill.alert for drill in drills if world.monitor.firing(drill)]:
         raise Permanent(f"firing already: {', '.join(early)}; wait until it has resolved")
     attempts = [_Attempt(drill, world, timeout) for drill in drills]
-    with _mended(attempts):
+    with _repaired(attempts):
         while on_their_way := [one for one in attempts if one.phase is not Phase.ENDED]:
             for one in on_their_way:
                 one.step()
@@ -177,9 +177,9 @@ def _run(drills: Sequence[Drill], world: World, timeout: float | None) -> list[S
 
 
 @contextmanager
-def _mended(attempts: Sequence[_Attempt]) -> Iterator[None]:
+def _repaired(attempts: Sequence[_Attempt]) -> Iterator[None]:
     """Every fault that has begun has ended afterwards."""
     with ExitStack() as stack:
         for one in attempts:
-            stack.callback(one.mend)
+            stack.callback(one.repair)
         yield

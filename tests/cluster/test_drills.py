@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -131,12 +130,12 @@ def faults_of(
 
 
 def refuse(engine: SearchEngine, strict: bool) -> None:
-    """Whether new documents have to have members that are known."""
+    """Whether new documents have to have members that are known, from the next index of the stream on."""
     template = json.loads(json.dumps(_TEMPLATE))
     template["template"]["mappings"]["dynamic"] = "strict" if strict else "true"
-    put(f"{engine.url}/_index_template/drill", template)
-    for name in ("traces", "logs"):
-        put(f"{engine.url}/{name}-generic.otel-default/_rollover", {}, "POST", missing_is_fine=True)
+    ask(f"{engine.url}/_index_template/drill", "PUT", template)
+    for stream in json.loads(ask(f"{engine.url}/_data_stream", "GET"))["data_streams"]:
+        ask(f"{engine.url}/{stream['name']}/_rollover", "POST", {})
 
 
 def accept(engine: SearchEngine, stack: Stack) -> None:
@@ -146,17 +145,13 @@ def accept(engine: SearchEngine, stack: Stack) -> None:
     subprocess.run(replay, env={**os.environ, **delivery(engine), **journal(stack)}, check=True, timeout=120)
 
 
-def put(url: str, body: Any, method: str = "PUT", missing_is_fine: bool = False) -> None:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json"}, method=method
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            assert reply.status == 200
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != 404 or not missing_is_fine:
-                raise
+def ask(url: str, method: str, body: Any = None) -> bytes:
+    """The body of a reply that is a success."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        found: bytes = reply.read()
+    return found
 
 
 def delivery(engine: SearchEngine) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What `sidecar drill --faults` calls in tests: a small program that asks this process to break or mend."""
+"""What `sidecar drill --faults` calls in tests: a small program that asks this process to break or repair."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sidecar.errors import Permanent
 BY_NAME = {drill.name: drill for drill in DRILLS}
 ERRORS, REFUSED = BY_NAME["errors"], BY_NAME["refused-credentials"]
 SILENCE = Drill("silence", "Silence", "", before=spans(), before_seconds=10, after=spans())
-BROKEN = Drill("broken", "Broken", "", fault=Fault("break it", "mend it"), labels={})
+BROKEN = Drill("broken", "Broken", "", fault=Fault("break it", "repair it"), labels={})
 
 
 class Imitation:
