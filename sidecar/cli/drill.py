@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--faults",
     type=click.Path(path_type=Path),
-    help="Program that breaks and repairs the stack, called with the drill's name and `begin` or `end`; without it, what "
-    "is to be done is printed.",
+    help="Program that breaks and repairs the stack, called with the drill's name and `begin` or `end`; without it, "
+    "what is to be done is printed.",
 )
 @click.option("--duration", type=DURATION, default="10m", show_default=True, help="How long to send without --verify.")
 @click.option(
