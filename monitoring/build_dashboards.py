@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from dashboards import machines, models, services  # noqa: E402
+from dashboards import business, machines, models, quality, services, storage  # noqa: E402
 from dashboards.panels import Board, rendered  # noqa: E402
 from generator import text  # noqa: E402
 from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: E402
@@ -25,7 +25,16 @@ FOLDER = Path("monitoring/grafana/dashboards")
 def boards() -> list[Board]:
     """All dashboards."""
     thresholds = text.thresholds()
-    makers = (services.overview, services.application, models.performance, machines.infrastructure, machines.pipeline)
+    makers = (
+        services.overview,
+        services.application,
+        models.performance,
+        quality.quality,
+        business.business,
+        machines.infrastructure,
+        storage.storage,
+        machines.pipeline,
+    )
     return [make(thresholds) for make in makers]
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from support import monitoring_source as source
+from support.drift_data import event_request
 from support.engines import need, npm_project, wait_for
 from support.engines.cache import command, entry
+from support.engines.databases import postgres_exporter, redis_commands, redis_exporter
 from support.monitored import Stack, monitored, prediction, spans
 
 # The first run on a machine builds what is tested.
 
 SCHEMA = {"@grafana/schema": "13.2.3", "ajv": "8.20.0", "ts-json-schema-generator": "2.4.0"}
-FOREIGN = ("container_", "kube_", "http_server_active_requests")
+FOREIGN = ("container_", "kube_")
 """Beginnings of metrics whose exporters are not run here."""
+YESTERDAY = (
+    "sidecar-data-quality: Rows, of the same hour yesterday",
+    "sidecar-business: Revenue impact, of the day before",
+)
+"""Panels that compare with the day before, which there was none of."""
 WHEN_SOMETHING_IS_WRONG = {
     "sidecar-overview: Firing alerts",
     "sidecar-pipeline: Dropped",
@@ -26,6 +38,8 @@ WHEN_SOMETHING_IS_WRONG = {
     "sidecar-pipeline: Label budgets",
     "sidecar-pipeline: Redacted and filtered",
     "sidecar-pipeline: Rejected, duplicate and repaired",
+    "sidecar-data-quality: Features left out",
+    *YESTERDAY,
 }
 """Panels of which a query may be empty while all is well."""
 
@@ -76,14 +90,63 @@ def test_dashboards_have_the_form_that_grafana_publishes() -> None:
     assert of_the_broken
 
 
-def send(stack: Stack) -> None:
+TRAINED = {"alcohol": [float(n) for n in range(100)], "color": ["red", "white"] * 50}
+ODD = {"alcohol": [None, 500.0, "much", 3.0], "color": ["green", None, "red", "white"]}
+"""A value of each kind that breaks a rule of data quality."""
+
+
+def features(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """An event of the zero-code instrumentation with these features, as OTLP in JSON."""
+    request = ExportLogsServiceRequest.FromString(event_request(columns, "wine", "3"))
+    request.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = time.time_ns()
+    return json_format.MessageToDict(request)
+
+
+def of_the_app() -> dict[str, Any]:
+    """Metrics of OpenTelemetry's HTTP and database instrumentations."""
+    now = str(time.time_ns())
+
+    def pool(state: str) -> list[dict[str, Any]]:
+        named = {"db.client.connection.pool.name": "orders", **({"db.client.connection.state": state} if state else {})}
+        return [{"key": key, "value": {"stringValue": value}} for key, value in named.items()]
+
+    def updown(name: str, *points: tuple[int, list[dict[str, Any]]]) -> dict[str, Any]:
+        made = [{"timeUnixNano": now, "asInt": str(value), "attributes": at} for value, at in points]
+        return {"name": name, "sum": {"aggregationTemporality": 2, "isMonotonic": False, "dataPoints": made}}
+
+    metrics = [
+        updown("http.server.active_requests", (3, [])),
+        updown("db.client.connection.count", (4, pool("used")), (6, pool("idle"))),
+        updown("db.client.connection.max", (10, pool(""))),
+    ]
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "wine"}}]}
+    return {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
+
+
+def figures() -> bytes:
+    """Lines that the rules of monitoring/sidecar/business-rules.yaml read."""
+    lines = (
+        {"kind": "order", "revenue_impact": 12.5},
+        {"kind": "automation", "cost_savings": 2},
+        {"kind": "cost", "cost": 1},
+        {"kind": "survey", "score": 4.5},
+        {"kind": "usage", "active_users": 120},
+    )
+    return b"".join(json.dumps({"service.name": "shop", "message": "m", **line}).encode() + b"\n" for line in lines)
+
+
+def send(stack: Stack, redis: int) -> None:
     """A little of everything."""
     assert stack.post("/v1/traces", spans(5)) == 200
     assert stack.post("/v1/traces", spans(1, failed=True)) == 200
     lines = prediction() + prediction(predicted_class="white", stage="preprocess")
     lines += prediction(predicted_class=None, prediction_value=3.5, level="ERROR", **{"exception.type": "ValueError"})
-    assert stack.post("/v1/json", lines) == 200
+    assert stack.post("/v1/json", lines + figures()) == 200
     assert stack.post("/v1/json", prediction(), token="wrong") == 401
+    assert stack.post("/v1/logs", features(TRAINED)) == 200
+    assert stack.post("/v1/logs", features(ODD)) == 200
+    assert stack.post("/v1/metrics", of_the_app()) == 200
+    redis_commands(redis, "SET key 1", "EXISTS key", "EXISTS other")
 
 
 def shown(stack: Stack) -> dict[str, list[Any]]:
@@ -104,14 +167,27 @@ def empty(found: dict[str, list[Any]]) -> set[str]:
 
 def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
     (tmp_path / "app.log").write_text("a line\n")
-    with monitored({"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(tmp_path / "*.log")}) as stack:
+    rules = yaml.safe_load((source.MONITORING / "sidecar" / "business-rules.yaml").read_text("utf-8"))
+    env = {
+        "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(tmp_path / "*.log"),
+        "SIDECAR_DERIVE__RULES": json.dumps(rules["derive"]["rules"]),
+        "SIDECAR_DERIVE__DRIFT__LEARN": "100",
+        "SIDECAR_DERIVE__DRIFT__WINDOW": "10s",
+        "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "5",
+        "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",
+    }
+    with (
+        postgres_exporter() as postgres,
+        redis_exporter() as (redis, port),
+        monitored(env, more={"postgres": postgres, "redis": redis}) as stack,
+    ):
 
         def complete() -> bool:
-            send(stack)
+            send(stack, port)
             return not empty(shown(stack))
 
         try:
-            wait_for(complete, 40, "every panel shows something", interval=1)
+            wait_for(complete, 90, "every panel shows something", interval=1)
         except AssertionError as error:
             raise AssertionError(f"{error}: {sorted(empty(shown(stack)))}") from None
         exprs = [alert.expr for alert in source.alerts()] + list(source.recorded().values())

@@ -83,9 +83,11 @@ def monitored(
     alertmanager: str | None = None,
     thresholds: Mapping[str, str] | None = None,
     node_flags: Sequence[str] = (),
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
     """The stack. `windows`: range in the rules -> shorter one; `hold`: every `for`; `alertmanager`: its address;
-    `thresholds`: condition in the rules -> another one; `node_flags`: further ones of node-exporter."""
+    `thresholds`: condition in the rules -> another one; `node_flags`: further ones of node-exporter;
+    `more`: job of prometheus.yml -> address of a further target."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="monitored-")))
         sidecar = stack.enter_context(sidecar_process({**ENV, **(env or {})}))
@@ -102,7 +104,7 @@ def monitored(
             for shipped, lowered in (thresholds or {}).items():
                 text = text.replace(shipped, lowered)
             (folder / "rules" / path.name).write_text(text)
-        config = configuration(folder, {"model-sidecar": sidecar.serve_url, "node": node}, alertmanager)
+        config = configuration(folder, {"model-sidecar": sidecar.serve_url, "node": node, **(more or {})}, alertmanager)
         flags = ["--enable-feature=exemplar-storage"]
         server = stack.enter_context(run_prometheus(config, flags))
         yield Stack(sidecar, server.url, child)
