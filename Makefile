@@ -9,7 +9,7 @@ AT_ONCE := -n 2 --dist loadfile
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: oracles demo check test test-cluster coverage lint setup golden bench soak docs lock wheels clean
+.PHONY: stack-env oracles demo check test test-cluster coverage lint setup golden bench soak docs lock wheels clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make soak [KILLS=N] 500 times kill -9 under load: nothing acknowledged is lost or there twice"
 	@echo "make wheels         dist/: what the images are built from"
+	@echo "make stack-env [PROFILES='core metrics elk']  what compose.yaml reads: .env with passwords by chance, .stack/"
 	@echo "make docs           write what is generated: docs/reference, alerts and runbooks, dashboards, configurations"
 	@echo "make setup          only the set-up of .venv, which every other target does too"
 	@echo "make lock           write requirements.lock from pyproject.toml"
@@ -113,6 +114,9 @@ wheels: setup
 	rm -rf dist && mkdir dist && cp $(VENV)/wheels/model_sidecar_native-*.whl dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . ./instrumentation
 	rm -rf build instrumentation/build
+
+stack-env:
+	$(PYTHON) docker/stack/make_env.py $(PROFILES)
 
 clean:
 	rm -rf $(VENV) native/target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -178,6 +178,15 @@ class TestDashboards:
         assert len(links) > 15
         assert {url for url in links if not (source.ROOT / url).exists()} == set()
 
+    def test_the_table_of_panels_names_panels_that_there_are(self) -> None:
+        page = (source.ROOT / "docs" / "reference" / "panels.md").read_text("utf-8")
+        rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")][2:]
+        there = {f"{uid}: {p['title']}" for uid, board in source.dashboards().items() for p in board["panels"]}
+        named = [name for row in rows for name in re.findall(r"`([^`]+)`", row[3])]
+        assert len(rows) > 50
+        assert all(re.search(r"`[^`]+`", row[3]) for row in rows)
+        assert set(named) - there == set()
+
     def test_latency_has_exemplars(self) -> None:
         targets = [t for p in source.dashboards()["sidecar-application"]["panels"] for t in p.get("targets", ())]
         assert [t["expr"] for t in targets if t.get("exemplar")]
