@@ -1,4 +1,4 @@
-"""Backup, loss and restore of data streams by the shipped script, on a real OpenSearch: a search has the same answer."""
+"""Backup, loss and restore of data streams by the shipped script, on a real OpenSearch: a search answers as before."""
 
 from __future__ import annotations
 
