@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sidecar.drills.drill import SERVICE, Drill, Fault
+from sidecar.drills.drill import RECOVERED_SECONDS, SERVICE, Drill, Fault
 from sidecar.drills.telemetry import (
+    PER_SECOND,
     conflicting_metrics,
     features,
     large_spans,
     orders,
+    outcomes,
     predictions,
     spans,
     spans_with_names,
@@ -15,6 +17,9 @@ from sidecar.drills.telemetry import (
 
 _HOUR = 3600.0
 _LEARNS = "a reference of that model, or derive.drift.learn of at most 200 rows"
+_JOINS = "derive.outcomes.enabled"
+_RECOVERY = 8 * RECOVERED_SECONDS * PER_SECOND
+"""Right rows that bring the accuracy of so many seconds above every threshold."""
 _ANY: dict[str, str] = {}
 """Alerts of what has no service: all of that name."""
 
@@ -51,6 +56,24 @@ _REQUESTS = (
 _MODELS = (
     Drill("slow-model", "InferenceLatencyHigh", "predictions take 5 s", predictions(seconds=5)),
     Drill("low-confidence", "ConfidenceLow", "confidence is 0.2", predictions(score=0.2)),
+    Drill(
+        "accuracy-low",
+        "AccuracyLow",
+        "labels say that one prediction in five is wrong; then that many more are right",
+        outcomes(right=16),
+        after=outcomes(right=_RECOVERY, rows=_RECOVERY),
+        labels={"model": SERVICE + "accuracy-low"},
+        needs=_JOINS,
+    ),
+    Drill(
+        "accuracy-drop",
+        "AccuracyCritical",
+        "labels say that every prediction is wrong; then that many more are right",
+        outcomes(right=0),
+        after=outcomes(right=_RECOVERY, rows=_RECOVERY),
+        labels={"model": SERVICE + "accuracy-drop"},
+        needs=_JOINS,
+    ),
     Drill("failed-predictions", "PredictionErrorsHigh", "every prediction raises", predictions(error="DrillError")),
     Drill(
         "predictions-stopped",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sidecar.drills.telemetry import Telemetry
 
 SERVICE = "sidecar-drill-"
+RECOVERED_SECONDS = 10
+"""Seconds of a drill that one payload of what is sent after it makes up for, at least."""
 _MINUTE = 60.0
 
 
@@ -33,7 +35,7 @@ class Drill:
     """Sent first, for `before_seconds`: what is normal."""
     before_seconds: float = _MINUTE
     after: Telemetry | None = None
-    """Sent until the alert has resolved. None: nothing."""
+    """What ends the condition where silence does not; sent until the alert has resolved. None: nothing."""
     fault: Fault | None = None
     labels: Mapping[str, str] | None = field(default=None)
     """Labels by which the alert is known to be this drill's. None: its service."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sidecar.drills.drill import Drill
+from sidecar.drills.drill import RECOVERED_SECONDS, Drill
 from sidecar.drills.telemetry import Telemetry
 from sidecar.errors import Permanent
 
@@ -43,10 +44,14 @@ def send(drill: Drill, telemetry: Telemetry | None, post: Send, now: int) -> Non
 
 
 def generate(drills: Sequence[Drill], post: Send, seconds: float, time: Time) -> None:
-    """Send for that long, once a second: first what is normal, where a drill has that, then its telemetry."""
+    """Send for that long, once a second: first what is normal, where a drill has that, then its telemetry. Then what
+    ends the conditions that do not end by themselves."""
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         for drill in drills:
             normal = drill.before is not None and passed < drill.before_seconds
             send(drill, drill.before if normal else drill.telemetry, post, time.unix_ns())
         time.sleep(1)
+    for _ in range(math.ceil(seconds / RECOVERED_SECONDS)):
+        for drill in drills:
+            send(drill, drill.after, post, time.unix_ns())

@@ -67,6 +67,27 @@ def features(moved: int = 0, missing: bool = False) -> Telemetry:
     return made
 
 
+def outcomes(right: int, rows: int = PER_SECOND) -> Telemetry:
+    """One event `ml.prediction` with so many rows, and one label about all of them, by which so many are right."""
+
+    def made(service: str, now: int) -> Payload:
+        id_ = _text("ml.prediction.id", f"{service}-{now}")
+        prediction = {
+            "timeUnixNano": str(now),
+            "eventName": "ml.prediction",
+            "attributes": [id_, _text("ml.model.name", service), _text("ml.model.version", "1")],
+            "body": _value({"class": ["yes"] * right + ["no"] * (rows - right)}),
+        }
+        label = {
+            "timeUnixNano": str(now),
+            "eventName": "ml.label",
+            "attributes": [id_, _text("ml.label.value", "yes")],
+        }
+        return _logs(service, prediction, label)
+
+    return made
+
+
 def orders(value: float) -> Telemetry:
     """Log records of orders, as the rule `ml_revenue_impact_total` of monitoring/sidecar/business-rules.yaml reads
     them."""
@@ -123,8 +144,9 @@ def _event(
     )
 
 
-def _logs(service: str, record: Mapping[str, Any]) -> Payload:
-    return "/v1/logs", {"resourceLogs": [{"resource": _resource(service), "scopeLogs": [{"logRecords": [record]}]}]}
+def _logs(service: str, *records: Mapping[str, Any]) -> Payload:
+    scope = {"logRecords": list(records)}
+    return "/v1/logs", {"resourceLogs": [{"resource": _resource(service), "scopeLogs": [scope]}]}
 
 
 def _resource(service: str) -> Mapping[str, Any]:
@@ -141,6 +163,8 @@ def _int(key: str, value: int) -> dict[str, Any]:
 
 def _value(value: Any) -> dict[str, Any]:
     """A value as an OTLP AnyValue."""
+    if isinstance(value, str):
+        return {"stringValue": value}
     if isinstance(value, Mapping):
         return {"kvlistValue": {"values": [{"key": k, "value": _value(v)} for k, v in value.items()]}}
     if isinstance(value, Sequence):

@@ -90,6 +90,7 @@ def test_drills_of_telemetry(tmp_path: Path) -> None:
     rules = yaml.safe_load((MONITORING / "sidecar" / "business-rules.yaml").read_text("utf-8"))["derive"]["rules"]
     env = {
         "SIDECAR_DERIVE__RULES": json.dumps(rules),
+        "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__LEARN": "200",
         "SIDECAR_DERIVE__DRIFT__WINDOW": "20s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "10",

@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support import monitoring_source as source
+from support.outcome_data import START, Outcomes
 
 from sidecar.decode.api import FeatureKind
 from sidecar.decode.predictions.event import prediction_batch
@@ -95,3 +97,24 @@ def _columns(telemetry: Telemetry) -> dict[str, Any]:
         strict=True,
     )
     return {features.names[name]: values[kinds == FeatureKind.NUMBER] for name, values, kinds in columns}
+
+
+@pytest.mark.parametrize(
+    ("name", "threshold"), [("accuracy-low", "accuracy_warning"), ("accuracy-drop", "accuracy_critical")]
+)
+def test_accuracy_drops_and_recovers(name: str, threshold: str) -> None:
+    """As the sidecar computes it from what is sent: 25 seconds of the drill, and what makes up for them."""
+    drill, computed, now = of(name), Outcomes(), START * 10**9
+    limits = source.build().text.thresholds().values
+
+    def accuracy(telemetry: Telemetry | None, times: int) -> float:
+        nonlocal now
+        assert telemetry is not None
+        for _ in range(times):
+            now += 1
+            made = json_format.ParseDict(telemetry(drill.service, now)[1], ExportLogsServiceRequest())
+            computed.feed(made.SerializeToString())
+        return computed.figure("model_accuracy", model=drill.service)
+
+    assert accuracy(drill.telemetry, 25) < limits[threshold]
+    assert accuracy(drill.after, 3) > limits["accuracy_warning"]

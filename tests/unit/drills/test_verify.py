@@ -154,6 +154,12 @@ def test_without_verification_it_is_sent_once_a_second() -> None:
     assert [at for at, _ in stack.sent] == [t for t in range(100, 105) for _ in range(2)]
 
 
+def test_what_ends_a_condition_is_sent_at_the_end() -> None:
+    stack = Imitation()
+    generate([ERRORS, BY_NAME["accuracy-drop"]], stack.post, 15, stack.world.time)
+    assert [path for at, path in stack.sent if at >= 115] == ["/v1/logs"] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "status", "said"),
     [
