@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from support.drift_data import reference
 from support.engines import opensearch, run_alertmanager, sidecar_command, wait_for
 from support.engines.search import SearchEngine
 from support.faults import faults_program
@@ -88,10 +90,13 @@ def delivered(received: Received, drills: Sequence[Drill]) -> None:
 def test_drills_of_telemetry(tmp_path: Path) -> None:
     """Those without a fault, at the same time."""
     rules = yaml.safe_load((MONITORING / "sidecar" / "business-rules.yaml").read_text("utf-8"))["derive"]["rules"]
+    values = np.random.default_rng(7)
+    normal = reference({name: values.normal(0, 1, 2000) for name in ("width", "height", "depth")})
+    (tmp_path / "reference.json").write_text(normal.dump())
     env = {
         "SIDECAR_DERIVE__RULES": json.dumps(rules),
         "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
-        "SIDECAR_DERIVE__DRIFT__LEARN": "200",
+        "SIDECAR_DERIVE__DRIFT__REFERENCE": str(tmp_path / "reference.json"),
         "SIDECAR_DERIVE__DRIFT__WINDOW": "20s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "10",
         "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",

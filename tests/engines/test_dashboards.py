@@ -14,7 +14,7 @@ import yaml
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from support import monitoring_source as source
-from support.drift_data import event_request
+from support.drift_data import encode_value, event_request
 from support.engines import need, npm_project, wait_for
 from support.engines.cache import command, entry
 from support.engines.databases import postgres_exporter, redis_commands, redis_exporter
@@ -123,6 +123,19 @@ def of_the_app() -> dict[str, Any]:
     return {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
 
 
+def outcomes(truth: str | float, **columns: Any) -> dict[str, Any]:
+    """An event with a prediction id and these columns, and a label about all of its rows."""
+    request = ExportLogsServiceRequest.FromString(event_request({}, "wine", "3", **columns))
+    records = request.resource_logs[0].scope_logs[0].log_records
+    now = time.time_ns()
+    records[0].time_unix_nano = now
+    records[0].attributes.add(key="ml.prediction.id").value.string_value = str(now)
+    label = records.add(event_name="ml.label", time_unix_nano=now)
+    label.attributes.add(key="ml.prediction.id").value.string_value = str(now)
+    label.attributes.add(key="ml.label.value").value.CopyFrom(encode_value(truth))
+    return json_format.MessageToDict(request)
+
+
 def figures() -> bytes:
     """Lines that the rules of monitoring/sidecar/business-rules.yaml read."""
     lines = (
@@ -145,6 +158,10 @@ def send(stack: Stack, redis: int) -> None:
     assert stack.post("/v1/json", prediction(), token="wrong") == 401
     assert stack.post("/v1/logs", features(TRAINED)) == 200
     assert stack.post("/v1/logs", features(ODD)) == 200
+    for truth in ("red", "white"):
+        columns = {"class": ["red", truth, truth] * 4, "score": [0.6, 0.9, 0.8] * 4}
+        assert stack.post("/v1/logs", outcomes(truth, **columns)) == 200
+    assert stack.post("/v1/logs", outcomes(3.0, value=[2.5, 3.5, 3.2] * 4)) == 200
     assert stack.post("/v1/metrics", of_the_app()) == 200
     redis_commands(redis, "SET key 1", "EXISTS key", "EXISTS other")
 
@@ -171,6 +188,7 @@ def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
     env = {
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(tmp_path / "*.log"),
         "SIDECAR_DERIVE__RULES": json.dumps(rules["derive"]["rules"]),
+        "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__LEARN": "100",
         "SIDECAR_DERIVE__DRIFT__WINDOW": "10s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "5",
@@ -187,7 +205,7 @@ def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
             return not empty(shown(stack))
 
         try:
-            wait_for(complete, 90, "every panel shows something", interval=1)
+            wait_for(complete, 25, "every panel shows something", interval=1)
         except AssertionError as error:
             raise AssertionError(f"{error}: {sorted(empty(shown(stack)))}") from None
         exprs = [alert.expr for alert in source.alerts()] + list(source.recorded().values())
