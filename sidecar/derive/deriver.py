@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from sidecar.decode.api import Decoder
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.native_buckets import ROW_BYTES
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.target_info import Targets
@@ -89,4 +90,5 @@ class DeriverContext:
 
 def table_bytes(budget: Budget, tables: int) -> int:
     """What tables can take at most, about: rows, and label values thrice (key, two texts)."""
-    return tables * (budget.series * 500 + 3 * budget.characters)
+    row = 500 + (ROW_BYTES if budget.native else 0)
+    return tables * (budget.series * row + 3 * budget.characters)

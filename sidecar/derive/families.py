@@ -39,6 +39,21 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeHistogram:
+    """The buckets of one native histogram of a standard schema; see `native_buckets`."""
+
+    schema: int
+    """-4 to 8."""
+    zero_count: int
+    indexes: Sequence[int]
+    """Of the buckets that are not empty, ascending."""
+    counts: Sequence[int]
+    zero_threshold: float = 2.0**-128
+    negative_indexes: Sequence[int] = ()
+    negative_counts: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Histograms:
     """Series that share their bucket bounds."""
 
@@ -52,6 +67,8 @@ class Histograms:
     created: Sequence[float] = ()
     exemplars: Mapping[tuple[int, int], Exemplar] = field(default_factory=dict)
     """(index of the series, index of the bucket) -> exemplar."""
+    natives: Sequence[NativeHistogram | None] = ()
+    """The same as native histograms, per series; empty where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,8 @@ class FamilySnapshot:
 
 _NEEDS_ESCAPE = re.compile(r'[\\"\n]')
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def escape(value: str) -> str:
@@ -94,6 +113,15 @@ def escape(value: str) -> str:
 def label_text(names: Sequence[str], values: Sequence[str]) -> str:
     """`a="b",c="d"` without the labels whose value is empty."""
     return ",".join([f'{n}="{escape(v)}"' for n, v in zip(names, values, strict=True) if v])
+
+
+def read_labels(text: str) -> dict[str, str]:
+    """Names and values of a label text."""
+    return {name: _ESCAPED.sub(_unescaped, value) if "\\" in value else value for name, value in _PAIR.findall(text)}
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return "\n" if match[1] == "n" else match[1]
 
 
 def label_name(attribute: str) -> str:

@@ -51,7 +51,8 @@ def _without(block: Block, services: frozenset[str]) -> Block:
         return Points(labels, [block.values[i] for i in kept], created)
     if isinstance(block, Histograms):  # Those of apps come without exemplars.
         counts, sums = [block.counts[i] for i in kept], [block.sums[i] for i in kept]
-        return Histograms(labels, block.bounds, counts, sums, created)
+        natives = [block.natives[i] for i in kept] if block.natives else ()
+        return Histograms(labels, block.bounds, counts, sums, created, natives=natives)
     return block
 
 

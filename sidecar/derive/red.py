@@ -129,6 +129,7 @@ class RedDeriver:
             _BUCKETS + self._width,
             budget,
             ",".join(map(str, options.buckets)),
+            native=True,
         )
         self.kept = (self.table,)
         self._exemplars = ExemplarTable(self._width)
@@ -180,6 +181,7 @@ class RedDeriver:
         calls = whole(values[:, _CALLS_COLUMN])
         cumulative = whole(np.cumsum(values[:, _BUCKETS:], axis=1))
         sums = joined(values[:, _HIGH], values[:, _LOW])
+        natives = self.table.natives(rows, [row[-1] for row in cumulative])
         latest = self._exemplars.snapshot(rows, values[:, _BUCKETS:] > 0)
         for names in ("collector", "tempo"):
             if self._options.names not in (names, "both"):
@@ -194,6 +196,7 @@ class RedDeriver:
                 [total * scale / 10**9 for total in sums],
                 created,
                 {at: exemplar.scaled(scale) for at, exemplar in latest.items()},
+                natives if scale == 1 else (),
             )
             if names == "tempo":
                 yield self._targets.snapshot("traces_target")
@@ -236,6 +239,9 @@ class RedDeriver:
         delta[:, _LOW] = np.bincount(local, low, len(rows)).astype(np.int64)
         if high.any():
             delta[:, _HIGH] = np.bincount(local, high, len(rows)).astype(np.int64)
+        if self.table.native is not None:
+            counted = np.full(len(local), SCALE, np.int64) if weights is None else weights
+            self.table.native.add(rows[local], duration / 1e9, counted)
         self._exemplars.note(rows, cell, batch, timed)
 
 

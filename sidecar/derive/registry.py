@@ -165,6 +165,11 @@ class _Derive(Section):
     label_budget: int = Field(
         default=200, ge=1, description="Values of one label of a metric; more become `__other__` for that label."
     )
+    native_histograms: bool = Field(
+        default=False,
+        description="Show histograms as native ones too, to scrapers that ask for protobuf. Switching it restarts the "
+        "series of histograms at 0.",
+    )
     checkpoint_interval: Duration = Field(
         default=2.0,
         gt=0,
@@ -177,7 +182,7 @@ class _Derive(Section):
 
     def budget(self) -> Budget:
         """The budget of one table."""
-        return Budget(self.series_budget, self.label_budget)
+        return Budget(self.series_budget, self.label_budget, native=self.native_histograms)
 
 
 def derive_options(types: Sequence[DeriverType]) -> type[_Derive]:

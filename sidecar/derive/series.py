@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from sidecar.derive.families import OVERFLOW_TEXT, label_text
+from sidecar.derive.families import OVERFLOW_TEXT, NativeHistogram, label_text
+from sidecar.derive.native_buckets import NativeRows
 from sidecar.derive.scrapes import View
 from sidecar.derive.sums import MAX_TOTAL_BYTES, add_up, pack_total, rounded, unpack_total
 
@@ -40,6 +41,7 @@ _SHOWN = -1
 _HEAD = struct.Struct("<qq")
 _SHAPE = b"shape/"
 _ROW = b"s/"
+_NATIVE = b"n/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Budget:
     """Distinct values of one label."""
     characters: int = 4 << 20
     """All label values of all series together."""
+    native: bool = False
+    """Histograms have native buckets too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,15 @@ class SeriesTable:
     taken over.
     """
 
-    def __init__(self, name: str, labels: Sequence[str], columns: int, budget: Budget, shape: str = "") -> None:
+    def __init__(
+        self, name: str, labels: Sequence[str], columns: int, budget: Budget, shape: str = "", *, native: bool = False
+    ) -> None:
+        """`native`: it is a histogram that may have native buckets."""
         self.name = name
+        self.native = NativeRows() if native and budget.native else None
         self.labels = tuple(labels)
         self.values: I64 = np.zeros((64, columns), np.int64)
-        self.shape = f"2|{','.join(labels)}|{columns}|{shape}"
+        self.shape = f"2|{','.join(labels)}|{columns}|{shape}{'|native' if self.native else ''}"
         self.generation = 0
         """Changes whenever a row is taken away: row numbers remembered elsewhere are void."""
         self.overflowed = dict.fromkeys(self.labels, 0)
@@ -183,6 +191,13 @@ class SeriesTable:
                 known[key] = OVERFLOW_TEXT if key == OVERFLOW else label_text(names, key)
         return known
 
+    def natives(self, rows: npt.NDArray[np.intp], counts: Sequence[int]) -> list[NativeHistogram | None]:
+        """The native buckets of these rows, if the table has some. `counts`: what is shown as the count of each."""
+        native = self.native
+        if native is None:
+            return []
+        return [native.snapshot(row, empty=not count) for row, count in zip(rows.tolist(), counts, strict=True)]
+
     def label_texts(self, keys: Sequence[Labels]) -> list[str]:
         """Label text of these series."""
         texts = self.texts(self.labels)
@@ -231,12 +246,17 @@ class SeriesTable:
             yield _SHAPE + self.name.encode(), self.shape.encode()
         for key in self._deleted:
             yield self._state_key(key), None
+            if self.native is not None:
+                yield self._native_key(key), None
         self._deleted.clear()
         for row in np.flatnonzero(self._dirty).tolist():
             labels = self._keys[row]
             if labels is not None:
                 head = _HEAD.pack(int(self._created[row]), int(self._seen[row]))
                 yield self._state_key(labels), head + self.values[row].tobytes() + pack_total(self._totals[row])
+                buckets = self.native.pack(row) if self.native is not None else None
+                if buckets is not None:
+                    yield self._native_key(labels), buckets
         self._dirty[:] = False
 
     def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
@@ -249,7 +269,13 @@ class SeriesTable:
         self._shape_saved = True
         prefix = self._state_key(OVERFLOW)
         used = {key for key, value in state.items() if key.startswith(prefix) and self._take_over(key, value)}
-        return used | {_SHAPE + self.name.encode()}
+        return used | self._restore_native(state) | {_SHAPE + self.name.encode()}
+
+    def _restore_native(self, state: Mapping[bytes, bytes]) -> set[bytes]:
+        if self.native is None:
+            return set()
+        keys = {self._native_key(labels): row for labels, row in self._index.items()}
+        return {key for key, row in keys.items() if key in state and self.native.unpack(row, state[key])}
 
     def _take_over(self, key: bytes, value: bytes) -> bool:
         labels = unpack_labels(key[len(self._state_key(OVERFLOW)) :])
@@ -268,6 +294,9 @@ class SeriesTable:
 
     def _state_key(self, labels: Labels) -> bytes:
         return _ROW + self.name.encode() + b"\0" + pack_labels(labels)
+
+    def _native_key(self, labels: Labels) -> bytes:
+        return _NATIVE + self.name.encode() + b"\0" + pack_labels(labels)
 
     def _widest(self) -> str:
         return max(zip(self.labels, self._in_use, strict=True), key=lambda pair: len(pair[1]))[0]
@@ -295,6 +324,8 @@ class SeriesTable:
         self._totals[row] = 0
         self._dirty[row] = False
         self._free.append(row)
+        if self.native is not None:
+            self.native.forget(row)
         self._deleted.add(key)
         self._characters -= sum(map(len, key))
         for texts in self._texts.values():

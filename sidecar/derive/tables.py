@@ -56,7 +56,9 @@ class HistogramTable(SeriesTable):
     ) -> None:
         """`bounds`: upper ones, ascending, without the infinite one. `shape`: that of the bounds where not given."""
         shape = ",".join(map(str, bounds)) if shape is None else shape
-        super().__init__(name, labels, 1 + len(bounds), budget, shape)
+        super().__init__(
+            name, labels, 1 + len(bounds), budget, shape, native=bool(bounds) and min(bounds, default=0.0) >= 0
+        )
         self.bounds = tuple(bounds)
 
     def observe(
@@ -64,15 +66,19 @@ class HistogramTable(SeriesTable):
     ) -> None:
         """Add finite values. `codes`: index of each one's key; `weights`: how many values each stands for."""
         rows = self.assign(keys, codes, arrival)
-        accumulate(self.values, rows, np.searchsorted(self.bounds, values), np.rint(weights * SCALE))
+        fixed = np.rint(weights * SCALE)
+        accumulate(self.values, rows, np.searchsorted(self.bounds, values), fixed)
+        if self.native is not None:
+            self.native.add(rows, np.maximum(values, 0.0), fixed.astype(np.int64))
         with np.errstate(over="ignore"):  # What a sampled value stands for may be more than a double holds.
             amounts = np.clip(values * weights, -_LARGEST, _LARGEST)
         self.add_up(rows, amounts)
 
     def snapshot(self, view: View | None, about: str, unit: str = "") -> FamilySnapshot:
         """The family. There is no sum where values may be below 0, which would take it for a counter's reset."""
-        keys, _, values, created, sums = self.show_sums(view)
+        keys, rows, values, created, sums = self.show_sums(view)
         counts = whole(np.cumsum(values, axis=1))
         given = sums if min(self.bounds) >= 0 else [None] * len(keys)
-        block = Histograms(self.label_texts(keys), self.bounds, counts, given, created)
+        natives = self.natives(rows, [row[-1] for row in counts])
+        block = Histograms(self.label_texts(keys), self.bounds, counts, given, created, natives=natives)
         return FamilySnapshot(self.name, "histogram", about, unit, (block,))

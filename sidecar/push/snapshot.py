@@ -7,21 +7,18 @@ does not look at start times. One that is gone is given once more as stale.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from sidecar.derive.families import Exemplar, FamilySnapshot, Histograms, Kind, Number, Points
-from sidecar.serve.exposition import SAMPLE_SUFFIX, ClientFamily, Family, Merged
+from sidecar.derive.families import Kind, read_labels
+from sidecar.serve.exposition import Family, Merged
+from sidecar.serve.series import Buckets, Quantiles, Value, series_of
 
 NEW_SECONDS = 300.0
 """A start further back than that is not pushed as a sample of 0: receivers refuse what is too old."""
 
 LabelPairs = tuple[tuple[str, str], ...]
 Key = tuple[str, Kind, LabelPairs, tuple[float, ...]]
-_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +32,13 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
-    """A histogram's value."""
-
-    bounds: tuple[float, ...]
-    """Upper bounds, ascending, without the infinite one."""
-    counts: Sequence[Number]
-    """Cumulative, one more than there are bounds."""
-    sum: Number | None
-    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
-    """Index of a bucket -> exemplar."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """A summary's value."""
-
-    values: Sequence[tuple[float, float]]
-    """(quantile 0-1, value)."""
-    count: Number
-    sum: Number
-
-
-@dataclass(frozen=True, slots=True)
 class Series:
     """One series of a family; a histogram is one."""
 
     head: Head
     labels: LabelPairs
     """Sorted by name, without empty values."""
-    value: Number | Buckets | Quantiles
+    value: Value
     start: float = 0.0
     """Unix seconds since which it counts; 0 where that is not known, or it does not count."""
     begins: bool = False
@@ -152,8 +126,7 @@ class Snapshots:
     def _of(self, parts: Iterable[Family], texts: Mapping[str, LabelPairs]) -> Iterator[Series]:
         for part in parts:
             head = Head(part.name, part.kind, part.help, part.unit)
-            made = _of_client(part) if isinstance(part, ClientFamily) else _of_snapshot(part)
-            for text, value, start in made:
+            for text, value, start in series_of(part):
                 labels = self._texts.get(text)
                 if labels is None:
                     labels = self._texts[text] = texts.get(text) or self._read(text)
@@ -163,16 +136,7 @@ class Snapshots:
         return tuple(sorted({**self._target, **read_labels(text)}.items()))
 
 
-def read_labels(text: str) -> dict[str, str]:
-    """Label text of the exposition (`a="b",c="d"`) as names and values."""
-    return {name: _ESCAPED.sub(_unescaped, value) if "\\" in value else value for name, value in _PAIR.findall(text)}
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return "\n" if match[1] == "n" else match[1]
-
-
-def _shape(value: Number | Buckets | Quantiles) -> tuple[float, ...]:
+def _shape(value: Value) -> tuple[float, ...]:
     if isinstance(value, Buckets):
         return value.bounds
     return tuple(quantile for quantile, _ in value.values) if isinstance(value, Quantiles) else ()
@@ -194,44 +158,3 @@ def _without_known(series: Series, old: Series) -> Series:
         return series
     fresh = {b: e for b, e in value.exemplars.items() if known.exemplars.get(b) is not e}
     return replace(series, value=replace(value, exemplars=fresh))
-
-
-_Made = Iterator[tuple[str, Number | Buckets | Quantiles, float]]
-
-
-def _of_snapshot(family: FamilySnapshot) -> _Made:
-    """(label text, value, start) of each series."""
-    for block in family.blocks:
-        counts = not isinstance(block, Points) or family.kind == "counter"
-        starts = block.created if counts and block.created else [0.0] * len(block.labels)
-        if isinstance(block, Points):
-            yield from zip(block.labels, block.values, starts, strict=True)
-        elif isinstance(block, Histograms):
-            exemplars: dict[int, dict[int, Exemplar]] = {}
-            for (row, bucket), exemplar in block.exemplars.items():
-                exemplars.setdefault(row, {})[bucket] = exemplar
-            for i, (text, start) in enumerate(zip(block.labels, starts, strict=True)):
-                yield text, Buckets(block.bounds, block.counts[i], block.sums[i], exemplars.get(i, {})), start
-        else:
-            for i, (text, start) in enumerate(zip(block.labels, starts, strict=True)):
-                yield text, Quantiles(block.quantiles[i], block.counts[i], block.sums[i]), start
-
-
-def _of_client(family: ClientFamily) -> _Made:
-    """Series of the program's own metrics. Since when they count is not known: some go on across restarts."""
-    if family.kind != "histogram":
-        wanted = SAMPLE_SUFFIX.get(family.kind, "")
-        yield from ((text, value, 0.0) for suffix, text, value in family.samples if suffix == wanted)
-        return
-    found: dict[str, tuple[dict[float, Number], dict[str, Number]]] = {}
-    for suffix, text, value in family.samples:
-        labels, _, end = text.rpartition('le="') if suffix == "_bucket" else (text, "", "")
-        buckets, others = found.setdefault(labels.rstrip(","), ({}, {}))
-        if suffix == "_bucket":
-            buckets[float(end.rstrip('"'))] = value
-        else:
-            others[suffix] = value
-    for text, (buckets, others) in found.items():
-        bounds = tuple(sorted(bound for bound in buckets if bound < math.inf))
-        counts = [buckets[bound] for bound in (*bounds, math.inf)]
-        yield text, Buckets(bounds, counts, others.get("_sum")), 0.0

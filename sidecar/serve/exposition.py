@@ -1,4 +1,4 @@
-"""Metric families as text: Prometheus text format 0.0.4 and OpenMetrics 1.0.0.
+"""Metric families as text: Prometheus text format 0.0.4 and OpenMetrics 1.0.0; `protobuf` has the third format.
 
 Rules: a family is written once and without a series twice; OpenMetrics ends in `# EOF`, has `_created`, and
 exemplars on buckets only; a `# UNIT` line only where the name ends in the unit; bucket bounds are written as floats
@@ -28,6 +28,7 @@ from sidecar.derive.families import (
 )
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PROTOBUF_TYPE = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 log = structlog.get_logger("sidecar.serve")
@@ -80,28 +81,41 @@ class Exposition:
 
     def answer(self, families: Iterable[Family], accept: str) -> tuple[bytes, str]:
         """(body, Content-Type) for an Accept header."""
-        openmetrics, content_type = negotiate(accept)
+        content_type = negotiate(accept)
         merged = merge(families)
         fresh = set(merged.dropped) - self._reported
         if fresh and len(self._reported) < _MAX_REPORTED:
             self._reported |= fresh
             log.warning("metric_names_clash", metrics=sorted(fresh))
-        return render(merged, openmetrics), content_type
+        if content_type == PROTOBUF_TYPE:
+            from sidecar.serve.protobuf import render as render_protobuf
+
+            return render_protobuf(merged), content_type
+        return render(merged, content_type == OPENMETRICS_TYPE), content_type
 
 
-def negotiate(accept: str) -> tuple[bool, str]:
-    """Accept header -> (OpenMetrics?, Content-Type). OpenMetrics only for one that asks for it and does not prefer
-    plain text; a missing or invalid header gets the text format."""
-    best = {"text/plain": 0.0, "application/openmetrics-text": 0.0}
+def negotiate(accept: str) -> str:
+    """Accept header -> Content-Type. Another one than plain text only for who asks for it and does not prefer another;
+    a missing or invalid header gets the text format."""
+    best = dict.fromkeys((PROTOBUF_TYPE, OPENMETRICS_TYPE, TEXT_TYPE), 0.0)
     for part in accept.split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
-        if media in ("*/*", "text/*"):
-            media = "text/plain"
-        if media in best:
-            best[media] = max(best[media], _quality(parameters))
-    if best["application/openmetrics-text"] > 0 and best["application/openmetrics-text"] >= best["text/plain"]:
-        return True, OPENMETRICS_TYPE
-    return False, TEXT_TYPE
+        content_type = _media_type(media, parameters)
+        if content_type:
+            best[content_type] = max(best[content_type], _quality(parameters))
+    found = max(best, key=lambda content_type: best[content_type])
+    return found if best[found] > 0 else TEXT_TYPE
+
+
+def _media_type(media: str, parameters: Sequence[str]) -> str:
+    """The format that a part of an Accept header asks for; empty where it is none of ours."""
+    if media in ("text/plain", "text/*", "*/*"):
+        return TEXT_TYPE
+    if media == "application/openmetrics-text":
+        return OPENMETRICS_TYPE
+    given = {name.strip(): value.strip() for name, _, value in (p.partition("=") for p in parameters)}
+    delimited = given.get("encoding") == "delimited" and given.get("proto") == "io.prometheus.client.MetricFamily"
+    return PROTOBUF_TYPE if media == "application/vnd.google.protobuf" and delimited else ""
 
 
 def from_client(metrics: Iterable[Metric]) -> list[ClientFamily]:

@@ -4,21 +4,19 @@ receiver that answers on request."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import cramjam
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+
+from support.protobuf_messages import Packages, message_classes
 
 STALE = 0x7FF0000000000002
-Fields = Mapping[str, tuple[int, str]]
-"""Name -> (number, type); `*` in front of a type is repeated, a capital letter first is a message."""
 
-_MESSAGES: Mapping[str, Mapping[str, Fields]] = {
+_MESSAGES: Packages = {
     "io.prometheus.write.v2": {
         "Request": {"symbols": (4, "*string"), "timeseries": (5, "*TimeSeries")},
         "TimeSeries": {
@@ -47,29 +45,7 @@ _MESSAGES: Mapping[str, Mapping[str, Fields]] = {
 }
 
 
-def _messages() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    for package, messages in _MESSAGES.items():
-        file = FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
-        for name, members in messages.items():
-            message = file.message_type.add(name=name)
-            for member, (number, kind) in members.items():
-                plain = kind.removeprefix("*")
-                of = FieldDescriptorProto.TYPE_MESSAGE if plain[0].isupper() else _scalar(plain)
-                label = FieldDescriptorProto.LABEL_REPEATED if kind[0] == "*" else FieldDescriptorProto.LABEL_OPTIONAL
-                added = message.field.add(name=member, number=number, type=of, label=label)
-                if plain[0].isupper():
-                    added.type_name = f".{package}.{plain}"
-        pool.Add(file)
-    found = ("io.prometheus.write.v2.Request", "prometheus.WriteRequest")
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in found}
-
-
-def _scalar(kind: str) -> Any:
-    return FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
-
-
-_CLASSES = _messages()
+_CLASSES = message_classes(_MESSAGES, "io.prometheus.write.v2.Request", "prometheus.WriteRequest")
 
 
 @dataclass(frozen=True, slots=True)

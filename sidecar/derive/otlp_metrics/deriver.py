@@ -34,7 +34,7 @@ from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.families import Block, FamilySnapshot, Histograms, Kind, Points, Summaries, label_text
 from sidecar.derive.otlp_metrics.names import family_kind, family_name
 from sidecar.derive.otlp_metrics.point_labels import Labels, labels_of_point, resource_of, stream_of
-from sidecar.derive.otlp_metrics.points import bounded, explicit, pack, read_json, size, unpack, zeroed
+from sidecar.derive.otlp_metrics.points import as_native, bounded, explicit, pack, read_json, size, unpack, zeroed
 from sidecar.derive.otlp_metrics.writers import Writer, Writers, unpacked
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
@@ -102,7 +102,8 @@ class OtlpMetricsDeriver:
 
     signal: Signal = "metrics"
 
-    def __init__(self, series_budget: int, targets: Targets) -> None:
+    def __init__(self, series_budget: int, targets: Targets, native: bool = False) -> None:
+        """`native`: exponential histograms are shown as native ones too."""
         self.dropped: dict[str, int] = {}
         """Reason -> points that are not shown."""
         self.folded = 0
@@ -110,6 +111,7 @@ class OtlpMetricsDeriver:
         self.kept = (self,)
         self._budget = series_budget
         self._targets = targets
+        self._native = native
         self._families: dict[str, _Family] = {}
         self._bytes = 0
         self._tick = 0
@@ -145,7 +147,7 @@ class OtlpMetricsDeriver:
         view = view or View(self._tick + 1, self._tick)
         self._tick = max(self._tick, view.tick)
         for family in self._families.values():
-            blocks = tuple(_blocks(family, view))
+            blocks = tuple(_blocks(family, view, self._native))
             yield FamilySnapshot(family.name, family.kind, family.help, family.unit, blocks)
             for series in family.series.values():
                 if view.counts and not view.at_zero(series.born, series.created):
@@ -338,7 +340,7 @@ def build(options: OtlpMetricsOptions, context: DeriverContext) -> Sequence[Deri
     """The deriver, unless it is off."""
     if not options.enabled:
         return []
-    deriver = OtlpMetricsDeriver(context.budget.series, context.targets)
+    deriver = OtlpMetricsDeriver(context.budget.series, context.targets, context.budget.native)
     context.telemetry.watch(
         "sidecar_dropped_items_total",
         lambda: [(n, {"stage": "derive", "reason": reason}) for reason, n in dict(deriver.dropped).items()],
@@ -375,16 +377,16 @@ def _packed(family: _Family, series: _Series) -> bytes:
     return json.dumps(kept, separators=(",", ":")).encode()
 
 
-def _blocks(family: _Family, view: View) -> Iterator[Block]:
+def _blocks(family: _Family, view: View, native: bool) -> Iterator[Block]:
     """The series of a family, those with the same bounds together."""
     numbers: list[tuple[_Series, Number]] = []
     summaries: list[tuple[_Series, Summary]] = []
-    by_bounds: dict[tuple[float, ...], list[tuple[_Series, list[int], float | None]]] = {}
+    by_bounds: dict[tuple[float, ...], list[tuple[_Series, list[int], Histogram | ExponentialHistogram]]] = {}
     for series in family.series.values():
         data = zeroed(series.shown()) if view.at_zero(series.born, series.created) else series.shown()
         if isinstance(data, Histogram | ExponentialHistogram):
             bounds, counts = explicit(data)
-            by_bounds.setdefault(bounds, []).append((series, counts, data.sum))
+            by_bounds.setdefault(bounds, []).append((series, counts, data))
         elif isinstance(data, Summary):
             summaries.append((series, data))
         else:
@@ -396,8 +398,9 @@ def _blocks(family: _Family, view: View) -> Iterator[Block]:
             [s.text for s, _, _ in found],
             bounds,
             [counts for _, counts, _ in found],
-            [total for _, _, total in found],
+            [data.sum for _, _, data in found],
             _created([s for s, _, _ in found]),
+            natives=[as_native(data) for _, _, data in found] if native else (),
         )
     if summaries:
         yield Summaries(

@@ -12,12 +12,16 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from sidecar.decode.otlp.metrics import Buckets, Data, ExponentialHistogram, Histogram, Number, Summary
+from sidecar.derive.families import NativeHistogram
+from sidecar.derive.native_buckets import ZERO_THRESHOLD
 from sidecar.derive.sums import plus, rounded
 
 MAX_BUCKETS = 40
 """Buckets of an exponential histogram on either side of zero. At the finest scale below they span a factor of 10^6."""
 MAX_SCALE = 1
 """Two buckets to a doubling. Coarser bounds are among the finer ones, so that `le` values do not change, only go."""
+_LEAST_SCHEMA = -4
+"""Native histograms have none that is coarser."""
 
 
 def amount(data: Data) -> int | float | None:
@@ -106,6 +110,29 @@ def explicit(data: Histogram | ExponentialHistogram) -> tuple[tuple[float, ...],
     bounds = tuple(sorted(bound for bound in at if bound < math.inf))
     counts = list(accumulate(at[bound] for bound in bounds))
     return bounds, [*counts, max(data.count, sum(at.values()))]
+
+
+def as_native(data: Data) -> NativeHistogram | None:
+    """An exponential histogram as a native one; None for what is none, or does not say where each of its values is.
+
+    Bucket i of OTLP is above base^i, bucket i of Prometheus up to base^i (OpenTelemetry's Prometheus compatibility
+    rules)."""
+    if not isinstance(data, ExponentialHistogram) or data.scale < _LEAST_SCHEMA:
+        return None
+    positive, negative = (
+        [(i + 1, n) for i, n in enumerate(side.counts, side.offset) if n] for side in (data.positive, data.negative)
+    )
+    if data.zero_count + sum(n for _, n in (*positive, *negative)) != data.count:
+        return None
+    return NativeHistogram(
+        data.scale,
+        data.zero_count,
+        [i for i, _ in positive],
+        [n for _, n in positive],
+        data.zero_threshold or ZERO_THRESHOLD,
+        [i for i, _ in negative],
+        [n for _, n in negative],
+    )
 
 
 def size(data: Data) -> int:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from sidecar.decode.otlp.wire import put_bytes, put_double, put_uint, put_varint
 from sidecar.derive.families import Exemplar, Number
-from sidecar.push.snapshot import Buckets, Head, LabelPairs, Quantiles, Series
+from sidecar.push.snapshot import Head, LabelPairs, Series
 from sidecar.serve.exposition import SAMPLE_SUFFIX, number_text
+from sidecar.serve.series import Buckets, Quantiles
 
 V2_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 V1_TYPE = "application/x-protobuf"

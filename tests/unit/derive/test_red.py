@@ -231,3 +231,19 @@ def test_figures_are_those_of_plain_counting(spans: list[Span], at_once: int) ->
         # A span's share of the sum is bounded; up to there it is exact.
         shares = [s.duration if s.weight == 1 else min(round(float(s.duration) * s.weight), 2**62) for s in timed]
         assert float(got[f"{NAME}_sum{{{labels}}}"]) == sum(shares) / 10**9
+
+
+def test_native_buckets_are_of_seconds_and_count_what_the_classic_ones_count() -> None:
+    spans = [Span(duration=0), Span(duration=SECOND // 2, weight=8.0), Span(duration=SECOND), Span(start=0)]
+    red = deriver(Budget(native=True), names="both", unit="ms")
+    red.apply(span_batch(spans), arrival(len(spans)))
+    red.table.mark_exported()
+    found = {family.name: family.blocks[0] for family in red.collect() if family.kind == "histogram"}
+    seconds, milliseconds = found["traces_spanmetrics_latency"], found["traces_span_metrics_duration_milliseconds"]
+    assert isinstance(seconds, Histograms)
+    assert isinstance(milliseconds, Histograms)
+    (native,) = seconds.natives
+    assert native is not None
+    assert (native.zero_count, native.indexes, native.counts) == (1, [-8, 0], [8, 1])
+    assert seconds.counts[0][-1] == 10
+    assert not milliseconds.natives

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.derive_fakes import SECOND, arrival, lines
 
+from sidecar.derive.families import Histograms
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.tables import CounterTable, HistogramTable
 
@@ -79,3 +80,72 @@ def test_a_histogram_of_values_below_zero_has_no_sum(bounds: tuple[float, ...], 
     table = HistogramTable("x", ("a",), bounds, Budget())
     table.observe([("p",)], codes(0), arrival(1), np.array([0.5]), np.ones(1))
     assert any(series.startswith("x_sum") for series in lines([table.snapshot(None, "")])) == there
+
+
+def native_table(native: bool = True) -> HistogramTable:
+    return HistogramTable("x", ("a",), (1.0, 2.0), Budget(native=native))
+
+
+def natives(table: HistogramTable) -> dict[str, tuple[int, list[int]]]:
+    """Label text -> (classic count, counts of native buckets, the zero bucket first)."""
+    (block,) = table.snapshot(None, "").blocks
+    assert isinstance(block, Histograms)
+    return {
+        text: (int(counts[-1]), [native.zero_count, *native.counts])
+        for text, counts, native in zip(block.labels, block.counts, block.natives, strict=True)
+        if native is not None
+    }
+
+
+def observed(table: HistogramTable, key: str, *values: float, now: int = SECOND) -> None:
+    n = len(values)
+    table.observe([(key,)], np.zeros(n, np.uint32), arrival(n, now), np.array(values), np.ones(n))
+
+
+def test_native_buckets_are_shown_with_the_classic_ones_and_at_0_first() -> None:
+    table = native_table()
+    observed(table, "v", 0.0, 0.5, 0.5, 1.75)
+    assert natives(table) == {'a="v"': (0, [0])}
+    assert natives(table) == {'a="v"': (4, [1, 2, 1])}
+    observed(table, "v", 0.5)
+    assert natives(table) == {'a="v"': (5, [1, 3, 1])}
+
+
+def test_native_buckets_survive_and_go_with_their_series() -> None:
+    state: dict[bytes, bytes] = {}
+
+    def save(table: HistogramTable) -> None:
+        for key, value in table.checkpoint():
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+
+    table = native_table()
+    observed(table, "v", 0.5, 1.75)
+    observed(table, "w", 3.0, now=9 * SECOND)
+    save(table)
+    again = native_table()
+    assert again.restore(state) == set(state)
+    again.mark_exported()
+    observed(again, "v", 0.5, now=2 * SECOND)
+    assert natives(again) == {'a="v"': (3, [0, 2, 1]), 'a="w"': (1, [0, 1])}
+    again.expire(9 * SECOND, 5 * SECOND)
+    save(again)
+    assert natives(again) == {'a="w"': (1, [0, 1])}
+    assert not [key for key in state if b"v" in key.rpartition(b"\0")[2]]
+
+
+def test_switching_native_buckets_restarts_the_series() -> None:
+    table = native_table(native=False)
+    observed(table, "v", 0.5)
+    state = {key: value for key, value in table.checkpoint() if value is not None}
+    assert native_table().restore(state) == set()
+    (block,) = table.snapshot(None, "").blocks
+    assert isinstance(block, Histograms)
+    assert list(block.natives) == []
+
+
+def test_bounds_below_zero_have_no_native_buckets() -> None:
+    assert HistogramTable("x", ("a",), (-1.0, 2.0), Budget(native=True)).native is None
+    assert HistogramTable("x", ("a",), (), Budget(native=True)).native is None

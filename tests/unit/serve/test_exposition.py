@@ -13,7 +13,16 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from structlog.testing import capture_logs
 
 from sidecar.derive.families import Exemplar, FamilySnapshot, Histograms, Points, Summaries, label_text
-from sidecar.serve.exposition import OPENMETRICS_TYPE, TEXT_TYPE, Exposition, from_client, merge, negotiate, render
+from sidecar.serve.exposition import (
+    OPENMETRICS_TYPE,
+    PROTOBUF_TYPE,
+    TEXT_TYPE,
+    Exposition,
+    from_client,
+    merge,
+    negotiate,
+    render,
+)
 from sidecar.telemetry import Telemetry
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -219,24 +228,29 @@ def test_the_programs_own_metrics_stand_beside_derived_ones() -> None:
     telemetry.provider.shutdown()
 
 
+DELIMITED = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+
+
 @pytest.mark.parametrize(
-    ("accept", "openmetrics"),
+    ("accept", "content_type"),
     [
-        ("", False),
-        ("*/*", False),
-        ("text/plain", False),
-        ("application/openmetrics-text", True),
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", True),
-        ("application/openmetrics-text;q=0.1, text/plain", False),
-        ("application/openmetrics-text;q=0", False),
-        ("application/openmetrics-text;q=oops", False),
-        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily,text/plain;q=0.3", False),
-        (";;;,,", False),
+        ("", TEXT_TYPE),
+        ("*/*", TEXT_TYPE),
+        ("text/plain", TEXT_TYPE),
+        ("application/openmetrics-text", OPENMETRICS_TYPE),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS_TYPE),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", OPENMETRICS_TYPE),
+        ("application/openmetrics-text;q=0.1, text/plain", TEXT_TYPE),
+        ("application/openmetrics-text;q=0", TEXT_TYPE),
+        ("application/openmetrics-text;q=oops", TEXT_TYPE),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily,text/plain;q=0.3", TEXT_TYPE),
+        (f"{DELIMITED};q=0.6,application/openmetrics-text;q=0.5,text/plain;q=0.3", PROTOBUF_TYPE),
+        (f"application/openmetrics-text;q=0.6,{DELIMITED};q=0.5,text/plain;q=0.3", OPENMETRICS_TYPE),
+        (";;;,,", TEXT_TYPE),
     ],
 )
-def test_negotiation(accept: str, openmetrics: bool) -> None:
-    assert negotiate(accept) == (openmetrics, OPENMETRICS_TYPE if openmetrics else TEXT_TYPE)
+def test_negotiation(accept: str, content_type: str) -> None:
+    assert negotiate(accept) == content_type
 
 
 @settings(deadline=None)

@@ -43,7 +43,7 @@ class Server:
     def scrape(self, accept: str, scraper: str) -> Scrape | None:
         self.accepted.append(accept)
         self.scrapers.append(scraper)
-        return None if self.body is None else Scrape(self.body, exposition.negotiate(accept)[1])
+        return None if self.body is None else Scrape(self.body, exposition.negotiate(accept))
 
     def status(self) -> Mapping[str, Any]:
         return {"version": "1", "sinks": []}

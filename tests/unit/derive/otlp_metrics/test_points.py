@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.decode.otlp.metrics import Buckets, Data, ExponentialHistogram, Histogram, Number, Summary
-from sidecar.derive.otlp_metrics.points import MAX_BUCKETS, added, bounded, explicit, pack, unpack, zeroed
+from sidecar.derive.families import NativeHistogram
+from sidecar.derive.native_buckets import ZERO_THRESHOLD
+from sidecar.derive.otlp_metrics.points import MAX_BUCKETS, added, as_native, bounded, explicit, pack, unpack, zeroed
 
 
 def exponential(scale: int, positive: Buckets, negative: Buckets = Buckets(), zero: int = 0) -> ExponentialHistogram:  # noqa: B008
@@ -136,3 +139,14 @@ def test_zeroed_has_the_same_buckets_with_nothing_in_them() -> None:
 def test_a_kind_of_another_version_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown kind"):
         unpack(["x", 1])
+
+
+def test_an_exponential_histogram_is_a_native_one_whose_buckets_are_named_by_their_upper_bound() -> None:
+    found = as_native(exponential(1, Buckets(-1, (2, 0, 3)), Buckets(4, (1,)), zero=5))
+    assert found == NativeHistogram(1, 5, [0, 2], [2, 3], ZERO_THRESHOLD, [5], [1])
+
+
+def test_what_is_no_native_histogram_or_does_not_add_up_has_none() -> None:
+    assert as_native(Number(1)) is None
+    assert as_native(exponential(-5, Buckets(0, (1,)))) is None
+    assert as_native(replace(exponential(1, Buckets(0, (1,))), count=7)) is None
