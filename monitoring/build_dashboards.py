@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from dashboards import business, machines, models, quality, services, storage  # noqa: E402
+from dashboards import business, experiments, machines, models, quality, services, storage  # noqa: E402
 from dashboards.panels import Board, rendered  # noqa: E402
 from generator import text  # noqa: E402
 from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: E402
@@ -30,6 +30,8 @@ def boards() -> list[Board]:
         services.application,
         models.performance,
         quality.quality,
+        experiments.complete,
+        experiments.simple,
         business.business,
         machines.infrastructure,
         storage.storage,

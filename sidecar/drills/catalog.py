@@ -6,6 +6,7 @@ from sidecar.drills.drill import RECOVERED_SECONDS, SERVICE, Drill, Fault
 from sidecar.drills.telemetry import (
     PER_SECOND,
     conflicting_metrics,
+    exposures,
     features,
     large_spans,
     orders,
@@ -18,6 +19,7 @@ from sidecar.drills.telemetry import (
 _HOUR = 3600.0
 _LEARNS = "a reference of that model, or derive.drift.learn of at most 200 rows"
 _JOINS = "derive.outcomes.enabled"
+_COMPARES = "derive.experiments.enabled"
 _RECOVERY = 8 * RECOVERED_SECONDS * PER_SECOND
 """Right rows that bring the accuracy of so many seconds above every threshold."""
 _ANY: dict[str, str] = {}
@@ -113,6 +115,25 @@ _MODELS = (
         before=features(),
         labels={"model": SERVICE + "data-quality"},
         needs=_LEARNS,
+    ),
+)
+
+_EXPERIMENTS = (
+    Drill(
+        "traffic-imbalance",
+        "TrafficImbalance",
+        "one in ten units has a variant that half should have",
+        exposures(of_b=2),
+        labels={"experiment": SERVICE + "traffic-imbalance"},
+        needs=_COMPARES,
+    ),
+    Drill(
+        "experiment-significant",
+        "ExperimentSignificant",
+        "every unit of one variant converts, none of the other",
+        exposures(of_b=10, converting=10),
+        labels={"experiment": SERVICE + "experiment-significant"},
+        needs=_COMPARES,
     ),
 )
 
@@ -236,4 +257,4 @@ _MACHINES = (
     ),
 )
 
-DRILLS: tuple[Drill, ...] = (*_REQUESTS, *_MODELS, *_BUSINESS, *_PIPELINE, *_MACHINES)
+DRILLS: tuple[Drill, ...] = (*_REQUESTS, *_MODELS, *_EXPERIMENTS, *_BUSINESS, *_PIPELINE, *_MACHINES)

@@ -88,6 +88,21 @@ def outcomes(right: int, rows: int = PER_SECOND) -> Telemetry:
     return made
 
 
+def exposures(of_b: int, converting: int = 0) -> Telemetry:
+    """Units of an experiment with the service's name, of which so many have the variant B, the others A; so many
+    conversions of B."""
+
+    def made(service: str, now: int) -> Payload:
+        def record(event: str, variant: str) -> dict[str, Any]:
+            attributes = [_text("ml.experiment", service), _text("ml.variant", variant)]
+            return {"timeUnixNano": str(now), "eventName": event, "attributes": attributes}
+
+        units = [record("ml.exposure", "B" if n < of_b else "A") for n in range(PER_SECOND)]
+        return _logs(service, *units, *[record("ml.conversion", "B") for _ in range(converting)])
+
+    return made
+
+
 def orders(value: float) -> Telemetry:
     """Log records of orders, as the rule `ml_revenue_impact_total` of monitoring/sidecar/business-rules.yaml reads
     them."""

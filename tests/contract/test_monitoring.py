@@ -30,11 +30,6 @@ LEGACY = (
     "customer_satisfaction_score", "platform_active_users", "database_connections_active", "redis_cache_hits_total",
     "redis_cache_misses_total", "mlflow_server_up",
 )  # fmt: skip
-ANNOUNCED = {
-    "ab_test_conversions",
-}  # fmt: skip
-"""Metrics with a name that is settled, and that the sidecar may not have yet: in docs/reference/reference.md are those
-that it has."""
 
 
 WITHOUT_DRILL: dict[str, str] = {}
@@ -80,10 +75,10 @@ class TestMetrics:
     def test_those_of_an_alert_exist(self, alert: source.Any) -> None:
         named = source.metrics_named(alert.expr)
         assert named
-        assert named - KNOWN - ANNOUNCED == set()
+        assert named - KNOWN == set()
 
     def test_those_of_recording_rules_exist(self) -> None:
-        missing = {name: source.metrics_named(expr) - KNOWN - ANNOUNCED for name, expr in source.recorded().items()}
+        missing = {name: source.metrics_named(expr) - KNOWN for name, expr in source.recorded().items()}
         assert {name: found for name, found in missing.items() if found} == {}
 
     def test_every_metric_of_an_exporter_is_used(self) -> None:
@@ -92,8 +87,8 @@ class TestMetrics:
         names = {name for found in source.exporters().values() for name in found}
         assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", texts)} == set()
 
-    def test_names_that_dashboards_ask_for_are_there_or_announced(self) -> None:
-        assert {name for name in LEGACY if name not in KNOWN} <= ANNOUNCED
+    def test_names_that_dashboards_ask_for_are_there(self) -> None:
+        assert {name for name in LEGACY if name not in KNOWN} == set()
 
     def test_apdex_is_asked_at_bounds_of_buckets(self) -> None:
         values = source.build().text.thresholds().values

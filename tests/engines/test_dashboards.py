@@ -18,7 +18,7 @@ from support.drift_data import encode_value, event_request
 from support.engines import need, npm_project, wait_for
 from support.engines.cache import command, entry
 from support.engines.databases import postgres_exporter, redis_commands, redis_exporter
-from support.monitored import Stack, monitored, prediction, spans
+from support.monitored import Stack, experiment, monitored, prediction, spans
 
 # The first run on a machine builds what is tested.
 
@@ -32,6 +32,7 @@ YESTERDAY = (
 """Panels that compare with the day before, which there was none of."""
 WHEN_SOMETHING_IS_WRONG = {
     "sidecar-overview: Firing alerts",
+    "sidecar-ab-test: Differences that are certain",
     "sidecar-pipeline: Dropped",
     "sidecar-pipeline: Retries",
     "sidecar-pipeline: Dead letters",
@@ -199,13 +200,14 @@ def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
         redis_exporter() as (redis, port),
         monitored(env, more={"postgres": postgres, "redis": redis}) as stack,
     ):
+        assert stack.post("/v1/json", experiment()) == 200
 
         def complete() -> bool:
             send(stack, port)
             return not empty(shown(stack))
 
         try:
-            wait_for(complete, 25, "every panel shows something", interval=1)
+            wait_for(complete, 120, "every panel shows something", interval=1)
         except AssertionError as error:
             raise AssertionError(f"{error}: {sorted(empty(shown(stack)))}") from None
         exprs = [alert.expr for alert in source.alerts()] + list(source.recorded().values())

@@ -35,6 +35,7 @@ TOKEN = "a-token-of-the-test"
 ENV = {
     "SIDECAR_RECEIVE__AUTH__TOKEN": TOKEN,
     "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true",
+    "SIDECAR_DERIVE__EXPERIMENTS__ENABLED": "true",
     "SIDECAR_DELIVER__STORE__ENABLED": "true",
 }
 
@@ -176,3 +177,18 @@ def prediction(**more: Any) -> bytes:
         **more,
     }
     return json.dumps(line).encode() + b"\n"
+
+
+def experiment() -> bytes:
+    """JSON log lines of an experiment whose variants differ in conversions, values and accuracy."""
+    lines = []
+    for n in range(600):
+        id_, variant = f"order-{n}", "AB"[n % 2]
+        lines.append(prediction(prediction_id=id_, experiment="ranking", variant=variant))
+        right = n % 5 > n % 2
+        lines.append(
+            json.dumps({"event": "ml.label", "prediction_id": id_, "label": "red" if right else "white"}).encode()
+        )
+        if n % 10 in (0, 1, 2, 3, 5, 7):
+            lines.append(json.dumps({"event": "conversion", "prediction_id": id_, "revenue": 10 + n % 7}).encode())
+    return b"".join(line.rstrip() + b"\n" for line in lines)

@@ -95,6 +95,10 @@ class Experiment:
         usual = (name for wanted in _CONTROLS for name in sorted(names) if name.lower() == wanted)
         return next(usual, min(names, default=""))
 
+    def knows_control(self, design: ExperimentDesign) -> bool:
+        """Whether the control is not only the one variant that there is: the others may be in other pods."""
+        return len(self.variants) > 1 or self.control(design).lower() in (design.control.lower(), *_CONTROLS)
+
     def expected(self, design: ExperimentDesign) -> dict[str, float]:
         """Variant to its share of the units, of those that take part in the test of shares; empty where they cannot be
         known: of a variant alone it may be that the others are in other pods."""

@@ -77,7 +77,9 @@ def families(
             labels = label_text(("experiment", "variant"), (experiment.name, variant.name))
             found.add("ab_test_expected_share", labels, expected.get(variant.name))
             found.add("ab_test_share", labels, variant.exposures / total if total >= MIN_ROWS else None)
-            found.add("ab_test_control", labels, 1 if variant.name == control else None)
+            found.add(
+                "ab_test_control", labels, 1 if variant.name == control and experiment.knows_control(design) else None
+            )
             _variant(found, labels, variant)
         for comparison in experiment.comparisons(design, tests):
             _comparison(found, experiment.name, comparison)
