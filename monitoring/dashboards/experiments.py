@@ -68,7 +68,7 @@ def complete(limits: Thresholds) -> Board:
         "Variants beside each other: traffic, conversions, lift with its interval, p-values that may be looked at all "
         "the time, and whether traffic is shared out as it should be.",
         (
-            Row("Verdict", _verdict(of["experiment_p_value"], of["sample_ratio_p_value"])),
+            Row("Results", _results(of["experiment_p_value"], of["sample_ratio_p_value"])),
             Row(
                 "Traffic",
                 (
@@ -97,7 +97,7 @@ def complete(limits: Thresholds) -> Board:
     )
 
 
-def _verdict(significant: float, mismatch: float) -> tuple[Panel, ...]:
+def _results(significant: float, mismatch: float) -> tuple[Panel, ...]:
     return (
         Panel(
             "Differences that are certain",
