@@ -35,6 +35,7 @@ class SpanColumns:
     adjusted_count: bytes  # f64
     trace_ids: bytes  # 16 bytes a span
     span_ids: bytes  # 8 bytes a span
+    parent_ids: bytes  # 8 bytes a span; zeros without a parent
     group: bytes  # u32
     groups: list[tuple[str, ...]]
     resource: bytes  # u32

@@ -86,6 +86,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("experiment_left_out", "warning", "There are more experiments, or variants of one, than are compared; the first one that is left out is logged.", "raise derive.experiments.max_experiments or max_variants"),
     LogEvent("experiment_restarted", "warning", "What was kept of an experiment cannot be read: it begins again.", "nothing"),
     LogEvent("experiment_units_restarted", "warning", "Units that waited for their conversions cannot be read back (another version of the program, or damage): none of them waits any more.", "nothing; later exposures are joined"),
+    LogEvent("service_graph_full", "warning", "Too many spans wait for the other side of their call; more are left out of the service graph.", "raise derive.service_graph.max_waiting, or lower max_wait"),
     LogEvent("derive_commit_failed", "warning", "Derived counters could not be committed.", _NONE_NEEDED),
     LogEvent("otlp_metric_points_dropped", "warning", "Metric points that were received are not exposed.", "see docs/how-to/otlp-forwarding.md for what can be exposed"),
     LogEvent("otlp_series_restarted", "warning", "Series of metrics received over OTLP cannot be restored; they restart.", _DISK),

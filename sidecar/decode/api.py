@@ -88,6 +88,8 @@ class SpanBatch:
     """16 n bytes."""
     span_ids: bytes
     """8 n bytes."""
+    parent_ids: bytes
+    """8 n bytes; zeros for a span without a parent."""
     group: U32
     """Row of `groups` for each span."""
     groups: list[tuple[str, ...]]

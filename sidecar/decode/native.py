@@ -67,6 +67,7 @@ class NativeDecoder:
             adjusted_count=np.frombuffer(found.adjusted_count, np.float64),
             trace_ids=found.trace_ids,
             span_ids=found.span_ids,
+            parent_ids=found.parent_ids,
             group=np.frombuffer(found.group, np.uint32),
             groups=found.groups,
             resource=np.frombuffer(found.resource, np.uint32),

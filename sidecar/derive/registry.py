@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model
 
-from sidecar.derive import log_records, red, rule_metrics
+from sidecar.derive import log_records, red, rule_metrics, service_graph
 from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.drift import deriver as drift
 from sidecar.derive.drift.options import DriftOptions
@@ -67,6 +67,15 @@ DERIVERS: tuple[DeriverType, ...] = (
         red.memory,
         prefixes=("traces_",),
         showing_all={"names": "both"},
+    ),
+    DeriverType(
+        "service_graph",
+        service_graph.ServiceGraphOptions,
+        service_graph.build,
+        "Requests between services, from pairs of spans; see docs/how-to/service-graph.md.",
+        service_graph.memory,
+        prefixes=("traces_",),
+        showing_all={"enabled": True},
     ),
     DeriverType(
         "logs",

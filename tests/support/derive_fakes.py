@@ -32,6 +32,7 @@ class Span:
     duration: int = 3_000_000
     weight: float = 1.0
     number: int = 1
+    parent: int = 0
 
 
 def span_batch(spans: Sequence[Span], resources: Sequence[Resource] = ((("service.name", "shop"),),)) -> SpanBatch:
@@ -44,6 +45,7 @@ def span_batch(spans: Sequence[Span], resources: Sequence[Resource] = ((("servic
         adjusted_count=np.array([s.weight for s in spans], np.float64),
         trace_ids=b"".join(s.number.to_bytes(16, "big") for s in spans),
         span_ids=b"".join(s.number.to_bytes(8, "big") for s in spans),
+        parent_ids=b"".join(s.parent.to_bytes(8, "big") for s in spans),
         group=np.array(codes, np.uint32),
         groups=list(groups),
         resource=np.zeros(len(spans), np.uint32),

@@ -318,6 +318,8 @@ pub struct Columns {
     pub times: Vec<u64>,
     pub trace_ids: Vec<u8>,
     pub span_ids: Vec<u8>,
+    /// Of spans only.
+    pub parent_ids: Vec<u8>,
     pub group: Vec<u32>,
     pub resource: Vec<u32>,
     pub tables: Tables,
@@ -366,6 +368,7 @@ fn build_with<'a, 'd>(
             times: Vec::new(),
             trace_ids: Vec::new(),
             span_ids: Vec::new(),
+            parent_ids: Vec::new(),
             group: Vec::new(),
             resource: Vec::new(),
             tables: Tables::new(),
@@ -434,6 +437,7 @@ impl<'a> Visitor<'a, Span<'a>> for Builder<'a, '_> {
         self.columns.adjusted_counts.push(adjusted_count(span.trace_state));
         self.columns.trace_ids.extend_from_slice(span.trace_id);
         self.columns.span_ids.extend_from_slice(span.span_id);
+        push_id::<8>(&mut self.columns.parent_ids, span.parent);
         let head = Head::Span { name: span.name, kind: span.kind, status: span.status_code };
         self.add(&span.attributes.list, &head);
     }

@@ -54,6 +54,7 @@ def span_batch(payloads: Sequence[bytes], wanted: Wanted) -> SpanBatch:
         adjusted_count=np.array([adjusted_count(span.trace_state) for span in spans], np.float64),
         trace_ids=b"".join(span.trace_id for span in spans),
         span_ids=b"".join(span.span_id for span in spans),
+        parent_ids=b"".join(span.parent_span_id or _NO_SPAN_ID for span in spans),
         group=np.array(group, np.uint32),
         groups=groups,
         resource=np.array(resource, np.uint32),
