@@ -58,6 +58,7 @@ MATRIX: dict[str, str] = {
     "grafana": f"dashboards.enabled=true,{TRACES}",
     "library": f"mode=library,{EVERYTHING}",
 }
+JOB = "model-sidecar"
 CRD_GROUPS = ("monitoring.coreos.com", "cert-manager.io")
 
 
@@ -293,6 +294,27 @@ class TestServices:
         assert claim["spec"]["storageClassName"] == "fast"
         headless = {d["metadata"]["name"] for d in of_kind(render(EVERYTHING), "Service") if "clusterIP" in d["spec"]}
         assert headless == {gateway["spec"]["serviceName"]}
+
+
+class TestMonitors:
+    @pytest.mark.parametrize("name", ["everything", "node-everything"])
+    def test_series_get_the_labels_that_rules_ask_for(self, name: str) -> None:
+        """Those that the shipped configuration of a Prometheus without the Operator gives."""
+        path = ROOT / "monitoring" / "prometheus" / "prometheus-kubernetes.yml"
+        (job,) = (j for j in yaml.safe_load(path.read_text("utf-8"))["scrape_configs"] if j["job_name"] == JOB)
+        monitors = of_kind(render(MATRIX[name]), "PodMonitor")
+        assert len(monitors) == 2
+        for monitor in monitors:
+            (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+            assert {"targetLabel": "job", "replacement": JOB} in endpoint["relabelings"]
+            assert endpoint["metricRelabelings"] == [camel(rule) for rule in job["metric_relabel_configs"]]
+            theirs = [camel(rule) for rule in job["relabel_configs"] if rule.get("target_label") == "service"]
+            assert theirs == [rule for rule in endpoint["relabelings"] if rule["targetLabel"] == "service"]
+
+
+def camel(rule: dict[str, Any]) -> dict[str, Any]:
+    """A relabelling in the Operator's words."""
+    return {re.sub(r"_(.)", lambda match: match[1].upper(), key): value for key, value in rule.items()}
 
 
 class TestGrafana:
