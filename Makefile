@@ -9,7 +9,7 @@ AT_ONCE := -n 2 --dist loadfile
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
-.PHONY: stack-env oracles demo check test test-cluster coverage lint setup golden bench soak docs lock wheels clean
+.PHONY: stack-env oracles demo check test test-cluster test-node coverage lint setup golden bench soak docs lock wheels clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make check          lint, unit and contract tests: what to run before every commit (under two minutes)"
 	@echo "make test           every test, of Rust and Python; engines and toolchains that are missing are skipped with a reason"
 	@echo "make test-cluster   charts, injection, images and gateways by real tools: long builds, kept outside the tree"
+	@echo "make test-node      the chart and the images on a node of a real Kubernetes, which is built first; needs root"
 	@echo "make coverage       the lines that unit and contract tests run, by file"
 	@echo "make golden         write the golden files of documents anew from the reference decoder"
 	@echo "make oracles        write the golden files of Jaeger and of TraceQL's grammar anew from the real programs"
@@ -64,6 +65,10 @@ endif
 # Apart from `make test`, since it builds Go tools and images; pytest leaves the folder out unless it is named.
 test-cluster: setup
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+# Apart from both, since it compiles Kubernetes the first time.
+test-node: setup
+	$(BIN)/python -m pytest tests/node $(ARGS)
 
 coverage: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "coverage>=7.6"

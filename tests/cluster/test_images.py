@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from support.engines import answers, free_port, http_get, wait_for
-from support.engines.cache import EngineUnavailable
 from support.engines.containers import Containers, containers
 from support.load import samples, scrape, total
+from support.packaging import build_wheels, sources
 from support.payloads import span, trace_payload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,34 +28,23 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make wheels` puts into dist/."""
-    folder = tmp_path_factory.mktemp("dist")
-    native = sorted((ROOT / ".venv" / "wheels").glob("model_sidecar_native-*.whl"))
-    if not native:
-        raise EngineUnavailable("the native core is not built: no cargo (`make setup`)")
-    shutil.copy(native[-1], folder)
-    # Of a copy: setuptools writes beside its sources.
-    sources = tmp_path_factory.mktemp("sources")
-    for name in ("sidecar", "instrumentation"):
-        shutil.copytree(
-            ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
-        )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder]
-    subprocess.run([*map(str, command), str(sources), str(sources / "instrumentation")], check=True, timeout=300)
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What images are built from, as after `make wheels`."""
+    folder = sources(tmp_path_factory.mktemp("sources") / "all")
+    build_wheels(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Containers]:
-    context = tmp_path_factory.mktemp("context")
-    shutil.copytree(ROOT / "docker", context / "docker")
-    shutil.copytree(wheels, context / "dist")
+def wheels(context: Path) -> Path:
+    return context / "dist"
+
+
+@pytest.fixture(scope="module")
+def tools(context: Path) -> Iterator[Containers]:
     with containers() as made:
-        made.build(context, "sidecar", SIDECAR)
-        made.build(context, "bundle", BUNDLE)
+        made.build(context, SIDECAR, target="sidecar")
+        made.build(context, BUNDLE, target="bundle")
         yield made
 
 

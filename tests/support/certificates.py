@@ -30,11 +30,11 @@ class Authority:
     def cert(self) -> Path:
         return self.pair.cert
 
-    def issue(self, name: str) -> Pair:
-        """A certificate for 127.0.0.1 and localhost, of use to servers and clients."""
+    def issue(self, name: str, names: str = "IP:127.0.0.1,DNS:localhost") -> Pair:
+        """A certificate for 127.0.0.1 and localhost, or other names, of use to servers and clients."""
         request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\n")
         _openssl("req", "-new", *_NEW_KEY, "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
         _openssl(
             *("x509", "-req", "-in", request, "-out", pair.cert, "-days", "2", "-extfile", extensions),

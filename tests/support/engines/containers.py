@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.engines.cache import EngineUnavailable, cache_dir, command, entry, need
-from support.engines.toolchains import debian_package
+from support.engines.cache import EngineUnavailable, command, entry, need
+from support.engines.toolchains import debian_package, debian_tree
 
 SUITE = "bookworm"
 BASE = "localhost/python:3.11-slim"
@@ -61,15 +61,15 @@ class Containers:
         )
         return done
 
-    def build(self, context: Path, target: str, tag: str) -> None:
-        """One stage of docker/Dockerfile. The index of packages and its certificates are those of this machine."""
+    def build(self, context: Path, tag: str, *, file: Path = Path("docker/Dockerfile"), target: str = "") -> None:
+        """An image, or one stage of a file in the context. The index of packages and its certificates are those of this
+        machine."""
         settings = [f"--env={name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
         trust = [f"--volume={_TRUST}:{_TRUST}:ro"] if Path(_TRUST).exists() else []
         isolation = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--layers"]
-        policy = f"--signature-policy={self.home / 'policy.json'}"
-        file = context / "docker" / "Dockerfile"
-        stage = ["--build-arg", f"BASE={BASE}", "--target", target, "-t", tag, "-f", file, context]
-        self.run("buildah", "build", policy, *isolation, *settings, *trust, *stage)
+        stage = ["--target", target] if target else []
+        stage += ["--build-arg", f"BASE={BASE}", "-t", tag, "-f", str(context / file), str(context)]
+        self.run("buildah", "build", *isolation, *settings, *trust, *stage)
 
     def size(self, image: str) -> int:
         """Bytes of an image, not compressed."""
@@ -87,8 +87,7 @@ def containers() -> Iterator[Containers]:
     tools = Containers(home, _environ(home))
     try:
         path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        policy = f"--signature-policy={home / 'policy.json'}"
-        tools.run("podman", "import", policy, "--change", path, base, BASE)
+        tools.run("podman", "import", "--change", path, base, BASE)
         yield tools
     finally:
         tools.run("podman", "rm", "--all", "--force", "--time", "1", check=False)
@@ -103,7 +102,10 @@ def _environ(home: Path) -> dict[str, str]:
     quoted = {tool: f'"{_tool(root, tool)}"' for tool in ("runc", "conmon")}
     (home / "storage.conf").write_text(_STORAGE.format(home=home))
     (home / "containers.conf").write_text(_CONTAINERS.format(**quoted))
-    (home / "policy.json").write_text(_POLICY)
+    # Where they look for it before /etc, which has it only where they are installed.
+    policy = home / ".config" / "containers" / "policy.json"
+    policy.parent.mkdir(parents=True)
+    policy.write_text(_POLICY)
     (home / "registries.conf").write_text("")
     folders = [root / "usr/bin", root / "usr/sbin", root / "usr/libexec/podman"]
     return {
@@ -113,6 +115,7 @@ def _environ(home: Path) -> dict[str, str]:
         "CONTAINERS_CONF": str(home / "containers.conf"),
         "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf"),
         "TMPDIR": str(home),
+        "HOME": str(home),
     }
 
 
@@ -124,20 +127,7 @@ def _tool(root: Path, name: str) -> Path:
 
 
 def _unpacked() -> Path:
-    """One folder with the files of all packages. Programs know where their libraries are, by an absolute path: buildah
-    starts a copy of itself in memory, without the environment."""
-    final = cache_dir() / "podman-and-buildah"
-
-    def make(directory: Path) -> None:
-        for name in _PACKAGES:
-            shutil.copytree(debian_package(name), directory, symlinks=True, dirs_exist_ok=True)
-        patchelf = debian_package("patchelf") / "usr/bin/patchelf"
-        libraries = next(directory.glob("usr/lib/*-linux-gnu")).relative_to(directory)
-        for program in _PROGRAMS:
-            search = ["--force-rpath", "--set-rpath", final / libraries]
-            command([patchelf, *search, _tool(directory, program)], f"where {program} finds its libraries", 60)
-
-    return entry(final.name, make)
+    return debian_tree("podman-and-buildah", _PACKAGES, _PROGRAMS)
 
 
 def _base() -> Path:

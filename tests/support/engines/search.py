@@ -72,14 +72,17 @@ ELASTICSEARCH_8 = Distribution(
 class SearchEngine:
     """One node with its own data directory. `stop` and `start` keep the data and the address (an outage)."""
 
-    def __init__(self, distribution: Distribution, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, distribution: Distribution, settings: Mapping[str, Any] | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.distribution = distribution
+        self.host = host
         java = find_java(distribution.java, distribution.java_tried)
         source = maven_distribution(distribution.coordinates, distribution.sha256)
         self.home = Path(tempfile.mkdtemp(prefix=f"{distribution.engine}-"))
         self.home.chmod(0o755)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
         _populate(source, self.home)
         self._configure(settings or {})
         engine = distribution.engine
@@ -101,7 +104,7 @@ class SearchEngine:
     def _configure(self, settings: Mapping[str, Any]) -> None:
         chosen: dict[str, Any] = {
             "cluster.name": f"tests-{self.port}",
-            "network.host": "127.0.0.1",
+            "network.host": self.host,
             "http.port": self.port,
             "transport.port": free_port(),
             "discovery.type": "single-node",

@@ -1,0 +1,3 @@
+module tests/pause
+
+go 1.24

@@ -1,0 +1,102 @@
+"""What a node is made of: Kubernetes and CoreDNS from Go modules; etcd, containerd, CNI plugins and iptables from
+Debian."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from support.engines.cache import command, entry, need
+from support.engines.toolchains import debian_tree, go_install, go_module
+
+KUBERNETES = "1.33.13"
+_COMMANDS = (
+    *("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    *("kubelet", "kube-proxy", "kubectl"),
+)
+_BUILD_SECONDS = 3600
+_PACKAGES = (
+    *("containerd", "etcd-server", "containernetworking-plugins", "runc", "iptables"),
+    *("libxtables12", "libip4tc2", "libip6tc2", "libnftnl11", "libmnl0", "libnfnetlink0", "libnetfilter-conntrack3"),
+)
+_TABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+
+
+def kubernetes() -> Path:
+    """The folder with the programs of Kubernetes. The first build takes some ten minutes."""
+    module = f"k8s.io/kubernetes@v{KUBERNETES}"
+
+    def make(directory: Path) -> None:
+        # The module's own go.mod names its parts by relative paths, which only its repository has.
+        staged = re.findall(r"(k8s\.io/\S+) => \./staging", (go_module(module) / "go.mod").read_text("utf-8"))
+        parts = "\n".join(f"replace {part} => {part} v0{KUBERNETES[1:]}" for part in staged)
+        require = f"require k8s.io/kubernetes v{KUBERNETES}"
+        commands = [f"k8s.io/kubernetes/cmd/{name}" for name in _COMMANDS]
+        _build(directory, f"{require}\n{parts}", commands, _version())
+
+    return entry(f"kubernetes-{KUBERNETES}", make)
+
+
+def _version() -> str:
+    values = {"gitVersion": f"v{KUBERNETES}", "gitMajor": "1", "gitMinor": KUBERNETES.split(".")[1]}
+    values |= {"gitTreeState": "archive", "buildDate": "2026-01-01T00:00:00Z"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
+
+
+def _build(directory: Path, requirements: str, commands: Sequence[str], flags: str) -> None:
+    """Commands of modules that cannot be installed by name, as a module of ours that needs them."""
+    go = need("go", commands[0])
+    sources = directory / "sources"
+    sources.mkdir()
+    (sources / "go.mod").write_text(f"module tests/programs\n\ngo 1.24.0\n\ngodebug default=go1.24\n\n{requirements}\n")
+    imports = "\n".join(f'\t_ "{path}"' for path in commands)
+    (sources / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\nimport (\n{imports}\n)\n")
+    plain = {"GOFLAGS": "-mod=mod"}
+    command([go, "mod", "tidy"], f"modules of {commands[0]}", 900, plain, sources)
+    for path in commands:
+        target = directory / path.rpartition("/")[2]
+        build = [go, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", target, path]
+        command(build, f"build {path}", _BUILD_SECONDS, plain, sources)
+    shutil.rmtree(sources)
+
+
+def coredns() -> Path:
+    return go_install("github.com/coredns/coredns@v1.14.6", _BUILD_SECONDS)
+
+
+def packages() -> Path:
+    """The files of Debian's packages, as below `/`."""
+    root = debian_tree("node-packages", _PACKAGES, ("xtables-nft-multi",))
+    return root
+
+
+def environment() -> dict[str, str]:
+    """Variables with which all of these are found, and find each other."""
+    root = packages()
+    tables = _tables(root)
+    folders = [kubernetes(), tables, root / "usr/bin", root / "usr/sbin", coredns().parent]
+    libraries = next(root.glob("usr/lib/*-linux-gnu"))
+    return {
+        "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]),
+        "XTABLES_LIBDIR": str(libraries / "xtables"),
+        "HOME": "/nonexistent",
+    }
+
+
+def _tables(root: Path) -> Path:
+    """iptables under its usual names; Debian makes these when the package is installed."""
+
+    def make(directory: Path) -> None:
+        for name in _TABLES:
+            (directory / name).symlink_to(root / "usr/sbin/xtables-nft-multi")
+
+    return entry("node-iptables", make)
+
+
+def cni() -> Path:
+    """The folder with the plugins that connect pods."""
+    return packages() / "usr/lib/cni"
