@@ -1,5 +1,5 @@
-"""Writes what is made in helm/: `values.schema.json` and `README.md` from the comments of `values.yaml`, and rules,
-dashboards and data sources from monitoring/, as they are. `python helm/build.py`.
+"""Writes what is made in helm/: `values.schema.json` and `README.md` from the comments of `values.yaml`; rules,
+dashboards and data sources of monitoring/, as they are; and the names of derivers. `python helm/build.py`.
 
 A value's comment: `# -- words`, then any of `# @enum a, b`, `# @range 1, 30`, `# @items string|object`, `# @open` (an
 object with members of the user's choosing) and `# @required`. Its type is that of its default.
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from sidecar.derive.registry import DERIVERS
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm" / "model-sidecar"
@@ -144,7 +146,15 @@ def files() -> dict[Path, str]:
         for folder, pattern in COPIED.items()
         for source in sorted((ROOT / "monitoring").glob(pattern))
     }
-    return {chart / "values.schema.json": schema(), chart / "README.md": readme(), **copied}
+    made = {"values.schema.json": schema(), "README.md": readme(), "files/derivers.yaml": derivers()}
+    return {chart / name: text for name, text in made.items()} | copied
+
+
+def derivers() -> str:
+    """Names of the derivers that are on by default, which the gateway turns off."""
+    sections = {deriver.name: deriver.options for deriver in DERIVERS}
+    on = [name for name, options in sections.items() if "enabled" in getattr(options, "model_fields", ())]
+    return yaml.safe_dump([name for name in on if sections[name]().enabled])
 
 
 def main() -> None:
