@@ -23,7 +23,7 @@ def _last_in_line() -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Node]:
-    with node([images.example(), images.ours()]) as running:
+    with node([images.example(), images.ours(), images.monitoring()]) as running:
         yield running
 
 

@@ -1,5 +1,5 @@
-"""The images of a node, as archives that containerd imports: ours from docker/Dockerfile, the example's, and the
-first process of pods. There is no registry: a pod's image is there or the pod does not start."""
+"""The images of a node, as archives that containerd imports: ours from docker/Dockerfile, the example's, and those of
+the programs that tests run in the cluster. There is no registry: a pod's image is there or the pod does not start."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecar import __version__
+from support.engines import prometheus3
 from support.engines.cache import ROOT, cache_dir, command, content_key, entry, need
 from support.engines.containers import Containers, containers
+from support.kubernetes import programs
 from support.packaging import build_wheels, sources
 
 SIDECAR, BUNDLE = f"localhost/model-sidecar:{__version__}", f"localhost/model-sidecar-bundle:{__version__}"
 WINE, PAUSE = "localhost/wine:1", "localhost/pause:1"
+PROMETHEUS, OPERATOR = "localhost/prometheus:1", "localhost/prometheus-operator:1"
 _ARCHIVE = "images.tar"
 _EXAMPLE = ROOT / "examples" / "fastapi_sklearn"
 _EXAMPLE_FILE = ROOT / "examples" / "kubernetes" / "Dockerfile"
@@ -53,19 +56,33 @@ def example() -> Path:
             pause = directory / "pause"
             build = ["build", "-trimpath", "-ldflags=-s -w", "-o", pause, "."]
             command([need("go"), *build], "build the pod's first process", 300, {"CGO_ENABLED": "0"}, _PAUSE)
-            _of_program(tools, directory, PAUSE, pause)
+            _of_programs(tools, directory, PAUSE, [pause])
             _save(tools, directory, [WINE, PAUSE])
             shutil.rmtree(context)
 
     return entry(f"node-images-example-{content_key(_EXAMPLE / 'server.py', _EXAMPLE_FILE, _PAUSE)}", make) / _ARCHIVE
 
 
-def _of_program(tools: Containers, directory: Path, tag: str, path: Path) -> None:
-    """An image of one static program."""
-    context = directory / "program"
+def monitoring() -> Path:
+    """The Prometheus Operator and its Prometheus."""
+
+    def make(directory: Path) -> None:
+        with containers() as tools:
+            _of_programs(tools, directory, PROMETHEUS, [prometheus3("prometheus")])
+            _of_programs(tools, directory, OPERATOR, sorted(programs.operator().iterdir()))
+            _save(tools, directory, [PROMETHEUS, OPERATOR])
+
+    return entry("node-images-monitoring-1", make) / _ARCHIVE
+
+
+def _of_programs(tools: Containers, directory: Path, tag: str, paths: Sequence[Path]) -> None:
+    """An image of static programs in /bin, the first of which it runs."""
+    context = directory / "programs"
     context.mkdir()
-    shutil.copy(path, context)
-    (context / "Dockerfile").write_text(f'FROM scratch\nCOPY {path.name} /\nENTRYPOINT ["/{path.name}"]\n')
+    for path in paths:
+        shutil.copy(path, context)
+    lines = ["FROM scratch", *(f"COPY {path.name} /bin/{path.name}" for path in paths)]
+    (context / "Dockerfile").write_text("\n".join([*lines, f'ENTRYPOINT ["/bin/{paths[0].name}"]', ""]))
     tools.build(context, tag, file=Path("Dockerfile"))
     shutil.rmtree(context)
 

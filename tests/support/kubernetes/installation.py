@@ -60,9 +60,9 @@ def values(engine: str) -> dict[str, Any]:
             ]
         },
         "setup": {"enabled": True, "url": engine},
-        "podMonitor": {"enabled": True, "interval": "2s", "labels": {"release": "tests"}},
-        "serviceMonitor": {"enabled": True, "interval": "2s", "labels": {"release": "tests"}},
-        "prometheusRule": {"enabled": True, "labels": {"release": "tests"}},
+        "podMonitor": {"enabled": True, "interval": "2s", "labels": {"scraped-by": "tests"}},
+        "serviceMonitor": {"enabled": True, "interval": "2s", "labels": {"scraped-by": "tests"}},
+        "prometheusRule": {"enabled": True, "labels": {"scraped-by": "tests"}},
     }
 
 

@@ -103,6 +103,10 @@ class Node:
         child.start()
         return child
 
+    def start_beside(self, name: str, *arguments: str | Path) -> Child:
+        """A further program in the node's namespaces; it ends with them."""
+        return self._start(name, *arguments)
+
     # -- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self, images: Sequence[Path]) -> None:

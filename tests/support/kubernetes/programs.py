@@ -1,4 +1,4 @@
-"""What a node is made of: Kubernetes and CoreDNS from Go modules; etcd, containerd, CNI plugins and iptables from
+"""What a node is made of: Kubernetes, CoreDNS and KWOK from Go modules; etcd, containerd, CNI plugins and iptables from
 Debian."""
 
 from __future__ import annotations
@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.engines.cache import command, entry, need
+from support.engines.charts import OPERATOR
 from support.engines.toolchains import debian_tree, go_install, go_module
 
 KUBERNETES = "1.33.13"
+KWOK = "sigs.k8s.io/kwok@v0.8.0"
 _COMMANDS = (
     *("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
     *("kubelet", "kube-proxy", "kubectl"),
@@ -35,7 +37,7 @@ def kubernetes() -> Path:
         parts = "\n".join(f"replace {part} => {part} v0{KUBERNETES[1:]}" for part in staged)
         require = f"require k8s.io/kubernetes v{KUBERNETES}"
         commands = [f"k8s.io/kubernetes/cmd/{name}" for name in _COMMANDS]
-        _build(directory, f"{require}\n{parts}", commands, _version())
+        _build(directory, f"{require}\n{parts}", commands, {}, _version())
 
     return entry(f"kubernetes-{KUBERNETES}", make)
 
@@ -47,7 +49,21 @@ def _version() -> str:
     return " ".join(f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
 
 
-def _build(directory: Path, requirements: str, commands: Sequence[str], flags: str) -> None:
+def operator() -> Path:
+    """The folder with the Prometheus Operator, its admission webhook and its configuration reloader."""
+    path, version = OPERATOR.split("@")
+    commands = [f"{path}/cmd/{name}" for name in ("operator", "admission-webhook", "prometheus-config-reloader")]
+
+    def make(directory: Path) -> None:
+        # Without cgo: these run in an image from scratch.
+        _build(directory, f"require {path} {version}", commands, {"CGO_ENABLED": "0"})
+
+    return entry(f"operator-{version}", make)
+
+
+def _build(
+    directory: Path, requirements: str, commands: Sequence[str], environment: Mapping[str, str], flags: str = ""
+) -> None:
     """Commands of modules that cannot be installed by name, as a module of ours that needs them."""
     go = need("go", commands[0])
     sources = directory / "sources"
@@ -55,7 +71,7 @@ def _build(directory: Path, requirements: str, commands: Sequence[str], flags: s
     (sources / "go.mod").write_text(f"module tests/programs\n\ngo 1.24.0\n\ngodebug default=go1.24\n\n{requirements}\n")
     imports = "\n".join(f'\t_ "{path}"' for path in commands)
     (sources / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\nimport (\n{imports}\n)\n")
-    plain = {"GOFLAGS": "-mod=mod"}
+    plain = {"GOFLAGS": "-mod=mod", **environment}
     command([go, "mod", "tidy"], f"modules of {commands[0]}", 900, plain, sources)
     for path in commands:
         target = directory / path.rpartition("/")[2]
@@ -68,6 +84,17 @@ def coredns() -> Path:
     return go_install("github.com/coredns/coredns@v1.14.6", _BUILD_SECONDS)
 
 
+def kwok() -> Path:
+    """Fake nodes, and pods on them that are said to run."""
+    path, version = KWOK.split("@")
+    return go_install(f"{path}/cmd/kwok@{version}", _BUILD_SECONDS)
+
+
+def kwok_stages() -> Path:
+    """The folders with what becomes of fake nodes and pods."""
+    return go_module(KWOK) / "kustomize" / "stage"
+
+
 def packages() -> Path:
     """The files of Debian's packages, as below `/`."""
     root = debian_tree("node-packages", _PACKAGES, ("xtables-nft-multi",))
@@ -78,7 +105,7 @@ def environment() -> dict[str, str]:
     """Variables with which all of these are found, and find each other."""
     root = packages()
     tables = _tables(root)
-    folders = [kubernetes(), tables, root / "usr/bin", root / "usr/sbin", coredns().parent]
+    folders = [kubernetes(), tables, root / "usr/bin", root / "usr/sbin", coredns().parent, kwok().parent]
     libraries = next(root.glob("usr/lib/*-linux-gnu"))
     return {
         "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]),
