@@ -266,3 +266,42 @@ def test_the_moved_feature_of_a_fastapi_server(agent: Path, frameworks: Path, tm
             sidecar.start()
             assert total(shown(), "data_drift_samples", f'feature="{MOVED}"') >= before
             wait_for(lambda: drifted(900) == {MOVED}, 60, "the moved feature, and no other, to be detected")
+
+
+def test_a_response_names_its_prediction_for_a_label(agent: Path, frameworks: Path, tmp_path: Path) -> None:
+    """Labels by the ids in the headers of the answers, those of a batch by its rows: all are joined."""
+    data: Any = load_wine().data
+    port, header = free_port(), "X-Prediction-Id"
+    url = f"http://127.0.0.1:{port}"
+    command = [frameworks, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)]
+    labels: list[dict[str, Any]] = []
+    right = 0
+
+    def ask(rows: Any) -> None:
+        nonlocal right
+        body = json.dumps({"rows": rows.tolist()}).encode()
+        request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            (id_,) = response.headers.get_all(header)
+            answers = [name.removeprefix("class_") for name in json.load(response)["predictions"]]
+        for row, name in enumerate(answers):
+            is_right = len(labels) % 3 != 0
+            right += is_right
+            truth = name if is_right else "another"
+            labels.append({"prediction_id": id_, "label": truth, **({"row": row} if len(answers) > 1 else {})})
+
+    with sidecar_process({"SIDECAR_DERIVE__OUTCOMES__ENABLED": "true"}) as sidecar:
+        env = environment(agent, sidecar.otlp_url, {"SIDECAR_MODEL_NAME": "wine", "SIDECAR_RESPONSE_HEADER": header})
+        with _server(command, env, EXAMPLES / "fastapi_sklearn", f"{url}/health", tmp_path / "log"):
+            for n in range(20):
+                ask(data[n : n + 1])
+            ask(data[20:30])
+        assert len({label["prediction_id"] for label in labels}) == 21
+        _post(f"{sidecar.otlp_url}/v1/labels", labels)
+        values = figures(sidecar.serve_url)
+        results = {k: v for k, v in values.items() if k.startswith("model_labels_total{") and v}
+        assert list(results.values()) == [30]
+        assert 'model="wine"' in next(iter(results))
+        assert 'result="joined"' in next(iter(results))
+        accuracy = {v for k, v in values.items() if k.startswith("model_accuracy{") and 'window="1h"' in k}
+        assert accuracy == {right / 30}

@@ -259,7 +259,7 @@ def test_other_words_for_levels_are_known(level: str) -> None:
         {"SIDECAR_RECEIVE_PORT": "tcp://10.0.0.1:1", "SIDECAR_RECEIVE_SERVICE_HOST": "10.0.0.1"},
         {"SIDECAR_RECEIVE_PORT_4318_TCP_ADDR": "10.0.0.1", "SIDECAR_RECEIVE_SERVICE_PORT_OTLP_HTTP": "4318"},
         {"SIDECAR_SERVE__PORT": "", "SIDECAR_DERIVE__RED__DIMENSIONS": "", "SIDECAR_TYPO__X": ""},
-        {"SIDECAR_EXIT_TIMEOUT": "2"},
+        {"SIDECAR_EXIT_TIMEOUT": "2", "SIDECAR_RESPONSE_HEADER": "X-Prediction-Id"},
         {"SIDECAR_CONFIG": "  ", "SIDECAR_RECEIVE__LUMBERJACK__PORT": " ", "SIDECAR_LOG__LEVEL": "\n"},
     ],
 )
