@@ -56,7 +56,7 @@ NOT_SETTINGS = frozenset({"SIDECAR_CONFIG", "SIDECAR_TEST_CACHE"})
 _SERVICE_LINK = re.compile(r"^SIDECAR_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)$")
 _SERVICE_LINK_PORT = re.compile(r"^SIDECAR_(\w+_)?PORT=(tcp|udp|sctp)://")
 #: Read in the model's own container, which may share an environment with the sidecar.
-_IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|EXIT_TIMEOUT|MODEL_(NAME|VERSION|CLASSES))$")
+_IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|EXIT_TIMEOUT|RESPONSE_HEADER|MODEL_(NAME|VERSION|CLASSES))$")
 #: How like a setting a variable without the separator must be to be taken for a slip; others are the image's or pod's.
 _SLIP = 0.9
 #: Keys whose values are never repeated.
