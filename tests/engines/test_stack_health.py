@@ -48,7 +48,7 @@ def test_a_half_dead_stack(opensearch_url: str, alertmanager_config: Path, tmp_p
         targets = [{"name": name, "kind": name, "url": url} for name, url in services.items()]
         targets += [
             {"name": "page", "url": f"{prometheus.url}/-/healthy"},
-            {"name": "root", "url": sidecar.serve_url},
+            {"name": "root", "url": opensearch_url},
         ]
         file = tmp_path / "targets.yaml"
         file.write_text(yaml.safe_dump({"targets": targets}))
