@@ -139,6 +139,18 @@ def performance(limits: Thresholds) -> Board:
                             ),
                         ),
                     ),
+                    Panel(
+                        "Importance of features",
+                        "How much the twenty features that count most do, by the model's own account, as a share.",
+                        "percentunit",
+                        (
+                            Query(
+                                f"topk(20, max by (model, version, feature) (model_feature_importance{{{_OF}}}))",
+                                "{{model}} {{version}} {{feature}}",
+                            ),
+                        ),
+                        "bargauge",
+                    ),
                 ),
             ),
             Row(

@@ -103,6 +103,15 @@ def features(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return json_format.MessageToDict(request)
 
 
+def loaded(importance: Mapping[str, float]) -> dict[str, Any]:
+    """The event of a model's loading, with how much its features count."""
+    request = ExportLogsServiceRequest.FromString(event_request({}, "wine", "3"))
+    record = request.resource_logs[0].scope_logs[0].log_records[0]
+    record.event_name, record.time_unix_nano = "ml.model.loaded", time.time_ns()
+    record.body.CopyFrom(encode_value({"features": importance}))
+    return json_format.MessageToDict(request)
+
+
 def of_the_app() -> dict[str, Any]:
     """Metrics of OpenTelemetry's HTTP and database instrumentations."""
     now = str(time.time_ns())
@@ -159,6 +168,7 @@ def send(stack: Stack, redis: int) -> None:
     assert stack.post("/v1/json", prediction(), token="wrong") == 401
     assert stack.post("/v1/logs", features(TRAINED)) == 200
     assert stack.post("/v1/logs", features(ODD)) == 200
+    assert stack.post("/v1/logs", loaded({"alcohol": 0.75, "color": 0.25})) == 200
     for truth in ("red", "white"):
         columns = {"class": ["red", truth, truth] * 4, "score": [0.6, 0.9, 0.8] * 4}
         assert stack.post("/v1/logs", outcomes(truth, **columns)) == 200
