@@ -167,6 +167,15 @@ CASES: tuple[Case, ...] = (
         targets=REST_TARGETS,
     ),
     Case(
+        "trickle-no-page",
+        "the same without the page at the serve port: what it costs when nobody looks is the difference to trickle",
+        ("-signal", "traces", "-streams", "2", "-rate", "100"),
+        settings={"SIDECAR_SERVE__PAGE__ENABLED": "false"},
+        payload_size=50,
+        rest_seconds=60,
+        targets=REST_TARGETS,
+    ),
+    Case(
         "slow",
         "spans in payloads of 50, twenty requests a second: the whole path",
         ("-signal", "traces", "-streams", "2", "-rate", "1000"),

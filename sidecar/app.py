@@ -111,6 +111,7 @@ class App:
             self.status,
             admission.check if admission.asks_token else None,
             self.page_sources,
+            settings.serve.access(os.environ),
         )
         app = build_app(sources, _lookups(sinks, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)

@@ -4,6 +4,7 @@ may be any number of it."""
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +64,7 @@ class LookupServer:
             PageSources(self.status, traces=self._traces, lookup=settings.lookup)
             if settings.serve.page.enabled
             else None,
+            settings.serve.access(os.environ),
         )
         app = build_app(sources, lambda: lookup_routers(self._traces, settings.lookup))
         self.serve = WebServer("serve", app, settings.serve.host, settings.serve.port)

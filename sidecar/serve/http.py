@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isal import igzip_lib
@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sidecar.errors import Unauthenticated
 from sidecar.health import Health
 from sidecar.options import Section, ServerAuth
+from sidecar.serve.access import Access, PageAccess, PathPrefix, is_page
 from sidecar.serve.pages.options import PageOptions
 from sidecar.serve.scrapers import scraper
 from sidecar.web import Deferred
@@ -57,7 +58,28 @@ class Options(Section):
         description="What a client must send at this port for everything but the probes; look-ups show spans and logs. "
         "For the page browsers ask for it themselves: any user, the token as password.",
     )
+    allowed_hosts: list[str] = Field(
+        default=[],
+        description="Names under which the page may be opened, besides IP addresses and names that nobody can own "
+        "(without a dot, `.svc`, `.local`, `.internal`): a proxy's, such as `sidecar.example.com`. `*`: any.",
+    )
+    path_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path at which a proxy shows this port, such as `/sidecar`: links of the page begin with it. "
+        "Requests may come with it or without.",
+    )
     page: PageOptions = Field(default=PageOptions(), description="The page for browsers, at `/ui`.")
+
+    def access(self, environ: Mapping[str, str]) -> Access:
+        """Under which address, and from where, the page is asked. In a cluster every pod reaches this one: there the
+        page is for port-forwards, unless a token keeps others out. Every container there has the address of the
+        cluster's API in `KUBERNETES_SERVICE_HOST`."""
+        local_only = self.page.local_only
+        if local_only is None:
+            asks_token = self.auth.token is not None or self.auth.token_file is not None
+            local_only = "KUBERNETES_SERVICE_HOST" in environ and not asks_token
+        return Access(self.allowed_hosts, self.path_prefix, local_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,7 @@ class Sources:
     """(Authorization header) -> nothing; raises `Unauthenticated`. None: everybody is let in."""
     page: PageSources | None = None
     """What the page shows; None: there is none."""
+    access: Access = field(default_factory=Access)
 
 
 Endpoint = Callable[[Request], "Coroutine[Any, Any, Response]"]
@@ -94,11 +117,13 @@ def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | Non
             _get("/metrics", _metrics_endpoint(sources)),
             *_probes(sources.health),
             _get("/status", _status_endpoint(sources)),
-            *([_get("/", _index)] if sources.page is None else _page(sources.page)),
+            *([_get("/", _index)] if sources.page is None else _page(sources.page, sources.access)),
             *([] if routers else [_get(f"/{start}/{{path:path}}", _no_store) for start in _LOOKUPS]),
         ],
         exception_handlers={404: _no_route, 405: _no_route},
         middleware=[
+            *([Middleware(PathPrefix, prefix=sources.access.path_prefix)] if sources.access.path_prefix else []),
+            *([Middleware(PageAccess, access=sources.access)] if sources.page is not None else []),
             *([Middleware(_Admission, admit=sources.admit, page=sources.page is not None)] if sources.admit else []),
             Middleware(_HeadAsGet),
         ],
@@ -109,20 +134,20 @@ def build_app(sources: Sources, routers: Callable[[], Sequence[APIRouter]] | Non
     return app
 
 
-def _page(sources: PageSources) -> list[Route]:
+def _page(sources: PageSources, access: Access) -> list[Route]:
     """The page, which `/` leads to. Its templates and views are imported at the first request for one."""
 
     def build() -> ASGIApp:
         from sidecar.serve.pages.site import build_site
 
-        return build_site(sources)
+        return build_site(sources, access)
 
     site = Deferred(build)
-    return [_get("/", _to_page), Route("/ui", site), Route("/ui/{path:path}", site)]
 
+    async def to_page(request: Request) -> Response:
+        return RedirectResponse(f"{access.path_prefix}/ui", 307)
 
-async def _to_page(request: Request) -> Response:
-    return RedirectResponse("/ui", 307)
+    return [_get("/", to_page), Route("/ui", site), Route("/ui/{path:path}", site)]
 
 
 def _lookups(routers: Sequence[APIRouter]) -> ASGIApp:
@@ -253,7 +278,7 @@ class _Admission:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _PROBES:
             header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-            basic = self._page and (scope["path"] in ("/", "/ui") or scope["path"].startswith("/ui/"))
+            basic = self._page and is_page(scope["path"])
             try:
                 given = None if header is None else header.decode("latin-1")
                 self._admit(_password_as_token(given) if given and basic else given)

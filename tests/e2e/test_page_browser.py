@@ -130,6 +130,10 @@ def test_a_search_finds_the_slow_trace_and_its_span_says_why(shop: Shop, page: P
     expect(page).to_have_url(shop.url(f"/ui/traces/{SLOW_ID}"))
     page.locator("summary", has_text="SELECT orders").click()
     expect(page.locator("details[open]")).to_contain_text("payment provider is slow")
+    page.get_by_text("Flame graph").click()
+    expect(page.locator("svg.flame text", has_text="shop SELECT orders")).to_be_visible()
+    expect(page.get_by_role("region", name="Own time").get_by_role("row").nth(1)).to_contain_text("SELECT orders")
+    assert axe_problems(page) == []
     page.goto(shop.url("/ui/traces"))
     page.get_by_label("or TraceQL").fill("{ duration > 2s && name = `POST /checkout` }")
     page.get_by_role("button", name="Search").click()

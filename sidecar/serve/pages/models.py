@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.derive.families import Number
+from sidecar.serve.pages.experiments import Experiment, experiments
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.quality import Quality, quality
 
@@ -61,6 +62,8 @@ class Feature:
     """Bins that the reference has not -> values, where there are any."""
     scores: list[Score]
     samples: Number | None
+    importance: Number | None
+    """How much it counts by the model's own account, as a share of all features."""
     state: str
     """`drifted`, `steady`, `too few values`, or `not checked yet`."""
 
@@ -119,6 +122,7 @@ class Models:
     models: list[Model]
     hidden: int
     tokens: list[Tokens]
+    experiments: list[Experiment]
 
 
 def models(metrics: Metrics) -> Models:
@@ -136,7 +140,7 @@ def models(metrics: Metrics) -> Models:
         if (model.name, model.version) not in shown:
             shown.add((model.name, model.version))
             _fill_version(model, metrics)
-    return Models(ordered[:MAX_MODELS], max(0, len(ordered) - MAX_MODELS), _tokens(metrics))
+    return Models(ordered[:MAX_MODELS], max(0, len(ordered) - MAX_MODELS), _tokens(metrics), experiments(metrics))
 
 
 def _fill(model: Model, metrics: Metrics) -> None:
@@ -175,7 +179,12 @@ def _features(metrics: Metrics, of_model: Mapping[str, str]) -> list[Feature]:
     for series in metrics.select("model_feature_reference_ratio", **of_model):
         reference.setdefault(series.labels.get("feature", ""), {})[series.labels.get("bin", "")] = series.value
     features = [_feature(metrics, {**of_model, "feature": n}, observed[n], reference.get(n, {})) for n in observed]
-    return sorted(features, key=lambda f: (f.state != "drifted", -f.worst, f.name))[:MAX_FEATURES]
+    return sorted(features, key=_rank)[:MAX_FEATURES]
+
+
+def _rank(feature: Feature) -> tuple[bool, Number, float, str]:
+    """Drifted ones first, of those the ones that count most for the model."""
+    return feature.state != "drifted", -(feature.importance or 0), -feature.worst, feature.name
 
 
 def _feature(
@@ -199,6 +208,7 @@ def _feature(
         {name: n for name in FLAGS if name not in reference and (n := observed.get(name, 0))},
         scores,
         metrics.value("data_drift_samples", **labels),
+        metrics.value("model_feature_importance", **labels),
         _state(metrics, labels),
     )
 

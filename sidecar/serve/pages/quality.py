@@ -89,18 +89,19 @@ def _window(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Window:
     return Window(
         name,
         metrics.value("model_outcome_samples", **labels),
-        _share(metrics, "model_accuracy", labels),
+        share_of(metrics, "model_accuracy", labels),
         figures,
         [_of_class(metrics, one, {**labels, "class": one}) for one in list(classes)[:MAX_CLASSES]],
     )
 
 
 def _of_class(metrics: Metrics, name: str, labels: Mapping[str, str]) -> ClassQuality:
-    precision, recall = (_share(metrics, f"model_class_{what}", labels) for what in ("precision", "recall"))
+    precision, recall = (share_of(metrics, f"model_class_{what}", labels) for what in ("precision", "recall"))
     return ClassQuality(name, precision, recall, metrics.value("model_class_f1", **labels))
 
 
-def _share(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Share | None:
+def share_of(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Share | None:
+    """A gauge with its `_lower` and `_upper`; None where it is not there."""
     value = metrics.value(name, **labels)
     if value is None:
         return None

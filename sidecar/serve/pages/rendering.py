@@ -31,9 +31,9 @@ MAX_TEXT = 4_000
 
 
 class Renderer:
-    """Makes pages of templates. Thread-safe."""
+    """Makes pages of templates. Thread-safe. `root`: what every address of the page begins with, behind a proxy."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str = "") -> None:
         folder = files("sidecar.serve.pages") / "static"
         self._static = {name: (folder / name).read_bytes() for name in _STATIC}
         self._edition = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
@@ -44,10 +44,10 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals["edition"] = self._edition
+        self._templates.globals.update(edition=self._edition, root=root)
         self._templates.filters.update(
             duration=write_duration, when=write_time, number=write_number, bytes=write_bytes, text=write_text,
-            percent=write_percent, count_of=write_count,
+            percent=write_percent, count_of=write_count, figure=write_figure,
         )  # fmt: skip
 
     def fragment(self, name: str, values: Mapping[str, Any]) -> str:
@@ -91,6 +91,11 @@ def write_number(value: float | None) -> str:
     if value == value and abs(value) < 1e15 and value == int(value):
         return f"{int(value):,}".replace(",", "\u202f")
     return f"{value:.4g}"
+
+
+def write_figure(value: float | None) -> str:
+    """Three digits, for narrow columns."""
+    return "–" if value is None else f"{value:.3g}"
 
 
 def write_count(things: Sequence[Any], noun: str) -> str:

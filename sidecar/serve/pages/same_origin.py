@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from sidecar.serve.access import host_name
 
-def same_origin(headers: Mapping[str, str]) -> bool:
-    """`headers`: names in lower case. Browsers send `Sec-Fetch-Site` and, with every POST, `Origin`; a request with
+
+def same_origin(headers: Mapping[str, str], allowed: Sequence[str] = ()) -> bool:
+    """`headers`: names in lower case. Browsers send `Sec-Fetch-Site` where they trust the connection, whatever a proxy
+    makes of `Host`, and `Origin` with every POST: that of the host that was asked, or of an allowed one. A request with
     neither comes from no browser, which has the command line for this."""
     site = headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
-        return False
-    origin = headers.get("origin")
-    if origin is None:
+    if site is not None:
         return site == "same-origin"
-    return bool(headers.get("host")) and urlsplit(origin).netloc == headers.get("host")
+    origin = urlsplit(headers.get("origin", "")).netloc
+    return bool(origin) and (origin == headers.get("host") or host_name(origin) in map(host_name, allowed))

@@ -20,8 +20,10 @@ from sidecar.errors import ConfigError, Retryable, SidecarError, Unavailable
 from sidecar.lookup.answering import BadRequest, Desk, Failure, NotFound, Parameters
 from sidecar.lookup.model import LogRecord
 from sidecar.lookup.store import Deadline
+from sidecar.serve.access import Access
 from sidecar.serve.pages import logs, traces
 from sidecar.serve.pages.compare import compare
+from sidecar.serve.pages.flame import flame
 from sidecar.serve.pages.live import LiveTails
 from sidecar.serve.pages.metrics import Metrics
 from sidecar.serve.pages.models import models
@@ -39,8 +41,12 @@ _BUSY = "dead letters of a sink are being replayed: wait until they are, then lo
 class Site:
     """All views of one program. `clock`: seconds, for rates."""
 
-    def __init__(self, sources: PageSources, clock: Callable[[], float] = time.monotonic) -> None:
-        self._sources, self._renderer, self._rates = sources, Renderer(), Rates(clock)
+    def __init__(
+        self, sources: PageSources, access: Access | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._access = access or Access()
+        self._root = self._access.path_prefix
+        self._sources, self._renderer, self._rates = sources, Renderer(self._root), Rates(clock)
         self._desk = Desk(sources.traces, sources.lookup) if sources.traces is not None else None
         self._tails = LiveTails(sources.logs, self._rows, sources.stopping) if sources.logs is not None else None
         self._replaying = asyncio.Lock()
@@ -136,7 +142,7 @@ class Site:
 
         given = request.query_params.get("id", "").strip()
         if given:
-            return RedirectResponse(f"/ui/traces/{_path(given)}", 303)
+            return RedirectResponse(f"{self._root}/ui/traces/{_path(given)}", 303)
         return await self._lookup("traces", work)
 
     async def _trace(self, request: Request) -> Response:
@@ -148,7 +154,8 @@ class Site:
             page = Parameters(request).count("page", 1 if row is None else row // traces.PAGE_ROWS + 1, 1_000)
             first = (page - 1) * traces.PAGE_ROWS
             values = {
-                "view": "traces", "trace": trace, "shown": shown, "wanted": wanted, "page": page,
+                "view": "traces", "trace": trace, "shown": shown, "flame": flame(shown.rows), "wanted": wanted,
+                "page": page,
                 "rows": shown.rows[first : first + traces.PAGE_ROWS], "first": first, "level_of": logs.level_of,
                 "pages": (len(shown.rows) - 1) // traces.PAGE_ROWS + 1,
             }  # fmt: skip
@@ -200,7 +207,7 @@ class Site:
         return found if found is not None else self._failed("")(Failure(404, "there is no such file"))
 
     async def _replay(self, request: Request) -> Response:
-        if not same_origin(request.headers):
+        if not same_origin(request.headers, self._access.allowed_hosts):
             return self._failed("pipeline")(Failure(403, "only this page itself may ask for a replay"))
         replay, sink = self._sources.replay, request.path_params["sink"]
         if replay is None:
@@ -214,7 +221,8 @@ class Site:
                 return self._failed("pipeline")(Failure(404, str(error)))
             except (Retryable, Unavailable) as error:
                 return self._failed("pipeline")(Failure(502, f"not replayed, nothing is lost: {error}"))
-        to = f"/ui/pipeline?sink={_path(sink)}&accepted={done.accepted}&rejected={done.rejected}#dead-letters"
+        counts = f"accepted={done.accepted}&rejected={done.rejected}"
+        to = f"{self._root}/ui/pipeline?sink={_path(sink)}&{counts}#dead-letters"
         return RedirectResponse(to, 303, HEADERS)
 
     # -- answers
@@ -256,9 +264,9 @@ class Site:
         return self._failed("")(Failure(error.status_code, message))
 
 
-def build_site(sources: PageSources) -> Starlette:
+def build_site(sources: PageSources, access: Access | None = None) -> Starlette:
     """The page as an application."""
-    return Site(sources).app()
+    return Site(sources, access).app()
 
 
 def _path(text: str) -> str:
