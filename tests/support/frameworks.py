@@ -273,6 +273,8 @@ def environment(bundle_folder: Path, endpoint: str, more: Mapping[str, str] | No
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_BLRP_SCHEDULE_DELAY": "100",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        # Where nothing is slow this changes nothing; on a loaded machine the last export takes longer than a second.
+        "SIDECAR_EXIT_TIMEOUT": "20",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **(more or {}),
