@@ -17,7 +17,8 @@ from pathlib import Path
 
 USER = 65532
 UNUSED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "__pycache__"}
-"""Folders of the standard library and of packages that a server never imports."""
+UNUSED |= {"distutils", "f2py"}
+"""Folders of the standard library and of packages (the last two build extensions) that a server never imports."""
 NOT_OF_THE_LIBRARY = re.compile(r"config-3\..*|dist-packages|site-packages")
 SUFFIXES = (".pyi", ".a", ".c", ".h", ".pxd")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")

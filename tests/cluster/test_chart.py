@@ -54,7 +54,8 @@ MATRIX: dict[str, str] = {
     "node-everything": f"mode=node,{EVERYTHING},node.logs=true,node.tokenSecret=token,node.hostPath=/data",
     "node-bare": "mode=node,networkPolicy.enabled=false",
     "gateway": "gateway.enabled=true",
-    "lookup": "lookup.enabled=true,lookup.url=http://es:9200,lookup.replicas=1",
+    "lookup": "lookup.enabled=true,lookup.url=http://es:9200",
+    "lookup-bare": "lookup.enabled=true,lookup.url=http://es:9200,lookup.replicas=1",
     "grafana": f"dashboards.enabled=true,{TRACES}",
     "library": f"mode=library,{EVERYTHING}",
 }

@@ -51,8 +51,10 @@ def test_elements_that_are_no_objects_are_kept_as_text() -> None:
     assert check.items == 4
 
 
+#: Whole numbers beyond these become doubles, in lines as in documents.
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
 JSON: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=10,
 )
