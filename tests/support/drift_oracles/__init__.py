@@ -1,0 +1,1 @@
+"""Scores of drift by other libraries beside ours, on the same values."""
