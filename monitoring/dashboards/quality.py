@@ -33,6 +33,7 @@ def quality(limits: Thresholds) -> Board:
             Row("Freshness and volume", _arrival(of["prediction_silence"])),
             Row("Failed rules", _rules(of["quality_failures"])),
             Row("Drift", _drift(of["drift_score"], of["drift_share"])),
+            Row("Drift of the fleet", _fleet(of["drift_score"])),
             Row("Distributions", _distributions()),
         ),
         (NAMESPACE, MODEL, VERSION, FEATURE),
@@ -169,6 +170,43 @@ def _drift(score: float, share: float) -> tuple[Panel, ...]:
             "short",
             (Query(f"max by (model, feature) (data_drift_samples{{{_FEATURE}}})", _NAME),),
             width=12,
+        ),
+    )
+
+
+def _fleet(score: float) -> tuple[Panel, ...]:
+    by_method = "max by (model, version, feature, method)"
+    return (
+        Panel(
+            "Drift over all pods",
+            "Distance of the windows of all pods together from the reference.",
+            "short",
+            (Query(f"{by_method} (model:drift_score:union{{{_FEATURE}}})", f"{_NAME} {{{{method}}}}"),),
+            warn=score,
+            alert="FleetDriftDetected",
+            width=12,
+        ),
+        Panel(
+            "Scores that are certain",
+            "Score over all pods divided by its critical value at their rows: above 1 it is no chance.",
+            "short",
+            (
+                Query(
+                    f"{by_method} (model:drift_score:union{{{_FEATURE}}} / model:drift_critical_value:union)",
+                    f"{_NAME} {{{{method}}}}",
+                ),
+            ),
+            warn=1,
+            alert="FleetDriftDetected",
+            width=6,
+        ),
+        Panel(
+            "Drifted over all pods",
+            "Features with drift that is an effect and certain where the windows of all pods are added up.",
+            "short",
+            (Query(f"sum by (model, version) (model:drift_detected:bool{{{_FEATURE}}})", "{{model}} {{version}}"),),
+            alert="FleetDriftDetected",
+            width=6,
         ),
     )
 

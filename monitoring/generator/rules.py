@@ -28,11 +28,14 @@ def files(alerts: Sequence[Alert], thresholds: Thresholds) -> dict[Path, str]:
 
 
 def _group(group: Mapping[str, Any], thresholds: Thresholds) -> dict[str, Any]:
-    rules = [
-        {"record": rule["record"], "expr": thresholds.fill(rule["expr"]).strip()} for rule in group.get("rules", ())
-    ]
+    rules = [_rule(rule, thresholds) for rule in group.get("rules", ())]
     rules.extend(rule for entry in group.get("renames", ()) for rule in renamed(entry))
     return {"name": group["name"], "rules": rules}
+
+
+def _rule(rule: Mapping[str, Any], thresholds: Thresholds) -> dict[str, Any]:
+    labels = {"labels": rule["labels"]} if "labels" in rule else {}
+    return {"record": rule["record"], "expr": thresholds.fill(rule["expr"]).strip(), **labels}
 
 
 def renamed(entry: Mapping[str, Any]) -> Iterator[dict[str, str]]:

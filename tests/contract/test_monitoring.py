@@ -32,7 +32,7 @@ LEGACY = (
 )  # fmt: skip
 
 
-WITHOUT_DRILL: dict[str, str] = {}
+WITHOUT_DRILL = {"FleetDriftDetected": "what no pod finds by itself takes several pods; a drill sends to one"}
 """Alerts that `sidecar drill` cannot make fire, and why."""
 HOW_TO = (source.ROOT / "docs" / "how-to" / "drills.md").read_text("utf-8")
 

@@ -52,6 +52,17 @@ class _Families:
         self.rows = _Block(
             "model_feature_reference_rows", "gauge", "Values of a column that the reference was made of."
         )
+        self.window = _Block(
+            "model_feature_window_rows",
+            "gauge",
+            "Values of a bin in the window of the last check: add them up over pods.",
+        )
+        self.ready = _Block("data_drift_ready", "gauge", "1 where the window of the last check covered warm_up.")
+        self.quantile = _Block(
+            "data_drift_chi_squared_quantile",
+            "gauge",
+            "Quantile of chi-squared by degrees of freedom, by false_pages_per_year: critical values are made of it.",
+        )
         self.score = _Block("data_drift_score", "gauge", "Distance of the window from the reference, by method.")
         self.threshold = _Block("data_drift_threshold", "gauge", "Score above which the distance is an effect.")
         self.critical = _Block(
@@ -69,8 +80,9 @@ class _Families:
             yield block.family()
 
 
-def families(models: Sequence[ModelDrift], view: View | None) -> Iterator[FamilySnapshot]:
-    """The families; a model that `view` has not been shown is shown at 0 first."""
+def families(models: Sequence[ModelDrift], view: View | None, window_rows: bool = True) -> Iterator[FamilySnapshot]:
+    """The families; a model that `view` has not been shown is shown at 0 first. `window_rows`: with what drift of a
+    fleet is computed from."""
     found = _Families()
     for state in models:
         zero = view is not None and view.at_zero(state.born, state.progress.started)
@@ -80,6 +92,8 @@ def families(models: Sequence[ModelDrift], view: View | None) -> Iterator[Family
             about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
             _counters(found, about, window, state.reference.label, 0 if zero else 1, created)
         _decisions(found, of_model, state)
+        if window_rows:
+            _of_fleets(found, of_model, state)
     yield from found.all()
 
 
@@ -119,3 +133,17 @@ def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
     share = state.share()
     if share is not None:
         found.share.add(of_model, share)
+
+
+def _of_fleets(found: _Families, of_model: str, state: ModelDrift) -> None:
+    """What rules add up over pods; empty before the first check."""
+    reference = label_text(("reference",), (state.reference.label,))
+    for key, counts in state.rows_at_check.items():
+        bins = state.windows[key].bins
+        about = f"{of_model},{label_text(('feature',), (label_of(bins),))}"
+        for name, rows in zip(bins.labels, counts.tolist(), strict=True):
+            found.window.add(f"{about},{label_text(('bin',), (name,))},{reference}", rows)
+    if state.rows_at_check:
+        found.ready.add(f"{of_model},{reference}", int(state.ready))
+        for freedom, quantile in enumerate(state.chi_squared_quantiles(), 1):
+            found.quantile.add(f'{of_model},freedom="{freedom}"', quantile)

@@ -13,12 +13,13 @@ from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.column_samples import Sample
 from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
 from sidecar.derive.drift.library import CompiledReference, Key, key_of
-from sidecar.derive.drift.methods.method import DriftMethod
+from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
+from sidecar.derive.drift.methods.method import Comparison, DriftMethod
 from sidecar.derive.drift.methods.registry import METHODS, method
 from sidecar.derive.drift.observations import Model
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.window import ColumnWindow
-from sidecar.derive.series import pack_labels
+from sidecar.derive.series import I64, pack_labels
 
 Failure = tuple[str, str, int]
 """(feature, rule, how often)."""
@@ -77,6 +78,10 @@ class ModelDrift:
             key: ColumnWindow(bins) for key, bins in list(reference.columns.items())[:columns]
         }
         self.decisions: dict[Key, Decision] = {}
+        self.rows_at_check: dict[Key, I64] = {}
+        """Rows of each bin in the window of the last check: what its scores are of."""
+        self.ready = False
+        """Whether the window covered what it has to at the last check."""
         self._counted_at_check: dict[Key, int] = {}
         self.progress = Progress(*slot_of(options, time), time, time)
         self._checked = False
@@ -125,22 +130,26 @@ class ModelDrift:
         """Scores of all columns at the end of a check's time."""
         progress, options = self.progress, self._options
         ends = (progress.check + 1) * round(options.check_interval * 1e9)
-        ready = ends - progress.started >= options.warm_up_seconds * 1e9
-        level = alpha(options.false_pages_per_year, options.check_interval, len(self.windows))
-        self.decisions = {
-            key: decision
-            for key, window in self.windows.items()
-            if (decision := self._decision(window, level, ready)) is not None
-        }
+        self.ready = ends - progress.started >= options.warm_up_seconds * 1e9
+        pairs = ((key, window.comparison()) for key, window in self.windows.items())
+        compared = {key: comparison for key, comparison in pairs if comparison is not None}
+        self.decisions = {key: self._decision(self.windows[key], comparison) for key, comparison in compared.items()}
+        self.rows_at_check = {key: comparison.live_bins for key, comparison in compared.items()}
         found = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
         return found
 
-    def _decision(self, window: ColumnWindow, level: float, ready: bool) -> Decision | None:
-        found = window.comparison()
-        if found is None:
-            return None
+    def chi_squared_quantiles(self) -> list[float]:
+        """What chance exceeds as seldom as one check of one column may be wrong, by degrees of freedom from 1."""
+        most = max((window.bins.bins for window in self.windows.values()), default=1)
+        return [chi_squared_quantile(self._alpha, freedom) for freedom in range(1, most)]
+
+    @property
+    def _alpha(self) -> float:
+        return alpha(self._options.false_pages_per_year, self._options.check_interval, len(self.windows))
+
+    def _decision(self, window: ColumnWindow, found: Comparison) -> Decision:
         own = self._options.features.get(window.bins.name) if window.bins.role == "feature" else None
         chosen = self._usable((own.method if own else None) or self._options.method, found.numeric)
         wanted = [
@@ -150,8 +159,8 @@ class ModelDrift:
         for one in dict.fromkeys([chosen, *wanted]):
             threshold = own.threshold if own and one is chosen and own.threshold is not None else None
             limit = self._options.thresholds.get(one.name) if threshold is None else threshold
-            scores.append(score(one, limit, found, level))
-        return decide(tuple(scores), chosen.name, ready)
+            scores.append(score(one, limit, found, self._alpha))
+        return decide(tuple(scores), chosen.name, self.ready)
 
     def _usable(self, name: str, numeric: bool) -> DriftMethod:
         chosen = method(name, self._methods)
@@ -189,6 +198,8 @@ class ModelDrift:
             counted = [[*key, n] for key, n in self._counted_at_check.items()]
             decisions = [[*key, asdict(decision)] for key, decision in self.decisions.items()]
             yield b"v", json.dumps([counted, decisions]).encode()
+            rows = [[*key, counts.tolist()] for key, counts in self.rows_at_check.items()]
+            yield b"b", json.dumps([self.ready, rows]).encode()
         for key, window in self.windows.items():
             name = pack_labels(key)
             for number, packed in window.checkpoint():
@@ -196,7 +207,7 @@ class ModelDrift:
 
     def state_keys(self) -> Iterator[bytes]:
         """Keys below the model's own under which something may be kept."""
-        yield from (b"m", b"v")
+        yield from (b"m", b"v", b"b")
         for key, window in self.windows.items():
             name = pack_labels(key)
             yield b"f" + name
@@ -215,6 +226,7 @@ class ModelDrift:
                 if b"f" + name in state and not window.restore(state[b"f" + name], rings.get(name, {})):
                     return False
             self._restore_decisions(state.get(b"v"))
+            self._restore_rows(state.get(b"b"))
             self._saved = state[b"m"]
         except (KeyError, TypeError, ValueError):
             return False
@@ -224,6 +236,14 @@ class ModelDrift:
         counted, decisions = json.loads(kept) if kept is not None else ([], [])
         self._counted_at_check = {(role, name): n for role, name, n in counted}
         self.decisions = {(role, name): _decision_of(one) for role, name, one in decisions}
+
+    def _restore_rows(self, kept: bytes | None) -> None:
+        self.ready, rows = json.loads(kept) if kept is not None else (False, [])
+        self.rows_at_check = {
+            (role, name): np.array(counts, np.int64)
+            for role, name, counts in rows
+            if (window := self.windows.get((role, name))) is not None and len(counts) == window.bins.bins
+        }
 
 
 def _decision_of(kept: dict[str, Any]) -> Decision:

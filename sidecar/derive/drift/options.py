@@ -84,6 +84,11 @@ class DriftOptions(Section):
         le=10_000,
         description="Features, predictions and scores of all models that are compared; further ones are left out.",
     )
+    window_rows: bool = Field(
+        default=True,
+        description="Show the rows of the window by bin too, about 20 series a feature, of which the shipped rules "
+        "compute drift over all pods of a model.",
+    )
     payloads: bool = Field(
         default=True,
         description="Read payloads of serving protocols too, not only events of the zero-code instrumentation.",

@@ -88,6 +88,33 @@ def test_every_value_is_in_a_bin_of_the_reference(model: Model) -> None:
     assert sums == {}  # The reference has ages below 0.
 
 
+def test_the_window_of_the_last_check_is_what_its_scores_are_of(model: Model) -> None:
+    model.feed(0, model.rows(300))
+    assert model.shown("model_feature_window_rows") == {}  # No check yet.
+    model.feed(1, model.rows(200))
+    rows = model.shown("model_feature_window_rows{")
+    assert sum(n for key, n in rows.items() if 'feature="age"' in key) == 300
+    assert sum(n for key, n in rows.items() if 'feature="plan"' in key) == 300
+    assert rows.keys() == {
+        key.replace("reference_ratio", "window_rows") for key in model.shown("model_feature_reference_ratio")
+    }
+    assert model.value("data_drift_ready") == 1
+    bins = sum(1 for key in rows if 'feature="age"' in key)
+    quantile = model.value("data_drift_chi_squared_quantile", freedom=str(bins - 1))
+    critical = model.value("data_drift_critical_value", feature="age", method="chi_squared")
+    assert quantile is not None
+    assert critical == pytest.approx((quantile * (1 / 300 + 1 / 5000)) ** 0.5, rel=1e-12)
+
+
+def test_window_rows_can_be_left_out(tmp_path: Path) -> None:
+    model = Model(tmp_path, window_rows=False)
+    model.feed(0, model.rows())
+    model.feed(1, model.rows())
+    assert model.value("data_drift_samples", feature="age") == 500
+    assert not model.shown("model_feature_window_rows")
+    assert not model.shown("data_drift_chi_squared_quantile")
+
+
 def test_sums_of_bins_that_cannot_fall(tmp_path: Path) -> None:
     amounts = np.random.default_rng(1).exponential(50, 4000)
     (tmp_path / "reference.json").write_text(reference({"amount": amounts}).dump())
