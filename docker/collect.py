@@ -21,6 +21,8 @@ UNUSED |= {"distutils", "f2py"}
 """Folders of the standard library and of packages (the last two build extensions) that a server never imports."""
 NOT_OF_THE_LIBRARY = re.compile(r"config-3\..*|dist-packages|site-packages")
 SUFFIXES = (".pyi", ".a", ".c", ".h", ".pxd")
+TESTS_OF_NUMPY = re.compile(r"(_simd|\w+_tests)\..*\.so")
+"""Extensions that nothing but numpy's own tests imports."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -57,7 +59,7 @@ def copy(source: Path, root: Path, left_out: re.Pattern[str] | None = None) -> N
     """A file, or a folder without what is not used; `left_out` are further names right below it."""
 
     def ignored(folder: str, names: list[str]) -> set[str]:
-        skipped = {name for name in names if name in UNUSED or name.endswith(SUFFIXES)}
+        skipped = {name for name in names if unused(name)}
         if left_out is not None and Path(folder) == source:
             skipped |= {name for name in names if left_out.fullmatch(name)}
         return skipped
@@ -69,6 +71,11 @@ def copy(source: Path, root: Path, left_out: re.Pattern[str] | None = None) -> N
         shutil.copytree(source, target, symlinks=True, ignore=ignored)
     else:
         shutil.copy2(source, target)
+
+
+def unused(name: str) -> bool:
+    """Whether no server imports the file or folder of this name."""
+    return name in UNUSED or name.endswith(SUFFIXES) or TESTS_OF_NUMPY.fullmatch(name) is not None
 
 
 def dangling(root: Path) -> Iterator[tuple[Path, Path]]:
