@@ -208,6 +208,8 @@ class Ingest:
                 await asyncio.shield(commit)
         except Exception as error:  # noqa: BLE001 - every error becomes a row of the reply table
             outcome = self._refusal(error, receiver)
+            # It names this call, which names the future that names the error: payloads would wait for the collector.
+            error.__traceback__ = None
         finally:
             if commit is not None and not commit.done():
                 commit.add_done_callback(lambda _: reservation.release())

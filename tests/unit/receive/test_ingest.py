@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -7,6 +8,7 @@ from support.receive_fakes import FakeDecoder, FakeLog, ingest_of
 
 from sidecar.decode.api import Check
 from sidecar.errors import DecodeError, Overloaded, TooLarge, Unauthenticated, Unavailable
+from sidecar.journal.submission import Submission
 from sidecar.receive import encodings, replies
 from sidecar.receive import ingest as module
 from sidecar.receive.encodings import JSON, NDJSON, PROTOBUF, Encoding
@@ -111,6 +113,18 @@ def test_errors_are_rows_of_the_table(error: Exception, kind: str, retry_after: 
         assert str(error) in outcome.message
     assert not log.submissions
     assert _accept(_raising(error, late=True)).kind == kind
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_refused_payload_is_gone_at_once(late: bool) -> None:
+    """A cycle of error, call and future would keep it until the collector comes, which under such load is rarely."""
+    gc.collect()
+    gc.disable()
+    try:
+        _accept(_raising(Overloaded("journal full", 1.0), late=late), body=b"refused")
+        assert [one for one in gc.get_objects() if isinstance(one, Submission) and one.payload == b"refused"] == []
+    finally:
+        gc.enable()
 
 
 def _raising(error: Exception, *, late: bool) -> FakeLog:
