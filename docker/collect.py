@@ -1,14 +1,16 @@
 """Copies what a program needs to run, and nothing else, to a folder that becomes an image: the given paths, what their
-links lead to, the shared libraries that they load, and, for Python, the interpreter with its standard library.
-
-usage: collect.py ROOT [--python] PATH...
+links lead to, the shared libraries that they load, and, for Python, the interpreter, its standard library, extensions
+without debug symbols, and the bytecode of what the program imports at its start.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import py_compile
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -26,17 +28,27 @@ TESTS_OF_NUMPY = re.compile(r"(_simd|\w+_tests)\..*\.so")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
-def main(arguments: list[str]) -> None:
-    root, python = Path(arguments[0]), "--python" in arguments
-    for name in arguments[1:]:
-        if name != "--python":
-            copy(Path(name), root)
-    if python:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--python", type=Path, metavar="ENVIRONMENT", help="an environment of the running interpreter")
+    parser.add_argument("--imports", default="", metavar="MODULE,...", help="what is imported at the start")
+    parser.add_argument("paths", nargs="*", type=Path)
+    arguments = parser.parse_args()
+    root: Path = arguments.root
+    for path in arguments.paths:
+        copy(path, root)
+    if arguments.python:
+        copy(arguments.python, root)
         executable = Path(sys.executable)
         copy(executable.resolve(), root)
         copy(Path(sysconfig.get_path("stdlib")), root, NOT_OF_THE_LIBRARY)
         place(root, Path("/usr/bin/python")).symlink_to(executable.resolve())
         place(root, CERTIFICATES).write_bytes(CERTIFICATES.read_bytes())
+        for library in root.rglob("site-packages/**/*.so*"):
+            strip(library)
+        for source in imported(arguments.python / "bin" / "python", arguments.imports.split(",")):
+            compile_in(root, source)
     for link, target in dangling(root):
         print(f"{link} -> {target}")
         copy(target.resolve(), root)
@@ -78,6 +90,38 @@ def unused(name: str) -> bool:
     return name in UNUSED or name.endswith(SUFFIXES) or TESTS_OF_NUMPY.fullmatch(name) is not None
 
 
+def imported(python: Path, modules: list[str]) -> list[Path]:
+    """The source files of what the import of `modules` loads."""
+    names = ", ".join(modules)
+    code = f"import sys, {names}\nfor m in list(sys.modules.values()): print(getattr(m, '__file__', None) or '')"
+    listed = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted({Path(line) for line in listed if line.endswith(".py")})
+
+
+def compile_in(root: Path, source: Path) -> None:
+    """Put the bytecode of a source file beside its copy: a root that nobody can write to never gets any, and to compile
+    takes longer than all else of a start. It holds for the file's content, whatever time the image gives the file."""
+    target = place(root, source)
+    if target.exists():
+        checked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(target), dfile=str(source), doraise=True, invalidation_mode=checked)
+
+
+def strip(path: Path) -> None:
+    """Cut an extension after what the loader maps (its program headers say what, elf(5)): symbols and debug information
+    lie behind it, ten megabytes in one package."""
+    content = path.read_bytes()
+    if content[:5] != b"\x7fELF\x02" or path.is_symlink():
+        return
+    (table,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    segments = [struct.unpack_from("<QQQQ", content, table + number * size + 8) for number in range(count)]
+    end = max([table + size * count] + [offset + length for offset, _, _, length in segments])
+    # No table of sections is left: its offset, the size and number of its entries, and the index of their names.
+    head = content[:40] + bytes(8) + content[48:58] + bytes(6)
+    path.write_bytes((head + content[64:])[:end])
+
+
 def dangling(root: Path) -> Iterator[tuple[Path, Path]]:
     """(link, target) of absolute links below `root` whose targets are not there yet."""
     for link in [path for path in root.rglob("*") if path.is_symlink()]:
@@ -105,4 +149,4 @@ def is_elf(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

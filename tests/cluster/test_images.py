@@ -118,6 +118,19 @@ class TestSidecar:
         for arguments in (["inject", "--help"], ["setup", "elasticsearch", "--help"], ["--version"]):
             tools.run("podman", "run", "--rm", *RESTRICTED, SIDECAR, *arguments)
 
+    def test_nothing_is_compiled_at_a_start(self, tools: Containers) -> None:
+        """Nobody can write to the root: what has no bytecode in the image is compiled at each start."""
+        check = """
+import os, sys, sidecar.app, sidecar.cli.run, elastic_transport
+specs = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
+cached = [spec.cached for spec in specs if spec.origin and spec.origin.endswith(".py") and spec.cached]
+print(len(cached), [path for path in cached if not os.path.exists(path)])
+"""
+        done = tools.run("podman", "run", "--rm", *RESTRICTED, "--entrypoint=python", SIDECAR, "-c", check)
+        count, left = done.stdout.split(maxsplit=1)
+        assert left.strip() == "[]"
+        assert int(count) > 500
+
     def test_python_is_there_for_the_test_of_the_chart(self, tools: Containers) -> None:
         check = "import json, ssl, urllib.request; print(ssl.create_default_context().cert_store_stats()['x509_ca'])"
         done = tools.run("podman", "run", "--rm", *RESTRICTED, "--entrypoint=python", SIDECAR, "-c", check)
