@@ -47,6 +47,9 @@ class Checkpoint:
     """When the file was made, in Unix ns; 0 where that is not known. Another file with its inode has another."""
     replaced: bool = False
     """The file has other content now, and what was lost by that is counted."""
+    written: int = 0
+    """Its time of change when it was read, in Unix ns; 0 where that is not known. What compresses a file gives the
+    same to its output: it distinguishes files with the same content."""
 
     @property
     def waits(self) -> bool:
@@ -64,7 +67,8 @@ class Checkpoint:
             int(self.skipping),
             int(self.done),
             self.birth,
-            *([1] if self.replaced else []),
+            int(self.replaced),
+            self.written,
         ]
         return json.dumps(fields, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -83,8 +87,9 @@ def decode(value: bytes) -> Checkpoint | None:
         path, base, offset, head_size, head, tail, skipping, done, *more = fields
         birth = int(more[0]) if more else 0
         replaced = bool(more[1:] and more[1])
+        written = int(more[2]) if more[2:] else 0
         return Checkpoint(
-            path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth, replaced
+            path, base, int(offset), int(head_size), head, tail, bool(skipping), bool(done), birth, replaced, written
         )
     except (ValueError, TypeError):
         return None

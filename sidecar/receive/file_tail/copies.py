@@ -31,6 +31,8 @@ _PLACES, _PLACE_BYTES = 64, 4096
 class Deferred:
     """A file that has the content of one that is being read, or of its beginning."""
 
+    path: str
+    """Where it was found last."""
     state: tuple[int, float]
     """Its size and time of change when it was looked at."""
     origin: Key

@@ -11,13 +11,13 @@ first are two, unless one of them is cut right then.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import structlog
 
-from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint, Key, digest, key_bytes
+from sidecar.receive.file_tail.checkpoint import Checkpoint, Key, key_bytes
 from sidecar.receive.file_tail.copies import (
     Deferred,
     begins_alike,
@@ -26,6 +26,7 @@ from sidecar.receive.file_tail.copies import (
     may_be_made_of,
 )
 from sidecar.receive.file_tail.discovery import Candidate
+from sidecar.receive.file_tail.former import Loss, Replaced, is_read_on, unseen
 from sidecar.receive.file_tail.source import Broken, Source, open_source
 from sidecar.receive.file_tail.tailed_file import TailedFile
 
@@ -41,34 +42,7 @@ MAX_BEFORE = 64
 BROKEN_GRACE = 60.0
 """A compressed file that ends too soon and has not changed for so long is not going to be whole."""
 
-Reason = Literal["truncated", "deleted", "bad_gzip"]
 log = structlog.get_logger("sidecar.receive")
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What was there and could not be read any more."""
-
-    reason: Reason
-    path: str
-    bytes: int
-    records: int
-    """By estimate, from the mean length of those that were read."""
-    at_least: bool = False
-    """It may be more: nobody saw how long the file was when it was cut."""
-
-
-@dataclass(slots=True)
-class _Replaced:
-    """A checkpoint whose file has other content now: a copy of the old content may be found."""
-
-    key: Key
-    checkpoint: Checkpoint
-    since: float
-    loss: Loss | None = None
-    """If no copy is found."""
-    start: bytes = b""
-    """The beginning of the old content, where it is known."""
 
 
 class FileRegistry:
@@ -96,12 +70,16 @@ class FileRegistry:
         self._max_open = max_open
         self._room = max_open
         """Files that this scan may leave open."""
-        self._replaced: list[_Replaced] = []
+        self._replaced: list[Replaced] = []
         self._missing: dict[Key, float] = dict.fromkeys(checkpoints, now)
         self._broken: dict[Key, float] = {}
         self._deferred: dict[Key, Deferred] = {}
         self._absent: dict[Key, float] = {}
         """Those of them that the last scan did not find, and since when."""
+        self._paths: set[str] = set()
+        """Where files were found in this scan."""
+        self._put_off: set[Key] = set()
+        """Compressed files that were left to the scan after the first that found them."""
         self._families: dict[str, list[TailedFile]] = {}
         """Files of one base, where there are several."""
 
@@ -109,7 +87,9 @@ class FileRegistry:
         """Take note of what is there. `wall`: Unix seconds."""
         there = {candidate.key for candidate in candidates}
         self._room = self._max_open - sum(file.source is not None for file in self.files.values())
-        self.unreadable = {path: why for path, why in self.unreadable.items() if path in {c.path for c in candidates}}
+        self._paths = {candidate.path for candidate in candidates}
+        self.unreadable = {path: why for path, why in self.unreadable.items() if path in self._paths}
+        self._put_off &= there
         # One that is renamed while files are looked for is not found, and waits on.
         self._absent = {key: self._absent.get(key, now) for key in self._deferred if key not in there}
         for key in [key for key, since in self._absent.items() if now - since > MISSING_GRACE]:
@@ -126,7 +106,12 @@ class FileRegistry:
         for file in [f for f in self.files.values() if f.key not in there]:
             self._gone(file, now)
         # One that waited takes the checkpoint that it waited for, before one does that has the same content.
-        for candidate, reused in sorted(unknown, key=lambda one: one[0].key not in self._deferred):
+        # Nor does one that was written at another time before that whose time is the same.
+        times = self._times_of_missing() if unknown else frozenset()
+        order = sorted(
+            unknown, key=lambda one: (one[0].key not in self._deferred, round(one[0].modified * 1e6) not in times)
+        )
+        for candidate, reused in order:
             self._classify(candidate, reused, now, wall)
         self.used_patterns.update(patterns)
         self._settle_replaced(now)
@@ -134,6 +119,12 @@ class FileRegistry:
         self._families = {}
         for file in self.files.values():
             self._families.setdefault(file.base, []).append(file)
+
+    def _times_of_missing(self) -> frozenset[int]:
+        """Times of change of the files that checkpoints without a file were made of, in microseconds."""
+        return frozenset(
+            round(checkpoint.written / 1e3) for key, checkpoint in self.checkpoints.items() if key not in self.files
+        )
 
     def before(self, file: TailedFile) -> list[TailedFile]:
         """What was written before a file that nothing was read of yet, oldest first, if lines of it are left that may
@@ -181,8 +172,10 @@ class FileRegistry:
             return True
         if not same:
             source.close()
-            loss = None if reused or checkpoint.done or checkpoint.replaced else _unseen(candidate, checkpoint)
-            self._replaced.append(_Replaced(candidate.key, checkpoint, now, loss))
+            loss = None if reused or checkpoint.done or checkpoint.replaced else unseen(candidate, checkpoint)
+            # While the other content waits this is asked again; the checkpoint stands for one file all the same.
+            if not any(old.key == candidate.key and old.checkpoint == checkpoint for old in self._replaced):
+                self._replaced.append(Replaced(candidate.key, checkpoint, now, loss))
             return False
         file.known_since = 0.0
         self._track(file, source)
@@ -190,6 +183,7 @@ class FileRegistry:
 
     def _track(self, file: TailedFile, source: Source) -> None:
         file.source, file.compressed, file.birth = source, source.compressed, source.birth
+        file.written = source.modified()
         file.read_start(source)
         if not file.done and not file.recent:
             file.read_recent(source)
@@ -201,13 +195,16 @@ class FileRegistry:
     def _classify(self, candidate: Candidate, reused: bool, now: float, wall: float) -> None:
         # An empty file beside another may be a copy in the making.
         waits = self._is_deferred(candidate, now) or (candidate.rotated and not candidate.size)
+        waits = waits or self._waits_for_original(candidate, now)
         source = None if waits else self.open(candidate.path, candidate.key)
         if source is None:
             return
         at_end = self._start_at_end and not reused and candidate.pattern not in self.used_patterns
         try:
-            # One that waits for a checkpoint leaves others with the same content to their own copies.
+            # One that waits for a checkpoint leaves others with the same content to their own copies, and so does one
+            # whose original is still there.
             at_once = source.compressed and candidate.key not in self._deferred
+            at_once = at_once and not self._original_is_read(candidate, source)
             file = self._as_copy(candidate, source, now, whole=True) if at_once else None
             if file is None and not at_end and self._defer(candidate, source, now):
                 source.close()
@@ -246,6 +243,8 @@ class FileRegistry:
             return False
         if known.over(now) and not is_gone:
             return False
+        if known.path != candidate.path:
+            known = self._deferred[candidate.key] = replace(known, path=candidate.path)
         if not known.logged and known.left_out(now) and not is_gone:
             log.warning("file_tail_copy_skipped", path=candidate.path, of=origin.path, bytes=candidate.size)
             self._deferred[candidate.key] = replace(known, logged=True)
@@ -272,7 +271,9 @@ class FileRegistry:
         together = origin.known_since >= first and not is_compressed_form(candidate, source, origin)
         logged = known is not None and known.logged and not together
         gone = origin.gone_since is not None
-        found = Deferred(state, origin.key, origin.start, first, since, together, gone, source.compressed, logged)
+        found = Deferred(
+            candidate.path, state, origin.key, origin.start, first, since, together, gone, source.compressed, logged
+        )
         if found.over(now) and not gone:
             return False
         self._deferred[candidate.key] = found
@@ -281,13 +282,33 @@ class FileRegistry:
             self.store(TailedFile.of(candidate, now))
         return True
 
+    def _waits_for_original(self, candidate: Candidate, now: float) -> bool:
+        """Whether the file that it is the compressed form of waits, or came while files were looked for: the next scan
+        finds both."""
+        original = candidate.path.removesuffix(".gz")
+        if original == candidate.path:
+            return False
+        if original in self._paths:
+            return any(d.path == original and not d.left_out(now) for d in self._deferred.values())
+        if candidate.key in self._put_off or not os.path.lexists(original):
+            return False
+        self._put_off.add(candidate.key)
+        return True
+
+    def _original_is_read(self, candidate: Candidate, source: Source) -> bool:
+        """Whether it has the name of a compressed form of a file that is there."""
+        return any(
+            file.gone_since is None and is_compressed_form(candidate, source, file) for file in self.files.values()
+        )
+
     def _live_origin(self, candidate: Candidate, source: Source, now: float) -> TailedFile | None:
         """A file that we read and that has this content now."""
         if not candidate.rotated:
             return None
         family = [f for f in self.files.values() if f.base == candidate.base and not f.done and f.key != candidate.key]
         # One that is gone was compressed, or moved to another file system.
-        for file in sorted(family, key=lambda file: file.gone_since is None):
+        modified = source.modified()
+        for file in sorted(family, key=lambda file: (file.written != modified, file.gone_since is None)):
             if self._may_be_copy(candidate, source, file, now):
                 return file
         return None
@@ -322,10 +343,12 @@ class FileRegistry:
     def _as_copy(self, candidate: Candidate, source: Source, now: float, whole: bool = False) -> TailedFile | None:
         """The file at the offset of the checkpoint that was made of its content; None if there is none. `whole`: of
         all its content."""
-        best: tuple[Key, Checkpoint, _Replaced | None] | None = None
+        best: tuple[Key, Checkpoint, Replaced | None] | None = None
+        modified = source.modified()
         for key, checkpoint, old in self._origins(candidate):
-            better = best is None or checkpoint.offset > best[1].offset
-            if better and _is_read_on(source, checkpoint, old) and not (whole and source.pread(checkpoint.offset, 1)):
+            rank = checkpoint.written == modified, checkpoint.offset
+            better = best is None or rank > (best[1].written == modified, best[1].offset)
+            if better and is_read_on(source, checkpoint, old) and not (whole and source.pread(checkpoint.offset, 1)):
                 best = key, checkpoint, old
         if best is None:
             return None
@@ -340,7 +363,7 @@ class FileRegistry:
             candidate, now, replace(checkpoint, offset=offset, done=checkpoint.done and source.compressed)
         )
 
-    def _origins(self, candidate: Candidate) -> Iterator[tuple[Key, Checkpoint, _Replaced | None]]:
+    def _origins(self, candidate: Candidate) -> Iterator[tuple[Key, Checkpoint, Replaced | None]]:
         """Checkpoints without a file of their content."""
         if candidate.rotated:
             for old in self._replaced:
@@ -390,7 +413,8 @@ class FileRegistry:
         """The file's content is another one. What was not read of the old one is lost unless a copy turns up."""
         lag = file.lag()
         loss = Loss("truncated", file.path, lag, file.estimated_records(lag)) if lag else None
-        self._replaced.append(_Replaced(file.key, file.checkpoint(), now, loss, file.start))
+        if file.offset or loss is not None:  # Otherwise its copy is read like any other file.
+            self._replaced.append(Replaced(file.key, file.checkpoint(), now, loss, file.start))
         file.restart(now)
 
     def _settle_replaced(self, now: float) -> None:
@@ -450,25 +474,3 @@ class FileRegistry:
     def close(self) -> None:
         for file in self.files.values():
             file.close()
-
-
-def _unseen(candidate: Candidate, checkpoint: Checkpoint) -> Loss | None:
-    """What is lost of a file that was cut while nobody read it, if no copy is found; None for one that moved."""
-    if not checkpoint.birth and checkpoint.path != candidate.path:
-        return None
-    return Loss("truncated", candidate.path, max(1, checkpoint.head_size - checkpoint.offset), 1, at_least=True)
-
-
-def _is_read_on(source: Source, checkpoint: Checkpoint, old: _Replaced | None) -> bool:
-    """Whether a content is the one that a checkpoint was made of."""
-    if old is not None and old.start:
-        alike = begins_alike(source, old.start)
-    else:
-        alike = bool(checkpoint.head_size) and checkpoint.head_matches(source.pread)
-    if not alike:
-        return False
-    size = min(checkpoint.offset, TAIL_BYTES)
-    tail = source.pread(checkpoint.offset - size, size) if size else b""
-    whole = len(tail) == size and (digest(tail) if tail else "") == checkpoint.tail
-    # A copy may have been made before the last lines came that we have read.
-    return whole or (old is not None and len(tail) < size)

@@ -97,6 +97,8 @@ class Reader:
         Raises `Truncated`, `Broken` or OSError.
         """
         size = source.size()
+        if not source.compressed and size < len(file.start):
+            raise Truncated
         if size == file.offset and not source.compressed:
             file.size = size
             return None
@@ -104,6 +106,7 @@ class Reader:
             raise Truncated
         if size != file.size:
             file.size, file.grown_at = size, now
+        file.written = source.modified()
         file.read_start(source)
         self._note_encoding(file)
         first = b"" if file.skipping or file.foreign else source.pread(file.offset, len(BOM_UTF8))

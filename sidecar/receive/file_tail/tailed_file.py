@@ -44,6 +44,8 @@ class TailedFile:
     """Its time of change then, in Unix seconds."""
     birth: int = 0
     """As in `Checkpoint`."""
+    written: int = 0
+    """As in `Checkpoint`, of the content that was read last."""
     waits_for: tuple[int, float] | None = None
     """(offset of the file before it, since when it is there)"""
     gone_since: float | None = None
@@ -82,7 +84,18 @@ class TailedFile:
     def checkpoint_at(self, offset: int, recent: bytes, skipping: bool, done: bool) -> Checkpoint:
         """The checkpoint of a later position."""
         head, tail = (digest(part) if part else "" for part in (self.start, recent))
-        return Checkpoint(self.path, self.base, offset, len(self.start), head, tail, skipping, done, self.birth)
+        return Checkpoint(
+            self.path,
+            self.base,
+            offset,
+            len(self.start),
+            head,
+            tail,
+            skipping,
+            done,
+            self.birth,
+            written=self.written,
+        )
 
     def restart(self, now: float) -> None:
         """Its content is another one."""

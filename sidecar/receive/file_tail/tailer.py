@@ -15,7 +15,8 @@ from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Submission
 from sidecar.receive.file_tail.checkpoint import PATTERNS, PREFIX, Checkpoint, Key, decode, key_bytes, parse_key
 from sidecar.receive.file_tail.discovery import Finder
-from sidecar.receive.file_tail.file_registry import BROKEN_GRACE, FileRegistry, Loss
+from sidecar.receive.file_tail.file_registry import BROKEN_GRACE, FileRegistry
+from sidecar.receive.file_tail.former import Loss
 from sidecar.receive.file_tail.options import NAME, Options
 from sidecar.receive.file_tail.reader import Reader, Step, Truncated
 from sidecar.receive.file_tail.source import Broken
