@@ -86,6 +86,14 @@ def test_only_the_value_is_odd(line: str, attributes: dict[str, object], decoder
     assert shown(record) == ("m", "error", repr(attributes))
 
 
+@pytest.mark.parametrize("odd", [b'"score":NaN', b'"s":"caf\\udce9.csv"', b'"s":"caf\xe9.csv"', b'"n":-Infinity'])
+def test_the_trace_is_read_beside_an_odd_value(odd: bytes, decoder: Decoder) -> None:
+    (record,) = records(
+        decoder, b'{"level":"error","msg":"m",' + odd + b',"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}'
+    )
+    assert record.trace_id.hex() == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 def test_bytes_that_are_not_utf8_cost_no_structure(decoder: Decoder) -> None:
     """loguru writes a surrogate escape of a file's name as the byte that it was."""
     body = b'{"level":"error","msg":"m","s":"caf\xe9.csv"}\n{"level":"error","msg":"m","s":"caf\xc3\xa9"}\n\xff{}\n'

@@ -48,6 +48,11 @@ def test_every_name_is_read(concept: str, name: str) -> None:
     assert getattr(read_label({**rest, name: given}, written=False), FIELDS.get(concept, concept)) == expected
 
 
+@pytest.mark.parametrize("given", ["2026-01-02", "2026-01-02T00:00", "2026-01-02T01:00:00+01:00", "20260102"])
+def test_a_date_is_its_midnight(given: str) -> None:
+    assert read_label(record(time=given), written=False).time == TIME - (3 * 3600 + 4 * 60 + 5) * 10**9
+
+
 @pytest.mark.parametrize(("concept", "name"), [(c, n) for c, n in EVERY if "." in n])
 def test_a_name_with_dots_is_a_member_of_an_object_too(concept: str, name: str) -> None:
     given, expected = SAMPLES[concept]

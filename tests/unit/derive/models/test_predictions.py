@@ -206,6 +206,24 @@ def test_json_lines() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "times"), [(1.5e-7, 1000), (0.01, 10_000), (1e-300, 7), (1e15 + 0.5, 3), (-2.5e-9, 64)]
+)
+def test_sums_are_exact_however_small_the_values(value: float, times: int) -> None:
+    """Confidences and latencies below a microsecond likewise."""
+    logs, _ = derivers()
+    record = {"model": "m", "prediction": value, "confidence": abs(value) % 1, "latency_ms": abs(value)}
+    for _ in range(2):
+        feed(logs, json_lines([record] * (times // 2)))
+    feed(logs, json_lines([record] * (times % 2)))
+    got = shown(logs)
+    assert float(got['model_prediction_value_sum{model="m"}']) == math.fsum([value] * times)
+    confidence = got['model_confidence_score_sum{model="m"}']
+    assert float(confidence) == pytest.approx(math.fsum([abs(value) % 1] * times), rel=1e-15)
+    latency = next(float(n) for name, n in got.items() if name.startswith("model_inference_latency_seconds_sum"))
+    assert latency == pytest.approx(math.fsum([abs(value) / 1000] * times), rel=1e-12)
+
+
+@pytest.mark.parametrize(
     ("told", "classes", "values"),
     [
         ([1, 2.5, 3], {}, ("3", "6.5")),
