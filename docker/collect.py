@@ -18,8 +18,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 USER = 65532
-UNUSED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "__pycache__"}
-UNUSED |= {"distutils", "f2py"}
+UNUSED = {
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "lib2to3",
+    "pydoc_data",
+    "__pycache__",
+    "distutils",
+    "f2py",
+}
 """Folders of the standard library and of packages (the last two build extensions) that a server never imports."""
 NOT_OF_THE_LIBRARY = re.compile(r"config-3\..*|dist-packages|site-packages")
 SUFFIXES = (".pyi", ".a", ".c", ".h", ".pxd")
@@ -45,8 +56,8 @@ def main() -> None:
         copy(Path(sysconfig.get_path("stdlib")), root, NOT_OF_THE_LIBRARY)
         place(root, Path("/usr/bin/python")).symlink_to(executable.resolve())
         place(root, CERTIFICATES).write_bytes(CERTIFICATES.read_bytes())
-        for library in root.rglob("site-packages/**/*.so*"):
-            strip(library)
+        for extension in binaries(root, "site-packages/**/*.so*"):
+            strip(extension)
         for source in imported(arguments.python / "bin" / "python", arguments.imports.split(",")):
             compile_in(root, source)
     for link, target in dangling(root):
@@ -103,15 +114,15 @@ def compile_in(root: Path, source: Path) -> None:
     takes longer than all else of a start. It holds for the file's content, whatever time the image gives the file."""
     target = place(root, source)
     if target.exists():
-        checked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(str(target), dfile=str(source), doraise=True, invalidation_mode=checked)
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(target), dfile=str(source), doraise=True, invalidation_mode=unchecked)
 
 
 def strip(path: Path) -> None:
     """Cut an extension after what the loader maps (its program headers say what, elf(5)): symbols and debug information
     lie behind it, ten megabytes in one package."""
     content = path.read_bytes()
-    if content[:5] != b"\x7fELF\x02" or path.is_symlink():
+    if content[4] != 2:  # Of 64 bits, as all platforms of the image are.
         return
     (table,) = struct.unpack_from("<Q", content, 32)
     size, count = struct.unpack_from("<HH", content, 54)
@@ -132,14 +143,18 @@ def dangling(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def libraries(root: Path) -> list[Path]:
     """What the dynamic loader finds for every program and library below `root`, and the loader itself."""
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and is_elf(path)]
     found: set[Path] = set()
-    for path in files:
+    for path in binaries(root):
         listed = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
         # `name => /path (address)`, or the loader's own path; names that a package brings itself are below `root`.
         words = (word for line in listed.splitlines() for word in line.split())
         found |= {Path(word) for word in words if word.startswith("/") and not word.startswith(str(root))}
     return sorted(path for path in found if path.is_file())
+
+
+def binaries(root: Path, pattern: str = "*") -> list[Path]:
+    """The programs and shared libraries below `root`."""
+    return [path for path in root.rglob(pattern) if path.is_file() and not path.is_symlink() and is_elf(path)]
 
 
 def is_elf(path: Path) -> bool:
