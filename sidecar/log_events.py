@@ -46,7 +46,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("connection_failed", "error", "A connection was closed by a fault of the program.", _REPORT),
     LogEvent("encoding_not_utf8", "warning", "Lines are UTF-16; they are stored as they are.", "have the program write UTF-8"),
     LogEvent("file_tail_failed", "error", "Reading log files failed by a fault of the program; it is restarted.", _REPORT),
-    LogEvent("file_tail_lines_lost", "warning", "Lines of a log file were gone before they could be read.", "rotate later, or keep more rotated files"),
+    LogEvent("file_tail_lines_lost", "warning", "Lines of a log file were gone before they could be read.", "rotate later, or keep more rotated files; of reason maybe_copy it may have been a copy"),
     LogEvent("file_tail_copy_skipped", "warning", "A file is a copy of one that is read, and is not read.", "exclude copies by receive.file_tail.exclude"),
     LogEvent("file_tail_file_unreadable", "warning", "A log file cannot be read.", "let the program's user read it, or exclude it"),
     LogEvent("file_tail_directory_polled", "warning", "A directory cannot be watched; it is polled instead.", "raise fs.inotify.max_user_watches, or set receive.file_tail.watch to poll"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.engines import EngineUnavailable
 from support.engines.cache import command
-from support.frameworks import environment, old_packages, recording
+from support.frameworks import environment, packages_for, recording
 
 pytestmark = [pytest.mark.engine]
 
@@ -157,7 +157,7 @@ def test_an_app_with_old_versions_keeps_them_and_is_instrumented(
     found = [p for p in _pythons() if f"/3.{minor}." in p]
     if not found:
         raise EngineUnavailable(f"Python 3.{minor} is not here")
-    site = old_packages(found[0], OLD[name])
+    site = packages_for(found[0], OLD[name])
     app = _app(tmp_path, READ)
     bare = _run(found[0], app, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)})
     with recording() as recorded:

@@ -102,13 +102,13 @@ def web_python() -> Path:
     return entry(f"web-{key}", make).parent / f"venv-web-{key}" / "bin" / "python"
 
 
-def old_packages(python: str, packages: Sequence[str]) -> Path:
+def packages_for(python: str, packages: Sequence[str]) -> Path:
     """A folder with these, and what they ask for, for PYTHONPATH of that Python."""
     key = hashlib.sha256("\n".join((python, *packages)).encode()).hexdigest()[:12]
 
     def make(folder: Path) -> None:
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        command([*pip, "--target", str(folder / "site"), *packages], "pip install of old packages", 300)
+        command([*pip, "--target", str(folder / "site"), *packages], "pip install of packages", 300)
 
     return entry(f"old-{key}", make) / "site"
 

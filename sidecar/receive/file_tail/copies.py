@@ -47,7 +47,42 @@ class Deferred:
     gone: bool
     """There was no path to the origin then: what is no whole copy of it is none."""
     compressed: bool
+    form: bool
+    """By its name it is the compressed form of the origin."""
     logged: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        found: Candidate,
+        source: Source,
+        origin: TailedFile,
+        first: float,
+        since: float,
+        *,
+        together: bool,
+        form: bool,
+        logged: bool,
+    ) -> Deferred:
+        """As it and its origin are now."""
+        return cls(
+            found.path,
+            (found.size, found.modified),
+            origin.key,
+            origin.start,
+            first,
+            since,
+            together,
+            origin.gone_since is not None,
+            source.compressed,
+            form,
+            logged,
+        )
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it may be a file of its own: nothing says that it was made of the origin, or that one is gone."""
+        return (self.together or self.gone) and not self.form
 
     def over(self, now: float) -> bool:
         """Whether it is a file of its own that begins alike: no copy that is made of a file stays so."""

@@ -26,7 +26,7 @@ from sidecar.receive.file_tail.copies import (
     may_be_made_of,
 )
 from sidecar.receive.file_tail.discovery import Candidate
-from sidecar.receive.file_tail.former import Loss, Replaced, is_read_on, unseen
+from sidecar.receive.file_tail.former import Loss, Replaced, deleted, is_read_on, undecided, unseen
 from sidecar.receive.file_tail.source import Broken, Source, open_source
 from sidecar.receive.file_tail.tailed_file import TailedFile
 
@@ -93,7 +93,7 @@ class FileRegistry:
         # One that is renamed while files are looked for is not found, and waits on.
         self._absent = {key: self._absent.get(key, now) for key in self._deferred if key not in there}
         for key in [key for key, since in self._absent.items() if now - since > MISSING_GRACE]:
-            del self._deferred[key], self._absent[key]
+            self._removed_while_it_waits(key)
         unknown: list[tuple[Candidate, bool]] = []
         for candidate in candidates:
             file = self.files.get(candidate.key)
@@ -225,11 +225,7 @@ class FileRegistry:
     def _as_new(self, candidate: Candidate, at_end: bool, source: Source, now: float) -> TailedFile:
         file = TailedFile.of(candidate, now)
         if at_end:
-            if source.compressed:
-                file.done = True
-            else:
-                file.offset = file.size = source.size()
-                file.skipping = bool(file.offset) and source.pread(file.offset - 1, 1) != b"\n"
+            file.pass_over(source)
         return file
 
     def _is_deferred(self, candidate: Candidate, now: float) -> bool:
@@ -250,6 +246,21 @@ class FileRegistry:
             self._deferred[candidate.key] = replace(known, logged=True)
         return True
 
+    def _removed_while_it_waits(self, key: Key) -> None:
+        """What the file had is lost unless it was a copy."""
+        del self._absent[key]
+        known = self._deferred.pop(key)
+        if (loss := undecided(known, self.files.get(known.origin))) is not None:
+            self.lose(loss)
+        if key in self.checkpoints and self.checkpoints[key].waits:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        """Forget a checkpoint, with the next entry."""
+        del self.checkpoints[key]
+        self._missing.pop(key, None)
+        self.pending[key_bytes(key)] = None
+
     @property
     def left_out(self) -> int:
         """Files that are not read since they are copies of others."""
@@ -268,13 +279,13 @@ class FileRegistry:
             first, since = known.first, known.since if known.state == state else now
         elif seen is not None and seen.waits:
             first = 0.0
-        together = origin.known_since >= first and not is_compressed_form(candidate, source, origin)
+        form = is_compressed_form(candidate, source, origin)
+        together = origin.known_since >= first and not form
         logged = known is not None and known.logged and not together
-        gone = origin.gone_since is not None
-        found = Deferred(
-            candidate.path, state, origin.key, origin.start, first, since, together, gone, source.compressed, logged
-        )
-        if found.over(now) and not gone:
+        # That it is the compressed form of a file is known while both are there; afterwards its name may be another.
+        form |= known is not None and known.form and known.origin == origin.key
+        found = Deferred.of(candidate, source, origin, first, since, together=together, form=form, logged=logged)
+        if found.over(now) and not found.gone:
             return False
         self._deferred[candidate.key] = found
         if found.together and candidate.key not in self.checkpoints:
@@ -356,8 +367,7 @@ class FileRegistry:
         if old is not None:
             self._replaced.remove(old)
         if self.checkpoints.get(key) == checkpoint:
-            del self.checkpoints[key]
-            self.pending[key_bytes(key)] = None
+            self._drop(key)
         offset = checkpoint.offset if source.compressed else min(checkpoint.offset, source.size())
         return TailedFile.of(
             candidate, now, replace(checkpoint, offset=offset, done=checkpoint.done and source.compressed)
@@ -434,8 +444,8 @@ class FileRegistry:
         if file.gone_since is None:
             file.gone_since = now
         if file.source is None and now - file.gone_since > MISSING_GRACE:
-            if lag := file.lag():
-                self.lose(Loss("deleted", file.path, lag, file.estimated_records(lag)))
+            if (loss := deleted(file)) is not None:
+                self.lose(loss)
             del self.files[file.key]
         elif file.source is not None and now - max(file.gone_since, file.grown_at) > REMOVED_GRACE:
             file.close()
@@ -455,11 +465,17 @@ class FileRegistry:
     def _forget(self, there: set[Key], now: float) -> None:
         self._broken = {key: since for key, since in self._broken.items() if key in there}
         for key in list(self.checkpoints):
-            if key in there or key in self.files:
+            if key in there or key in self.files or key in self._deferred:
                 self._missing.pop(key, None)
-            elif now - self._missing.setdefault(key, now) > REMEMBER_SECONDS:
-                del self.checkpoints[key], self._missing[key]
-                self.pending[key_bytes(key)] = None
+                continue
+            seconds = now - self._missing.setdefault(key, now)
+            checkpoint = self.checkpoints[key]
+            if checkpoint.waits and seconds > MISSING_GRACE:
+                # It waited when the program ended, and was removed before it ran again.
+                self.lose(Loss("maybe_copy", checkpoint.path, 1, 1, at_least=True))
+                self._drop(key)
+            elif seconds > REMEMBER_SECONDS:
+                self._drop(key)
 
     def close_idle(self) -> None:
         """Close those longest without growth beyond `max_open` files. One without a path stays open."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sidecar.receive.file_tail.checkpoint import TAIL_BYTES, Checkpoint, Key, digest
-from sidecar.receive.file_tail.copies import begins_alike
+from sidecar.receive.file_tail.copies import Deferred, begins_alike
 from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Source
+from sidecar.receive.file_tail.tailed_file import TailedFile
 
-Reason = Literal["truncated", "deleted", "bad_gzip"]
+Reason = Literal["truncated", "deleted", "bad_gzip", "maybe_copy"]
+"""`maybe_copy`: removed before it was known whether it is a copy of a file that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,24 @@ def unseen(candidate: Candidate, checkpoint: Checkpoint) -> Loss | None:
     if not checkpoint.birth and checkpoint.path != candidate.path:
         return None
     return Loss("truncated", candidate.path, max(1, checkpoint.head_size - checkpoint.offset), 1, at_least=True)
+
+
+def deleted(file: TailedFile) -> Loss | None:
+    """What was not read of a file that is gone and not open."""
+    if lag := file.lag():
+        return Loss("deleted", file.path, lag, file.estimated_records(lag))
+    if file.compressed and not file.done:
+        return Loss("deleted", file.path, max(1, file.size), 1, at_least=True)
+    return None
+
+
+def undecided(known: Deferred, origin: TailedFile | None) -> Loss | None:
+    """What a file had that was removed while it waited; None for what is a copy of `origin`."""
+    if not known.is_undecided:
+        return None
+    size = known.state[0]
+    records = origin.estimated_records(size) if origin is not None and not known.compressed else 1
+    return Loss("maybe_copy", known.path, size, records, at_least=known.compressed)
 
 
 def is_read_on(source: Source, checkpoint: Checkpoint, old: Replaced | None) -> bool:

@@ -103,6 +103,14 @@ class TailedFile:
         self.start, self.recent, self.skipping, self.done = b"", b"", False, False
         self.held_since, self.kind, self.grown_at, self.foreign = None, None, now, False
 
+    def pass_over(self, source: Source) -> None:
+        """What is there now is not to be read."""
+        if source.compressed:
+            self.done = True
+        else:
+            self.offset = self.size = source.size()
+            self.skipping = bool(self.offset) and source.pread(self.offset - 1, 1) != b"\n"
+
     def read_start(self, source: Source) -> None:
         """Know the beginning, as far as it is there. NULs that were not passed yet may be written over. Of a file that
         was cut the old one stays known: it is what a copy is recognised by."""
