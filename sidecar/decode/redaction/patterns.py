@@ -72,11 +72,21 @@ class Pattern:
     tree: Node
 
 
+@dataclass(frozen=True, slots=True)
+class Alphabet:
+    """What stands for a class of characters."""
+
+    digits: frozenset[int]
+    word: frozenset[int]
+    space: frozenset[int]
+
+
 _ALL = frozenset(range(256))
 _DIGITS = frozenset(b"0123456789")
 _WORD = frozenset((string.ascii_letters + string.digits + "_").encode())
 _SPACE = frozenset(b" \t\n\r\f\v")
-_CLASSES = {"d": _DIGITS, "w": _WORD, "s": _SPACE, "D": _ALL - _DIGITS, "W": _ALL - _WORD, "S": _ALL - _SPACE}
+BYTES = Alphabet(_DIGITS, _WORD, _SPACE)
+ANYTHING = Chars(_ALL)
 _CONTROLS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}
 _REPEATS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 _COUNTS = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
@@ -97,12 +107,28 @@ def compile_pattern(text: str, any_byte: bool = False, may_be_empty: bool = Fals
     return Pattern(re.compile(python.encode()), native, _write(node, lambda _: "(?:)"), node)
 
 
+def parse_linear(text: str, alphabet: Alphabet) -> Node:
+    """The tree of a pattern for `automaton`, for which a repeat inside a repeat takes no longer: these are taken, and
+    what may be empty, too. `alphabet`: `\\d`, `\\w` and `\\s`, with bytes from 80 on that stand for what the caller
+    says. Raises ValueError as `compile_pattern` does."""
+    if len(text) > MAX_PATTERN_CHARS:
+        raise ValueError(f"{len(text)} characters, at most {MAX_PATTERN_CHARS}")
+    node = _Parser(text, 0x7F, alphabet, nested=True).parse()
+    if (size := _size(node)) > MAX_PATTERN_SIZE:
+        raise ValueError(f"with its repeats written out it has {size} parts, at most {MAX_PATTERN_SIZE}")
+    return node
+
+
 class _Parser:
     """Recursive descent; the place is the index of the next character."""
 
-    def __init__(self, text: str, highest: int) -> None:
+    def __init__(self, text: str, highest: int, alphabet: Alphabet = BYTES, nested: bool = False) -> None:
         self._text = text
         self._highest = highest
+        self._nested = nested
+        a = alphabet
+        self._classes = {"d": a.digits, "w": a.word, "s": a.space}
+        self._classes |= {"D": _ALL - a.digits, "W": _ALL - a.word, "S": _ALL - a.space}
         self._fold = text.startswith("(?i)")
         self._place = 4 if self._fold else 0
         self._nesting = 0
@@ -150,9 +176,9 @@ class _Parser:
         self._place += shortest
         if self._bounds() is not None:
             self._refuse("two repeats in a row; possessive repeats are not taken")
-        if least(node) == 0:
+        if least(node) == 0 and not self._nested:
             self._refuse("what is repeated may be empty")
-        if (high is None or high > 1) and _is_unbounded(node):
+        if (high is None or high > 1) and _is_unbounded(node) and not self._nested:
             self._refuse("a repeat without upper bound inside a repeat; give the inner one a bound, as in {1,100}")
         return Repeat(node, low, high, shortest)
 
@@ -212,8 +238,8 @@ class _Parser:
 
     def _escape(self) -> frozenset[int]:
         letter = self._take()
-        if letter in _CLASSES:
-            return _CLASSES[letter]
+        if letter in self._classes:
+            return self._classes[letter]
         if letter in _CONTROLS:
             return frozenset({_CONTROLS[letter]})
         if letter == "x":
