@@ -70,6 +70,8 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_rule_values_ignored_total", "watched_counter", ("rule", "reason"), "Records that a rule matched and whose field it could not add, by metric."),
     Metric("sidecar_writers_folded_total", "watched_counter", (), "Writers of one OTLP series that are no longer kept apart: silent, or one of too many."),
     Metric("sidecar_references", "gauge", ("state",), "References of drift: loaded from files, learned from first rows, and files that are invalid."),
+    Metric("sidecar_suites", "gauge", ("state",), "Files of Great Expectations suites: loaded, and invalid."),
+    Metric("sidecar_expectations", "gauge", ("suite", "expectation", "state"), "Expectations of each suite by name: evaluated, and not_evaluated."),
     Metric("sidecar_spans_without_start_total", "counter", (), "Spans with start time 0: counted in calls, left out of durations."),
     Metric("sidecar_spans_scaled_total", "counter", (), "Spans that count for more than one in metrics, as the sampling threshold in their tracestate says."),
     Metric("sidecar_sink_requests_total", "counter", ("sink", "outcome"), "Requests to the destination by outcome."),

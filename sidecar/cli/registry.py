@@ -36,6 +36,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("logs", "sidecar.cli.logs"),
     CommandType("labels", "sidecar.cli.labels"),
     CommandType("profile", "sidecar.cli.profile"),
+    CommandType("expectations", "sidecar.cli.expectations"),
     CommandType("journal", "sidecar.cli.journal"),
     CommandType("setup", "sidecar.cli.setup"),
     CommandType("setup grafana", "sidecar.cli.setup_grafana"),

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.derive.drift.observations import Observations
 from sidecar.derive.drift.reference import Role
+from sidecar.derive.series import I64
 
 PREDICTION = "prediction"
 SCORE = "score"
@@ -26,6 +28,45 @@ class Sample:
     texts: list[str]
     counted: dict[str, int] | None = None
     """Rows of each class; then there are no values."""
+    last: int = -1
+    """Record of the last value that is not missing; -1 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of each of the models of some records, by the longest column of each record."""
+
+    rows: I64
+    with_features: I64
+    """Of records that have features."""
+    whole: npt.NDArray[np.bool_]
+    """No feature of the model was left out."""
+
+
+def column_label(role: Role, name: str) -> str:
+    """A column's name as the label `feature`."""
+    if role != "feature":
+        return role
+    return f"{name} (feature)" if name in (PREDICTION, SCORE) else name
+
+
+def rows_of(found: Observations) -> Rows:
+    """Records that repeat another one are not counted."""
+    columns, models = found.features, len(found.models)
+    lengths = np.diff(columns.ends, prepend=np.uint32(0)).astype(np.int64)
+    of_features = np.zeros(len(found), np.int64)
+    np.maximum.at(of_features, columns.event, lengths)
+    rows = of_features.copy()
+    for of, weights in ((found.value_of, None), (found.score_of, None), (found.class_of, found.class_rows)):
+        if len(of):
+            np.maximum(rows, np.bincount(of, weights, len(found)).astype(np.int64), out=rows)
+    of_features[found.repeated] = rows[found.repeated] = 0
+    left_out = np.bincount(found.model, columns.left_out, models)
+    return Rows(
+        np.bincount(found.model, rows, models).astype(np.int64),
+        np.bincount(found.model, of_features, models).astype(np.int64),
+        left_out == 0,
+    )
 
 
 def features(found: Observations) -> Iterator[tuple[int, Sample]]:
@@ -52,7 +93,18 @@ def features(found: Observations) -> Iterator[tuple[int, Sample]]:
     for at, key in enumerate(keys[order][changes].tolist()):
         model, name = divmod(key, len(columns.names))
         within = slice(bounds[at], bounds[at + 1])
-        yield model, Sample(columns.names[name], "feature", kind[within], number[within], columns.texts)
+        own = kind[within]
+        column = int(np.searchsorted(begins, bounds[at] + _last_present(own), side="right")) - 1
+        last = int(columns.event[order[column]]) if own.any() else -1
+        yield model, Sample(columns.names[name], "feature", own, number[within], columns.texts, None, last)
+
+
+def _last_present(kind: U8) -> int:
+    """Place of the last value that is not missing; 0 where there is none."""
+    if kind[-1:].any():  # MISSING is 0.
+        return len(kind) - 1
+    present = np.flatnonzero(kind)
+    return int(present[-1]) if len(present) else 0
 
 
 def answers(found: Observations) -> Iterator[tuple[int, Sample]]:
@@ -62,7 +114,8 @@ def answers(found: Observations) -> Iterator[tuple[int, Sample]]:
         for code in np.unique(model).tolist():
             own = number[model == code]
             kind = np.full(len(own), FeatureKind.NUMBER, np.uint8)
-            yield code, Sample(role, "score" if role == SCORE else "prediction", kind, own, [])
+            last = int(of[model == code][-1])
+            yield code, Sample(role, "score" if role == SCORE else "prediction", kind, own, [], None, last)
     model = found.model[found.class_of]
     for code in np.unique(model).tolist():
         own_pairs = np.flatnonzero(model == code)
@@ -72,4 +125,5 @@ def answers(found: Observations) -> Iterator[tuple[int, Sample]]:
             text = found.class_names[name][:64]
             counted[text] = counted.get(text, 0) + count
         empty = np.zeros(0)
-        yield code, Sample(PREDICTION, "prediction", empty.astype(np.uint8), empty, [], counted)
+        last = int(found.class_of[own_pairs[-1]])
+        yield code, Sample(PREDICTION, "prediction", empty.astype(np.uint8), empty, [], counted, last)

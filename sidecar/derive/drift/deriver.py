@@ -17,6 +17,7 @@ from sidecar.decode.api import Decoder
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.drift.column_samples import Sample, answers, features
 from sidecar.derive.drift.drift_families import families
+from sidecar.derive.drift.expectations import hold
 from sidecar.derive.drift.learning import MAX_VALUES, Learning
 from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
 from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of
@@ -24,6 +25,9 @@ from sidecar.derive.drift.observations import Model, ObservationReader, Observat
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.reference import InvalidReference, parse
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.quality.checks import QualityChecks
+from sidecar.derive.quality.model_quality import ModelQuality
+from sidecar.derive.quality.quality_families import families as quality_families
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, pack_labels, unpack_labels
 from sidecar.derive.tables import CounterTable
@@ -37,6 +41,8 @@ MAX_LEARNING = 4
 """Models that are learnt at once."""
 FEATURE_BYTES = 16_000
 """What the state of one column takes at most, about; with few rows it is a third of it."""
+EXPECTATION_BYTES = 300_000
+"""What the state of one expectation takes at most, about: that of distinct values. Others take some kB."""
 _PREFIX = b"drift/"
 _MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
 _LENGTH = 4
@@ -58,7 +64,8 @@ class DriftDeriver:
         self._learning: dict[Model, Learning] = {}
         self.failures = CounterTable("data_quality_failures_total", ("model", "version", "feature", "rule"), budget)
         self.left_out = CounterTable("model_features_left_out_total", ("model", "version"), budget)
-        self.kept = (self.failures, self.left_out, self)
+        self.checks = QualityChecks(options.suites, options.sub_windows, options.max_expectations)
+        self.kept = (self.failures, self.left_out, self, self.checks)
         self._deleted: set[bytes] = set()
         self._new: dict[bytes, bytes] = {}
         self._tick = 0
@@ -66,10 +73,12 @@ class DriftDeriver:
         self._full = False
         if telemetry is not None:
             telemetry.watch("sidecar_references", self._read_references)
+            telemetry.watch("sidecar_suites", self.checks.library.states)
+            telemetry.watch("sidecar_expectations", self.checks.library.expectations)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
         """What the payloads say. Raises DecodeError."""
-        if not len(self.library) and not self._options.learn:
+        if not len(self.library) and not self._options.learn and not len(self.checks):
             return []
         return self._reader.read(decoder, payloads)
 
@@ -104,12 +113,14 @@ class DriftDeriver:
         longest = max(ttl, int(self._options.window * 1e9))
         for model in [model for model, state in self.models.items() if state.progress.seen < now - longest]:
             self._drop(model)
+        self.checks.expire(now - longest)
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         """The families, all of one moment."""
         if view is not None:
             self._tick = max(self._tick, view.tick)
         yield from families(list(self.models.values()), view, self._options.window_rows)
+        yield from quality_families(self.checks.models.values())
         yield self.failures.snapshot(view, "Values and checks that failed a rule of data quality.")
         yield self.left_out.snapshot(view, "Columns of features that were beyond a bound, and not compared.")
 
@@ -124,11 +135,17 @@ class DriftDeriver:
     def _add(self, found: Observations, arrival: Arrival) -> None:
         failures: list[tuple[Model, Failure]] = []
         wanted: dict[int, ModelDrift | Learning] = {}
+        held: dict[int, ModelQuality] = {}
         for code, model in enumerate(found.models):
             own = np.flatnonzero(found.model == code)
             if not len(own):
                 continue
             first, last = arrival.times[found.payload[own[[0, -1]]]].tolist()
+            quality = self.checks.of(model, self._slot(first))
+            if quality is not None:
+                held[code] = quality
+                failures += [(model, failure) for failure in quality.advance(*self._slot(first))]
+                quality.see(last, 0)
             state = self._state(model, first)
             if state is None:
                 continue
@@ -137,21 +154,32 @@ class DriftDeriver:
                 failures += [(model, failure) for failure in state.advance(first)]
                 state.see(last, 0)
         time = int(arrival.times[found.payload[-1]])
+        samples = [*features(found), *answers(found)] if wanted or held else []
+        if held:
+            failures += hold(found, samples, held)
         if wanted:
-            failures += self._count(found, wanted)
+            failures += self._count(found, samples, wanted, arrival)
+        if wanted or held:
             self._note_left_out(found, time, arrival.now)
         if failures:
             keys = [(*model, feature, rule) for model, (feature, rule, _) in failures]
             weights = np.array([n for _, (_, _, n) in failures], np.float64)
             self.failures.count(keys, np.arange(len(keys)), _at(len(keys), time, arrival.now), weights)
 
-    def _count(self, found: Observations, wanted: Mapping[int, ModelDrift | Learning]) -> list[tuple[Model, Failure]]:
+    def _count(
+        self,
+        found: Observations,
+        samples: Sequence[tuple[int, Sample]],
+        wanted: Mapping[int, ModelDrift | Learning],
+        arrival: Arrival,
+    ) -> list[tuple[Model, Failure]]:
         failures: list[tuple[Model, Failure]] = []
         rows = dict.fromkeys(wanted, 0)
-        for code, sample in [*features(found), *answers(found)]:
+        for code, sample in samples:
             state = wanted.get(code)
             if isinstance(state, ModelDrift):
-                failures += [(found.models[code], failure) for failure in _counted(state, sample)]
+                time = int(arrival.times[found.payload[sample.last]]) if sample.last >= 0 else 0
+                failures += [(found.models[code], failure) for failure in _counted(state, sample, time)]
                 rows[code] = max(rows[code], len(sample.kind))
             elif state is not None and not state.add(sample):
                 self._not_learned(found.models[code], sample.name)
@@ -224,6 +252,8 @@ class DriftDeriver:
         self._deleted |= {_key(state) + key for key in state.state_keys()}
 
     def _refresh(self, again: bool) -> None:
+        if self.checks.refresh(again):
+            log.info("suites_loaded", suites=len(self.checks), invalid=len(self.checks.library.invalid))
         if not self.library.read(again):
             return
         log.info("references_loaded", references=len(self.library), invalid=len(self.library.invalid))
@@ -336,12 +366,13 @@ def memory(options: DriftOptions, budget: Budget) -> int:
     if not options.active:
         return 0
     learnt = min(MAX_VALUES, options.learn * options.max_features) * 9 * MAX_LEARNING
-    return options.max_features * FEATURE_BYTES + learnt + table_bytes(budget, 2)
+    suites = options.max_expectations * EXPECTATION_BYTES if options.suites is not None else 0
+    return options.max_features * FEATURE_BYTES + learnt + suites + table_bytes(budget, 2)
 
 
-def _counted(state: ModelDrift, sample: Sample) -> list[Failure]:
+def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:
     """Count values; what is wrong with them."""
-    wrong = state.add(sample)
+    wrong = state.add(sample, time)
     if wrong is None:
         return [(sample.name, "unexpected", len(sample.kind))] if sample.role == "feature" else []
     return wrong

@@ -63,6 +63,9 @@ class _Families:
             "gauge",
             "Quantile of chi-squared by degrees of freedom, by false_pages_per_year: critical values are made of it.",
         )
+        self.last_value = _Block(
+            "model_feature_last_value_timestamp_seconds", "gauge", "When the last value came that is not missing."
+        )
         self.score = _Block("data_drift_score", "gauge", "Distance of the window from the reference, by method.")
         self.threshold = _Block("data_drift_threshold", "gauge", "Score above which the distance is an effect.")
         self.critical = _Block(
@@ -91,6 +94,8 @@ def families(models: Sequence[ModelDrift], view: View | None, window_rows: bool 
         for window in state.windows.values():
             about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
             _counters(found, about, window, state.reference.label, 0 if zero else 1, created)
+            if window.last_value:
+                found.last_value.add(about, window.last_value / 1e9)
         _decisions(found, of_model, state)
         if window_rows:
             _of_fleets(found, of_model, state)

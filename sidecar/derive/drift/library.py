@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -11,10 +10,10 @@ import structlog
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.observations import Model
 from sidecar.derive.drift.reference import InvalidReference, Reference, Role, load
+from sidecar.derive.mounted_files import signatures
 
 log = structlog.get_logger("sidecar.derive")
 
-MAX_FILES = 1000
 Key = tuple[Role, str]
 """(role, name); of a prediction and of a score the name is the role's."""
 
@@ -61,7 +60,7 @@ class ReferenceLibrary:
     def read(self, again: bool = False) -> bool:
         """Read the files if they have changed, or `again` whether or not; whether something is other than before. Of a
         file that has become invalid the former content stays in force."""
-        found = dict(self._signatures())
+        found = dict(signatures(self._path))
         seen = tuple(sorted(found.items()))
         if seen == self._seen and not again:
             return False
@@ -90,18 +89,3 @@ class ReferenceLibrary:
             if wanted in self._by_model:
                 return self._by_model[wanted]
         return self.learned.get(model)
-
-    def _signatures(self) -> Iterator[tuple[Path, tuple[int, ...]]]:
-        """Each file with what changes when it does."""
-        if self._path is None:
-            return
-        try:
-            paths = sorted(self._path.glob("*.json"))[:MAX_FILES] if self._path.is_dir() else [self._path]
-        except OSError:
-            return
-        for path in paths:
-            try:
-                found = os.stat(path)
-            except OSError:
-                continue
-            yield path, (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sidecar.derive.drift.column_bins import ColumnBins
-from sidecar.derive.drift.column_samples import Sample
+from sidecar.derive.drift.column_samples import Sample, column_label
 from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
 from sidecar.derive.drift.library import CompiledReference, Key, key_of
 from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
@@ -33,10 +33,7 @@ _FALLBACK = "psi"
 
 def label_of(bins: ColumnBins) -> str:
     """A column's name as the label `feature`."""
-    taken = ("prediction", "score")
-    if bins.role != "feature":
-        return bins.role
-    return f"{bins.name} (feature)" if bins.name in taken else bins.name
+    return column_label(bins.role, bins.name)
 
 
 @dataclass(slots=True)
@@ -107,12 +104,14 @@ class ModelDrift:
         self.progress.seen = max(self.progress.seen, time)
         self.progress.rows += rows
 
-    def add(self, sample: Sample) -> list[Failure] | None:
-        """Count values; what is wrong with them. None where the reference has no such column."""
+    def add(self, sample: Sample, time: int = 0) -> list[Failure] | None:
+        """Count values; what is wrong with them. None where the reference has no such column. `time`: when the last of
+        them came that is not missing, Unix ns; 0 where there is none."""
         key = key_of(sample.role, sample.name)
         window = self.windows.get(key)
         if window is None:
             return None
+        window.last_value = max(window.last_value, time)
         bins = window.bins
         if sample.counted is None:
             observed = bins.observe(sample.kind, sample.number, sample.texts)

@@ -29,7 +29,8 @@ class DriftOptions(Section):
 
     enabled: bool = Field(
         default=True,
-        description="Compare with a reference, where `reference` or `learn` gives one; else nothing is done.",
+        description="Compare with a reference, where `reference` or `learn` gives one, and with the expectations of "
+        "`suites`; without any of them nothing is done.",
     )
     reference: Path | None = Field(
         default=None,
@@ -68,6 +69,18 @@ class DriftOptions(Section):
         default_factory=dict,
         description='Method and threshold of single features (in a variable as JSON), such as {"age": {"method": "ks", '
         '"threshold": 0.2}}.',
+    )
+    suites: Path | None = Field(
+        default=None,
+        description="Great Expectations suite (JSON of 0.18 or 1.x), or a directory with several (*.json), that values "
+        "are held against. One whose `meta` names a `model`, and perhaps a `model_version`, is for that; others are "
+        "for any. Read again when it changes, and on SIGHUP.",
+    )
+    max_expectations: int = Field(
+        default=200,
+        ge=1,
+        le=2000,
+        description="Expectations of all models together that are evaluated; further ones are left out.",
     )
     false_pages_per_year: float = Field(
         default=1.0,
@@ -122,7 +135,7 @@ class DriftOptions(Section):
     @property
     def active(self) -> bool:
         """There is or will be something to compare with."""
-        return self.enabled and (self.reference is not None or self.learn > 0)
+        return self.enabled and (self.reference is not None or self.learn > 0 or self.suites is not None)
 
     @property
     def warm_up_seconds(self) -> float:

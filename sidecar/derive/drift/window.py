@@ -26,6 +26,8 @@ class ColumnWindow:
         """Since the reference came into force, of each bin."""
         self.flags: I64 = np.zeros(len(FLAGS), np.int64)
         self.sums: I64 = np.zeros(bins.bins, np.int64)
+        self.last_value = 0
+        """When the last value came that is not missing, Unix ns; 0 where none did."""
         self._open = self._zeros()
         """Cells, flags and tails of the sub-window at hand."""
         self._closed = self._zeros()
@@ -108,11 +110,12 @@ class ColumnWindow:
             self._dirty = False
             # What is small stands first, what is large is packed by itself.
             small = _packed(np.concatenate([self.totals, self.flags, self._open]))
-            yield None, len(small).to_bytes(4, "little") + small + zlib.compress(self.sums.astype("<i8").tobytes(), 1)
+            sums = zlib.compress(self.sums.astype("<i8").tobytes(), 1)
+            yield None, self.last_value.to_bytes(8, "little") + len(small).to_bytes(4, "little") + small + sums
 
     def restore(self, packed: bytes, ring: dict[int, bytes]) -> bool:
         """Take over what was kept; False for what is not from here."""
-        small, sums = packed[4:], packed[4 + int.from_bytes(packed[:4], "little") :]
+        small, sums = packed[12:], packed[12 + int.from_bytes(packed[8:12], "little") :]
         bins = self.bins.bins
         try:
             found = _unpacked(small[: len(small) - len(sums)], bins + len(FLAGS) + len(self._open))
@@ -122,6 +125,7 @@ class ColumnWindow:
             return False
         if len(summed) != bins:
             return False
+        self.last_value = int.from_bytes(packed[:8], "little")
         self.sums = summed.astype(np.int64)
         self.totals, self.flags, self._open = (part.copy() for part in np.split(found, [bins, bins + len(FLAGS)]))
         self._numbers, self._ring = deque(closed), deque(ring[number] for number in closed)

@@ -1,0 +1,137 @@
+"""The expectations of all models: which suites a model has, and the state of each. State is committed with the place in
+the journal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import structlog
+
+from sidecar.derive.quality.expectations import Compiled
+from sidecar.derive.quality.model_quality import ModelQuality
+from sidecar.derive.quality.suite_library import SuiteLibrary
+from sidecar.derive.series import pack_labels, unpack_labels
+
+log = structlog.get_logger("sidecar.derive")
+
+MAX_MODELS = 64
+_PREFIX = b"quality/"
+_LENGTH = 4
+
+Model = tuple[str, str]
+Slot = tuple[int, int]
+"""(sub-window, interval of checks)."""
+
+
+class ModelChecks:
+    """The state of one model, and of which suites."""
+
+    def __init__(self, model: Model, label: str, quality: ModelQuality, left_out: int) -> None:
+        self.model, self.label, self.quality = model, label, quality
+        """`label` tells the suites apart in the kept state."""
+        self.left_out = left_out
+        """Expectations for which there was no room."""
+
+    @property
+    def key(self) -> bytes:
+        """Below which its state is kept."""
+        packed = pack_labels((self.label, *self.model))
+        return _PREFIX + len(packed).to_bytes(_LENGTH, "little") + packed
+
+
+class QualityChecks:
+    """Not thread-safe."""
+
+    def __init__(self, path: Path | None, sub_windows: int, max_expectations: int) -> None:
+        self.library = SuiteLibrary(path)
+        self.library.read()
+        self.models: dict[Model, ModelChecks] = {}
+        self._sub_windows, self._max_expectations = sub_windows, max_expectations
+        self._deleted: set[bytes] = set()
+        self._logged: set[Model] = set()
+
+    def __len__(self) -> int:
+        return len(self.library)
+
+    def of(self, model: Model, slot: Slot) -> ModelQuality | None:
+        """The state of a model; None where it has no suite. `slot`: of the payload at hand."""
+        known = self.models.get(model)
+        if known is not None:
+            return known.quality
+        if not len(self.library) or len(self.models) >= MAX_MODELS:
+            return None
+        made = self._made(model, slot)
+        if made is None:
+            return None
+        self.models[model] = made
+        self._deleted -= {made.key + key for key in made.quality.state_keys()}
+        return made.quality
+
+    def refresh(self, again: bool) -> bool:
+        """Read the suites again; models whose suites have changed begin again. Whether something changed."""
+        if not self.library.read(again):
+            return False
+        for model, known in list(self.models.items()):
+            if self._label(model) != known.label:
+                self._drop(model)
+        return True
+
+    def expire(self, before: int) -> None:
+        """Take away models of which nothing came since then (Unix ns)."""
+        for model in [model for model, known in self.models.items() if known.quality.seen < before]:
+            self._drop(model)
+
+    def _drop(self, model: Model) -> None:
+        known = self.models.pop(model)
+        self._deleted |= {known.key + key for key in known.quality.state_keys()}
+
+    def _label(self, model: Model) -> str:
+        digests = sorted(one.suite.digest for one in self.library.find(model))
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12] if digests else ""
+
+    def _made(self, model: Model, slot: Slot) -> ModelChecks | None:
+        every: list[Compiled] = [one for suite in self.library.find(model) for one in suite.evaluated]
+        used = sum(len(known.quality.expectations) for known in self.models.values())
+        taken = every[: max(0, self._max_expectations - used)]
+        left_out = len(every) - len(taken)
+        if left_out and model not in self._logged and len(self._logged) < MAX_MODELS:
+            self._logged.add(model)
+            first = every[len(taken)]
+            log.warning("expectations_left_out", model=model[0], version=model[1], number=left_out, first=first.name)
+        if not taken:
+            return None
+        quality = ModelQuality(taken, self._sub_windows, *slot)
+        return ModelChecks(model, self._label(model), quality, left_out)
+
+    def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """What changed since the last call, as (key, value); None deletes."""
+        yield from ((key, None) for key in self._deleted)
+        self._deleted.clear()
+        for known in self.models.values():
+            key = known.key
+            yield from ((key + name, value) for name, value in known.quality.checkpoint())
+
+    def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
+        """Take over what was kept of suites that are still in force; the keys that were of use."""
+        used: set[bytes] = set()
+        by_model: dict[bytes, dict[bytes, bytes]] = {}
+        for key, value in state.items():
+            if key.startswith(_PREFIX):
+                end = len(_PREFIX) + _LENGTH + int.from_bytes(key[len(_PREFIX) : len(_PREFIX) + _LENGTH], "little")
+                by_model.setdefault(key[:end], {})[key[end:]] = value
+        for base, own in by_model.items():
+            found = unpack_labels(base[len(_PREFIX) + _LENGTH :])
+            if found is not None and len(found) == 3 and self._take(found[0], (found[1], found[2]), own):
+                used |= {base + key for key in own}
+        return used
+
+    def _take(self, label: str, model: Model, own: Mapping[bytes, bytes]) -> bool:
+        if label != self._label(model) or len(self.models) >= MAX_MODELS:
+            return False
+        made = self._made(model, (0, 0))
+        if made is None or not made.quality.restore(own):
+            return False
+        self.models[model] = made
+        return True

@@ -1,0 +1,126 @@
+"""The suites that there are on disk, and what of them is evaluated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from sidecar.derive.mounted_files import signatures
+from sidecar.derive.quality.arguments import NotEvaluated
+from sidecar.derive.quality.expectations import Compiled, compile_expectation
+from sidecar.derive.quality.suite import Expectation, InvalidSuite, Suite, load
+from sidecar.derive.series import OTHER
+
+log = structlog.get_logger("sidecar.derive")
+
+_NAMED = 10
+"""Expectations of a suite that are logged by name."""
+MAX_SHOWN = 500
+"""Series of expectations by suite and name."""
+_LABELS = ("suite", "expectation", "state")
+MAX_COMPILED = 2000
+"""Expectations of one suite that are made ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSuite:
+    """A suite made ready. Immutable."""
+
+    suite: Suite
+    evaluated: tuple[Compiled, ...]
+    not_evaluated: tuple[tuple[Expectation, str], ...]
+    """With the reason."""
+
+
+def compiled(suite: Suite) -> CompiledSuite:
+    """What of a suite is evaluated."""
+    evaluated: list[Compiled] = []
+    not_evaluated: list[tuple[Expectation, str]] = []
+    for expectation in suite.expectations:
+        try:
+            if len(evaluated) == MAX_COMPILED:
+                raise NotEvaluated(f"of one suite at most {MAX_COMPILED} are")
+            evaluated.append(compile_expectation(expectation))
+        except NotEvaluated as why:
+            not_evaluated.append((expectation, str(why)))
+    return CompiledSuite(suite, tuple(evaluated), tuple(not_evaluated))
+
+
+class SuiteLibrary:
+    """Finds the suites of a model. Not thread-safe."""
+
+    def __init__(self, path: Path | None) -> None:
+        """`path`: a file, or a directory with files."""
+        self._path = path
+        self.suites: dict[Path, CompiledSuite] = {}
+        self.invalid: dict[Path, str] = {}
+        """File -> why it is no suite."""
+        self._seen: tuple[object, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.suites)
+
+    def read(self, again: bool = False) -> bool:
+        """Read the files if they have changed, or `again` whether or not; whether something is other than before. Of a
+        file that has become invalid the former content stays in force."""
+        found = dict(signatures(self._path))
+        seen = tuple(sorted(found.items()))
+        if seen == self._seen and not again:
+            return False
+        self._seen = seen
+        before = {path: one.suite.digest for path, one in self.suites.items()}
+        suites: dict[Path, CompiledSuite] = {}
+        self.invalid = {}
+        for path in sorted(found):
+            try:
+                suite = load(path)
+            except InvalidSuite as error:
+                self.invalid[path] = str(error)
+                log.error("suite_invalid", error=str(error), former_stays=path in self.suites)
+                if path in self.suites:
+                    suites[path] = self.suites[path]
+                continue
+            suites[path] = self._compiled(path, suite)
+        if self._path is not None and not found:
+            log.warning("suite_missing", path=str(self._path))
+        self.suites = suites
+        return {path: one.suite.digest for path, one in suites.items()} != before
+
+    def find(self, model: tuple[str, str]) -> list[CompiledSuite]:
+        """All suites of a model and version."""
+        return [one for one in self.suites.values() if one.suite.is_for(model)]
+
+    def states(self) -> list[tuple[float, Mapping[str, str]]]:
+        """How many files are suites, and how many are not."""
+        return [(float(len(self.suites)), {"state": "loaded"}), (float(len(self.invalid)), {"state": "invalid"})]
+
+    def expectations(self) -> list[tuple[float, Mapping[str, str]]]:
+        """How many expectations of each suite and name are evaluated, and how many are not."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for one in self.suites.values():
+            found.update((one.suite.name, expectation.name, "evaluated") for expectation in one.evaluated)
+            found.update((one.suite.name, expectation.name, "not_evaluated") for expectation, _ in one.not_evaluated)
+        every = sorted(found.items())
+        shown: list[tuple[float, Mapping[str, str]]] = [
+            (float(n), dict(zip(_LABELS, labels, strict=True))) for labels, n in every[:MAX_SHOWN]
+        ]
+        if len(every) > MAX_SHOWN:
+            shown.append((float(sum(n for _, n in every[MAX_SHOWN:])), dict.fromkeys(_LABELS, OTHER)))
+        return shown
+
+    def _compiled(self, path: Path, suite: Suite) -> CompiledSuite:
+        known = self.suites.get(path)
+        if known is not None and known.suite.digest == suite.digest:
+            return known
+        made = compiled(suite)
+        if made.not_evaluated:
+            named = [
+                f"{one.name or 'entry without a type'} ({one.column or 'table'}): {why}"
+                for one, why in made.not_evaluated[:_NAMED]
+            ]
+            log.warning("expectations_not_evaluated", suite=suite.name, number=len(made.not_evaluated), first=named)
+        return made
