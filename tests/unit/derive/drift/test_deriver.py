@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.derive_fakes import FakeLog, lines
 from support.drift_data import HOUR, START, at, event_request, events_request, reference
+from support.quality_data import suite
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.drift.deriver import DriftDeriver
@@ -359,6 +360,17 @@ class TestLearning:
         assert "learned" not in next(iter(model.shown("model_feature_observations")))
 
 
+EXPECTATIONS = (
+    ("expect_column_values_to_be_between", {"column": "age", "min_value": 20, "max_value": 60}),
+    ("expect_column_values_to_not_be_null", {"column": "age", "mostly": 0.95}),
+    ("expect_column_values_to_match_regex", {"column": "plan", "regex": "^[a-z]{3,}$"}),
+    ("expect_column_stdev_to_be_between", {"column": "age", "max_value": 9.9}),
+    ("expect_column_median_to_be_between", {"column": "age", "min_value": 45}),
+    ("expect_column_most_common_value_to_be_in_set", {"column": "plan", "value_set": ["pro"]}),
+    ("expect_column_to_exist", {"column": "plan"}),
+)
+
+
 def entries(seed: int, learn: bool) -> list[tuple[bytes, int]]:
     """Payloads over three days, with the hours at which they came."""
     rng = random.Random(seed)
@@ -377,7 +389,10 @@ def entries(seed: int, learn: bool) -> list[tuple[bytes, int]]:
 @pytest.mark.parametrize("learn", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_any_split_and_any_crash_give_the_same(tmp_path: Path, seed: int, learn: bool) -> None:
-    given = {"enabled": True, "learn": 100} if learn else {"reference": Model(tmp_path).path}
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "suite.json").write_text(suite(EXPECTATIONS))
+    given: dict[str, Any] = {"learn": 100} if learn else {"reference": Model(tmp_path).path}
+    given["suites"] = tmp_path / "suite"
     options = DeriveOptions.model_validate({"drift": {**given, "warm_up": 0, "methods": ["psi"]}, "series_ttl": "30d"})
     payloads = entries(seed, learn)
 
@@ -399,6 +414,7 @@ def test_any_split_and_any_crash_give_the_same(tmp_path: Path, seed: int, learn:
 
     expected = {key: value for key, value in derived(None).items() if "drift" in key or "feature" in key}
     assert len(expected) > 50
+    assert len([key for key in expected if key.startswith("data_quality_expectation_met")]) == 2 * len(EXPECTATIONS)
     for attempt in range(3):
         found = derived(random.Random(seed * 100 + attempt))
         assert {key: found.get(key) for key in expected} == expected
