@@ -32,6 +32,7 @@ def quality(limits: Thresholds) -> Board:
         (
             Row("Freshness and volume", _arrival(of["prediction_silence"])),
             Row("Failed rules", _rules(of["quality_failures"])),
+            Row("Expectations", _expectations()),
             Row("Drift", _drift(of["drift_score"], of["drift_share"])),
             Row("Drift of the fleet", _fleet(of["drift_score"])),
             Row("Distributions", _distributions()),
@@ -51,6 +52,33 @@ def _arrival(silence: float) -> tuple[Panel, ...]:
             width=6,
             warn=silence,
             alert="PredictionsStopped",
+        ),
+        Panel(
+            "Since the last value of a feature",
+            "Time since each feature had a value that is not missing.",
+            "s",
+            (
+                Query(
+                    "time() - max by (model, version, feature) "
+                    f"(model_feature_last_value_timestamp_seconds{{{_FEATURE}}})",
+                    _NAME,
+                ),
+            ),
+            width=9,
+            warn=silence,
+        ),
+        Panel(
+            "Duplicate predictions",
+            "Predictions in an hour whose id was known already, where outcomes are joined.",
+            "short",
+            (
+                Query(
+                    "sum by (model, version) "
+                    f'(increase(model_outcome_predictions_total{{{_OF},result="duplicate"}}[1h]))',
+                    "{{model}} {{version}}",
+                ),
+            ),
+            width=9,
         ),
         Panel(
             "Rows",
@@ -124,6 +152,59 @@ def _rules(failures: float) -> tuple[Panel, ...]:
             "Columns an hour that were beyond a bound, and not compared.",
             "short",
             (Query("sum by (instance) (increase(model_features_left_out_total[1h]))", "{{instance}}"),),
+        ),
+    )
+
+
+def _expectations() -> tuple[Panel, ...]:
+    by_expectation = "by (model, version, feature, expectation)"
+    name = f"{_NAME} {{{{expectation}}}}"
+    return (
+        Panel(
+            "Expectations met",
+            "Of the expectations of Great Expectations suites, those that the last window met.",
+            "percentunit",
+            (
+                Query(
+                    f'sum by (model, version) (data_quality_expectations{{{_OF},state="met"}}) '
+                    f'/ (sum by (model, version) (data_quality_expectations{{{_OF},state=~"met|unmet"}}) > 0)',
+                    "{{model}} {{version}}",
+                ),
+            ),
+            "stat",
+            width=6,
+            alert="DataQualityFailures",
+        ),
+        Panel(
+            "Expectations not met",
+            "Those that the last window of a pod did not meet.",
+            "short",
+            (Query(f"min {by_expectation} (data_quality_expectation_met{{{_OF}}}) == 0"),),
+            "table",
+            width=9,
+            alert="DataQualityFailures",
+        ),
+        Panel(
+            "Unexpected values",
+            "Of the values of the last window, those that an expectation forbids.",
+            "percentunit",
+            (Query(f"max {by_expectation} (data_quality_expectation_unexpected_ratio{{{_FEATURE}}})", name),),
+            width=9,
+        ),
+        Panel(
+            "Figures that are expected in a range",
+            "Mean, deviation, quantiles, distinct values and others of the last window.",
+            "short",
+            (Query(f"max {by_expectation} (data_quality_expectation_observed_value{{{_FEATURE}}})", name),),
+            width=12,
+        ),
+        Panel(
+            "Expectations that are not evaluated",
+            "Of suites that are loaded, by name: `sidecar expectations` says why.",
+            "short",
+            (Query('max by (suite, expectation) (sidecar_expectations{state="not_evaluated"})'),),
+            "table",
+            width=12,
         ),
     )
 

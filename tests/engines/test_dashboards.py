@@ -19,6 +19,7 @@ from support.engines import need, npm_project, wait_for
 from support.engines.cache import command, entry
 from support.engines.databases import postgres_exporter, redis_commands, redis_exporter
 from support.monitored import Stack, experiment, monitored, prediction, spans
+from support.quality_data import suite
 
 # The first run on a machine builds what is tested.
 
@@ -40,6 +41,7 @@ WHEN_SOMETHING_IS_WRONG = {
     "sidecar-pipeline: Redacted and filtered",
     "sidecar-pipeline: Rejected, duplicate and repaired",
     "sidecar-data-quality: Features left out",
+    "sidecar-data-quality: Duplicate predictions",
     *YESTERDAY,
 }
 """Panels of which a query may be empty while all is well."""
@@ -94,6 +96,12 @@ def test_dashboards_have_the_form_that_grafana_publishes() -> None:
 TRAINED = {"alcohol": [float(n) for n in range(100)], "color": ["red", "white"] * 50}
 ODD = {"alcohol": [None, 500.0, "much", 3.0], "color": ["green", None, "red", "white"]}
 """A value of each kind that breaks a rule of data quality."""
+EXPECTED = (
+    ("expect_column_values_to_be_between", {"column": "alcohol", "max_value": 99}),
+    ("expect_column_mean_to_be_between", {"column": "alcohol", "min_value": 1}),
+    ("expect_column_pair_values_to_be_equal", {"column_A": "alcohol", "column_B": "color"}),
+)
+"""What a suite expects: one that is met, one that is not, one that is not evaluated."""
 
 
 def features(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -195,12 +203,14 @@ def empty(found: dict[str, list[Any]]) -> set[str]:
 
 def test_every_query_of_every_panel_has_an_answer(tmp_path: Path) -> None:
     (tmp_path / "app.log").write_text("a line\n")
+    (tmp_path / "suite.json").write_text(suite(EXPECTED))
     rules = yaml.safe_load((source.MONITORING / "sidecar" / "business-rules.yaml").read_text("utf-8"))
     env = {
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": str(tmp_path / "*.log"),
         "SIDECAR_DERIVE__RULES": json.dumps(rules["derive"]["rules"]),
         "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__LEARN": "100",
+        "SIDECAR_DERIVE__DRIFT__SUITES": str(tmp_path / "suite.json"),
         "SIDECAR_DERIVE__DRIFT__WINDOW": "10s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "5",
         "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",
