@@ -41,7 +41,7 @@ MAX_LEARNING = 4
 """Models that are learnt at once."""
 FEATURE_BYTES = 16_000
 """What the state of one column takes at most, about; with few rows it is a third of it."""
-EXPECTATION_BYTES = 300_000
+EXPECTATION_BYTES = 600_000
 """What the state of one expectation takes at most, about: that of distinct values. Others take some kB."""
 _PREFIX = b"drift/"
 _MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
