@@ -23,7 +23,7 @@ def advise() -> None:
 
 
 def _untold_ratio() -> float:
-    """Told by what the sampler says of itself, so that this needs no SDK; 1 for what is not known."""
+    """From what the sampler says of itself, so that this needs no SDK; 1 for what is not known."""
     try:
         found = _SILENT.search(trace.get_tracer_provider().sampler.get_description())  # type: ignore[attr-defined]
         return float(found[1]) if found else 1.0

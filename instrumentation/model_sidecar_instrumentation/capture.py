@@ -152,7 +152,7 @@ class Capture:
             self.complain("remember")
 
     def known(self, thing: Any) -> Known | None:
-        """What `remember` was told of it, such as of a tensor that a file held."""
+        """What `remember` was given for it, such as of a tensor that a file held."""
         found: Known | None = self._known.get(thing)
         return found
 
@@ -224,8 +224,8 @@ class Capture:
         span.set_attributes(attributes)
         if isinstance(error, Exception):
             # Its message may quote a feature ("could not convert string to float: 'Jane'"), and spans are delivered.
-            told = {"exception.type": type(error).__qualname__, "exception.stacktrace": _where(error)}
-            span.add_event("exception", told)
+            reported = {"exception.type": type(error).__qualname__, "exception.stacktrace": _where(error)}
+            span.add_event("exception", reported)
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
 
     def _columns(self, call: _Call, model: Any, result: Any, rows: int, width: int) -> dict[str, Any]:
@@ -233,13 +233,13 @@ class Capture:
         settings = self.settings
         if not settings.predictions:
             return {}
-        told = call.prediction.told
+        reported = call.prediction.reported
         sample = call.prediction.sample if call.again else None
         if sample is None or sample.rows != rows:
             sample = choose(rows, width if settings.features else 0, settings)
         call.prediction.sample = sample
         made: dict[str, Any] = {"kept": sample.kept, "first": sample.first, "one_in": sample.one_in}
-        if settings.features and width and sample.kept and "features" not in told:
+        if settings.features and width and sample.kept and "features" not in reported:
             try:
                 found = columns.features(call.data, call.operation.names(model), sample, settings)
                 if found:
@@ -250,10 +250,10 @@ class Capture:
                 self.complain(f"{call.operation.name} features")
         try:
             answered = call.operation.result(model, result, sample, settings)
-            made.update((name, column) for name, column in answered.items() if name not in told)
+            made.update((name, column) for name, column in answered.items() if name not in reported)
         except Exception:
             self.complain(f"{call.operation.name} result")
-        told.update(name for name in made if name in _ONCE)
+        reported.update(name for name in made if name in _ONCE)
         return made
 
     def _prediction(self, operation: Operation, model: Any, data: Any) -> tuple[Prediction, bool]:
@@ -279,9 +279,9 @@ class Capture:
         found: Identity | None = self._identities.get(model)
         if found is None:
             inner = operation.inner(model)
-            told = self._known.get(model) or self._known.get(inner) or Known()
+            reported = self._known.get(model) or self._known.get(inner) or Known()
             own = operation.known(model) or Known()
-            known = Known(told.name or own.name, told.version or own.version, told.seconds, own.extra)
+            known = Known(reported.name or own.name, reported.version or own.version, reported.seconds, own.extra)
             framework = operation.framework or framework_of(model)
             found = identify(inner, known, framework, self.settings, self._names)
             self._identities.put(model, found)

@@ -58,7 +58,7 @@ class Block(Mapping[str, list[Any]]):
 
 
 def size(data: Any) -> tuple[int | None, int]:
-    """Rows and columns. Rows are None where that cannot be told; columns are 0 where they are no features, such as
+    """Rows and columns. Rows are None where that cannot be known; columns are 0 where they are no features, such as
     texts and images."""
     shape = getattr(data, "shape", None)
     if shape is not None and not callable(shape):

@@ -17,7 +17,7 @@ Attributes:
 Body: a map. Columns are arrays of equal length `kept`, in the order of the rows.
 
     schema     int: 1
-    rows       int: rows that were given to the model; absent if that cannot be told
+    rows       int: rows that were given to the model; absent if that cannot be known
     kept       int: rows that the columns have
     first      int: index of the first kept row; row i of the columns is row first + i * one_in of the call
     one_in     int: one row in so many is kept (1 = all); each row had the same probability
@@ -32,7 +32,7 @@ Body: a map. Columns are arrays of equal length `kept`, in the order of the rows
     scores     map: class as text -> array of double in 0..1, at most a tenth of the cap of classes
     value      array of double, int or empty: the predicted number
     decision   array of double: the margin of a two-class decision function (positive: the second class)
-    outputs    map: name -> array: outputs whose meaning cannot be told
+    outputs    map: name -> array: outputs whose meaning cannot be known
 
 With SIDECAR_CAPTURE=predictions there are no `features`; with `none` there are only `schema`, `rows` and `counted`.
 Doubles may be NaN or infinite.

@@ -1,5 +1,5 @@
 """A number for the rows that a model is given, so that they are recognised when another method of the model gets them
-again: in the same object, in a copy, or made anew from the same request. Only the number is kept, never the rows."""
+again: in the same object, in a copy, or made again from the same request. Only the number is kept, never the rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEXT = 100_000
 
 
 def fingerprint(data: Any, tag: Callable[[Any], int | None]) -> int | None:
-    """Equal for equal rows; None where that cannot be told. `tag` numbers a living object whose values cannot be read
+    """Equal for equal rows; None where that cannot be known. `tag` numbers a living object whose values cannot be read
     without copying them all, such as catboost's Pool."""
     if isinstance(data, (list, tuple)):
         return _of_rows(data)

@@ -235,7 +235,7 @@ def network(result: Any, sample: Sample, settings: CaptureSettings) -> dict[str,
 def outputs(
     array: Any, sample: Sample, settings: CaptureSettings, names: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Columns whose meaning cannot be told, shape (rows, outputs), by number or name."""
+    """Columns whose meaning cannot be known, shape (rows, outputs), by number or name."""
     if array.ndim != 2:
         return {}
     width = min(array.shape[1], settings.columns, max(1, settings.cells // max(1, sample.kept)))

@@ -31,7 +31,7 @@ class Prediction:
     methods: set[str]
     sample: Sample | None = None
     """The rows that its events have."""
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     """Columns that its events have."""
     failed: bool = False
     """Every method that was asked failed."""

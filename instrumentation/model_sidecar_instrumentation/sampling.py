@@ -1,6 +1,6 @@
 """A trace sampler whose spans say how many they stand for: `OTEL_TRACES_SAMPLER=sidecar_ratio`.
 
-Metrics made from sampled spans can only be scaled if a span tells with which probability it was kept. The SDK's ratio
+Metrics made from sampled spans can only be scaled if a span says with which probability it was kept. The SDK's ratio
 samplers do not tell; its experimental ones are not in every supported release, and as of 1.45 their threshold does not
 reach child spans, which lose their attributes as well.
 

@@ -40,7 +40,7 @@ class _Deliver(Section):
             if len(str(name)) > _NAME_CHARS or not _NAME.fullmatch(str(name)):
                 raise ValueError(
                     f"{name!r} is not a name: it is at most {_NAME_CHARS} characters, a lower-case letter first, then "
-                    "lower-case letters, digits, hyphens and single underscores"
+                    "lower-case a to z, digits, hyphens and single underscores"
                 )
         return value
 

@@ -118,7 +118,7 @@ def test_a_signal_during_the_start_ends_it(tmp_path: Path, pause: float) -> None
         assert "Traceback" not in running.log.read_text("utf-8")
 
 
-@pytest.mark.parametrize("words", [["run", "--nonsense"], ["nonsense"]])
+@pytest.mark.parametrize("words", [["run", "--gibberish"], ["gibberish"]])
 def test_wrong_usage_exits_2(words: list[str]) -> None:
     assert sidecar(*words).returncode == 2
 

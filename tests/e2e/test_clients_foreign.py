@@ -45,7 +45,7 @@ def test_telemetrygen(way: str, command: str, count: int) -> None:
 def test_javascript_sdk_over_http_json(compression: str) -> None:
     modules = npm_project(JAVASCRIPT)
     with ingest() as at:
-        told = run(
+        reported = run(
             [need("node", "the JavaScript SDK"), FOREIGN / "send.js", at.http, compression],
             {"NODE_PATH": str(modules)},
         )
@@ -53,7 +53,7 @@ def test_javascript_sdk_over_http_json(compression: str) -> None:
         logs = [k.record for k in at.logs()]
         metrics = {k.record.name: k.record for k in at.metrics()}
         assert at.outcomes() == {"accepted"}
-    assert json.loads(told) == {"traces": "ok", "logs": "ok", "metrics": "ok"}
+    assert json.loads(reported) == {"traces": "ok", "logs": "ok", "metrics": "ok"}
     assert set(spans) == {"POST /predict", "inference"}
     child = spans["inference"].record
     assert spans["inference"].service == "js-client"

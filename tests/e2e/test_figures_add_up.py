@@ -35,7 +35,7 @@ for line in sys.stdin:
 
 
 class Worker:
-    """A process with an SDK of its own that exports when it is told to."""
+    """A process with an SDK of its own that exports when it is asked to."""
 
     def __init__(self, url: str) -> None:
         self.process = subprocess.Popen(

@@ -44,7 +44,7 @@ def test_a_flood_of_span_names_is_bounded_and_named() -> None:
     series = [k for k in values if k.startswith("traces_span_metrics_calls_total")]
     assert len(series) <= 2001
     assert any('span_name="__other__"' in k for k in series)
-    turned_away = total(
+    rejected = total(
         values, "sidecar_series_overflow_total", 'metric="traces_span_metrics_calls_total"', 'label="span_name"'
     )
-    assert turned_away > 0
+    assert rejected > 0

@@ -83,7 +83,7 @@ def test_every_way_in_is_counted_and_delivered_through_a_kill(tmp_path: Path) ->
         assert (code, answer["accepted"], answer["rejected"]) == (200, 1, 1)
         assert answer["errors"][0].startswith("line 3: no prediction id")
         assert post(running, csv, "text/csv")[0] == 200  # Sent again: known by its bytes.
-        assert post(running, b"nonsense", "text/csv")[0] == 400
+        assert post(running, b"gibberish", "text/csv")[0] == 400
         assert post(running, csv, "text/plain")[0] == 415
 
         provider = LoggerProvider(shutdown_on_exit=False)
@@ -183,8 +183,8 @@ def test_an_import_through_kills_of_both_sides_keeps_every_label_once(tmp_path: 
 
 
 def test_an_import_waits_while_the_journal_is_full_and_says_where_it_stopped(tmp_path: Path) -> None:
-    """The far side is away and the quota small: the import gets 429 and waits, is ended, and goes on when it is taken
-    again."""
+    """The destination is away and the quota small: the import gets 429 and waits, is ended, and goes on when it is
+    taken again."""
     file = tmp_path / "labels.ndjson.gz"
     lines = [json.dumps({"id": os.urandom(100).hex(), "label": n % 2, "row": n}) for n in range(RECORDS)]
     file.write_bytes(gzip.compress("\n".join(lines).encode()))

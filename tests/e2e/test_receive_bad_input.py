@@ -177,17 +177,17 @@ CASES = [
 def _otlp_json(request: Any) -> str:
     """OTLP's JSON: like protobuf's, but with hex ids and integer enums."""
 
-    def mend(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         if isinstance(value, list):
-            return [mend(v) for v in value]
+            return [convert(v) for v in value]
         if not isinstance(value, dict):
             return value
         return {
-            k: base64.b64decode(v).hex() if k in HEX_FIELDS and isinstance(v, str) else mend(v)
+            k: base64.b64decode(v).hex() if k in HEX_FIELDS and isinstance(v, str) else convert(v)
             for k, v in value.items()
         }
 
-    return json.dumps(mend(json_format.MessageToDict(request, use_integers_for_enums=True)))
+    return json.dumps(convert(json_format.MessageToDict(request, use_integers_for_enums=True)))
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def test_no_secret_leaves(decoder: str, tmp_path: Path) -> None:
             missing = [mark for mark in MARKS if mark not in wire]
             assert sink == "log" or not missing, f"{sink}: the corpus did not arrive, or rules did not work: {missing}"
         assert delivered.ledger["problems"] == []
-        assert b"metrics_not_redacted" in delivered.bytes["log"], "sinks that take metrics are told of"
+        assert b"metrics_not_redacted" in delivered.bytes["log"], "sinks that take metrics are named"
         assert all(changed > 50 for changed in delivered.changed.values()), delivered.changed
         documents = [json.loads(line) for line in delivered.bytes["file"].splitlines()]
         assert len(documents) == 2 + 2 + 3, "spans, their events and logs; none is lost by what is taken out of it"

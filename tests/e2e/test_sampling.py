@@ -113,7 +113,7 @@ def test_under_ten_percent_predictions_are_exact_and_red_is_scaled(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_sampler_that_does_not_tell_is_told_of_and_counts_are_what_was_received(tmp_path: Path) -> None:
+def test_a_sampler_without_a_probability_is_reported_and_counts_are_what_was_received(tmp_path: Path) -> None:
     """Nothing in such spans says that they are a tenth; the instrumentation says it in a log record."""
     file = tmp_path / "app.py"
     file.write_text(

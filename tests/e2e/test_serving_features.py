@@ -25,10 +25,10 @@ LITERALS = {"text": forms_of(TEXT), "number": forms_of_number(NUMBER), "over OTL
 
 
 def secret(value: Any) -> Any:
-    """A golden payload with features that can be told anywhere."""
+    """A golden payload with features that can be recognized anywhere."""
     raw = json.dumps(value)
-    for plain, told in (('"Bonn"', f'"{TEXT}"'), ("1200.5", repr(NUMBER)), ("0.5, 1.5", f"{NUMBER!r}, 1.5")):
-        raw = raw.replace(plain, told).replace(plain.replace(", ", ","), told)
+    for plain, reported in (('"Bonn"', f'"{TEXT}"'), ("1200.5", repr(NUMBER)), ("0.5, 1.5", f"{NUMBER!r}, 1.5")):
+        raw = raw.replace(plain, reported).replace(plain.replace(", ", ","), reported)
     return json.loads(raw)
 
 

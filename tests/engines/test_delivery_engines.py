@@ -166,11 +166,11 @@ def test_a_poison_document_becomes_a_dead_letter_and_the_rest_goes_through(engin
     (again,) = replay([letter], sink)
     assert again.accepted == []
     assert again.rejected[0].reason.startswith(reason)
-    # The mapping is mended: a new backing index takes the field as text.
-    index = f"mended-{engine.namespace}"
+    # The mapping is fixed: a new backing index takes the field as text.
+    index = f"fixed-{engine.namespace}"
     engine.call("PUT", f"/{index}", {"mappings": {"properties": {"attributes.amount": {"type": "keyword"}}}})
-    mended = letter.document.replace(engine.traces.encode(), index.encode(), 1)
-    (again,) = replay([type(letter)("es", letter.doc_id, "spans", index, "", mended, 2, 0)], sink)
+    fixed = letter.document.replace(engine.traces.encode(), index.encode(), 1)
+    (again,) = replay([type(letter)("es", letter.doc_id, "spans", index, "", fixed, 2, 0)], sink)
     assert len(again.accepted) == 1
     sink.close()
     assert set(engine.documents(index)) == {letter.doc_id}

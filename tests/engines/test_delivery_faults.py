@@ -1,4 +1,4 @@
-"""Delivery from a real journal over a real socket to a far side that does everything wrong that one can do."""
+"""Delivery from a real journal over a real socket to a destination that does everything wrong that one can do."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-class FarSide:
+class Destination:
     """An engine behind a socket. `fault` is asked before every `_bulk`; it answers itself and gives True, or False."""
 
     def __init__(self, fault: Callable[[Exchange], bool], port: int = 0) -> None:
@@ -51,7 +51,7 @@ class FarSide:
         self.lock = threading.Lock()
         self.fault = fault
         self.requests = 0
-        far_side = self
+        destination = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -63,11 +63,11 @@ class FarSide:
 
             def do_POST(self) -> None:
                 raw = gzip.decompress(self.rfile.read(int(self.headers["content-length"])))
-                with far_side.lock:
-                    far_side.requests += 1
-                    number = far_side.requests
-                exchange = Exchange(far_side, self, raw, number)
-                if not far_side.fault(exchange):
+                with destination.lock:
+                    destination.requests += 1
+                    number = destination.requests
+                exchange = Exchange(destination, self, raw, number)
+                if not destination.fault(exchange):
                     exchange.answer(exchange.carry_out())
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -86,14 +86,14 @@ class FarSide:
 class Exchange:
     """One `_bulk` request."""
 
-    def __init__(self, far_side: FarSide, handler: BaseHTTPRequestHandler, raw: bytes, number: int) -> None:
+    def __init__(self, destination: Destination, handler: BaseHTTPRequestHandler, raw: bytes, number: int) -> None:
         self.raw, self.number = raw, number
         self.documents = raw.count(b"\n") // 2
-        self._far_side, self._handler = far_side, handler
+        self._destination, self._handler = destination, handler
 
     def carry_out(self, raw: bytes | None = None) -> Reply:
-        with self._far_side.lock:
-            return self._far_side.engine.bulk(self.raw if raw is None else raw)
+        with self._destination.lock:
+            return self._destination.engine.bulk(self.raw if raw is None else raw)
 
     def answer(self, reply: Reply, **headers: str) -> bool:
         handler = self._handler
@@ -133,8 +133,8 @@ class Exchange:
 
 
 @contextmanager
-def far_side(fault: Callable[[Exchange], bool]) -> Iterator[FarSide]:
-    side = FarSide(fault)
+def destination(fault: Callable[[Exchange], bool]) -> Iterator[Destination]:
+    side = Destination(fault)
     thread = threading.Thread(target=side.server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -243,7 +243,7 @@ FAULTS: dict[str, Callable[[Exchange], bool]] = {
 }
 
 
-def deliver(directory: Path, side: FarSide, seconds: float = 300, **options: Any) -> tuple[Journal, set[str]]:
+def deliver(directory: Path, side: Destination, seconds: float = 300, **options: Any) -> tuple[Journal, set[str]]:
     """Fill a journal, deliver it, drain. The journal is closed; its figures can be read."""
     log = journal(directory, time.time_ns)
     chosen = ElasticsearchOptions.model_validate({"hosts": side.url, "max_concurrency": 3} | QUICK | options)
@@ -260,7 +260,7 @@ def deliver(directory: Path, side: FarSide, seconds: float = 300, **options: Any
 
 
 def check(log: Journal, documents: int) -> dict[str, int]:
-    """The ledger balances and everything has come to an end; gives documents by outcome."""
+    """The ledger balances and everything has finished; gives documents by outcome."""
     ledger = log.ledger()
     assert ledger.balance() == []
     (consumer,) = ledger.consumers
@@ -274,7 +274,7 @@ def check(log: Journal, documents: int) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_that_passes_loses_nothing_and_doubles_nothing(name: str, tmp_path: Path) -> None:
-    with far_side(once(FAULTS[name])) as side:
+    with destination(once(FAULTS[name])) as side:
         timeout = TIMEOUT if name in ("time-out after commit", "trickle") else NO_TIMEOUT
         log, expected = deliver(tmp_path, side, batch_documents=50, timeout=timeout)
         assert set(side.engine.kept) == expected
@@ -286,7 +286,8 @@ def test_a_fault_that_passes_loses_nothing_and_doubles_nothing(name: str, tmp_pa
 
 
 def test_a_limit_on_requests_is_met_by_cutting(tmp_path: Path) -> None:
-    with far_side(lambda e: e.documents > 5 and e.answer(Reply(413, b"too large"), content_type="text/plain")) as side:
+    too_large = Reply(413, b"too large")
+    with destination(lambda e: e.documents > 5 and e.answer(too_large, content_type="text/plain")) as side:
         log, expected = deliver(tmp_path, side)
         assert set(side.engine.kept) == expected
     assert check(log, len(expected)) == {"delivered": len(expected)}
@@ -300,7 +301,7 @@ def test_one_document_over_the_limit_is_a_dead_letter_and_the_rest_goes_through(
             poison.append(json.loads(exchange.raw.split(b"\n")[20])["create"]["_id"])
         return poison[0].encode() in exchange.raw and exchange.answer(Reply(413))
 
-    with far_side(fault) as side:
+    with destination(fault) as side:
         log, expected = deliver(tmp_path, side)
         assert set(side.engine.kept) == expected - set(poison)
     assert check(log, len(expected)) == {"delivered": len(expected) - 1, "dead_lettered": 1}
@@ -320,7 +321,7 @@ def test_refused_documents_are_dead_letters_with_the_engines_reason(tmp_path: Pa
                 )
         return False
 
-    with far_side(fault) as side:
+    with destination(fault) as side:
         log, expected = deliver(tmp_path, side)
         refused = set(side.engine.poison)
         assert set(side.engine.kept) == expected - refused
@@ -337,7 +338,7 @@ def test_all_faults_in_turn(tmp_path: Path) -> None:
     def fault(exchange: Exchange) -> bool:
         return dice.random() < 0.6 and dice.choice(quick)(exchange)
 
-    with far_side(fault) as side:
+    with destination(fault) as side:
         log, expected = deliver(tmp_path, side, batch_documents=25)
         assert set(side.engine.kept) == expected
     assert set(check(log, len(expected))) <= {"delivered", "already_there"}
@@ -354,7 +355,7 @@ def test_every_fault_once_one_after_the_other(tmp_path: Path) -> None:
         seen.append(turns[exchange.number - 1])
         return faults[seen[-1]](exchange)
 
-    with far_side(fault) as side:
+    with destination(fault) as side:
         log, expected = deliver(tmp_path, side, batch_documents=60, max_concurrency=1, timeout=TIMEOUT)
         assert set(side.engine.kept) == expected
     assert seen == turns
@@ -363,7 +364,7 @@ def test_every_fault_once_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(tmp_path: Path) -> None:
-    with far_side(lambda e: e.number > 2 and e.answer(Reply(503))) as side:
+    with destination(lambda e: e.number > 2 and e.answer(Reply(503))) as side:
         log = journal(tmp_path, time.time_ns)
         expected = fill(log)
         for round_ in (1, 2):
@@ -381,8 +382,8 @@ def test_what_was_not_delivered_by_the_deadline_is_delivered_by_the_next_start(t
     check(log, len(expected))
 
 
-def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    with far_side(lambda e: False) as side:
+def test_a_destination_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    with destination(lambda e: False) as side:
         url = side.url
     log = journal(tmp_path, time.time_ns)
     fill(log, 3)
@@ -401,8 +402,8 @@ def test_a_far_side_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path: Path) -> None:
     """Two nodes of one cluster: what one has, the other has."""
     log = journal(tmp_path, time.time_ns)
-    with far_side(lambda e: False) as stays:
-        with far_side(lambda e: False) as dies:
+    with destination(lambda e: False) as stays:
+        with destination(lambda e: False) as dies:
             dies.engine, dies.lock = stays.engine, stays.lock
             urls = f"{stays.url},{dies.url}"
             options = ElasticsearchOptions.model_validate(
@@ -423,7 +424,7 @@ def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path
         wait_for(lambda: not any(consumer.waiting().values()), 30, "everything to be delivered")
         assert set(stays.engine.kept) == expected
         assert stays.requests > before
-        revived = FarSide(lambda e: False, int(dies.url.rpartition(":")[2]))
+        revived = Destination(lambda e: False, int(dies.url.rpartition(":")[2]))
         revived.engine, revived.lock = stays.engine, stays.lock
         thread = threading.Thread(target=revived.server.serve_forever, daemon=True)
         thread.start()
@@ -444,7 +445,7 @@ def test_a_node_that_dies_is_passed_over_and_used_again_when_it_is_back(tmp_path
 
 
 def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> None:
-    with far_side(lambda e: False) as side:
+    with destination(lambda e: False) as side:
         settings = loader.load(
             {
                 "SIDECAR_JOURNAL__PATH": str(tmp_path),
@@ -463,7 +464,7 @@ def test_dead_letters_are_replayed_beside_a_running_journal(tmp_path: Path) -> N
         worker: Worker[Any] = Worker(sink, consumer, options, Telemetry(), time.time_ns)
         worker.start()
         wait_for(lambda: log.dead_letters() == {"elasticsearch": 6}, 30, "dead letters")
-        # Mended for all but one; meanwhile the journal goes on writing.
+        # Fixed for all but one; meanwhile the journal goes on writing.
         side.engine.poison = {ours[3]: (400, "some_exception", "still not")}
         writing = threading.Thread(target=fill, args=(log, 30))
         writing.start()

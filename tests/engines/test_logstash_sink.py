@@ -427,24 +427,24 @@ def answer(handler: BaseHTTPRequestHandler, code: int, body: bytes = b"", **head
 
 @contextmanager
 def http_input(fault: Callable[[HttpInput, BaseHTTPRequestHandler, list[str]], bool]) -> Iterator[HttpInput]:
-    far_side = HttpInput(fault)
-    thread = threading.Thread(target=far_side.server.serve_forever, daemon=True)
+    destination = HttpInput(fault)
+    thread = threading.Thread(target=destination.server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield far_side
+        yield destination
     finally:
-        far_side.server.shutdown()
-        far_side.server.server_close()
+        destination.server.shutdown()
+        destination.server.server_close()
         thread.join()
 
 
-def _timeout_after_commit(far_side: HttpInput, handler: BaseHTTPRequestHandler, batch: list[str]) -> bool:
-    far_side.keep(batch)
+def _timeout_after_commit(destination: HttpInput, handler: BaseHTTPRequestHandler, batch: list[str]) -> bool:
+    destination.keep(batch)
     time.sleep(TIMEOUT * 2)
     return answer(handler, 200, b"ok")
 
 
-def _hang_up(far_side: HttpInput, handler: BaseHTTPRequestHandler, batch: list[str]) -> bool:
+def _hang_up(destination: HttpInput, handler: BaseHTTPRequestHandler, batch: list[str]) -> bool:
     handler.close_connection = True
     handler.connection.close()
     return True
@@ -464,20 +464,20 @@ HTTP_FAULTS: dict[str, Callable[[HttpInput, BaseHTTPRequestHandler, list[str]], 
 
 @pytest.mark.parametrize("name", HTTP_FAULTS)
 def test_http_a_fault_that_passes_loses_nothing(name: str, tmp_path: Path) -> None:
-    with http_input(lambda f, h, b: len(f.times) <= 3 and HTTP_FAULTS[name](f, h, b)) as far_side:
+    with http_input(lambda f, h, b: len(f.times) <= 3 and HTTP_FAULTS[name](f, h, b)) as destination:
         timeout = TIMEOUT if name == "time-out after commit" else NO_TIMEOUT
-        log, expected = deliver(tmp_path, far_side.url, mode="http", max_entries=2, timeout=timeout)
-        assert set(far_side.kept) == expected
-        assert (len(far_side.kept) > len(expected)) is (name == "time-out after commit")
-        assert len(far_side.times) > 3
+        log, expected = deliver(tmp_path, destination.url, mode="http", max_entries=2, timeout=timeout)
+        assert set(destination.kept) == expected
+        assert (len(destination.kept) > len(expected)) is (name == "time-out after commit")
+        assert len(destination.times) > 3
     check(log, len(expected))
 
 
 def test_http_retry_after_is_kept_to(tmp_path: Path) -> None:
-    with http_input(lambda f, h, b: len(f.times) == 1 and answer(h, 429, retry_after="1")) as far_side:
-        log, expected = deliver(tmp_path, far_side.url, mode="http", max_concurrency=1)
-        assert Counter(far_side.kept) == Counter(expected)
-        assert far_side.times[1] - far_side.times[0] >= 1
+    with http_input(lambda f, h, b: len(f.times) == 1 and answer(h, 429, retry_after="1")) as destination:
+        log, expected = deliver(tmp_path, destination.url, mode="http", max_concurrency=1)
+        assert Counter(destination.kept) == Counter(expected)
+        assert destination.times[1] - destination.times[0] >= 1
     check(log, len(expected))
 
 

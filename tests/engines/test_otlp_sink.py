@@ -20,7 +20,7 @@ from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
 from support.load import Sender, make_logs, make_spans, sending, status, waiting
 from support.otlp_cases import metrics_request
-from support.otlp_far_side import FarSide, Fault, Script, grpc_far_side, http_far_side
+from support.otlp_destination import Destination, Fault, Script, grpc_destination, http_destination
 
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.select import decoder as chosen_decoder
@@ -42,14 +42,14 @@ QUICK: dict[str, Any] = {
     "batch_timeout": 0,
     "timeout": NO_TIMEOUT,
 }
-FAR_SIDES: dict[str, Callable[[Script], AbstractContextManager[FarSide]]] = {
-    "grpc": grpc_far_side,
-    "http/protobuf": http_far_side,
+DESTINATIONS: dict[str, Callable[[Script], AbstractContextManager[Destination]]] = {
+    "grpc": grpc_destination,
+    "http/protobuf": http_destination,
 }
 SPANS, LOGS, EVENTS, POINTS = 160, 120, 160, 5
 
 
-@pytest.fixture(params=FAR_SIDES)
+@pytest.fixture(params=DESTINATIONS)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -66,7 +66,7 @@ def fill(log: Journal) -> None:
     log.append(Submission("metrics", payload, check_metrics(payload).items)).result(120)
 
 
-def forward(directory: Path, side: FarSide, protocol: str, **options: Any) -> Counter[tuple[str, str, str]]:
+def forward(directory: Path, side: Destination, protocol: str, **options: Any) -> Counter[tuple[str, str, str]]:
     """Fill a journal, forward it, drain; gives the consumer's side of the ledger, which balances."""
     log = journal(directory, time.time_ns)
     chosen = OtlpOptions.model_validate(
@@ -96,7 +96,7 @@ def first(requests: int, fault: Fault) -> Script:
     return lambda number, body: fault if number <= requests else None
 
 
-def arrived(side: FarSide, once: bool = False) -> None:
+def arrived(side: Destination, once: bool = False) -> None:
     """Every record, and none twice."""
     spans, logs = side.spans(once), side.logs(once)
     assert (len(spans), len(logs)) == (SPANS, LOGS)
@@ -123,7 +123,7 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_fault_that_passes_loses_nothing_and_doubles_nothing(name: str, protocol: str, tmp_path: Path) -> None:
-    with FAR_SIDES[protocol](first(3, PASSING[name])) as side:
+    with DESTINATIONS[protocol](first(3, PASSING[name])) as side:
         assert forward(tmp_path, side, protocol) == ALL_DELIVERED
         arrived(side)
         assert len(side.requests) > 3
@@ -135,14 +135,14 @@ def test_a_fault_that_passes_loses_nothing_and_doubles_nothing(name: str, protoc
 def test_what_was_carried_out_without_an_answer_comes_again_as_the_same_bytes(
     fault: Fault, protocol: str, tmp_path: Path
 ) -> None:
-    with FAR_SIDES[protocol](first(2, fault)) as side:
+    with DESTINATIONS[protocol](first(2, fault)) as side:
         assert forward(tmp_path, side, protocol, timeout=TIMEOUT if fault.hang else NO_TIMEOUT) == ALL_DELIVERED
         assert max(Counter(side.kept).values()) > 1, "nothing was carried out twice: the test proves nothing"
         arrived(side, once=True)
 
 
 def test_exhausted_without_a_delay_is_final_and_kept_as_dead_letters(tmp_path: Path) -> None:
-    with grpc_far_side(lambda number, body: Fault(code=8) if b"line" in body else None) as side:
+    with grpc_destination(lambda number, body: Fault(code=8) if b"line" in body else None) as side:
         counts = forward(tmp_path, side, "grpc")
         assert len(side.spans()) == SPANS
     assert counts["logs", "dead_lettered", "resource_exhausted"] == LOGS
@@ -152,7 +152,7 @@ def test_exhausted_without_a_delay_is_final_and_kept_as_dead_letters(tmp_path: P
 
 
 def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: Path) -> None:
-    with FAR_SIDES[protocol](lambda number, body: Fault(code=3) if b"step 305" in body else None) as side:
+    with DESTINATIONS[protocol](lambda number, body: Fault(code=3) if b"step 305" in body else None) as side:
         counts = forward(tmp_path, side, protocol)
         assert len(side.spans()) == SPANS - 20
         assert len(side.logs()) == LOGS
@@ -164,7 +164,7 @@ def test_one_poisonous_payload_is_the_only_one_refused(protocol: str, tmp_path: 
 
 
 def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path) -> None:
-    with grpc_far_side(lambda number, body: Fault(code=3)) as side:
+    with grpc_destination(lambda number, body: Fault(code=3)) as side:
         log = journal(tmp_path, time.time_ns, dead_letters={"max_bytes": 3000})
         chosen = OtlpOptions.model_validate(QUICK | {"endpoint": side.url})
         consumer = log.consumer("far", OtlpSink.signals)
@@ -184,22 +184,22 @@ def test_dead_letters_over_their_bound_are_counted_by_the_record(tmp_path: Path)
 
 
 def test_a_signal_that_is_not_served_holds_up_no_other(protocol: str, tmp_path: Path) -> None:
-    with FAR_SIDES[protocol](lambda number, body: Fault(code=12) if b"line" in body else None) as side:
+    with DESTINATIONS[protocol](lambda number, body: Fault(code=12) if b"line" in body else None) as side:
         counts = forward(tmp_path, side, protocol)
         assert len(side.spans()) == SPANS
     assert counts["logs", "dead_lettered", "unimplemented" if protocol == "grpc" else "http_404"] == LOGS
 
 
 def test_partial_success_is_counted_as_dropped(protocol: str, tmp_path: Path) -> None:
-    with FAR_SIDES[protocol](lambda number, body: Fault(rejected=7) if b"step 17" in body else None) as side:
+    with DESTINATIONS[protocol](lambda number, body: Fault(rejected=7) if b"step 17" in body else None) as side:
         counts = forward(tmp_path, side, protocol, max_concurrency=1)
     assert counts["spans", "dropped", "rejected_by_receiver"] == 7
     assert counts["spans", "delivered", ""] == SPANS - 7
 
 
 @pytest.mark.parametrize("name", ["grpc", "http/protobuf"])
-def test_the_far_sides_limit_on_requests_is_met_by_cutting(name: str, tmp_path: Path) -> None:
-    limited = {"grpc": grpc_far_side, "http/protobuf": http_far_side}[name]
+def test_the_destinations_limit_on_requests_is_met_by_cutting(name: str, tmp_path: Path) -> None:
+    limited = {"grpc": grpc_destination, "http/protobuf": http_destination}[name]
     with limited(lambda number, body: None, 2_000) as side:
         assert forward(tmp_path, side, name) == ALL_DELIVERED
         arrived(side)
@@ -207,7 +207,7 @@ def test_the_far_sides_limit_on_requests_is_met_by_cutting(name: str, tmp_path: 
 
 
 def test_headers_and_compression(protocol: str, tmp_path: Path) -> None:
-    with FAR_SIDES[protocol](lambda number, body: None) as side:
+    with DESTINATIONS[protocol](lambda number, body: None) as side:
         options = {"headers": {"X-Tenant": "shop"}, "compression": "gzip"}
         assert forward(tmp_path, side, protocol, **options) == ALL_DELIVERED
         arrived(side)
@@ -216,12 +216,12 @@ def test_headers_and_compression(protocol: str, tmp_path: Path) -> None:
 
 
 def test_a_look_before_the_start(protocol: str) -> None:
-    with FAR_SIDES[protocol](lambda number, body: None) as side:
+    with DESTINATIONS[protocol](lambda number, body: None) as side:
         options = OtlpOptions.model_validate({"endpoint": side.url, "protocol": protocol})
         assert health_check(options).state == "ok"
         assert side.requests == [b"", b"", b""]
     assert health_check(options).state == "failed"
-    with FAR_SIDES[protocol](lambda number, body: Fault(code=16)) as side:
+    with DESTINATIONS[protocol](lambda number, body: Fault(code=16)) as side:
         assert health_check(OtlpOptions.model_validate({"endpoint": side.url, "protocol": protocol})).state == "failed"
 
 

@@ -94,7 +94,7 @@ def test_what_is_foreign_stays(node: SearchEngine) -> None:
     assert {name: call(url, "GET", f"/{name}") for name in FOREIGN} == before
     assert done.actions["sidecar-logs-otel"] == "create"
 
-    # What the operator filled in his own place stays too, and what is ours is mended.
+    # What the operator filled in his own place stays too, and what is ours is fixed.
     custom = {"template": {"settings": {"index.number_of_replicas": 2}}}
     _status, there = call(url, "GET", "/_component_template/sidecar-logs-otel@custom")
     custom["_meta"] = there["component_templates"][0]["component_template"]["_meta"]
@@ -223,14 +223,14 @@ class TestSecurity:
         assert checked.code == 1
         assert "lack create_doc and auto_configure" in checked.out + checked.err, checked.out + checked.err
 
-    def test_wrong_credentials_are_told(self, secure: SecureNode) -> None:
+    def test_wrong_credentials_are_reported(self, secure: SecureNode) -> None:
         done = sidecar("setup", "elasticsearch", **self.env(secure, AUTH__USERNAME=ADMIN, AUTH__PASSWORD="wrong"))
         assert done.code == 1
         assert "HTTP 401" in done.err
         assert "Traceback" not in done.err
 
 
-def test_nobody_there_is_told() -> None:
+def test_nobody_there_is_reported() -> None:
     done = sidecar("setup", "elasticsearch", "--url", "http://127.0.0.1:9")
     assert done.code == 1
     assert "unreachable" in done.err

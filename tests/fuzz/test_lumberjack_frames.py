@@ -118,7 +118,7 @@ def test_a_conversation_ends_with_everything_acknowledged_once(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 5), max_size=4), st.binary(max_size=30))
-def test_no_far_side_can_have_more_acknowledged_than_was_sent(counts: list[int], data: bytes) -> None:
+def test_no_destination_can_have_more_acknowledged_than_was_sent(counts: list[int], data: bytes) -> None:
     sending = Sending(((n, b"".join(data_frame(i, b"") for i in range(n))) for n in counts), 2)
     while piece := sending.output():
         sending.wrote(len(piece))

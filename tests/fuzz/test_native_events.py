@@ -102,14 +102,14 @@ def test_of_damaged_lines(rng: Rng) -> None:
         (b"@timestamp", b"timestamp"),
     ],
 )
-def test_what_is_not_a_line_pair_is_told(old: bytes, new: bytes) -> None:
+def test_what_is_not_a_line_pair_is_reported(old: bytes, new: bytes) -> None:
     pair = PAIR.replace(old, new)
     assert pair != PAIR
     assert assert_same(PAIR + pair, [len(PAIR), len(PAIR) + len(pair)]) == "document 1 is not a line pair"
 
 
 @pytest.mark.parametrize("ends", [[0], [len(PAIR) + 1], [len(PAIR), len(PAIR)], [len(PAIR), 3], [2**32 - 1]])
-def test_offsets_that_are_no_ends_are_told(ends: list[int]) -> None:
+def test_offsets_that_are_no_ends_are_reported(ends: list[int]) -> None:
     assert f"document {len(ends) - 1} " in str(assert_same(PAIR, ends))
 
 

@@ -1,4 +1,4 @@
-"""The servers of `examples/`, unchanged, under environment variables alone: what a driver sent is what is told of."""
+"""The servers of `examples/`, unchanged, under environment variables alone: what a driver sent is what is recorded."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_http_server_with_xgboost(agent: Path, frameworks: Path, tmp_path: Path)
             for number, size in enumerate(BATCHES):
                 rows = [[20.0 - (number * 7 + i) % 15] * 30 for i in range(size)]
                 benign += sum(p > 0.5 for p in _post(url, rows)["benign"])
-            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be recorded")
             wait_for(
                 lambda: {"process.cpu.time", "process.memory.usage", "ml.model.loaded"} <= set(recorded.metrics),
                 10,
@@ -194,7 +194,7 @@ def test_mlflow_models_serve(agent: Path, frameworks: Path, tmp_path: Path) -> N
                     for i in range(size)
                 ]
                 answered.update(str(p) for p in _post(f"{url}/invocations", {"inputs": rows})["predictions"])
-            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be told of")
+            wait_for(lambda: len(recorded.predictions()) >= len(BATCHES), 20, "every request to be recorded")
         assert _metrics(shown(), "wine") == _sent(BATCHES, answered)
     assert _batches(recorded) == Counter(BATCHES)
     assert recorded.classes() == answered
@@ -203,7 +203,7 @@ def test_mlflow_models_serve(agent: Path, frameworks: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fastapi_with_scikit_learn_under_uvicorn(agent: Path, frameworks: Path, tmp_path: Path, workers: int) -> None:
-    """Nothing is sent before the end but what fills a batch; all else is sent when the server is told to stop."""
+    """Nothing is sent before the end but what fills a batch; all else is sent when the server is asked to stop."""
     waiting = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000"}
     port, answered = free_port(), Counter[str]()
     url = f"http://127.0.0.1:{port}"

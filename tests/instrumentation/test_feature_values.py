@@ -91,7 +91,7 @@ def served_lines() -> dict[str, dict[str, Any]]:
     def marked(name: str) -> str:
         return f"feature-of-{name}-jane"
 
-    schema = {"age": {"name": "age", "role": "feature"}, "verdict": {"name": "verdict", "role": "prediction"}}
+    schema = {"age": {"name": "age", "role": "feature"}, "decision": {"name": "decision", "role": "prediction"}}
     return {
         "tensorflow": {"model": "m", "instances": [{"city": marked("tensorflow")}], "predictions": ["leaves"]},
         "split": {"model": "m", "dataframe_split": {"columns": ["c"], "data": [[marked("split")]]}, "predictions": [1]},
@@ -103,7 +103,7 @@ def served_lines() -> dict[str, dict[str, Any]]:
             },
             "response": {"outputs": [{"name": "label", "datatype": "BYTES", "shape": [1], "data": ["leaves"]}]},
         },
-        "bento": {"age": marked("bento"), "verdict": "leaves", "bento_meta": {"bento_name": "m", "schema": schema}},
+        "bento": {"age": marked("bento"), "decision": "leaves", "bento_meta": {"bento_name": "m", "schema": schema}},
     }
 
 

@@ -34,8 +34,8 @@ ASKED = CHATS * len(SYSTEM) + ANSWERED
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an instrumentation tells beyond tokens and durations."""
+class Reported:
+    """What an instrumentation says beyond tokens and durations."""
 
     extra: Mapping[str, str]
     """Variables."""
@@ -47,13 +47,13 @@ class Told:
 
 
 INSTRUMENTED = {
-    "opentelemetry-openai-v2": Told({}, first_chunk=False, cached=0, reasoning=0),
-    "opentelemetry-openai-v2, later names": Told(
+    "opentelemetry-openai-v2": Reported({}, first_chunk=False, cached=0, reasoning=0),
+    "opentelemetry-openai-v2, later names": Reported(
         {"OTEL_SEMCONV_STABILITY_OPT_IN": "http,gen_ai_latest_experimental"}, first_chunk=False, cached=0, reasoning=0
     ),
-    "opentelemetry-genai": Told({}, error="openai.NotFoundError"),
-    "traceloop": Told({}, reasoning=len(WHOLE)),
-    "openinference": Told({}, request_model=False, error="_OTHER"),
+    "opentelemetry-genai": Reported({}, error="openai.NotFoundError"),
+    "traceloop": Reported({}, reasoning=len(WHOLE)),
+    "openinference": Reported({}, request_model=False, error="_OTHER"),
 }
 
 
@@ -123,9 +123,9 @@ def values(found: Mapping[str, float], label: str, name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", INSTRUMENTED)
 def test_a_streaming_client_under_an_instrumentation(agent: Path, python: Path, model: str, name: str) -> None:
-    told = INSTRUMENTED[name]
+    reported = INSTRUMENTED[name]
     with sidecar_process({"SIDECAR_DELIVER__STORE__ENABLED": "true"}) as sidecar:
-        env = under(agent, sidecar, [instrumentation(name.partition(",")[0])], told.extra)
+        env = under(agent, sidecar, [instrumentation(name.partition(",")[0])], reported.extra)
         took = chat(python, env, model)
         chat(python, env, model, "nobody")
         found = settled(sidecar, 2 * (CHATS + len(EMBEDDED)))
@@ -141,7 +141,7 @@ def test_a_streaming_client_under_an_instrumentation(agent: Path, python: Path, 
     assert of(f"{USED}_sum", embeddings) == of(f"{USED}_sum", embeddings, into) == sum(len(t.split()) for t in EMBEDDED)
     assert of(f"{USED}_count") == 2 * CHATS + len(EMBEDDED), "once, though the client sends a metric of that name too"
 
-    failed = f'error_type="{told.error}"'
+    failed = f'error_type="{reported.error}"'
     assert of(f"{TOOK}_count", failed) == CHATS + len(EMBEDDED)
     assert of(f"{TOOK}_count", chats) == 2 * CHATS
     assert of(f"{TOOK}_count", embeddings) == 2 * len(EMBEDDED)
@@ -149,16 +149,16 @@ def test_a_streaming_client_under_an_instrumentation(agent: Path, python: Path, 
     went = of(f"{TOOK}_sum") - of(f"{TOOK}_sum", failed)
     assert ANSWERED * SECONDS_PER_TOKEN <= went <= took
 
-    assert of(f"{WAITED}_count") == (len(STREAMED) if told.first_chunk else 0)
-    if told.first_chunk:
+    assert of(f"{WAITED}_count") == (len(STREAMED) if reported.first_chunk else 0)
+    if reported.first_chunk:
         assert len(STREAMED) * SECONDS_PER_TOKEN <= of(f"{WAITED}_sum") <= went
-    assert of(f"{PART}cache_read_input_tokens_total") == told.cached
-    assert of(f"{PART}reasoning_output_tokens_total") == told.reasoning
+    assert of(f"{PART}cache_read_input_tokens_total") == reported.cached
+    assert of(f"{PART}reasoning_output_tokens_total") == reported.reasoning
 
     assert values(found, "service_name", USED) == {"chat"}
     assert values(found, "gen_ai_provider_name", USED) == {"openai"}
     assert values(found, "gen_ai_response_model", USED) == {"echo-1-2026"}
-    assert values(found, "gen_ai_request_model", USED) == ({"echo-1"} if told.request_model else {""})
+    assert values(found, "gen_ai_request_model", USED) == ({"echo-1"} if reported.request_model else {""})
     assert not any(series.startswith("gen_ai_server_token") for series in found)
 
 

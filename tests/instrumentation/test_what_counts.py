@@ -69,7 +69,7 @@ async def many():
     await ask(X[:4])
     await asyncio.gather(*[ask(X[:7]) for _ in range(6)])
 asyncio.run(many())
-m = model("Mended")
+m = model("Fixed")
 class Broken(Named):
     def predict_proba(self, X):
         raise NotImplementedError
@@ -87,8 +87,8 @@ def test_methods_with_the_same_rows_are_one_prediction(agent: Path, frameworks: 
     found = _by_model(recorded)
     counts = {name: sum(e.attributes["ml.prediction.count"] for e in events) for name, events in found.items()}
     assert counts == {"Copies": 10, "Frames": 6, "Span": 2, "Again": 50, "Threads": 46, "Broken": 3}
-    told = [sorted(e.body.keys() & {"features", "scores"}) for e in found["Copies"]]
-    assert told == [["features", "scores"], [], [], []], "features and scores are told once"
+    reported = [sorted(e.body.keys() & {"features", "scores"}) for e in found["Copies"]]
+    assert reported == [["features", "scores"], [], [], []], "features and scores are reported once"
     assert [e.body.get("class") for e in found["Frames"][:2]] == [["out", "in"], ["1", "1"]]
 
 

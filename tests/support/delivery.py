@@ -1,4 +1,4 @@
-"""What delivery tests share: payloads, a consumer in memory, a far side in memory."""
+"""What delivery tests share: payloads, a consumer in memory, a destination in memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Payloads whose documents are kept in tests/golden/documents, one file a case: a JSON list of (action, document).
 
-`python -m support.document_cases` (in tests/) writes them anew from the reference decoder; read the difference before
+`python -m support.document_cases` (in tests/) rewrites them from the reference decoder; read the difference before
 keeping it.
 """
 

@@ -18,7 +18,7 @@ from typing import Any
 from sidecar.deliver.registry import SINKS
 from support.engines import SidecarProcess, sidecar_process, wait_for
 from support.load import samples, scrape, status, total, waiting
-from support.otlp_far_side import grpc_far_side
+from support.otlp_destination import grpc_destination
 from support.taps import http_tap, lumberjack_tap
 
 
@@ -94,7 +94,7 @@ def every_sink(directory: Path, environ: Mapping[str, str]) -> Iterator[tuple[Si
     """A running sidecar, and what it delivered: to be called when everything was sent."""
     with ExitStack() as stack:
         engine, otlp, http = (stack.enter_context(http_tap()) for _ in range(3))
-        lumberjack, grpc = stack.enter_context(lumberjack_tap()), stack.enter_context(grpc_far_side(lambda *_: None))
+        lumberjack, grpc = stack.enter_context(lumberjack_tap()), stack.enter_context(grpc_destination(lambda *_: None))
         where = {
             "elasticsearch": {"URL": engine.url, "BOOTSTRAP": "false"},
             "store": {},

@@ -55,7 +55,7 @@ def make_logs(service: str, first: int, count: int) -> Sequence[Any]:
 
 @dataclass(slots=True)
 class Sender:
-    """Exports batches of one kind until told to stop; a batch that was not acknowledged is sent again as it is."""
+    """Exports batches of one kind until asked to stop; a batch that was not acknowledged is sent again as it is."""
 
     export: Callable[[Sequence[Any]], Any]
     make: Callable[[int], Sequence[Any]]
@@ -74,7 +74,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout: float = 300) -> None:
-        """No new batch; the one in hand is sent until it is acknowledged."""
+        """No new batch; the one in flight is sent until it is acknowledged."""
         self._stop.set()
         assert self._thread is not None
         self._thread.join(timeout)

@@ -1,4 +1,4 @@
-"""A tailer on real files and a real journal, with a clock that moves when told to."""
+"""A tailer on real files and a real journal, with a clock that moves when asked to."""
 
 from __future__ import annotations
 

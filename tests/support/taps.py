@@ -1,4 +1,4 @@
-"""Far sides that remember every byte sent to them: HTTP (`_bulk`, OTLP, Logstash's http input) and lumberjack."""
+"""Destinations that remember every byte sent to them: HTTP (`_bulk`, OTLP, Logstash's http input) and lumberjack."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_nothing_is_missing_when_all_was_seen() -> None:
     assert demo._missing(SENT, seen()) == []
 
 
-def test_predictions_are_not_asked_for_where_nothing_tells_of_them() -> None:
+def test_predictions_are_not_asked_for_where_there_are_none() -> None:
     assert demo._missing(SENT, seen(predictions=None)) == []
 
 

@@ -31,14 +31,14 @@ def test_every_line_is_json_with_time_level_logger_and_event(capsys: pytest.Capt
     structlog.get_logger("sidecar.deliver").debug("below the level")
     logging.getLogger("urllib3.connectionpool").warning("a library's, %d", 7)
     structlog.get_logger().bind(receiver="json").warning("without a name")
-    told = lines(capsys)
-    assert [(line["logger"], line["level"], line["event"]) for line in told] == [
+    reported = lines(capsys)
+    assert [(line["logger"], line["level"], line["event"]) for line in reported] == [
         ("sidecar.deliver", "info", "ours"),
         ("urllib3.connectionpool", "warning", "a library's, 7"),
         ("sidecar", "warning", "without a name"),
     ]
-    assert all(str(line["timestamp"]).endswith("Z") for line in told)
-    assert (told[0]["sink"], told[2]["receiver"]) == ("file", "json")
+    assert all(str(line["timestamp"]).endswith("Z") for line in reported)
+    assert (reported[0]["sink"], reported[2]["receiver"]) == ("file", "json")
 
 
 def test_an_exception_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def _is_raw_catboost(model: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 def _by_objective(objective: str, result: Any, sample: Sample, settings: CaptureSettings) -> dict[str, Any]:
-    """A booster answers numbers whose meaning its objective tells."""
+    """A booster answers numbers whose meaning its objective gives."""
     array = to_numpy(result)
     if array is None:
         return {}

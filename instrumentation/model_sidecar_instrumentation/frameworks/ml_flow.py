@@ -43,7 +43,7 @@ _ID = 12
 
 
 class Logged:
-    """Names of logged models by their ids, as MLflow's own client was told while it loaded them."""
+    """Names of logged models by their ids, as MLflow's own client got them while it loaded the models."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}

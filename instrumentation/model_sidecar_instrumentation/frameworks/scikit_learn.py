@@ -37,7 +37,7 @@ OVA = ("multiclassova", "multiclass_ova", "ova", "ovr")
 
 
 def classes_of(model: Any) -> Sequence[Any] | None:
-    """`classes_` of a fitted classifier; of several outputs at once there are several, which are not told."""
+    """`classes_` of a fitted classifier; of several outputs at once there are several, which are left out."""
     classes = getattr(model, "classes_", None)
     if classes is None or isinstance(classes, str):
         return None

@@ -139,7 +139,7 @@ fn has_special_in_word(word: u64) -> bool {
     word & HIGH != 0 || escapes_in_word(word) != 0
 }
 
-/// Long texts are looked at in blocks, short ones in words; the last block or word overlaps its neighbour, so that there
+/// Long texts are looked at in blocks, short ones in words; the last block or word overlaps its predecessor, so that there
 /// is no loop over single bytes.
 #[inline(always)]
 fn has_special(bytes: &[u8]) -> bool {

@@ -81,7 +81,7 @@ def text_error(text: str) -> str:
 
 
 def _says_so(answered: Mapping[str, Value]) -> bool:
-    if any(_is_told(value) for name, value in answered.items() if _plain(name) in _ERRORS):
+    if any(_is_error(value) for name, value in answered.items() if _plain(name) in _ERRORS):
         return True
     if any(answered.get(name) not in _EMPTY for name in _ANSWERS):
         return False
@@ -94,7 +94,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").replace(" ", "").lower()
 
 
-def _is_told(error: Value) -> bool:
+def _is_error(error: Value) -> bool:
     """Whether a member of an error has one; a number with a fraction is how far off an answer may be."""
     if isinstance(error, str):
         return error.strip().lower() not in _NO_ERRORS and bool(error.strip())

@@ -58,7 +58,7 @@ from sidecar.decode.redaction.redactor import Entry, Redaction
 from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Redacted, Rules
 
 _ID_LENGTHS = {"trace_id": (16,), "span_id": (8,), "parent_span_id": (0, 8)}
-_LOG_ID_LENGTHS = {"trace_id": (0, 16), "span_id": (0, 8)}
+_RECORD_ID_LENGTHS = {"trace_id": (0, 16), "span_id": (0, 8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class _Rewrite:
             case "string":
                 return _again(data, place, self._text(data[a:b]))
             case "bytes":
-                lengths = (_LOG_ID_LENGTHS if message == "LogRecord" else _ID_LENGTHS)[known.name]
+                lengths = (_RECORD_ID_LENGTHS if message == "LogRecord" else _ID_LENGTHS)[known.name]
                 return b"" if self.rules.scrubs and b - a not in lengths else data[begin:end]
             case "attributes":
                 return _again(data, place, self._pair(data, a, b, 0, b"", around))

@@ -28,7 +28,7 @@ def problem(pattern: str) -> str | None:
     if "%" in bare or "{" in bare:
         return f"{pattern!r} may have %Y, %m, %d, %H and {TYPE} in it, and no other % or {{"
     if not _NAME.fullmatch(bare) or pattern[0] == "%" or len(bare) > 200:
-        return f"{pattern!r} is no name of an index: small letters, digits, dots, hyphens and underscores"
+        return f"{pattern!r} is no name of an index: lower-case a to z, digits, dots, hyphens and underscores"
     return None
 
 

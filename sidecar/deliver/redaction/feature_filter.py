@@ -39,7 +39,7 @@ class FeatureRedactor:
             # What is left holds accepted records only: none is left out, and ordinals stay.
             events = self._events.logs(redacted.payload)
             redacted = replace(redacted, payload=events.payload, changed=redacted.changed + events.changed)
-        if self._tells(redacted.payload):
+        if self._matches(redacted.payload):
             stripped = strip(redacted.payload, self._schemas)
             redacted = replace(redacted, payload=stripped.payload, changed=redacted.changed + stripped.count)
         return redacted
@@ -48,7 +48,7 @@ class FeatureRedactor:
         """Whether a payload may change, where `inner` says that of the inner redactor; None where every one may."""
         if inner is None:
             return None
-        return lambda payload: inner(payload) or self._decoder.contains_any(payload, _EVENTS) or self._tells(payload)
+        return lambda payload: inner(payload) or self._decoder.contains_any(payload, _EVENTS) or self._matches(payload)
 
-    def _tells(self, payload: bytes) -> bool:
+    def _matches(self, payload: bytes) -> bool:
         return contains_any(self._decoder, payload, LITERALS, self._schemas)

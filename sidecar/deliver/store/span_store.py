@@ -90,19 +90,19 @@ class Store:
     def spans(self) -> int:
         return self._spans
 
-    def add(self, log_id: str, blocks: Sequence[Block]) -> set[int]:
+    def add(self, journal_id: str, blocks: Sequence[Block]) -> set[int]:
         """Store blocks and apply retention, in one durable transaction. Returns the sequence numbers that were
         already there. Raises `StoreUnavailable`; nothing of the batch is stored then."""
         with self._lock, self._translated():
             if self._damaged:
-                self._begin_anew("found while reading")
+                self._restart("found while reading")
             try:
-                return self._add(log_id, blocks)
+                return self._add(journal_id, blocks)
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-                self._begin_anew(str(error))
-                return self._add(log_id, blocks)
+                self._restart(str(error))
+                return self._add(journal_id, blocks)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -134,13 +134,13 @@ class Store:
 
     # -- writing
 
-    def _add(self, log_id: str, blocks: Sequence[Block]) -> set[int]:
+    def _add(self, journal_id: str, blocks: Sequence[Block]) -> set[int]:
         added = spans = 0
         there: set[int] = set()
         try:
             with self._transaction():
                 for block in blocks:
-                    size = self._insert(log_id, block)
+                    size = self._insert(journal_id, block)
                     if not size:
                         there.add(block.seq)
                         continue
@@ -157,13 +157,13 @@ class Store:
         self._give_back()
         return there
 
-    def _insert(self, log_id: str, block: Block) -> int:
+    def _insert(self, journal_id: str, block: Block) -> int:
         """Bytes that the block takes; 0 where it is there."""
         summary = block.summary
         size = len(block.payload) + len(block.keys) + ROW_BYTES + (len(summary.terms) if summary else 0)
         cursor = self._db.execute(
             "INSERT OR IGNORE INTO block (log, seq, signal, time_ns, items, size, payload) VALUES (?,?,?,?,?,?,?)",
-            (log_id, block.seq, block.signal, block.time_ns, block.items, size, block.payload),
+            (journal_id, block.seq, block.signal, block.time_ns, block.items, size, block.payload),
         )
         if cursor.rowcount == 0:
             return 0
@@ -252,7 +252,7 @@ class Store:
         self._open_blocks = OpenBlocks(self._db)
         self._operations = OperationTable(self._db)
 
-    def _begin_anew(self, why: str) -> None:
+    def _restart(self, why: str) -> None:
         self._damaged = True
         self._db.close()
         self._set_aside(why)

@@ -130,7 +130,7 @@ class _Adding:
     def observe(
         self, table: HistogramTable, keys: Sequence[Labels], of: npt.NDArray[Any], numbers: F64, weights: F64
     ) -> None:
-        """`of`: the record that tells each number."""
+        """`of`: the record that holds each number."""
         table.observe(keys, self.found.group[of], self._arrival(of), numbers, weights)
 
     def see(self, table: SeriesTable, keys: Sequence[Labels]) -> None:

@@ -33,7 +33,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The rows that a text tells: classes or values, one of the two is empty."""
+    """The rows that a text holds: classes or values, one of the two is empty."""
 
     classes: Sequence[str] = ()
     values: Sequence[float] = ()
@@ -62,7 +62,7 @@ def measure_names(aliases: Aliases) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class NumericAttributes:
-    """The numbers that n records tell; NaN where one tells none."""
+    """The numbers of n records; NaN where one has none."""
 
     score: F64
     value: F64
@@ -206,7 +206,7 @@ def _joined(column: NumericColumn, spread: tuple[npt.NDArray[np.intp], list[obje
 
 
 def _answered(text: str) -> Answered:
-    """The rows that an attribute `prediction` tells. Numbers of which one is not whole are all values; a row that holds
+    """The rows that an attribute `prediction` holds. Numbers of which one is not whole are all values; a row that holds
     neither text, number nor bool has the class without a name. A text and a share are one row's label and score."""
     nested = _of_objects(text)
     if nested is not None:

@@ -84,7 +84,7 @@ class Writers:
         return (f"{key[0]}{_FORK}{len(lanes)}", key[1]) if earlier else key
 
     def room(self, now: int) -> bool:
-        """Make room for another writer; whether there is some. Tells in `folded`."""
+        """Make room for another writer; whether there is some. Counts in `folded`."""
         if len(self.by_key) < MAX_WRITERS:
             return True
         oldest = min(self.by_key, key=lambda key: self.by_key[key].seen)

@@ -51,11 +51,11 @@ def warm(names: list[str]) -> int:
         for number, job in enumerate(as_completed(jobs), 1):
             try:
                 job.result()
-                verdict = "ok"
+                result = "ok"
             except EngineUnavailable as error:
                 failed += 1
-                verdict = f"NOT HAD: {error}"
-            print(f"[{number}/{len(names)}] {time.monotonic() - started:5.0f} s  {jobs[job]:15} {verdict}", flush=True)
+                result = f"NOT HAD: {error}"
+            print(f"[{number}/{len(names)}] {time.monotonic() - started:5.0f} s  {jobs[job]:15} {result}", flush=True)
     return 1 if failed else 0
 
 

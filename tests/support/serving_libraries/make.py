@@ -271,8 +271,8 @@ class Receiver:
 
 def fixed(line: Case) -> Case:
     """A line with the same time and ids in each run."""
-    told = {"timestamp": "2026-01-02T03:04:05.250000", "request_id": "6413930528999883196", "trace_id": "12345"}
-    return {**line, **{name: value for name, value in told.items() if name in line}}
+    reported = {"timestamp": "2026-01-02T03:04:05.250000", "request_id": "6413930528999883196", "trace_id": "12345"}
+    return {**line, **{name: value for name, value in reported.items() if name in line}}
 
 
 def fixed_logs(body: bytes) -> str:

@@ -76,7 +76,7 @@ def test_a_core_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch, 
     assert native_decoder() is None
 
 
-def test_verdicts(decoder: NativeDecoder) -> None:
+def test_results(decoder: NativeDecoder) -> None:
     assert decoder.name == "native"
     path = "resource_spans[0].scope_spans[0].spans[3].trace_id"
     assert decoder.check_spans(trace_request()) == Check(3, 1, 1, (f"{path}: 5 bytes, must be 16",), True)

@@ -57,7 +57,7 @@ def letters(count: int) -> list[DeadLetter]:
     return [n for settled in classify(run, engine.bulk(bytes(run.body))).settled for n in settled.dead]
 
 
-def test_letters_are_taken_once_the_mapping_is_mended() -> None:
+def test_letters_are_taken_once_the_mapping_is_fixed() -> None:
     engine, dead = FakeEngine(), letters(MAX_BATCH + 3)
     batches = list(replay(dead, FakeSink(engine)))
     assert [len(b.accepted) for b in batches] == [MAX_BATCH, 3]
@@ -84,6 +84,6 @@ def test_requests_cut_in_two_are_sent_to_their_end() -> None:
     assert len(engine.kept) == 9
 
 
-def test_a_far_side_that_cannot_answer_ends_the_replay() -> None:
+def test_a_destination_that_cannot_answer_ends_the_replay() -> None:
     with pytest.raises(Retryable, match="http_503"):
         list(replay(letters(2), FakeSink(FakeEngine(), unavailable=True)))

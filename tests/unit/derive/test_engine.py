@@ -229,7 +229,7 @@ def test_a_backlog_of_yesterday_is_not_idle() -> None:
     assert len(calls(built)) == 1
 
 
-def test_other_buckets_begin_anew_and_the_log_says_so() -> None:
+def test_other_buckets_restart_and_the_log_says_so() -> None:
     log = FakeLog()
     log.append("spans", spans("a"))
     log.append("logs", [("x", "INFO", "")])
@@ -294,7 +294,7 @@ def test_many_bytes_are_committed_before_the_interval_is_over(monkeypatch: pytes
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_bug_while_figures_change_ends_the_thread_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_while_figures_change_ends_the_thread_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise TypeError("no such figure")
 

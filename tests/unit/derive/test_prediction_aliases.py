@@ -1,4 +1,4 @@
-"""Every name in the table of what tells of predictions: a record with just that name gives the metric that it stands
+"""Every name in the table of aliases of predictions: a record with just that name gives the metric that it stands
 for. A name that is added is tested by being there."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SECOND = 10**9
 Names = Mapping[str, tuple[str, ...]]
 DECODERS: dict[str, Decoder | None] = {"reference": ReferenceDecoder(), "native": native_decoder()}
 RECORD: dict[str, Any] = {"ml.model.name": "m", "prediction": "x", "ml.prediction.duration": 0.5}
-"""A record that tells of a prediction in three names; each case leaves out the one that it tries another for."""
+"""A record that describes a prediction in three names; each case leaves out the one that it tries another for."""
 
 #: Concept -> what the record has beside the name, its values, and for each the series that follow and their figures.
 CASES: dict[str, tuple[dict[str, Any], dict[Any, dict[str, float]]]] = {
@@ -171,14 +171,14 @@ def test_the_line_of_the_how_to_gives_what_it_says() -> None:
 
 
 def test_further_names_come_behind_the_built_in_ones() -> None:
-    names = aliases({"class": ("verdict", "label", "verdict"), "score": ("sureness",)})
-    assert names["class"] == (*ALIASES["class"], "verdict")
+    names = aliases({"class": ("decision", "label", "decision"), "score": ("sureness",)})
+    assert names["class"] == (*ALIASES["class"], "decision")
     assert names["score"] == (*ALIASES["score"], "sureness")
     assert {k: v for k, v in names.items() if k not in ("class", "score")} == {
         k: v for k, v in ALIASES.items() if k not in ("class", "score")
     }
     assert aliases({}) == ALIASES
-    payload = log_payload({"verdict": "x"})
+    payload = log_payload({"decision": "x"})
     assert any(mark in payload for mark in marks(names))
     assert not any(mark in payload for mark in marks(ALIASES))
     assert any(mark in span_payload({"sureness": 1.0}) for mark in span_marks(names))
@@ -197,20 +197,20 @@ def test_a_further_name_of_any_concept_gives_its_metric(concept: str, signal: Si
 def test_in_the_configuration(tmp_path: Path) -> None:
     environ = {
         "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true",
-        "SIDECAR_DERIVE__PREDICTIONS__ALIASES": '{"class": ["verdict"], "model": "net"}',
+        "SIDECAR_DERIVE__PREDICTIONS__ALIASES": '{"class": ["decision"], "model": "net"}',
     }
-    assert loader.load(environ).derive.predictions.aliases == {"class": ("verdict",), "model": ("net",)}
+    assert loader.load(environ).derive.predictions.aliases == {"class": ("decision",), "model": ("net",)}
     file = tmp_path / "sidecar.yaml"
-    file.write_text("derive:\n  predictions:\n    attributes: true\n    aliases:\n      class: [verdict]\n")
-    assert loader.load({}, file).derive.predictions.aliases == {"class": ("verdict",)}
+    file.write_text("derive:\n  predictions:\n    attributes: true\n    aliases:\n      class: [decision]\n")
+    assert loader.load({}, file).derive.predictions.aliases == {"class": ("decision",)}
 
 
 @pytest.mark.parametrize(
     ("attributes", "names", "said"),
     [
-        ("false", '{"class": ["verdict"]}', "only where derive.predictions.attributes is true"),
-        ("true", '{"klass": ["verdict"]}', "no concept is called 'klass'"),
-        ("true", "verdict", "SIDECAR_DERIVE__PREDICTIONS__ALIASES"),
+        ("false", '{"class": ["decision"]}', "only where derive.predictions.attributes is true"),
+        ("true", '{"klass": ["decision"]}', "no concept is called 'klass'"),
+        ("true", "decision", "SIDECAR_DERIVE__PREDICTIONS__ALIASES"),
     ],
 )
 def test_in_the_configuration_what_is_wrong_is_said_with_its_place(attributes: str, names: str, said: str) -> None:
@@ -229,8 +229,8 @@ class Options(BaseModel):
 
 
 def test_the_option_takes_lists_and_a_single_name() -> None:
-    given = Options.model_validate({"aliases": {"class": "verdict", "model": ["net", "net.name"], "value": "a, b"}})
-    assert given.aliases == {"class": ("verdict",), "model": ("net", "net.name"), "value": ("a", "b")}
+    given = Options.model_validate({"aliases": {"class": "decision", "model": ["net", "net.name"], "value": "a, b"}})
+    assert given.aliases == {"class": ("decision",), "model": ("net", "net.name"), "value": ("a", "b")}
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_split_sums_are_exact_and_have_one_form(amounts: list[int]) -> None:
 
 
 @given(st.lists(st.text(), max_size=5).map(tuple))
-def test_packed_labels_can_be_told_again(labels: tuple[str, ...]) -> None:
+def test_packed_labels_are_decoded_again(labels: tuple[str, ...]) -> None:
     assert unpack_labels(pack_labels(labels)) == labels
 
 

@@ -134,5 +134,5 @@ def test_no_rows_asked_and_none_answered_is_no_failure(decoder: Decoder) -> None
     assert not any("error" in series for series in got)
 
 
-def test_a_request_that_is_told_alone_is_no_failure(decoder: Decoder) -> None:
+def test_a_request_that_is_reported_alone_is_no_failure(decoder: Decoder) -> None:
     assert counted(decoder, line(decoder, request={"instances": [1]})) == {}

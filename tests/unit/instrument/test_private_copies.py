@@ -1,4 +1,4 @@
-"""Copies of packages under names of their own: which imports are written anew, and which versions are in range."""
+"""Copies of packages under names of their own: which imports are rewritten, and which versions are in range."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sidecar.instrument.private_copies import make, ranges, rewritten
         ("import os  # wrapt", "import os  # wrapt"),
     ],
 )
-def test_imports_are_written_anew(before: str, after: str | None) -> None:
+def test_imports_are_rewritten(before: str, after: str | None) -> None:
     expected = after or "from model_sidecar_private.typing_extensions import Self, override as o"
     assert rewritten(before) == expected
 

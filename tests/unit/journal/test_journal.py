@@ -199,7 +199,7 @@ def test_rejected_items_are_counted_even_where_nothing_is_kept(make: Make) -> No
     assert log.stored_entries() == 1
 
 
-def test_at_the_quota_intake_is_refused_until_something_drains(make: Make, clock: Clock) -> None:
+def test_at_the_quota_ingest_is_refused_until_something_drains(make: Make, clock: Clock) -> None:
     log = make(quota_bytes=1 << 20, memory_bytes=1 << 20)
     consumer = log.consumer("a", LOGS)
     payload = random.Random(1).randbytes(200_000)

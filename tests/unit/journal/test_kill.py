@@ -61,7 +61,7 @@ def _run_and_kill(path: Path, run: int, seconds: float) -> list[tuple[int, str, 
         time.sleep(seconds)
         child.kill()
         lines = [first, *child.stdout.readlines()]
-    # A line that the kill cut short was never told to anybody.
+    # A line that the kill cut short was never acknowledged.
     words = [line.decode().split() for line in lines if line.endswith(b"\n")]
     return [(int(seq), text, int(items)) for seq, text, items in words]
 
@@ -71,8 +71,8 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     acknowledged: list[tuple[int, str, int]] = []
     rng = random.Random(3)
     for run in range(6):
-        told = _run_and_kill(tmp_path / "j", run, rng.uniform(0.02, 0.25))
-        acknowledged += told
+        reported = _run_and_kill(tmp_path / "j", run, rng.uniform(0.02, 0.25))
+        acknowledged += reported
     assert len(acknowledged) > 30
     log = journal(tmp_path / "j")
     assert log.ledger().balance() == []

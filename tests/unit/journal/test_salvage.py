@@ -188,7 +188,7 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_damage_found_while_running_is_salvaged_and_intake_goes_on(tmp_path: Path) -> None:
+def test_damage_found_while_running_is_salvaged_and_ingest_goes_on(tmp_path: Path) -> None:
     _, file = _filled(tmp_path)
     disk = Disk()
     log = journal(tmp_path, Clock(), disk, hot_cache_bytes=0)

@@ -43,7 +43,7 @@ def test_one_needs_the_other_in_this_order(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])
 @pytest.mark.parametrize("name", ["sidecar-otel@mappings", "sidecar-json-logs", "sidecar-logs-otel"])
-def test_ours_of_another_version_is_mended_and_foreign_is_not(kind: str, name: str) -> None:
+def test_ours_of_another_version_is_fixed_and_foreign_is_not(kind: str, name: str) -> None:
     engine = FakeEngine(kind)
     run(engine)
     (path,) = [p for p in engine.kept if p.endswith("/" + name)]

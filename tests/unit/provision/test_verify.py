@@ -104,7 +104,7 @@ def test_a_plain_index_in_the_place_of_a_data_stream_is_not_written_to() -> None
     assert ("POST", "/_bulk?filter_path=items.*.status,items.*.error") not in engine.asked
 
 
-def test_data_streams_that_are_kept_for_ever_are_told() -> None:
+def test_data_streams_that_are_kept_for_ever_are_reported() -> None:
     engine = ready()
     streams = [{"name": "logs-a.otel-b", "template": "t"}, {"name": "logs-c.otel-d", "ilm_policy": "p"}]
     target = "/_data_stream/traces-*.otel-*,logs-*.otel-*"

@@ -1,4 +1,4 @@
-"""What tells a resend from an equal payload, without sockets."""
+"""What distinguishes a resend from an equal payload, without sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Beat is told, and when: no sockets, a log that commits when it is told to."""
+"""What a Beat is answered, and when: no sockets, a log that commits when it is asked to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Writer:
 
 
 async def converse(data: bytes, log: Any = None, limit: int = 64 << 20, **options: Any) -> tuple[Writer, int]:
-    """What a connection that sends `data` and ends is told, and the bytes left in hand after it."""
+    """What a connection that sends `data` and ends is answered, and the bytes left in flight after it."""
     writer, reader = Writer(), asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
@@ -86,7 +86,7 @@ def test_every_window_is_acknowledged_by_its_last_number() -> None:
     assert all(submission.digest for submission in log.submissions), "what comes again is recognised"
 
 
-def test_a_beat_that_waits_is_told_that_its_window_is_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beat_that_waits_is_kept_informed_that_its_window_is_in_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beats, "BUSY_SECONDS", 0.01)
 
     async def run() -> None:
@@ -130,8 +130,8 @@ def test_what_is_out_of_bounds_ends_the_connection(data: bytes) -> None:
     assert (writer.said, writer.closed, held) == (b"", True, 0)
 
 
-@pytest.mark.parametrize("in_hand", [True, False])
-def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool) -> None:
+@pytest.mark.parametrize("in_flight", [True, False])
+def test_stopping_waits_for_a_window_in_flight_and_not_for_the_next(in_flight: bool) -> None:
     async def run() -> None:
         log, writer, reader = FakeLog(), Writer(), asyncio.StreamReader()
         log.gate = asyncio.Event()
@@ -139,16 +139,16 @@ def test_stopping_waits_for_a_window_in_hand_and_not_for_the_next(in_hand: bool)
             receiver = LumberjackReceiver(Options(port=0), ingest, Credentials(), counted.telemetry)
             await receiver.start()
             connection = asyncio.create_task(receiver.server.accept(reader, writer))  # type: ignore[arg-type]
-            if in_hand:
+            if in_flight:
                 reader.feed_data(window(EVENT) + window(EVENT))
             await asyncio.sleep(0.05)
             stopping = asyncio.create_task(receiver.stop(20))
             await asyncio.sleep(0.05)
-            assert stopping.done() is not in_hand
+            assert stopping.done() is not in_flight
             log.gate.set()
             await stopping
             await connection
-        assert writer.said == (ack_frame(1) if in_hand else b"")
+        assert writer.said == (ack_frame(1) if in_flight else b"")
         assert writer.closed
 
     asyncio.run(run())

@@ -43,7 +43,7 @@ def test_each_mode_is_kept() -> None:
     numbers = [1, 2, 2, 2, 3]
     assert kept(log) == [("t", {"data": {"n": n}}) for n in numbers]
     assert [submission.items for submission in log.submissions] == [1, 1, 2, 1]
-    assert all(submission.digest for submission in log.submissions), "sent again, they can be told"
+    assert all(submission.digest for submission in log.submissions), "sent again, they can be recognized"
 
 
 def test_an_event_sent_again_has_the_same_digest() -> None:
@@ -58,13 +58,13 @@ def test_an_event_sent_again_has_the_same_digest() -> None:
     assert len(set(digests)) == 3
 
 
-def test_what_is_refused_is_told() -> None:
+def test_what_is_refused_is_reported() -> None:
     log = FakeLog()
     with receiving(log) as at:
         for body, content_type, sent, why in (
             (b"{}", JSON, {}, b"no CloudEvent"),
             (b"{}", STRUCTURED, {}, b"[0].id: missing"),
-            (b"nonsense", BATCH, {}, b"body is not JSON"),
+            (b"gibberish", BATCH, {}, b"body is not JSON"),
             (b"{}", "application/cloudevents+avro", {}, b"must be application/cloudevents+json"),
             (b"{}", JSON, {**BINARY, "ce_specversion": "9"}, b"specversion: 9"),
         ):

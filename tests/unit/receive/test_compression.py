@@ -34,7 +34,7 @@ def test_round_trip_up_to_the_limit_and_not_over(coding: str, data: bytes) -> No
 
 @pytest.mark.parametrize("coding", list(SQUEEZE))
 @pytest.mark.parametrize("data", DATA[1:], ids=len)
-def test_a_body_that_ends_early_is_told_at_every_length(coding: str, data: bytes) -> None:
+def test_a_body_that_ends_early_is_reported_at_every_length(coding: str, data: bytes) -> None:
     body = SQUEEZE[coding](data)
     for end in range(1, len(body), max(1, len(body) // 200)):
         with pytest.raises(DecodeError):

@@ -88,7 +88,7 @@ def test_a_spoilt_token_file_leaves_the_last_good_content(
     assert not _accepts(credentials, "Bearer old")
 
 
-def test_unusable_files_at_start_are_configuration_errors(tmp_path: Path) -> None:
+def test_invalid_files_at_start_are_configuration_errors(tmp_path: Path) -> None:
     for options in (
         {"auth": ServerAuth(token_file=tmp_path / "missing")},
         {"tls": ServerTls(cert_file=tmp_path / "c", key_file=tmp_path / "k")},

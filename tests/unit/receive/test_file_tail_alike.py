@@ -36,11 +36,11 @@ def _births(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 pytestmark = pytest.mark.usefixtures("_births")
 births_known = pytest.mark.parametrize("_births", ["births"], indirect=True)
-"""What cannot be told on the other file systems."""
+"""What cannot be known on the other file systems."""
 
 
 def settle(tailing: Tailing) -> Counter[str]:
-    """Everything that is read in the time after which copies are told from others."""
+    """Everything that is read in the time after which copies are told apart from others."""
     for _ in range(4):
         tailing.cycle(CUT_SECONDS / 2)
     return Counter(tailing.bodies)
@@ -114,7 +114,7 @@ def test_a_file_that_was_written_before_the_live_one_is_read_at_once(make: Make,
 )
 def test_crashes_one_after_the_other(make: Make, logs: Path, compress: bool) -> None:
     """Renamed, and compressed in the next round, as logrotate's delaycompress does; the sidecar misses some. Without
-    births, an inode that is given again when a generation is compressed is not told from the file that had it."""
+    births, an inode that is given again when a generation is compressed is not told apart from the file that had it."""
     file, written = logs / "app.log", []
     tailing = make()
     for n in range(12):

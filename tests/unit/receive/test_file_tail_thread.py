@@ -1,4 +1,4 @@
-"""The thread around the tailer: it waits while the journal refuses, begins anew after a fault, and ends."""
+"""The thread around the tailer: it waits while the journal refuses, begins again after a fault, and ends."""
 
 from __future__ import annotations
 

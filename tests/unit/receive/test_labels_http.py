@@ -33,7 +33,7 @@ def kept(log: FakeLog) -> list[Label | None]:
     ]
 
 
-def told(reply: Reply) -> Any:
+def reported(reply: Reply) -> Any:
     assert reply.headers["content-type"] == "application/json"
     return json.loads(reply.body)
 
@@ -44,9 +44,9 @@ def test_every_content_type(content_type: str) -> None:
     time = 1_767_323_045_000_000_000
     with receiving(log) as at:
         reply = at.post(PATH, BODIES[content_type], f"{content_type}; charset=utf-8")
-        assert (reply.status, told(reply)) == (200, {"accepted": 2, "rejected": 0, "errors": []})
+        assert (reply.status, reported(reply)) == (200, {"accepted": 2, "rejected": 0, "errors": []})
         packed = at.post(PATH, gzip.compress(BODIES[content_type]), content_type, content_encoding="gzip")
-        assert (packed.status, told(packed)["accepted"]) == (200, 2)
+        assert (packed.status, reported(packed)["accepted"]) == (200, 2)
         assert at.counted.values("sidecar_receiver_requests_total") == {("labels_http", "logs", "accepted"): 2}
     assert kept(log) == [Label("a", 1, time=time), Label("b", "cat", time=time)] * 2
     assert {submission.signal for submission in log.submissions} == {"logs"}
@@ -62,7 +62,7 @@ def test_some_are_refused_and_the_rest_is_kept() -> None:
         "groundTruthData.data, truth, target)",
         "line 4: not a JSON object",
     ]
-    answer = told(reply)
+    answer = reported(reply)
     assert (answer["accepted"], answer["rejected"]) == (2, 3)
     assert answer["errors"][:2] == errors
     assert answer["errors"][2].startswith("line 5: no prediction id (any of ")
@@ -74,16 +74,16 @@ def test_some_are_refused_and_the_rest_is_kept() -> None:
     ("body", "content_type", "message"),
     [
         (b"a,b\n1,2\n", "text/csv", "line 1: no column for the prediction id"),
-        (b"nonsense", "application/json", "character 1: not JSON"),
-        (b"nonsense\n[]", "application/x-ndjson", "all 2 records refused: line 1: not a JSON object; line 2: "),
+        (b"gibberish", "application/json", "character 1: not JSON"),
+        (b"gibberish\n[]", "application/x-ndjson", "all 2 records refused: line 1: not a JSON object; line 2: "),
     ],
 )
 def test_nothing_usable(body: bytes, content_type: str, message: str) -> None:
     log = FakeLog()
     with receiving(log) as at:
         reply = at.post(PATH, body, content_type)
-    assert (reply.status, told(reply)["code"]) == (400, 3)
-    assert message in told(reply)["message"]
+    assert (reply.status, reported(reply)["code"]) == (400, 3)
+    assert message in reported(reply)["message"]
     assert log.submitted == 0
 
 
@@ -95,7 +95,7 @@ def test_what_is_refused_as_a_whole() -> None:
         for content_type in ("text/plain", None):
             reply = at.post(PATH, CSV, content_type, **token)
             assert reply.status == 415
-            assert "application/json, application/x-ndjson, application/jsonl, text/csv" in told(reply)["message"]
+            assert "application/json, application/x-ndjson, application/jsonl, text/csv" in reported(reply)["message"]
         assert at.post(PATH, CSV, "text/csv", **token).status == 200
 
 
@@ -110,7 +110,7 @@ def test_a_full_or_closed_journal() -> None:
         assert (reply.status, reply.headers["retry-after"]) == (503, "3")
 
 
-def test_a_resend_is_told_by_its_digest_where_labels_have_times() -> None:
+def test_a_resend_is_recognized_by_its_digest_where_labels_have_times() -> None:
     log = FakeLog()
     with receiving(log) as at:
         for body in (CSV, CSV, CSV.replace(b"cat", b"dog"), b"id,label\na,1\n"):

@@ -1,4 +1,4 @@
-"""Posts over a connection that is kept, against a server that answers as it is told to."""
+"""Posts over a connection that is kept, against a server that answers as it is scripted."""
 
 from __future__ import annotations
 

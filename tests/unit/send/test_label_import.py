@@ -21,7 +21,7 @@ ISO = "2026-01-02T03:04:05.000000000Z"
 
 
 class Sidecar:
-    """Takes what the real one takes; answers what it is told to before that."""
+    """Takes what the real one takes; answers what it is asked to before that."""
 
     def __init__(self, *trouble: Reply | Exception) -> None:
         self.trouble = list(trouble)
@@ -211,7 +211,7 @@ def test_what_it_does_not_try_again(tmp_path: Path, answer: Reply, why: str) -> 
         ("a.json", b"", 0),
     ],
 )
-def test_formats_are_told_by_name_or_content(tmp_path: Path, name: str, content: bytes, expected: int) -> None:
+def test_formats_are_recognized_by_name_or_content(tmp_path: Path, name: str, content: bytes, expected: int) -> None:
     sidecar = Sidecar()
     tally, _, why = imported(sidecar, content, tmp_path, name=name)
     assert (tally.accepted, why) == (expected, "")
@@ -227,8 +227,8 @@ def test_formats_are_told_by_name_or_content(tmp_path: Path, name: str, content:
     ],
 )
 def test_what_came_before_damage_is_sent(tmp_path: Path, name: str, content: bytes, accepted: int, why: str) -> None:
-    tally, _, told = imported(Sidecar(), content, tmp_path, name=name, batch=1000)
-    assert told.startswith(why)
+    tally, _, reported = imported(Sidecar(), content, tmp_path, name=name, batch=1000)
+    assert reported.startswith(why)
     assert tally.records == tally.accepted >= accepted
 
 

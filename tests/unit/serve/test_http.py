@@ -218,7 +218,7 @@ def test_the_first_page_links_to_the_others(server: Server) -> None:
     assert all(b'"%s"' % path in page.body for path in (b"/metrics", b"/status", b"/livez", b"/lookup/traces"))
 
 
-def test_who_scrapes_is_told_and_who_looks_is_nobody(server: Server) -> None:
+def test_who_scrapes_is_recognized_and_who_looks_is_nobody(server: Server) -> None:
     server.get("/metrics", {"User-Agent": "curl/8.5.0", "Accept": "*/*"})
     server.get("/metrics", {"User-Agent": "Prometheus/3.5.0"})
     server.get("/metrics", {"User-Agent": "Prometheus/3.5.0"}, method="HEAD")

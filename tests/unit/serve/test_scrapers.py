@@ -55,7 +55,7 @@ def test_a_person(headers: dict[str, str]) -> None:
     assert scraper(headers, "10.0.0.1") == ""
 
 
-def test_scrapers_behind_one_address_are_told_by_what_the_proxy_says_or_their_name() -> None:
+def test_scrapers_behind_one_address_are_recognized_by_what_the_proxy_says_or_their_name() -> None:
     one = {"user-agent": "Prometheus/3.5.0", "x-forwarded-for": "10.1.0.1"}
     assert len({scraper(h, "a") for h in (one, one | {"x-forwarded-for": "10.1.0.2"}, {"user-agent": "vmagent"})}) == 3
 

@@ -96,6 +96,6 @@ def test_envelopes() -> None:
     assert json.loads(take(trace, "plain", join=True).body.split(b"\n")[0])["message"] == "ValueError: bad"
 
 
-def test_utf16_is_told_from_the_rest() -> None:
+def test_utf16_is_recognized() -> None:
     marks = (BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_LE, BOM_UTF8, b"", b"x", b"\xff")
     assert [is_utf16(mark + b"x") for mark in marks] == [True, True, True, False, False, False, False]

@@ -25,7 +25,7 @@ BASE = 1767323045 * SECOND
         ("", "plain"),
     ],
 )
-def test_the_first_line_tells_the_format(line: str, kind: str) -> None:
+def test_the_first_line_says_the_format(line: str, kind: str) -> None:
     assert detect(line.encode()) == kind
 
 

@@ -95,7 +95,7 @@ def test_trace_names(name: str) -> None:
 @pytest.mark.parametrize(
     "bad", ["", "0", "0" * 32, TRACE[:-1], TRACE[:-1] + "g", TRACE + "00", 7, None, "é" * 16, " " * 32]
 )
-def test_unusable_ids_stay(bad: Any) -> None:
+def test_invalid_ids_stay(bad: Any) -> None:
     assert read(trace_id=bad).attributes == {"trace_id": bad}
     assert read(trace_id=bad, otelTraceID=TRACE).trace_id == bytes.fromhex(TRACE)
 

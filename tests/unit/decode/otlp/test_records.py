@@ -61,7 +61,7 @@ def test_accepted_spans_events_and_times() -> None:
         ({"links": [link(), link(b"x")]}, "links[1].trace_id: 1 bytes, must be 16"),
         ({"links": [link(span_id=b"")]}, "links[0].span_id: 0 bytes, must be 8"),
         ({"links": [link(attributes=MANY)]}, "links[0].attributes: 1025, at most 1024"),
-        # The first reason in the fixed order is the one that is told.
+        # The first reason in the fixed order is the one that is reported.
         ({"links": [link(b"")], "events": [event(attributes=DEEP)]}, "events[0].attributes: nested deeper than 32"),
         ({"events": [event(time=2**63)], "attributes": DEEP}, "attributes: nested deeper than 32"),
         ({"attributes": [*MANY, *DEEP.items()], "parent": b"x"}, "parent_span_id: 1 bytes, must be 8 or none"),
@@ -115,7 +115,7 @@ def test_log_time_or_observed_time_makes_it_timed() -> None:
     assert not records.check_logs(logs_payload(log(time=0))).timed
 
 
-def test_a_resource_over_a_limit_refuses_its_records_and_is_told_once() -> None:
+def test_a_resource_over_a_limit_refuses_its_records_and_is_reported_once() -> None:
     payload = trace_payload(resource_spans(span(), span(trace_id=b""), of=resource(attributes=MANY)), span())
     check = records.check_spans(payload)
     assert (check.items, check.rejected) == (1, 2)

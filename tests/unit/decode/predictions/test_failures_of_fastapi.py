@@ -1,4 +1,4 @@
-"""What FastAPI itself answers to a request that fails is told as an error, and what it answers to a good one is not."""
+"""What FastAPI itself answers to a request that fails is an error, and what it answers to a good one is not."""
 
 from __future__ import annotations
 

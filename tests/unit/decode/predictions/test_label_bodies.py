@@ -38,13 +38,13 @@ def test_labels_get_the_resource_of_lines_that_name_no_service() -> None:
     assert [(a.key, a.value.string_value) for a in resource.resource.attributes] == [("service.name", "scorer")]
 
 
-def test_the_verdict_is_that_of_every_later_reader() -> None:
+def test_the_result_is_that_of_every_later_reader() -> None:
     made = from_lines(LINES + b"\nnonsense\n", 5, key_value(1, "service.name", "scorer"))
     assert made.check == Check(2, rejected=1, errors=("line 3: not a JSON object",), timed=True)
     assert ReferenceDecoder().check_logs(made.payload) == Check(2, timed=True)
 
 
-def test_a_resend_is_told_only_where_each_label_has_a_time_of_its_own() -> None:
+def test_a_resend_is_recognized_only_where_each_label_has_a_time_of_its_own() -> None:
     untimed = LINES + b'\n{"id":"c","label":1}'
     assert not from_lines(untimed, 5).check.timed
     assert from_lines(LINES + b'\n{"id":"","label":1}', 5).check.timed

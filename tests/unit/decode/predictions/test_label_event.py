@@ -84,7 +84,7 @@ def test_what_was_posted_is_read_back() -> None:
         {"ml.prediction.id": "p", "ml.label.value": [1, 2]},
     ],
 )
-def test_a_label_that_cannot_be_used_is_told_of(attributes: dict[str, Any]) -> None:
+def test_a_label_that_cannot_be_used_is_reported(attributes: dict[str, Any]) -> None:
     named = {"ml.model.name": "churn", "ml.model.version": "7", **attributes}
     assert read(by_sdk({"event_name": "ml.label", "attributes": named})) == [LabelEvent("churn", "7", None)]
 

@@ -30,7 +30,7 @@ def of_documents(text: str | bytes, piece: int = 1 << 20) -> list[Row]:
     return list(documents(lambda size: source.read(min(size, piece))))
 
 
-def told(rows: list[Row]) -> list[tuple[str, Any]]:
+def reported(rows: list[Row]) -> list[tuple[str, Any]]:
     return [(row.place, row.refusal if row.label is None else (row.label.prediction, row.label.value)) for row in rows]
 
 
@@ -43,7 +43,7 @@ def test_csv_with_everything_that_the_rfc_allows() -> None:
         '3,"x,y",z\r\n'
         "4, 0.5 ,last line has no end"
     )
-    assert told(of_csv(text)) == [
+    assert reported(of_csv(text)) == [
         ("line 2", ("1", "cat")),
         ("line 3", ("2", 'a "big" dog')),
         ("line 6", ("3", "x,y")),
@@ -54,7 +54,7 @@ def test_csv_with_everything_that_the_rfc_allows() -> None:
 
 def test_bad_rows_are_refused_alone() -> None:
     rows = of_csv('id,label,time\n1,cat,\n,cat,\n3,,\n4,cat\n5,cat,,x\n6,cat,soon\n7,"a"b,\n8,cat,\n')
-    assert [(place, why if isinstance(why, tuple) else why[:20]) for place, why in told(rows)] == [
+    assert [(place, why if isinstance(why, tuple) else why[:20]) for place, why in reported(rows)] == [
         ("line 2", ("1", "cat")),
         ("line 3", "no prediction id (an"),
         ("line 4", "no truth (any of ml."),
@@ -69,7 +69,7 @@ def test_bad_rows_are_refused_alone() -> None:
 
 def test_a_quote_that_is_never_closed_spoils_its_line_only() -> None:
     rows = of_csv('id,label\n1,"cat\n2,dog\n3,"x"\n4,19" rack\n5,dog\n6,21" rack\n7,"two\nlines"\n8,dog\n')
-    assert [(place, why[0] if isinstance(why, tuple) else why[:16]) for place, why in told(rows)] == [
+    assert [(place, why[0] if isinstance(why, tuple) else why[:16]) for place, why in reported(rows)] == [
         ("line 2", "not a row of CSV"),
         ("line 3", "2"),
         ("line 4", "3"),
@@ -111,7 +111,7 @@ def test_a_header_that_will_not_do(header: str, message: str) -> None:
 def test_not_utf8_and_too_long_lines_are_refused_alone() -> None:
     long = b"1," + b"x" * MAX_RECORD_BYTES + b"\n"
     rows = of_csv(b"id,label\n\xff\xfe,cat\n" + long + b"3,cat\n")
-    assert told(rows) == [
+    assert reported(rows) == [
         ("line 2", "not UTF-8"),
         ("line 3", f"longer than {MAX_RECORD_BYTES} bytes"),
         ("line 4", ("3", "cat")),
@@ -122,7 +122,7 @@ def test_lines_of_json() -> None:
     text = '\ufeff{"id":1,"label":"cat"}\r\n\n  \n{"id":2}\nnot json\n[1]\n"text"\n{"id":3,"label":NaN}\n'
     text += '{"id":4,"label":0}'
     rows = of_lines(text)
-    assert [(place, why if isinstance(why, tuple) else why[:17]) for place, why in told(rows)] == [
+    assert [(place, why if isinstance(why, tuple) else why[:17]) for place, why in reported(rows)] == [
         ("line 1", ("1", "cat")),
         ("line 4", "no truth (any of "),
         ("line 5", "not a JSON object"),
@@ -132,7 +132,7 @@ def test_lines_of_json() -> None:
         ("line 9", ("4", 0)),
     ]
     deep = '{"id":1,"label":1,"x":' + "[" * 20_000
-    assert told(of_lines(deep)) == [("line 1", "not a JSON object")]
+    assert reported(of_lines(deep)) == [("line 1", "not a JSON object")]
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
@@ -153,7 +153,7 @@ def test_documents(text: str, piece: int) -> None:
     ]
     rows = of_documents(text, piece)
     assert rows.pop(4).refusal.startswith("no truth")
-    assert told(rows) == expected
+    assert reported(rows) == expected
     assert rows[0].text == '{"id":"é1","label":"cat"}'
 
 
@@ -187,7 +187,7 @@ def test_what_came_before_the_damage_is_given() -> None:
 
 def test_a_long_element_is_refused_alone() -> None:
     long = {"id": 1, "label": 1, "x": "y" * MAX_RECORD_BYTES}
-    assert told(of_documents(json.dumps([long, {"id": 2, "label": 2}]))) == [
+    assert reported(of_documents(json.dumps([long, {"id": 2, "label": 2}]))) == [
         ("record 1", f"longer than {MAX_RECORD_BYTES} bytes"),
         ("record 2", ("2", 2)),
     ]

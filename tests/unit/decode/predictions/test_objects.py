@@ -77,7 +77,7 @@ def test_values(found: Any, value: float) -> None:
         (["a", "b"], False),
     ],
 )
-def test_a_ranking_of_one_row_is_told_from_rows(found: Any, one: bool) -> None:
+def test_a_ranking_of_one_row_is_not_taken_for_rows(found: Any, one: bool) -> None:
     assert is_ranking(found) == one
 
 

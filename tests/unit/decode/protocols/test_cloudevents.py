@@ -129,7 +129,7 @@ def test_data(kind: str, content_type: str, raw: bytes, body: Any) -> None:
         ("t", "application/json", b'"' + b"x" * MAX_DATA_BYTES + b'"'),
     ],
 )
-def test_data_that_is_left_out_tells_its_size(kind: str, content_type: str, raw: bytes) -> None:
+def test_data_that_is_left_out_says_its_size(kind: str, content_type: str, raw: bytes) -> None:
     made = record(
         {**NEEDED, "type": kind, "datacontenttype": content_type, "data_base64": base64.b64encode(raw).decode()}
     )

@@ -58,7 +58,7 @@ def test_when_all_went_well_the_items_are_not_read(body: bytes) -> None:
     }
 
 
-def test_each_item_has_its_own_verdict() -> None:
+def test_each_item_has_its_own_result() -> None:
     result = classify(documents(), items((201, None), (409, {"type": "x"}), (400, POISON), (429, BUSY), (503, BUSY)))
     assert counted(result) == {
         10: {
@@ -113,23 +113,23 @@ class TestConflictsToText:
         assert counted(result) == {10: {("spans", "delivered", ""): 1, ("spans", "already_there", ""): 1}}
         error = again(result)
         assert (error.immediately, error.reason) == (True, "mapping_conflict")
-        (mended,) = error.batches
-        assert len(mended) == 1
-        before, after = self.documents().document(1), mended.document(0)
+        (fixed,) = error.batches
+        assert len(fixed) == 1
+        before, after = self.documents().document(1), fixed.document(0)
         assert after.split(b"\n")[0] == before.split(b"\n")[0]
         assert json.loads(after.split(b"\n")[1])["attributes"] == {"m": 1, KEY: '{"attributes.n":"x"}'}
-        done = self.classify(mended, Reply(200, b'{"errors":false}'))
+        done = self.classify(fixed, Reply(200, b'{"errors":false}'))
         assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 1}}
 
     def test_refused_again_for_another_reason_it_is_a_dead_letter_as_it_was(self) -> None:
-        (mended,) = again(self.classify(self.documents(1), items((400, POISON)))).batches
-        result = self.classify(mended, items((400, {"type": "some_exception", "reason": "no"})))
+        (fixed,) = again(self.classify(self.documents(1), items((400, POISON)))).batches
+        result = self.classify(fixed, items((400, {"type": "some_exception", "reason": "no"})))
         assert result.retry is None
         (letter,) = result.settled[0].dead
         assert letter.document == self.documents(1).document(0)
         assert letter.reason == "some_exception: no"
 
-    def test_what_cannot_be_mended_is_a_dead_letter_at_once(self) -> None:
+    def test_what_cannot_be_fixed_is_a_dead_letter_at_once(self) -> None:
         reason = "failed to parse field [@timestamp] of type [date]"
         no_time = {"type": "document_parsing_exception", "reason": reason}
         result = self.classify(self.documents(1), items((400, no_time)))
@@ -141,15 +141,15 @@ class TestConflictsToText:
         result = self.classify(self.documents(2), items((400, POISON), (429, BUSY)))
         error = again(result)
         assert (error.immediately, error.reason, error.backpressure) == (False, "item_429", True)
-        left, mended = error.batches
-        assert (len(left), len(mended)) == (1, 1)
+        left, fixed = error.batches
+        assert (len(left), len(fixed)) == (1, 1)
         assert not left.before
-        assert mended.before
+        assert fixed.before
 
     def test_cut_in_two_they_are_still_known_as_changed(self) -> None:
         result = self.classify(self.documents(4), items(*[(400, POISON)] * 4))
-        (mended,) = again(result).batches
-        for half in again(self.classify(mended, Reply(413))).batches:
+        (fixed,) = again(result).batches
+        for half in again(self.classify(fixed, Reply(413))).batches:
             done = self.classify(half, Reply(200, b'{"errors":false}'))
             assert counted(done) == {10: {("spans", "delivered", CONFLICT_AS_TEXT): 2}}
 

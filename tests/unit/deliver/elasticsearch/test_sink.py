@@ -72,8 +72,8 @@ def test_spans_events_and_logs_arrive_with_their_ids() -> None:
         ]
     )
     assert prepared.expected == {1: 4, 2: 2, 3: 1, 4: 0}
-    verdicts = [target.send(p) for p in prepared.batches]
-    assert all(v.retry is None for v in verdicts)
+    results = [target.send(p) for p in prepared.batches]
+    assert all(v.retry is None for v in results)
     assert {"journal1-2-0", "journal1-2-1"} < set(http.engine.kept)
     assert len(http.engine.kept) == 7
     headers = http.asked[0][2]
@@ -111,7 +111,7 @@ def test_requests_are_bounded_by_bytes_and_by_count() -> None:
     assert [body.count(b"\n") // 2 for body in http.bodies] == [7, 7, 6]
 
 
-def test_the_appetite_follows_how_far_payloads_expand() -> None:
+def test_the_batch_size_follows_how_far_payloads_expand() -> None:
     target = sink(FakeHttp(), batch_bytes=1 << 20)
     payload = spans_payload(50)
     for _ in range(30):
@@ -120,7 +120,7 @@ def test_the_appetite_follows_how_far_payloads_expand() -> None:
     assert target.target_batch_bytes == pytest.approx((1 << 20) * len(payload) / size, rel=0.05)
 
 
-def test_a_smaller_limit_of_the_far_side_is_learnt() -> None:
+def test_a_smaller_limit_of_the_destination_is_learnt() -> None:
     http = FakeHttp(lambda method, target: Reply(413))
     target = sink(http, batch_bytes=1 << 20)
     before = target.target_batch_bytes
@@ -175,7 +175,7 @@ def test_fewer_documents_than_records_never_hang_an_entry() -> None:
     assert prepared.settled[0].counts == {("spans", "dropped", "not_rendered"): 3}
 
 
-def test_no_reply_is_a_verdict() -> None:
+def test_no_reply_is_a_result() -> None:
     def script(method: str, target: str) -> Reply:
         raise Unreached("timeout", "read timed out")
 

@@ -59,9 +59,9 @@ def write(far: FileSink, entries: Sequence[Entry]) -> Counter[tuple[str, str, st
     left, counts = dict(prepared.expected), Counter[tuple[str, str, str]]()
     settled = list(prepared.settled)
     for batch in prepared.batches:
-        verdict = far.send(batch)
-        assert verdict.retry is None
-        settled += verdict.settled
+        result = far.send(batch)
+        assert result.retry is None
+        settled += result.settled
     for part in settled:
         left[part.seq] -= sum(part.counts.values())
         counts.update(part.counts)

@@ -180,7 +180,7 @@ def test_two_cannot_write_to_one_file(path: Path) -> None:
     other.close()
 
 
-def test_rotation_by_size_keeps_what_it_is_told(path: Path) -> None:
+def test_rotation_by_size_keeps_as_many_as_it_is_given(path: Path) -> None:
     clock = Clock()
     file = opened(path, Rotation(len(text(A, B)), 0, 2, True), clock=clock)
     for seq in range(1, 10):
@@ -223,7 +223,7 @@ def test_two_rotations_in_one_instant_have_names_of_their_own(path: Path) -> Non
     assert b"".join(p.read_bytes() for p in moved) == text(*(block(n) for n in range(1, 5)))
 
 
-def test_a_kill_between_moving_and_beginning_anew_loses_nothing(path: Path) -> None:
+def test_a_kill_between_moving_and_beginning_again_loses_nothing(path: Path) -> None:
     file = opened(path)
     file.append([A])
     file.close()

@@ -106,7 +106,7 @@ def test_the_beats_input_would_take_an_event_with_a_message_for_a_line_to_decode
     assert "tags" not in event
 
 
-def test_some_of_a_window_are_framed_anew_from_1() -> None:
+def test_some_of_a_window_are_framed_again_from_1() -> None:
     of = documents(logs_payload(*"abcdef"), 6)
     assert [e["body"]["text"] for e in framed(pick(of, [4, 5]))] == ["e", "f"]
 
@@ -245,8 +245,8 @@ def test_spans_events_and_logs_are_sent_with_their_ids() -> None:
     to = sink(transport)
     prepared = to.prepare([entry(1, spans_payload(2, events=1), 2, 2), LOGS, entry(4, b"", 0, signal="logs")])
     assert prepared.expected == {1: 4, 2: 4, 4: 0}
-    verdicts = [to.send(p) for p in prepared.batches]
-    assert all(v.retry is None for v in verdicts)
+    results = [to.send(p) for p in prepared.batches]
+    assert all(v.retry is None for v in results)
     assert len(transport.taken) == 8
     assert {"journal1-2-0", "journal1-2-3"} < set(transport.taken)
     to.close()
@@ -351,7 +351,7 @@ def test_what_cannot_be_decoded_is_dropped_and_the_rest_goes_through() -> None:
     assert len(prepared.batches) == 1
 
 
-def test_requests_are_bounded_and_the_appetite_follows_how_far_payloads_expand() -> None:
+def test_requests_are_bounded_and_the_batch_size_follows_how_far_payloads_expand() -> None:
     to = sink(FakeWay(), batch_bytes=64 << 10)
     payload = logs_payload(*["line"] * 400)
     for _ in range(30):

@@ -129,7 +129,7 @@ def test_halves_of_a_joined_request_are_its_payloads() -> None:
     ]
 
 
-def test_records_refused_at_intake_are_taken_out_once() -> None:
+def test_records_refused_at_ingest_are_taken_out_once() -> None:
     bad = ExportTraceServiceRequest.FromString(spans_payload(3))
     bad.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
     payload = bad.SerializeToString()

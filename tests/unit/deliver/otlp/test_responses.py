@@ -144,6 +144,6 @@ def test_an_unreadable_response_over_grpc_is_a_success_all_the_same() -> None:
     assert accepted_grpc(b"\xff").status == "accepted"
 
 
-def test_words_of_the_far_side_are_bounded() -> None:
+def test_words_of_the_destination_are_bounded() -> None:
     assert len(from_grpc(3, "x" * 10_000, None).detail) <= 500
     assert len(from_http(400, "text/plain", b"x" * 10_000, None).detail) <= 600

@@ -60,18 +60,18 @@ class Ledger:
     def __init__(self, far: OtlpSink, entries: list[Entry], tries: int = 200) -> None:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.letters: list[DeadLetter] = []
-        self.verdicts: list[SendResult[Request]] = []
+        self.results: list[SendResult[Request]] = []
         prepared = far.prepare(entries)
         self.left = dict(prepared.expected)
         self._book(prepared.settled)
         waiting = deque(prepared.batches)
         while waiting and tries:
             tries -= 1
-            verdict = far.send(waiting.popleft())
-            self.verdicts.append(verdict)
-            self._book(verdict.settled)
-            if verdict.retry:
-                waiting.extendleft(reversed(verdict.retry.batches))
+            result = far.send(waiting.popleft())
+            self.results.append(result)
+            self._book(result.settled)
+            if result.retry:
+                waiting.extendleft(reversed(result.retry.batches))
         assert not waiting, "not settled in the tries that there were"
         assert set(self.left.values()) == {0}
 
@@ -118,7 +118,7 @@ def test_a_retryable_failure_sends_the_very_same_bytes_after_what_was_asked_for(
     ledger = Ledger(sink(receiver), [entry(n, spans_payload(2, first=10 * n), 2) for n in range(1, 4)])
     assert len({body for _, body, _ in receiver.requests}) == 1
     assert len(receiver.requests) == 3
-    first, second = (v.retry for v in ledger.verdicts[:2])
+    first, second = (v.retry for v in ledger.results[:2])
     assert first is not None
     assert (first.reason, first.retry_after, first.backpressure, first.immediately) == ("http_503", 7.0, True, False)
     assert second is not None
@@ -142,7 +142,7 @@ def test_one_poisonous_payload_takes_no_other_along() -> None:
     assert (letter.consumer, letter.doc_id, letter.seq) == ("far", "log-4", 4)
     assert (letter.items, letter.events) == (3, 6)
     assert letter.reason == "INVALID_ARGUMENT: bad trace id"
-    assert all(v.retry.immediately for v in ledger.verdicts if v.retry)
+    assert all(v.retry.immediately for v in ledger.results if v.retry)
 
 
 def test_what_a_receiver_refuses_for_records_that_were_refused_here_goes_without_them() -> None:
@@ -233,7 +233,7 @@ def test_partial_success_of_more_than_there_were_cannot_break_the_ledger() -> No
     assert ledger.counts == {("spans", "dropped", "rejected_by_receiver"): 3}
 
 
-def test_records_refused_at_intake_and_by_the_receiver_are_not_counted_twice() -> None:
+def test_records_refused_at_ingest_and_by_the_receiver_are_not_counted_twice() -> None:
     bad = ExportTraceServiceRequest.FromString(spans_payload(3))
     bad.resource_spans[0].scope_spans[0].spans[1].trace_id = b"short"
     receiver = Receiver(ExportResult("accepted", "", "1 of 3 records refused", 1))
@@ -248,9 +248,9 @@ def test_refused_credentials_hold_everything_and_are_read_again(answer: ExportRe
     receiver = Receiver(answer)
     far = sink(receiver, auth={"token_file": token}, headers={"x-tenant": "a"})
     (request,) = far.prepare([entry(1, spans_payload(1), 1)]).batches
-    verdict = far.send(request)
-    assert verdict.retry is not None
-    assert (verdict.retry.reason, verdict.retry.level, verdict.retry.batches) == ("credentials", "error", [request])
+    result = far.send(request)
+    assert result.retry is not None
+    assert (result.retry.reason, result.retry.level, result.retry.batches) == ("credentials", "error", [request])
     token.write_text("new\n")
     assert far.send(request).retry is None
     keys = {h.pop("Idempotency-Key") for _, _, h in receiver.requests}

@@ -50,7 +50,7 @@ class Recorder:
 
 
 class Script:
-    """A redactor that gives what it was told for each payload; what it was not told of passes as it is."""
+    """A redactor that gives what it was given for each payload; other payloads pass as they are."""
 
     def __init__(self, **redacted: Redacted | Exception) -> None:
         self._redacted = {name.encode(): what for name, what in redacted.items()}

@@ -58,9 +58,9 @@ def put(store: Store, *entries: Entry, log_id: str = "log") -> dict[tuple[str, s
     sink = StoreSink("store", store, sink_context(DECODER, log_id))
     total: dict[tuple[str, str, str], int] = {}
     for batch in sink.prepare(entries).batches:
-        verdict = sink.send(batch)
-        assert verdict.retry is None
-        for settled in verdict.settled:
+        result = sink.send(batch)
+        assert result.retry is None
+        for settled in result.settled:
             for key, count in settled.counts.items():
                 total[key] = total.get(key, 0) + count
     return total
@@ -220,7 +220,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     assert aside.read_bytes().startswith(b"not a database")
 
 
-def test_damage_found_while_it_is_in_use_begins_it_anew(tmp_path: Path) -> None:
+def test_damage_found_while_it_is_in_use_begins_it_again(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, *[entry(seq, spans_payload(1, trace=seq), 1) for seq in range(1, 200)])
     store.close()
@@ -233,7 +233,7 @@ def test_damage_found_while_it_is_in_use_begins_it_anew(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
 
 
-def test_damage_found_while_reading_is_mended_by_the_next_write(tmp_path: Path) -> None:
+def test_damage_found_while_reading_is_fixed_by_the_next_write(tmp_path: Path) -> None:
     store = opened(tmp_path)
     put(store, *[entry(seq, spans_payload(1, trace=seq), 1) for seq in range(1, 400)])
     store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -253,18 +253,18 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         opened(tmp_path / "file" / "below")
 
 
-def test_a_full_disk_keeps_the_parcel_for_later(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_batch_for_later(tmp_path: Path) -> None:
     store = opened(tmp_path)
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
     sink = StoreSink("store", store, sink_context(DECODER, "log"))
     entries = [entry(n, spans_payload(50, trace=n), 50) for n in range(1, 100)]
     (batch,) = sink.prepare(entries).batches
-    verdict = sink.send(batch)
-    assert verdict.retry is not None
-    assert verdict.retry.reason == "store_unavailable"
-    assert verdict.retry.batches == [batch]
-    assert not verdict.settled
+    result = sink.send(batch)
+    assert result.retry is not None
+    assert result.retry.reason == "store_unavailable"
+    assert result.retry.batches == [batch]
+    assert not result.settled
     store._db.execute("PRAGMA max_page_count = 100000")
     assert sum(s.counts["spans", "delivered", ""] for s in sink.send(batch).settled) == 99 * 50
 

@@ -291,7 +291,7 @@ def test_payloads_of_other_programs_are_not_read() -> None:
     assert seen(deriver) == {}
 
 
-def test_a_payload_that_cannot_be_read_is_told(decoder: Decoder) -> None:
+def test_a_payload_that_cannot_be_read_is_reported(decoder: Decoder) -> None:
     with pytest.raises(DecodeError):
         GenaiDeriver(Budget()).decode(decoder, [trace_payload(call(tokens(1)))[:-5]])
 

@@ -44,7 +44,7 @@ def test_what_each_program_writes(decoder: Decoder, name: str) -> None:
     assert derived(payload, decoder=decoder) == dialect.expected
 
 
-TOLD = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1}
+REPORTED = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ TOLD = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 1}
 )
 def test_every_alias_of_a_label(decoder: Decoder, alias: str) -> None:
     concept = next(concept for concept, names in TEXTS.items() if alias in names)
-    shown = derived(trace_payload(call({**TOLD, alias: "it"})), decoder=decoder)
+    shown = derived(trace_payload(call({**REPORTED, alias: "it"})), decoder=decoder)
     label = {"provider": "p", "request_model": "q", "response_model": "r"}[concept]
     assert f"{TOOK}_count{{{labels('chat', **{label: 'it'})}}}" in shown
 
@@ -69,7 +69,7 @@ def test_every_mark_of_a_wrapper(decoder: Decoder, alias: str) -> None:
     tokens = {"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 5}
     assert derived(trace_payload(call(tokens)), decoder=decoder), "without the mark it counts"
     assert derived(trace_payload(call({**tokens, alias: "agent"})), decoder=decoder) == {}
-    assert derived(trace_payload(call({**tokens, **TOLD, alias: "agent"})), decoder=decoder), "an operation decides"
+    assert derived(trace_payload(call({**tokens, **REPORTED, alias: "agent"})), decoder=decoder), "an operation decides"
 
 
 @pytest.mark.parametrize("alias", TEXTS["error"])
@@ -101,7 +101,7 @@ def test_every_alias_of_a_number(decoder: Decoder, alias: str) -> None:
 
 
 @pytest.mark.parametrize("alias", NUMBERS["total"])
-def test_a_total_only_tells_the_one_that_is_missing(decoder: Decoder, alias: str) -> None:
+def test_a_total_only_gives_the_one_that_is_missing(decoder: Decoder, alias: str) -> None:
     chat = {"gen_ai.operation.name": "chat", alias: 10}
     spans = [
         call({**chat, "gen_ai.usage.input_tokens": 7}, 1),
@@ -121,8 +121,8 @@ def test_a_total_only_tells_the_one_that_is_missing(decoder: Decoder, alias: str
 def test_the_time_of_a_token_after_the_first(decoder: Decoder, alias: str) -> None:
     engine = {"gen_ai.latency.e2e": 3.0, "gen_ai.latency.time_to_first_token": 1.0, "gen_ai.usage.output_tokens": 5}
     name = f"{SERVED}time_per_output_token_seconds"
-    told = derived(trace_payload(call({**engine, alias: 1.0})), decoder=decoder)
-    assert told[f"{name}_sum"] == 0.25, "as the engine told it"
+    reported = derived(trace_payload(call({**engine, alias: 1.0})), decoder=decoder)
+    assert reported[f"{name}_sum"] == 0.25, "as the engine reported it"
     assert derived(trace_payload(call(engine)), decoder=decoder)[f"{name}_sum"] == 0.5, "all but the first token's time"
     one = derived(trace_payload(call({**engine, "gen_ai.usage.output_tokens": 1})), decoder=decoder)
     assert f"{name}_sum" not in one, "one token has no time between"

@@ -224,7 +224,7 @@ def test_sums_are_exact_however_small_the_values(value: float, times: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "classes", "values"),
+    ("reported", "classes", "values"),
     [
         ([1, 2.5, 3], {}, ("3", "6.5")),
         (["1", 2.5, "-3"], {}, ("3", "0.5")),
@@ -244,10 +244,10 @@ def test_sums_are_exact_however_small_the_values(value: float, times: int) -> No
     ],
 )
 def test_arrays_of_predictions_by_their_elements(
-    told: Any, classes: dict[str, str] | None, values: tuple[str, str] | None
+    reported: Any, classes: dict[str, str] | None, values: tuple[str, str] | None
 ) -> None:
     logs, _ = derivers()
-    feed(logs, json_lines([{"model": "m", "prediction": told}]))
+    feed(logs, json_lines([{"model": "m", "prediction": reported}]))
     named = {f',class="{name}"' if name else "": n for name, n in (classes or {}).items()}
     assert shown(logs, "model_predictions_by_class") == {
         f'model_predictions_by_class_total{{model="m"{name}}}': n for name, n in named.items()
@@ -264,7 +264,7 @@ def test_arrays_of_predictions_by_their_elements(
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_of_an_array_that_is_cut_the_whole_elements_count_and_the_rows_that_are_told(text: bool) -> None:
+def test_of_an_array_that_is_cut_the_whole_elements_count_and_the_rows_that_are_reported(text: bool) -> None:
     logs, _ = derivers()
     # 1,024 characters: the bracket, then 9 for each element and comma (10 with a blank); the last of them is cut.
     answers = json.dumps(["leaves"] * 300) if text else ["leaves"] * 300
@@ -299,9 +299,9 @@ def test_the_last_prediction_is_not_later_than_it_was_received() -> None:
 def test_a_label_is_no_prediction_though_it_names_a_model_and_a_class() -> None:
     label = {"event": "ml.label", "prediction_id": "p-1", "label": "yes", "model": "churn"}
     named = {"event.name": "ml.label", "prediction_id": "p-2", "label": "no", "prediction": "yes", "model": "churn"}
-    told = {"model": "churn", "label": "yes", "message": "about ml.label"}
+    reported = {"model": "churn", "label": "yes", "message": "about ml.label"}
     logs, _ = derivers()
-    payloads = [json_lines([told, label, told]), json_lines([told]), json_lines([named, label, told])]
+    payloads = [json_lines([reported, label, reported]), json_lines([reported]), json_lines([named, label, reported])]
     logs.apply(logs.decode(DECODER, payloads), Arrival(np.array([3, 4, 7]), np.full(3, 5 * SECOND), 5 * SECOND))
     assert shown(logs, "model_predictions") == {
         'model_predictions_total{model="churn",status="ok"}': "4",
@@ -415,7 +415,7 @@ def test_payloads_without_a_prediction_are_not_read() -> None:
 def test_records_of_several_payloads_have_the_time_of_theirs() -> None:
     logs, _ = derivers()
     payloads = [
-        json_lines([{"model": "a", "message": "nothing told"}, {"model": "a", "prediction": "x"}]),
+        json_lines([{"model": "a", "message": "nothing reported"}, {"model": "a", "prediction": "x"}]),
         json_lines([{"model": "b", "prediction": "x"}]),
     ]
     sent = [event_payload(prediction(1, attributes={"ml.model.name": name})) for name in ("c", "d")]

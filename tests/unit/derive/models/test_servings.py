@@ -57,7 +57,7 @@ def logged(*members: dict[str, Any]) -> bytes:
 
 
 def event(kind: str, number: int, data: Any, time: str | None = None) -> bytes:
-    told = {
+    reported = {
         "id": str(number),
         "source": "s",
         "specversion": "1.0",
@@ -66,7 +66,7 @@ def event(kind: str, number: int, data: Any, time: str | None = None) -> bytes:
         "data": data,
         **({"time": f"2026-01-02T03:04:{time}Z"} if time else {}),
     }
-    return transcode(json.dumps([told]).encode(), 1).payload
+    return transcode(json.dumps([reported]).encode(), 1).payload
 
 
 COUNTS = (
@@ -178,13 +178,13 @@ def test_times_that_contradict_each_other_are_no_latency() -> None:
     assert derived.shown("model_inference_latency_seconds_count") == {}
 
 
-TOLD_TWICE = {"model": "m", "instances": [1, 2], "predictions": ["a", "b"]}
+REPORTED_TWICE = {"model": "m", "instances": [1, 2], "predictions": ["a", "b"]}
 
 
 @pytest.mark.parametrize("attributes", [True, False])
 def test_a_record_is_counted_once(attributes: bool) -> None:
     derived = Derived(attributes)
-    derived.feed(logged(TOLD_TWICE, {"request": TOLD_TWICE, "model": "m", "response": {"predictions": ["a"]}}))
+    derived.feed(logged(REPORTED_TWICE, {"request": REPORTED_TWICE, "model": "m", "response": {"predictions": ["a"]}}))
     assert derived.shown("model_predictions_total") == {'model_predictions_total{model="m",status="ok"}': "3"}
 
 
@@ -200,7 +200,7 @@ def test_a_body_of_its_own_is_counted_for_the_service_where_no_model_is_named() 
 
 def test_records_of_the_instrumentation_are_not_counted_again() -> None:
     derived = Derived()
-    derived.feed(logged({**TOLD_TWICE, "ml.framework": "sklearn"}))
+    derived.feed(logged({**REPORTED_TWICE, "ml.framework": "sklearn"}))
     assert derived.shown("model_predictions_total") == {}
 
 

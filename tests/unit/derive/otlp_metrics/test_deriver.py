@@ -68,7 +68,7 @@ def test_histograms_cumulative_and_delta() -> None:
         assert shown(built)[f"wait_seconds_count{{{OWN}}}"] == ("12" if delta else "6")
 
 
-def test_a_delta_histogram_with_other_bounds_begins_anew() -> None:
+def test_a_delta_histogram_with_other_bounds_begins_again() -> None:
     other = Histogram(1, 2.0, None, None, (9.0,), (1, 0))
     built = deriver(point(HISTOGRAM, "histogram", delta=True), point(other, "histogram", delta=True, start=77 * SECOND))
     shown(built)

@@ -123,7 +123,7 @@ numbers = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False)
         exponentials,
     )
 )
-def test_packed_points_can_be_told_again(data: Data) -> None:
+def test_packed_points_are_decoded_again(data: Data) -> None:
     assert unpack(json.loads(json.dumps(pack(data)))) == data
 
 

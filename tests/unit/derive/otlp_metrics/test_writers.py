@@ -56,7 +56,7 @@ def test_one_of_two_workers_is_replaced() -> None:
     assert value(built) == "32"
 
 
-def test_late_points_are_told_by_writer() -> None:
+def test_late_points_are_counted_by_writer() -> None:
     built = deriver(point(Number(10), start=A, time=60 * SECOND), point(Number(20), start=B, time=50 * SECOND))
     feed(built, point(Number(9), start=A, time=55 * SECOND))
     assert (value(built), built.dropped) == ("30", {"out_of_order": 1})

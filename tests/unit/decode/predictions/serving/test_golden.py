@@ -153,8 +153,8 @@ def test_the_default_monitor() -> None:
 def test_the_otlp_monitor() -> None:
     schemas = Schemas()
     requests = [base64.b64decode(request) for request in golden("bento")[1]["requests"]]
-    told = b"".join(requests)
-    assert told.count(b"bento_meta") == 1, "the first record has the schema; the others refer to it"
+    reported = b"".join(requests)
+    assert reported.count(b"bento_meta") == 1, "the first record has the schema; the others refer to it"
     _check_monitor([call for request in requests for call in _calls(request, schemas)])
 
 

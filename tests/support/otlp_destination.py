@@ -52,7 +52,7 @@ Script = Callable[[int, bytes], Fault | None]
 
 
 @dataclass
-class FarSide:
+class Destination:
     """What a receiver was given and kept."""
 
     script: Script
@@ -104,9 +104,9 @@ def _partial(rejected: int) -> bytes:
 
 
 @contextmanager
-def grpc_far_side(script: Script, max_bytes: int = 4 << 20) -> Iterator[FarSide]:
+def grpc_destination(script: Script, max_bytes: int = 4 << 20) -> Iterator[Destination]:
     """A gRPC server. Larger messages than `max_bytes` it answers by itself, as servers do."""
-    side = FarSide(script)
+    side = Destination(script)
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: Any) -> Any:
@@ -144,9 +144,9 @@ def _status(code: int, retry_after: float) -> bytes:
 
 
 @contextmanager
-def http_far_side(script: Script, max_bytes: int = 20 << 20) -> Iterator[FarSide]:
+def http_destination(script: Script, max_bytes: int = 20 << 20) -> Iterator[Destination]:
     """An HTTP server that takes gzip and answers 413 over `max_bytes`."""
-    side = FarSide(script)
+    side = Destination(script)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
