@@ -86,13 +86,13 @@ class TestZeroCode:
         sentence = re.search(r"The bundle also has the instrumentations of ([^.]*)\.", _text(self.PAGE))
         assert sentence is not None
         names = {name.removeprefix("opentelemetry-instrumentation-") for name in REQUIREMENTS}
-        told = {
+        named = {
             "aiohttp-server" if word == "aiohttp's server" else "threading" if word == "threads" else word.lower()
             for word in re.split(r",\s+(?:of )?|\s+and(?: of)?\s+", sentence[1].replace("`", ""))
         }
         below = {"asgi", "wsgi", "urllib3", "opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http"}
-        assert told - {"urllib"} == names - below - {"urllib"}
-        assert "urllib" in told & names
+        assert named - {"urllib"} == names - below - {"urllib"}
+        assert "urllib" in named & names
 
     def test_the_oldest_python(self) -> None:
         assert f"needed for Python {VERSIONS[0]} and later" in _text(self.PAGE)
@@ -124,9 +124,9 @@ class TestRedaction:
 
     def test_variables_of_the_pod(self) -> None:
         names = set(re.findall(r"name: (K8S_\w+)", _text(self.PAGE)))
-        told = re.search(r"\n((?:`\w+`(?:, | and )?)+) do as well", _text(self.PAGE))
-        assert told is not None
-        names |= set(re.findall(r"`(\w+)`", told[1]))
+        named = re.search(r"\n((?:`\w+`(?:, | and )?)+) do as well", _text(self.PAGE))
+        assert named is not None
+        names |= set(re.findall(r"`(\w+)`", named[1]))
         for name in names:
             kubernetes = load({name: "of the pod"}).deliver.redaction.kubernetes
             assert "of the pod" in kubernetes.model_dump().values(), name
@@ -183,9 +183,9 @@ class TestTls:
         assert "at most once a second" in _text(self.PAGE)
 
     def test_loopback_addresses(self) -> None:
-        told = re.search(r"start on a loopback address \(([^)]*)\)", _text(self.PAGE))
-        assert told is not None
-        for name in told[1].split(", "):
+        named = re.search(r"start on a loopback address \(([^)]*)\)", _text(self.PAGE))
+        assert named is not None
+        for name in named[1].split(", "):
             assert is_loopback(name.removesuffix("/8")), name
             assert not name.endswith("/8") or is_loopback("127.255.1.2")
 

@@ -44,8 +44,8 @@ def test_one_that_was_there_from_the_start(make: Make, logs: Path, name: str, co
     file.unlink()
     with capture_logs() as logged:
         assert _gone(tailing) == [("maybe_copy", size)]
-    told = [(entry["path"], entry["reason"]) for entry in logged if entry["event"] == "file_tail_lines_lost"]
-    assert told == [(str(file), "maybe_copy")]
+    named = [(entry["path"], entry["reason"]) for entry in logged if entry["event"] == "file_tail_lines_lost"]
+    assert named == [(str(file), "maybe_copy")]
     tailing.restart()
     assert _gone(tailing) == [], "it is counted once"
 
