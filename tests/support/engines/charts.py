@@ -1,5 +1,5 @@
-"""What charts are checked with: Helm, kubeconform, kube-score, the API's schemas of many versions, and those of the
-Prometheus Operator's objects."""
+"""What charts are checked with: Helm, kubeconform, kube-score, checkov, the API's schemas of many versions, and those
+of the Prometheus Operator's objects."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def kubeconform() -> Path:
 
 def kube_score() -> Path:
     return go_install("github.com/zegl/kube-score/cmd/kube-score@v1.20.0", 1200)
+
+
+def checkov() -> Path:
+    """A Python that has it: `-m checkov.main`."""
+    return python_tool("checkov==3.3.30") / "python"
 
 
 def actionlint() -> Path:
