@@ -20,6 +20,8 @@ from model_sidecar_instrumentation.exporting import is_exporting
 from model_sidecar_instrumentation.repair import said, value
 
 EXPORTING = ("opentelemetry.exporter.", "opentelemetry.sdk.metrics._internal.export")
+APART = ("celery.task",)
+"""Loggers that a worker keeps from the root, though what they are given is the app's: those of `get_task_logger`."""
 ABSENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 """Statuses of gRPC where nobody answers."""
 _handling: ContextVar[bool] = ContextVar("model_sidecar_handling", default=False)
@@ -75,7 +77,7 @@ def _nothing() -> None:
 
 def _reaches_root(logger: Any) -> bool:
     while logger.parent is not None:
-        if not logger.propagate:
+        if not logger.propagate and logger.name not in APART:
             return False
         logger = logger.parent
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.engines import EngineUnavailable
 from support.engines.cache import command
-from support.frameworks import environment, packages_for, recording
+from support.frameworks import environment, installed_python, installed_pythons, packages_for, recording
 
 pytestmark = [pytest.mark.engine]
 
@@ -42,21 +42,12 @@ def _run(python: str | Path, app: Path, env: dict[str, str]) -> subprocess.Compl
     return subprocess.run([str(python), str(app)], env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
-def _pythons() -> list[str]:
-    """Other Pythons from 3.9 on that are at hand, oldest first."""
-    base = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    found = sorted(base.glob("3.*/bin/python"), key=lambda p: int(p.parts[-3].split(".")[1]))
-    return [str(p) for p in found if int(p.parts[-3].split(".")[1]) >= 9]
-
-
 @pytest.mark.parametrize("minor", [9, 10, 11, 12, 13])
 def test_every_python_that_is_here_sends_predictions(agent: Path, tmp_path: Path, minor: int) -> None:
-    found = [p for p in _pythons() if f"/3.{minor}." in p]
-    if not found:
-        raise EngineUnavailable(f"Python 3.{minor} is not here")
+    python = installed_python(minor)
     app = _app(tmp_path, "predict(3)")
     with recording() as recorded:
-        done = _run(found[0], app, environment(agent, recorded.url))
+        done = _run(python, app, environment(agent, recorded.url))
     assert (done.returncode, done.stderr) == (0, "")
     assert [(e.attributes["ml.model.name"], e.body["rows"]) for e in recorded.predictions()] == [("Model", 3)]
     assert [span.name for span, _ in recorded.spans] == ["predict Model"]
@@ -154,15 +145,13 @@ logging.getLogger("app").warning("a line")
 def test_an_app_with_old_versions_keeps_them_and_is_instrumented(
     agent: Path, tmp_path: Path, name: str, minor: int
 ) -> None:
-    found = [p for p in _pythons() if f"/3.{minor}." in p]
-    if not found:
-        raise EngineUnavailable(f"Python 3.{minor} is not here")
-    site = packages_for(found[0], OLD[name])
+    python = installed_python(minor)
+    site = packages_for(str(python), OLD[name])
     app = _app(tmp_path, READ)
-    bare = _run(found[0], app, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)})
+    bare = _run(python, app, {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)})
     with recording() as recorded:
         env = environment(agent, recorded.url)
-        done = _run(found[0], app, {**env, "PYTHONPATH": f"{agent}{os.pathsep}{site}"})
+        done = _run(python, app, {**env, "PYTHONPATH": f"{agent}{os.pathsep}{site}"})
     assert (done.returncode, done.stderr) == (bare.returncode, bare.stderr) == (0, "a line\n")
     assert set(bare.stdout.splitlines()) <= set(done.stdout.splitlines()), "the app's own are where they were"
     assert [e.body["rows"] for e in recorded.predictions()] == [3]
@@ -278,12 +267,10 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("given", ["", "pod-1"])
 @pytest.mark.parametrize("minor", [9, 11, 13])
 def test_each_process_is_an_instance_of_its_own(agent: Path, tmp_path: Path, minor: int, given: str) -> None:
-    found = [p for p in _pythons() if f"/3.{minor}." in p]
-    if not found:
-        raise EngineUnavailable(f"Python 3.{minor} is not here")
+    python = installed_python(minor)
     attributes = {"OTEL_RESOURCE_ATTRIBUTES": f"team=a,service.instance.id={given}"} if given else {}
     with recording() as recorded:
-        done = _run(found[0], _app(tmp_path, FORKS), environment(agent, recorded.url, attributes))
+        done = _run(python, _app(tmp_path, FORKS), environment(agent, recorded.url, attributes))
     assert done.returncode == 0, done.stderr
     ids = {e.resource["service.instance.id"]: e.body["rows"] for e in recorded.predictions()}
     assert sorted(ids.values()) == [1, 2, 2, 3], ids
@@ -295,9 +282,7 @@ def test_each_process_is_an_instance_of_its_own(agent: Path, tmp_path: Path, min
 @pytest.mark.parametrize("minor", [9, 11, 13])
 def test_an_export_imports_nothing_that_a_forked_child_would_wait_for(agent: Path, tmp_path: Path, minor: int) -> None:
     """A child that is forked while another thread imports a module waits for ever when it imports that module too."""
-    found = [p for p in _pythons() if f"/3.{minor}." in p]
-    if not found:
-        raise EngineUnavailable(f"Python 3.{minor} is not here")
+    python = installed_python(minor)
     code = """
         import logging, sys
         from opentelemetry import metrics, trace
@@ -317,7 +302,7 @@ def test_an_export_imports_nothing_that_a_forked_child_would_wait_for(agent: Pat
     )
     with recording() as recorded:
         address = recorded.url.replace("127.0.0.1", "localhost")
-        done = _run(found[0], _app(tmp_path, code), environment(agent, address, slow))
+        done = _run(python, _app(tmp_path, code), environment(agent, address, slow))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert (len(recorded.predictions()), len(recorded.spans), "c" in recorded.metrics) == (1, 1, True)
 
@@ -409,10 +394,10 @@ def test_a_module_that_opentelemetry_imports_too_is_executed_once(agent: Path, t
 
 
 def test_a_protocol_without_its_exporter_is_one_line_with_what_to_do(agent: Path, tmp_path: Path) -> None:
-    if not _pythons():
+    if not installed_pythons():
         raise EngineUnavailable("no Python without OpenTelemetry's own packages is here")
     env = environment(agent, "http://127.0.0.1:9", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
-    done = _run(_pythons()[-1], _app(tmp_path, "predict(1)\nprint('ran')"), env)
+    done = _run(installed_pythons()[-1], _app(tmp_path, "predict(1)\nprint('ran')"), env)
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr.count("\n") == 1, done.stderr
     assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf" in done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.engines import Child, EngineUnavailable, answers, free_port, wait_for
-from support.frameworks import Event, Recorded, environment, recording, web_python
+from support.frameworks import Event, Recorded, environment, installed_python, packages_for, recording, web_python
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 APPS = Path(__file__).with_name("web_apps")
@@ -28,6 +28,8 @@ REQUESTS: list[tuple[str, bytes | None]] = [
     ("/missing", None),
     ("/boom", None),
 ]
+EVENTLET = ("eventlet==0.41.3", "gunicorn==23.0.0")
+"""The last gunicorn that has workers of eventlet's."""
 COMMANDS = {
     "django-gunicorn": "gunicorn -b {address} shop.wsgi",
     "django-gunicorn-gthread-preload": "gunicorn -b {address} -k gthread --threads 2 -w 2 --preload shop.wsgi",
@@ -49,6 +51,18 @@ COMMANDS = {
     "aiohttp-gunicorn": "gunicorn -b {address} -k aiohttp.GunicornWebWorker aiohttp_app:make",
     "tornado-script": "python tornado_app.py {port}",
 }
+DJANGO_4, DJANGO_6 = "django==4.2.30", "django==6.1.3"
+OTHERS: dict[str, tuple[int, tuple[str, ...], str]] = {
+    "django-4.2-gunicorn": (0, (DJANGO_4,), "gunicorn -b {address} -w 2 shop.wsgi"),
+    "django-6.1-uvicorn": (
+        13,
+        (DJANGO_6, "gunicorn==27.0.1", "uvicorn==0.54.0"),
+        "python -m uvicorn --port {port} shop.asgi:application",
+    ),
+    "flask-gunicorn-eventlet": (0, EVENTLET, "gunicorn -b {address} -k eventlet -w 2 flask_app:app"),
+    "flask-eventlet-script": (0, EVENTLET, "python eventlet_app.py {port}"),
+}
+"""Beside the packages of `COMMANDS`: the minor version of another Python, packages that come first, and the command."""
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +132,24 @@ def _asked(web: Path, command: str, env: Mapping[str, str], log: Path, recorded:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_answers_are_the_same_and_requests_give_spans(agent: Path, web: Path, tmp_path: Path, name: str) -> None:
-    plain = environment(agent, "http://127.0.0.1:9")
-    del plain["PYTHONPATH"]
-    bare = _asked(web, COMMANDS[name], plain, tmp_path / "bare", None)
+    _same_answers(agent, web, tmp_path, COMMANDS[name])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_versions_and_workers(agent: Path, web: Path, tmp_path: Path, name: str) -> None:
+    minor, packages, command = OTHERS[name]
+    python = installed_python(minor) if minor else web
+    _same_answers(agent, python, tmp_path, command, str(packages_for(str(python), packages)))
+
+
+def _same_answers(agent: Path, web: Path, tmp_path: Path, command: str, site: str = "") -> None:
+    """`site`: a folder of packages that come before those of the Python `web`."""
+    plain = environment(agent, "http://127.0.0.1:9", {"PYTHONPATH": site})
+    bare = _asked(web, command, plain, tmp_path / "bare", None)
     assert [status for status, _, _ in bare[0]] == [200, 200, 200, 404, 500]
     with recording() as recorded:
-        env = environment(agent, recorded.url)
-        assert _asked(web, COMMANDS[name], env, tmp_path / "log", recorded) == bare
+        env = environment(agent, recorded.url, {"PYTHONPATH": f"{agent}{os.pathsep}{site}" if site else str(agent)})
+        assert _asked(web, command, env, tmp_path / "log", recorded) == bare
         made = _spans(recorded)
     log = (tmp_path / "log").read_text()
     assert "model-sidecar:" not in log, log
@@ -141,21 +166,36 @@ def test_answers_are_the_same_and_requests_give_spans(agent: Path, web: Path, tm
     assert log.count("hello 1") == (tmp_path / "bare").read_text().count("hello 1"), "the app's own output is the same"
 
 
-def _program(web: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    command = [web, APPS / "grpc_app.py"]
+def _program(web: Path, name: str, env: Mapping[str, str]) -> tuple[int, str, str]:
+    command = [web, APPS / name]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
-def test_grpc_with_interceptors_by_position(agent: Path, web: Path) -> None:
+GRPC = {
+    "grpc_app.py": ("b'1 hello'\nStatusCode.NOT_FOUND no such thing\n", ["Boom", "Echo"]),
+    "grpc_aio_app.py": (
+        "b'1 hello'\n[b'0', b'1', b'2']\nStatusCode.NOT_FOUND no such thing\n"
+        "StatusCode.UNKNOWN Unexpected <class 'ValueError'>: broken\n",
+        ["Boom", "Broken", "Count", "Echo"],
+    ),
+}
+"""What the program prints, and its calls."""
+
+
+@pytest.mark.parametrize("name", GRPC)
+def test_grpc_with_interceptors_by_position(agent: Path, web: Path, name: str) -> None:
+    printed, calls = GRPC[name]
     plain = environment(agent, "http://127.0.0.1:9")
     del plain["PYTHONPATH"]
-    bare = _program(web, plain)
-    assert bare == (3, "b'1 hello'\nStatusCode.NOT_FOUND no such thing\n", "")
+    bare = _program(web, name, plain)
+    assert bare[:2] == (3, printed)
     with recording() as recorded:
-        assert _program(web, environment(agent, recorded.url)) == bare
-        wait_for(lambda: len(_spans(recorded)) >= 2, 10, "spans of both calls")
-    assert sorted(span.name for span, _ in _spans(recorded)) == ["/shop.Shop/Boom", "/shop.Shop/Echo"]
+        assert _program(web, name, environment(agent, recorded.url)) == bare
+        wait_for(lambda: len(_spans(recorded)) >= len(calls), 10, "spans of all calls")
+    assert sorted(span.name for span, _ in _spans(recorded)) == [f"/shop.Shop/{call}" for call in calls]
+    for line in _lines(recorded):
+        assert line.trace_id in {span.trace_id for span, _ in _spans(recorded)}
 
 
 @pytest.mark.parametrize("module", ["no.such.settings", ""])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def web_python() -> Path:
             command([*pip, "--no-compile", *BUILT], "pip install of uwsgi", 600)
 
     return entry(f"web-{key}", make).parent / f"venv-web-{key}" / "bin" / "python"
+
+
+def installed_pythons() -> list[Path]:
+    """Other Pythons from 3.9 on that are at hand, oldest first."""
+    base = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [(int(path.parts[-3].split(".")[1]), path) for path in base.glob("3.*/bin/python")]
+    return [path for minor, path in sorted(found) if minor >= 9]
+
+
+def installed_python(minor: int) -> Path:
+    """Raises `EngineUnavailable` where there is none of 3.<minor>."""
+    found = next((path for path in installed_pythons() if f"/3.{minor}." in str(path)), None)
+    if found is None:
+        raise EngineUnavailable(f"Python 3.{minor} is not here")
+    return found
 
 
 def packages_for(python: str, packages: Sequence[str]) -> Path:
