@@ -18,11 +18,12 @@ import structlog
 from sidecar.decode.predictions.experiment_records import Conversion, Exposure
 from sidecar.decode.predictions.label_record import Label
 from sidecar.decode.predictions.prediction_rows import Answer, class_text, id_text
+from sidecar.derive.experiments.early_events import STORED_EVENTS, Event
 from sidecar.derive.experiments.experiment import Experiment, Tests, Variant, design_of, unpack
 from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.experiments.units import CONVERTED, LABELLED, Unit, Units
-from sidecar.derive.experiments.waiting import Event, WaitingEvents
 from sidecar.derive.series import OTHER
+from sidecar.derive.waiting import Waiting
 
 log = structlog.get_logger("sidecar.derive")
 
@@ -55,7 +56,7 @@ class Assignments:
         self._window = round(options.conversion_window)
         self.rows = Units(b"experiments/p/", options.max_units, self._window)
         self.users = Units(b"experiments/u/", options.max_units, round(options.experiment_ttl))
-        self.waiting = WaitingEvents(options.max_waiting, options.exposure_ttl)
+        self.waiting = Waiting(STORED_EVENTS, options.max_waiting, options.exposure_ttl)
         self.experiments: dict[str, Experiment] = {}
         self._salts: dict[str, int] = {}
         self._next = 0

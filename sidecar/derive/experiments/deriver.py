@@ -20,12 +20,12 @@ from sidecar.decode.predictions.label_names import MARK
 from sidecar.decode.predictions.label_record import Label
 from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, table_bytes
 from sidecar.derive.experiments.assignments import EXPOSED, JOINED, Assignments
+from sidecar.derive.experiments.early_events import EVENT_BYTES
 from sidecar.derive.experiments.experiment import Tests
 from sidecar.derive.experiments.experiment_families import families
 from sidecar.derive.experiments.inference import mixture_units
 from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.experiments.units import UNIT_BYTES
-from sidecar.derive.experiments.waiting import EVENT_BYTES
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, Labels

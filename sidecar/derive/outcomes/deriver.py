@@ -23,13 +23,13 @@ from sidecar.decode.predictions.serving import protocols
 from sidecar.decode.predictions.serving.call_rows import read_calls
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
+from sidecar.derive.outcomes.early_labels import LABEL_BYTES
 from sidecar.derive.outcomes.joiner import RESULTS, TAKEN, Joiner, Outcome
 from sidecar.derive.outcomes.kinds import MAX_KINDS
 from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions, steps
 from sidecar.derive.outcomes.outcome_families import families
 from sidecar.derive.outcomes.tally import TALLY_BYTES
-from sidecar.derive.outcomes.waiting_labels import LABEL_BYTES
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget, Labels, pack_labels, unpack_labels
 from sidecar.derive.tables import CounterTable

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from sidecar.decode.predictions.label_record import Label, Truth
 from sidecar.decode.predictions.prediction_rows import Answer, PredictedRows, class_text, id_text
+from sidecar.derive.outcomes.early_labels import STORED_LABELS, EarlyLabel
 from sidecar.derive.outcomes.kinds import Kind
 from sidecar.derive.outcomes.open_predictions import OpenPredictions, OpenRow
-from sidecar.derive.outcomes.waiting_labels import WaitingLabel, WaitingLabels
+from sidecar.derive.waiting import Waiting
 
 RESULTS = ("joined", "duplicate", "expired", "orphan", "invalid")
 TAKEN = ("kept", "repeated", "duplicate", "refused", "evicted", "unanswered")
@@ -46,7 +47,7 @@ class Joiner:
     def __init__(self, max_bytes: int, label_ttl: float, prediction_ttl: float, max_waiting: int) -> None:
         """`label_ttl`: seconds that a prediction waits for its label; `prediction_ttl`: a label for its prediction."""
         self.open = OpenPredictions(max_bytes, round(label_ttl))
-        self.waiting = WaitingLabels(max_waiting, prediction_ttl)
+        self.waiting = Waiting(STORED_LABELS, max_waiting, prediction_ttl)
         self.now = 0
         """The latest time so far, Unix ns."""
         self.outcomes: list[Outcome] = []
@@ -117,18 +118,18 @@ class Joiner:
                     self.open.complete(row.number, value)
 
     def _join_waiting(self, key: int, added: list[OpenRow], rows: list[int]) -> None:
-        for label in self.waiting.of(key):
+        for number, label in self.waiting.of(key):
             places = [n for n, row in enumerate(rows) if label.row is None or label.row == row]
             result = self._join([added[n] for n in places], label)
             if result:
-                self.waiting.remove(label)
+                self.waiting.remove(number)
             if result == "joined":
                 for n in places:
                     added[n] = added[n]._replace(joined=True)
 
     def labelled(self, label: Label) -> None:
         """A label came."""
-        given = WaitingLabel(
+        given = EarlyLabel(
             key_of(id_text(label.prediction)), label.row, label.model, label.version, label.value, self.now
         )
         found = [row for record in self.open.find(given.key, given.row) for row in record]
@@ -136,7 +137,7 @@ class Joiner:
             for orphan in self.waiting.add(given):
                 self._count(orphan, "orphan")
 
-    def _join(self, rows: list[OpenRow], label: WaitingLabel) -> str:
+    def _join(self, rows: list[OpenRow], label: EarlyLabel) -> str:
         """Join the label with what it names of these rows; what it is, empty where none of them is meant."""
         own = [row for row in rows if _names(label, row.kind)]
         if not own:
@@ -156,7 +157,7 @@ class Joiner:
         self.labels[(*(pairs[0][0] if pairs else own[-1]).kind[:2], result)] += 1
         return result
 
-    def _count(self, label: WaitingLabel, result: str) -> None:
+    def _count(self, label: EarlyLabel, result: str) -> None:
         self.labels[(label.model, label.version, result)] += 1
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -187,7 +188,7 @@ def _is_number(answer: Answer) -> bool:
     return answer.value == answer.value
 
 
-def _names(label: WaitingLabel, kind: Kind) -> bool:
+def _names(label: EarlyLabel, kind: Kind) -> bool:
     return label.model in ("", kind.model) and label.version in ("", kind.version)
 
 
