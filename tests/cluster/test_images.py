@@ -16,23 +16,14 @@ from typing import Any
 
 import pytest
 from support.engines import answers, free_port, http_get, wait_for
-from support.engines.containers import Containers, containers
+from support.engines.containers import Containers
 from support.load import samples, scrape, total
-from support.packaging import build_wheels, sources
 from support.payloads import span, trace_payload
+from support.stack.images import BUNDLE, SIDECAR
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDECAR, BUNDLE = "localhost/model-sidecar:test", "localhost/model-sidecar-bundle:test"
 MIB = 1 << 20
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What images are built from, as after `make wheels`."""
-    folder = sources(tmp_path_factory.mktemp("sources") / "all")
-    build_wheels(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +32,8 @@ def wheels(context: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tools(context: Path) -> Iterator[Containers]:
-    with containers() as made:
-        made.build(context, SIDECAR, target="sidecar")
-        made.build(context, BUNDLE, target="bundle")
-        yield made
+def tools(own_images: Containers) -> Containers:
+    return own_images
 
 
 RESTRICTED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--memory=192m", "--network=host")

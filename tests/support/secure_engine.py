@@ -71,7 +71,7 @@ def secure_elasticsearch(folder: Path) -> Iterator[SecureNode]:
         "xpack.security.transport.ssl.enabled": False,
     }
     engine = SearchEngine(ELASTICSEARCH_9, settings)
-    _install_plugin(engine.home)
+    install_plugin(engine.home)
     config = engine.home / "config"
     for source, name in ((pair.cert, "node.pem"), (pair.key, "node.key"), (ca.cert, "ca.pem")):
         shutil.copy(source, config / name)
@@ -102,7 +102,8 @@ def _hash(password: str) -> str:
     return f"{{PBKDF2}}{rounds}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
-def _install_plugin(home: Path) -> None:
+def install_plugin(home: Path) -> None:
+    """Where the distribution for integration tests lacks what the security index asks for: passwords and API keys."""
     java = find_java(ELASTICSEARCH_9.java, ELASTICSEARCH_9.java_tried)
     compiler, folder = java / "bin" / "javac", home / "plugins" / "email-analysis"
     if not compiler.exists():

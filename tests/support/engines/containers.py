@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.engines.cache import EngineUnavailable, command, entry, need
+from support.engines.networks import podman_network_programs
 from support.engines.toolchains import debian_package, debian_tree
 
 SUITE = "bookworm"
@@ -28,6 +29,8 @@ _STORAGE = """[storage]
 driver = "overlay"
 graphroot = "{home}/graph"
 runroot = "{home}/run"
+[storage.options]
+additionalimagestores = [{stores}]
 """
 _CONTAINERS = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
@@ -37,8 +40,12 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
 conmon_path = [{conmon}]
+helper_binaries_dir = [{networks}]
 [engine.runtimes]
 runc = [{runc}]
+[network]
+network_backend = "netavark"
+network_config_dir = "{home}/networks"
 """
 _POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 _TRUST = "/etc/ssl/certs/ca-certificates.crt"
@@ -75,19 +82,25 @@ class Containers:
         """Bytes of an image, not compressed."""
         return int(self.run("podman", "image", "inspect", image, "--format", "{{.Size}}").stdout)
 
+    def keep(self, directory: Path) -> None:
+        """Move all images to a folder, for others to have among their `stores`."""
+        self.run("umount", "--recursive", self.home / "graph" / "overlay", check=False)
+        self.run("mv", self.home / "graph", directory)
+
 
 @contextmanager
-def containers() -> Iterator[Containers]:
-    """Tools with the base image. All containers and mounts are gone afterwards."""
+def containers(stores: Sequence[Path] = ()) -> Iterator[Containers]:
+    """Tools with the base image, or with the images of the stores, which are only read. All containers and mounts are
+    gone afterwards."""
     if os.geteuid() != 0:
         raise EngineUnavailable("containers need root: buildah and podman are run without an engine")
-    base = _base()
     # Not a folder of pytest's, which would remove it with mounts in it.
     home = Path(tempfile.mkdtemp(prefix="containers-"))
-    tools = Containers(home, _environ(home))
+    tools = Containers(home, _environ(home, stores))
     try:
-        path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        tools.run("podman", "import", "--change", path, base, BASE)
+        if not stores:
+            path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            tools.run("podman", "import", "--change", path, _base(), BASE)
         yield tools
     finally:
         tools.run("podman", "rm", "--all", "--force", "--time", "1", check=False)
@@ -97,11 +110,12 @@ def containers() -> Iterator[Containers]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _environ(home: Path) -> dict[str, str]:
+def _environ(home: Path, stores: Sequence[Path]) -> dict[str, str]:
     root = _unpacked() if any(shutil.which(tool) is None for tool in _PROGRAMS) else Path("/")
     quoted = {tool: f'"{_tool(root, tool)}"' for tool in ("runc", "conmon")}
-    (home / "storage.conf").write_text(_STORAGE.format(home=home))
-    (home / "containers.conf").write_text(_CONTAINERS.format(**quoted))
+    (home / "storage.conf").write_text(_STORAGE.format(home=home, stores=_listed(stores)))
+    networks = _listed(podman_network_programs())
+    (home / "containers.conf").write_text(_CONTAINERS.format(**quoted, home=home, networks=networks))
     # Where they look for it before /etc, which has it only where they are installed.
     policy = home / ".config" / "containers" / "policy.json"
     policy.parent.mkdir(parents=True)
@@ -117,6 +131,11 @@ def _environ(home: Path) -> dict[str, str]:
         "TMPDIR": str(home),
         "HOME": str(home),
     }
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """Paths in a list of TOML."""
+    return ", ".join(f'"{path}"' for path in paths)
 
 
 def _tool(root: Path, name: str) -> Path:

@@ -3,7 +3,6 @@ namespaces that end with their first process."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -11,17 +10,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.engines import Child, EngineUnavailable, need, wait_for
+from support.engines import Child, EngineUnavailable, wait_for
 from support.kubernetes import programs
 from support.kubernetes.settings import ADDRESS, NODE, Settings
+from support.namespaces import Namespaces
 
 T = TypeVar("T")
-_CLONE_NEWNET = 0x40000000
 _CGROUPS = Path("/sys/fs/cgroup")
 _SYSCTLS = {
     "vm/overcommit_memory": "1",
@@ -42,93 +40,53 @@ class Node:
         self.home = home
         self.name = NODE
         self._environment = programs.environment()
+        self._namespaces = Namespaces(home, self._environment)
         self._settings = Settings(home, f"model-sidecar-tests-{os.getpid()}")
         self._children: dict[str, Child] = {}
-        self._first: Child | None = None
-        self._pid = 0
-        self._pool: ThreadPoolExecutor | None = None
 
     # -- namespaces ---------------------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """The namespaces, held by a process that waits for the orphans that containers leave."""
-        own = ["--net", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child"]
-        script = "ip link set lo up; touch ready; sleep infinity & while :; do wait; done"
-        unshare = [need("unshare"), *own, "sh", "-c", script]
-        self._first = Child("namespaces", unshare, self.home / "namespaces.log", self._environment, self.home)
-        self._first.start()
-        self._first.wait_until((self.home / "ready").exists, 20)
-        children = Path(f"/proc/{self._first.pid}/task/{self._first.pid}/children").read_text().split()
-        self._pid = int(children[0])
-        self._pool = ThreadPoolExecutor(1, "in-node", self._enter)
-
-    def _enter(self) -> None:
-        """This thread, and the processes that it starts, are in the node's network from here on."""
-        with Path(f"/proc/{self._pid}/ns/net").open() as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-
     def inside(self, function: Callable[[], T]) -> T:
         """What a function gives that runs in the node's network, where addresses of pods are reached."""
-        assert self._pool is not None
-        return self._pool.submit(function).result()
-
-    def _command(self, *arguments: str | Path) -> list[str]:
-        enter = [need("nsenter"), f"--target={self._pid}", "--net", "--mount", "--pid", "--"]
-        return [*enter, *map(str, arguments)]
+        return self._namespaces.inside(function)
 
     def run(
         self, *arguments: str | Path, text: str | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         """A command in all namespaces of the node."""
-        return subprocess.run(
-            self._command(*arguments),
-            input=text,
-            capture_output=True,
-            text=True,
-            env=self._environment,
-            cwd=self.home,
-            timeout=timeout,
-            check=False,
-        )
+        return self._namespaces.run(*arguments, text=text, timeout=timeout)
 
     def must(self, *arguments: str | Path, text: str | None = None, timeout: float = 300) -> str:
-        done = self.run(*arguments, text=text, timeout=timeout)
-        assert done.returncode == 0, f"{' '.join(map(str, arguments))[:200]}: {(done.stderr + done.stdout)[-3000:]}"
-        return done.stdout
-
-    def _start(self, name: str, *arguments: str | Path) -> Child:
-        child = Child(name, self._command(*arguments), self.home / f"{name}.log", self._environment, self.home)
-        self._children[name] = child
-        child.start()
-        return child
+        """As `run`; a failure fails the test with what it said."""
+        return self._namespaces.must(*arguments, text=text, timeout=timeout)
 
     def start_beside(self, name: str, *arguments: str | Path) -> Child:
         """A further program in the node's namespaces; it ends with them."""
-        return self._start(name, *arguments)
+        self._children[name] = self._namespaces.start(name, *arguments)
+        return self._children[name]
 
     # -- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self, images: Sequence[Path]) -> None:
         """Everything, up to a Ready node with the images of the archives."""
-        self._open()
+        self._namespaces.open()
         self._connect()
         self._settings.write(programs.cni(), Path(shutil.which("runc", path=self._environment["PATH"]) or "runc"))
         self._make_cgroups()
         flags = self._settings.flags()
-        self._start("etcd", "etcd", *flags["etcd"])
-        self._start("containerd", "containerd", *flags["containerd"])
-        self._start("apiserver", "kube-apiserver", *flags["apiserver"])
+        self.start_beside("etcd", "etcd", *flags["etcd"])
+        self.start_beside("containerd", "containerd", *flags["containerd"])
+        self.start_beside("apiserver", "kube-apiserver", *flags["apiserver"])
         self._children["apiserver"].wait_until(
             lambda: self.run(*self._kubectl, "get", "--raw", "/readyz").returncode == 0, 120
         )
-        self._start("controllers", "kube-controller-manager", *flags["controllers"])
-        self._start("scheduler", "kube-scheduler", *flags["scheduler"])
-        self._start("proxy", "kube-proxy", *flags["proxy"])
-        self._start("dns", "coredns", *flags["dns"])
+        self.start_beside("controllers", "kube-controller-manager", *flags["controllers"])
+        self.start_beside("scheduler", "kube-scheduler", *flags["scheduler"])
+        self.start_beside("proxy", "kube-proxy", *flags["proxy"])
+        self.start_beside("dns", "coredns", *flags["dns"])
         for archive in images:
             self.must(*self._containers, "images", "import", archive, timeout=600)
-        self._start("kubelet", "kubelet", *flags["kubelet"])
+        self.start_beside("kubelet", "kubelet", *flags["kubelet"])
         self._children["kubelet"].wait_until(lambda: " Ready" in self._try("get", "node", self.name), 120)
         wait_for(lambda: self._try("get", "serviceaccount", "default"), 60, "the default account")
 
@@ -165,15 +123,10 @@ class Node:
 
     def stop(self) -> None:
         """Processes of pods, control plane, namespaces, groups; each step whatever became of the one before."""
-        if self._pool is not None:
-            self._pool.shutdown()
         for name in reversed(_ORDER):
             if name in self._children:
                 self._children[name].kill9()
-        if self._first is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, 9)  # The first of its process namespace: all others end with it.
-            self._first.reap(20)
+        self._namespaces.close()
         for group in self._cgroups():
             for folder in [*sorted((p for p in group.rglob("*") if p.is_dir()), reverse=True), group]:
                 _remove(folder)

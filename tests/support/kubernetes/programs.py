@@ -1,5 +1,4 @@
-"""What a node is made of: Kubernetes, CoreDNS and KWOK from Go modules; etcd, containerd, CNI plugins and iptables from
-Debian."""
+"""What a node is made of: Kubernetes, CoreDNS and KWOK from Go modules; etcd, containerd and more from Debian."""
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from support.engines.cache import command, entry, need
 from support.engines.charts import OPERATOR
+from support.engines.networks import iptables
 from support.engines.toolchains import debian_tree, go_install, go_module
 
 KUBERNETES = "1.33.13"
@@ -20,11 +20,7 @@ _COMMANDS = (
     *("kubelet", "kube-proxy", "kubectl"),
 )
 _BUILD_SECONDS = 3600
-_PACKAGES = (
-    *("containerd", "etcd-server", "containernetworking-plugins", "runc", "iptables"),
-    *("libxtables12", "libip4tc2", "libip6tc2", "libnftnl11", "libmnl0", "libnfnetlink0", "libnetfilter-conntrack3"),
-)
-_TABLES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+_PACKAGES = ("containerd", "etcd-server", "containernetworking-plugins", "runc")
 
 
 def kubernetes() -> Path:
@@ -97,31 +93,15 @@ def kwok_stages() -> Path:
 
 def packages() -> Path:
     """The files of Debian's packages, as below `/`."""
-    root = debian_tree("node-packages", _PACKAGES, ("xtables-nft-multi",))
-    return root
+    return debian_tree("node-packages", _PACKAGES)
 
 
 def environment() -> dict[str, str]:
     """Variables with which all of these are found, and find each other."""
-    root = packages()
-    tables = _tables(root)
-    folders = [kubernetes(), tables, root / "usr/bin", root / "usr/sbin", coredns().parent, kwok().parent]
-    libraries = next(root.glob("usr/lib/*-linux-gnu"))
-    return {
-        "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]),
-        "XTABLES_LIBDIR": str(libraries / "xtables"),
-        "HOME": "/nonexistent",
-    }
-
-
-def _tables(root: Path) -> Path:
-    """iptables under its usual names; Debian makes these when the package is installed."""
-
-    def make(directory: Path) -> None:
-        for name in _TABLES:
-            (directory / name).symlink_to(root / "usr/sbin/xtables-nft-multi")
-
-    return entry("node-iptables", make)
+    root, tables = packages(), iptables()
+    folders = [kubernetes(), root / "usr/bin", root / "usr/sbin", coredns().parent, kwok().parent]
+    path = os.pathsep.join([*map(str, folders), tables["PATH"]])
+    return {**tables, "PATH": path, "HOME": "/nonexistent"}
 
 
 def cni() -> Path:

@@ -1,0 +1,1 @@
+"""compose.yaml as it stands, started by Docker's own compose over podman, in namespaces of its own."""
