@@ -161,6 +161,17 @@ class TestBundle:
         assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.parametrize(("image", "folder"), [(SIDECAR, "var/lib/sidecar"), (BUNDLE, "model-sidecar/bundle")])
+def test_a_new_volume_is_the_users(image: str, folder: str, tools: Containers) -> None:
+    """Docker gives it the owner that the image's folder has; root, where there is no such folder."""
+    root = Path(tools.run("podman", "image", "mount", image).stdout.strip())
+    try:
+        owner = (root / folder).stat()
+    finally:
+        tools.run("podman", "image", "unmount", image)
+    assert (owner.st_uid, owner.st_gid) == (65532, 65532)
+
+
 def test_the_wheels_install_into_an_empty_environment_without_rust(wheels: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -58,26 +59,28 @@ def predict(stack: Stack, times: int) -> None:
     stack.namespaces.inside(ask)
 
 
-def search(stack: Stack, path: str, method: str = "GET", body: Any = None, password: str = "") -> tuple[int, Any]:
-    """A request to Elasticsearch by `elastic`: (status, JSON)."""
+def search(stack: Stack, path: str, method: str = "GET", body: Any = None, password: str = "") -> Any:
+    """JSON of a request to Elasticsearch by `elastic`; AssertionError with its words where it is refused."""
     password = password or (stack.folder / ".stack" / "secrets" / "elastic-password").read_text()
     headers = {"authorization": f"Basic {b64encode(f'elastic:{password}'.encode()).decode()}"}
-    if body is None and method == "GET":
-        status, answer = stack.namespaces.inside(lambda: http_get(f"{ELASTICSEARCH}/{path}", headers))
-        return status, json.loads(answer)
-    headers["content-type"] = "application/json"
-    request = urllib.request.Request(f"{ELASTICSEARCH}/{path}", json.dumps(body or {}).encode(), headers, method=method)
+    data = None if body is None else json.dumps(body).encode()
+    headers |= {} if body is None else {"content-type": "application/json"}
+    request = urllib.request.Request(f"{ELASTICSEARCH}/{path}", data, headers, method=method)
 
-    def ask() -> tuple[int, Any]:
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return reply.status, json.load(reply)
+    def ask() -> Any:
+        try:
+            with urllib.request.urlopen(request, timeout=900) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{error.code}: {error.read().decode()[:1000]}") from None
 
     return stack.namespaces.inside(ask)
 
 
 def documents(stack: Stack) -> int:
     search(stack, "_refresh", "POST")
-    return int(search(stack, SPANS)[1]["count"])
+    return int(search(stack, SPANS)["count"])
 
 
 def scraped(stack: Stack, expression: str) -> float:
@@ -95,13 +98,13 @@ def test_every_service_answers(up: Stack) -> None:
 
 def test_health_checks_of_containers_succeed_and_what_ends_has_succeeded(up: Stack) -> None:
     """Checks are commands in the images: shells, promtool, amtool, curl and wget are there."""
+    wait_for(lambda: {up.containers()[name]["State"] for name in ONCE} == {"exited"}, 120, "what ends", interval=1)
     services = up.containers()
-    assert services.keys() > ONCE
-    assert {services[name]["ExitCode"] for name in ONCE} == {0}
+    assert {name: services[name]["ExitCode"] for name in ONCE} == dict.fromkeys(ONCE, 0)
     checked = services.keys() - ONCE - {"pod"}
 
     def unwell() -> set[str]:
-        return {name for name in checked if "(healthy)" not in up.containers()[name]["Status"]}
+        return {name for name in checked if up.containers()[name]["Status"] != "healthy"}
 
     assert len(checked) == 6
     wait_for(lambda: not unwell(), 120, "healthy containers", interval=1)
@@ -117,7 +120,8 @@ def test_predictions_become_metrics_and_documents(up: Stack) -> None:
         'model_predictions_total{status="ok"}',
     ):
         wait_for(lambda metric=metric: scraped(up, metric) >= 20, 60, metric, interval=0.5)
-    assert search(up, SPANS, password="another")[0] == 401
+    with pytest.raises(AssertionError, match="401: "):
+        search(up, SPANS, password="another")
 
 
 def test_prometheus_sees_all_of_them(up: Stack) -> None:
@@ -143,17 +147,17 @@ def test_containers_are_as_closed_as_the_file_says(up: Stack) -> None:
         assert host["Memory"] == int(wanted[name]["mem_limit"]), name
         assert host["ReadonlyRootfs"] == bool(wanted[name].get("read_only")), name
         assert details["EffectiveCaps"] in (None, []), name
-        ports = [one["HostIp"] for published in (host["PortBindings"] or {}).values() for one in published]
+        ports = [one["HostIp"] for all_of in (host["PortBindings"] or {}).values() for one in all_of or ()]
         assert set(ports) <= {"127.0.0.1"}, name
 
 
 def test_snapshots_can_be_written(up: Stack) -> None:
     """Docker gives a new volume to root; this is the folder of docs/how-to/backup.md."""
     repository = {"type": "fs", "settings": {"location": "/usr/share/elasticsearch/snapshots"}}
-    status, answer = search(up, "_snapshot/backups", "PUT", repository)
-    assert (status, answer["acknowledged"]) == (200, True)
-    status, answer = search(up, "_snapshot/backups/one?wait_for_completion=true", "PUT", {"indices": "traces-*"})
-    assert answer["snapshot"]["state"] == "SUCCESS"
+    patience = "master_timeout=10m&timeout=10m"
+    assert search(up, f"_snapshot/backups?{patience}", "PUT", repository) == {"acknowledged": True}
+    path = "_snapshot/backups/one?wait_for_completion=true&master_timeout=10m"
+    assert search(up, path, "PUT", {"indices": "traces-*"})["snapshot"]["state"] == "SUCCESS"
 
 
 def test_a_sidecar_that_is_killed_comes_back_to_its_model(up: Stack) -> None:

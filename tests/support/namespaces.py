@@ -27,6 +27,7 @@ class Namespaces:
         self._first: Child | None = None
         self._pid = 0
         self._pool: ThreadPoolExecutor | None = None
+        self._started: list[Child] = []
 
     def open(self) -> None:
         """Held by a process that waits for the orphans that containers leave."""
@@ -80,6 +81,7 @@ class Namespaces:
         """A server; it ends with the namespaces."""
         child = Child(name, self._command(*arguments), self.home / f"{name}.log", self.environment, self.home)
         child.start()
+        self._started.append(child)
         return child
 
     def close(self) -> None:
@@ -90,3 +92,5 @@ class Namespaces:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, 9)
             self._first.reap(20)
+        for child in self._started:
+            child.reap(20)

@@ -56,7 +56,8 @@ class Stack:
     def containers(self, everything: bool = True) -> dict[str, dict[str, Any]]:
         """Service -> its container as `podman ps` has it."""
         found = self.api(f"/json?all={str(everything).lower()}")[1]
-        return {entry["Labels"]["com.docker.compose.service"]: entry for entry in found}
+        service = "com.docker.compose.service"
+        return {entry["Labels"][service]: entry for entry in found if service in (entry["Labels"] or {})}
 
     def check_health(self) -> None:
         """Each health check once, as a timer of systemd has podman do it where there is systemd."""
