@@ -154,8 +154,8 @@ def test_containers_are_as_closed_as_the_file_says(up: Stack) -> None:
 def test_snapshots_can_be_written(up: Stack) -> None:
     """Docker gives a new volume to root; this is the folder of docs/how-to/backup.md."""
     repository = {"type": "fs", "settings": {"location": "/usr/share/elasticsearch/snapshots"}}
-    patience = "master_timeout=10m&timeout=10m"
-    assert search(up, f"_snapshot/backups?{patience}", "PUT", repository) == {"acknowledged": True}
+    timeouts = "master_timeout=10m&timeout=10m"
+    assert search(up, f"_snapshot/backups?{timeouts}", "PUT", repository) == {"acknowledged": True}
     path = "_snapshot/backups/one?wait_for_completion=true&master_timeout=10m"
     assert search(up, path, "PUT", {"indices": "traces-*"})["snapshot"]["state"] == "SUCCESS"
 

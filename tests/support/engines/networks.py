@@ -30,5 +30,5 @@ def iptables() -> dict[str, str]:
 
 
 def podman_network_programs() -> list[Path]:
-    """The folders with netavark and aardvark-dns, where podman is told to look for them."""
+    """The folders with netavark and aardvark-dns, for podman to look in."""
     return [debian_package(name) / "usr/lib/podman" for name in ("netavark", "aardvark-dns")]
