@@ -11,8 +11,8 @@ import numpy as np
 
 from sidecar.decode.api import F64
 from sidecar.decode.otlp.limits import MAX_FEATURE_CHARS
+from sidecar.derive.quality.distinct import MAX_DISTINCT
 from sidecar.derive.quality.row_rules import Bounds, TypeClass
-from sidecar.derive.quality.summary import MAX_DISTINCT
 from sidecar.derive.quality.values import Value
 
 MAX_MEMBERS = MAX_DISTINCT

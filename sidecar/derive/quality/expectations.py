@@ -10,6 +10,7 @@ from typing import TypeAlias
 from sidecar.decode.otlp.limits import MAX_FEATURE_CHARS
 from sidecar.derive.quality import row_rules, window_rules
 from sidecar.derive.quality.arguments import Arguments, NotEvaluated, numbers_of, texts_of
+from sidecar.derive.quality.distinct import keys_of
 from sidecar.derive.quality.regexes import searcher
 from sidecar.derive.quality.row_rules import Bounds, RowRule
 from sidecar.derive.quality.suite import Expectation
@@ -106,8 +107,10 @@ ROW: Mapping[str, Callable[[Arguments], RowRule]] = {
 """Name -> its rule."""
 
 
-def _figure(figure: Callable[[Summary], float | None], **needs: bool) -> Callable[[Arguments], WindowRule]:
-    return lambda a: FigureBetween(a.column(), figure, a.bounds(), Needs(**needs))
+def _figure(
+    figure: Callable[[Summary], float | None], needs: Needs = window_rules.NOTHING
+) -> Callable[[Arguments], WindowRule]:
+    return lambda a: FigureBetween(a.column(), figure, a.bounds(), needs)
 
 
 def _least(summary: Summary) -> float | None:
@@ -128,14 +131,12 @@ def _quantiles(arguments: Arguments) -> WindowRule:
 
 
 WINDOW: Mapping[str, Callable[[Arguments], WindowRule]] = {
-    "expect_column_mean_to_be_between": _figure(lambda s: s.mean, sums=True),
-    "expect_column_sum_to_be_between": _figure(lambda s: s.total, sums=True),
-    "expect_column_min_to_be_between": _figure(_least, sums=True),
-    "expect_column_max_to_be_between": _figure(_greatest, sums=True),
-    "expect_column_stdev_to_be_between": _figure(lambda s: s.deviation, sums=True, squares=True),
-    "expect_column_median_to_be_between": _figure(
-        lambda s: s.quantile(0.5, "linear"), sums=True, distinct=True, buckets=True
-    ),
+    "expect_column_mean_to_be_between": _figure(lambda s: s.mean, Needs(sums=True)),
+    "expect_column_sum_to_be_between": _figure(lambda s: s.total, Needs(sums=True)),
+    "expect_column_min_to_be_between": _figure(_least, Needs(ends=True)),
+    "expect_column_max_to_be_between": _figure(_greatest, Needs(ends=True)),
+    "expect_column_stdev_to_be_between": _figure(lambda s: s.deviation, Needs(sums=True, squares=True)),
+    "expect_column_median_to_be_between": _figure(lambda s: s.quantile(0.5, "linear"), window_rules.QUANTILES),
     "expect_column_quantile_values_to_be_between": _quantiles,
     "expect_column_proportion_of_non_null_values_to_be_between": _figure(_present_share),
     "expect_column_unique_value_count_to_be_between": lambda a: window_rules.DistinctBetween(
@@ -145,13 +146,17 @@ WINDOW: Mapping[str, Callable[[Arguments], WindowRule]] = {
         a.column(), a.bounds(), share=True
     ),
     "expect_column_values_to_be_unique": lambda a: window_rules.Unique(a.column(), a.mostly()),
-    "expect_column_distinct_values_to_be_in_set": lambda a: window_rules.DistinctSet(a.column(), a.members(), "in"),
-    "expect_column_distinct_values_to_contain_set": lambda a: window_rules.DistinctSet(
-        a.column(), a.members(), "contain"
+    "expect_column_distinct_values_to_be_in_set": lambda a: window_rules.DistinctSet(
+        a.column(), keys_of(a.members()), "in"
     ),
-    "expect_column_distinct_values_to_equal_set": lambda a: window_rules.DistinctSet(a.column(), a.members(), "equal"),
+    "expect_column_distinct_values_to_contain_set": lambda a: window_rules.DistinctSet(
+        a.column(), keys_of(a.members()), "contain"
+    ),
+    "expect_column_distinct_values_to_equal_set": lambda a: window_rules.DistinctSet(
+        a.column(), keys_of(a.members()), "equal"
+    ),
     "expect_column_most_common_value_to_be_in_set": lambda a: window_rules.MostCommon(
-        a.column(), a.members(), a.flag("ties_okay")
+        a.column(), keys_of(a.members()), a.flag("ties_okay")
     ),
     "expect_table_row_count_to_be_between": lambda a: window_rules.RowCount(a.bounds()),
     "expect_table_row_count_to_equal": lambda a: window_rules.RowCount(a.exactly()),

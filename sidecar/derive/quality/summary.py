@@ -13,16 +13,11 @@ from typing import Any
 import numpy as np
 
 from sidecar.decode.api import F64
-from sidecar.derive.quality.values import Value, Values
+from sidecar.derive.quality.distinct import Distinct
+from sidecar.derive.quality.size_buckets import SizeBuckets
+from sidecar.derive.quality.values import Values
 from sidecar.derive.sums import FRACTION, add_up, pack_total, rounded, unpack_total
 
-MAX_DISTINCT = 500
-"""Distinct values that are counted one by one; with more of them none is."""
-_GROWTH = 1.02
-"""Upper bound of a bucket of quantiles by its lower one: a quantile is off by less than 1 %."""
-_FINEST, _WIDEST = 1e-12, 1e12
-"""Numbers beyond go to the outermost buckets; the least and the greatest value are exact."""
-_BUCKETS = math.ceil(math.log(_WIDEST / _FINEST) / math.log(_GROWTH)) + 1
 _SPLIT = 134217729.0
 """2^27 + 1: splits a double in two halves whose products are exact."""
 _SQUARED = 1e150
@@ -33,16 +28,20 @@ _SQUARED = 1e150
 class Needs:
     """Which parts of a summary are of use."""
 
+    ends: bool = False
+    """The least and the greatest number."""
     sums: bool = False
     squares: bool = False
-    distinct: bool = False
+    distinct: int = 0
+    """How many distinct values are counted one by one at most."""
     buckets: bool = False
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
+            self.ends or other.ends,
             self.sums or other.sums,
             self.squares or other.squares,
-            self.distinct or other.distinct,
+            max(self.distinct, other.distinct),
             self.buckets or other.buckets,
         )
 
@@ -66,9 +65,9 @@ class Summary:
         """In units of 2^-FRACTION."""
         self._oversized = False
         """A number has no square that is a double."""
-        self.distinct: dict[Value, int] | None = {}
-        """Rows of each value; None where there are more than MAX_DISTINCT."""
-        self._buckets: dict[int, int] = {}
+        self.distinct = Distinct() if needs.distinct else None
+        """None where there are more values than `Needs.distinct`."""
+        self._buckets = SizeBuckets() if needs.buckets else None
 
     def add(self, values: Values, absent: int = 0) -> None:
         """Rows of the column, and rows that have no such column."""
@@ -76,11 +75,10 @@ class Summary:
         self.missing += values.rows_of(values.missing) + absent
         self.absent += absent
         needs = self._needs
-        if needs.sums or needs.buckets:
+        if needs.ends or needs.sums or needs.buckets:
             self._add_numbers(values.number[values.numeric])
-        if needs.distinct and self.distinct is not None:
-            for value, rows in values.distinct:
-                self.distinct[value] = self.distinct.get(value, 0) + rows
+        if self.distinct is not None:
+            self.distinct.add(*values.distinct)
             self._bound_distinct()
 
     def merge(self, other: Summary) -> None:
@@ -90,13 +88,12 @@ class Summary:
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self._oversized |= other._oversized
         if self.distinct is not None and other.distinct is not None:
-            for value, rows in other.distinct.items():
-                self.distinct[value] = self.distinct.get(value, 0) + rows
+            self.distinct.add(other.distinct.keys, other.distinct.rows)
             self._bound_distinct()
         else:
             self.distinct = None
-        for bucket, rows in other._buckets.items():
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + rows
+        if self._buckets is not None and other._buckets is not None:
+            self._buckets.merge(other._buckets)
 
     @property
     def present(self) -> int:
@@ -127,17 +124,22 @@ class Summary:
 
     def quantile(self, share: float, method: str) -> float | None:
         """By one of the methods `linear`, `lower`, `higher`, `midpoint`, `nearest`: exact where the values are counted
-        one by one, else off by less than 1 % of the value. None where there is no number."""
-        counted = self._ordered()
-        reached = np.cumsum([rows for _, rows in counted])
-        if not counted:
+        one by one, else each value that it is made of is off by at most RELATIVE_ERROR of it (from 1e-12 to 1e12, of
+        either sign). None where there is no number."""
+        counted = self.distinct or self._buckets
+        if counted is None:
             return None
+        numbers, rows = counted.numbers()
+        if not len(numbers):
+            return None
+        numbers = np.clip(numbers, self.low, self.high)
+        reached = np.cumsum(rows)
         last = int(reached[-1]) - 1
 
         def value(rank: int) -> float:
             if rank in (0, last):
                 return self.low if rank == 0 else self.high
-            return counted[int(np.searchsorted(reached, rank, side="right"))][0]
+            return float(numbers[np.searchsorted(reached, rank, side="right")])
 
         position = share * last
         below, above = math.floor(position), math.ceil(position)
@@ -155,14 +157,13 @@ class Summary:
 
     def packed(self) -> dict[str, Any]:
         """As JSON."""
-        distinct = None if self.distinct is None else list(self.distinct.items())
         return {
             "rows": [self.elements, self.missing, self.absent],
             "numbers": [self.numbers, self.below, self.above],
             "ends": [self.low.hex(), self.high.hex()],
             "sums": [pack_total(self._sum).hex(), pack_total(self._squares).hex(), self._oversized],
-            "distinct": distinct,
-            "buckets": list(self._buckets.items()),
+            "distinct": None if self.distinct is None else self.distinct.packed(),
+            "buckets": None if self._buckets is None else self._buckets.packed(),
         }
 
     @classmethod
@@ -175,8 +176,9 @@ class Summary:
         total, squares, summary._oversized = found["sums"]
         summary._sum, summary._squares = unpack_total(bytes.fromhex(total)), unpack_total(bytes.fromhex(squares))
         distinct = found["distinct"]
-        summary.distinct = None if distinct is None else {value: int(rows) for value, rows in distinct}
-        summary._buckets = {int(bucket): int(rows) for bucket, rows in found["buckets"]}
+        summary.distinct = None if distinct is None else Distinct.unpacked(distinct)
+        if summary._buckets is not None:
+            summary._buckets.restore(found["buckets"])
         return summary
 
     def _add_numbers(self, numbers: F64) -> None:
@@ -193,10 +195,8 @@ class Summary:
             self._sum += _sum(finite)
         if self._needs.squares:
             self._add_squares(finite)
-        if self._needs.buckets:
-            found, rows = np.unique(_buckets(numbers), return_counts=True)
-            for bucket, count in zip(found.tolist(), rows.tolist(), strict=True):
-                self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+        if self._buckets is not None:
+            self._buckets.add(numbers)
 
     def _add_squares(self, numbers: F64) -> None:
         """Each square is the sum of two doubles, exactly (Dekker's product)."""
@@ -211,14 +211,8 @@ class Summary:
         self._squares += _sum(square) + _sum(((high * high - square) + 2 * high * low) + low * low)
 
     def _bound_distinct(self) -> None:
-        if self.distinct is not None and len(self.distinct) > MAX_DISTINCT:
+        if self.distinct is not None and len(self.distinct.keys) > self._needs.distinct:
             self.distinct = None
-
-    def _ordered(self) -> list[tuple[float, int]]:
-        """Numbers in ascending order, with the rows of each."""
-        if self.distinct is not None:
-            return sorted((value, rows) for value, rows in self.distinct.items() if not isinstance(value, str))
-        return [(min(max(_middle(bucket), self.low), self.high), n) for bucket, n in sorted(self._buckets.items())]
 
 
 def _sum(numbers: F64) -> int:
@@ -226,18 +220,3 @@ def _sum(numbers: F64) -> int:
     if len(numbers):
         add_up(totals, np.zeros(len(numbers), np.intp), numbers)
     return totals[0]
-
-
-def _buckets(numbers: F64) -> Any:
-    """Bucket of each number: 0 for zero, negative for negative ones; their size grows by _GROWTH."""
-    size = np.clip(np.abs(numbers), _FINEST, _WIDEST)
-    place = 1 + np.ceil(np.log(size / _FINEST) / math.log(_GROWTH)).astype(np.int64)
-    return np.where(numbers == 0, 0, np.where(numbers < 0, -place, place))
-
-
-def _middle(bucket: int) -> float:
-    """The value that is off by the same share from both ends of a bucket."""
-    if not bucket:
-        return 0.0
-    size = _FINEST * _GROWTH ** (abs(bucket) - 1) * 2 / (1 + _GROWTH)
-    return size if bucket > 0 else -size

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
+from sidecar.derive.quality.distinct import Keys, number_keys, text_keys
+from sidecar.derive.series import I64
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Value: TypeAlias = float | str
@@ -19,7 +21,7 @@ Value: TypeAlias = float | str
 class Values:
     """n values. Masks have n elements, and are computed once for all rules."""
 
-    def __init__(self, kind: U8, number: F64, texts: list[str], rows: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(self, kind: U8, number: F64, texts: list[str], rows: I64 | None = None) -> None:
         """`kind`: FeatureKind of each; `number` of a text is its place in `texts`; `rows`: how many rows each stands
         for, one where not given."""
         self.kind, self.number, self.texts = kind, number, texts
@@ -60,19 +62,17 @@ class Values:
         return [self.texts[place] for place in places.tolist()], which
 
     @cached_property
-    def distinct(self) -> list[tuple[Value, int]]:
-        """Distinct numbers and texts, with the rows of each."""
-        rows = np.ones(len(self.kind), np.int64) if self._rows is None else self._rows
-        found: list[tuple[Value, int]] = []
-        if self.numeric.any():
-            numbers, which = np.unique(self.number[self.numeric], return_inverse=True)
-            counts = np.bincount(which, rows[self.numeric], len(numbers)).astype(np.int64)
-            found += zip(numbers.tolist(), counts.tolist(), strict=True)
+    def distinct(self) -> tuple[Keys, I64]:
+        """Keys of the distinct numbers and texts, and the rows of each."""
+        keys = number_keys(self.number[self.numeric])
         if self.textual.any():
             texts, which = self.distinct_texts
-            counts = np.bincount(which, rows[self.textual], len(texts)).astype(np.int64)
-            found += zip(texts, counts.tolist(), strict=True)
-        return found
+            keys = np.concatenate([keys, text_keys(texts)[which]])
+        if self._rows is None:
+            return np.unique(keys, return_counts=True)
+        rows = np.concatenate([self._rows[self.numeric], self._rows[self.textual]])
+        found, which = np.unique(keys, return_inverse=True)
+        return found, np.bincount(which, rows, len(found)).astype(np.int64)
 
     def where_number(self, test: Callable[[F64], Mask]) -> Mask:
         """The numbers of which `test` is true."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sidecar.derive.quality.distinct import MAX_DISTINCT, MAX_EXACT
 from sidecar.derive.quality.row_rules import Bounds
-from sidecar.derive.quality.summary import MAX_DISTINCT, Needs, Summary
-from sidecar.derive.quality.values import Value
+from sidecar.derive.quality.summary import Needs, Summary
 
 NOTHING = Needs()
-DISTINCT = Needs(distinct=True)
-QUANTILES = Needs(sums=True, distinct=True, buckets=True)
+DISTINCT = Needs(distinct=MAX_DISTINCT)
+QUANTILES = Needs(ends=True, distinct=MAX_EXACT, buckets=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,9 @@ class DistinctBetween:
         summary = window.columns.get(self.column)
         if summary is None:
             return Finding(False)
-        if summary.distinct is not None:
-            found = len(summary.distinct)
+        distinct = summary.distinct
+        if distinct is not None:
+            found = len(distinct.keys)
             return _within(self.bounds, (found / summary.present if summary.present else 0) if self.share else found)
         least = (MAX_DISTINCT + 1) / summary.present if self.share else MAX_DISTINCT + 1
         greatest = 1.0 if self.share else summary.present
@@ -138,9 +139,10 @@ class Unique:
         summary = window.columns.get(self.column)
         if summary is None:
             return Finding(False)
-        if summary.distinct is None:
+        distinct = summary.distinct
+        if distinct is None:
             return Finding(None)
-        again = sum(rows for rows in summary.distinct.values() if rows > 1)
+        again = int(distinct.rows[distinct.rows > 1].sum())
         present = summary.present
         return Finding(not present or (present - again) / present >= self.mostly, again)
 
@@ -150,7 +152,7 @@ class DistinctSet:
     """The distinct values are `in` a set, `contain` it, or are `equal` to it."""
 
     column: str
-    values: frozenset[Value]
+    keys: frozenset[int]
     relation: Literal["in", "contain", "equal"]
     needs: Needs = DISTINCT
 
@@ -159,10 +161,11 @@ class DistinctSet:
         summary = window.columns.get(self.column)
         if summary is None:
             return Finding(False)
-        if summary.distinct is None:  # More values than any set that is taken has.
+        distinct = summary.distinct
+        if distinct is None:  # More values than any set that is taken has.
             return Finding(None if self.relation == "contain" else False)
-        found = frozenset(summary.distinct)
-        wrong = {"in": found - self.values, "contain": self.values - found, "equal": found ^ self.values}
+        found = frozenset(distinct.keys.tolist())
+        wrong = {"in": found - self.keys, "contain": self.keys - found, "equal": found ^ self.keys}
         return Finding(not wrong[self.relation], len(wrong[self.relation]))
 
 
@@ -171,7 +174,7 @@ class MostCommon:
     """The most common value is of a set; of several one, or only one there may be."""
 
     column: str
-    values: frozenset[Value]
+    keys: frozenset[int]
     ties_okay: bool
     needs: Needs = DISTINCT
 
@@ -180,11 +183,11 @@ class MostCommon:
         summary = window.columns.get(self.column)
         if summary is None:
             return Finding(False)
-        if summary.distinct is None:
+        distinct = summary.distinct
+        if distinct is None:
             return Finding(None)
-        most = max(summary.distinct.values(), default=0)
-        found = frozenset(value for value, rows in summary.distinct.items() if rows == most)
-        intersection = found & self.values
+        found = frozenset(distinct.keys[distinct.rows == distinct.rows.max(initial=0)].tolist())
+        intersection = found & self.keys
         met = bool(intersection) and (self.ties_okay or len(found) == 1)
         return Finding(met, len(found))
 

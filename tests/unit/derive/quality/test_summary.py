@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from sidecar.decode.api import FeatureKind
-from sidecar.derive.quality.summary import MAX_DISTINCT, Needs, Summary
+from sidecar.derive.quality.distinct import MAX_DISTINCT, MAX_EXACT, keys_of
+from sidecar.derive.quality.size_buckets import RELATIVE_ERROR
+from sidecar.derive.quality.summary import Needs, Summary
 from sidecar.derive.quality.values import Values
+from sidecar.derive.quality.window_rules import QUANTILES
 
-ALL = Needs(sums=True, squares=True, distinct=True, buckets=True)
+ALL = Needs(sums=True, squares=True, distinct=MAX_DISTINCT, buckets=True)
 SCALES = (
     ("of one", 1.0, 0.0),
     ("small", 1e-9, 0.0),
@@ -29,8 +32,8 @@ def values(numbers: Any) -> Values:
     return Values(kind, np.where(np.isnan(found), 0.0, found), [])
 
 
-def summary_of(*parts: Any) -> Summary:
-    found = Summary(ALL)
+def summary_of(*parts: Any, needs: Needs = ALL) -> Summary:
+    found = Summary(needs)
     for part in parts:
         found.add(values(part))
     return found
@@ -62,7 +65,33 @@ def test_quantiles(method: str, share: float) -> None:
     assert summary_of(many).distinct is None
     for numbers in (many, -many):
         exact = np.quantile(numbers, share, method=method)  # type: ignore[call-overload]
-        assert summary_of(numbers).quantile(share, method) == pytest.approx(exact, rel=0.01)
+        assert summary_of(numbers).quantile(share, method) == pytest.approx(exact, rel=RELATIVE_ERROR)
+
+
+@pytest.mark.parametrize("method", ["lower", "higher", "nearest"])
+def test_quantiles_of_any_distribution_are_off_by_less_than_1_percent(method: str) -> None:
+    assert RELATIVE_ERROR < 0.01
+    rng = np.random.default_rng(7)
+    for numbers in (
+        rng.normal(0, 1, 5000),
+        rng.normal(1e6, 1, 5000),
+        rng.pareto(0.5, 5000),
+        rng.uniform(-1e-9, 1e-9, 5000),
+        np.exp(rng.uniform(-27, 27, 5000)) * rng.choice([-1, 1], 5000),
+        np.concatenate([np.zeros(2500), rng.normal(0, 1e-3, 2500)]),
+        rng.integers(0, 150, 5000).astype(float),
+    ):
+        found = summary_of(*np.split(numbers, 10), needs=QUANTILES)
+        assert found.distinct is None
+        for share in (0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1):
+            exact = np.quantile(numbers, share, method=method)  # type: ignore[call-overload]
+            assert found.quantile(share, method) == pytest.approx(exact, rel=RELATIVE_ERROR * 1.000001, abs=1e-12)
+
+
+def test_quantiles_of_few_distinct_values_are_exact() -> None:
+    numbers = np.random.default_rng(8).permutation(np.repeat(np.linspace(-3, 7, MAX_EXACT), 3))
+    found = summary_of(numbers, needs=QUANTILES)
+    assert found.quantile(0.3, "linear") == pytest.approx(np.quantile(numbers, 0.3), rel=1e-12)
 
 
 def test_quantiles_of_odd_numbers() -> None:
@@ -86,9 +115,11 @@ def test_of_nothing() -> None:
     assert summary_of([7.0]).deviation is None
 
 
-def test_any_parts_in_any_order_give_the_same() -> None:
+@pytest.mark.parametrize("decimals", [2, 9])
+def test_any_parts_in_any_order_give_the_same(decimals: int) -> None:
     rng = random.Random(5)
-    numbers = [rng.choice([rng.gauss(0, 1e6), rng.gauss(0, 1e-6), 7.0, float("nan")]) for _ in range(700)]
+    few = [round(rng.gauss(0, 1e-6), decimals) for _ in range(300)]
+    numbers = [rng.choice([rng.choice(few), round(rng.gauss(0, 1e3), decimals), 7.0, float("nan")]) for _ in range(700)]
     whole = summary_of(numbers).packed()
     for _ in range(5):
         cuts = sorted(rng.sample(range(1, 700), 6))
@@ -97,18 +128,13 @@ def test_any_parts_in_any_order_give_the_same() -> None:
         for part in rng.sample(parts, len(parts)):
             kept = json.loads(json.dumps(summary_of(part).packed()))
             merged.merge(Summary.unpacked(ALL, kept))
-        assert comparable(merged.packed()) == comparable(whole)
-
-
-def comparable(packed: dict[str, Any]) -> dict[str, Any]:
-    distinct = packed["distinct"]
-    return {**packed, "buckets": sorted(packed["buckets"]), "distinct": None if distinct is None else sorted(distinct)}
+        assert merged.packed() == whole
 
 
 def test_distinct_values_are_bounded() -> None:
     found = summary_of(range(MAX_DISTINCT))
     assert found.distinct is not None
-    assert len(found.distinct) == MAX_DISTINCT
+    assert len(found.distinct.keys) == MAX_DISTINCT
     found.merge(summary_of([-1]))
     assert found.distinct is None
     found.merge(summary_of([-1]))
@@ -119,9 +145,19 @@ def test_texts_numbers_and_bools_are_told_apart() -> None:
     kind = np.array([FeatureKind.TEXT, FeatureKind.NUMBER, FeatureKind.BOOL, FeatureKind.OTHER], np.uint8)
     found = Summary(ALL)
     found.add(Values(kind, np.array([0.0, 1.0, 1.0, 0.0]), ["1"]))
-    assert found.distinct == {"1": 1, 1.0: 2}
+    assert rows_of(found) == {key("1"): 1, key(1.0): 2}
     assert found.elements == 4
     counted = Summary(ALL)
     counted.add(Values.counted({"yes": 5, "no": 2}))
-    assert counted.distinct == {"yes": 5, "no": 2}
+    assert rows_of(counted) == {key("yes"): 5, key("no"): 2}
     assert counted.elements == 7
+
+
+def key(value: float | str) -> int:
+    (found,) = keys_of([value])
+    return found
+
+
+def rows_of(found: Summary) -> dict[int, int]:
+    assert found.distinct is not None
+    return dict(zip(found.distinct.keys.tolist(), found.distinct.rows.tolist(), strict=True))
