@@ -201,7 +201,7 @@ class App:
         return [*self.derive.collect(who, zero_first=False), *exposition.from_client(self.registry.collect())]
 
     def status(self) -> Mapping[str, Any]:
-        """Receivers, journal, cursors, lag, sinks and the decoder in use, for people and for the demo."""
+        """Receivers, journal, cursors, lag, sinks, suites and the decoder in use, for people and for the demo."""
         return {
             "version": __version__,
             "decoder": self.decoder.name,
@@ -210,6 +210,7 @@ class App:
             "ledger": status.ledger_view(self.journal.ledger()),
             "sinks": [dict(w.status()) for w in self.workers],
             "push": [dict(pusher.status()) for pusher in self.pushers],
+            "derive": self.derive.status(),
             "components": {name: asdict(report) for name, report in sorted(self.health.reports().items())},
             "memory_bounds_bytes": self.bounds(),
         }

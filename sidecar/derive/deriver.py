@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sidecar.decode.api import Decoder
 from sidecar.derive.families import FamilySnapshot
@@ -56,6 +56,15 @@ class Reloadable(Protocol):
 
     def reload(self) -> None:
         """Read them again."""
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """Has something to say in /status. Called under the engine's lock."""
+
+    def status(self) -> Mapping[str, Any]:
+        """As JSON, by names that no other deriver has."""
         ...
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 
 from sidecar.decode.api import Decoder
-from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Exported, Reloadable, SeriesSet
+from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Described, Exported, Reloadable, SeriesSet
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.family_dedupe import dedupe_families
 from sidecar.derive.registry import DERIVERS, DeriveOptions, memory_bound_bytes, shared_families
@@ -150,6 +150,12 @@ class DeriveEngine:
             for deriver in self._derivers:
                 if isinstance(deriver, Reloadable):
                     deriver.reload()
+
+    def status(self) -> dict[str, Any]:
+        """What derivers say of themselves, as JSON. From any thread."""
+        with self._lock:
+            said = [deriver.status() for deriver in self._derivers if isinstance(deriver, Described)]
+        return {name: value for one in said for name, value in one.items()}
 
     def memory_bound_bytes(self) -> int:
         """What the state of all derivers, and the targets, can take at most, about."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import structlog
@@ -41,7 +42,7 @@ MAX_LEARNING = 4
 """Models that are learnt at once."""
 FEATURE_BYTES = 16_000
 """What the state of one column takes at most, about; with few rows it is a third of it."""
-EXPECTATION_BYTES = 600_000
+EXPECTATION_BYTES = 250_000
 """What the state of one expectation takes at most, about: that of distinct values. Others take some kB."""
 _PREFIX = b"drift/"
 _MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
@@ -104,6 +105,10 @@ class DriftDeriver:
     def reload(self) -> None:
         """Read the references again, whether or not the files look changed."""
         self._refresh(again=True)
+
+    def status(self) -> Mapping[str, Any]:
+        """Suites, and what came of their expectations."""
+        return {} if self._options.suites is None else {"suites": self.checks.status()}
 
     def expire(self, now: int, ttl: int) -> None:
         """Read references that have changed; take away models idle for longer than the window and `ttl` ns."""

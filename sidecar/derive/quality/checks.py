@@ -4,19 +4,24 @@ the journal."""
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from sidecar.derive.quality.expectations import Compiled
-from sidecar.derive.quality.model_quality import ModelQuality
+from sidecar.derive.quality.model_quality import ModelQuality, Result
 from sidecar.derive.quality.suite_library import SuiteLibrary
 from sidecar.derive.series import pack_labels, unpack_labels
 
 log = structlog.get_logger("sidecar.derive")
 
 MAX_MODELS = 64
+MAX_NAMED = 20
+"""Of a model, or of a file, in /status."""
+STATES = ("met", "unmet", "undecided")
 _PREFIX = b"quality/"
 _LENGTH = 4
 
@@ -33,6 +38,22 @@ class ModelChecks:
         """`label` tells the suites apart in the kept state."""
         self.left_out = left_out
         """Expectations for which there was no room."""
+
+    def states(self) -> dict[str, int]:
+        """How many expectations are in each of STATES; empty before the first check."""
+        results = self.quality.results.values()
+        if not results:
+            return {}
+        found = Counter(map(_state, results))
+        return {**{state: found[state] for state in STATES}, "left_out": self.left_out}
+
+    def unmet(self) -> list[dict[str, Any]]:
+        """The first expectations that the last check found not met."""
+        found = [place for place, result in self.quality.results.items() if result.met is False][:MAX_NAMED]
+        return [
+            {"feature": self.quality.expectations[place].column, "expectation": self.quality.labels[place]}
+            for place in found
+        ]
 
     @property
     def key(self) -> bytes:
@@ -105,6 +126,14 @@ class QualityChecks:
         quality = ModelQuality(taken, self._sub_windows, *slot)
         return ModelChecks(model, self._label(model), quality, left_out)
 
+    def status(self) -> dict[str, Any]:
+        """Files, and the expectations of each model by state at its last check, as JSON."""
+        models = [
+            {"model": model, "version": version, "expectations": known.states(), "unmet": known.unmet()}
+            for (model, version), known in self.models.items()
+        ]
+        return {**self.library.status(), "models": models}
+
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         yield from ((key, None) for key in self._deleted)
@@ -135,3 +164,9 @@ class QualityChecks:
             return False
         self.models[model] = made
         return True
+
+
+def _state(result: Result) -> str:
+    if result.met is None:
+        return "undecided"
+    return "met" if result.met else "unmet"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
 from sidecar.derive.quality.checks import ModelChecks
-from sidecar.derive.quality.model_quality import Result
 
 _ABOUT = {
     "data_quality_expectation_met": "1 where the window of the last check met an expectation of a suite, else 0.",
@@ -15,7 +14,6 @@ _ABOUT = {
     "data_quality_expectation_undecided_values": "Texts of the window that were cut, of which a pattern needs the end.",
     "data_quality_expectations": "Expectations at the last check by state; left_out is beyond max_expectations.",
 }
-STATES = ("met", "unmet", "undecided", "left_out")
 
 
 def families(models: Iterable[ModelChecks]) -> Iterator[FamilySnapshot]:
@@ -28,26 +26,17 @@ def families(models: Iterable[ModelChecks]) -> Iterator[FamilySnapshot]:
             found[name][1].append(value)
 
     for one in models:
-        states = dict.fromkeys(STATES, 0)
         for place, result in one.quality.results.items():
             expectation = one.quality.expectations[place]
             labels = label_text(
                 ("model", "version", "feature", "expectation"),
                 (*one.model, expectation.column, one.quality.labels[place]),
             )
-            states[_state(result)] += 1
             add("data_quality_expectation_met", labels, None if result.met is None else int(result.met))
             add("data_quality_expectation_unexpected_ratio", labels, result.unexpected)
             add("data_quality_expectation_observed_value", labels, result.observed)
             add("data_quality_expectation_undecided_values", labels, result.undecided or None)
-        states["left_out"] = one.left_out
-        for state, number in states.items() if one.quality.results else ():
+        for state, number in one.states().items():
             add("data_quality_expectations", label_text(("model", "version", "state"), (*one.model, state)), number)
     for name, about in _ABOUT.items():
         yield FamilySnapshot(name, "gauge", about, "", (Points(*found[name]),))
-
-
-def _state(result: Result) -> str:
-    if result.met is None:
-        return "undecided"
-    return "met" if result.met else "unmet"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -34,6 +35,23 @@ class CompiledSuite:
     evaluated: tuple[Compiled, ...]
     not_evaluated: tuple[tuple[Expectation, str], ...]
     """With the reason."""
+
+    def status(self, path: Path) -> dict[str, Any]:
+        """As JSON, with the first of what is not evaluated."""
+        return {
+            "file": str(path),
+            "suite": self.suite.name,
+            "model": self.suite.model,
+            "version": self.suite.model_version,
+            "evaluated": len(self.evaluated),
+            "not_evaluated": len(self.not_evaluated),
+            "first_not_evaluated": list(self.named()),
+        }
+
+    def named(self) -> Iterator[str]:
+        """The first that are not evaluated, and why."""
+        for one, why in self.not_evaluated[:_NAMED]:
+            yield f"{one.name or 'entry without a type'} ({one.column or 'table'}): {why}"
 
 
 def compiled(suite: Suite) -> CompiledSuite:
@@ -98,6 +116,13 @@ class SuiteLibrary:
         """How many files are suites, and how many are not."""
         return [(float(len(self.suites)), {"state": "loaded"}), (float(len(self.invalid)), {"state": "invalid"})]
 
+    def status(self) -> dict[str, Any]:
+        """Each file, as JSON."""
+        return {
+            "loaded": [one.status(path) for path, one in self.suites.items()],
+            "invalid": [{"file": str(path), "error": error} for path, error in self.invalid.items()],
+        }
+
     def expectations(self) -> list[tuple[float, Mapping[str, str]]]:
         """How many expectations of each suite and name are evaluated, and how many are not."""
         found: Counter[tuple[str, str, str]] = Counter()
@@ -118,9 +143,6 @@ class SuiteLibrary:
             return known
         made = compiled(suite)
         if made.not_evaluated:
-            named = [
-                f"{one.name or 'entry without a type'} ({one.column or 'table'}): {why}"
-                for one, why in made.not_evaluated[:_NAMED]
-            ]
-            log.warning("expectations_not_evaluated", suite=suite.name, number=len(made.not_evaluated), first=named)
+            number, first = len(made.not_evaluated), list(made.named())
+            log.warning("expectations_not_evaluated", suite=suite.name, number=number, first=first)
         return made
