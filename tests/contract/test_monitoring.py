@@ -32,7 +32,10 @@ LEGACY = (
 )  # fmt: skip
 
 
-WITHOUT_DRILL = {"FleetDriftDetected": "what no pod finds by itself takes several pods; a drill sends to one"}
+WITHOUT_DRILL = {
+    "FleetDriftDetected": "what no pod finds by itself takes several pods; a drill sends to one",
+    "ExpectationUnmet": "a drill knows nothing of the suite that the sidecar has",
+}
 """Alerts that `sidecar drill` cannot make fire, and why."""
 HOW_TO = (source.ROOT / "docs" / "how-to" / "drills.md").read_text("utf-8")
 
