@@ -88,9 +88,10 @@ class Namespaces:
         """End the first process, and so all others."""
         if self._pool is not None:
             self._pool.shutdown()
-        if self._first is not None:
+        if self._pid:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, 9)
+        if self._first is not None:
             self._first.reap(20)
         for child in self._started:
             child.reap(20)
