@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from sklearn.datasets import load_wine
@@ -19,6 +18,7 @@ from support.kubernetes.installation import (
     create,
     example,
     metrics,
+    predict,
     ready_pod,
     state,
 )
@@ -32,13 +32,6 @@ SHOP = "shop"
 ROWS = load_wine().data[:40].tolist()
 
 
-def predict(address: str, rows: list[list[float]], count: int) -> None:
-    for _ in range(count):
-        body = json.dumps({"rows": rows}).encode()
-        with urlopen(Request(f"{address}/predict", body, {"content-type": "application/json"}), timeout=30) as answer:
-            assert answer.status == 200
-
-
 class TestRelease:
     def test_the_setup_job_has_put_its_templates(
         self, cluster: Node, engine: SearchEngine, installed: Installation
@@ -47,7 +40,7 @@ class TestRelease:
             assert cluster.inside(lambda name=name: http_get(f"{engine.url}/_index_template/{name}"))[0] == 200
 
     def test_the_chart_tests_itself(self, installed: Installation) -> None:
-        said = installed.helm("test", RELEASE, "--logs", "--timeout=3m")
+        said = installed.helm("test", RELEASE, "--logs")
         assert "model-sidecar-bundle, model-sidecar" in said
 
     def test_an_upgrade_keeps_the_certificate(self, cluster: Node, installed: Installation) -> None:
@@ -56,7 +49,7 @@ class TestRelease:
             return str(found["data"]["tls.crt"])
 
         before = certificate()
-        installed.helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait", "--timeout=5m")
+        installed.helm("upgrade", RELEASE, str(CHART), "--reuse-values", "--wait")
         assert certificate() == before
 
     def test_its_pods_have_no_token_and_may_not_write(self, cluster: Node, installed: Installation) -> None:

@@ -63,7 +63,7 @@ def test_a_job_completes(lifecycle: Lifecycle) -> None:
         "spec": {"backoffLimit": 0, "template": template("job", "20")},
     }
     create(node, space, job)
-    node.kubectl("wait", f"--namespace={space}", "--for=condition=Complete", "job/nightly", "--timeout=240s")
+    node.kubectl("wait", f"--namespace={space}", "--for=condition=Complete", "job/nightly", "--timeout=20m")
     (made,) = node.pods(space, "job-name=nightly")
     assert made["status"]["phase"] == "Succeeded"
     name = made["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""Monitors of the chart, taken by the real Prometheus Operator, and what its Prometheus scrapes by them."""
+"""Monitors and rules of the chart, taken by the real Prometheus Operator, and what its Prometheus makes of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
+from support import monitoring_source as source
 from support.engines import http_get, wait_for
 from support.kubernetes.installation import NAMESPACE, Installation, create, example, ready_pod
 from support.kubernetes.node import Node
@@ -15,6 +17,12 @@ from support.kubernetes.node import Node
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SPACE = "watched"
+SEND = """
+import sys, urllib.request
+headers = {"content-type": "application/x-ndjson"}
+request = urllib.request.Request("http://127.0.0.1:4318/v1/json", sys.stdin.buffer.read(), headers)
+print(urllib.request.urlopen(request, timeout=20).status)
+"""
 
 
 class Prometheus:
@@ -42,9 +50,28 @@ def prometheus(cluster: Node, installed: Installation) -> Prometheus:
 
 @pytest.fixture(scope="module")
 def wine(cluster: Node, installed: Installation) -> str:
-    """Name of the example's pod."""
-    create(cluster, SPACE, *example())
+    """Name of the example's pod, whose sidecar keeps documents that the engine refuses as they are."""
+    deliver = {"deliver": {"elasticsearch": {"on_conflict": "dead_letter"}}}
+    configuration = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "conflicts"},
+        "data": {"sidecar.yaml": yaml.safe_dump(deliver)},
+    }
+    create(cluster, SPACE, configuration, *example(**{"model-sidecar/config": "conflicts"}))
     return str(ready_pod(cluster, SPACE, "app=wine")["metadata"]["name"])
+
+
+def test_it_has_all_rules(prometheus: Prometheus) -> None:
+    wanted = {alert.name for alert in source.alerts()}
+
+    def loaded() -> bool:
+        groups = prometheus.api("rules?type=alert").get("groups", ())
+        return {rule["name"] for group in groups for rule in group["rules"]} == wanted
+
+    wait_for(loaded, 120, "the rules", interval=1)
+    groups = prometheus.api("rules")["groups"]
+    assert [r["lastError"] for g in groups for r in g["rules"] if r.get("lastError")] == []
 
 
 def test_it_scrapes_injected_pods_and_the_webhook(prometheus: Prometheus, wine: str) -> None:
@@ -58,3 +85,23 @@ def test_it_scrapes_injected_pods_and_the_webhook(prometheus: Prometheus, wine: 
         120,
         "the scrape of the webhook over TLS",
     )
+
+
+def test_an_alert_fires(cluster: Node, prometheus: Prometheus, wine: str) -> None:
+    """A field that is a number first and a text then is refused by the engine: a dead letter, and its alert."""
+    for value in (1, "not a number"):
+        body = json.dumps({"message": "conflict", "conflicting_field_of_a_test": value}) + "\n"
+        arguments = [f"--namespace={SPACE}", wine, "--container=wine", "--stdin", "--", "python", "-c", SEND]
+        assert cluster.kubectl("exec", *arguments, text=body).strip() == "200"
+        # The first has to be indexed for the second to be refused.
+        counted = f'sidecar_finished_items_total{{pod="{wine}",consumer="elasticsearch",signal="logs"}} > 0'
+        wait_for(lambda counted=counted: prometheus.query(counted), 120, "the delivery", interval=1)
+
+    def firing() -> bool:
+        alerts = prometheus.api("alerts").get("alerts", ())
+        return any(
+            a["labels"]["alertname"] == "DeadLetters" and a["labels"]["pod"] == wine and a["state"] == "firing"
+            for a in alerts
+        )
+
+    wait_for(firing, 180, "the alert DeadLetters", interval=1)

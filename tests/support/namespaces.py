@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from support.engines import Child, need
+from support.engines.processes import SLOW
 
 T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
@@ -59,7 +60,7 @@ class Namespaces:
     def run(
         self, *arguments: str | Path, text: str | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """A command in all namespaces."""
+        """A command in all namespaces. `timeout`: seconds on a quiet machine, as of `wait_for`."""
         return subprocess.run(
             self._command(*arguments),
             input=text,
@@ -67,7 +68,7 @@ class Namespaces:
             text=True,
             env=self.environment,
             cwd=self.home,
-            timeout=timeout,
+            timeout=SLOW * timeout,
             check=False,
         )
 

@@ -29,5 +29,5 @@ def build_wheels(folder: Path) -> Path:
     """The folder `dist` of `sources`, with the wheels of the program and of the instrumentation too."""
     dist = folder / "dist"
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", dist]
-    command([*wheel, folder, folder / "instrumentation"], "wheels of the program", 300)
+    command([*wheel, folder, folder / "instrumentation"], "wheels of the program", 1800)
     return dist

@@ -58,7 +58,9 @@ class Containers:
     home: Path
     environ: dict[str, str]
 
-    def run(self, *arguments: str | Path, timeout: float = 900, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, timeout: float = 3600, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """One command to its end. A failure shows its last words."""
         done = subprocess.run(
             list(map(str, arguments)), capture_output=True, text=True, env=self.environ, timeout=timeout, check=False

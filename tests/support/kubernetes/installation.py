@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,21 +32,22 @@ class Installation:
     engine: str
     """Address of the search engine, as pods reach it."""
 
-    def helm(self, *arguments: str, timeout: float = 600) -> str:
+    def helm(self, *arguments: str, namespace: str = NAMESPACE) -> str:
+        """Its output. Where it waits, it is given as long as `wait_for` gives a slow machine."""
         folders = [f"HELM_{name}_HOME={self.node.home}/helm" for name in ("CACHE", "CONFIG", "DATA")]
-        command = ["env", *folders, str(helm()), "--kubeconfig", str(self.node.kubeconfig), "--namespace", NAMESPACE]
-        return self.node.must(*command, *arguments, timeout=timeout)
+        command = ["env", *folders, str(helm()), "--kubeconfig", str(self.node.kubeconfig), "--namespace", namespace]
+        return self.node.must(*command, *arguments, "--timeout=40m", timeout=600)
 
 
 def install(node: Node, engine: str) -> Installation:
     """The chart with everything that one node can hold: monitors and rules too, whose definitions are put first."""
     definitions = go_module(OPERATOR) / "example" / "prometheus-operator-crd"
     node.kubectl("create", f"--filename={definitions}")
-    node.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    node.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=10m")
     path = node.home / "values.yaml"
     path.write_text(yaml.safe_dump(values(engine)))
     made = Installation(node, engine)
-    made.helm("install", RELEASE, str(CHART), "--create-namespace", f"--values={path}", "--wait", "--timeout=8m")
+    made.helm("install", RELEASE, str(CHART), "--create-namespace", f"--values={path}", "--wait")
     return made
 
 
@@ -87,6 +90,15 @@ def metrics(node: Node, pod: dict[str, Any]) -> Samples:
     address = f"http://{pod['status']['podIP']}:9464/metrics"
     status, body = node.inside(lambda: http_get(address))
     return samples(body.decode()) if status == 200 else {}
+
+
+def predict(address: str, rows: list[list[float]], count: int = 1) -> None:
+    """Ask the example's model, in the node's network."""
+    body = json.dumps({"rows": rows}).encode()
+    for _ in range(count):
+        request = urllib.request.Request(f"{address}/predict", body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            assert answer.status == 200
 
 
 def ready_pod(node: Node, namespace: str, selector: str, timeout: float = 180) -> dict[str, Any]:

@@ -114,11 +114,15 @@ class Lifecycle:
             back()
 
 
-def template(*arguments: str, grace: int = 30, memory: str = "96Mi", logs: bool = False) -> dict[str, Any]:
-    """Metadata and specification of a pod that runs the stand-in."""
+def template(
+    *arguments: str, grace: int = 30, memory: str = "96Mi", logs: bool = False, config: str = ""
+) -> dict[str, Any]:
+    """Metadata and specification of a pod that runs the stand-in. `config`: ConfigMap with its `sidecar.yaml`."""
     annotations = {"model-sidecar/inject": "true", "model-sidecar/instrument": "false"}
     if logs:
         annotations["model-sidecar/logs"] = "/logs"
+    if config:
+        annotations["model-sidecar/config"] = config
     model = {
         "name": "model",
         "image": WINE,

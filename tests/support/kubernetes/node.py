@@ -30,7 +30,6 @@ _SYSCTLS = {
     "kernel/keys/root_maxbytes": "25000000",
 }
 """What the kubelet wants to set, and may not on every machine: it is shown files with these values."""
-_ORDER = ("etcd", "containerd", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns")
 
 
 class Node:
@@ -93,6 +92,8 @@ class Node:
     def _connect(self) -> None:
         # Sockets of containers and names of networks are put there by path.
         self.must("mount", "-t", "tmpfs", "tmpfs", "/run")
+        # The kubelet writes the logs of containers there, and pods mount them from there.
+        self.must("mount", "-t", "tmpfs", "tmpfs", "/var/log")
         for line in (
             "link add node0 type bridge",
             f"addr add {ADDRESS}/24 dev node0",
@@ -123,9 +124,8 @@ class Node:
 
     def stop(self) -> None:
         """Processes of pods, control plane, namespaces, groups; each step whatever became of the one before."""
-        for name in reversed(_ORDER):
-            if name in self._children:
-                self._children[name].kill9()
+        for child in reversed(self._children.values()):
+            child.kill9()
         self._namespaces.close()
         for group in self._cgroups():
             for folder in [*sorted((p for p in group.rglob("*") if p.is_dir()), reverse=True), group]:

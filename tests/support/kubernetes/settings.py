@@ -113,7 +113,6 @@ state = "{self.home}/containerd-state"
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,
             "containerRuntimeEndpoint": f"unix://{self.socket}",
-            "podLogsDir": str(self.home / "pod-logs"),
         }
 
     def _names(self) -> str:
