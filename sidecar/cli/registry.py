@@ -41,6 +41,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("setup", "sidecar.cli.setup"),
     CommandType("setup grafana", "sidecar.cli.setup_grafana"),
     CommandType("health", "sidecar.cli.health"),
+    CommandType("report", "sidecar.cli.report"),
     CommandType("drill", "sidecar.cli.drill"),
     CommandType("demo", "sidecar.cli.demo"),
 )

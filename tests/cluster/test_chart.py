@@ -38,7 +38,8 @@ EVERYTHING = (
     "gateway.enabled=true,gateway.secret=es,gateway.tokenSecret=token,gateway.storageClassName=fast,"
     "gateway.autoscaling.enabled=true,lookup.enabled=true,lookup.url=https://es:9200,lookup.secret=es-reader,"
     "lookup.autoscaling.enabled=true,dashboards.enabled=true,dashboards.annotations.grafana_folder=Models,"
-    "datasources.enabled=true,datasources.prometheusIsDefault=true"
+    "datasources.enabled=true,datasources.prometheusIsDefault=true,report.enabled=true,report.claim=reports,"
+    "report.mlflowUrl=http://mlflow:5000,report.secret=prometheus-token,report.args={--namespace=shop}"
 )
 TRACES = "datasources.enabled=true,datasources.logsUrl=http://es,datasources.tracesUrl=http://traces"
 MATRIX: dict[str, str] = {
@@ -57,6 +58,7 @@ MATRIX: dict[str, str] = {
     "lookup": "lookup.enabled=true,lookup.url=http://es:9200",
     "lookup-bare": "lookup.enabled=true,lookup.url=http://es:9200,lookup.replicas=1",
     "grafana": f"dashboards.enabled=true,{TRACES}",
+    "report": "report.enabled=true,report.mlflowUrl=http://mlflow:5000",
     "library": f"mode=library,{EVERYTHING}",
 }
 JOB = "model-sidecar"
@@ -78,6 +80,7 @@ def of_kind(documents: tuple[dict[str, Any], ...], kind: str) -> list[dict[str, 
 def pod_specs(documents: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     for document in documents:
         spec = document.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
         if document["kind"] == "Pod":
             yield document["metadata"]["name"], spec
         elif "template" in spec:
@@ -139,6 +142,7 @@ class TestSchemas:
             ("datasources.enabled=true,datasources.logsUrl=http://es", "datasources.tracesUrl"),
             ("datasources.enabled=true,datasources.tracesUrl=http://traces", "datasources.logsUrl"),
             ("gateway.autoscaling.cpu=0", "cpu"),
+            ("report.enabled=true", "report.claim or report.mlflowUrl"),
         ],
     )
     def test_values_that_make_no_sense_are_refused(self, values: str, message: str) -> None:
@@ -151,7 +155,7 @@ class TestSchemas:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("name", ["everything", "cert-manager", "node", "gateway", "lookup"])
+    @pytest.mark.parametrize("name", ["everything", "cert-manager", "node", "gateway", "lookup", "report"])
     def test_the_policy_linter_is_silent(self, name: str, tmp_path: Path) -> None:
         """Everything that kube-score tests by default, warnings too. It wants images pulled always, a value here."""
         path = tmp_path / "render.yaml"
@@ -295,6 +299,20 @@ class TestServices:
         assert claim["spec"]["storageClassName"] == "fast"
         headless = {d["metadata"]["name"] for d in of_kind(render(EVERYTHING), "Service") if "clusterIP" in d["spec"]}
         assert headless == {gateway["spec"]["serviceName"]}
+
+
+class TestReport:
+    @pytest.mark.parametrize("name", ["everything", "report"])
+    def test_the_program_accepts_the_arguments(self, name: str, tmp_path: Path) -> None:
+        """Nobody answers there, which is what it says."""
+        (job,) = of_kind(render(MATRIX[name]), "CronJob")
+        (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        closed = f"--prometheus=http://127.0.0.1:{free_port()}"
+        arguments = [re.sub("^--prometheus=.*", closed, one) for one in container["args"]]
+        done = run(sidecar_command(), *(one.replace("/reports", str(tmp_path)) for one in arguments))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "gives no answer: unreachable" in done.stderr
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestMonitors:

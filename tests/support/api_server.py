@@ -46,7 +46,7 @@ def served(answer_api: Answer, gate: Gate) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PUT = answer
 
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: what matters is asserted."""

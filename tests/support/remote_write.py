@@ -4,7 +4,7 @@ receiver that answers on request."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -99,6 +99,18 @@ def read_v1(body: bytes) -> dict[str, Received]:
         )
     assert len(found) == len(message.timeseries)
     return found
+
+
+def write_v1(series: Mapping[tuple[tuple[str, str], ...], Sequence[tuple[int, float]]]) -> bytes:
+    """A 1.0 request, compressed. Labels (`__name__` among them) -> (Unix milliseconds, value)."""
+    message = _CLASSES["prometheus.WriteRequest"]()
+    for labels, samples in series.items():
+        one = message.timeseries.add()
+        for name, value in sorted(labels):
+            one.labels.add(name=name, value=value)
+        for time, number in samples:
+            one.samples.add(timestamp=time, value=number)
+    return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
 
 
 def _pairs(refs: Any, symbols: list[str]) -> list[tuple[str, str]]:

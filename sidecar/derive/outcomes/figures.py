@@ -66,12 +66,13 @@ def by_class(tally: Tally, names: Sequence[str]) -> list[ClassFigures]:
         hits[MAX_CODE] = tally.correct - int(hits[:MAX_CODE].sum())
     predicted, actual = tally.matrix.sum(axis=1), tally.matrix.sum(axis=0)
     return [
-        _of_class(names[code], int(hits[code]), int(predicted[code]), int(actual[code]))
+        of_class(names[code], int(hits[code]), int(predicted[code]), int(actual[code]))
         for code in np.flatnonzero(predicted + actual).tolist()
     ]
 
 
-def _of_class(name: str, hits: int, predicted: int, actual: int) -> ClassFigures:
+def of_class(name: str, hits: int, predicted: int, actual: int) -> ClassFigures:
+    """`hits`: rows that were predicted as the class and are; of the rows so predicted and of those that are."""
     precision = hits / predicted if predicted else 0.0
     recall = hits / actual if actual else 0.0
     f1 = 2 * hits / (predicted + actual)

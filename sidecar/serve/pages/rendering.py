@@ -30,6 +30,22 @@ MAX_TEXT = 4_000
 """Characters of a value that are shown."""
 
 
+def environment(package: str) -> Environment:
+    """The templates of a package, with how values are written. What is put into one is escaped."""
+    made = Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        duration=write_duration, when=write_time, number=write_number, bytes=write_bytes, text=write_text,
+        percent=write_percent, count_of=write_count, figure=write_figure,
+    )  # fmt: skip
+    return made
+
+
 class Renderer:
     """Makes pages of templates. Thread-safe. `root`: what every address of the page begins with, behind a proxy."""
 
@@ -37,18 +53,8 @@ class Renderer:
         folder = files("sidecar.serve.pages") / "static"
         self._static = {name: (folder / name).read_bytes() for name in _STATIC}
         self._edition = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
-        self._templates = Environment(
-            loader=PackageLoader("sidecar.serve.pages"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._templates = environment("sidecar.serve.pages")
         self._templates.globals.update(edition=self._edition, root=root)
-        self._templates.filters.update(
-            duration=write_duration, when=write_time, number=write_number, bytes=write_bytes, text=write_text,
-            percent=write_percent, count_of=write_count, figure=write_figure,
-        )  # fmt: skip
 
     def fragment(self, name: str, values: Mapping[str, Any]) -> str:
         """A template as text."""

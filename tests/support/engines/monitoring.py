@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,15 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(config_text: str, flags: Sequence[str] = (), binary: Path | None = None) -> Iterator[Prometheus]:
-    """A Prometheus with that configuration, ready. Exemplars: `flags=["--enable-feature=exemplar-storage"]`."""
+def run_prometheus(
+    config_text: str,
+    flags: Sequence[str] = (),
+    binary: Path | None = None,
+    scheme: str = "http",
+    ready: Callable[[str], bool] = answers,
+) -> Iterator[Prometheus]:
+    """A Prometheus with that configuration, ready. Exemplars: `flags=["--enable-feature=exemplar-storage"]`. `scheme`,
+    `ready`: where a file of `flags` puts TLS or credentials before it; `ready` is asked about its `/-/ready`."""
     binary = binary or prometheus()
     home = Path(tempfile.mkdtemp(prefix="prometheus-"))
     port = free_port()
@@ -84,9 +91,10 @@ def run_prometheus(config_text: str, flags: Sequence[str] = (), binary: Path | N
     started = False
     try:
         child.start()
-        child.wait_until(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), 60)
+        url = f"{scheme}://127.0.0.1:{port}"
+        child.wait_until(lambda: ready(f"{url}/-/ready"), 60)
         started = True
-        yield Prometheus(f"http://127.0.0.1:{port}", child)
+        yield Prometheus(url, child)
     finally:
         child.stop()
         if started:
