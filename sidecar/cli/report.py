@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 @click.option("--end", help="ISO 8601 or seconds since 1970.  [default: now]")
 @click.option("--model", "models", multiple=True, help="Only this model; may be given several times.")
 @click.option("--namespace", default="", help="Only series with this label `namespace`.")
-@click.option("--format", "format_", type=click.Choice(["html", "json"]), default="html", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["html", "json"]),
+    default="html",
+    show_default=True,
+    help="A page, or its figures.",
+)
 @click.option(
     "--out",
     help="File, or directory: a file named by the end's date.  [default: standard output, unless --mlflow is given]",

@@ -67,7 +67,7 @@ def build(source: Source, period: Period, made: float, has_history: bool) -> Rep
     history = source.history(period) if has_history else ()
     alerts = source.alerts(period) if has_history else None
     earlier = {_key(m): m for m in models(before).models}
-    compared = any(one.total for one in earlier.values()) or bool(before["calls"])
+    compared = any(one.total for one in earlier.values()) or any(one.value for one in before["calls"])
     read = _Read(now, before, history, period.seconds if has_history else inf, compared)
     report = Report(period if has_history else None, made, source.description, compared=compared)
     report.models = [_model(one, earlier.get(_key(one)), read) for one in _seen(found)]

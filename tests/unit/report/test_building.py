@@ -171,3 +171,9 @@ def test_a_source_without_history_is_compared_with_nothing() -> None:
     report = build(FakeSource(Metrics({"model_predictions": predictions(9)})), PERIOD, 1.0, False)
     assert (report.period, report.compared, report.incidents) == (None, False, None)
     assert report.models[0].changes == ()
+
+
+def test_counters_that_only_began_in_the_period_before_are_no_comparison() -> None:
+    calls = [Series({"service_name": "shop", "status_code": "x"}, 0)]
+    report = made({"model_predictions": predictions(100)}, {"model_predictions": predictions(0), "calls": calls})
+    assert (report.compared, report.models[0].before, report.models[0].changes) == (False, None, ())
