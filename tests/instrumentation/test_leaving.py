@@ -262,6 +262,25 @@ def test_a_process_is_not_kept_by_exporters_and_says_what_it_lost(answer: bytes 
     ]
 
 
+ENDS = {
+    "": 0,
+    "import sys; sys.exit(4)": 4,
+    "raise KeyError": 1,
+    "import threading; threading.Thread(target=int).start()": 0,
+}
+
+
+@pytest.mark.parametrize("exits", ENDS)
+def test_by_default_too_a_process_ends_long_before_its_exporters_give_up(exits: str) -> None:
+    """They would try for ten minutes, which is far more than this test waits for."""
+    with _listening(None) as port:
+        env = environment(STARTUP, f"http://127.0.0.1:{port}", PATIENT)
+        del env["SIDECAR_EXIT_TIMEOUT"]
+        done = _python(f"{SPAN}{LOG}{exits}", env)
+    assert done.returncode == ENDS[exits]
+    assert "1 of 1 log records, 1 of 1 spans" in done.stderr
+
+
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_where_nothing_listens_on_this_host_nothing_is_waited_for(protocol: str) -> None:
     # The time that a process may take is beyond what this test waits for.
