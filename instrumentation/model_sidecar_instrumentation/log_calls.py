@@ -22,6 +22,8 @@ from model_sidecar_instrumentation.repair import said, value
 EXPORTING = ("opentelemetry.exporter.", "opentelemetry.sdk.metrics._internal.export")
 APART = ("celery.task",)
 """Loggers that a worker keeps from the root, though what they are given is the app's: those of `get_task_logger`."""
+LAST_SECOND = 2**63 // 10**9
+"""The last that has a time in OTLP, in Unix seconds."""
 ABSENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 """Statuses of gRPC where nobody answers."""
 _handling: ContextVar[bool] = ContextVar("model_sidecar_handling", default=False)
@@ -106,12 +108,17 @@ def readable(record: logging.LogRecord) -> logging.LogRecord:
     made.name = record.name if isinstance(record.name, str) else said(record.name)
     made.levelno = record.levelno if isinstance(record.levelno, int) else logging.NOTSET
     made.levelname = said(record.levelname)
-    made.created = record.created if isinstance(record.created, (int, float)) else time.time()
+    made.created = record.created if _is_time(record.created) else time.time()
     made.msg, made.args = _message(record), None
     info = record.exc_info
     if isinstance(info, tuple) and len(info) == 3 and isinstance(info[1], BaseException):
         _describe(made, info)
     return made
+
+
+def _is_time(found: Any) -> bool:
+    """Whether it is a time of which there are nanoseconds in 64 bits."""
+    return isinstance(found, (int, float)) and 0 <= found < LAST_SECOND
 
 
 _MADE = frozenset(("msg", "args", "exc_info", "name", "levelno", "levelname", "created", "message"))

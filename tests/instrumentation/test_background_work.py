@@ -53,7 +53,7 @@ def _folder(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pool", ["prefork -c 2", "threads -c 2", "gevent -c 2"])
+@pytest.mark.parametrize("pool", ["prefork -c 2", "gevent -c 2"])
 def test_lines_of_celery_s_tasks_have_the_traces_of_their_senders(agent: Path, tmp_path: Path, pool: str) -> None:
     python = web_python()
     words = ["-A", "tasks", "worker", "-P", *pool.split(), "--without-gossip", "--without-mingle", "-l", "WARNING"]
