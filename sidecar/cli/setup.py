@@ -16,8 +16,8 @@ from sidecar.cli.shared import DURATION, config_option, settings
 from sidecar.errors import ConfigError, Permanent
 
 if TYPE_CHECKING:
+    from sidecar.deliver.elasticsearch.connection import Connection
     from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
-    from sidecar.provision.connection import Connection
     from sidecar.provision.engine import Engine
 
 _url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.hosts]")
@@ -110,8 +110,8 @@ def _write_key(connection: Connection, engine: Engine, file: Path, expires: floa
 @click.option("--overwrite", is_flag=True, help="Replace objects that are there, with what you changed in them.")
 def kibana_command(config_file: Path | None, url: str, space: str, dry_run: bool, overwrite: bool) -> None:
     """Data views, saved searches and dashboards. Uses the credentials and certificates of deliver.elasticsearch."""
+    from sidecar.deliver.elasticsearch.connection import Connection
     from sidecar.provision import kibana
-    from sidecar.provision.connection import Connection
 
     with _reached(), Connection(_options(config_file, url)) as connection:
         click.echo(str(kibana.detect(connection.send)))
@@ -150,7 +150,7 @@ def check(config_file: Path | None, url: str | None, within: int) -> None:
 
 @contextmanager
 def _engine(config_file: Path | None, url: str | None) -> Iterator[tuple[Connection, Engine]]:
-    from sidecar.provision.connection import Connection
+    from sidecar.deliver.elasticsearch.connection import Connection
     from sidecar.provision.engine import detect
 
     with _reached(), Connection(_options(config_file, url)) as connection:

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from sidecar.deliver.elasticsearch.answers import answer
 from sidecar.deliver.elasticsearch.templates import Request, load
 from sidecar.errors import Permanent
-from sidecar.provision.engine import Engine, answer
+from sidecar.provision.engine import Engine
 from sidecar.provision.objects import OWNER
 
 WRITER = "sidecar-writer"

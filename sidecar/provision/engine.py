@@ -1,8 +1,7 @@
 """Which engine is there, and what it lacks.
 
 Sources: `GET /` of both engines; where it is not there (reduced builds, a user without `monitor`), the versions and
-modules of `GET /_nodes`. A missing API answers 400 `no handler found for uri` or 405 on both engines; 404 with
-the API's own error means that it is there.
+modules of `GET /_nodes`.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.elasticsearch.answers import absent, answer, rejection
 from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 
@@ -63,52 +62,6 @@ def detect(request: Request) -> Engine:
         lacks["pipelines"] = f"no ingest processor {', '.join(missing)}"
     built_in = kind == "elasticsearch" and request("HEAD", "/_index_template/logs-otel@template", None).status == 200
     return Engine(kind, version, built_in, lacks)
-
-
-def absent(reply: Reply) -> bool:
-    """True where the reply says that there is no such API."""
-    if reply.status in (405, 501):
-        return True
-    return reply.status in (400, 404, 500) and (
-        b"no handler found" in reply.body or b"failed to find action" in reply.body
-    )
-
-
-def answer(reply: Reply, what: str) -> Any:
-    """The JSON of a good reply, None for 404. Raises `Unreached` or `Permanent` for every other."""
-    if reply.status == 404:
-        return None
-    if 200 <= reply.status < 300:
-        try:
-            return json.loads(reply.body) if reply.body else {}
-        except ValueError as error:
-            raise Permanent(f"{what}: invalid answer; expected JSON: {reply.body[:200]!r}") from error
-    raise rejection(reply, what)
-
-
-def rejection(reply: Reply, what: str) -> Unreached | Permanent:
-    """The error that a reply stands for, with the engine's own reason."""
-    text = f"{what}: HTTP {reply.status}: {reason(reply)}"
-    if reply.status == 401:
-        return Permanent(f"{text} (the credentials are rejected)")
-    if reply.status == 403:
-        return Permanent(f"{text} (this needs the role that `sidecar setup elasticsearch --roles` prints)")
-    if reply.status in (408, 429) or reply.status >= 500:
-        return Unreached("setup", text, reply.retry_after)
-    return Permanent(text)
-
-
-def reason(reply: Reply) -> str:
-    """The engine's reason."""
-    text = reply.body[:2000].decode("utf-8", "replace").strip()
-    try:
-        error = json.loads(reply.body)["error"]
-        if isinstance(error, str):
-            return error
-        cause = error.get("caused_by") or {}
-        return ": ".join(dict.fromkeys(str(r) for r in (error.get("reason"), cause.get("reason")) if r)) or text
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return text or "no reason given"
 
 
 def _who(request: Request) -> tuple[Kind, str]:

@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from sidecar.deliver.common.http import Reply
+from sidecar.deliver.elasticsearch.answers import rejection
 from sidecar.errors import Permanent
-from sidecar.provision.engine import rejection
 
 _XSRF = {"kbn-xsrf": "model-sidecar", "osd-xsrf": "model-sidecar"}
 _SPACE = re.compile(r"[a-z0-9_-]{1,100}")

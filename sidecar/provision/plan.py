@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from sidecar.deliver.elasticsearch.answers import answer, rejection
 from sidecar.deliver.elasticsearch.templates import Request, refused_for_dots, variants
 from sidecar.provision import objects
-from sidecar.provision.engine import Engine, answer, rejection
+from sidecar.provision.engine import Engine
 from sidecar.provision.objects import Found, Wanted
 
 Action = Literal["create", "update", "keep", "foreign", "skip"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,8 @@ from sidecar.decode.otlp.positions import accepted_records
 from sidecar.decode.predictions.label_names import ALIASES, EVENT, MARK, NAMED_BY
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, find, read_label
 
-_OWN: dict[Any, tuple[str, ...]] = {**ALIASES, "trace_id": (), "span_id": ()}
-"""The ids of the trace are the log record's."""
+NAMES: dict[Any, tuple[str, ...]] = {**ALIASES, "trace_id": (), "span_id": ()}
+"""Attributes of a log record. The ids of the trace are the log record's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,19 @@ def _found(payload: bytes, accepted: int) -> Iterator[tuple[int, records.LogReco
 
 
 def _is_label(record: records.LogRecord) -> bool:
-    attributes = record.attributes.values
-    return EVENT in (record.event_name, record.body, *(attributes.get(name) for name in NAMED_BY))
+    return is_label(record.event_name, record.body, record.attributes.values)
+
+
+def is_label(event: str, body: Value, attributes: Mapping[str, Value]) -> bool:
+    """Whether a log record says that it is a label."""
+    return EVENT in (event, body, *(attributes.get(name) for name in NAMED_BY))
 
 
 def _event(record: records.LogRecord) -> LabelEvent:
     attributes = record.attributes.values
     model, version = (_text(find(attributes, ALIASES[concept])[1]) for concept in ("model", "version"))
     try:
-        label = read_label(attributes, written=False, names=_OWN)
+        label = read_label(attributes, written=False, names=NAMES)
     except InvalidLabel:
         return LabelEvent(model, version, None)
     found = replace(label, time=label.time or record.time, trace_id=record.trace_id, span_id=record.span_id)

@@ -39,8 +39,9 @@ from sidecar.decode.predictions.serving.values import read_attributes, read_valu
 MAX_ROWS = 10_000
 """Rows that are read of one record."""
 MAX_CLASS_CHARS = 256
-_BODY = frozenset({"rows", "class", "score", "value", "first", "one_in", "counted"})
-_ANSWERING = ("class", "score", "value", "prediction")
+MEMBERS = frozenset({"rows", "class", "score", "value", "first", "one_in", "counted"})
+"""Members of an event's body that are joined."""
+ANSWERING = ("class", "score", "value", "prediction")
 _EVENT_MARK = EVENT_MARKS[:1]
 TRACE_ID = tag("LogRecord", "trace_id")
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
@@ -99,7 +100,7 @@ class PredictionRowReader:
         self._ids = tuple(dict.fromkeys([*further, *IDS]))
         self._gates = tuple(
             tuple(put_bytes(KEY >> 3, name.encode()) + bytes((VALUE,)) for name in names)
-            for names in (self._ids, ALIASES["model"], [name for concept in _ANSWERING for name in ALIASES[concept]])
+            for names in (self._ids, ALIASES["model"], [name for concept in ANSWERING for name in ALIASES[concept]])
         )
         """Keys on the wire of which a record that is no event has one of each: many lines say a request's id."""
 
@@ -138,15 +139,28 @@ class PredictionRowReader:
             elif key == LOG_BODY:
                 body = a, b
         attributes = read_attributes(payload, *place, LOG_ATTRIBUTE)
-        if event == LOADED or (event != EVENT and is_label(event, attributes, payload, body)):
+        if event not in (EVENT, LOADED) and is_label(event, attributes, payload, body):
+            return None
+        members = event_members(payload, *body) if event == EVENT else {}
+        return self.rows_of(event, attributes, members, trace.hex() if any(trace) else "", time or observed)
+
+    def rows_of(
+        self, event: str, attributes: Mapping[str, Value], members: Mapping[str, Value], trace_id: str, time: int
+    ) -> PredictedRows | None:
+        """The prediction of a log record that is no label. `members`: of an event's body, see `event_members`.
+        `trace_id`: hexadecimal digits; empty without one. `time`: Unix ns."""
+        if event == LOADED or (event == EVENT and attributes.get("error.type")):
             return None
         own = self.id_of(attributes)
         if event == EVENT:
-            if attributes.get("error.type"):
-                return None
-            id_ = own or (trace.hex() if any(trace) else "")
-            return event_rows(id_, attributes, event_members(payload, *body), time or observed) if id_ else None
-        return attribute_rows(own, attributes, time or observed) if own else None
+            id_ = own or trace_id
+            return event_rows(id_, attributes, members, time) if id_ else None
+        return attribute_rows(own, attributes, time) if own else None
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Attributes that say the id; the first that does counts."""
+        return self._ids
 
     def reads(self, attributes: Mapping[str, Value]) -> bool:
         """Whether a prediction is read from a log record with these attributes."""
@@ -182,7 +196,7 @@ def event_members(payload: bytes, begin: int, end: int) -> dict[str, Value]:
                     name = text(payload[e:f])
                 elif part == VALUE:
                     value = e, f
-            if name in _BODY and name not in found:
+            if name in MEMBERS and name not in found:
                 found[name] = read_value(payload, *value)
     return found
 
@@ -216,7 +230,7 @@ def attribute_rows(id_: str, attributes: Mapping[str, Value], time: int) -> Pred
     """A record that names no model is no prediction."""
     found = {concept: _first(attributes, names) for concept, names in ALIASES.items()}
     model = as_label(found["model"])
-    if not model or found["error"] or all(found[concept] is None for concept in _ANSWERING):
+    if not model or found["error"] or all(found[concept] is None for concept in ANSWERING):
         return None
     answers: Sequence[Answer] = ()
     if found["class"] is not None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.http import Http, Unreached
 from sidecar.deliver.common.tls import missing_file
+from sidecar.deliver.elasticsearch.answers import reason_of
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
 from sidecar.deliver.elasticsearch.trace_queries import (
     SERVICE,
@@ -216,11 +217,7 @@ def _read(body: bytes) -> dict[str, Any]:
 
 
 def _reason(answer: dict[str, Any]) -> str:
-    error = answer.get("error")
-    if isinstance(error, dict):
-        causes = error.get("root_cause") or [error]
-        error = causes[0].get("reason") or error.get("reason")
-    return str(error or "no reason given")[:_MAX_REASON]
+    return (reason_of(answer) or "no reason given")[:_MAX_REASON]
 
 
 def health_check(options: TraceElasticsearchOptions, timeout: float) -> Finding:

@@ -8,10 +8,11 @@ import pytest
 from support.provisioning import NO_HANDLER, FakeEngine
 
 from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.elasticsearch.answers import absent, answer, reason
 from sidecar.deliver.elasticsearch.templates import ensure_templates
 from sidecar.errors import Permanent
 from sidecar.provision import objects, plan
-from sidecar.provision.engine import Engine, absent, answer, detect, reason
+from sidecar.provision.engine import Engine, detect
 
 
 def run(engine: FakeEngine, overwrite: bool = False, **keep_days: int) -> dict[str, str]:

@@ -1,19 +1,33 @@
-"""The way to a destination, with the credentials and certificates of the Elasticsearch sink's options."""
+"""The way to an engine for commands: one request after the other, with the credentials and certificates of options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.http import Http, Reply
-from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.options import ClientAuth, ClientTls
+
+
+class ConnectionOptions(Protocol):
+    """What a section of options says of a connection."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+    @property
+    def tls(self) -> ClientTls: ...
+    @property
+    def auth(self) -> ClientAuth: ...
+    @property
+    def timeout(self) -> float: ...
 
 
 class Connection:
     """Requests to one destination. Use it as a context manager."""
 
-    def __init__(self, options: ElasticsearchOptions) -> None:
+    def __init__(self, options: ConnectionOptions) -> None:
         """Raises `Permanent` where a secret cannot be read."""
         # Imported where it is used: the commands that do not need it, `run` among them, are 7 MiB smaller for it.
         from sidecar.deliver.common.http_client import HttpClient
