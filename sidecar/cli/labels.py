@@ -94,9 +94,9 @@ def import_(
         progress = ProgressLine(sys.stderr, progress_text(source, tally))
         work = partial(
             label_import.run,
-            label_import.rows_of(source, _format(format_, source), _names(id_field, truth_field)),
+            label_import.rows_of(source, _format(format_, source), label_names(id_field, truth_field)),
             label_import.BatchSender(Sender(post, progress.wait), timeout),
-            label_import.Defaults(_time(time_, source), model, model_version),
+            label_import.Defaults(source.time if time_ is None else time_of(time_, "--time"), model, model_version),
             tally,
             batch=batch,
             skip=skip,
@@ -148,23 +148,20 @@ def _default_rejects(file: str) -> Path:
     return Path("labels.rejected" if file == "-" else f"{file}.rejected")
 
 
-def _names(id_field: str | None, truth_field: str | None) -> Names:
+def label_names(id_field: str | None, truth_field: str | None) -> Names:
     from sidecar.decode.predictions.label_names import ALIASES
 
     chosen = {"id": id_field, "truth": truth_field}
     return {concept: (name,) if (name := chosen.get(concept)) else names for concept, names in ALIASES.items()}
 
 
-def _time(given: str | None, source: Source) -> int:
+def time_of(given: str, option: str) -> int:
+    """Unix ns of an option's value."""
     from sidecar.decode.logs.timestamps import parse_date, parse_time
 
-    if given is None:
-        return source.time
     found = parse_time(given) or parse_date(given)
     if found is None:
-        raise click.BadParameter(
-            f"invalid time: {given!r}; expected ISO 8601 or seconds since 1970", param_hint="--time"
-        )
+        raise click.BadParameter(f"invalid time: {given!r}; expected ISO 8601 or seconds since 1970", param_hint=option)
     return found
 
 

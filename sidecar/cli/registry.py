@@ -35,6 +35,7 @@ COMMANDS: tuple[CommandType, ...] = (
     CommandType("inject", "sidecar.cli.inject"),
     CommandType("logs", "sidecar.cli.logs"),
     CommandType("labels", "sidecar.cli.labels"),
+    CommandType("outcomes", "sidecar.cli.outcomes"),
     CommandType("profile", "sidecar.cli.profile"),
     CommandType("expectations", "sidecar.cli.expectations"),
     CommandType("journal", "sidecar.cli.journal"),

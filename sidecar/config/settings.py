@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from sidecar.deliver.elasticsearch.outcome_options import OutcomeJobOptions
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
 from sidecar.deliver.settings import DeliverOptions
 from sidecar.derive.registry import DeriveOptions
@@ -80,6 +81,9 @@ class Settings(Section):
     serve: ServeOptions = Field(default=ServeOptions(), description="Metrics, probes and look-ups.")
     push: PushOptions = Field(default=PushOptions(), description="Where metrics are pushed, besides being scraped.")
     lookup: LookupSettings = Field(default=LookupSettings(), description="Look-ups of traces.")
+    outcomes: OutcomeJobOptions = Field(
+        default=OutcomeJobOptions(), description="The join of labels with predictions that `sidecar outcomes` makes."
+    )
     log: LogOptions = Field(default=LogOptions(), description="The program's own logs.")
     shutdown: ShutdownOptions = Field(default=ShutdownOptions(), description="Stopping.")
     _ignored: tuple[str, ...] = ()

@@ -6,10 +6,10 @@ import importlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from sidecar.deliver.sink import Finding
 from sidecar.health import Health
+from sidecar.push.destination import Destination
 from sidecar.push.options import DestinationOptions, PushOptions
 from sidecar.push.pusher import Pusher
 from sidecar.push.snapshot import Snapshots
@@ -44,7 +44,7 @@ def build(
     return [
         Pusher(
             name,
-            _module(name).build(section),
+            destination(name, section),
             lambda until, who=f"push.{name}": collect(who, until),  # type: ignore[misc]
             Snapshots(labels, began),
             options.interval,
@@ -58,16 +58,18 @@ def build(
 def health_check(name: str, options: DestinationOptions) -> Finding:
     """Whether the receiver takes an empty request, which adds nothing there. Raises `Permanent` where a file of the
     connection cannot be used."""
-    destination = _module(name).build(options.model_copy(update={"timeout": min(options.timeout, PROBE_SECONDS)}))
+    probed = destination(name, options.model_copy(update={"timeout": min(options.timeout, PROBE_SECONDS)}))
     try:
-        result = destination.send([], int(time.time() * 1000))
+        result = probed.send([], int(time.time() * 1000))
     finally:
-        destination.close()
+        probed.close()
     if result.status == "accepted":
-        return Finding("ok", ", ".join(f"{key} {value}" for key, value in destination.status().items()))
+        return Finding("ok", ", ".join(f"{key} {value}" for key, value in probed.status().items()))
     return Finding("failed", f"{result.reason}: {result.detail}")
 
 
-def _module(name: str) -> Any:
-    """Imported when it is used first: its libraries take memory."""
-    return importlib.import_module(f"sidecar.push.{name}.destination")
+def destination(name: str, options: DestinationOptions) -> Destination:
+    """The one of this name; its module is imported when it is used first, since its libraries take memory. Raises
+    `Permanent` where a file of the connection cannot be used."""
+    built: Destination = importlib.import_module(f"sidecar.push.{name}.destination").build(options)
+    return built

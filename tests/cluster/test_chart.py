@@ -39,7 +39,8 @@ EVERYTHING = (
     "gateway.autoscaling.enabled=true,lookup.enabled=true,lookup.url=https://es:9200,lookup.secret=es-reader,"
     "lookup.autoscaling.enabled=true,dashboards.enabled=true,dashboards.annotations.grafana_folder=Models,"
     "datasources.enabled=true,datasources.prometheusIsDefault=true,report.enabled=true,report.claim=reports,"
-    "report.mlflowUrl=http://mlflow:5000,report.secret=prometheus-token,report.args={--namespace=shop}"
+    "report.mlflowUrl=http://mlflow:5000,report.secret=prometheus-token,report.args={--namespace=shop},"
+    "outcomes.enabled=true,outcomes.url=https://es:9200,outcomes.secret=es-outcomes"
 )
 TRACES = "datasources.enabled=true,datasources.logsUrl=http://es,datasources.tracesUrl=http://traces"
 MATRIX: dict[str, str] = {
@@ -57,6 +58,7 @@ MATRIX: dict[str, str] = {
     "gateway": "gateway.enabled=true",
     "lookup": "lookup.enabled=true,lookup.url=http://es:9200",
     "lookup-bare": "lookup.enabled=true,lookup.url=http://es:9200,lookup.replicas=1",
+    "outcomes-bare": "outcomes.enabled=true,outcomes.url=http://es:9200,networkPolicy.enabled=false",
     "grafana": f"dashboards.enabled=true,{TRACES}",
     "report": "report.enabled=true,report.mlflowUrl=http://mlflow:5000",
     "library": f"mode=library,{EVERYTHING}",
@@ -80,7 +82,7 @@ def of_kind(documents: tuple[dict[str, Any], ...], kind: str) -> list[dict[str, 
 def pod_specs(documents: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     for document in documents:
         spec = document.get("spec", {})
-        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        spec = spec.get("jobTemplate", {}).get("spec", spec)  # Of a CronJob.
         if document["kind"] == "Pod":
             yield document["metadata"]["name"], spec
         elif "template" in spec:
@@ -139,6 +141,8 @@ class TestSchemas:
             ("webhook.certificate.source=existing,webhook.certificate.caBundle=QQ==", "secretName is needed"),
             ("setup.enabled=true", "setup.url"),
             ("lookup.enabled=true", "lookup.url"),
+            ("outcomes.enabled=true", "outcomes.url"),
+            ("outcomes.enabled=true,outcomes.url=http://es,outcomes.deadlineSeconds=1", "deadlineSeconds"),
             ("datasources.enabled=true,datasources.logsUrl=http://es", "datasources.tracesUrl"),
             ("datasources.enabled=true,datasources.tracesUrl=http://traces", "datasources.logsUrl"),
             ("gateway.autoscaling.cpu=0", "cpu"),

@@ -11,12 +11,12 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sidecar.decode.predictions.label_names import ALIASES
+from sidecar.decode.predictions.label_names import ALIASES, Concept
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, Names, read_label
 from sidecar.errors import DecodeError
 
@@ -28,6 +28,7 @@ _BOM = codecs.BOM_UTF8
 _WHITE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
+_NEEDED: tuple[tuple[Concept, str], ...] = (("id", "prediction id"), ("truth", "truth"))
 _TOO_LONG = InvalidLabel(f"longer than {MAX_RECORD_BYTES} bytes")
 
 Readline = Callable[[int], bytes]
@@ -73,6 +74,22 @@ def csv_rows(readline: Readline, names: Names = ALIASES) -> Iterator[Row]:
 
     for number, text in rows:
         yield _row(f"line {number}", text, read)
+
+
+def mapped_rows(parts: Iterable[Sequence[Mapping[str, Any]]], names: Names = ALIASES) -> Iterator[Row]:
+    """Rows that are mappings already. The first part only names the columns. Raises DecodeError where none is for an id
+    or a truth."""
+    number = 0
+    for part in parts:
+        if not number:
+            for concept, what in _NEEDED:
+                if missing := _missing(list(part[0]), names[concept], what):
+                    raise DecodeError(missing)
+            number = 1
+            continue
+        for record in part:
+            yield _row(f"record {number}", "", partial(_of_value, value=record, names=names))
+            number += 1
 
 
 def _row(place: str, text: str | InvalidLabel, read: Callable[[str], Label]) -> Row:
@@ -188,18 +205,19 @@ def _header(text: str | InvalidLabel, names: Names) -> list[str]:
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise DecodeError(f"line 1: the column {twice!r} is there twice")
-    _must_have(header, names["id"], "prediction id")
-    _must_have(header, names["truth"], "truth")
+    for concept, what in _NEEDED:
+        if missing := _missing(header, names[concept], what):
+            hint = "the first line must name the columns, with commas between them"
+            raise DecodeError(f"line 1: {missing}; {hint}")
     return header
 
 
-def _must_have(header: Sequence[str], names: Sequence[str], what: str) -> None:
-    if not any(name in header for name in names):
-        seen = ", ".join(header[:8])[:120]
-        raise DecodeError(
-            f"line 1: no column for the {what} (any of {', '.join(names)}) in the header {seen!a}; "
-            "the first line must name the columns, with commas between them"
-        )
+def _missing(header: Sequence[str], names: Sequence[str], what: str) -> str:
+    """What is said of columns none of which is for this; empty where one is."""
+    if any(name in header for name in names):
+        return ""
+    seen = ", ".join(header[:8])[:120]
+    return f"no column for the {what} (any of {', '.join(names)}) in the header {seen!a}"
 
 
 class _Text:

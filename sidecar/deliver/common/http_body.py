@@ -9,8 +9,12 @@ import urllib3
 _CHUNK = 1 << 16
 
 
+class ReplyTooLarge(urllib3.exceptions.HTTPError):
+    """A reply has more bytes than are read."""
+
+
 def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, deadline: float) -> bytes:
-    """The whole body. `deadline`: of `time.monotonic`. Raises urllib3's `HTTPError` where the body is larger,
+    """The whole body. `deadline`: of `time.monotonic`. Raises `ReplyTooLarge` where the body is larger,
     `TimeoutError` where it does not end in time, and what reading raises. A connection whose reply was not read to its
     end is closed: it must not be used again."""
     data = bytearray()
@@ -19,7 +23,7 @@ def read_body(response: urllib3.BaseHTTPResponse, max_bytes: int, deadline: floa
         while chunk := response.read1(_CHUNK):
             data += chunk
             if len(data) > max_bytes:
-                raise urllib3.exceptions.HTTPError(f"reply of more than {max_bytes} bytes")
+                raise ReplyTooLarge(f"reply of more than {max_bytes} bytes")
             if time.monotonic() > deadline:
                 raise TimeoutError("the reply did not end within the time-out")
         whole = True

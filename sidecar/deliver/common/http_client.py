@@ -29,7 +29,7 @@ from elastic_transport.client_utils import DEFAULT, DefaultType, url_to_node_con
 from urllib3.util.retry import Retry
 
 from sidecar.deliver.common.http import Reply, Unreached
-from sidecar.deliver.common.http_body import read_body
+from sidecar.deliver.common.http_body import ReplyTooLarge, read_body
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.options import ClientTls
@@ -131,8 +131,8 @@ class HttpClient:
         )
 
     def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        """The reply of a node, whatever its status. Raises `Unreached` (`timeout`, `tls`, `unreachable`) where
-        there was none; the request may have been carried out nevertheless."""
+        """The reply of a node, whatever its status. Raises `Unreached` (`timeout`, `tls`, `too_large`, `unreachable`)
+        where there was none; the request may have been carried out nevertheless."""
         try:
             answer = self._transport.perform_request(
                 method, target, body=body, headers={**headers, "user-agent": USER_AGENT}
@@ -142,7 +142,8 @@ class HttpClient:
         except TlsError as error:
             raise Unreached("tls", str(error.message)) from error
         except TransportError as error:
-            raise Unreached("unreachable", str(error.message)) from error
+            large = any(isinstance(cause, ReplyTooLarge) for cause in error.errors)
+            raise Unreached("too_large" if large else "unreachable", str(error.message)) from error
         retry_after = parse_retry_after(answer.meta.headers.get("retry-after"), time.time())
         return Reply(answer.meta.status, answer.body or b"", retry_after)
 

@@ -57,7 +57,7 @@ def reason(reply: Reply) -> str:
 
 
 def reason_of(answer: Any) -> str:
-    """The engine's reason in an answer; empty without one. `root_cause` has that of a shard on which a search failed."""
+    """The engine's reason in an answer; empty without one. `root_cause` has that of a shard where a search failed."""
     error = answer.get("error") if isinstance(answer, Mapping) else None
     if not isinstance(error, Mapping):
         return error if isinstance(error, str) else ""

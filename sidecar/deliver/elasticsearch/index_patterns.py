@@ -27,9 +27,18 @@ def problem(pattern: str) -> str | None:
     bare = re.sub(f"%[{_DIRECTIVES}]", "0", pattern.replace(TYPE, "t"))
     if "%" in bare or "{" in bare:
         return f"{pattern!r} may have %Y, %m, %d, %H and {TYPE} in it, and no other % or {{"
-    if not _NAME.fullmatch(bare) or pattern[0] == "%" or len(bare) > 200:
-        return f"{pattern!r} is no name of an index: lower-case a to z, digits, dots, hyphens and underscores"
+    if pattern[0] == "%" or name_problem(bare):
+        return _not_a_name(pattern)
     return None
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with the name of one index; None if nothing."""
+    return None if _NAME.fullmatch(name) and len(name) <= 200 else _not_a_name(name)
+
+
+def _not_a_name(text: str) -> str:
+    return f"{text!r} is no name of an index: lower-case a to z, digits, dots, hyphens and underscores"
 
 
 def wildcard(pattern: str, kind: str) -> str:

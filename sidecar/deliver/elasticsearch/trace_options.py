@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from sidecar.deliver.elasticsearch.options import HOSTS, Hosts
 from sidecar.options import ClientAuth, ClientTls, Section
+
+
+def _searched(value: str) -> str:
+    if set(value) & set('/?#\\"<>| ') or value.startswith(("_", "-")):
+        raise ValueError(f"invalid index pattern: {value!r}; expected names with * in them, separated by commas")
+    return value
+
+
+SearchPattern = Annotated[str, AfterValidator(_searched)]
+"""Indices or data streams that are searched."""
 
 
 class TraceElasticsearchOptions(Section):
@@ -17,12 +29,7 @@ class TraceElasticsearchOptions(Section):
         default=ClientAuth(),
         description="Credentials: an API key, a token or a user; the role sidecar-reader is enough.",
     )
-    traces: str = Field("traces-*.otel-*", min_length=1, description="Indices or data streams of spans.")
-    logs: str = Field("logs-*.otel-*", min_length=1, description="Indices or data streams of logs and span events.")
-
-    @field_validator("traces", "logs")
-    @classmethod
-    def _pattern(cls, value: str) -> str:
-        if set(value) & set('/?#\\"<>| ') or value.startswith(("_", "-")):
-            raise ValueError(f"invalid index pattern: {value!r}; expected names with * in them, separated by commas")
-        return value
+    traces: SearchPattern = Field("traces-*.otel-*", min_length=1, description="Indices or data streams of spans.")
+    logs: SearchPattern = Field(
+        "logs-*.otel-*", min_length=1, description="Indices or data streams of logs and span events."
+    )

@@ -1,0 +1,130 @@
+"""Predictions and labels from the documents that the Elasticsearch sink makes of log records, and the queries for them.
+
+Read as `derive.outcomes` reads the records themselves, so that the figures are the same. What did not fit a mapping is
+taken back from the attribute of conflicts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sidecar.decode.predictions.label_event import NAMES, is_label
+from sidecar.decode.predictions.label_names import EVENT as LABEL
+from sidecar.decode.predictions.label_names import NAMED_BY
+from sidecar.decode.predictions.label_record import InvalidLabel, Label, read_label
+from sidecar.decode.predictions.names import ALIASES, EVENT
+from sidecar.decode.predictions.prediction_rows import ANSWERING, MEMBERS, PredictedRows, PredictionRowReader
+from sidecar.lookup.documents import CONFLICTS
+from sidecar.outcomes.search import Hit
+
+_ATTRIBUTES, _BODY = "attributes.", "body.structured."
+SOURCE: Mapping[str, Any] = {
+    "includes": ["attributes", "event_name", "trace_id", "body.text", *(f"{_BODY}{name}" for name in sorted(MEMBERS))],
+    "excludes": ["attributes.ml.features.*", "attributes.features"],
+}
+"""What is read of a document: features, by far the most of it, are not."""
+PREDICTION_SORT: Sequence[Any] = ({"@timestamp": {"order": "asc", "numeric_type": "date_nanos"}},)
+LABEL_SORT: Sequence[Any] = (
+    {"observed_timestamp": {"order": "asc", "numeric_type": "date_nanos", "unmapped_type": "date_nanos"}},
+)
+"""By the time at which they came: the first of two labels counts."""
+
+
+def prediction_query(reader: PredictionRowReader, begin: int, end: int) -> dict[str, Any]:
+    """Records that may be predictions of this time (Unix seconds, `end` included)."""
+    answers = [name for concept in ANSWERING for name in ALIASES[concept]]
+    named = [_any_of(names) for names in (reader.ids, ALIASES["model"], answers)]
+    either: list[Mapping[str, Any]] = [{"term": {"event_name": EVENT}}, {"bool": {"filter": named}}]
+    return {"bool": {"filter": [_time("@timestamp", begin, end), _either(either)]}}
+
+
+def label_query(begin: int, end: int) -> dict[str, Any]:
+    """Records that may be labels which came, or say that they are, of this time."""
+    marks = [
+        {"term": {"event_name": LABEL}},
+        {"match_phrase": {"body.text": LABEL}},
+        *({"term": {_ATTRIBUTES + name: LABEL}} for name in NAMED_BY),
+    ]
+    came = _time("observed_timestamp", begin, end)
+    unknown = {"bool": {"must_not": {"exists": {"field": "observed_timestamp"}}}}
+    since = {"bool": {"filter": [unknown, _time("@timestamp", begin, end)]}}
+    return {"bool": {"filter": [_either([came, since]), _either(marks)]}}
+
+
+def _time(field: str, begin: int, end: int) -> dict[str, Any]:
+    return {"range": {field: {"gte": begin * 1000, "lte": end * 1000, "format": "epoch_millis"}}}
+
+
+def _any_of(names: Sequence[str]) -> dict[str, Any]:
+    return _either([{"exists": {"field": _ATTRIBUTES + name}} for name in (*names, CONFLICTS)])
+
+
+def _either(queries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"bool": {"should": list(queries), "minimum_should_match": 1}}
+
+
+def prediction_of(hit: Hit, reader: PredictionRowReader) -> PredictedRows | None:
+    """The prediction of a document that PREDICTION_SORT has sorted; None where it is none."""
+    document, attributes, members = _read(hit)
+    event = str(document.get("event_name") or "")
+    if event == attributes.get("event.name") and not members:  # Only the document calls it so.
+        event = ""
+    if event != EVENT and is_label(event, _text(document), attributes):
+        return None
+    found = reader.rows_of(event, attributes, members, str(document.get("trace_id") or ""), int(hit["sort"][0]))
+    return found if found is not None and found.answers else None
+
+
+def label_of(hit: Hit) -> Label | str | None:
+    """The label of a document, or why it is not what it should be; None where it is none."""
+    document, attributes, _ = _read(hit)
+    if not is_label(str(document.get("event_name") or ""), _text(document), attributes):
+        return None
+    try:
+        return read_label(attributes, written=False, names=NAMES)
+    except InvalidLabel as invalid:
+        return str(invalid)
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    body = document.get("body")
+    text = body.get("text") if isinstance(body, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
+def _read(hit: Hit) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
+    """(document, its attributes, members of its body), with what was moved where it was."""
+    document = hit["_source"]
+    attributes = dict(_flat(document.get("attributes") or {}))
+    body = document.get("body")
+    structured = body.get("structured") if isinstance(body, Mapping) else None
+    members = {name: structured[name] for name in MEMBERS if name in structured} if isinstance(structured, dict) else {}
+    moved = _moved(attributes.pop(CONFLICTS, None))
+    for path, value in moved.items():
+        if path in ("attributes", "body.structured"):
+            whole = attributes if path == "attributes" else members
+            whole.update(_flat(value) if isinstance(value, Mapping) else ())
+        elif path.startswith(_ATTRIBUTES):
+            attributes[path.removeprefix(_ATTRIBUTES)] = value
+        elif path.startswith(_BODY):
+            members[path.removeprefix(_BODY)] = value
+    return document, attributes, members
+
+
+def _moved(text: Any) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(attributes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Attributes by their whole names, whether an index keeps them with dots or as objects."""
+    for name, value in attributes.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
