@@ -15,7 +15,7 @@ from sidecar.derive.outcomes.outcome_families import families, window_text
 from sidecar.outcomes.join import Joined
 
 _WINDOW = ("model", "version", "window")
-SUCCESS = "sidecar_outcomes_last_success_timestamp_seconds"
+SUCCESS = "model_outcome_join_timestamp_seconds"
 
 
 def metrics(joined: Joined, options: OutcomeOptions, now: int) -> list[FamilySnapshot]:
@@ -23,9 +23,9 @@ def metrics(joined: Joined, options: OutcomeOptions, now: int) -> list[FamilySna
     rows = Counter({(*model, "read"): n for model, n in joined.rows.items()})
     return [
         *families(joined.models, options, now),
-        _counted("sidecar_outcomes_labels", "Labels that were read, by what became of them.", joined.labels),
+        _counted("model_outcome_join_labels", "Labels that were read, by what became of them.", joined.labels),
         _counted(
-            "sidecar_outcomes_predictions",
+            "model_outcome_join_predictions",
             "Predicted rows: `read`, and those of them that a label names, by whether they were taken.",
             rows + joined.predictions,
         ),
@@ -40,7 +40,7 @@ def _counted(name: str, about: str, found: Mapping[tuple[str, str, str], int]) -
 
 def documents(joined: Joined, options: OutcomeOptions, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """(id, document) of each model, version and window that has rows. The same id within a step of the window, so that
-    a second run puts the same document, or mends it."""
+    a second run puts the same document, or corrects it."""
     figures, classes = _by_window(families(joined.models, options, now))
     for (model, version), state in joined.models.items():
         for window in options.windows:

@@ -2,7 +2,7 @@
 
 Point in time and `search_after`, of which the two engines have dialects. Documents with equal times are in the order in
 which they were stored (`_seq_no`). That order must be total, or documents at the end of a page are lost: Elasticsearch
-adds `_shard_doc` itself; OpenSearch's (3.6) begins anew in every shard, so that it is `_index` and `_id` there.
+adds `_shard_doc` itself; OpenSearch's (3.6) counts from zero in every shard, so that it is `_index` and `_id` there.
 """
 
 from __future__ import annotations

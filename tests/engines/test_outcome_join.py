@@ -96,10 +96,10 @@ def test_figures_are_those_of_the_pod_and_of_scikit_learn_in_every_run(delivered
     assert gauges(values) == pytest.approx(gauges(delivered.live), rel=1e-12)
     assert len(gauges(values)) > 100
     check_figures(values, delivered.traffic)
-    results = by_labels(values, "sidecar_outcomes_labels", "model", "result")
+    results = by_labels(values, "model_outcome_join_labels", "model", "result")
     assert results == delivered.traffic.results
     rows = Counter((row.model, "read") for row in delivered.traffic.rows)
-    found = by_labels(values, "sidecar_outcomes_predictions", "model", "result")
+    found = by_labels(values, "model_outcome_join_predictions", "model", "result")
     assert {key: n for key, n in found.items() if key[1] == "read"} == rows
     assert "100 orphan" in printed
     before = delivered.stored()
@@ -131,7 +131,7 @@ def test_labels_of_a_file_that_come_later(delivered: Delivered, tmp_path: Path) 
     file.write_text("order,outcome,model\n" + "\n".join(lines) + "\n")
     arguments = ["--labels", file, "--id-field", "order", "--truth-field", "outcome"]
     values, printed = delivered.join(*arguments, code=1, SIDECAR_OUTCOMES__ELASTICSEARCH__DOCUMENTS="false")
-    results = by_labels(values, "sidecar_outcomes_labels", "model", "result")
+    results = by_labels(values, "model_outcome_join_labels", "model", "result")
     assert results == {("churn", "joined"): len(truth), ("churn", "duplicate"): 2, ("churn", "orphan"): 1}
     right = sum(truth[row.id] == row.predicted for row in rows if row.id in truth) / len(truth)
     day = {key: value for key, value in gauges(values).items() if 'window="24h"' in key}

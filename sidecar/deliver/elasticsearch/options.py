@@ -23,6 +23,16 @@ def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
 
 Hosts = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_checked)]
 """Addresses of a cluster's nodes."""
+
+
+def _host_named(tls: ClientTls) -> ClientTls:
+    if tls.server_name is not None:
+        raise ValueError("server_name cannot be set here: a certificate must be for the host of its address")
+    return tls
+
+
+NodeTls = Annotated[ClientTls, AfterValidator(_host_named)]
+"""TLS of connections to nodes."""
 HOSTS: Any = Field(
     (),
     examples=[["https://es:9200"]],
@@ -37,7 +47,7 @@ class ElasticsearchOptions(SinkOptions):
 
     kind: Literal["elasticsearch"] = Field("elasticsearch", description="Kind of the sink.")
     hosts: Hosts = HOSTS
-    tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
+    tls: NodeTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(default=ClientAuth(), description="Credentials: an API key, a token or a user.")
     compression: bool = Field(True, description="Send requests compressed with gzip.")
     timeout: Duration = Field(30.0, gt=0, le=600, description="For a whole request, its reply included.")
@@ -68,13 +78,6 @@ class ElasticsearchOptions(SinkOptions):
         description="A document with a field that does not fit the mapping: `text` moves the field's value to the "
         "attribute sidecar.conflicts, as JSON, and sends the document again; `dead_letter` keeps it for replay.",
     )
-
-    @field_validator("tls")
-    @classmethod
-    def _tls(cls, value: ClientTls) -> ClientTls:
-        if value.server_name is not None:
-            raise ValueError("server_name cannot be set here: a certificate must be for the host of its address")
-        return value
 
     @field_validator("index", "pipeline", mode="before")
     @classmethod

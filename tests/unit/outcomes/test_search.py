@@ -134,7 +134,7 @@ def test_it_gives_up_in_the_end_with_the_reason(failure: Any) -> None:
     assert time.now <= 60
 
 
-def test_what_no_waiting_mends_is_not_tried_again() -> None:
+def test_what_no_waiting_helps_is_not_tried_again() -> None:
     engine, time = Engine(30), Time()
     engine.failures = [Reply(401, b"{}")]
     with pytest.raises(Permanent, match="credentials"):

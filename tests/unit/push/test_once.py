@@ -17,7 +17,7 @@ OK = PushResult("accepted")
 
 
 class To:
-    """A destination that answers as it is told, and then takes everything."""
+    """A destination that answers as given, and then takes everything."""
 
     ends_series = True
 
