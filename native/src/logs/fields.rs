@@ -1,4 +1,4 @@
-//! Which members of a JSON log line mean what; the same lists as the reference decoder's `json_fields`.
+//! Which members of a JSON log line mean what; the same lists as the reference decoder's `fields`.
 //!
 //! Every name has a slot. Slots of one role follow each other in order of preference, so that a set of slots is a bit
 //! mask and the preferred member of a role its lowest bit.
@@ -179,6 +179,7 @@ pub const EXCEPTION_MESSAGE: Slots = role(7);
 pub const STACKTRACE: Slots = role(8);
 
 pub const COUNT: usize = first_slot(ROLES.len());
+const _: () = assert!(COUNT <= Slots::BITS as usize, "a slot has no bit");
 pub const TIME_SECONDS: usize = named("timestampSeconds");
 pub const TIME_NANOSECONDS: usize = named("timestampNanos");
 pub const TRACEPARENT: usize = named("traceparent");

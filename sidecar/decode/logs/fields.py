@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-VERSION = 2
-
 OBJECTS = frozenset({
     "log", "trace", "span", "service", "error", "err", "dd", "fields", "mdc", "contextMap", "throwable",
     "thrown", "exception", "_exception",

@@ -14,9 +14,10 @@ from sidecar.deliver.sink import Sink
 
 
 def enabling(kind: SinkType) -> dict[str, Any]:
-    """Options without which a sink is off: the first of its addresses, as the option's example has it."""
+    """Options without which a sink is off: the first of its addresses, as the option's example has it, or `enabled`."""
     fields = kind.options.model_fields
-    return {name: (fields[name].examples or [None])[0] for name in kind.options.address_options[:1]}
+    addresses = kind.options.address_options[:1]
+    return {name: (fields[name].examples or [None])[0] for name in addresses} or {"enabled": True}
 
 
 @pytest.fixture(params=SINKS, ids=lambda kind: kind.name)

@@ -27,7 +27,7 @@ def of(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", EVERY)
 def test_ours_are_the_golden_ones(name: str) -> None:
     for found, expected in ((golden.ours(name), of(name)["ours"]), (golden.scipys(name), of(name)["scipy"])):
-        assert found.keys() == expected.keys()
+        assert expected.keys() <= found.keys(), "a method may be newer than the golden file"
         for key, value in expected.items():
             assert found[key] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-9, abs=1e-12)), key
 
