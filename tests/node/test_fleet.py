@@ -72,6 +72,7 @@ def fakes(cluster: Node) -> Iterator[None]:
     cluster.apply(yaml.safe_dump_all([fake_node(number) for number in range(NODES)]))
     yield
     cluster.kubectl("delete", "namespace", SPACE, "--wait=false")
+    cluster.kubectl("delete", "node", "--selector=type=fake", "--wait=false")
 
 
 def admission(cluster: Node) -> dict[float, float]:

@@ -45,6 +45,8 @@ def gateway(cluster: Node, engine: SearchEngine, installed: Installation) -> Ite
     cluster.apply(yaml.safe_dump(volume(cluster)))
     values = {
         "mode": "node",
+        # Not on the fake nodes of another test.
+        "node": {"nodeSelector": {"kubernetes.io/hostname": cluster.name}},
         "image": {"repository": SIDECAR.rpartition(":")[0]},
         "gateway": {
             "enabled": True,
