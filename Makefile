@@ -20,7 +20,7 @@ help:
 	@echo "make test-node      the chart and the images on a node of a real Kubernetes, which is built first; needs root"
 	@echo "make coverage       the lines that unit and contract tests run, by file"
 	@echo "make golden         write the golden files of documents anew from the reference decoder"
-	@echo "make oracles        write the golden files of Jaeger, TraceQL's grammar, drift and data quality anew from the real programs"
+	@echo "make oracles        write the golden files of Jaeger, TraceQL's grammar, drift and data quality anew: real programs, simulations"
 	@echo "make lint           ruff, mypy, import-linter, clippy, rustfmt"
 	@echo "make bench          CPU per million items, beside the OpenTelemetry Collector where Go can build it"
 	@echo "make soak [KILLS=N] 500 times kill -9 under load: nothing acknowledged is lost or there twice"
@@ -85,6 +85,7 @@ oracles: setup
 	cd tests && ../$(BIN)/python -m support.traceql.grammar
 	cd tests && ../$(BIN)/python -m support.drift_oracles.golden
 	cd tests && ../$(BIN)/python -m support.gx_oracles.golden
+	cd tests && ../$(BIN)/python -m support.drift_simulation
 
 lint: setup
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from scipy.spatial.distance import jensenshannon
+from scipy.special import xlogy
 from scipy.stats import chi2
 from support import monitoring_source as source
 from support.drift_data import event_request, numbers, reference
@@ -76,13 +77,17 @@ def expected(name: str) -> dict[str, tuple[float, float]]:
     live, trained = counts(name)
     n, m, bins = live.sum(), trained.sum(), len(live)
     p, q = (live + 0.5) / (n + 0.5 * bins), (trained + 0.5) / (m + 0.5 * bins)
-    noise = chi2.isf(ALPHA, bins - 1) * (1 / n + 1 / m)
+    both = (live + trained) / (n + m)
     shares = live / n - trained / m
-    return {
-        "psi": (float(((p - q) * np.log(p / q)).sum()), noise * (1 + bins / (2 * n))),
-        "jensen_shannon": (float(jensenshannon(live, trained, base=2)), float(np.sqrt(noise / (8 * np.log(2))))),
-        "chi_squared": (float(np.sqrt((shares**2 / ((live + trained) / (n + m))).sum())), float(np.sqrt(noise))),
+    ratio = 2 * float(xlogy(live, live / n / both).sum() + xlogy(trained, trained / m / both).sum())
+    few = float((1 / np.maximum(both * min(n, m), 1)).sum()) / (bins - 1)
+    certain = chi2.isf(ALPHA, bins - 1) * (1 + few / 3) / ratio
+    scores = {
+        "psi": float(((p - q) * np.log(p / q)).sum()),
+        "jensen_shannon": float(jensenshannon(live, trained, base=2)),
+        "chi_squared": float(np.sqrt((shares**2 / both).sum())),
     }
+    return {name: (one, one * (certain if name == "psi" else np.sqrt(certain))) for name, one in scores.items()}
 
 
 def checked(sidecar: SidecarProcess) -> bool:

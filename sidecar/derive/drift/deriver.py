@@ -44,6 +44,8 @@ FEATURE_BYTES = 16_000
 """What the state of one column takes at most, about; with few rows it is a third of it."""
 EXPECTATION_BYTES = 250_000
 """What the state of one expectation takes at most, about: that of distinct values. Others take some kB."""
+SUB_WINDOW_BYTES = 400
+"""What one column of one sub-window before the window takes, about."""
 _PREFIX = b"drift/"
 _MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
 _LENGTH = 4
@@ -372,7 +374,8 @@ def memory(options: DriftOptions, budget: Budget) -> int:
         return 0
     learnt = min(MAX_VALUES, options.learn * options.max_features) * 9 * MAX_LEARNING
     suites = options.max_expectations * EXPECTATION_BYTES if options.suites is not None else 0
-    return options.max_features * FEATURE_BYTES + learnt + suites + table_bytes(budget, 2)
+    column = FEATURE_BYTES + options.lag * SUB_WINDOW_BYTES
+    return options.max_features * column + learnt + suites + table_bytes(budget, 2)
 
 
 def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:

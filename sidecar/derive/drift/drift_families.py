@@ -57,6 +57,11 @@ class _Families:
             "gauge",
             "Values of a bin in the window of the last check: add them up over pods.",
         )
+        self.before = _Block(
+            "model_feature_baseline_rows",
+            "gauge",
+            "Values of a bin in the window that the last check compared with, where that is not the reference.",
+        )
         self.ready = _Block("data_drift_ready", "gauge", "1 where the window of the last check covered warm_up.")
         self.quantile = _Block(
             "data_drift_chi_squared_quantile",
@@ -125,7 +130,7 @@ def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
         window = state.windows.get(key)
         if window is None:
             continue
-        about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
+        about = f"{of_model},{label_text(*state.about(window.bins))}"
         for one in decision.scores:
             labels = f'{about},method="{one.method}"'
             found.score.add(labels, one.score)
@@ -143,11 +148,12 @@ def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
 def _of_fleets(found: _Families, of_model: str, state: ModelDrift) -> None:
     """What rules add up over pods; empty before the first check."""
     reference = label_text(("reference",), (state.reference.label,))
-    for key, counts in state.rows_at_check.items():
-        bins = state.windows[key].bins
-        about = f"{of_model},{label_text(('feature',), (label_of(bins),))}"
-        for name, rows in zip(bins.labels, counts.tolist(), strict=True):
-            found.window.add(f"{about},{label_text(('bin',), (name,))},{reference}", rows)
+    for block, by_column in ((found.window, state.rows_at_check), (found.before, state.rows_before)):
+        for key, counts in by_column.items():
+            bins = state.windows[key].bins
+            about = f"{of_model},{label_text(('feature',), (label_of(bins),))}"
+            for name, rows in zip(bins.labels, counts.tolist(), strict=True):
+                block.add(f"{about},{label_text(('bin',), (name,))},{reference}", rows)
     if state.rows_at_check:
         found.ready.add(f"{of_model},{reference}", int(state.ready))
         for freedom, quantile in enumerate(state.chi_squared_quantiles(), 1):

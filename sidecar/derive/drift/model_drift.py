@@ -48,12 +48,19 @@ class Progress:
     """Of its last one."""
     rows: int = 0
     rows_at_check: int = 0
+    lengths: tuple[int, int] = (0, 0)
+    """Of a sub-window and of the interval of checks, ns; 0 in what a former version of the program has kept."""
+
+
+def lengths_of(options: DriftOptions) -> tuple[int, int]:
+    """ns of a sub-window, and of the interval of checks."""
+    return max(1, round(options.window * 1e9 / options.sub_windows)), max(1, round(options.check_interval * 1e9))
 
 
 def slot_of(options: DriftOptions, time: int) -> tuple[int, int]:
     """(sub-window, interval of checks) of a time in Unix ns. Payloads with equal ones can be added together."""
-    sub_window = time // max(1, round(options.window * 1e9 / options.sub_windows))
-    return sub_window, time // max(1, round(options.check_interval * 1e9))
+    sub_window, check = lengths_of(options)
+    return time // sub_window, time // check
 
 
 class ModelDrift:
@@ -72,15 +79,17 @@ class ModelDrift:
         self.model, self.reference = model, reference
         self._options, self._methods = options, methods
         self.windows: dict[Key, ColumnWindow] = {
-            key: ColumnWindow(bins) for key, bins in list(reference.columns.items())[:columns]
+            key: ColumnWindow(bins, options.lag) for key, bins in list(reference.columns.items())[:columns]
         }
         self.decisions: dict[Key, Decision] = {}
         self.rows_at_check: dict[Key, I64] = {}
         """Rows of each bin in the window of the last check: what its scores are of."""
+        self.rows_before: dict[Key, I64] = {}
+        """The same of the window that it compared with; empty for the reference."""
         self.ready = False
         """Whether the window covered what it has to at the last check."""
         self._counted_at_check: dict[Key, int] = {}
-        self.progress = Progress(*slot_of(options, time), time, time)
+        self.progress = Progress(*slot_of(options, time), time, time, lengths=lengths_of(options))
         self._checked = False
         self._saved = b""
         self.born = 0
@@ -130,14 +139,35 @@ class ModelDrift:
         progress, options = self.progress, self._options
         ends = (progress.check + 1) * round(options.check_interval * 1e9)
         self.ready = ends - progress.started >= options.warm_up_seconds * 1e9
-        pairs = ((key, window.comparison()) for key, window in self.windows.items())
+        pairs = ((key, self._compared(window)) for key, window in self.windows.items())
         compared = {key: comparison for key, comparison in pairs if comparison is not None}
         self.decisions = {key: self._decision(self.windows[key], comparison) for key, comparison in compared.items()}
         self.rows_at_check = {key: comparison.live_bins for key, comparison in compared.items()}
+        if options.lag:
+            self.rows_before = {key: comparison.reference_bins for key, comparison in compared.items()}
         found = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
         return found
+
+    def _compared(self, window: ColumnWindow) -> Comparison | None:
+        lag = self._options.lag
+        if not lag:
+            return window.comparison()
+        end = self.progress.sub_window - lag + 1
+        return window.comparison(window.between(range(end - self._options.sub_windows, end)))
+
+    def about(self, bins: ColumnBins) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names and values of the labels by which decisions on a column are told apart."""
+        names, values = ["feature"], [label_of(bins)]
+        own = self._options.features.get(bins.name) if bins.role == "feature" else None
+        if own is not None and own.group is not None:
+            names.append("feature_group")
+            values.append(own.group)
+        if self._options.lag:
+            names.append("compared_with")
+            values.append(self._options.compare_with)
+        return tuple(names), tuple(values)
 
     def chi_squared_quantiles(self) -> list[float]:
         """What chance exceeds as seldom as one check of one column may be wrong, by degrees of freedom from 1."""
@@ -198,7 +228,8 @@ class ModelDrift:
             decisions = [[*key, asdict(decision)] for key, decision in self.decisions.items()]
             yield b"v", json.dumps([counted, decisions]).encode()
             rows = [[*key, counts.tolist()] for key, counts in self.rows_at_check.items()]
-            yield b"b", json.dumps([self.ready, rows]).encode()
+            before = [[*key, counts.tolist()] for key, counts in self.rows_before.items()]
+            yield b"b", json.dumps([self.ready, rows, before]).encode()
         for key, window in self.windows.items():
             name = pack_labels(key)
             for number, packed in window.checkpoint():
@@ -215,14 +246,16 @@ class ModelDrift:
     def restore(self, state: Mapping[bytes, bytes]) -> bool:
         """Take over what `checkpoint` gave; False for what is not from here, or of another version of the program."""
         try:
-            self.progress = Progress(**json.loads(state[b"m"]))
+            if not self._restore_progress(state[b"m"]):
+                return False
             rings: dict[bytes, dict[int, bytes]] = {}
             for key, value in state.items():
                 if key[:1] == b"w":
                     rings.setdefault(key[21:], {})[int(key[1:21])] = value
+            oldest = self.progress.sub_window - self._options.sub_windows + 1
             for own, window in self.windows.items():
                 name = pack_labels(own)
-                if b"f" + name in state and not window.restore(state[b"f" + name], rings.get(name, {})):
+                if b"f" + name in state and not window.restore(state[b"f" + name], rings.get(name, {}), oldest):
                     return False
             self._restore_decisions(state.get(b"v"))
             self._restore_rows(state.get(b"b"))
@@ -231,16 +264,32 @@ class ModelDrift:
             return False
         return True
 
+    def _restore_progress(self, kept: bytes) -> bool:
+        """Sub-windows of another length are not those of now, and cannot be told apart from them by their numbers."""
+        progress, lengths = Progress(**json.loads(kept)), lengths_of(self._options)
+        before = tuple(progress.lengths)
+        if before[0] not in (0, lengths[0]):
+            return False
+        if before[1] not in (0, lengths[1]):
+            progress.check = slot_of(self._options, progress.seen)[1]
+        progress.lengths = lengths
+        self.progress = progress
+        return True
+
     def _restore_decisions(self, kept: bytes | None) -> None:
         counted, decisions = json.loads(kept) if kept is not None else ([], [])
         self._counted_at_check = {(role, name): n for role, name, n in counted}
         self.decisions = {(role, name): _decision_of(one) for role, name, one in decisions}
 
     def _restore_rows(self, kept: bytes | None) -> None:
-        self.ready, rows = json.loads(kept) if kept is not None else (False, [])
-        self.rows_at_check = {
+        self.ready, rows, *others = json.loads(kept) if kept is not None else (False, [])
+        self.rows_at_check = self._rows_of(rows)
+        self.rows_before = self._rows_of(others[0]) if others and self._options.lag else {}
+
+    def _rows_of(self, kept: list[Any]) -> dict[Key, I64]:
+        return {
             (role, name): np.array(counts, np.int64)
-            for role, name, counts in rows
+            for role, name, counts in kept
             if (window := self.windows.get((role, name))) is not None and len(counts) == window.bins.bins
         }
 

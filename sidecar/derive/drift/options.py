@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,6 +11,10 @@ from sidecar.derive.drift.methods.registry import METHODS, method
 from sidecar.options import Duration, Section
 
 MAX_LEARN = 10_000
+MAX_LAG = 1000
+"""Sub-windows by which the window that is compared with lies behind, at most."""
+WEEK_SECONDS = 7 * 86_400
+CompareWith = Literal["reference", "previous_window", "same_window_last_week"]
 
 
 class FeatureOptions(Section):
@@ -17,6 +22,9 @@ class FeatureOptions(Section):
 
     method: str | None = Field(None, description="Method that decides; that of all features where it is not given.")
     threshold: float | None = Field(None, ge=0, description="Score above which it is an effect.")
+    group: str | None = Field(
+        None, min_length=1, max_length=64, description="Label `feature_group` of its scores and decisions."
+    )
 
     @field_validator("method")
     @classmethod
@@ -50,8 +58,13 @@ class DriftOptions(Section):
     warm_up: Duration | None = Field(
         default=None,
         ge=0,
-        description="Time from a model's first row until drift may be detected. Default: the window, so that a daily "
-        "cycle is no drift.",
+        description="Time from a model's first row until drift may be detected. Default: until both windows are "
+        "covered that are compared, so that a daily cycle is no drift.",
+    )
+    compare_with: CompareWith = Field(
+        default="reference",
+        description="What the window is compared with: the reference, the window before it, or the same one a week "
+        "earlier. The latter two are counted in the cells of the reference, which is needed for all.",
     )
     methods: tuple[str, ...] = Field(
         default=tuple(one.name for one in METHODS),
@@ -68,7 +81,7 @@ class DriftOptions(Section):
     features: dict[str, FeatureOptions] = Field(
         default_factory=dict,
         description='Method and threshold of single features (in a variable as JSON), such as {"age": {"method": "ks", '
-        '"threshold": 0.2}}.',
+        '"threshold": 0.2, "group": "person"}}.',
     )
     suites: Path | None = Field(
         default=None,
@@ -130,7 +143,27 @@ class DriftOptions(Section):
     def _steps(self) -> DriftOptions:
         if self.check_interval > self.window:
             raise ValueError("check_interval must be at most window")
+        if self.compare_with == "same_window_last_week":
+            if self.window > WEEK_SECONDS:
+                raise ValueError(
+                    f"invalid window: {self.window:g} s; expected at most a week to compare with last week's"
+                )
+            lag = WEEK_SECONDS * self.sub_windows / self.window
+            if lag > MAX_LAG or lag != round(lag):
+                raise ValueError(
+                    f"invalid sub_windows: {self.sub_windows}; expected a whole number of steps (window / sub_windows) "
+                    f"in a week, at most {MAX_LAG}, to compare with last week's window"
+                )
         return self
+
+    @property
+    def lag(self) -> int:
+        """Sub-windows by which the window that is compared with lies behind; 0 for the reference."""
+        if self.compare_with == "reference":
+            return 0
+        if self.compare_with == "previous_window":
+            return self.sub_windows
+        return round(WEEK_SECONDS * self.sub_windows / self.window)
 
     @property
     def active(self) -> bool:
@@ -139,4 +172,5 @@ class DriftOptions(Section):
 
     @property
     def warm_up_seconds(self) -> float:
-        return self.window if self.warm_up is None else self.warm_up
+        both = self.window * (1 + self.lag / self.sub_windows)
+        return both if self.warm_up is None else self.warm_up

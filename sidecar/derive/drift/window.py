@@ -20,8 +20,10 @@ _SIZES = {"<u1": 0xFF, "<u2": 0xFFFF, "<u4": 0xFFFFFFFF}
 class ColumnWindow:
     """Counts are whole numbers, so that they do not depend on the order of records. Not thread-safe."""
 
-    def __init__(self, bins: ColumnBins) -> None:
+    def __init__(self, bins: ColumnBins, lag: int = 0) -> None:
+        """`lag`: sub-windows by which an older window lies behind that is compared with; 0 for none."""
         self.bins = bins
+        self._lag = lag
         self.totals: I64 = np.zeros(bins.bins, np.int64)
         """Since the reference came into force, of each bin."""
         self.flags: I64 = np.zeros(len(FLAGS), np.int64)
@@ -35,6 +37,10 @@ class ColumnWindow:
         self._numbers: deque[int] = deque()
         self._ring: deque[bytes] = deque()
         """The counts of each of the sub-windows of these numbers."""
+        self._past: dict[int, bytes] = {}
+        """The same of those that are no longer in the window, by number, oldest first."""
+        self._before: tuple[range, I64] | None = None
+        """The last answer of `between`."""
         self._dirty = True
         self._new: list[int] = []
         self._gone: list[int] = []
@@ -61,47 +67,74 @@ class ColumnWindow:
             self._open[:] = 0
             self._dirty = True
         while self._ring and self._numbers[0] < oldest:
-            self._closed -= _unpacked(self._ring.popleft(), len(self._closed))
-            self._gone.append(self._numbers.popleft())
+            number, counts = self._numbers.popleft(), self._ring.popleft()
+            self._closed -= _unpacked(counts, len(self._closed))
+            self._past[number] = counts
+        for number in [number for number in self._past if number < oldest - self._lag]:
+            del self._past[number]
+            self._gone.append(number)
+
+    def between(self, numbers: range) -> I64:
+        """Cells, flags and tails of these sub-windows, of which none is in the window."""
+        if self._before is None or self._before[0] != numbers:
+            found = self._zeros()
+            for number, counts in self._past.items():
+                if number in numbers:
+                    found += _unpacked(counts, len(found))
+            self._before = numbers, found
+        return self._before[1]
 
     def flags_of_window(self) -> I64:
         """How many values of the window are missing, invalid, below, above, unseen."""
         cells = self.bins.cells
         return (self._closed + self._open)[cells : cells + len(FLAGS)]
 
-    def comparison(self) -> Comparison | None:
-        """The window beside the reference; None where either has no value."""
+    def comparison(self, before: I64 | None = None) -> Comparison | None:
+        """The window beside the reference, or beside what `between` gave; None where either has no value."""
         window = self._closed + self._open
         bins, cells = self.bins, window[: self.bins.cells]
-        if not cells.any() or not bins.counts.any():
+        others = bins.counts if before is None else before[: bins.cells]
+        if not cells.any() or not others.any():
             return None
-        tails = bins.value(window[-_TAILS:], cells[[0, -1]]).tolist() if bins.numeric else [0.0, 0.0]
         return Comparison(
             numeric=bins.numeric,
             edges=bins.edges,
-            reference_cells=bins.counts,
+            reference_cells=others,
             live_cells=cells,
-            reference_bins=bins.bin_counts,
-            live_bins=np.bincount(bins.bin_of_cell, cells, bins.bins).astype(np.int64),
+            reference_bins=self._in_bins(others),
+            live_bins=self._in_bins(cells),
             std=bins.std,
-            reference_tails=bins.tails,
-            live_tails=(tails[0], tails[1]),
+            reference_tails=bins.tails if before is None else self._tails(before),
+            live_tails=self._tails(window),
         )
+
+    def _in_bins(self, cells: I64) -> I64:
+        return np.bincount(self.bins.bin_of_cell, cells, self.bins.bins).astype(np.int64)
+
+    def _tails(self, window: I64) -> tuple[float, float]:
+        bins = self.bins
+        if not bins.numeric:
+            return 0.0, 0.0
+        first, last = bins.value(window[-_TAILS:], window[: bins.cells][[0, -1]]).tolist()
+        return first, last
 
     def memory_bytes(self) -> int:
         """What it takes now, about."""
-        own = (self.totals, self.flags, self.sums, self._open, self._closed)
+        own: tuple[I64, ...] = (self.totals, self.flags, self.sums, self._open, self._closed)
         bins = (self.bins.counts, self.bins.edges, self.bins.bin_counts, self.bins.bin_of_cell)
-        return sum(a.nbytes + 112 for a in (*own, *bins)) + sum(map(sys.getsizeof, self._ring)) + 16 * len(self._ring)
+        if self._before is not None:
+            own = (*own, self._before[1])
+        kept = [*self._ring, *self._past.values()]
+        return sum(a.nbytes + 112 for a in (*own, *bins)) + sum(map(sys.getsizeof, kept)) + 16 * len(kept)
 
     def kept(self) -> list[int]:
         """Numbers of the sub-windows of which something may be kept."""
-        return [*self._numbers, *self._gone]
+        return [*self._past, *self._numbers, *self._gone]
 
     def checkpoint(self) -> Iterator[tuple[int | None, bytes | None]]:
         """What changed since the last call: (number of a sub-window, its counts, None where it is forgotten), and
         (None, the counters and the sub-window at hand)."""
-        kept = dict(zip(self._numbers, self._ring, strict=True))
+        kept = self._past | dict(zip(self._numbers, self._ring, strict=True))
         yield from ((number, kept[number]) for number in self._new if number in kept)
         yield from ((number, None) for number in self._gone)
         self._new.clear()
@@ -113,8 +146,8 @@ class ColumnWindow:
             sums = zlib.compress(self.sums.astype("<i8").tobytes(), 1)
             yield None, self.last_value.to_bytes(8, "little") + len(small).to_bytes(4, "little") + small + sums
 
-    def restore(self, packed: bytes, ring: dict[int, bytes]) -> bool:
-        """Take over what was kept; False for what is not from here."""
+    def restore(self, packed: bytes, ring: dict[int, bytes], oldest: int) -> bool:
+        """Take over what was kept; False for what is not from here. `oldest`: the first sub-window of the window."""
         small, sums = packed[12:], packed[12 + int.from_bytes(packed[8:12], "little") :]
         bins = self.bins.bins
         try:
@@ -128,9 +161,11 @@ class ColumnWindow:
         self.last_value = int.from_bytes(packed[:8], "little")
         self.sums = summed.astype(np.int64)
         self.totals, self.flags, self._open = (part.copy() for part in np.split(found, [bins, bins + len(FLAGS)]))
-        self._numbers, self._ring = deque(closed), deque(ring[number] for number in closed)
-        for counts in closed.values():
-            self._closed += counts
+        own = [number for number in closed if number >= oldest]
+        self._numbers, self._ring = deque(own), deque(ring[number] for number in own)
+        self._past = {number: ring[number] for number in closed if number < oldest}
+        for number in own:
+            self._closed += closed[number]
         self._dirty = False
         return True
 

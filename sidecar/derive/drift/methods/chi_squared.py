@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
+from sidecar.derive.drift.methods import likelihood_ratio
 from sidecar.derive.drift.methods.method import Comparison
 
 
@@ -24,4 +24,4 @@ class ChiSquared:
         return math.sqrt(float(((p - q) ** 2 / together).sum()))
 
     def critical(self, found: Comparison, alpha: float) -> float:
-        return math.sqrt(chi_squared_quantile(alpha, found.freedom()) * found.noise)
+        return math.sqrt(likelihood_ratio.critical(found, alpha, self.score(found) ** 2, found.noise))

@@ -1,7 +1,7 @@
 """Jensen-Shannon distance: the square root of the divergence to base 2, between 0 and 1, over the bins.
 
-For small changes the divergence is the sum of (p - q)^2 / ((p + q) / 2), divided by 8 ln 2, which is distributed as
-chi-squared times (1/n + 1/m).
+For small changes the divergence is the sum of (p - q)^2 / ((p + q) / 2), divided by 8 ln 2: the likelihood-ratio
+statistic times (1/n + 1/m) / (8 ln 2).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from sidecar.decode.api import F64
-from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
+from sidecar.derive.drift.methods import likelihood_ratio
 from sidecar.derive.drift.methods.method import Comparison
 
 
@@ -29,8 +29,8 @@ class JensenShannon:
         return math.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2))
 
     def critical(self, found: Comparison, alpha: float) -> float:
-        squared = chi_squared_quantile(alpha, found.freedom()) * found.noise
-        return min(1.0, math.sqrt(squared / (8 * math.log(2))))
+        by_chance = found.noise / (8 * math.log(2))
+        return min(1.0, math.sqrt(likelihood_ratio.critical(found, alpha, self.score(found) ** 2, by_chance)))
 
 
 def _divergence(p: F64, middle: F64) -> float:

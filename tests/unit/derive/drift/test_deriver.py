@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from support.derive_fakes import FakeLog, lines
 from support.drift_data import HOUR, START, at, event_request, events_request, reference
 from support.quality_data import suite
 
 from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.drift.deriver import DriftDeriver
+from sidecar.derive.drift.deriver import FEATURE_BYTES, SUB_WINDOW_BYTES, DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.registry import DeriveOptions
@@ -102,9 +103,7 @@ def test_the_window_of_the_last_check_is_what_its_scores_are_of(model: Model) ->
     assert model.value("data_drift_ready") == 1
     bins = sum(1 for key in rows if 'feature="age"' in key)
     quantile = model.value("data_drift_chi_squared_quantile", freedom=str(bins - 1))
-    critical = model.value("data_drift_critical_value", feature="age", method="chi_squared")
-    assert quantile is not None
-    assert critical == pytest.approx((quantile * (1 / 300 + 1 / 5000)) ** 0.5, rel=1e-12)
+    assert quantile == pytest.approx(stats.chi2.isf(1 / (365.25 * 24 * 2), bins - 1))
 
 
 def test_window_rows_can_be_left_out(tmp_path: Path) -> None:
@@ -338,6 +337,110 @@ def test_an_idle_model_goes(model: Model) -> None:
     assert all(value is None for _, value in model.deriver.checkpoint())
 
 
+class TestComparedWith:
+    """Other windows than the reference."""
+
+    def feed(self, model: Model, hours: range, shift: float = 0.0, rows: int = 300) -> None:
+        for hour in hours:
+            model.feed(hour, model.rows(rows, shift))
+
+    def detected(self, model: Model) -> tuple[float | None, float | None]:
+        return tuple(model.value("data_drift_detected", feature=name) for name in ("age", "plan"))  # type: ignore[return-value]
+
+    def test_the_previous_window(self, tmp_path: Path) -> None:
+        model = Model(tmp_path, compare_with="previous_window", window=6 * 3600, sub_windows=6, warm_up=None)
+        self.feed(model, range(6), 8)  # Not as in the reference: that is of no account.
+        assert model.value("data_drift_score", feature="age", method="psi") is None
+        self.feed(model, range(6, 12), 8)
+        assert model.value("data_drift_insufficient_data", feature="age") == 1  # Not covered yet.
+        self.feed(model, range(12, 14), 8)
+        assert self.detected(model) == (0, 0)
+        assert model.value("data_drift_insufficient_data", feature="age") == 0
+        assert model.value("data_drift_samples", feature="age") == 6 * 300
+        self.feed(model, range(14, 21))
+        assert self.detected(model) == (1, 0)
+        self.feed(model, range(21, 28))
+        assert self.detected(model) == (0, 0)
+        labels = next(iter(model.shown("data_drift_score{")))
+        assert 'compared_with="previous_window"' in labels
+
+    def test_its_rows_are_shown(self, tmp_path: Path) -> None:
+        model = Model(tmp_path, compare_with="previous_window", window=6 * 3600, sub_windows=6)
+        self.feed(model, range(6), 8, 100)
+        self.feed(model, range(6, 13), 0, 70)
+        window, before = model.shown("model_feature_window_rows{"), model.shown("model_feature_baseline_rows{")
+        assert {key.split("{")[1] for key in window} == {key.split("{")[1] for key in before}
+        assert sum(n for key, n in window.items() if 'feature="age"' in key) == 6 * 70
+        assert sum(n for key, n in before.items() if 'feature="age"' in key) == 6 * 100
+
+    def test_last_week(self, tmp_path: Path) -> None:
+        """Weekends are others, and are no drift; what is other than last week's is."""
+        model = Model(tmp_path, compare_with="same_window_last_week", sub_windows=4, warm_up=None)
+
+        def day(number: int, extra: float = 0.0) -> None:
+            for hour in range(number * 24, number * 24 + 24, 6):
+                model.feed(hour, model.rows(400, 6.0 * (number % 7 >= 5) + extra))
+
+        for number in range(8):
+            day(number)
+            assert 1 not in self.detected(model)
+        for number in range(8, 16):
+            day(number)
+            assert self.detected(model) == (0, 0)
+        assert model.value("data_drift_insufficient_data", feature="age") == 0
+        day(16, 6.0)
+        day(17, 6.0)
+        assert self.detected(model) == (1, 0)
+
+    def test_memory_is_within_what_is_reckoned(self, tmp_path: Path) -> None:
+        options = DriftOptions(reference=tmp_path, compare_with="same_window_last_week")
+        assert options.lag == 168
+        model = Model(tmp_path, compare_with="same_window_last_week")
+        self.feed(model, range(220), rows=1000)
+        (state,) = model.deriver.models.values()
+        list(model.deriver.checkpoint())
+        assert max(len(window.kept()) for window in state.windows.values()) <= 168 + 24
+        taken = max(window.memory_bytes() for window in state.windows.values())
+        assert 20_000 < taken <= FEATURE_BYTES + 168 * SUB_WINDOW_BYTES
+
+    def test_without_a_lag_nothing_is_kept_beyond_the_window(self, model: Model) -> None:
+        self.feed(model, range(60), rows=5)
+        list(model.deriver.checkpoint())
+        (state,) = model.deriver.models.values()
+        assert max(len(window.kept()) for window in state.windows.values()) <= 24
+        assert not model.shown("model_feature_baseline_rows")
+
+
+def test_groups_of_features(tmp_path: Path) -> None:
+    model = Model(tmp_path, features={"age": {"group": "person"}})
+    for hour in range(3):
+        model.feed(hour, model.rows(shift=6))
+    assert model.value("data_drift_score", feature="age", feature_group="person", method="psi") is not None
+    assert model.value("data_drift_detected", feature_group="person") == 1
+    assert [key for key in model.shown("data_drift_score") if "plan" in key and "feature_group" in key] == []
+    assert [key for key in model.shown("model_feature") if "feature_group" in key] == []
+
+
+def test_sub_windows_of_another_length_begin_anew(tmp_path: Path) -> None:
+    def after(**options: Any) -> Model:
+        before = Model(tmp_path)
+        for hour in range(4):
+            before.feed(hour, before.rows())
+        kept = {key: value for key, value in before.deriver.checkpoint() if value is not None}
+        found = Model(tmp_path, **options)
+        found.deriver.restore(kept)
+        return found
+
+    same, checks, other = after(), after(check_interval=7200), after(sub_windows=12)
+    assert same.deriver.models.keys() == checks.deriver.models.keys()
+    assert not other.deriver.models
+    for found in (same, checks):
+        observations = found.shown("model_feature_observations_total")
+        assert sum(n for key, n in observations.items() if 'feature="plan"' in key) == 4 * 500
+        found.feed(8, found.rows())
+        assert found.value("data_drift_samples", feature="age") == 2000
+
+
 class TestLearning:
     """Without a reference the first rows become one."""
 
@@ -439,6 +542,10 @@ def test_nothing_is_done_where_nothing_is_to_be_compared() -> None:
         ({"thresholds": {"ks": -1}}, "invalid threshold of ks"),
         ({"features": {"age": {"method": "x"}}}, "invalid method: 'x'"),
         ({"check_interval": "2d"}, "check_interval must be at most window"),
+        ({"compare_with": "yesterday"}, "reference"),
+        ({"compare_with": "same_window_last_week", "window": "8d"}, "expected at most a week"),
+        ({"compare_with": "same_window_last_week", "sub_windows": 288}, "at most 1000"),
+        ({"compare_with": "same_window_last_week", "window": "5d"}, "expected a whole number of steps"),
     ],
 )
 def test_options_that_are_invalid(given: dict[str, Any], message: str) -> None:

@@ -12,6 +12,7 @@ from support.drift_data import bins_of_numbers, compared, live
 from support.drift_oracles.pairs import PAIRS, Pair
 
 from sidecar.decode.api import F64
+from sidecar.derive.drift.methods import likelihood_ratio
 from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile, upper_tail
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.methods.registry import METHODS, method
@@ -65,6 +66,34 @@ def test_chi_squared_is_that_of_a_contingency_table(pair: Pair) -> None:
 def test_no_distance_from_itself(pair: Pair) -> None:
     found = compared(pair[0], pair[0])
     assert [one.score(found) for one in METHODS] == pytest.approx([0.0] * len(METHODS), abs=1e-6)
+
+
+def test_the_statistic_of_certainty_is_that_of_the_g_test(pair: Pair) -> None:
+    found = compared(*pair)
+    reference, live = found.bins()
+    table = np.array([reference, live])
+    expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
+    assert likelihood_ratio.statistic(found) == pytest.approx(expected.statistic, rel=1e-9, abs=1e-9)
+    few = (1 / np.maximum(expected.expected_freq.min(axis=0), 1)).sum() / max(1, expected.dof)
+    limit = stats.chi2.isf(1e-6, found.freedom()) * (1 + few / 3)
+    assert likelihood_ratio.limit(found, 1e-6) == pytest.approx(limit, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["psi", "jensen_shannon", "chi_squared"])
+def test_a_score_is_above_its_critical_value_where_the_statistic_is_above_its_limit(pair: Pair, name: str) -> None:
+    found, one = compared(*pair), method(name)
+    for alpha in (0.5, 1e-3, 1e-6, 1e-9):
+        certain = likelihood_ratio.statistic(found) > likelihood_ratio.limit(found, alpha)
+        assert (one.score(found) > one.critical(found, alpha)) == certain
+
+
+@pytest.mark.parametrize("name", ["psi", "jensen_shannon", "chi_squared"])
+def test_the_critical_value_of_what_is_equal_is_that_of_small_differences(name: str) -> None:
+    before = np.repeat(np.arange(20.0), 500)
+    same, one = compared(before, before), method(name)
+    near = compared(before, np.append(before[:-40], np.zeros(40)))
+    assert one.score(same) == pytest.approx(0, abs=1e-6)
+    assert one.critical(same, 1e-6) == pytest.approx(one.critical(near, 1e-6), rel=0.1)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.01, 1.14e-6, 1e-12])
