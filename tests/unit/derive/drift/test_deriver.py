@@ -421,7 +421,7 @@ def test_groups_of_features(tmp_path: Path) -> None:
     assert [key for key in model.shown("model_feature") if "feature_group" in key] == []
 
 
-def test_sub_windows_of_another_length_begin_anew(tmp_path: Path) -> None:
+def test_sub_windows_of_another_length_begin_from_zero(tmp_path: Path) -> None:
     def after(**options: Any) -> Model:
         before = Model(tmp_path)
         for hour in range(4):
