@@ -10,10 +10,17 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from support.engines import EngineUnavailable
+from support.processes_of_tests import TogetherWhatShares
+from xdist.remote import Producer
 
 # How quick an example is depends on what else the machine does.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TogetherWhatShares | None:
+    return TogetherWhatShares(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def _give_up(error: EngineUnavailable) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.engines.ports import BLOCK, HOST, LOWEST, Ports, blocks_outside
+from support.processes_of_tests import group_of
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 
@@ -46,3 +47,20 @@ def test_processes_of_tests_have_ports_of_their_own() -> None:
     finally:
         first.close()
         second.close()
+
+
+def test_what_asks_for_an_engine_of_the_session_runs_in_one_process() -> None:
+    tests = SUPPORT.parent
+    conftest = (tests / "engines" / "conftest.py").read_text("utf-8")
+    engines = re.findall(r'(?m)^@pytest\.fixture\(scope="session"\)\ndef (\w+)', conftest)
+    assert len(engines) == 3
+    for path in sorted(tests.glob("engines/test_*.py")):
+        asks = any(re.search(rf"\b{name}\b", path.read_text("utf-8")) for name in engines)
+        file = f"tests/engines/{path.name}"
+        assert group_of(f"{file}::test_a[x]") == ("engines" if asks else file)
+
+
+def test_other_tests_of_programs_go_by_file_or_one_by_one() -> None:
+    assert group_of("tests/e2e/test_page.py::test_a") == group_of("tests/e2e/test_page.py::Test::test_b[c::d]")
+    one, other = (group_of(f"tests/instrumentation/test_startup.py::test_{n}") for n in "ab")
+    assert one != other

@@ -86,7 +86,7 @@ def chat(python: Path, env: Mapping[str, str], model: str, name: str = "echo-1")
         input=SENT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert "not instrumented" not in done.stderr, done.stderr

@@ -27,7 +27,9 @@ HANGS = 200
 
 
 def _run(code: str, endpoint: str, more: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    env = environment(STARTUP, endpoint, {"SIDECAR_EXIT_TIMEOUT": "20", **(more or {})})
+    # No export of metrics before the end, however long the process takes to it.
+    own = {"SIDECAR_EXIT_TIMEOUT": "20", "OTEL_METRIC_EXPORT_INTERVAL": "600000"}
+    env = environment(STARTUP, endpoint, own | dict(more or {}))
     return _python(code, env)
 
 

@@ -123,7 +123,7 @@ def run(command: list[str | Path], environment: Mapping[str, str] | None = None,
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
     )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout + done.stderr

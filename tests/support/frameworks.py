@@ -3,17 +3,20 @@ the bundle that instruments them."""
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from sidecar.instrument import bundle as bundles
 from support.engines.cache import ROOT, EngineUnavailable, command, entry, need
+from support.engines.toolchains import with_lists
+from support.environments import byte_compile, folder_of_packages, pip, python_with
 
 PINNED = (
     "absl-py==2.5.1",
@@ -53,18 +58,7 @@ ALONE = ("catboost==1.2.10",)
 
 def frameworks_python() -> Path:
     """A Python with `PINNED` and `ALONE`, about 1.1 GB; nothing of OpenTelemetry's but what MLflow brings."""
-    key = hashlib.sha256("\n".join(("1", sys.version, *PINNED, *ALONE)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        # An environment knows its own path: it is made where it will be used, and the entry is a mark that it is whole.
-        home = folder.parent / f"venv-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], "an environment for the frameworks", 120)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command([*pip, "--no-compile", *PINNED], "pip install of the frameworks", 900)
-        command([*pip, "--no-compile", "--no-deps", *ALONE], "pip install of catboost", 600)
-
-    return entry(f"frameworks-{key}", make).parent / f"venv-{key}" / "bin" / "python"
+    return python_with("frameworks", PINNED, ("--no-deps", *ALONE))
 
 
 WEB = (
@@ -89,18 +83,12 @@ BUILT = ("uwsgi==2.0.31",)
 
 def web_python() -> Path:
     """A Python with `WEB`, and `BUILT` where that is possible, about 200 MB."""
-    key = hashlib.sha256("\n".join(("1", sys.version, *WEB, *BUILT)).encode()).hexdigest()[:12]
 
-    def make(folder: Path) -> None:
-        home = folder.parent / f"venv-web-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], "an environment for web frameworks", 120)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command([*pip, "--no-compile", *WEB], "pip install of web frameworks", 900)
+    def build(home: Path) -> None:
         with suppress(EngineUnavailable):
-            command([*pip, "--no-compile", *BUILT], "pip install of uwsgi", 600)
+            pip(home / "bin" / "python", "pip install of uwsgi", *BUILT)
 
-    return entry(f"web-{key}", make).parent / f"venv-web-{key}" / "bin" / "python"
+    return python_with("web", WEB, then=build)
 
 
 def installed_pythons() -> list[Path]:
@@ -120,13 +108,7 @@ def installed_python(minor: int) -> Path:
 
 def packages_for(python: str, packages: Sequence[str]) -> Path:
     """A folder with these, and what they ask for, for PYTHONPATH of that Python."""
-    key = hashlib.sha256("\n".join((python, *packages)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        command([*pip, "--target", str(folder / "site"), *packages], "pip install of packages", 300)
-
-    return entry(f"old-{key}", make) / "site"
+    return folder_of_packages(python, "old", *packages)
 
 
 def bundle(folder: Path) -> Path:
@@ -144,6 +126,7 @@ def bundle(folder: Path) -> Path:
         shutil.copytree(entry(f"agent-packages-{version}-{key}", make) / "packages", target)
 
     bundles.make(folder, fetch=fetch)
+    byte_compile(folder)
     return folder
 
 
@@ -279,10 +262,20 @@ def recording(forward: str = "") -> Iterator[Recorded]:
     assert not recorded.broken
 
 
+@cache
+def _home() -> str:
+    """Of the programs of this process, not that of who runs the tests: gunicorn has a socket there, each by the same
+    name."""
+    folder = tempfile.TemporaryDirectory(prefix="home-")
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
 def environment(bundle_folder: Path, endpoint: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Of a container with the bundle: nothing of this process's but what a program needs to run."""
     return {
         "PATH": "/usr/bin:/bin",
+        "HOME": _home(),
         "PYTHONPATH": str(bundle_folder),
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_SERVICE_NAME": "model",
@@ -300,7 +293,7 @@ def environment(bundle_folder: Path, endpoint: str, more: Mapping[str, str] | No
 def run(python: Path, arguments: list[str], env: Mapping[str, str], cwd: Path | None = None) -> str:
     """Output of a script that must end well, and must not have complained of the capture."""
     done = subprocess.run(
-        [str(python), *arguments], env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [str(python), *arguments], env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not captured" not in done.stderr, done.stderr
@@ -324,23 +317,18 @@ def torch_python() -> Torch:
     this platform bring gigabytes for GPUs. Only where its Python is this one, and where apt-get has it."""
     if sys.version_info[:2] != (3, 11):
         raise EngineUnavailable("Debian's python3-torch is for Python 3.11")
-    key = hashlib.sha256("\n".join(("1", sys.version, *TORCH_PINNED)).encode()).hexdigest()[:12]
     tree = entry("debian-python3-torch", _unpack_torch)
 
-    def make(folder: Path) -> None:
-        home = folder.parent / f"venv-torch-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], "an environment for torch", 120)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command([*pip, "--no-compile", *TORCH_PINNED], "pip install of transformers", 600)
-        packages = next(home.glob("lib/python3*/site-packages"))
-        for path in (tree / "usr/lib/python3/dist-packages").glob("*torch*"):
-            (packages / path.name).symlink_to(path)
+    def link(home: Path) -> None:
+        modules = tree / "usr/lib/python3/dist-packages"
+        byte_compile(modules)
+        for path in modules.glob("*torch*"):
+            (next(home.glob("lib/python3*/site-packages")) / path.name).symlink_to(path)
 
-    home = entry(f"torch-{key}", make).parent / f"venv-torch-{key}"
+    python = python_with("torch", TORCH_PINNED, then=link)
     libraries = tree / "usr/lib/x86_64-linux-gnu"
     path = [libraries, libraries / "lapack", libraries / "blas", tree / "lib/x86_64-linux-gnu", tree / "usr/lib"]
-    return Torch(home / "bin" / "python", {"LD_LIBRARY_PATH": ":".join(map(str, path))})
+    return Torch(python, {"LD_LIBRARY_PATH": ":".join(map(str, path))})
 
 
 def _unpack_torch(folder: Path) -> None:
@@ -349,11 +337,7 @@ def _unpack_torch(folder: Path) -> None:
     (packages / "partial").mkdir(parents=True)
     options = ["-q", "-y", "--no-install-recommends", "--download-only", "-o", f"Dir::Cache::archives={packages}"]
     fetch = [apt, *options, "-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "install", "python3-torch"]
-    try:
-        command(fetch, "apt-get download of python3-torch", 600)
-    except EngineUnavailable:
-        command([apt, "-q", "-o", "APT::Sandbox::User=", "update"], "apt-get update", 300)
-        command(fetch, "apt-get download of python3-torch", 600)
+    with_lists(lambda: command(fetch, "apt-get download of python3-torch", 600))
     for package in sorted(packages.glob("*.deb")):
         command([dpkg, "-x", package, folder], f"unpack {package.name}", 120)
     shutil.rmtree(packages)

@@ -3,12 +3,9 @@ they all have the name `openai`, so an environment can have one only."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import sys
 from pathlib import Path
 
-from support.engines.cache import command, entry
+from support.environments import folder_of_packages, python_with
 
 CLIENTS = (
     "langchain-openai==1.7.3",
@@ -38,25 +35,9 @@ INSTRUMENTATIONS = {
 
 def clients_python() -> Path:
     """A Python with `CLIENTS`, about 170 MB."""
-    key = hashlib.sha256("\n".join(("1", sys.version, *CLIENTS)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        home = folder.parent / f"venv-generative-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], "an environment for clients of language models", 120)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command([*pip, "--no-compile", *CLIENTS], "pip install of clients of language models", 600)
-
-    return entry(f"generative-{key}", make).parent / f"venv-generative-{key}" / "bin" / "python"
+    return python_with("generative", CLIENTS)
 
 
 def instrumentation(name: str) -> Path:
     """A folder for PYTHONPATH with one of `INSTRUMENTATIONS`, and of what it needs only what no one else brings."""
-    wanted = INSTRUMENTATIONS[name]
-    key = hashlib.sha256("\n".join(("1", sys.version, *wanted)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        command([*pip, "--no-deps", "--target", folder / "packages", *wanted], f"pip install of {name}", 300)
-
-    return entry(f"generative-{name}-{key}", make) / "packages"
+    return folder_of_packages(clients_python(), f"generative-{name}", "--no-deps", *INSTRUMENTATIONS[name])

@@ -46,7 +46,7 @@ def entry(name: str, make: Callable[[Path], None]) -> Path:
     final = cache_dir() / name
     if final.is_dir():
         return final
-    with _lock(name):
+    with lock(name):
         if final.is_dir():
             return final
         partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache_dir()))
@@ -60,7 +60,8 @@ def entry(name: str, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _lock(name: str) -> Iterator[None]:
+def lock(name: str) -> Iterator[None]:
+    """Held by one process at a time, and by one thread of it. Those of entries have the entries' names."""
     with (cache_dir() / f".{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

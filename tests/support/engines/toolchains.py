@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from support.engines.cache import EngineUnavailable, cache_dir, check_sha256, command, entry, need, safe_name
+from support.engines.cache import EngineUnavailable, cache_dir, check_sha256, command, entry, lock, need, safe_name
 
 _MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 
@@ -123,7 +123,7 @@ def debian_package(name: str) -> Path:
 
     def make(directory: Path) -> None:
         need("apt-get", name)
-        _updated(lambda: _unpack([name], directory))
+        with_lists(lambda: _unpack([name], directory))
 
     return entry(f"deb-{safe_name(name)}", make)
 
@@ -164,18 +164,20 @@ def debian_program(name: str) -> Path:
             )
             _unpack(re.findall(r"^Inst (\S+)", plan, re.MULTILINE) or [name], directory)
 
-        _updated(fetch)
+        with_lists(fetch)
 
     return entry(f"deb-{safe_name(name)}-whole", make)
 
 
-def _updated(fetch: Callable[[], None]) -> None:
-    """Again with new lists where the lists of packages are missing or old."""
-    try:
-        fetch()
-    except EngineUnavailable:
-        command(["apt-get", "-q", "-o", "APT::Sandbox::User=", "update"], "apt-get update", 300)
-        fetch()
+def with_lists(fetch: Callable[[], None]) -> None:
+    """What apt-get is to fetch, and again with new lists where the lists of packages are missing or old. One process at
+    a time: apt-get does not wait for another that has the lists."""
+    with lock("apt"):
+        try:
+            fetch()
+        except EngineUnavailable:
+            command(["apt-get", "-q", "-o", "APT::Sandbox::User=", "update"], "apt-get update", 300)
+            fetch()
 
 
 def _unpack(names: Sequence[str], directory: Path) -> None:

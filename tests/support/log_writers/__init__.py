@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from support.engines.cache import command, entry, need
 from support.engines.toolchains import npm_project
+from support.environments import python_with
 
 HERE = Path(__file__).parent
 PINNED = ("loguru==0.7.3", "python-json-logger==4.0.0", "structlog==25.5.0")
@@ -18,17 +17,7 @@ NODE = {"pino": "9.14.0", "winston": "3.18.3"}
 
 def loggers_python() -> Path:
     """A Python with the loggers."""
-    key = hashlib.sha256("\n".join((sys.version, *PINNED)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        # An environment knows its own path: it is made where it will be used, and the entry is a mark that it is whole.
-        home = folder.parent / f"loggers-venv-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], "an environment for the loggers", 120)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command([*pip, *PINNED], "pip install of the loggers", 300)
-
-    return entry(f"loggers-{key}", make).parent / f"loggers-venv-{key}" / "bin" / "python"
+    return python_with("loggers", PINNED)
 
 
 def zapwriter_binary() -> Path:

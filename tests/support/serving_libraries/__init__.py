@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from support.engines.cache import ROOT, command, entry, need
+from support.environments import python_with
 from support.frameworks import frameworks_python
 
 HERE = Path(__file__).parent
@@ -46,28 +45,8 @@ def serving_python(name: str) -> Path:
     """The Python of an environment: that of the frameworks for MLflow, else some 400 MB of its own."""
     if name == "mlflow":
         return frameworks_python()
-    whole, alone = {"kserve": (KSERVE, TORCHSERVE), "bento": (BENTO, ())}[name]
-    key = hashlib.sha256("\n".join(("1", sys.version, *whole, *alone)).encode()).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        # An environment knows its own path: it is made where it will be used, and the entry is a mark that it is whole.
-        home = folder.parent / f"serving-{name}-venv-{key}"
-        shutil.rmtree(home, ignore_errors=True)
-        command([sys.executable, "-m", "venv", home], f"an environment for {name}", 120)
-        pip = [
-            home / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-compile",
-        ]
-        command([*pip, *whole], f"pip install of {name}", 600)
-        if alone:
-            command([*pip, "--no-deps", *alone], f"pip install of {', '.join(alone)}", 600)
-
-    return entry(f"serving-{name}-{key}", make).parent / f"serving-{name}-venv-{key}" / "bin" / "python"
+    whole, alone = {"kserve": (KSERVE, [("--no-deps", *TORCHSERVE)]), "bento": (BENTO, [])}[name]
+    return python_with(f"serving-{name}", whole, *alone)
 
 
 def make_all(folder: Path) -> None:
@@ -80,7 +59,7 @@ def make_all(folder: Path) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
