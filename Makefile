@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 NATIVE := $(VENV)/.native
-# For tests that take the CPU and start nothing. The others wait for programs that take more than one core themselves.
+# Two processes of tests. Those that start programs are grouped by tests/support/processes_of_tests.py and begun in the order
+# of collection, so that single tests are last and both processes end together.
 AT_ONCE := -n 2 --dist loadfile
+PROGRAMS_AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
@@ -60,7 +62,7 @@ ifdef CARGO
 	cargo test --quiet --locked --lib --manifest-path native/Cargo.toml
 endif
 	$(BIN)/python -m pytest $(AT_ONCE) tests/unit tests/contract tests/fuzz $(ARGS)
-	$(BIN)/python -m pytest --ignore tests/unit --ignore tests/contract --ignore tests/fuzz $(ARGS)
+	$(BIN)/python -m pytest $(PROGRAMS_AT_ONCE) --ignore tests/unit --ignore tests/contract --ignore tests/fuzz $(ARGS)
 
 # Apart from `make test`, since it builds Go tools and images; pytest leaves the folder out unless it is named.
 test-cluster: setup
