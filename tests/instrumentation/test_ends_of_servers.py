@@ -46,6 +46,7 @@ def _started(python: Path, words: str, env: Mapping[str, str], folder: Path, log
         raise
     finally:
         child.kill9()
+        child.kill_rest()
 
 
 def _ask(port: int, numbers: range) -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,6 +133,12 @@ class Child:
         """SIGKILL, and gone when this returns."""
         self.send(signal.SIGKILL)
         self.reap(10)
+
+    def kill_rest(self) -> None:
+        """SIGKILL to what outlives it: workers whose server died of a signal."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def reap(self, timeout: float) -> int | None:
         if self._process is None:
