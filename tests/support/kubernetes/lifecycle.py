@@ -61,6 +61,11 @@ class Lifecycle:
     def get(self, name: str) -> dict[str, Any]:
         return self.node.get("pod", name, f"--namespace={self.space}")
 
+    def events(self, name: str, reason: str) -> list[dict[str, Any]]:
+        """What the cluster says of a pod, of one reason."""
+        chosen = f"--field-selector=involvedObject.name={name},reason={reason}"
+        return list(self.node.get("events", f"--namespace={self.space}", chosen)["items"])
+
     def ended(self, name: str, timeout: float = 180) -> dict[str, dict[str, Any]]:
         """How each container ended, once all have: exit code, reason, times."""
 
