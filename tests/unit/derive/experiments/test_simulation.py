@@ -15,6 +15,7 @@ GOLDEN = json.loads(simulation.GOLDEN.read_text("utf-8"))
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "decisions" / "023-looking-at-experiments-all-the-time.md"
 
 
+@pytest.mark.slow
 def test_false_positives_of_a_thousand_experiments() -> None:
     """1,000 experiments of two equal variants, each looked at 100 times."""
     found = shares(Scenario(10_000, 0.5), 1_000, 7)

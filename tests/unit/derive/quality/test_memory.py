@@ -27,6 +27,7 @@ def numbers(found: Any) -> Values:
     return Values(np.full(len(found), FeatureKind.NUMBER, np.uint8), found, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "make", "kilobytes"),
     [
