@@ -21,6 +21,8 @@ from generator.text import as_yaml, minutes
 TESTS = Path("monitoring/prometheus/tests")
 _COUNTER = re.compile(r"_(?:total|bucket|sum|count)\{")
 _PAUSE, _RESET = "pause", "reset"
+_PUSHED_EVERY = 30
+"""Minutes between values of a series that a job pushes (`kind: pushed`)."""
 _LONG = 300
 """Minutes of a state from which on a test is a slow one."""
 _COARSE = "30m"
@@ -85,6 +87,11 @@ def _tests(alert: Alert, spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             {settle: [], settle + 1: [], settle + 3: [], settle + 6: [], 2 * settle - 1: []},
         ),
     ]
+    if "lasts" in spec:
+        end = settle - _PUSHED_EVERY + minutes(spec["lasts"])
+        cases.append(
+            ("lasts from one push to the next, and then ends", ("over", _PAUSE), {end - 1: firing, end + 1: []})
+        )
     for title, states, expected in cases:
         yield _test(f"{name} {title}", spec["series"], states, settle, alert.name, expected)
     yield _test(f"{name} does not fire where there never was data", (), (), settle, alert.name, {settle: []})
@@ -130,6 +137,8 @@ def _values(series: Mapping[str, Any], states: Sequence[State], settle: int) -> 
             step = value * 60
             parts.append(f"{total:.12g}+{step:.12g}x{settle - 1}")
             total += step * settle
+        elif series.get("kind") == "pushed":
+            parts.extend([f"{value:.12g} _x{_PUSHED_EVERY - 1}"] * (settle // _PUSHED_EVERY))
         elif series.get("kind") == "age":
             parts.append(f"{place * settle * 60 - value:.12g}+60x{settle - 1}".replace("+-", "-"))
         elif state == _RESET:  # The process was away for two minutes.

@@ -30,7 +30,8 @@ def files(alerts: Sequence[Alert], thresholds: Thresholds) -> dict[Path, str]:
 def _group(group: Mapping[str, Any], thresholds: Thresholds) -> dict[str, Any]:
     rules = [_rule(rule, thresholds) for rule in group.get("rules", ())]
     rules.extend(rule for entry in group.get("renames", ()) for rule in renamed(entry))
-    return {"name": group["name"], "rules": rules}
+    interval = {"interval": group["interval"]} if "interval" in group else {}
+    return {"name": group["name"], **interval, "rules": rules}
 
 
 def _rule(rule: Mapping[str, Any], thresholds: Thresholds) -> dict[str, Any]:

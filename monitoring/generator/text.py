@@ -72,7 +72,7 @@ class Thresholds:
 
     def _shown(self, name: str, percent: bool) -> str:
         value = self.values[name]
-        return f"{value * 100:g}%" if percent else f"{value:g}"
+        return f"{value * 100:g}%" if percent else f"{value:.12g}"
 
 
 def thresholds() -> Thresholds:

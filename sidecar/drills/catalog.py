@@ -18,6 +18,7 @@ from sidecar.drills.telemetry import (
 
 _HOUR = 3600.0
 _LEARNS = "a reference of that model, or derive.drift.learn of at most 200 rows"
+_EXPECTS = "a suite of that model by which the mean of `width` is between -1 and 1 (derive.drift.suites)"
 _JOINS = "derive.outcomes.enabled"
 _COMPARES = "derive.experiments.enabled"
 _RECOVERY = 8 * RECOVERED_SECONDS * PER_SECOND
@@ -115,6 +116,17 @@ _MODELS = (
         before=features(),
         labels={"model": SERVICE + "data-quality"},
         needs=_LEARNS,
+    ),
+    Drill(
+        "expectation",
+        "ExpectationUnmet",
+        "a feature whose mean is to be about 0 moves to 5",
+        features(moved=1),
+        before=features(),
+        after=features(),
+        labels={"model": SERVICE + "expectation"},
+        within=26 * _HOUR,
+        needs=_EXPECTS,
     ),
 )
 

@@ -1,5 +1,5 @@
 """The chart: rendered over a matrix of values by a real Helm, checked by the schemas of six versions of Kubernetes, by
-those of the Prometheus Operator and by a policy linter, and by what it must say."""
+those of the Prometheus Operator and cert-manager, by a policy linter, and by what it must say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ from typing import Any
 import pytest
 import yaml
 from support.engines import Child, free_port, sidecar_command, wait_for
-from support.engines.charts import helm, kube_score, kubeconform, operator_schemas, run, validate
+from support.engines.charts import (
+    CERT_MANAGER,
+    OPERATOR,
+    cert_manager_definitions,
+    helm,
+    kube_score,
+    kubeconform,
+    operator_definitions,
+    run,
+    schemas_of,
+    validate,
+)
 from support.pods import WORKLOADS
 
 from sidecar.derive.registry import DERIVERS
@@ -111,17 +122,30 @@ class TestSchemas:
         wrong["spec"]["template"]["spec"]["containers"][0]["prots"] = []
         assert len(validate([(version, wrong) for version in VERSIONS])) == len(VERSIONS)
 
-    @pytest.mark.parametrize("name", ["everything", "node-everything"])
-    def test_objects_of_the_prometheus_operator_are_valid(self, name: str) -> None:
-        documents = [d for d in render(MATRIX[name]) if d["apiVersion"].startswith("monitoring.coreos.com")]
-        assert {d["kind"] for d in documents} >= {"PodMonitor", "PrometheusRule"}
-        self._conforms(documents, 0)
+    @pytest.mark.parametrize(
+        ("name", "group", "kinds"),
+        [
+            ("everything", "monitoring.coreos.com", {"PodMonitor", "ServiceMonitor", "PrometheusRule"}),
+            ("node-everything", "monitoring.coreos.com", {"PodMonitor", "PrometheusRule"}),
+            ("cert-manager", "cert-manager.io", {"Certificate", "Issuer"}),
+            ("issuer", "cert-manager.io", {"Certificate"}),
+        ],
+    )
+    def test_objects_of_operators_are_valid(self, name: str, group: str, kinds: set[str]) -> None:
+        schemas = (
+            schemas_of(OPERATOR, operator_definitions)
+            if group == "monitoring.coreos.com"
+            else schemas_of(CERT_MANAGER, cert_manager_definitions)
+        )
+        documents = [d for d in render(MATRIX[name]) if d["apiVersion"].startswith(f"{group}/")]
+        assert {d["kind"] for d in documents} == kinds
+        self._conforms(schemas, documents, 0)
         wrong = json.loads(json.dumps(documents[0]))
         wrong["spec"]["unknown"] = 1
-        self._conforms([wrong], 1)
+        self._conforms(schemas, [wrong], 1)
 
-    def _conforms(self, documents: list[dict[str, Any]], code: int) -> None:
-        location = f"{operator_schemas()}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    def _conforms(self, schemas: Path, documents: list[dict[str, Any]], code: int) -> None:
+        location = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
         done = run(kubeconform(), "-strict", "-schema-location", location, text=yaml.safe_dump_all(documents))
         assert done.returncode == code, done.stdout
 

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from support.drift_data import reference
-from support.engines import opensearch, run_alertmanager, sidecar_command, wait_for
+from scipy.stats import norm
+from support.drift_data import event_request, reference
+from support.engines import SidecarProcess, opensearch, run_alertmanager, sidecar_command, sidecar_process, wait_for
+from support.engines.cache import ROOT
 from support.engines.search import SearchEngine
 from support.faults import faults_program
 from support.hook import Received, receiving, shipped_for_here
@@ -47,6 +51,9 @@ CHANNELS = {
     "business": "#business-metrics",
     "security": "#security-alerts",
 }
+HOW_TO = ROOT / "docs" / "how-to" / "drills.md"
+SUITE = re.compile(r"(?s)```json\n(.*?)```")
+"""The suite that the page gives."""
 TELEMETRY = [drill for drill in DRILLS if drill.fault is None]
 FAULTS = [drill for drill in DRILLS if drill.fault is not None and drill.name not in NOT_HERE]
 _TEMPLATE = {
@@ -68,10 +75,9 @@ def verified(stack: Stack, manager: str, drills: Sequence[Drill], *more: str | P
     assert {line.split()[1].rstrip(":") for line in done.stdout.splitlines()} == {d.name for d in drills}
 
 
-def delivered(received: Received, drills: Sequence[Drill]) -> None:
+def delivered(received: Received, wanted: Set[str]) -> None:
     """Every alert came to the hook, as firing and as resolved, to the pager where it is critical, and to its team."""
     labels = {a.name: a.labels for a in alerts()}
-    wanted = {drill.alert for drill in drills}
 
     def hooked(status: str) -> set[str]:
         return {a["labels"]["alertname"] for b in received.to("/hook") for a in b["alerts"] if a["status"] == status}
@@ -93,10 +99,12 @@ def test_drills_of_telemetry(tmp_path: Path) -> None:
     values = np.random.default_rng(7)
     normal = reference({name: values.normal(0, 1, 2000) for name in ("width", "height", "depth")})
     (tmp_path / "reference.json").write_text(normal.dump())
+    (tmp_path / "suite.json").write_text(SUITE.search(HOW_TO.read_text("utf-8"))[1])
     env = {
         "SIDECAR_DERIVE__RULES": json.dumps(rules),
         "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__REFERENCE": str(tmp_path / "reference.json"),
+        "SIDECAR_DERIVE__DRIFT__SUITES": str(tmp_path / "suite.json"),
         "SIDECAR_DERIVE__DRIFT__WINDOW": "20s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "10",
         "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",
@@ -108,7 +116,7 @@ def test_drills_of_telemetry(tmp_path: Path) -> None:
         monitored(env, WINDOWS, "1s", manager.url, TIMES) as stack,
     ):
         verified(stack, manager.url, TELEMETRY)
-        delivered(received, TELEMETRY)
+        delivered(received, {drill.alert for drill in TELEMETRY})
 
 
 def faults_of(
@@ -186,8 +194,54 @@ def test_drills_with_faults(tmp_path: Path) -> None:
         refuse(engine, False)
         with faults_program(tmp_path, faults_of(stack, engine, host)) as program:
             verified(stack, manager.url, FAULTS, "--faults", program)
-        delivered(received, FAULTS)
+        delivered(received, {drill.alert for drill in FAULTS})
 
 
-def test_every_drill_is_tried_here() -> None:
-    assert {drill.name for drill in (*TELEMETRY, *FAULTS)} | NOT_HERE == {drill.name for drill in DRILLS}
+ROWS = norm.ppf((np.arange(190) + 0.5) / 190)
+"""So few that a move by half a deviation is certain of two pods together, and of none by itself."""
+
+
+def test_drift_that_no_pod_finds_by_itself(tmp_path: Path) -> None:
+    """No drill can make it: it takes two sidecars."""
+    trained = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    (tmp_path / "reference.json").write_text(reference({"width": trained}).dump())
+    env = {
+        "SIDECAR_RECEIVE__AUTH__TOKEN": TOKEN,
+        "SIDECAR_DERIVE__DRIFT__REFERENCE": str(tmp_path / "reference.json"),
+        "SIDECAR_DERIVE__DRIFT__WINDOW": "1d",
+        "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",
+        "SIDECAR_DERIVE__DRIFT__WARM_UP": "0s",
+    }
+    with (
+        receiving() as (hook, received),
+        run_alertmanager(shipped_for_here(tmp_path, hook)) as manager,
+        sidecar_process(env) as other,
+        monitored(env, {}, "1s", manager.url, beside=[other.serve_url]) as stack,
+    ):
+        pods = (stack.sidecar, other)
+
+        def sent(values: Any) -> None:
+            for pod in pods:
+                send_rows(pod, values)
+                time.sleep(1.5)  # The next payload is of another interval of checks, and comes after the check.
+                send_rows(pod, values[:1])
+
+        sent(ROWS + 0.55)
+        wait_for(lambda: "FleetDriftDetected" in stack.firing(), 60, "the alert of both")
+        assert stack.query("sum(data_drift_detected)")[0]["value"][1] == "0"
+        sent(np.tile(ROWS, 10))
+        wait_for(lambda: "FleetDriftDetected" not in stack.firing(), 60, "the end of the alert")
+        delivered(received, {"FleetDriftDetected"})
+
+
+def send_rows(pod: SidecarProcess, values: Any) -> None:
+    headers = {"content-type": "application/x-protobuf", "authorization": f"Bearer {TOKEN}"}
+    body = event_request({"width": values.tolist()})
+    with urllib.request.urlopen(urllib.request.Request(f"{pod.otlp_url}/v1/logs", body, headers), timeout=60) as reply:
+        assert reply.status == 200
+
+
+def test_every_alert_is_tried_here_but_those_of_containers() -> None:
+    tried = {drill.alert for drill in (*TELEMETRY, *FAULTS)} | {"FleetDriftDetected"}
+    containers = {drill.alert for drill in DRILLS if drill.name in NOT_HERE}
+    assert tried | containers == {alert.name for alert in alerts()}

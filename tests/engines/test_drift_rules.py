@@ -21,6 +21,7 @@ from support import monitoring_source as source
 from support.drift_data import event_request, numbers, reference
 from support.engines import SidecarProcess, http_get, run_prometheus, sidecar_process, wait_for
 from support.load import figures, total
+from support.monitored import shortened
 
 from sidecar.derive.drift.column_bins import ColumnBins
 
@@ -116,7 +117,8 @@ def settled(url: str, found: list[float]) -> bool:
 
 
 def config(folder: Path, targets: list[str]) -> str:
-    rules = source.PROMETHEUS / "rules" / "recording-drift.yml"
+    rules = folder / "recording-drift.yml"
+    rules.write_text(shortened((source.PROMETHEUS / "rules" / rules.name).read_text("utf-8"), {}, None))
     static = [{"targets": [one.removeprefix("http://") for one in targets], "labels": {"service": "churn"}}]
     return yaml.safe_dump(
         {

@@ -85,10 +85,11 @@ def monitored(
     thresholds: Mapping[str, str] | None = None,
     node_flags: Sequence[str] = (),
     more: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
 ) -> Iterator[Stack]:
     """The stack. `windows`: range in the rules -> shorter one; `hold`: every `for`; `alertmanager`: its address;
     `thresholds`: condition in the rules -> another one; `node_flags`: further ones of node-exporter;
-    `more`: job of prometheus.yml -> address of a further target."""
+    `more`: job of prometheus.yml -> address of a further target; `beside`: addresses of further sidecars."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="monitored-")))
         sidecar = stack.enter_context(sidecar_process({**ENV, **(env or {})}))
@@ -105,7 +106,8 @@ def monitored(
             for shipped, lowered in (thresholds or {}).items():
                 text = text.replace(shipped, lowered)
             (folder / "rules" / path.name).write_text(text)
-        config = configuration(folder, {"model-sidecar": sidecar.serve_url, "node": node, **(more or {})}, alertmanager)
+        jobs = {name: [address] for name, address in {"node": node, **(more or {})}.items()}
+        config = configuration(folder, {"model-sidecar": [sidecar.serve_url, *beside], **jobs}, alertmanager)
         flags = ["--enable-feature=exemplar-storage"]
         server = stack.enter_context(run_prometheus(config, flags))
         yield Stack(sidecar, server.url, child)
@@ -113,12 +115,13 @@ def monitored(
 
 
 def shortened(rules: str, windows: Mapping[str, str], hold: str | None) -> str:
-    """A rule file with other ranges and another `for`."""
+    """A rule file with other ranges and another `for`; every group is evaluated as often as the others."""
+    rules = re.sub(r"(?m)^  interval: \S+\n", "", rules)
     rules = re.sub(r"\[(\w+)\]", lambda found: f"[{windows.get(found[1], found[1])}]", rules)
     return rules if hold is None else re.sub(r"(?m)^(\s+for:) \S+$", rf"\1 {hold}", rules)
 
 
-def configuration(folder: Path, targets: Mapping[str, str], alertmanager: str | None) -> str:
+def configuration(folder: Path, targets: Mapping[str, Sequence[str]], alertmanager: str | None) -> str:
     """The shipped prometheus.yml with those targets alone, every second."""
     body = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
     body["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
@@ -132,7 +135,8 @@ def configuration(folder: Path, targets: Mapping[str, str], alertmanager: str | 
     assert {job["job_name"] for job in jobs} == targets.keys()
     for job in jobs:
         del job["file_sd_configs"]
-        entry = {"targets": [targets[job["job_name"]].removeprefix("http://")], "labels": {"service": "wine"}}
+        addresses = [address.removeprefix("http://") for address in targets[job["job_name"]]]
+        entry = {"targets": addresses, "labels": {"service": "wine"}}
         job["static_configs"] = [entry if job["job_name"] == "model-sidecar" else {"targets": entry["targets"]}]
     body["scrape_configs"] = jobs
     return yaml.safe_dump(body)

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,26 @@ from sidecar.telemetry import TABLE, Telemetry
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "monitoring"
 PROMETHEUS = MONITORING / "prometheus"
+LEGACY: Mapping[str, tuple[str, ...]] = {
+    "model_accuracy": ("model_id", "version"),
+    "model_accuracy_score": ("model", "version"),
+    "prediction_duration_seconds_bucket": ("model", "version"),
+    "model_predictions_total": ("model", "version", "status"),
+    "prediction_requests_total": ("model", "status"),
+    "model_predictions_by_class": ("model", "class"),
+    "data_drift_score": ("model", "feature", "model_id", "feature_group"),
+    "drift_score": ("attribute",),
+    "http_requests_total": ("service", "status", "method", "endpoint"),
+    "ab_test_conversions": ("experiment", "variant"),
+    **dict.fromkeys((
+        "model_latency_seconds_bucket", "model_inference_latency_seconds_bucket", "model_confidence_score",
+        "api_requests_total", "api_request_latency_seconds_bucket", "http_request_duration_seconds_bucket",
+        "model_loaded", "cache_size", "images_processed_total", "ml_revenue_impact_daily",
+        "automation_cost_savings_daily", "customer_satisfaction_score", "platform_active_users",
+        "database_connections_active", "redis_cache_hits_total", "redis_cache_misses_total", "mlflow_server_up",
+    ), ()),
+}  # fmt: skip
+"""Names that existing dashboards ask for, of histograms those of their buckets -> labels that they ask for."""
 _SUFFIXES = {
     "counter": ("_total",),
     "histogram": ("_bucket", "_sum", "_count"),

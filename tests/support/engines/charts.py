@@ -1,5 +1,5 @@
 """What charts are checked with: Helm, kubeconform, kube-score, checkov, the API's schemas of many versions, and those
-of the Prometheus Operator's objects."""
+of the objects of the Prometheus Operator and of cert-manager."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from support.engines.cache import EngineUnavailable, command, entry
+from support.engines.cache import EngineUnavailable, command, entry, safe_name
 from support.engines.toolchains import go_install, go_module
 
 VALIDATE = "1.37.0"
 """Of `kubernetes-validate`, which has the schemas of Kubernetes 1.25 to this version."""
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+CERT_MANAGER = "github.com/cert-manager/cert-manager@v1.18.2"
 
 
 def helm() -> Path:
@@ -88,19 +89,28 @@ class _Definitions(yaml.SafeLoader):
 _Definitions.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
 
 
-def operator_schemas() -> Path:
-    """JSON Schemas of the Prometheus Operator's objects (`kind-group-version.json`); unknown members are refused."""
+def operator_definitions() -> Path:
+    """The folder with the CustomResourceDefinitions of the Prometheus Operator."""
+    return go_module(OPERATOR) / "example" / "prometheus-operator-crd"
+
+
+def cert_manager_definitions() -> Path:
+    """The folder with those of cert-manager."""
+    return go_module(CERT_MANAGER) / "deploy" / "crds"
+
+
+def schemas_of(module: str, definitions: Callable[[], Path]) -> Path:
+    """JSON Schemas of a module's objects (`kind-group-version.json`); unknown members are refused."""
 
     def make(directory: Path) -> None:
-        module = go_module(OPERATOR)
-        found = sorted((module / "example" / "prometheus-operator-crd").glob("*.yaml"))
+        found = sorted(definitions().glob("*.yaml"))
         if not found:
-            raise EngineUnavailable(f"{OPERATOR} has no definitions in example/prometheus-operator-crd")
+            raise EngineUnavailable(f"{module} has no definitions in {definitions()}")
         for path in found:
             for name, schema in _schemas(yaml.load(path.read_text("utf-8"), _Definitions)):
                 (directory / name).write_text(json.dumps(schema))
 
-    return entry("operator-schemas-0.85.0", make)
+    return entry(f"schemas-{safe_name(module)}", make)
 
 
 def _schemas(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -136,6 +136,8 @@ def debian_tree(name: str, packages: Sequence[str], programs: Sequence[str] = ()
     def make(directory: Path) -> None:
         for package in packages:
             shutil.copytree(debian_package(package), directory, symlinks=True, dirs_exist_ok=True)
+        if not programs:
+            return
         patchelf = debian_package("patchelf") / "usr/bin/patchelf"
         libraries = next(directory.glob("usr/lib/*-linux-gnu")).relative_to(directory)
         for program in programs:

@@ -12,8 +12,7 @@ import yaml
 
 from support.engines import http_get, wait_for
 from support.engines.cache import ROOT
-from support.engines.charts import OPERATOR, helm
-from support.engines.toolchains import go_module
+from support.engines.charts import helm, operator_definitions
 from support.kubernetes.images import BUNDLE, SIDECAR, WINE
 from support.kubernetes.node import Node
 from support.load import Samples, samples
@@ -41,8 +40,7 @@ class Installation:
 
 def install(node: Node, engine: str) -> Installation:
     """The chart with everything that one node can hold: monitors and rules too, whose definitions are put first."""
-    definitions = go_module(OPERATOR) / "example" / "prometheus-operator-crd"
-    node.kubectl("create", f"--filename={definitions}")
+    node.kubectl("create", f"--filename={operator_definitions()}")
     node.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=10m")
     path = node.home / "values.yaml"
     path.write_text(yaml.safe_dump(values(engine)))
