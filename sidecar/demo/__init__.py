@@ -27,7 +27,10 @@ from sidecar.demo.ask import request, samples, status_of
 from sidecar.demo.processes import DemoError, port, process, terminated_in_order, wait
 from sidecar.demo.traffic import Sent, drive, predict, rows
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fastapi_sklearn"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "examples" / "fastapi_sklearn"
+_INSTALLED = Path(sys.prefix) / "share" / "model-sidecar" / "example"
+EXAMPLE = next((folder for folder in (_CHECKOUT, _INSTALLED) if (folder / "server.py").exists()), _INSTALLED)
+"""The model server: that of the source tree, else what the wheel brings."""
 SERVICE = "wine-classifier"
 #: Everything that the model server is given; its code knows nothing of it.
 ENVIRONMENT = {
@@ -59,7 +62,7 @@ def run(once: bool) -> None:
     """Run the demo; raises `DemoError` with what is missing. With `once` it ends by itself."""
     if not (EXAMPLE / "server.py").exists():
         raise DemoError(
-            f"{EXAMPLE} is missing: the demo runs from a checkout of the source tree (git clone, make demo)"
+            f"{EXAMPLE} is missing: install the wheel of model-sidecar, or run `make demo` in its source tree"
         )
     with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as folder, contextlib.ExitStack() as stack:
         at = Addresses(*(port(p) for p in (4317, 4318, 9464, 8000)))
@@ -144,6 +147,8 @@ class Seen:
     trace: dict[str, Any]
     """One failed request's trace: spans and logs."""
     ledger: dict[str, Any]
+    decoder: str
+    """What decoded it: `native`, or `python` where the native core is not installed."""
 
 
 def _gather(at: Addresses, sent: Sent) -> Seen:
@@ -176,8 +181,9 @@ def _look(at: Addresses) -> Seen:
     }
     predictions = classes if _instrumented() else None
     status, body = request("GET", at.serve, "/status")
-    ledger = json.loads(body).get("ledger", {}) if status == 200 else {}
-    return Seen(requests, _percentiles(metrics), logs, predictions, _failed_trace(at), ledger)
+    own = json.loads(body) if status == 200 else {}
+    ledger, decoder = own.get("ledger", {}), own.get("decoder", "")
+    return Seen(requests, _percentiles(metrics), logs, predictions, _failed_trace(at), ledger, decoder)
 
 
 def _failed_trace(at: Addresses) -> dict[str, Any]:
@@ -238,7 +244,7 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
 
 
 def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None) -> None:
-    click.secho(f"\n5/5 what the sidecar saw of {sent.total} requests", bold=True)
+    click.secho(f"\n5/5 what the sidecar saw of {sent.total} requests (decoder: {seen.decoder})", bold=True)
     click.echo("\nRED per route")
     for (name, status), calls in sorted(seen.requests.items()):
         click.echo(f"  {name:<28} {status or '-':>4}  {calls:>6} calls   p95 <= {seen.p95.get(name, float('nan')):g} s")

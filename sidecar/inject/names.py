@@ -15,11 +15,12 @@ PYTHON_PATH = "model-sidecar/python-path"
 LOGS = "model-sidecar/logs"
 CONFIG = "model-sidecar/config"
 REFERENCE = "model-sidecar/reference"
+SUITE = "model-sidecar/suite"
 INJECTED = "model-sidecar/injected"
 """Annotation with the version of what was injected, and label `true`."""
 OPTIONS = (
     *(INJECT, CONTAINER, SERVICE_NAME, MODEL, MODEL_VERSION, CAPTURE, INSTRUMENT, PYTHON_PATH, LOGS, CONFIG),
-    REFERENCE,
+    *(REFERENCE, SUITE),
 )
 
 SIDECAR_CONTAINER = "model-sidecar"
@@ -30,7 +31,11 @@ LOG_VOLUME = "model-sidecar-logs"
 CONFIG_VOLUME = "model-sidecar-config"
 SECRET_VOLUME = "model-sidecar-secrets"
 REFERENCE_VOLUME = "model-sidecar-references"
-VOLUMES = (DATA_VOLUME, BUNDLE_VOLUME, LOG_VOLUME, CONFIG_VOLUME, SECRET_VOLUME, REFERENCE_VOLUME)
+SUITE_VOLUME = "model-sidecar-suites"
+VOLUMES = (
+    *(DATA_VOLUME, BUNDLE_VOLUME, LOG_VOLUME, CONFIG_VOLUME, SECRET_VOLUME),
+    *(REFERENCE_VOLUME, SUITE_VOLUME),
+)
 
 BUNDLE_PATH = "/model-sidecar/bundle"
 BUNDLE_SOURCE = "/bundle"
@@ -41,6 +46,7 @@ CONFIG_PATH = "/etc/sidecar/config"
 CONFIG_FILE = f"{CONFIG_PATH}/sidecar.yaml"
 SECRET_PATH = "/etc/sidecar/secrets"
 REFERENCE_PATH = "/etc/sidecar/references"
+SUITE_PATH = "/etc/sidecar/suites"
 
 GRPC_PORT, HTTP_PORT, METRICS_PORT = 4317, 4318, 9464
 METRICS_PORT_NAME = "sidecar-metrics"

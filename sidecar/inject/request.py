@@ -59,6 +59,8 @@ class Request:
     config_map: str
     references: str
     """ConfigMap with references of training data; empty: none."""
+    suites: str
+    """ConfigMap with suites of Great Expectations; empty: none."""
     warnings: tuple[str, ...]
 
 
@@ -90,6 +92,7 @@ def read(annotations: Mapping[str, str], instrument: bool) -> Request:
         logs=posixpath.normpath(logs) if logs else "",
         config_map=annotations.get(names.CONFIG, ""),
         references=annotations.get(names.REFERENCE, ""),
+        suites=annotations.get(names.SUITE, ""),
         warnings=tuple(f"unknown annotation {key}; known are {', '.join(names.OPTIONS)}" for key in unknown),
     )
 

@@ -84,6 +84,7 @@ def _environment(
         "SIDECAR_SHUTDOWN__TIMEOUT": f"{max(1, grace - STOP_MARGIN_SECONDS)}s",
         "SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": f"{names.LOG_PATH}/**/*.{{log,jsonl}}" if request.logs else "",
         "SIDECAR_DERIVE__DRIFT__REFERENCE": names.REFERENCE_PATH if request.references else "",
+        "SIDECAR_DERIVE__DRIFT__SUITES": names.SUITE_PATH if request.suites else "",
         "TMPDIR": names.DATA_PATH,
     }
     own = {item["name"] for item in profile.env}
@@ -104,6 +105,8 @@ def _mounts(profile: Profile, request: Request) -> list[Object]:
         mounts.append({"name": names.SECRET_VOLUME, "mountPath": names.SECRET_PATH, "readOnly": True})
     if request.references:
         mounts.append({"name": names.REFERENCE_VOLUME, "mountPath": names.REFERENCE_PATH, "readOnly": True})
+    if request.suites:
+        mounts.append({"name": names.SUITE_VOLUME, "mountPath": names.SUITE_PATH, "readOnly": True})
     return mounts
 
 
@@ -132,8 +135,7 @@ def volumes(profile: Profile, request: Request) -> list[Object]:
         made.append({"name": names.CONFIG_VOLUME, "configMap": {"name": config_map}})
     if profile.secret:
         made.append({"name": names.SECRET_VOLUME, "secret": {"secretName": profile.secret, "defaultMode": 0o444}})
-    if request.references:
-        # Optional: a reference that is not there yet keeps no model from starting, and is read once it is there.
-        volume: Object = {"name": request.references, "optional": True}
-        made.append({"name": names.REFERENCE_VOLUME, "configMap": volume})
+    # Optional: what is not there yet keeps no model from starting, and is read once it is there.
+    later = ((names.REFERENCE_VOLUME, request.references), (names.SUITE_VOLUME, request.suites))
+    made.extend({"name": name, "configMap": {"name": of, "optional": True}} for name, of in later if of)
     return made

@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import answers, free_port, http_get, wait_for
+from support.engines import answers, free_port, http_get, loadgen_binary, payload_dir, wait_for
 from support.engines.containers import Containers
 from support.load import samples, scrape, total
 from support.payloads import span, trace_payload
 from support.stack.images import BUNDLE, SIDECAR
 
 ROOT = Path(__file__).resolve().parents[2]
-MIB = 1 << 20
+SATURATE = ("-streams", "8", "-conns", "2")
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
@@ -102,6 +104,32 @@ class TestSidecar:
             tools.run("podman", "stop", "--time", "40", name)
             assert tools.run("podman", "inspect", name, "--format", "{{.State.ExitCode}}").stdout.strip() == "0"
 
+    def test_it_stays_within_its_limit_under_load_while_the_engine_is_away(
+        self, tools: Containers, tmp_path: Path
+    ) -> None:
+        """The load of the bench's case spans-full, until the journal is full and everything is refused."""
+        away = (
+            f"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS=http://127.0.0.1:{free_port()}",
+            "SIDECAR_JOURNAL__QUOTA_BYTES=64MiB",
+        )
+        with running(tools, tmp_path, *away) as (name, ports):
+            url = f"http://127.0.0.1:{ports['SERVE']}"
+            load = ["-signal", "traces", *SATURATE, "-addr", f"127.0.0.1:{ports['RECEIVE__OTLP_GRPC']}"]
+            command = [loadgen_binary(), "send", "-dir", payload_dir(512), "-dur", "40s", *load]
+            peak = 0.0
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as sent:
+                while sent.poll() is None:
+                    peak = max(peak, memory(tools, name))
+                    time.sleep(0.5)
+            values = samples(scrape(url) or "")
+            print(f"sidecar under load, engine away: {peak:.0f} MiB of 192")
+            assert total(values, "sidecar_received_items_total", 'signal="spans"') > 100_000
+            assert total(values, "sidecar_finished_items_total", 'consumer="elasticsearch"') == 0
+            assert total(values, "sidecar_receiver_requests_total", 'outcome="overloaded"') > 0
+            state = json.loads(tools.run("podman", "inspect", name).stdout)[0]["State"]
+            assert (state["Running"], state["OOMKilled"]) == (True, False)
+            assert peak < 192
+
     def test_the_same_image_is_the_webhook_and_sets_up(self, tools: Containers) -> None:
         for arguments in (["inject", "--help"], ["setup", "elasticsearch", "--help"], ["--version"]):
             tools.run("podman", "run", "--rm", *RESTRICTED, SIDECAR, *arguments)
@@ -172,23 +200,36 @@ def test_a_new_volume_is_the_users(image: str, folder: str, tools: Containers) -
     assert (owner.st_uid, owner.st_gid) == (65532, 65532)
 
 
-def test_the_wheels_install_into_an_empty_environment_without_rust(wheels: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def without_rust(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """(`bin` of a new environment with the program from its wheels, variables without cargo on the path)"""
+    environment = tmp_path_factory.mktemp("wheels") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
     path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if "cargo" not in p)
     assert shutil.which("cargo", path=path) is None
     environ: dict[str, Any] = {**os.environ, "PATH": path}
-    python = environment / "bin" / "python"
     lock = ["--require-hashes", "--no-deps", "-r", str(ROOT / "docker" / "requirements.lock")]
     ours = ["--no-index", "--no-deps", "--find-links", str(wheels), "model-sidecar", "model-sidecar-native"]
-    for arguments in (lock, ours, []):
-        command = [str(python), "-m", "pip", *(["install", "-q", *arguments] if arguments else ["check"])]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    for arguments in (lock, ours):
+        pip(environment / "bin", environ, "install", "-q", *arguments)
+    pip(environment / "bin", environ, "check")
+    return environment / "bin", environ
+
+
+def pip(folder: Path, environ: dict[str, Any], *arguments: str) -> None:
+    command = [str(folder / "python"), "-m", "pip", *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wheels_install_into_an_empty_environment_without_rust(
+    without_rust: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, environ = without_rust
     variables = {"SIDECAR_JOURNAL__PATH": str(tmp_path / "journal"), "SIDECAR_SERVE__PORT": "0"}
     variables |= {"SIDECAR_RECEIVE__OTLP_GRPC__PORT": "0", "SIDECAR_RECEIVE__OTLP_HTTP__PORT": "0"}
     checked = subprocess.run(
-        [str(environment / "bin" / "sidecar"), "check"],
+        [str(folder / "sidecar"), "check"],
         env={**environ, **variables},
         capture_output=True,
         text=True,
@@ -197,3 +238,31 @@ def test_the_wheels_install_into_an_empty_environment_without_rust(wheels: Path,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "decoder: native" in checked.stdout
+
+
+def test_the_demo_runs_from_the_wheels(wheels: Path, without_rust: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """Away from the source tree."""
+    folder, environ = without_rust
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("\n".join(re.findall(r"(?m)^(\S+==[^\\\n]+)", lock)))
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["demo"]
+    pip(folder, environ, "install", "-q", "--constraint", str(constraints), *needed)
+    instrumentation = ["--no-deps", "--find-links", str(wheels), "model-sidecar-instrumentation"]
+    pip(folder, environ, "install", "-q", "--no-index", *instrumentation)
+    done = subprocess.run(
+        [str(folder / "sidecar"), "demo", "--once"],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for part in (
+        "(decoder: native)",
+        "RandomForestClassifier 1",
+        "predictions counted                  1250   every one",
+    ):
+        assert part in done.stdout

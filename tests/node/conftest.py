@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.engines import SearchEngine
 from support.engines.search import OPENSEARCH
 from support.kubernetes import images
-from support.kubernetes.installation import Installation, install
+from support.kubernetes.installation import Installation, create, install, ready_pod
 from support.kubernetes.lifecycle import Lifecycle
 from support.kubernetes.node import Node, node
+from support.kubernetes.prometheus import Prometheus
 from support.kubernetes.settings import ADDRESS
 
 
@@ -42,6 +44,15 @@ def engine(cluster: Node) -> Iterator[SearchEngine]:
 @pytest.fixture(scope="session")
 def installed(cluster: Node, engine: SearchEngine) -> Installation:
     return install(cluster, engine.url)
+
+
+@pytest.fixture(scope="session")
+def prometheus(cluster: Node, installed: Installation) -> Prometheus:
+    """The one that the Prometheus Operator makes."""
+    create(cluster, "monitoring")
+    cluster.apply(Path(__file__).with_name("operator.yaml").read_text("utf-8"))
+    pod = ready_pod(cluster, "monitoring", "app.kubernetes.io/name=prometheus", 300)
+    return Prometheus(cluster, f"http://{pod['status']['podIP']}:9090")
 
 
 @pytest.fixture(scope="session")

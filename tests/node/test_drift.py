@@ -1,4 +1,5 @@
-"""Drift in a pod's /metrics, beside a reference of its training data that an annotation mounts."""
+"""Drift in a pod's /metrics, beside a reference of its training data that an annotation mounts, and what a suite of
+Great Expectations that another one mounts says of the same rows."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from support.engines.charts import run
 from support.kubernetes.installation import Installation, create, example, metrics, predict, ready_pod
 from support.kubernetes.node import Node
 from support.load import Samples, total
+from support.quality_data import suite
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -22,6 +24,13 @@ SPACE = "drift"
 DATA = load_wine().data
 CHECKS = {"derive": {"drift": {"check_interval": "1s", "warm_up": "0"}}}
 """So that a test need not wait for an hour."""
+MOUNTED = {"reference": "wine-reference", "suite": "wine-suite", "config": "checks"}
+HIGHEST = float(DATA[:, 0].max())
+EXPECTED = (
+    ("expect_column_values_to_be_between", {"column": "f0", "max_value": HIGHEST}),
+    ("expect_column_values_to_be_between", {"column": "f1", "max_value": float(DATA[:, 1].max())}),
+)
+"""The first does not hold of rows that moved up."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +48,8 @@ def wine(cluster: Node, installed: Installation, tmp_path_factory: pytest.TempPa
         SPACE,
         _config_map("wine-reference", "reference.json", (folder / "reference.json").read_text()),
         _config_map("checks", "sidecar.yaml", yaml.safe_dump(CHECKS)),
-        *example(**{"model-sidecar/reference": "wine-reference", "model-sidecar/config": "checks"}),
+        _config_map("wine-suite", "suite.json", suite(EXPECTED)),
+        *example(**{f"model-sidecar/{name}": value for name, value in MOUNTED.items()}),
     )
     yield ready_pod(cluster, SPACE, "app=wine")
     cluster.kubectl("delete", "namespace", SPACE, "--wait=false")
@@ -66,3 +76,9 @@ def test_a_feature_that_moved_is_found_and_the_others_are_not(cluster: Node, win
     assert total(found, "data_drift_score", 'feature="f0"', 'method="psi"') > 0.1
     assert total(found, "data_drift_score", 'feature="f1"', 'method="psi"') < 0.1
     assert 0 < total(found, "data_drift_share") < 0.1
+    met = {name: total(found, "data_quality_expectation_met", f'feature="{name}"') for name in ("f0", "f1")}
+    assert met == {"f0": 0.0, "f1": 1.0}
+    failures = 'rule="expect_column_values_to_be_between"'
+    assert total(found, "data_quality_failures_total", failures, 'feature="f0"') >= int(
+        (DATA[:, 0] * 1.3 > HIGHEST).sum()
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,35 +13,17 @@ from support.kubernetes.installation import CHART, DELIVERY, Installation, creat
 from support.kubernetes.lifecycle import SIDECAR as CONTAINER
 from support.kubernetes.lifecycle import Lifecycle, lines
 from support.kubernetes.node import Node
+from support.kubernetes.volumes import volume
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SPACE, RELEASE, CLASS = "gateway", "gateway", "by-hand"
-USER = 65532
-
-
-def volume(cluster: Node) -> dict[str, Any]:
-    """The node has nothing that makes volumes: one by hand, the user's as a provisioner would make it."""
-    path = cluster.home / "volume"
-    path.mkdir()
-    os.chown(path, USER, USER)
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": "by-hand"},
-        "spec": {
-            "storageClassName": CLASS,
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "hostPath": {"path": str(path)},
-        },
-    }
 
 
 @pytest.fixture(scope="module")
 def gateway(cluster: Node, engine: SearchEngine, installed: Installation) -> Iterator[dict[str, Any]]:
     """Its pod. The release is one of node mode, so that there is one webhook in the cluster."""
-    cluster.apply(yaml.safe_dump(volume(cluster)))
+    cluster.apply(yaml.safe_dump(volume(cluster, CLASS)[1]))
     values = {
         "mode": "node",
         # Not on the fake nodes of another test.

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
 import yaml
 from support import monitoring_source as source
-from support.engines import http_get, wait_for
-from support.kubernetes.installation import NAMESPACE, Installation, create, example, ready_pod
+from support.engines import wait_for
+from support.kubernetes.installation import NAMESPACE, Installation, create, example, ready_pod, tell
 from support.kubernetes.node import Node
+from support.kubernetes.prometheus import Prometheus
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SPACE = "watched"
-SEND = """
-import sys, urllib.request
-headers = {"content-type": "application/x-ndjson"}
-request = urllib.request.Request("http://127.0.0.1:4318/v1/json", sys.stdin.buffer.read(), headers)
-print(urllib.request.urlopen(request, timeout=20).status)
-"""
-
-
-class Prometheus:
-    """The one that the Operator has made, asked by its API."""
-
-    def __init__(self, node: Node, address: str) -> None:
-        self._node, self._address = node, address
-
-    def api(self, path: str) -> Any:
-        status, body = self._node.inside(lambda: http_get(f"{self._address}/api/v1/{path}"))
-        return json.loads(body)["data"] if status == 200 else {}
-
-    def query(self, expression: str) -> list[dict[str, str]]:
-        """Labels of what an expression gives now."""
-        return [dict(r["metric"]) for r in self.api(f"query?query={quote(expression)}").get("result", ())]
-
-
-@pytest.fixture(scope="module")
-def prometheus(cluster: Node, installed: Installation) -> Prometheus:
-    create(cluster, "monitoring")
-    cluster.apply(Path(__file__).with_name("operator.yaml").read_text("utf-8"))
-    pod = ready_pod(cluster, "monitoring", "app.kubernetes.io/name=prometheus", 300)
-    return Prometheus(cluster, f"http://{pod['status']['podIP']}:9090")
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +59,7 @@ def test_it_scrapes_injected_pods_and_the_webhook(prometheus: Prometheus, wine: 
 def test_an_alert_fires(cluster: Node, prometheus: Prometheus, wine: str) -> None:
     """A field that is a number first and a text then is refused by the engine: a dead letter, and its alert."""
     for value in (1, "not a number"):
-        body = json.dumps({"message": "conflict", "conflicting_field_of_a_test": value}) + "\n"
-        arguments = [f"--namespace={SPACE}", wine, "--container=wine", "--stdin", "--", "python", "-c", SEND]
-        assert cluster.kubectl("exec", *arguments, text=body).strip() == "200"
+        tell(cluster, SPACE, wine, json.dumps({"message": "conflict", "conflicting_field_of_a_test": value}))
         # The first has to be indexed for the second to be refused.
         counted = f'sidecar_finished_items_total{{pod="{wine}",consumer="elasticsearch",signal="logs"}} > 0'
         wait_for(lambda counted=counted: prometheus.query(counted), 120, "the delivery", interval=1)

@@ -29,7 +29,7 @@ class Received:
 
 
 @contextmanager
-def receiving() -> Iterator[tuple[str, Received]]:
+def receiving(host: str = "127.0.0.1") -> Iterator[tuple[str, Received]]:
     """Its address, and what it has got so far."""
     received = Received()
 
@@ -44,11 +44,11 @@ def receiving() -> Iterator[tuple[str, Received]]:
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: what matters is asserted."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", received
+        yield f"http://{host}:{server.server_address[1]}", received
     finally:
         server.shutdown()
         server.server_close()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from support.engines.cache import ROOT, EngineUnavailable, command
 
+EXAMPLE = Path("examples/fastapi_sklearn/server.py")
+"""What the wheel has of the examples: the model of `sidecar demo`."""
+
 
 def sources(folder: Path) -> Path:
     """`folder` with all that wheels and images are made from: the packages, the native core's wheel, docker/."""
@@ -22,6 +25,8 @@ def sources(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
+    (folder / EXAMPLE).parent.mkdir(parents=True)
+    shutil.copy(ROOT / EXAMPLE, folder / EXAMPLE)
     return folder
 
 

@@ -12,12 +12,14 @@ from sidecar import __version__
 from support.engines import prometheus3
 from support.engines.cache import ROOT, cache_dir, command, content_key, entry, need
 from support.engines.containers import Containers, containers
+from support.engines.monitoring import alertmanager
 from support.kubernetes import programs
 from support.packaging import build_wheels, sources
 
 SIDECAR, BUNDLE = f"localhost/model-sidecar:{__version__}", f"localhost/model-sidecar-bundle:{__version__}"
 WINE, PAUSE = "localhost/wine:1", "localhost/pause:1"
 PROMETHEUS, OPERATOR = "localhost/prometheus:1", "localhost/prometheus-operator:1"
+ALERTMANAGER = "localhost/alertmanager:1"
 _ARCHIVE = "images.tar"
 _EXAMPLE = ROOT / "examples" / "fastapi_sklearn"
 _EXAMPLE_FILE = ROOT / "examples" / "kubernetes" / "Dockerfile"
@@ -64,15 +66,16 @@ def example() -> Path:
 
 
 def monitoring() -> Path:
-    """The Prometheus Operator and its Prometheus."""
+    """The Prometheus Operator, its Prometheus, and an Alertmanager."""
 
     def make(directory: Path) -> None:
         with containers() as tools:
             _of_programs(tools, directory, PROMETHEUS, [prometheus3("prometheus")])
             _of_programs(tools, directory, OPERATOR, sorted(programs.operator().iterdir()))
-            _save(tools, directory, [PROMETHEUS, OPERATOR])
+            _of_programs(tools, directory, ALERTMANAGER, [alertmanager()])
+            _save(tools, directory, [PROMETHEUS, OPERATOR, ALERTMANAGER])
 
-    return entry("node-images-monitoring-1", make) / _ARCHIVE
+    return entry("node-images-monitoring-2", make) / _ARCHIVE
 
 
 def _of_programs(tools: Containers, directory: Path, tag: str, paths: Sequence[Path]) -> None:

@@ -21,6 +21,11 @@ NAMESPACE, RELEASE = "observability", "model-sidecar"
 CHART = ROOT / "helm" / "model-sidecar"
 EXAMPLE = ROOT / "examples" / "kubernetes" / "wine.yaml"
 DELIVERY = "SIDECAR_DELIVER__ELASTICSEARCH__"
+PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
+REPORTS, REPORTED = "reports", "reported"
+"""The claim that reports are put on, and the model that they are about."""
+NEVER = "0 0 29 2 *"
+"""When CronJobs run by themselves: tests start them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,14 @@ def values(engine: str) -> dict[str, Any]:
         "podMonitor": {"enabled": True, "interval": "2s", "labels": {"scraped-by": "tests"}},
         "serviceMonitor": {"enabled": True, "interval": "2s", "labels": {"scraped-by": "tests"}},
         "prometheusRule": {"enabled": True, "labels": {"scraped-by": "tests"}},
+        "report": {
+            **{"enabled": True, "schedule": NEVER, "claim": REPORTS, "period": "20m"},
+            "args": [f"--model={REPORTED}"],
+        },
+        "outcomes": {
+            **{"enabled": True, "schedule": NEVER, "url": engine},
+            "env": [{"name": "SIDECAR_PUSH__REMOTE_WRITE__ENDPOINT", "value": f"{PROMETHEUS}/api/v1/write"}],
+        },
     }
 
 
@@ -97,6 +110,20 @@ def predict(address: str, rows: list[list[float]], count: int = 1) -> None:
         request = urllib.request.Request(f"{address}/predict", body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=120) as answer:
             assert answer.status == 200
+
+
+_SEND = """
+import sys, urllib.request
+headers = {"content-type": "application/x-ndjson"}
+request = urllib.request.Request("http://127.0.0.1:4318/v1/json", sys.stdin.buffer.read(), headers)
+print(urllib.request.urlopen(request, timeout=20).status)
+"""
+
+
+def tell(node: Node, namespace: str, pod: str, *lines: str) -> None:
+    """Send JSON lines to the sidecar of the example's pod, from its model's container."""
+    arguments = [f"--namespace={namespace}", pod, "--container=wine", "--stdin", "--", "python", "-c", _SEND]
+    assert node.kubectl("exec", *arguments, text="\n".join([*lines, ""])).strip() == "200"
 
 
 def ready_pod(node: Node, namespace: str, selector: str, timeout: float = 180) -> dict[str, Any]:

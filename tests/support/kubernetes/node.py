@@ -142,6 +142,11 @@ class Node:
         """The administrator's."""
         return self._settings.kubeconfig
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of the cluster's authority."""
+        return self.home / "ca.pem"
+
     def kubectl(self, *arguments: str | Path, text: str | None = None, timeout: float = 300) -> str:
         """Its output; a failure fails the test with what it said."""
         return self.must(*self._kubectl, *arguments, text=text, timeout=timeout)

@@ -91,6 +91,11 @@ def kwok_stages() -> Path:
     return go_module(KWOK) / "kustomize" / "stage"
 
 
+def metrics_server() -> Path:
+    """What autoscalers ask for the CPU of pods."""
+    return go_install("sigs.k8s.io/metrics-server/cmd/metrics-server@v0.8.0", _BUILD_SECONDS)
+
+
 def packages() -> Path:
     """The files of Debian's packages, as below `/`."""
     return debian_tree("node-packages", _PACKAGES)

@@ -35,6 +35,7 @@ class Settings:
         authority = certificates.authority(self.home)
         authority.issue("apiserver", _API_NAMES)
         authority.issue("front-proxy")
+        authority.issue("kubelet", f"IP:{ADDRESS},DNS:{NODE}")
         certificates.authority(self.home, "accounts")
         token = secrets.token_hex(16)
         self._private("tokens.csv", f'{token},admin,1,"system:masters"\n')
@@ -102,6 +103,8 @@ state = "{self.home}/containerd-state"
             "kind": "KubeletConfiguration",
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
+            "tlsCertFile": str(self.home / "kubelet.pem"),
+            "tlsPrivateKeyFile": str(self.home / "kubelet.key"),
             "address": ADDRESS,
             "clusterDNS": [ADDRESS],
             "clusterDomain": "cluster.local",

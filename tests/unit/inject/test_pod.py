@@ -192,14 +192,21 @@ class TestModel:
         assert names.LOG_VOLUME not in str(result.pod["spec"]["volumes"])
         assert model_of(result)["volumeMounts"].count(mount) == 1
 
-    def test_references_of_training_data_are_mounted_and_may_come_later(self) -> None:
-        result = inject(pod(annotations={names.REFERENCE: "fraud-reference"}), PROFILE)
-        mount = {"name": names.REFERENCE_VOLUME, "mountPath": names.REFERENCE_PATH, "readOnly": True}
-        assert mount in sidecar_of(result)["volumeMounts"]
-        assert env(sidecar_of(result))["SIDECAR_DERIVE__DRIFT__REFERENCE"] == names.REFERENCE_PATH
-        volume = {"name": names.REFERENCE_VOLUME, "configMap": {"name": "fraud-reference", "optional": True}}
-        assert volume in result.pod["spec"]["volumes"]
-        assert names.REFERENCE_VOLUME not in str(inject(pod(), PROFILE).pod)
+    @pytest.mark.parametrize(
+        ("annotation", "volume", "path", "variable"),
+        [
+            (names.REFERENCE, names.REFERENCE_VOLUME, names.REFERENCE_PATH, "SIDECAR_DERIVE__DRIFT__REFERENCE"),
+            (names.SUITE, names.SUITE_VOLUME, names.SUITE_PATH, "SIDECAR_DERIVE__DRIFT__SUITES"),
+        ],
+    )
+    def test_references_and_suites_are_mounted_and_may_come_later(
+        self, annotation: str, volume: str, path: str, variable: str
+    ) -> None:
+        result = inject(pod(annotations={annotation: "of-fraud"}), PROFILE)
+        assert {"name": volume, "mountPath": path, "readOnly": True} in sidecar_of(result)["volumeMounts"]
+        assert env(sidecar_of(result))[variable] == path
+        assert {"name": volume, "configMap": {"name": "of-fraud", "optional": True}} in result.pod["spec"]["volumes"]
+        assert volume not in str(inject(pod(), PROFILE).pod)
 
     def test_several_containers_can_be_named(self) -> None:
         both = [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}, {"name": "c", "image": "i"}]
