@@ -1,6 +1,6 @@
 """Drills against a real sidecar, Prometheus, Alertmanager and node-exporter with the shipped files: each alert fires,
 arrives at its receivers, reaches the webhooks of its team, and resolves. Windows, `for` and times among the thresholds
-are shortened. The containers' two alerts are in promtool's tests only."""
+are shortened. The containers' two alerts are in tests/node."""
 
 from __future__ import annotations
 
