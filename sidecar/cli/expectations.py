@@ -14,16 +14,13 @@ _PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--strict", is_flag=True, help="Exit code 1 if an expectation is not evaluated.")
 def command(suites: tuple[Path, ...], strict: bool) -> None:
     """List the expectations of suites (derive.drift.suites), and why some are not evaluated."""
-    from sidecar.derive.quality.suite import InvalidSuite, load
+    from sidecar.derive.quality.suite import load
     from sidecar.derive.quality.suite_library import compiled
     from sidecar.errors import SidecarError
 
     left = 0
     for path in suites:
-        try:
-            found = compiled(load(path))
-        except InvalidSuite as error:
-            raise SidecarError(str(error)) from None
+        found = compiled(load(path))
         suite = found.suite
         model = f"model {suite.model} {suite.model_version}".rstrip() if suite.model else "any model"
         click.echo(f"{path}: suite {suite.name} for {model}")

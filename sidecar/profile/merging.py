@@ -22,10 +22,10 @@ from sidecar.derive.drift.reference import (
     MAX_EDGES,
     MAX_VALUES,
     CategoryColumn,
-    InvalidReference,
     NumberColumn,
     Reference,
 )
+from sidecar.errors import SidecarError
 
 Counts = npt.NDArray[np.int64]
 Column = NumberColumn | CategoryColumn
@@ -33,9 +33,9 @@ Column = NumberColumn | CategoryColumn
 
 def merge(first: Reference, second: Reference) -> Reference:
     """Both together. Columns that only one has are kept, the rows of the other count as missing. Raises
-    InvalidReference where they are of different models or types."""
+    SidecarError where they are of different models or types."""
     if (first.model, first.model_version) != (second.model, second.model_version):
-        raise InvalidReference(
+        raise SidecarError(
             f"different models: {first.model!r} {first.model_version!r} and {second.model!r} {second.model_version!r}"
         )
     columns: list[Column] = []
@@ -58,7 +58,7 @@ def _merged(first: Column, second: Column) -> Column:
         return _numbers(first, second)
     if isinstance(first, CategoryColumn) and isinstance(second, CategoryColumn):
         return _categories(first, second)
-    raise InvalidReference(f"column {first.name!r} has numbers in one and categories in the other; use --type")
+    raise SidecarError(f"column {first.name!r} has numbers in one and categories in the other; use --type")
 
 
 def _categories(first: CategoryColumn, second: CategoryColumn) -> CategoryColumn:

@@ -24,8 +24,9 @@ from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
 from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of
 from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
 from sidecar.derive.drift.options import DriftOptions
-from sidecar.derive.drift.reference import InvalidReference, parse
+from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.mounted_files import InvalidFile
 from sidecar.derive.quality.checks import QualityChecks
 from sidecar.derive.quality.model_quality import ModelQuality
 from sidecar.derive.quality.quality_families import families as quality_families
@@ -329,7 +330,7 @@ class DriftDeriver:
         model = _model_of(key[len(_LEARNED) :], 2)
         try:
             reference = parse(zlib.decompress(value))
-        except (zlib.error, InvalidReference):
+        except (zlib.error, InvalidFile):
             return False
         if model is None or not self._options.learn:
             return False

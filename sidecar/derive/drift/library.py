@@ -9,8 +9,8 @@ import structlog
 
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.observations import Model
-from sidecar.derive.drift.reference import InvalidReference, Reference, Role, load
-from sidecar.derive.mounted_files import signatures
+from sidecar.derive.drift.reference import Reference, Role, load
+from sidecar.derive.mounted_files import MountedFiles
 
 log = structlog.get_logger("sidecar.derive")
 
@@ -41,46 +41,31 @@ class CompiledReference:
         return self.reference.model, self.reference.model_version
 
 
-class ReferenceLibrary:
+class ReferenceLibrary(MountedFiles[CompiledReference]):
     """Finds the reference of a model. Not thread-safe."""
 
     def __init__(self, path: Path | None) -> None:
         """`path`: a file, or a directory with files."""
-        self._path = path
-        self._files: dict[Path, CompiledReference] = {}
-        self._seen: tuple[object, ...] | None = None
+        super().__init__(path)
         self._by_model: dict[Model, CompiledReference] = {}
         self.learned: dict[Model, CompiledReference] = {}
-        self.invalid: dict[Path, str] = {}
-        """File -> why it is no reference."""
 
     def __len__(self) -> int:
-        return len(self._files) + len(self.learned)
+        return len(self.files) + len(self.learned)
+
+    def load(self, path: Path, former: CompiledReference | None) -> CompiledReference:
+        return CompiledReference(load(path))
+
+    def log_invalid(self, error: str, former_stays: bool) -> None:
+        log.error("reference_invalid", error=error, former_stays=former_stays)
+
+    def log_missing(self, path: Path) -> None:
+        log.warning("reference_missing", path=str(path))
 
     def read(self, again: bool = False) -> bool:
-        """Read the files if they have changed, or `again` whether or not; whether something is other than before. Of a
-        file that has become invalid the former content stays in force."""
-        found = dict(signatures(self._path))
-        seen = tuple(sorted(found.items()))
-        if seen == self._seen and not again:
-            return False
-        self._seen = seen
-        files: dict[Path, CompiledReference] = {}
-        self.invalid = {}
-        for path in sorted(found):
-            try:
-                files[path] = CompiledReference(load(path))
-            except InvalidReference as error:
-                self.invalid[path] = str(error)
-                log.error("reference_invalid", error=str(error), former_stays=path in self._files)
-                if path in self._files:
-                    files[path] = self._files[path]
-        before = {path: one.label for path, one in self._files.items()}
-        if self._path is not None and not found:
-            log.warning("reference_missing", path=str(self._path))
-        self._files = files
-        self._by_model = {one.model: one for one in reversed(list(files.values()))}
-        return {path: one.label for path, one in files.items()} != before
+        changed = super().read(again)
+        self._by_model = {one.model: one for one in reversed(self.files.values())}
+        return changed
 
     def find(self, model: Model) -> CompiledReference | None:
         """The reference of this model and version, else of the model, else of any, else what was learnt."""

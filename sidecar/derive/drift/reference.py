@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sidecar.errors import SidecarError
+from sidecar.derive import mounted_files
+from sidecar.derive.mounted_files import InvalidFile, parse_json
 
 FORMAT: Literal["model-sidecar-reference"] = "model-sidecar-reference"
 VERSION: Literal[1] = 1
@@ -25,15 +26,12 @@ MAX_EDGES = 150
 MAX_VALUES = 50
 """Values of a column of categories that are known by name."""
 MAX_SHOWN = 3
+_EXPECTED = "expected a file of `sidecar profile`"
 
 Role = Literal["feature", "prediction", "score", "label"]
 ROLES: tuple[Role, ...] = ("feature", "prediction", "score", "label")
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class InvalidReference(SidecarError):
-    """A file is no reference; the message says why."""
 
 
 class _Model(BaseModel):
@@ -140,38 +138,23 @@ class Reference(_Model):
 
 
 def load(path: Path) -> Reference:
-    """The reference in a file. Raises InvalidReference."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InvalidReference(f"invalid reference {path}: cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InvalidReference(f"invalid reference {path}: longer than {MAX_FILE_BYTES >> 20} MiB")
-    try:
-        return parse(data)
-    except InvalidReference as error:
-        raise InvalidReference(f"invalid reference {path}: {error}") from None
+    """The reference in a file. Raises InvalidFile."""
+    return mounted_files.load(path, "reference", MAX_FILE_BYTES, parse)
 
 
 def parse(data: bytes) -> Reference:
-    """The reference that JSON text holds. Raises InvalidReference."""
-    try:
-        found: Any = json.loads(data)
-    except RecursionError:
-        raise InvalidReference("nested too deeply; expected a file of `sidecar profile`") from None
-    except ValueError as error:
-        raise InvalidReference(f"not JSON ({error}): cut off? expected a file of `sidecar profile`") from None
+    """The reference that JSON text holds. Raises InvalidFile."""
+    found = parse_json(data, _EXPECTED)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise InvalidReference(f"its format is not {FORMAT}; expected a file of `sidecar profile`")
+        raise InvalidFile(f"its format is not {FORMAT}; {_EXPECTED}")
     if found.get("version") != VERSION:
         shown = str(found.get("version"))[:20]
-        raise InvalidReference(f"version {shown} of the format; expected {VERSION}: make it again with this program")
+        raise InvalidFile(f"version {shown} of the format; expected {VERSION}: make it again with this program")
     try:
         return Reference.model_validate(found)
     except ValidationError as error:
         places = [f"{_place(found, e['loc'])}: {e['msg']}" for e in error.errors()[:MAX_SHOWN]]
-        raise InvalidReference("; ".join(places)) from None
+        raise InvalidFile("; ".join(places)) from None
 
 
 def _place(found: Any, path: tuple[int | str, ...]) -> str:

@@ -109,7 +109,7 @@ class QualityChecks:
         self._deleted |= {known.key + key for key in known.quality.state_keys()}
 
     def _label(self, model: Model) -> str:
-        digests = sorted(one.suite.digest for one in self.library.find(model))
+        digests = sorted(one.label for one in self.library.find(model))
         return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12] if digests else ""
 
     def _made(self, model: Model, slot: Slot) -> ModelChecks | None:

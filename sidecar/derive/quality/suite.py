@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sidecar.derive import mounted_files
+from sidecar.derive.mounted_files import InvalidFile, parse_json
+
 MAX_FILE_BYTES = 16 << 20
 MAX_NAME_CHARS = 128
 _EXPECTED = "expected a suite as Great Expectations 0.18 or 1.x writes it"
-
-
-class InvalidSuite(ValueError):
-    """It says what is wrong with a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +49,18 @@ class Suite:
 
 
 def load(path: Path) -> Suite:
-    """The suite of a file. Raises InvalidSuite."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InvalidSuite(f"invalid suite {path}: {error.strerror or error}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InvalidSuite(f"invalid suite {path}: longer than {MAX_FILE_BYTES >> 20} MiB")
-    try:
-        return parse(data)
-    except InvalidSuite as error:
-        raise InvalidSuite(f"invalid suite {path}: {error}") from None
+    """The suite of a file. Raises InvalidFile."""
+    return mounted_files.load(path, "suite", MAX_FILE_BYTES, parse)
 
 
 def parse(data: bytes) -> Suite:
-    """The suite that JSON text holds. Raises InvalidSuite."""
-    try:
-        found: Any = json.loads(data)
-    except RecursionError:
-        raise InvalidSuite(f"nested too deeply; {_EXPECTED}") from None
-    except ValueError as error:
-        raise InvalidSuite(f"not JSON ({error}): cut off? {_EXPECTED}") from None
+    """The suite that JSON text holds. Raises InvalidFile."""
+    found = parse_json(data, _EXPECTED)
     if not isinstance(found, dict) or not isinstance(found.get("expectations"), list):
-        raise InvalidSuite(f"no list `expectations`; {_EXPECTED}")
+        raise InvalidFile(f"no list `expectations`; {_EXPECTED}")
     name = found.get("expectation_suite_name", found.get("name"))
     if not isinstance(name, str) or not name:
-        raise InvalidSuite(f"no `name` (1.x) and no `expectation_suite_name` (0.18); {_EXPECTED}")
+        raise InvalidFile(f"no `name` (1.x) and no `expectation_suite_name` (0.18); {_EXPECTED}")
     meta = found.get("meta")
     return Suite(
         name[:MAX_NAME_CHARS],
@@ -91,7 +74,7 @@ def parse(data: bytes) -> Suite:
 def _text(meta: Any, key: str) -> str:
     found = meta.get(key) if isinstance(meta, dict) else None
     if found is not None and not isinstance(found, (str, int, float)):
-        raise InvalidSuite(f"invalid meta.{key}; expected a text")
+        raise InvalidFile(f"invalid meta.{key}; expected a text")
     return "" if found is None else str(found)
 
 

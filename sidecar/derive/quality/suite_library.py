@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 
-from sidecar.derive.mounted_files import signatures
+from sidecar.derive.mounted_files import MountedFiles
 from sidecar.derive.quality.arguments import NotEvaluated
 from sidecar.derive.quality.expectations import Compiled, compile_expectation
-from sidecar.derive.quality.suite import Expectation, InvalidSuite, Suite, load
+from sidecar.derive.quality.suite import Expectation, Suite, load
 from sidecar.derive.series import OTHER
 
 log = structlog.get_logger("sidecar.derive")
@@ -35,6 +35,11 @@ class CompiledSuite:
     evaluated: tuple[Compiled, ...]
     not_evaluated: tuple[tuple[Expectation, str], ...]
     """With the reason."""
+
+    @property
+    def label(self) -> str:
+        """What tells it apart in the kept state."""
+        return self.suite.digest
 
     def status(self, path: Path) -> dict[str, Any]:
         """As JSON, with the first of what is not evaluated."""
@@ -68,65 +73,47 @@ def compiled(suite: Suite) -> CompiledSuite:
     return CompiledSuite(suite, tuple(evaluated), tuple(not_evaluated))
 
 
-class SuiteLibrary:
+class SuiteLibrary(MountedFiles[CompiledSuite]):
     """Finds the suites of a model. Not thread-safe."""
 
-    def __init__(self, path: Path | None) -> None:
-        """`path`: a file, or a directory with files."""
-        self._path = path
-        self.suites: dict[Path, CompiledSuite] = {}
-        self.invalid: dict[Path, str] = {}
-        """File -> why it is no suite."""
-        self._seen: tuple[object, ...] | None = None
-
     def __len__(self) -> int:
-        return len(self.suites)
+        return len(self.files)
 
-    def read(self, again: bool = False) -> bool:
-        """Read the files if they have changed, or `again` whether or not; whether something is other than before. Of a
-        file that has become invalid the former content stays in force."""
-        found = dict(signatures(self._path))
-        seen = tuple(sorted(found.items()))
-        if seen == self._seen and not again:
-            return False
-        self._seen = seen
-        before = {path: one.suite.digest for path, one in self.suites.items()}
-        suites: dict[Path, CompiledSuite] = {}
-        self.invalid = {}
-        for path in sorted(found):
-            try:
-                suite = load(path)
-            except InvalidSuite as error:
-                self.invalid[path] = str(error)
-                log.error("suite_invalid", error=str(error), former_stays=path in self.suites)
-                if path in self.suites:
-                    suites[path] = self.suites[path]
-                continue
-            suites[path] = self._compiled(path, suite)
-        if self._path is not None and not found:
-            log.warning("suite_missing", path=str(self._path))
-        self.suites = suites
-        return {path: one.suite.digest for path, one in suites.items()} != before
+    def load(self, path: Path, former: CompiledSuite | None) -> CompiledSuite:
+        suite = load(path)
+        if former is not None and former.label == suite.digest:
+            return former
+        made = compiled(suite)
+        if made.not_evaluated:
+            number, first = len(made.not_evaluated), list(made.named())
+            log.warning("expectations_not_evaluated", suite=suite.name, number=number, first=first)
+        return made
+
+    def log_invalid(self, error: str, former_stays: bool) -> None:
+        log.error("suite_invalid", error=error, former_stays=former_stays)
+
+    def log_missing(self, path: Path) -> None:
+        log.warning("suite_missing", path=str(path))
 
     def find(self, model: tuple[str, str]) -> list[CompiledSuite]:
         """All suites of a model and version."""
-        return [one for one in self.suites.values() if one.suite.is_for(model)]
+        return [one for one in self.files.values() if one.suite.is_for(model)]
 
     def states(self) -> list[tuple[float, Mapping[str, str]]]:
         """How many files are suites, and how many are not."""
-        return [(float(len(self.suites)), {"state": "loaded"}), (float(len(self.invalid)), {"state": "invalid"})]
+        return [(float(len(self.files)), {"state": "loaded"}), (float(len(self.invalid)), {"state": "invalid"})]
 
     def status(self) -> dict[str, Any]:
         """Each file, as JSON."""
         return {
-            "loaded": [one.status(path) for path, one in self.suites.items()],
+            "loaded": [one.status(path) for path, one in self.files.items()],
             "invalid": [{"file": str(path), "error": error} for path, error in self.invalid.items()],
         }
 
     def expectations(self) -> list[tuple[float, Mapping[str, str]]]:
         """How many expectations of each suite and name are evaluated, and how many are not."""
         found: Counter[tuple[str, str, str]] = Counter()
-        for one in self.suites.values():
+        for one in self.files.values():
             found.update((one.suite.name, expectation.name, "evaluated") for expectation in one.evaluated)
             found.update((one.suite.name, expectation.name, "not_evaluated") for expectation, _ in one.not_evaluated)
         every = sorted(found.items())
@@ -136,13 +123,3 @@ class SuiteLibrary:
         if len(every) > MAX_SHOWN:
             shown.append((float(sum(n for _, n in every[MAX_SHOWN:])), dict.fromkeys(_LABELS, OTHER)))
         return shown
-
-    def _compiled(self, path: Path, suite: Suite) -> CompiledSuite:
-        known = self.suites.get(path)
-        if known is not None and known.suite.digest == suite.digest:
-            return known
-        made = compiled(suite)
-        if made.not_evaluated:
-            number, first = len(made.not_evaluated), list(made.named())
-            log.warning("expectations_not_evaluated", suite=suite.name, number=number, first=first)
-        return made

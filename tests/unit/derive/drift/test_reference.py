@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from support.drift_data import numbers, reference
 
-from sidecar.derive.drift.reference import MAX_EDGES, InvalidReference, NumberColumn, load, parse
+from sidecar.derive.drift.reference import MAX_EDGES, NumberColumn, load, parse
 from sidecar.derive.drift.reference_builder import CategoryBuilder, NumberBuilder
+from sidecar.derive.mounted_files import InvalidFile
 
 RNG = np.random.default_rng(3)
 
@@ -133,10 +134,10 @@ def forged(change: Callable[[dict[str, Any]], Any]) -> bytes:
     ],
 )
 def test_what_is_no_reference_is_said(data: bytes, message: str) -> None:
-    with pytest.raises(InvalidReference, match=message):
+    with pytest.raises(InvalidFile, match=message):
         parse(data)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InvalidReference, match=r"none\.json: cannot be read: No such file"):
+    with pytest.raises(InvalidFile, match=r"none\.json: cannot be read: No such file"):
         load(tmp_path / "none.json")

@@ -108,7 +108,7 @@ def test_every_expectation_has_a_case_with_either_result() -> None:
 
 def test_what_is_not_evaluated_is_named(library: str, tmp_path: Path) -> None:
     checks = held(library, tmp_path).deriver.checks
-    (suite,) = checks.library.suites.values()
+    (suite,) = checks.library.files.values()
     assert [one.name for one, _ in suite.not_evaluated] == [name for name, _ in NOT_EVALUATED]
     assert all(why for _, why in suite.not_evaluated)
     assert suite.suite.model == "churn"

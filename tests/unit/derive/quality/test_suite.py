@@ -12,9 +12,10 @@ import pytest
 from support.gx_oracles.cases import CASES, ONLY_1
 from support.quality_data import suite
 
+from sidecar.derive.mounted_files import InvalidFile
 from sidecar.derive.quality.expectations import ROW, WINDOW
 from sidecar.derive.quality.model_quality import ModelQuality
-from sidecar.derive.quality.suite import MAX_FILE_BYTES, Expectation, InvalidSuite, Suite, load, parse
+from sidecar.derive.quality.suite import MAX_FILE_BYTES, Expectation, Suite, load, parse
 from sidecar.derive.quality.suite_library import MAX_COMPILED, MAX_SHOWN, SuiteLibrary, compiled
 from sidecar.derive.quality.values import Values
 
@@ -54,7 +55,7 @@ def test_the_model_stands_in_meta() -> None:
 def test_a_file_that_is_no_suite(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "suite.json"
     path.write_bytes(content)
-    with pytest.raises(InvalidSuite, match=message) as found:
+    with pytest.raises(InvalidFile, match=message) as found:
         load(path)
     assert str(path) in str(found.value)
 
@@ -63,9 +64,9 @@ def test_a_file_that_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / "suite.json"
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(InvalidSuite, match="longer than 16 MiB"):
+    with pytest.raises(InvalidFile, match="longer than 16 MiB"):
         load(path)
-    with pytest.raises(InvalidSuite, match="No such file"):
+    with pytest.raises(InvalidFile, match="No such file"):
         load(tmp_path / "none.json")
 
 
@@ -183,7 +184,7 @@ def test_ten_thousand_expectations(tmp_path: Path) -> None:
     path.write_text(suite(many))
     library = SuiteLibrary(path)
     assert library.read()
-    (found,) = library.suites.values()
+    (found,) = library.files.values()
     assert (len(found.evaluated), len(found.not_evaluated)) == (MAX_COMPILED, 10_000 - MAX_COMPILED)
     shown = library.expectations()
     assert len(shown) == MAX_SHOWN + 1
