@@ -47,6 +47,22 @@ class WindowRule(Protocol):
     def check(self, window: Window) -> Finding: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _ColumnRule:
+    """A rule about one column: not met where the column is not there."""
+
+    column: str
+
+    def check(self, window: Window) -> Finding:
+        """By the summary of the column."""
+        summary = window.columns.get(self.column)
+        return Finding(False) if summary is None else self.check_column(summary)
+
+    def check_column(self, summary: Summary) -> Finding:
+        """What the column is like."""
+        raise NotImplementedError
+
+
 Figure = Callable[[Summary], float | None]
 
 
@@ -58,35 +74,28 @@ def _within(bounds: Bounds, observed: float | None) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class FigureBetween:
+class FigureBetween(_ColumnRule):
     """A figure of a column is in a range."""
 
-    column: str
     figure: Figure
     bounds: Bounds
     needs: Needs
 
-    def check(self, window: Window) -> Finding:
-        """Not met where the column is not there."""
-        summary = window.columns.get(self.column)
-        return Finding(False) if summary is None else _within(self.bounds, self.figure(summary))
+    def check_column(self, summary: Summary) -> Finding:
+        return _within(self.bounds, self.figure(summary))
 
 
 @dataclass(frozen=True, slots=True)
-class QuantilesBetween:
+class QuantilesBetween(_ColumnRule):
     """Each of some quantiles is in its range; one that is off by a ten-thousandth still is."""
 
-    column: str
     quantiles: Sequence[float]
     ranges: Sequence[tuple[float, float]]
     method: str
     needs: Needs = QUANTILES
 
-    def check(self, window: Window) -> Finding:
+    def check_column(self, summary: Summary) -> Finding:
         """What is observed is the first quantile that is not in its range, else the first."""
-        summary = window.columns.get(self.column)
-        if summary is None:
-            return Finding(False)
         found = [summary.quantile(quantile, self.method) for quantile in self.quantiles]
         wrong = [value for value, (low, high) in zip(found, self.ranges, strict=True) if not _near(value, low, high)]
         return Finding(not wrong, (wrong or found)[0])
@@ -99,19 +108,15 @@ def _near(value: float | None, low: float, high: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class DistinctBetween:
+class DistinctBetween(_ColumnRule):
     """The number of distinct values, or its share of all values, is in a range."""
 
-    column: str
     bounds: Bounds
     share: bool
     needs: Needs = DISTINCT
 
-    def check(self, window: Window) -> Finding:
+    def check_column(self, summary: Summary) -> Finding:
         """Above MAX_DISTINCT it is known only that there are more."""
-        summary = window.columns.get(self.column)
-        if summary is None:
-            return Finding(False)
         distinct = summary.distinct
         if distinct is not None:
             found = len(distinct.keys)
@@ -127,18 +132,14 @@ class DistinctBetween:
 
 
 @dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(_ColumnRule):
     """No value is there twice, or so many rows at most have one that is."""
 
-    column: str
     mostly: float
     needs: Needs = DISTINCT
 
-    def check(self, window: Window) -> Finding:
+    def check_column(self, summary: Summary) -> Finding:
         """What is observed are the rows whose value another row has too."""
-        summary = window.columns.get(self.column)
-        if summary is None:
-            return Finding(False)
         distinct = summary.distinct
         if distinct is None:
             return Finding(None)
@@ -148,19 +149,15 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True)
-class DistinctSet:
+class DistinctSet(_ColumnRule):
     """The distinct values are `in` a set, `contain` it, or are `equal` to it."""
 
-    column: str
     keys: frozenset[int]
     relation: Literal["in", "contain", "equal"]
     needs: Needs = DISTINCT
 
-    def check(self, window: Window) -> Finding:
+    def check_column(self, summary: Summary) -> Finding:
         """What is observed is the number of values that are too many or too few."""
-        summary = window.columns.get(self.column)
-        if summary is None:
-            return Finding(False)
         distinct = summary.distinct
         if distinct is None:  # More values than any set that is taken has.
             return Finding(None if self.relation == "contain" else False)
@@ -170,19 +167,15 @@ class DistinctSet:
 
 
 @dataclass(frozen=True, slots=True)
-class MostCommon:
+class MostCommon(_ColumnRule):
     """The most common value is of a set; of several one, or only one there may be."""
 
-    column: str
     keys: frozenset[int]
     ties_okay: bool
     needs: Needs = DISTINCT
 
-    def check(self, window: Window) -> Finding:
+    def check_column(self, summary: Summary) -> Finding:
         """What is observed is how many values are the most common."""
-        summary = window.columns.get(self.column)
-        if summary is None:
-            return Finding(False)
         distinct = summary.distinct
         if distinct is None:
             return Finding(None)
