@@ -11,11 +11,9 @@ import click
 
 from sidecar.cli.labels import label_names, time_of
 from sidecar.cli.progress import ProgressLine
-from sidecar.cli.shared import DURATION, config_option, settings
-from sidecar.errors import ConfigError, Permanent
+from sidecar.cli.shared import DURATION, config_option, reached, settings, with_hosts
 
 if TYPE_CHECKING:
-    from sidecar.deliver.elasticsearch.outcome_options import OutcomeElasticsearchOptions
     from sidecar.outcomes.job import Finished
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -62,7 +60,6 @@ def command(
     derive.outcomes. They are put into an index, pushed (push.remote_write, push.otlp), and written to a file. A second
     run puts the same again.
     """
-    from sidecar.deliver.common.http import Unreached
     from sidecar.outcomes.job import Progress, Run, run
     from sidecar.outcomes.labels import FileLabels
 
@@ -70,7 +67,7 @@ def command(
     source = FileLabels(labels, format_, label_names(id_field, truth_field)) if labels else None
     work = Run(
         loaded.derive.section("outcomes"),
-        _engine(loaded.outcomes.elasticsearch, elasticsearch),
+        with_hosts(loaded.outcomes.elasticsearch, elasticsearch, "--elasticsearch", "outcomes.elasticsearch"),
         loaded.push,
         int(time.time()) if at is None else time_of(at, "--at") // 10**9,
         timeout,
@@ -80,29 +77,12 @@ def command(
     progress = Progress()
     line = ProgressLine(sys.stderr, lambda: f"{progress.documents} documents with predictions")
     progress.show = line.show
-    try:
+    with reached():
         finished = run(work, progress)
-    except Unreached as error:
-        raise Permanent(f"{error.reason}: {error.detail}") from error
     line.end()
     _show(finished, work)
     if (labels and finished.joined.invalid.invalid) or any(finished.pushed.values()):
         sys.exit(1)
-
-
-def _engine(options: OutcomeElasticsearchOptions, url: str | None) -> OutcomeElasticsearchOptions:
-    """The options, with another address if one is given."""
-    from pydantic import ValidationError
-
-    if url is None and not options.hosts:
-        raise ConfigError(["no address: give --elasticsearch or set outcomes.elasticsearch.hosts"])
-    if url is None:
-        return options
-    try:
-        return type(options).model_validate({**options.model_dump(exclude_unset=True), "hosts": url})
-    except ValidationError as error:  # Its own text repeats what was given, secrets included.
-        problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
-        raise ConfigError([f"--elasticsearch: {problem}" for problem in problems]) from error
 
 
 def _show(finished: Finished, work: Any) -> None:

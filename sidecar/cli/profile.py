@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,10 +148,7 @@ def _write(reference: Reference, out: Path | None) -> None:
     if out is None:
         click.echo(reference.dump(), nl=False)
         return
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(reference.dump(), encoding="utf-8")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    from sidecar.whole_file import write_whole
+
+    write_whole(out, reference.dump().encode())
     click.echo(f"{reference.rows} rows, {len(reference.columns)} columns, {out.stat().st_size} bytes: {out}", err=True)

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sidecar.cli.shared import DURATION
+from sidecar.cli.shared import DURATION, client_access
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sidecar.options import ClientAuth, ClientTls
+    from sidecar.deliver.common.http import Send
     from sidecar.report.contents import Report
     from sidecar.report.period import Period
     from sidecar.report.source import Source
-    from sidecar.report.way import Way
 
 
 @click.command("report")
@@ -74,27 +73,31 @@ def command(
     From Prometheus, over all pods; see docs/how-to/report.md. Exit code 1 if it cannot be read or has nothing about
     models, 2 for wrong options.
     """
+    from sidecar.deliver.common.connection import Connection
     from sidecar.report import building
-    from sidecar.report.way import Way
 
     address = _source_address(prometheus, sidecar, models, namespace)
     chosen = _period(seconds, end, prometheus is not None)
-    if mlflow is not None:
-        _address("--mlflow", mlflow)
     if out is None:
         out = "-" if mlflow is None else ""
     if out not in ("-", "") and not Path(out).parent.is_dir():
         raise ConfigError([f"--out: no folder {Path(out).parent}; expected one that exists"])
-    auth, tls = _access("", token_file, username, password_file, ca_file)
-    tracking = _access("mlflow-", mlflow_token_file, None, None, mlflow_ca_file)
-    with Way(address, auth, tls, timeout) as way:
-        source = _source(way, prometheus is not None, models, namespace)
+    server = client_access(
+        address, token=token_file, username=username, password=password_file, ca=ca_file, timeout=timeout
+    )
+    tracking = None
+    if mlflow is not None:
+        tracking = client_access(
+            _address("--mlflow", mlflow), token=mlflow_token_file, ca=mlflow_ca_file, timeout=timeout, prefix="mlflow-"
+        )
+    with Connection(server) as connection:
+        source = _source(connection.send, address, prometheus is not None, models, namespace)
         report = building.build(source, chosen, time.time(), prometheus is not None)
     if out:
         _write(report, format_, out, chosen)
-    if mlflow is not None:
-        with Way(_address("--mlflow", mlflow), *tracking, timeout) as way:
-            _log(report, way, mlflow_experiment)
+    if tracking is not None:
+        with Connection(tracking) as connection:
+            _log(report, connection.send, tracking.hosts[0], mlflow_experiment)
 
 
 def _source_address(prometheus: str | None, sidecar: str | None, models: tuple[str, ...], namespace: str) -> str:
@@ -134,34 +137,21 @@ def _period(seconds: float, end: str | None, has_history: bool) -> Period:
         raise ConfigError([str(error)]) from error
 
 
-def _access(
-    prefix: str, token: Path | None, username: str | None, password: Path | None, ca: Path | None
-) -> tuple[ClientAuth, ClientTls]:
-    from pydantic import ValidationError
-
-    from sidecar.options import ClientAuth, ClientTls
-
-    try:
-        auth = ClientAuth.model_validate({"token_file": token, "username": username, "password_file": password})
-        return auth, ClientTls.model_validate({"ca_file": ca})
-    except ValidationError as error:
-        raise ConfigError([f"{prefix}{e['msg'].removeprefix('Value error, ')}" for e in error.errors()]) from error
-
-
-def _source(way: Way, is_prometheus: bool, models: tuple[str, ...], namespace: str) -> Source:
+def _source(send: Send, address: str, is_prometheus: bool, models: tuple[str, ...], namespace: str) -> Source:
     from sidecar.report.exposition import ExpositionSource
     from sidecar.report.expressions import Selection
     from sidecar.report.prometheus import Prometheus
     from sidecar.report.prometheus_source import PrometheusSource
 
     if not is_prometheus:
-        return ExpositionSource(way.ask, way.address)
-    return PrometheusSource(Prometheus(way.ask, way.address), Selection(models, namespace))
+        return ExpositionSource(send, address)
+    return PrometheusSource(Prometheus(send, address), Selection(models, namespace))
 
 
 def _write(report: Report, format_: str, out: str, chosen: Period) -> None:
     from sidecar.report.as_json import as_json
     from sidecar.report.page import as_html
+    from sidecar.whole_file import write_whole
 
     writers: dict[str, Callable[[Report], str]] = {"html": as_html, "json": as_json}
     text = writers[format_](report).encode("utf-8", "replace")
@@ -172,24 +162,15 @@ def _write(report: Report, format_: str, out: str, chosen: Period) -> None:
     file = Path(out)
     if file.is_dir():
         file /= time.strftime(f"report-%Y-%m-%dT%H%M.{format_}", time.gmtime(chosen.end))
-    if file.exists() and not file.is_file():
-        file.write_bytes(text)
-        return
-    # Written apart and renamed: whoever reads the file sees a whole report.
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_bytes(text)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(file, text)
     click.echo(f"{file}: {len(report.models)} models, {len(text)} bytes", err=True)
 
 
-def _log(report: Report, way: Way, experiment: str) -> None:
+def _log(report: Report, send: Send, address: str, experiment: str) -> None:
     from sidecar.report.mlflow import Tracking
     from sidecar.report.page import as_html
 
-    run, uploaded = Tracking(way.send, way.address).log(report, as_html(report), experiment)
+    run, uploaded = Tracking(send, address).log(report, as_html(report), experiment)
     click.echo(f"MLflow: run {run} of {experiment}", err=True)
     if not uploaded:
         click.echo("MLflow: the page was not uploaded, since this server is no proxy of its artifacts", err=True)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sidecar.cli.renamed import renamed_option
-from sidecar.cli.shared import DURATION, config_option, settings
-from sidecar.errors import ConfigError, Permanent
+from sidecar.cli.shared import DURATION, config_option, reached, settings, with_hosts
 
 if TYPE_CHECKING:
-    from sidecar.deliver.elasticsearch.connection import Connection
+    from sidecar.deliver.common.connection import Connection
     from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
     from sidecar.provision.engine import Engine
 
@@ -110,10 +109,10 @@ def _write_key(connection: Connection, engine: Engine, file: Path, expires: floa
 @click.option("--overwrite", is_flag=True, help="Replace objects that are there, with what you changed in them.")
 def kibana_command(config_file: Path | None, url: str, space: str, dry_run: bool, overwrite: bool) -> None:
     """Data views, saved searches and dashboards. Uses the credentials and certificates of deliver.elasticsearch."""
-    from sidecar.deliver.elasticsearch.connection import Connection
+    from sidecar.deliver.common.connection import Connection
     from sidecar.provision import kibana
 
-    with _reached(), Connection(_options(config_file, url)) as connection:
+    with reached(), Connection(_options(config_file, url)) as connection:
         click.echo(str(kibana.detect(connection.send)))
         objects = kibana.shipped()
         steps = kibana.plan(connection.send, objects, space, overwrite)
@@ -150,36 +149,14 @@ def check(config_file: Path | None, url: str | None, within: int) -> None:
 
 @contextmanager
 def _engine(config_file: Path | None, url: str | None) -> Iterator[tuple[Connection, Engine]]:
-    from sidecar.deliver.elasticsearch.connection import Connection
+    from sidecar.deliver.common.connection import Connection
     from sidecar.provision.engine import detect
 
-    with _reached(), Connection(_options(config_file, url)) as connection:
+    with reached(), Connection(_options(config_file, url)) as connection:
         yield connection, detect(connection.ask)
-
-
-@contextmanager
-def _reached() -> Iterator[None]:
-    from sidecar.deliver.common.http import Unreached
-
-    try:
-        yield
-    except Unreached as error:
-        raise Permanent(f"{error.reason}: {error.detail}") from error
 
 
 def _options(config_file: Path | None, url: str | None) -> ElasticsearchOptions:
     """The sink's options, with another address if one is given."""
-    from pydantic import ValidationError
-
-    from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
-
     options: ElasticsearchOptions = settings(config_file).deliver.section("elasticsearch")
-    if url is not None:
-        try:
-            return ElasticsearchOptions.model_validate({**options.model_dump(exclude_unset=True), "hosts": url})
-        except ValidationError as error:  # Its own text repeats what was given, secrets included.
-            problems = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
-            raise ConfigError([f"--url: {problem}" for problem in problems]) from error
-    if not options.hosts:
-        raise ConfigError(["no address: give --url or set deliver.elasticsearch.hosts"])
-    return options
+    return with_hosts(options, url, "--url", "deliver.elasticsearch")

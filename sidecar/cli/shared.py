@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sidecar.errors import ConfigError
+from sidecar.errors import ConfigError, Permanent
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from sidecar.config.settings import Settings
+    from sidecar.deliver.common.connection import Server
+    from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+    from sidecar.deliver.elasticsearch.outcome_options import OutcomeElasticsearchOptions
 
 T = TypeVar("T")
+Hosted = TypeVar("Hosted", "ElasticsearchOptions", "OutcomeElasticsearchOptions")
 
 _ENVIRON = "sidecar.environ"
 """Where the context of a command keeps the environment as it was given."""
@@ -50,6 +57,60 @@ def _first_word(file: Path) -> str:
     if not words:
         raise ConfigError([f"invalid --token-file: {file} is empty; expected a token"])
     return words[0]
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Raises `Permanent` where a server gives no answer."""
+    from sidecar.deliver.common.http import Unreached
+
+    try:
+        yield
+    except Unreached as error:
+        raise Permanent(f"{error.reason}: {error.detail}") from error
+
+
+def problems_of(error: ValidationError, prefix: str = "") -> ConfigError:
+    """What is wrong with options, without what was given: that may be a secret."""
+    return ConfigError([prefix + problem["msg"].removeprefix("Value error, ") for problem in error.errors()])
+
+
+def with_hosts(options: Hosted, url: str | None, flag: str, section: str) -> Hosted:
+    """A section of options with the address that was given by `flag`, if one was. Raises `ConfigError`."""
+    from pydantic import ValidationError
+
+    if url is None and not options.hosts:
+        raise ConfigError([f"no address: give {flag} or set {section}.hosts"])
+    if url is None:
+        return options
+    try:
+        return type(options).model_validate({**options.model_dump(exclude_unset=True), "hosts": url})
+    except ValidationError as error:
+        raise problems_of(error, f"{flag}: ") from error
+
+
+def client_access(
+    url: str,
+    *,
+    token: Path | None = None,
+    username: str | None = None,
+    password: Path | None = None,
+    ca: Path | None = None,
+    timeout: float = 30.0,
+    prefix: str = "",
+) -> Server:
+    """A server by the flags for it, which begin with `prefix`; `token` and `password` are files. Raises
+    `ConfigError`."""
+    from pydantic import ValidationError
+
+    from sidecar.deliver.common.connection import Server
+    from sidecar.options import ClientAuth, ClientTls
+
+    try:
+        auth = ClientAuth.model_validate({"token_file": token, "username": username, "password_file": password})
+        return Server((url,), auth, ClientTls.model_validate({"ca_file": ca}), timeout)
+    except ValidationError as error:
+        raise problems_of(error, prefix) from error
 
 
 class DurationType(click.ParamType[float]):

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import answer, reason_of, rejection
-from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 
 _BATCH = 500

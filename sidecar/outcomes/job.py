@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sidecar.decode.predictions.prediction_rows import PredictedRows, PredictionRowReader
-from sidecar.deliver.elasticsearch.connection import Connection
+from sidecar.deliver.common.connection import Connection
 from sidecar.deliver.elasticsearch.outcome_options import OutcomeElasticsearchOptions
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.outcomes.options import OutcomeOptions
@@ -20,6 +19,7 @@ from sidecar.outcomes.search import PointInTime, patient
 from sidecar.push.once import push_once
 from sidecar.push.options import PushOptions
 from sidecar.serve.exposition import render
+from sidecar.whole_file import write_whole
 
 JOB = "model-sidecar-outcomes"
 """Label `job` and `instance` of what is pushed: the same from one run to the next."""
@@ -79,7 +79,7 @@ def run(work: Run, progress: Progress) -> Finished:
             stored = index.store(request, work.elasticsearch.index, results.documents(joined, work.options, work.now))
     metrics = results.metrics(joined, work.options, work.now)
     if work.textfile is not None:
-        write(work.textfile, render(metrics, openmetrics=False))
+        write_whole(work.textfile, render(metrics, openmetrics=False))
     labels_of = {"job": JOB, "instance": JOB, **work.push.labels}
     return Finished(joined, metrics, nothing, stored, push_once(work.push, labels_of, metrics, work.timeout))
 
@@ -91,13 +91,3 @@ def _predictions(
         progress.documents += len(hits)
         progress.show()
         yield [found for hit in hits if (found := prediction_of(hit, reader)) is not None]
-
-
-def write(path: Path, text: bytes) -> None:
-    """Whole or not at all: whoever reads it may do so at any moment."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_bytes(text)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,9 +15,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Request, Unreached
 from sidecar.deliver.elasticsearch.answers import absent, answer, rejection
-from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.deliver.retry import Backoff
 from sidecar.errors import Permanent
 

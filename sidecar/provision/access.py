@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import answer
-from sidecar.deliver.elasticsearch.templates import Request, load
+from sidecar.deliver.elasticsearch.templates import load
 from sidecar.errors import Permanent
 from sidecar.provision.engine import Engine
 from sidecar.provision.objects import OWNER

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import absent, answer, rejection
-from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 
 Kind = Literal["elasticsearch", "opensearch"]

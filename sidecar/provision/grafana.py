@@ -12,22 +12,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import quote
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Request, Unreached
 from sidecar.errors import Permanent
 
 FOLDER_UID = "model-sidecar"
 _MESSAGE = "model-sidecar "
 
 Action = Literal["create", "update", "keep"]
-
-
-class Ask(Protocol):
-    """The way to Grafana: (method, target, body) -> reply. May raise `Unreached`."""
-
-    def __call__(self, method: str, target: str, body: bytes | None) -> Reply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +59,26 @@ def shipped() -> list[Dashboard]:
     return sorted((Dashboard(b["uid"], b["title"], b) for b in bodies), key=lambda d: d.uid)
 
 
-def version(ask: Ask) -> str:
+def version(request: Request) -> str:
     """Grafana's version. Raises `Unreached`, or `Permanent` where it is something else."""
-    body = _answer(ask("GET", "/api/health", None), "asking who is there")
+    body = _answer(request("GET", "/api/health", None), "asking who is there")
     if not isinstance(body, dict) or "database" not in body:
         raise Permanent("the address answers, but not as Grafana does; expected its base address, path included")
     return str(body.get("version", "of an unknown version"))
 
 
-def plan(ask: Ask, dashboards: Sequence[Dashboard], overwrite: bool) -> list[Step]:
+def plan(request: Request, dashboards: Sequence[Dashboard], overwrite: bool) -> list[Step]:
     """What a run would do. Changes nothing."""
-    return [_step(ask, dashboard, overwrite) for dashboard in dashboards]
+    return [_step(request, dashboard, overwrite) for dashboard in dashboards]
 
 
-def _step(ask: Ask, dashboard: Dashboard, overwrite: bool) -> Step:
+def _step(request: Request, dashboard: Dashboard, overwrite: bool) -> Step:
     target = f"/api/dashboards/uid/{quote(dashboard.uid)}"
-    reply = ask("GET", target, None)
+    reply = request("GET", target, None)
     if reply.status == 404:
         return Step("create", dashboard)
     _answer(reply, f"reading the dashboard {dashboard.uid}")
-    versions = _answer(ask("GET", f"{target}/versions?limit=1", None), f"reading the versions of {dashboard.uid}")
+    versions = _answer(request("GET", f"{target}/versions?limit=1", None), f"reading the versions of {dashboard.uid}")
     message = _last_message(versions)
     if message == dashboard.message:
         return Step("keep", dashboard, "as it should be")
@@ -104,13 +98,13 @@ def _last_message(versions: Any) -> str:
     return str(newest.get("message") or "")
 
 
-def apply(ask: Ask, steps: Sequence[Step], folder: str) -> Iterator[Step]:
+def apply(request: Request, steps: Sequence[Step], folder: str) -> Iterator[Step]:
     """Carry out the changes, each reported when it is done; the folder is made where it is missing.
 
     Raises `Permanent` or `Unreached` at the first that Grafana refuses."""
     changes = [step for step in steps if step.action != "keep"]
     if changes:
-        _ensure_folder(ask, folder)
+        _ensure_folder(request, folder)
     for step in changes:
         # `overwrite`: what the plan looked at is what is replaced; Grafana would want its version number else.
         body = {
@@ -119,16 +113,16 @@ def apply(ask: Ask, steps: Sequence[Step], folder: str) -> Iterator[Step]:
             "message": step.dashboard.message,
             "overwrite": True,
         }
-        reply = ask("POST", "/api/dashboards/db", json.dumps(body).encode())
+        reply = request("POST", "/api/dashboards/db", json.dumps(body).encode())
         _answer(reply, f"{step.action} dashboard {step.dashboard.uid}")
         yield step
 
 
-def _ensure_folder(ask: Ask, title: str) -> None:
-    reply = ask("GET", f"/api/folders/{FOLDER_UID}", None)
+def _ensure_folder(request: Request, title: str) -> None:
+    reply = request("GET", f"/api/folders/{FOLDER_UID}", None)
     if reply.status == 404:
         body = json.dumps({"uid": FOLDER_UID, "title": title}).encode()
-        reply = ask("POST", "/api/folders", body)
+        reply = request("POST", "/api/folders", body)
     _answer(reply, f"making the folder {title}")
 
 

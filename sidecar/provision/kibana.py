@@ -14,10 +14,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import quote
 
-from sidecar.deliver.common.http import Reply
+from sidecar.deliver.common.http import Reply, Send
 from sidecar.deliver.elasticsearch.answers import rejection
 from sidecar.errors import Permanent
 
@@ -26,12 +26,6 @@ _SPACE = re.compile(r"[a-z0-9_-]{1,100}")
 
 Key = tuple[str, str]
 """(type, id) of a saved object."""
-
-
-class Send(Protocol):
-    """The way to Kibana: (method, target, body, headers) -> reply. May raise `Unreached`."""
-
-    def __call__(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import answer, rejection
-from sidecar.deliver.elasticsearch.templates import Request, refused_for_dots, variants
+from sidecar.deliver.elasticsearch.templates import refused_for_dots, variants
 from sidecar.provision import objects
 from sidecar.provision.engine import Engine
 from sidecar.provision.objects import Found, Wanted

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import absent, answer, reason
-from sidecar.deliver.elasticsearch.templates import Request
 from sidecar.errors import Permanent
 from sidecar.provision import objects, plan
 from sidecar.provision.engine import Engine

@@ -5,27 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Send, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.period import Period
-from sidecar.report.prometheus import Ask
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series, labels_of
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?")
 _TYPE = re.compile(r"# TYPE (\S+) (\w+)")
+_ACCEPT = {"accept": "*/*"}
+"""Not as a scraper: the first 0 of a series is for those that count from it."""
 _SERVER = "SPAN_KIND_SERVER"
 
 
 class ExpositionSource:
     """One sidecar, which has no history and no alerts."""
 
-    def __init__(self, ask: Ask, address: str) -> None:
-        self._ask, self._address = ask, address
+    def __init__(self, send: Send, address: str) -> None:
+        self._send, self._address = send, address
         self.description = f"the sidecar at {address}"
 
     def metrics(self, period: Period) -> Metrics:
         try:
-            reply = self._ask("GET", "/metrics", None)
+            reply = self._send("GET", "/metrics", None, _ACCEPT)
         except Unreached as error:
             raise Permanent(f"{self.description} gives no answer: {error.reason}: {error.detail}") from error
         return parsed(self._text(reply))

@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Send, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.contents import ModelReport, Report
 
-Send = Callable[[str, str, bytes | None, str], Reply]
-"""(method, path, body, its content type) -> reply. Raises `Unreached`."""
 MAX_METRICS = 1_000
 _JSON = "application/json"
 _ILLEGAL = re.compile(r"[^\w\-. /:]", re.ASCII)
@@ -163,7 +161,7 @@ class Tracking:
 
     def _reached(self, method: str, path: str, body: bytes | None, kind: str) -> Reply:
         try:
-            return self._send(method, path, body, kind)
+            return self._send(method, path, body, {} if body is None else {"content-type": kind})
         except Unreached as error:
             raise Permanent(f"MLflow at {self._address} gives no answer: {error.reason}: {error.detail}") from error
 

@@ -4,16 +4,15 @@ Mimir and VictoriaMetrics answer the same."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Send, Unreached
 from sidecar.errors import Permanent
 
-Ask = Callable[[str, str, bytes | None], Reply]
-"""(method, path, form) -> reply. Raises `Unreached`."""
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,8 @@ class Points:
 class Prometheus:
     """Queries. `address` is for messages."""
 
-    def __init__(self, ask: Ask, address: str) -> None:
-        self._ask, self.address = ask, address
+    def __init__(self, send: Send, address: str) -> None:
+        self._send, self.address = send, address
 
     def query(self, expr: str, at: float) -> list[Sample]:
         """An instant vector at that time (Unix seconds); NaN is left out. Raises `Permanent` with what is wrong."""
@@ -57,7 +56,7 @@ class Prometheus:
     def _result(self, path: str, expr: str, kind: str, parameters: Mapping[str, str]) -> list[Any]:
         form = urlencode({"query": expr, **parameters}).encode()
         try:
-            reply = self._ask("POST", f"/api/v1/{path}", form)
+            reply = self._send("POST", f"/api/v1/{path}", form, _FORM)
         except Unreached as error:
             raise Permanent(f"Prometheus at {self.address} gives no answer: {error.reason}: {error.detail}") from error
         try:

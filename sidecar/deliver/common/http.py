@@ -1,8 +1,8 @@
-"""What the sinks that speak HTTP share without its libraries: a reply, the lack of one, and what sends requests."""
+"""What all that speaks HTTP shares without its libraries: a reply, the lack of one, and what sends requests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from sidecar.errors import Retryable
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an engine answered."""
+    """What a server answered."""
 
     status: int
     body: bytes = b""
@@ -25,6 +25,12 @@ class Unreached(Retryable):
     def __init__(self, reason: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(reason, retry_after)
         self.detail = detail
+
+
+Request = Callable[[str, str, bytes | None], Reply]
+"""(method, target, JSON body) -> reply, whatever its status. May raise `Unreached`."""
+Send = Callable[[str, str, bytes | None, Mapping[str, str]], Reply]
+"""The same with headers: (method, target, body, headers) -> reply."""
 
 
 class Http(Protocol):

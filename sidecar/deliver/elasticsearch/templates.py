@@ -11,16 +11,13 @@ that one request is enough; the command replaces them by the composed ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from sidecar.deliver.common.http import Reply, Unreached
+from sidecar.deliver.common.http import Reply, Request, Unreached
 from sidecar.deliver.elasticsearch import index_patterns
 from sidecar.errors import Permanent
-
-Request = Callable[[str, str, bytes | None], Reply]
-"""(method, target, JSON body) -> reply. May raise `Unreached`."""
 
 _BUILT_IN = {"traces": "traces-otel@template", "logs": "logs-otel@template"}
 _OWN = {"traces": "sidecar-traces-otel", "logs": "sidecar-logs-otel"}

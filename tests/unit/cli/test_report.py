@@ -15,7 +15,7 @@ def nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*asked: object) -> None:
         raise AssertionError("a request was made")
 
-    monkeypatch.setattr("sidecar.report.way.Way.send", refuse)
+    monkeypatch.setattr("sidecar.deliver.common.connection.Connection.send", refuse)
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_what_is_no_exposition_is_refused(reply: Reply) -> None:
 
 
 def test_nobody_answers() -> None:
-    def ask(method: str, path: str, form: bytes | None) -> Reply:
+    def send(*asked: object) -> Reply:
         raise Unreached("timeout", "5 s")
 
     with pytest.raises(Permanent, match="the sidecar at http://s gives no answer: timeout: 5 s"):
-        ExpositionSource(ask, "http://s").metrics(PERIOD)
+        ExpositionSource(send, "http://s").metrics(PERIOD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -31,11 +32,13 @@ class Server:
 
     def __init__(self, uri: str = "mlflow-artifacts:/0/run-1/artifacts") -> None:
         self.asked: list[tuple[str, str, Any]] = []
+        self.kinds: list[str | None] = []
         self.uri = uri
         self.refuses = ""
 
-    def __call__(self, method: str, path: str, body: bytes | None, kind: str) -> Reply:
+    def __call__(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         self.asked.append((method, path.partition("?")[0].removeprefix("/api/2.0/"), body))
+        self.kinds.append(headers.get("content-type"))
         if self.refuses and self.refuses in path:
             return Reply(400, b'{"error_code":"INVALID_PARAMETER_VALUE"}')
         if "get-by-name" in path:
@@ -56,6 +59,8 @@ def test_figures_and_page_become_a_finished_run() -> None:
         "mlflow-artifacts/artifacts/0/run-1/artifacts/report.html",
         "mlflow/runs/update",
     ]
+    json_, page = "application/json", "text/html; charset=utf-8"
+    assert server.kinds == [None, json_, json_, json_, page, json_]
     logged = json.loads(server.asked[3][2])["metrics"]
     assert {one["key"]: one["value"] for one in logged}["shop/churn/7/accuracy"] == 0.8
     assert {one["timestamp"] for one in logged} == {round(PERIOD.end * 1000)}

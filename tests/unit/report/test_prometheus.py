@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 import pytest
@@ -15,19 +16,20 @@ from sidecar.report.prometheus import Prometheus
 
 
 def of(reply: Reply) -> Prometheus:
-    return Prometheus(lambda method, path, form: reply, "http://prometheus:9090")
+    return Prometheus(lambda *asked: reply, "http://prometheus:9090")
 
 
 def test_a_query_is_a_form_and_nan_is_left_out() -> None:
-    asked: list[tuple[str, str, bytes | None]] = []
+    asked: list[tuple[str, str, bytes | None, Mapping[str, str]]] = []
 
-    def ask(method: str, path: str, form: bytes | None) -> Reply:
-        asked.append((method, path, form))
+    def send(method: str, path: str, form: bytes | None, headers: Mapping[str, str]) -> Reply:
+        asked.append((method, path, form, headers))
         return answered([{"metric": {"a": "1"}, "value": [1, "2.5"]}, {"metric": {}, "value": [1, "NaN"]}])
 
-    found = Prometheus(ask, "http://p").query('up{a="&+"}', 1_700_000_000.25)
+    found = Prometheus(send, "http://p").query('up{a="&+"}', 1_700_000_000.25)
     assert [(one.labels, one.value) for one in found] == [({"a": "1"}, 2.5)]
-    ((method, path, form),) = asked
+    ((method, path, form, headers),) = asked
+    assert headers == {"content-type": "application/x-www-form-urlencoded"}
     assert (method, path) == ("POST", "/api/v1/query")
     assert parse_qs((form or b"").decode()) == {"query": ['up{a="&+"}'], "time": ["1700000000.250"]}
 
@@ -56,11 +58,11 @@ def test_what_is_wrong_is_said(reply: Reply, words: str) -> None:
 
 
 def test_nobody_answers() -> None:
-    def ask(method: str, path: str, form: bytes | None) -> Reply:
+    def send(*asked: object) -> Reply:
         raise Unreached("unreachable", "connection refused")
 
     with pytest.raises(Permanent, match=r"Prometheus at http://p gives no answer: unreachable: connection refused"):
-        Prometheus(ask, "http://p").query("up", 1)
+        Prometheus(send, "http://p").query("up", 1)
 
 
 def test_names_of_models_are_literals_in_queries() -> None:

@@ -1,8 +1,9 @@
-"""The way to an engine for commands: one request after the other, with the credentials and certificates of options."""
+"""The way to a server for commands: one request after the other, with the credentials and certificates of options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
@@ -24,8 +25,19 @@ class ConnectionOptions(Protocol):
     def timeout(self) -> float: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that no section of options names."""
+
+    hosts: tuple[str, ...]
+    auth: ClientAuth = field(default_factory=ClientAuth)
+    tls: ClientTls = field(default_factory=ClientTls)
+    timeout: float = 30.0
+    """Seconds of a request."""
+
+
 class Connection:
-    """Requests to one destination. Use it as a context manager."""
+    """Requests to one server. Use it as a context manager."""
 
     def __init__(self, options: ConnectionOptions) -> None:
         """Raises `Permanent` where a secret cannot be read."""
@@ -36,12 +48,12 @@ class Connection:
         self._http: Http = HttpClient(options.hosts, options.tls, options.timeout, 1)
 
     def ask(self, method: str, target: str, body: bytes | None) -> Reply:
-        """A request to an engine; `body` is JSON, or for `_bulk` lines of it. Raises `Unreached`."""
+        """A `Request`: `body` is JSON, or for `_bulk` of an engine lines of it."""
         kind = "application/x-ndjson" if "/_bulk" in target else "application/json"
         return self.send(method, target, body, {} if body is None else {"content-type": kind})
 
     def send(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
-        """A request with headers of its own. Raises `Unreached`."""
+        """A `Send`: with headers besides those of the connection, or instead of them."""
         return self._http.request(method, target, body, {**self._headers, **headers})
 
     def __enter__(self) -> Connection:
