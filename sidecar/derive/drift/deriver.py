@@ -27,11 +27,12 @@ from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
+from sidecar.derive.owned_state import OwnedState
 from sidecar.derive.quality.checks import QualityChecks
 from sidecar.derive.quality.model_quality import ModelQuality
 from sidecar.derive.quality.quality_families import families as quality_families
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import Arrival, Budget, pack_labels, unpack_labels
+from sidecar.derive.series import Arrival, Budget, Labels, pack_labels, unpack_labels
 from sidecar.derive.tables import CounterTable
 from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
@@ -48,8 +49,7 @@ EXPECTATION_BYTES = 250_000
 SUB_WINDOW_BYTES = 400
 """What one column of one sub-window before the window takes, about."""
 _PREFIX = b"drift/"
-_MODEL, _LEARNED, _CHUNK = _PREFIX + b"m/", _PREFIX + b"r/", _PREFIX + b"l/"
-_LENGTH = 4
+_LEARNED, _CHUNK = _PREFIX + b"r/", _PREFIX + b"l/"
 _NAMED = 10
 """Names of one kind that are logged."""
 
@@ -70,7 +70,9 @@ class DriftDeriver:
         self.left_out = CounterTable("model_features_left_out_total", ("model", "version"), budget)
         self.checks = QualityChecks(options.suites, options.sub_windows, options.max_expectations)
         self.kept = (self.failures, self.left_out, self, self.checks)
+        self._owned = OwnedState(_PREFIX + b"m/", 3, "little")
         self._deleted: set[bytes] = set()
+        """Chunks of what was being learnt."""
         self._new: dict[bytes, bytes] = {}
         self._tick = 0
         self._named: set[tuple[str, str]] = set()
@@ -252,12 +254,12 @@ class DriftDeriver:
             if self._is_new("not compared", name):
                 log.warning("features_not_compared", model=model[0], version=model[1], feature=name, role=role)
         self.models[model] = state
-        self._deleted -= {_key(state) + key for key in state.state_keys()}
+        self._owned.begin(_owner(state), state)
         return state
 
     def _drop(self, model: Model) -> None:
         state = self.models.pop(model)
-        self._deleted |= {_key(state) + key for key in state.state_keys()}
+        self._owned.drop(_owner(state), state)
 
     def _refresh(self, again: bool) -> None:
         if self.checks.refresh(again):
@@ -297,9 +299,7 @@ class DriftDeriver:
         self._deleted.clear()
         yield from self._new.items()
         self._new.clear()
-        for state in self.models.values():
-            base = _key(state)
-            yield from ((base + key, value) for key, value in state.checkpoint())
+        yield from self._owned.checkpoint((_owner(state), state) for state in self.models.values())
         for model, learning in self._learning.items():
             base = _CHUNK + pack_labels(model)
             yield from ((base + b"%08d" % number, value) for number, value in learning.checkpoint())
@@ -310,24 +310,20 @@ class DriftDeriver:
         for key, value in state.items():
             if key.startswith(_LEARNED) and self._take_learned(key, value):
                 used.add(key)
-        by_model: dict[bytes, dict[bytes, bytes]] = {}
+        for (label, model, version), base, own in self._owned.owners(state):
+            if self._take_model(label, (model, version), own):
+                used |= {base + key for key in own}
         chunks: dict[bytes, dict[bytes, bytes]] = {}
         for key, value in state.items():
-            if key.startswith(_MODEL):
-                end = len(_MODEL) + _LENGTH + int.from_bytes(key[len(_MODEL) : len(_MODEL) + _LENGTH], "little")
-                by_model.setdefault(key[:end], {})[key[end:]] = value
-            elif key.startswith(_CHUNK):
+            if key.startswith(_CHUNK):
                 chunks.setdefault(key[:-8], {})[key] = value
-        for base, own in by_model.items():
-            if self._take_model(base, own):
-                used |= {base + key for key in own}
         for base, parts in chunks.items():
             if self._take_chunks(base, parts):
                 used |= set(parts)
         return used
 
     def _take_learned(self, key: bytes, value: bytes) -> bool:
-        model = _model_of(key[len(_LEARNED) :], 2)
+        model = _model_of(key[len(_LEARNED) :])
         try:
             reference = parse(zlib.decompress(value))
         except (zlib.error, InvalidFile):
@@ -337,11 +333,7 @@ class DriftDeriver:
         self.library.learned[model] = CompiledReference(reference, learned=True)
         return True
 
-    def _take_model(self, base: bytes, own: Mapping[bytes, bytes]) -> bool:
-        found = unpack_labels(base[len(_MODEL) + _LENGTH :])
-        if found is None or len(found) != 3:
-            return False
-        label, model = found[0], (found[1], found[2])
+    def _take_model(self, label: str, model: Model, own: Mapping[bytes, bytes]) -> bool:
         reference = self.library.find(model)
         if reference is None or reference.label != label or not self._has_room(model):
             return False
@@ -352,7 +344,7 @@ class DriftDeriver:
         return True
 
     def _take_chunks(self, base: bytes, parts: Mapping[bytes, bytes]) -> bool:
-        model = _model_of(base[len(_CHUNK) :], 2)
+        model = _model_of(base[len(_CHUNK) :])
         if model is None or not self._options.learn or self.library.find(model) is not None:
             return False
         learning = Learning(model, self._options.learn, self._room())
@@ -387,14 +379,13 @@ def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:
     return wrong
 
 
-def _key(state: ModelDrift) -> bytes:
-    packed = pack_labels((state.reference.label, *state.model))
-    return _MODEL + len(packed).to_bytes(_LENGTH, "little") + packed
+def _owner(state: ModelDrift) -> Labels:
+    return state.reference.label, *state.model
 
 
-def _model_of(packed: bytes, parts: int) -> Model | None:
+def _model_of(packed: bytes) -> Model | None:
     found = unpack_labels(packed)
-    return (found[0], found[1]) if found is not None and len(found) == parts else None
+    return (found[0], found[1]) if found is not None and len(found) == 2 else None
 
 
 def _at(records: int, time: int, now: int) -> Arrival:

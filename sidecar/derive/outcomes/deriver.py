@@ -30,17 +30,16 @@ from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions, steps
 from sidecar.derive.outcomes.outcome_families import families
 from sidecar.derive.outcomes.tally import TALLY_BYTES
+from sidecar.derive.owned_state import OwnedState
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import Arrival, Budget, Labels, pack_labels, unpack_labels
+from sidecar.derive.series import Arrival, Budget, Labels
 from sidecar.derive.tables import CounterTable
 from sidecar.pipeline import Signal
 
 log = structlog.get_logger("sidecar.derive")
 
 _KIND_BYTES = 400
-_PREFIX = b"outcomes/m/"
 _NOW = b"outcomes/now"
-_LENGTH = 4
 _SECOND = 10**9
 
 
@@ -67,7 +66,7 @@ class OutcomeDeriver:
         self.predictions = CounterTable("model_outcome_predictions_total", ("model", "version", "result"), budget)
         self._tables = self.outcomes, self.labels, self.predictions
         self.kept = (*self._tables, self)
-        self._deleted: set[bytes] = set()
+        self._owned = OwnedState(b"outcomes/m/", 2, "big")
         self._saved = 0
         self._clock = 0
         self._full = False
@@ -113,7 +112,7 @@ class OutcomeDeriver:
                 self._left_out(model)
                 return
             state = self.models[model] = ModelOutcomes(self._options.windows, now)
-            self._deleted -= {_key(model) + key for key in state.state_keys()}
+            self._owned.begin(model, state)
         state.add(outcome, now)
 
     def _left_out(self, model: Model) -> None:
@@ -130,7 +129,7 @@ class OutcomeDeriver:
         for model, state in list(self.models.items()):
             state.advance(seconds)
             if state.idle and state.seen < now // _SECOND - ttl // _SECOND:
-                self._deleted |= {_key(model) + key for key in self.models.pop(model).state_keys()}
+                self._owned.drop(model, self.models.pop(model))
 
     def collect(self, view: View | None = None) -> Iterable[FamilySnapshot]:
         yield self.outcomes.snapshot(view, "Rows joined with their label, by predicted and actual class.")
@@ -148,11 +147,8 @@ class OutcomeDeriver:
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
-        yield from ((key, None) for key in sorted(self._deleted))
-        self._deleted.clear()
+        yield from self._owned.checkpoint(self.models.items())
         yield from self.joiner.checkpoint()
-        for model, state in self.models.items():
-            yield from ((_key(model) + key, value) for key, value in state.checkpoint())
         if self.joiner.now != self._saved:
             self._saved = self.joiner.now
             yield _NOW, self._saved.to_bytes(8, "big")
@@ -163,28 +159,21 @@ class OutcomeDeriver:
         if _NOW in state:
             self.joiner.now = self._saved = int.from_bytes(state[_NOW], "big")
             used.add(_NOW)
-        by_model: dict[bytes, dict[bytes, bytes]] = {}
-        for key, value in state.items():
-            if key.startswith(_PREFIX):
-                begin = len(_PREFIX) + _LENGTH
-                end = begin + int.from_bytes(key[len(_PREFIX) : begin], "big")
-                by_model.setdefault(key[:end], {})[key[end:]] = value
-        for base, own in by_model.items():
-            used |= self._take_over(base, own)
+        for (model, version), base, own in self._owned.owners(state):
+            used |= {base + key for key in self._take_over((model, version), own)}
         return used
 
-    def _take_over(self, base: bytes, own: Mapping[bytes, bytes]) -> set[bytes]:
-        found = unpack_labels(base[len(_PREFIX) + _LENGTH :])
-        if found is None or len(found) != 2 or len(self.models) >= self._options.max_models:
+    def _take_over(self, model: Model, own: Mapping[bytes, bytes]) -> set[bytes]:
+        if len(self.models) >= self._options.max_models:
             return set()
         state = ModelOutcomes(self._options.windows, 0)
         try:
             used = state.restore(own)
         except (TypeError, ValueError):
-            log.warning("outcomes_restarted", model=found[0], version=found[1])
+            log.warning("outcomes_restarted", model=model[0], version=model[1])
             return set()
-        self.models[found[0], found[1]] = state
-        return {base + key for key in used & own.keys()}
+        self.models[model] = state
+        return used & own.keys()
 
 
 class _Series:
@@ -244,8 +233,3 @@ def memory(options: OutcomeOptions, budget: Budget) -> int:
     windows = options.max_models * steps(options.windows) * TALLY_BYTES
     waiting = options.max_bytes + options.max_waiting_labels * LABEL_BYTES + MAX_KINDS * _KIND_BYTES
     return waiting + windows + table_bytes(budget, 3)
-
-
-def _key(model: Model) -> bytes:
-    packed = pack_labels(model)
-    return _PREFIX + len(packed).to_bytes(_LENGTH, "big") + packed

@@ -11,10 +11,11 @@ from typing import Any
 
 import structlog
 
+from sidecar.derive.owned_state import OwnedState
 from sidecar.derive.quality.expectations import Compiled
 from sidecar.derive.quality.model_quality import ModelQuality, Result
 from sidecar.derive.quality.suite_library import SuiteLibrary
-from sidecar.derive.series import pack_labels, unpack_labels
+from sidecar.derive.series import Labels
 
 log = structlog.get_logger("sidecar.derive")
 
@@ -22,8 +23,6 @@ MAX_MODELS = 64
 MAX_NAMED = 20
 """Of a model, or of a file, in /status."""
 STATES = ("met", "unmet", "undecided")
-_PREFIX = b"quality/"
-_LENGTH = 4
 
 Model = tuple[str, str]
 Slot = tuple[int, int]
@@ -56,10 +55,9 @@ class ModelChecks:
         ]
 
     @property
-    def key(self) -> bytes:
-        """Below which its state is kept."""
-        packed = pack_labels((self.label, *self.model))
-        return _PREFIX + len(packed).to_bytes(_LENGTH, "little") + packed
+    def owner(self) -> Labels:
+        """Whose the state is."""
+        return self.label, *self.model
 
 
 class QualityChecks:
@@ -70,7 +68,7 @@ class QualityChecks:
         self.library.read()
         self.models: dict[Model, ModelChecks] = {}
         self._sub_windows, self._max_expectations = sub_windows, max_expectations
-        self._deleted: set[bytes] = set()
+        self._owned = OwnedState(b"quality/", 3, "little")
         self._logged: set[Model] = set()
 
     def __len__(self) -> int:
@@ -87,7 +85,7 @@ class QualityChecks:
         if made is None:
             return None
         self.models[model] = made
-        self._deleted -= {made.key + key for key in made.quality.state_keys()}
+        self._owned.begin(made.owner, made.quality)
         return made.quality
 
     def refresh(self, again: bool) -> bool:
@@ -106,7 +104,7 @@ class QualityChecks:
 
     def _drop(self, model: Model) -> None:
         known = self.models.pop(model)
-        self._deleted |= {known.key + key for key in known.quality.state_keys()}
+        self._owned.drop(known.owner, known.quality)
 
     def _label(self, model: Model) -> str:
         digests = sorted(one.label for one in self.library.find(model))
@@ -136,23 +134,13 @@ class QualityChecks:
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
-        yield from ((key, None) for key in self._deleted)
-        self._deleted.clear()
-        for known in self.models.values():
-            key = known.key
-            yield from ((key + name, value) for name, value in known.quality.checkpoint())
+        return self._owned.checkpoint((known.owner, known.quality) for known in self.models.values())
 
     def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
         """Take over what was kept of suites that are still in force; the keys that were of use."""
         used: set[bytes] = set()
-        by_model: dict[bytes, dict[bytes, bytes]] = {}
-        for key, value in state.items():
-            if key.startswith(_PREFIX):
-                end = len(_PREFIX) + _LENGTH + int.from_bytes(key[len(_PREFIX) : len(_PREFIX) + _LENGTH], "little")
-                by_model.setdefault(key[:end], {})[key[end:]] = value
-        for base, own in by_model.items():
-            found = unpack_labels(base[len(_PREFIX) + _LENGTH :])
-            if found is not None and len(found) == 3 and self._take(found[0], (found[1], found[2]), own):
+        for (label, model, version), base, own in self._owned.owners(state):
+            if self._take(label, (model, version), own):
                 used |= {base + key for key in own}
         return used
 
