@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sidecar.derive.outcomes.figures import Share
+from sidecar.derive.shares import Share
 from sidecar.report.contents import ExperimentReport, ModelReport, Point, Rates, Report, Service
 from sidecar.report.outcomes import Outcomes
 from sidecar.serve.pages.models import Feature, Stage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from sidecar.derive.families import Number
-from sidecar.derive.outcomes.figures import Share, share
+from sidecar.derive.shares import MIN_ROWS, Share, share
 from sidecar.errors import Permanent
 from sidecar.options import read_duration
 from sidecar.report.changes import changes
@@ -24,7 +24,7 @@ from sidecar.report.contents import (
 from sidecar.report.incidents import MAX_INCIDENTS, incidents
 from sidecar.report.outcomes import of_model
 from sidecar.report.period import Period
-from sidecar.report.source import MIN_ROWS, Source
+from sidecar.report.source import BUSINESS, Source
 from sidecar.report.variants import VARIANT
 from sidecar.serve.pages.experiments import Experiment, Variant
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
@@ -32,12 +32,6 @@ from sidecar.serve.pages.models import Model, Models, Stage, models
 from sidecar.serve.pages.quality import Window
 
 INFERENCE = "inference"
-BUSINESS = {
-    "ml_revenue_impact": "Revenue impact",
-    "automation_cost_savings": "Cost savings",
-    "ml_cost": "Costs",
-}
-"""Family of counters -> what it is called."""
 MAX_SERVICES = 50
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.derive.families import Number
-from sidecar.derive.outcomes.figures import Share
+from sidecar.derive.shares import Share
 from sidecar.report.outcomes import Outcomes
 from sidecar.report.period import Period
 from sidecar.serve.pages.experiments import Variant

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecar.derive.outcomes.figures import Averages, ClassFigures, Share, of_class, share, weighted
-from sidecar.report.source import MIN_ROWS
+from sidecar.derive.outcomes.figures import Averages, ClassFigures, of_class, weighted
+from sidecar.derive.series import OTHER
+from sidecar.derive.shares import MIN_ROWS, Share, share
 from sidecar.serve.pages.metrics import Metrics, Series
 
-_BEYOND = ("", "__other__")
+_BEYOND = ("", OTHER)
 """What stands for classes beyond the budget of labels: of two such nobody knows whether they are the same."""
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.report.expressions import Selection, highest, increased, one_of, weighted
 from sidecar.report.period import Period
 from sidecar.report.prometheus import Prometheus, Sample
-from sidecar.report.source import Alerts, FiringAlert
+from sidecar.report.source import BUSINESS, Alerts, FiringAlert
 from sidecar.report.variants import OF_EACH_POD, VARIANT, of_pods
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series
-from sidecar.serve.pages.models import FLAGS
 from sidecar.serve.pages.quality import FIGURES
 
 MODEL, VERSION = ("service", "model", "version"), ("model", "version")
@@ -46,7 +46,6 @@ _FLEET = {
 _SPANS = "traces_span_metrics"
 _SERVER = 'span_kind="SPAN_KIND_SERVER"'
 _TOKENS = ("gen_ai_request_model", "gen_ai_response_model", "gen_ai_operation_name", "gen_ai_token_type")
-BUSINESS = ("ml_revenue_impact", "automation_cost_savings", "ml_cost")
 _ALERT_POINTS = 2_000
 _MIN_ALERT_STEP = 60.0
 

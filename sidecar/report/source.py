@@ -9,8 +9,12 @@ from typing import Protocol
 from sidecar.report.period import Period
 from sidecar.serve.pages.metrics import Metrics
 
-MIN_ROWS = 10
-"""Labelled rows below which there is no figure, as in `derive/outcomes`."""
+BUSINESS = {
+    "ml_revenue_impact": "Revenue impact",
+    "automation_cost_savings": "Cost savings",
+    "ml_cost": "Costs",
+}
+"""Family of counters -> what it is called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sidecar.derive.experiments.inference import wilson
+from sidecar.derive.experiments.options import ALPHA
+from sidecar.derive.shares import MIN_ROWS, share
 from sidecar.report.prometheus import Sample
-from sidecar.report.source import MIN_ROWS
 from sidecar.serve.pages.metrics import Series
 
 VARIANT = ("experiment", "variant")
@@ -22,7 +22,6 @@ OF_EACH_POD = (
     "ab_test_sample_ratio_p_value",
 )
 """Gauges that `of_pods` takes as they are."""
-ALPHA = 0.05
 _Key = tuple[str, ...]
 
 
@@ -65,7 +64,7 @@ def _shares(made: dict[str, list[Series]], name: str, counts: Mapping[_Key, tupl
     for key, (hits, n) in counts.items():
         if n < MIN_ROWS:
             continue
-        found = wilson(round(hits), round(n))
+        found = share(round(hits), round(n))
         for end, value in (("", found.value), ("_lower", found.lower), ("_upper", found.upper)):
             made.setdefault(name + end, []).append(_one(VARIANT, key, value))
 

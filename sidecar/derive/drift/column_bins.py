@@ -11,12 +11,9 @@ import numpy.typing as npt
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn
 from sidecar.derive.drift.reference_builder import categories
+from sidecar.derive.drift.value_flags import ABOVE, BELOW, FLAGS, INVALID, MISSING, UNSEEN
 from sidecar.derive.series import I64, LIMIT
 
-FLAGS = ("missing", "invalid", "below", "above", "unseen")
-"""What is counted beside the bins. `missing` and `invalid` values are in no bin; those `below` the reference's least
-value are in the first bin too, those `above` its greatest in the last, and `unseen` categories in `rest`."""
-MISSING, INVALID, BELOW, ABOVE, UNSEEN = range(len(FLAGS))
 REST = "rest"
 _SPECIAL = frozenset((*FLAGS, REST))
 _RARE = 0.01

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sidecar.derive.drift.column_bins import FLAGS
 from sidecar.derive.drift.model_drift import ModelDrift, label_of
+from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.drift.window import ColumnWindow
 from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
 from sidecar.derive.scrapes import View

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sidecar.derive.drift.column_bins import FLAGS, ColumnBins, Observed, saturating
+from sidecar.derive.drift.column_bins import ColumnBins, Observed, saturating
 from sidecar.derive.drift.methods.method import Comparison
+from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
 
 _TAILS = 2

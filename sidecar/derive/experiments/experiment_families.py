@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from sidecar.derive.experiments.experiment import Comparison, Experiment, Tests, Variant, design_of
-from sidecar.derive.experiments.inference import Interval, wilson
+from sidecar.derive.experiments.inference import Interval
 from sidecar.derive.experiments.options import ExperimentDesign
 from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
+from sidecar.derive.shares import MIN_ROWS, Share, share
 
-MIN_ROWS = 10
-"""Units, or labels, below which a share is not shown."""
 _OF_CONTROL = "of a variant from the control, by outcome (conversion, value, accuracy)"
 _ALWAYS = "valid at all looks together"
 _ABOUT = {
@@ -50,7 +49,7 @@ class _Gauges:
             self._series[name][0].append(labels)
             self._series[name][1].append(value)
 
-    def add_interval(self, name: str, labels: str, found: Interval | None) -> None:
+    def add_interval(self, name: str, labels: str, found: Interval | Share | None) -> None:
         """An estimate and the ends of its interval."""
         if found is not None:
             for end, value in (("", found.value), ("_lower", found.lower), ("_upper", found.upper)):
@@ -88,9 +87,9 @@ def families(
 
 def _variant(found: _Gauges, labels: str, variant: Variant) -> None:
     if variant.exposures >= max(MIN_ROWS, variant.conversions):
-        found.add_interval("ab_test_conversion_rate", labels, wilson(variant.conversions, variant.exposures))
+        found.add_interval("ab_test_conversion_rate", labels, share(variant.conversions, variant.exposures))
     if variant.labelled >= MIN_ROWS:
-        found.add_interval("ab_test_accuracy", labels, wilson(variant.correct, variant.labelled))
+        found.add_interval("ab_test_accuracy", labels, share(variant.correct, variant.labelled))
     if variant.squares:
         found.add("ab_test_value_sum", labels, variant.value)
         found.add("ab_test_value_mean", labels, variant.value / variant.exposures if variant.exposures else None)

@@ -31,7 +31,6 @@ MIN_EXPECTED = 10
 CONCENTRATION = 1_000.0
 """Units that the test of shares takes its alternative to be worth: shares about as far from the expected ones as those
 of so many units. The larger, the smaller the mismatch that is found, and the later a large one is."""
-_Z95 = 1.959963984540054
 
 
 class Arm(NamedTuple):
@@ -143,11 +142,3 @@ def share_log_ratio(counts: Sequence[int], expected: Sequence[float]) -> float:
         prior = CONCENTRATION * share
         found += math.lgamma(prior + count) - math.lgamma(prior) - count * math.log(share)
     return found
-
-
-def wilson(successes: int, units: int) -> Interval:
-    """A share and its interval of 95 % at one look (E. Wilson, 1927)."""
-    share, z2 = successes / units, _Z95 * _Z95
-    middle = (share + z2 / (2 * units)) / (1 + z2 / units)
-    half = _Z95 / (1 + z2 / units) * math.sqrt(share * (1 - share) / units + z2 / (4 * units * units))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from sidecar.decode.predictions.names import MAX_FURTHER, MAX_NAME_BYTES
 from sidecar.options import Duration, Section
 
+ALPHA = 0.05
 Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -84,7 +85,7 @@ class ExperimentOptions(Section):
         description="Time without an exposure after which an experiment, and each user, is forgotten.",
     )
     alpha: float = Field(
-        default=0.05,
+        default=ALPHA,
         gt=0,
         le=0.5,
         description="Probability that a comparison of variants without a difference is ever called significant.",

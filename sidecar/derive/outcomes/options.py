@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field, field_validator
 
 from sidecar.decode.predictions.names import MAX_FURTHER, MAX_NAME_BYTES
+from sidecar.derive.shares import MIN_ROWS
 from sidecar.options import Duration, Section, Size
 
 MAX_WINDOW = 31 * 86_400
@@ -65,7 +66,9 @@ class OutcomeOptions(Section):
         max_length=5,
         description="Windows over the time of the predictions, for which figures are shown.",
     )
-    min_rows: int = Field(default=10, ge=1, le=1_000_000, description="Joined rows below which a figure is not shown.")
+    min_rows: int = Field(
+        default=MIN_ROWS, ge=1, le=1_000_000, description="Joined rows below which a figure is not shown."
+    )
     positive_class: str = Field(
         default="",
         max_length=256,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
 from sidecar.derive.outcomes.figures import (
-    Share,
     brier,
     by_class,
     calibration_error,
@@ -14,12 +13,12 @@ from sidecar.derive.outcomes.figures import (
     of_numbers,
     positive_code,
     roc_auc,
-    share,
     weighted,
 )
 from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.derive.outcomes.tally import Tally
+from sidecar.derive.shares import Share, share
 
 _BY_CLASS = "of a class against all others"
 _ABOUT = {

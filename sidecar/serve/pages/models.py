@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.families import Number
 from sidecar.serve.pages.experiments import Experiment, experiments
 from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.quality import Quality, quality
 
-FLAGS = ("missing", "invalid", "below", "above", "unseen")
 """Bins of observations that the reference has not."""
 MAX_MODELS, MAX_FEATURES, MAX_CLASSES = 50, 100, 30
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from sidecar.derive.outcomes.figures import share
+from sidecar.derive.shares import share
 from sidecar.report.outcomes import difference, outcomes
 
 

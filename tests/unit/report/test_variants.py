@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sidecar.derive.experiments.inference import wilson
+from sidecar.derive.shares import share
 from sidecar.report.prometheus import Sample
 from sidecar.report.variants import OF_EACH_POD, of_pods
 from sidecar.serve.pages.experiments import experiments
@@ -38,7 +38,7 @@ def test_sums_have_shares_and_intervals() -> None:
         pytest.approx(10 / 21),
     )
     assert other.rate is not None
-    expected = wilson(165, 1100)
+    expected = share(165, 1100)
     assert (other.rate.value, other.rate.lower, other.rate.upper) == (expected.value, expected.lower, expected.upper)
     assert control.accuracy is not None
     assert (control.accuracy.value, other.accuracy) == (0.8, None)

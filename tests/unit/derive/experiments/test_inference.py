@@ -20,7 +20,6 @@ from sidecar.derive.experiments.inference import (
     p_value,
     proportion,
     share_log_ratio,
-    wilson,
 )
 
 CASES = [
@@ -144,15 +143,6 @@ def test_the_test_of_shares_beside_dirichlet_multinomial() -> None:
     alternative = stats.dirichlet_multinomial.logpmf(counts, inference.CONCENTRATION * np.array(expected), 10_000)
     null = stats.multinomial.logpmf(counts, 10_000, expected)
     assert share_log_ratio(counts, expected) == pytest.approx(alternative - null, rel=1e-9)
-
-
-@pytest.mark.parametrize(("successes", "units"), [(0, 10), (3, 10), (10, 10), (512, 9_000)])
-def test_shares_have_the_interval_of_wilson(successes: int, units: int) -> None:
-    found = wilson(successes, units)
-    expected = stats.binomtest(successes, units).proportion_ci(method="wilson")
-    assert found.value == successes / units
-    assert found.lower == pytest.approx(expected.low, abs=1e-12)
-    assert found.upper == pytest.approx(expected.high, abs=1e-12)
 
 
 def test_means_and_variances() -> None:

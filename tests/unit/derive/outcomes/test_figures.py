@@ -19,11 +19,11 @@ from sidecar.derive.outcomes.figures import (
     of_numbers,
     positive_code,
     roc_auc,
-    share,
     weighted,
 )
 from sidecar.derive.outcomes.tally import BINS, MAX_CODE, TALLY_BYTES, Tally, bin_of, square
 from sidecar.derive.series import OTHER
+from sidecar.derive.shares import share
 
 BINARY = ["no", "yes"]
 
