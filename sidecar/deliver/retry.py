@@ -1,7 +1,8 @@
-"""When to try again. Pure: the caller brings the time and the dice."""
+"""Whether and when to try again. Pure: the caller brings the time and the dice."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -30,6 +31,31 @@ class Backoff:
         if retry_after is None:
             return jitter
         return min(max(retry_after, 0.0), LONGEST_RETRY_AFTER) + draw * min(self.initial, ceiling)
+
+
+@dataclass(slots=True)
+class Attempts:
+    """Attempts at one request, with pauses between them, until there is no time for another."""
+
+    backoff: Backoff
+    clock: Callable[[], float]
+    draw: Callable[[], float]
+    """Uniform in [0, 1)."""
+    failed: int = 0
+
+    def pause(self, deadline: float, retry_after: float | None = None) -> float | None:
+        """An attempt failed: seconds until the next, None where that would be after `deadline` (on the clock's
+        scale)."""
+        pause = self.backoff.delay(self.failed, self.draw(), retry_after)
+        self.failed += 1
+        return None if self.clock() + pause > deadline else pause
+
+
+def is_temporary(status: int) -> bool:
+    """Whether a server that answers with this HTTP status may accept the same request later: it is busy, or has
+    trouble of its own (RFC 9110 sections 15.5.9 and 15.6, RFC 6585 section 4). Protocols that say otherwise have tables
+    of their own: OTLP, remote write, the sidecar's ingest."""
+    return status in (408, 429) or status >= 500
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from sidecar.deliver.common.http import Reply, Request, Unreached
 from sidecar.deliver.elasticsearch.answers import absent, answer, rejection
-from sidecar.deliver.retry import Backoff
+from sidecar.deliver.retry import Attempts, Backoff
 from sidecar.errors import Permanent
 
 Hit = Mapping[str, Any]
@@ -40,21 +40,20 @@ class Patient:
 
     def __call__(self, method: str, target: str, body: bytes | None) -> Reply:
         """The reply, unless the engine is busy or away. Raises `Unreached` where it stays so."""
-        attempt, began = 0, self._clock()
+        attempts, deadline = Attempts(_BACKOFF, self._clock, random.random), self._clock() + self._timeout
         failed: Unreached | Permanent
         while True:
             try:
                 reply = self._request(method, target, body)
-                if reply.status not in (408, 429) and reply.status < 500:
+                if not reply.is_temporary:
                     return reply
                 failed, retry_after = rejection(reply, _WHAT), reply.retry_after
             except Unreached as error:
                 if error.reason in ("tls", "too_large"):
                     raise
                 failed, retry_after = error, error.retry_after
-            pause = _BACKOFF.delay(attempt, random.random(), retry_after)
-            attempt += 1
-            if self._clock() + pause - began > self._timeout:
+            pause = attempts.pause(deadline, retry_after)
+            if pause is None:
                 raise failed
             self._sleep(pause)
 

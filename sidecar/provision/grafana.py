@@ -145,6 +145,6 @@ def _refusal(reply: Reply, what: str) -> Permanent | Unreached:
         return Permanent(f"{text} (the credentials are refused)")
     if reply.status == 403:
         return Permanent(f"{text} (the service account needs the role Editor)")
-    if reply.status in (408, 429) or reply.status >= 500:
+    if reply.is_temporary:
         return Unreached("setup", text, reply.retry_after)
     return Permanent(text)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from sidecar.deliver.retry import Attempts
 from sidecar.push.destination import Destination, PushResult
 from sidecar.push.options import PushOptions
 from sidecar.push.pusher import BACKOFF, requests
@@ -64,13 +65,12 @@ def _until_taken(
     clock: Clock,
     sleep: Callable[[float], None],
 ) -> PushResult:
-    began, attempt = clock(), 0
+    attempts, deadline = Attempts(BACKOFF, clock, random.random), clock() + timeout
     while True:
         result = to.send(part, time_ms)
         if result.status != "retry":
             return result
-        pause = BACKOFF.delay(attempt, random.random(), result.retry_after)
-        attempt += 1
-        if clock() + pause - began > timeout:
+        pause = attempts.pause(deadline, result.retry_after)
+        if pause is None:
             return result
         sleep(pause)

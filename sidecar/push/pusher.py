@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.deliver.retry import Backoff
+from sidecar.deliver.retry import Attempts, Backoff
 from sidecar.health import Health
 from sidecar.push.destination import Destination, PushResult
 from sidecar.push.snapshot import Series, Snapshot, Snapshots
@@ -156,7 +156,7 @@ class Pusher:
 
     def _send(self, series: Sequence[Series], time_ms: int, deadline: Callable[[], float]) -> PushResult:
         """Until it is accepted or rejected, or the deadline would pass."""
-        attempt = 0
+        attempts = Attempts(BACKOFF, time.monotonic, random.random)
         while True:
             began = time.monotonic()
             result = self._destination.send(series, time_ms)
@@ -167,12 +167,10 @@ class Pusher:
             if result.status in ("accepted", "rejected"):
                 return result
             self._failed(result)
-            pause = BACKOFF.delay(attempt, random.random(), result.retry_after)
-            attempt += 1
             # A pause ends when the program stops: from then on the deadline is another one.
             stopping = self._stop.is_set()
-            left = deadline() - time.monotonic()
-            if pause >= left:
+            pause = attempts.pause(deadline(), result.retry_after)
+            if pause is None:
                 return result
             if stopping:
                 time.sleep(pause)

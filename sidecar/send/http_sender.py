@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sidecar.deliver.retry import Backoff, parse_retry_after
+from sidecar.deliver.retry import Attempts, Backoff, parse_retry_after
 from sidecar.errors import ConfigError, Retryable, SidecarError
 
 TIMEOUT_SECONDS = 10.0
@@ -136,7 +136,7 @@ class Sender:
     def send(self, body: bytes, key: str = "", deadline: Callable[[], float] = lambda: math.inf) -> Reply:
         """The final answer. Raises `GaveUp` where the next attempt would be after `deadline()`, which is asked before
         each pause and is on the clock's scale."""
-        attempt = 0
+        attempts = Attempts(BACKOFF, self._clock, self._draw)
         while True:
             try:
                 reply = self._post(body, key)
@@ -145,9 +145,8 @@ class Sender:
                 reason, retry_after = f"the sidecar answers {reply}", reply.retry_after
             except Retryable as error:
                 reason, retry_after = f"the sidecar does not answer: {error.reason}", None
-            pause = BACKOFF.delay(attempt, self._draw(), retry_after)
-            if self._clock() + pause > deadline():
+            pause = attempts.pause(deadline(), retry_after)
+            if pause is None:
                 raise GaveUp(reason)
             self._waiting(reason, pause)
             self._sleep(pause)
-            attempt += 1

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sidecar.deliver.retry import is_temporary
 from sidecar.errors import Retryable
 
 
@@ -17,6 +18,11 @@ class Reply:
     body: bytes = b""
     retry_after: float | None = None
     """Seconds."""
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the server may answer otherwise later."""
+        return is_temporary(self.status)
 
 
 class Unreached(Retryable):

@@ -42,7 +42,7 @@ def rejection(reply: Reply, what: str) -> Unreached | Permanent:
         return Permanent(f"{text} (the credentials are rejected)")
     if reply.status == 403:
         return Permanent(f"{text} (this needs the role that `sidecar setup elasticsearch --roles` prints)")
-    if reply.status in (408, 429) or reply.status >= 500:
+    if reply.is_temporary:
         return Unreached("busy", text, reply.retry_after)
     return Permanent(text)
 

@@ -92,7 +92,7 @@ class ResponseClassifier:
             return self._too_much(documents, reply)
         if reply.status == 429:
             return SendResult(retry=_retry(_smaller(documents), reply, backpressure=True))
-        if reply.status == 408 or reply.status >= 500:
+        if reply.is_temporary:
             return SendResult(retry=_retry([documents], reply, backpressure=True))
         return SendResult(retry=_retry([documents], reply, level="error"))
 

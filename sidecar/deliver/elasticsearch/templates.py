@@ -124,6 +124,6 @@ def _exists(request: Request, name: str) -> bool:
 
 def _refuse(name: str, reply: Reply) -> bool:
     text = f"index template {name}: HTTP {reply.status} {reply.body[:500].decode('utf-8', 'replace')}"
-    if reply.status in (401, 408, 429) or reply.status >= 500:
+    if reply.status == 401 or reply.is_temporary:
         raise Unreached("index_templates", text, reply.retry_after)
     raise Permanent(text)

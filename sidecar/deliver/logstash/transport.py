@@ -122,7 +122,7 @@ class HttpTransport:
         if reply.status in (401, 403):
             self._authorization.forget()
             return Attempt(SendResult(retry=Retry([documents], "credentials", detail, level="error")))
-        if reply.status in (408, 429) or reply.status >= 500:
+        if reply.is_temporary:
             reason = f"http_{reply.status}" if reply.status < 600 else "unreadable_reply"
             retry = Retry([documents], reason, detail, retry_after=reply.retry_after, backpressure=True)
         elif 200 <= reply.status < 300:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.deliver.retry import LONGEST_RETRY_AFTER, Backoff, parse_retry_after
+from sidecar.deliver.retry import LONGEST_RETRY_AFTER, Attempts, Backoff, is_temporary, parse_retry_after
 
 
 @pytest.mark.parametrize(("attempt", "ceiling"), [(0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (5, 10.0), (10_000, 10.0)])
@@ -46,3 +46,30 @@ def test_retry_after_replaces_the_back_off_but_keeps_some_jitter() -> None:
 )
 def test_retry_after_header(header: str | None, seconds: float | None) -> None:
     assert parse_retry_after(header, 784_111_740.0) == seconds
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599])
+def test_a_server_that_is_busy_or_in_trouble_may_answer_otherwise_later(status: int) -> None:
+    assert is_temporary(status)
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 409, 413, 422, 431])
+def test_what_is_wrong_with_a_request_stays_so(status: int) -> None:
+    assert not is_temporary(status)
+
+
+def test_attempts_back_off_until_the_next_would_be_too_late() -> None:
+    now = 100.0
+    attempts = Attempts(Backoff(1.0, 4.0), lambda: now, lambda: 0.5)
+    pauses = []
+    while (pause := attempts.pause(deadline=107.0)) is not None:
+        pauses.append(pause)
+        now += pause
+    assert pauses == [0.5, 1.0, 2.0, 2.0]
+    assert (now, attempts.failed) == (105.5, 5)
+
+
+def test_attempts_end_where_the_destination_asks_for_more_time_than_there_is() -> None:
+    attempts = Attempts(Backoff(1.0, 4.0), lambda: 0.0, lambda: 0.0)
+    assert attempts.pause(10.0, retry_after=10.0) == 10.0
+    assert attempts.pause(10.0, retry_after=10.1) is None
