@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from sidecar.decode.otlp import records as otlp
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.journal.journal import Journal
 from sidecar.pipeline import Consumer
+from sidecar.receive.file_tail.copies import CUT_SECONDS
 from sidecar.receive.file_tail.options import Options
 from sidecar.receive.file_tail.tailer import Tailer
 from sidecar.telemetry import Telemetry
@@ -100,3 +103,24 @@ def texts(first: int, last: int, word: str = "line") -> list[str]:
 def append(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
         file.write(data)
+
+
+START = b"starting\nready\n"
+"""How files of several tests begin."""
+
+
+def settle(tailing: Tailing) -> Counter[str]:
+    """Everything that is read in the time after which copies are told apart from others."""
+    for _ in range(4):
+        tailing.cycle(CUT_SECONDS / 2)
+    return Counter(tailing.bodies)
+
+
+def counted(*contents: bytes) -> Counter[str]:
+    return Counter(line for content in contents for line in content.decode().splitlines())
+
+
+def compressed(file: Path, target: Path) -> None:
+    """As a program does it that rotates its own file."""
+    target.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()

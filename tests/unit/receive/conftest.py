@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.tailing import Make, Tailing
 
+from sidecar.receive.file_tail import source as module
 from sidecar.receive.file_tail.options import Options
 
 
@@ -31,3 +32,10 @@ def make(tmp_path: Path, logs: Path) -> Iterator[Make]:
     yield make_one
     for tailing in made:
         tailing.close()
+
+
+@pytest.fixture(params=["births", "none"])
+def _births(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows when files were made, and one that does not."""
+    if request.param == "none":
+        monkeypatch.setattr(module, "birth_of", lambda fd: 0)

@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 from support.derive_fakes import FakeLog, lines
 from support.drift_data import HOUR, START, at, event_request, events_request, reference
+from support.drift_model import DECODER, DriftedModel
 from support.quality_data import suite
 
-from sidecar.decode.python import ReferenceDecoder
-from sidecar.derive.drift.deriver import FEATURE_BYTES, SUB_WINDOW_BYTES, DriftDeriver
+from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.registry import DeriveOptions
@@ -22,57 +22,8 @@ from sidecar.derive.scrapes import View
 from sidecar.derive.series import Budget
 from sidecar.telemetry import Telemetry
 
-DECODER = ReferenceDecoder()
 
-
-class Model:
-    """A deriver with a reference of ages and plans, and live values for it."""
-
-    def __init__(self, path: Path, seed: int = 5, **options: Any) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.path = path / "reference.json"
-        if not self.path.exists():
-            columns = {"age": np.append(self.rng.normal(40, 10, 4999), -1.0), "plan": self.plans(5000)}
-            self.path.write_text(reference(columns, "churn").dump())
-        given = {"reference": self.path, "warm_up": 0, **options}
-        self.deriver = DriftDeriver(DriftOptions(**given), Budget())
-
-    def plans(self, rows: int) -> list[str]:
-        return [str(plan) for plan in self.rng.choice(["basic", "pro", "free"], rows, p=[0.6, 0.3, 0.1])]
-
-    def rows(self, rows: int = 500, shift: float = 0.0, **columns: Any) -> dict[str, Any]:
-        given = {"age": self.rng.normal(40 + shift, 10, rows).tolist(), "plan": self.plans(rows), **columns}
-        return {name: values for name, values in given.items() if values is not None}
-
-    def feed(self, hour: float, features: dict[str, Any], model: str = "churn", **body: Any) -> None:
-        payload = event_request(features, model, **body)
-        self.deriver.apply(self.deriver.decode(DECODER, [payload]), at(START + int(hour * HOUR)))
-
-    def shown(self, beginning: str = "", view: View | None = None) -> dict[str, float]:
-        self.deriver.failures.mark_exported()
-        self.deriver.left_out.mark_exported()
-        return {
-            key: float(value)
-            for key, value in lines(list(self.deriver.collect(view))).items()
-            if key.startswith(beginning)
-        }
-
-    def value(self, name: str, **labels: str) -> float | None:
-        found = [
-            value
-            for key, value in self.shown(name + "{").items()
-            if all(f'{label}="{text}"' in key for label, text in labels.items())
-        ]
-        assert len(found) <= 1
-        return found[0] if found else None
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Model:
-    return Model(tmp_path)
-
-
-def test_every_value_is_in_a_bin_of_the_reference(model: Model) -> None:
+def test_every_value_is_in_a_bin_of_the_reference(model: DriftedModel) -> None:
     model.feed(0, model.rows(300, age=[*np.linspace(0, 90, 296), None, float("inf"), "old", -500.0]))
     observations = model.shown("model_feature_observations_total{")
     of_age = {key.split('bin="')[1].split('"')[0]: n for key, n in observations.items() if 'feature="age"' in key}
@@ -90,7 +41,7 @@ def test_every_value_is_in_a_bin_of_the_reference(model: Model) -> None:
     assert sums == {}  # The reference has ages below 0.
 
 
-def test_the_window_of_the_last_check_is_what_its_scores_are_of(model: Model) -> None:
+def test_the_window_of_the_last_check_is_what_its_scores_are_of(model: DriftedModel) -> None:
     model.feed(0, model.rows(300))
     assert model.shown("model_feature_window_rows") == {}  # No check yet.
     model.feed(1, model.rows(200))
@@ -107,7 +58,7 @@ def test_the_window_of_the_last_check_is_what_its_scores_are_of(model: Model) ->
 
 
 def test_window_rows_can_be_left_out(tmp_path: Path) -> None:
-    model = Model(tmp_path, window_rows=False)
+    model = DriftedModel(tmp_path, window_rows=False)
     model.feed(0, model.rows())
     model.feed(1, model.rows())
     assert model.value("data_drift_samples", feature="age") == 500
@@ -118,12 +69,12 @@ def test_window_rows_can_be_left_out(tmp_path: Path) -> None:
 def test_sums_of_bins_that_cannot_fall(tmp_path: Path) -> None:
     amounts = np.random.default_rng(1).exponential(50, 4000)
     (tmp_path / "reference.json").write_text(reference({"amount": amounts}).dump())
-    model = Model(tmp_path)
+    model = DriftedModel(tmp_path)
     model.feed(0, {"amount": [1.5, 20.0, 2000.0, -7.0]})
     assert sum(model.shown("model_feature_value_sum_total").values()) == pytest.approx(2021.5, rel=1e-5)
 
 
-def test_drift_is_detected_where_it_is(model: Model) -> None:
+def test_drift_is_detected_where_it_is(model: DriftedModel) -> None:
     for hour in range(3):
         model.feed(hour, model.rows(shift=6))
     assert model.value("data_drift_samples", feature="age") == 1000
@@ -141,7 +92,7 @@ def test_drift_is_detected_where_it_is(model: Model) -> None:
     assert model.value("data_drift_score", feature="plan", method="ks") is None
 
 
-def test_few_rows_give_no_decision(model: Model) -> None:
+def test_few_rows_give_no_decision(model: DriftedModel) -> None:
     model.feed(0, model.rows(100))
     model.feed(1, model.rows(100))
     assert model.value("data_drift_detected", feature="age") == 0
@@ -149,7 +100,7 @@ def test_few_rows_give_no_decision(model: Model) -> None:
 
 
 def test_until_the_window_is_covered_there_is_no_decision(tmp_path: Path) -> None:
-    model = Model(tmp_path, warm_up=None)
+    model = DriftedModel(tmp_path, warm_up=None)
     for hour in range(24):
         model.feed(hour, model.rows(200, shift=6))
     assert model.value("data_drift_detected", feature="age") == 0
@@ -158,7 +109,7 @@ def test_until_the_window_is_covered_there_is_no_decision(tmp_path: Path) -> Non
     assert model.value("data_drift_detected", feature="age") == 1
 
 
-def test_the_window_forgets(model: Model) -> None:
+def test_the_window_forgets(model: DriftedModel) -> None:
     for hour in range(24):
         model.feed(hour, model.rows(200, shift=6))
     for hour in range(24, 49):
@@ -171,7 +122,7 @@ def test_the_window_forgets(model: Model) -> None:
 
 
 def test_methods_and_thresholds(tmp_path: Path) -> None:
-    model = Model(
+    model = DriftedModel(
         tmp_path,
         methods=("wasserstein",),
         thresholds={"psi": 5.0},
@@ -192,7 +143,7 @@ def test_predictions_and_scores_drift_too(tmp_path: Path) -> None:
     roles = dict(zip(("outcome", "p"), ("prediction", "score"), strict=True))
     columns = tuple(column.model_copy(update={"role": roles[column.name]}) for column in made.columns)
     (tmp_path / "reference.json").write_text(made.model_copy(update={"columns": columns}).dump())
-    model = Model(tmp_path)
+    model = DriftedModel(tmp_path)
     for hour in range(2):
         model.feed(
             hour, {"x": [0.0] * 900}, class_counts={"yes": 810, "no": 90}, score=model.rng.beta(2, 2, 900).tolist()
@@ -202,14 +153,14 @@ def test_predictions_and_scores_drift_too(tmp_path: Path) -> None:
     assert model.value("data_drift_share") is None  # It is that of the features.
 
 
-def test_a_repeated_call_counts_for_its_answers_only(model: Model) -> None:
+def test_a_repeated_call_counts_for_its_answers_only(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     model.feed(0, model.rows(50), counted=False)
     total = model.shown('model_feature_observations_total{model="churn",version="7",feature="plan"')
     assert sum(total.values()) == 50
 
 
-def test_rules_of_quality(model: Model) -> None:
+def test_rules_of_quality(model: DriftedModel) -> None:
     for hour in range(3):
         model.feed(
             hour,
@@ -230,27 +181,27 @@ def test_rules_of_quality(model: Model) -> None:
     }
 
 
-def test_a_feature_that_became_constant(model: Model) -> None:
+def test_a_feature_that_became_constant(model: DriftedModel) -> None:
     for hour in range(2):
         model.feed(hour, model.rows(50, age=[40.0] * 50))
     assert model.value("data_quality_failures_total", feature="age", rule="constant") == 1
 
 
 def test_too_few_rows(tmp_path: Path) -> None:
-    model = Model(tmp_path, min_rows=100)
+    model = DriftedModel(tmp_path, min_rows=100)
     for hour, rows in ((0, 150), (1, 20), (2, 150), (6, 1)):
         model.feed(hour, model.rows(rows))
     # 20 rows in the second hour, and none in the three before the last one.
     assert model.value("data_quality_failures_total", rule="volume") == 4
 
 
-def test_new_counters_are_shown_at_zero_first(model: Model) -> None:
+def test_new_counters_are_shown_at_zero_first(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     first, second = (sum(model.shown("model_feature_observations", View(n, n - 1, 0)).values()) for n in (1, 2))
     assert (first, second) == (0, 100)
 
 
-def test_without_a_reference_for_the_model_nothing_is_counted(model: Model) -> None:
+def test_without_a_reference_for_the_model_nothing_is_counted(model: DriftedModel) -> None:
     model.feed(0, model.rows(50), model="other")
     assert model.shown() == {}
 
@@ -271,7 +222,7 @@ def test_the_closest_reference_counts(tmp_path: Path) -> None:
     assert found == {("churn", "8"): labels["churn-8"], ("churn", "7"): labels["churn"], ("fraud", "1"): labels["any"]}
 
 
-def test_a_reference_that_changes_begins_at_0(model: Model) -> None:
+def test_a_reference_that_changes_begins_at_0(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     before = model.shown("model_feature_observations")
     model.path.write_text(reference({"age": np.arange(1000.0)}, "churn").dump())
@@ -283,7 +234,7 @@ def test_a_reference_that_changes_begins_at_0(model: Model) -> None:
     assert sum(after.values()) == 10
 
 
-def test_a_reference_that_becomes_invalid_stays_in_force(model: Model) -> None:
+def test_a_reference_that_becomes_invalid_stays_in_force(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     before = model.shown("model_feature_observations")
     model.path.write_text(model.path.read_text()[:500])
@@ -292,7 +243,7 @@ def test_a_reference_that_becomes_invalid_stays_in_force(model: Model) -> None:
     assert [str(path) for path in model.deriver.library.invalid] == [str(model.path)]
 
 
-def test_sighup_reads_a_file_that_looks_the_same(model: Model) -> None:
+def test_sighup_reads_a_file_that_looks_the_same(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     model.deriver.reload()
     assert model.shown("model_feature_observations")
@@ -301,7 +252,7 @@ def test_sighup_reads_a_file_that_looks_the_same(model: Model) -> None:
 def test_a_missing_reference_may_come_later(tmp_path: Path) -> None:
     folder = tmp_path / "later"
     folder.mkdir()
-    model = Model(tmp_path, reference=folder)
+    model = DriftedModel(tmp_path, reference=folder)
     model.feed(0, model.rows(50))
     assert model.shown() == {}
     (folder / "churn.json").write_text(model.path.read_text())
@@ -313,14 +264,14 @@ def test_a_missing_reference_may_come_later(tmp_path: Path) -> None:
 def test_columns_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     columns = {f"f{n:03d}": np.arange(10.0) for n in range(50)}
     (tmp_path / "reference.json").write_text(reference(columns).dump())
-    model = Model(tmp_path, max_features=20)
+    model = DriftedModel(tmp_path, max_features=20)
     model.feed(0, {name: [1.0] for name in columns}, features_left_out=3)
     (state,) = model.deriver.models.values()
     assert len(state.windows) == 20
     assert model.value("model_features_left_out_total", model="churn") == 3
 
 
-def test_a_column_takes_ten_kilobytes_at_most(model: Model) -> None:
+def test_a_column_takes_ten_kilobytes_at_most(model: DriftedModel) -> None:
     for hour in range(30):
         model.feed(hour, model.rows(2000))
     (state,) = model.deriver.models.values()
@@ -328,7 +279,7 @@ def test_a_column_takes_ten_kilobytes_at_most(model: Model) -> None:
     assert max(taken) <= 10_000
 
 
-def test_an_idle_model_goes(model: Model) -> None:
+def test_an_idle_model_goes(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     model.deriver.expire(START + 23 * HOUR, HOUR)
     assert model.deriver.models
@@ -337,82 +288,8 @@ def test_an_idle_model_goes(model: Model) -> None:
     assert all(value is None for _, value in model.deriver.checkpoint())
 
 
-class TestComparedWith:
-    """Other windows than the reference."""
-
-    def feed(self, model: Model, hours: range, shift: float = 0.0, rows: int = 300) -> None:
-        for hour in hours:
-            model.feed(hour, model.rows(rows, shift))
-
-    def detected(self, model: Model) -> tuple[float | None, float | None]:
-        return tuple(model.value("data_drift_detected", feature=name) for name in ("age", "plan"))  # type: ignore[return-value]
-
-    def test_the_previous_window(self, tmp_path: Path) -> None:
-        model = Model(tmp_path, compare_with="previous_window", window=6 * 3600, sub_windows=6, warm_up=None)
-        self.feed(model, range(6), 8)  # Not as in the reference: that is of no account.
-        assert model.value("data_drift_score", feature="age", method="psi") is None
-        self.feed(model, range(6, 12), 8)
-        assert model.value("data_drift_insufficient_data", feature="age") == 1  # Not covered yet.
-        self.feed(model, range(12, 14), 8)
-        assert self.detected(model) == (0, 0)
-        assert model.value("data_drift_insufficient_data", feature="age") == 0
-        assert model.value("data_drift_samples", feature="age") == 6 * 300
-        self.feed(model, range(14, 21))
-        assert self.detected(model) == (1, 0)
-        self.feed(model, range(21, 28))
-        assert self.detected(model) == (0, 0)
-        labels = next(iter(model.shown("data_drift_score{")))
-        assert 'compared_with="previous_window"' in labels
-
-    def test_its_rows_are_shown(self, tmp_path: Path) -> None:
-        model = Model(tmp_path, compare_with="previous_window", window=6 * 3600, sub_windows=6)
-        self.feed(model, range(6), 8, 100)
-        self.feed(model, range(6, 13), 0, 70)
-        window, before = model.shown("model_feature_window_rows{"), model.shown("model_feature_baseline_rows{")
-        assert {key.split("{")[1] for key in window} == {key.split("{")[1] for key in before}
-        assert sum(n for key, n in window.items() if 'feature="age"' in key) == 6 * 70
-        assert sum(n for key, n in before.items() if 'feature="age"' in key) == 6 * 100
-
-    def test_last_week(self, tmp_path: Path) -> None:
-        """Weekends are others, and are no drift; what is other than last week's is."""
-        model = Model(tmp_path, compare_with="same_window_last_week", sub_windows=4, warm_up=None)
-
-        def day(number: int, extra: float = 0.0) -> None:
-            for hour in range(number * 24, number * 24 + 24, 6):
-                model.feed(hour, model.rows(400, 6.0 * (number % 7 >= 5) + extra))
-
-        for number in range(8):
-            day(number)
-            assert 1 not in self.detected(model)
-        for number in range(8, 16):
-            day(number)
-            assert self.detected(model) == (0, 0)
-        assert model.value("data_drift_insufficient_data", feature="age") == 0
-        day(16, 6.0)
-        day(17, 6.0)
-        assert self.detected(model) == (1, 0)
-
-    def test_memory_is_within_what_is_reckoned(self, tmp_path: Path) -> None:
-        options = DriftOptions(reference=tmp_path, compare_with="same_window_last_week")
-        assert options.lag == 168
-        model = Model(tmp_path, compare_with="same_window_last_week")
-        self.feed(model, range(220), rows=1000)
-        (state,) = model.deriver.models.values()
-        list(model.deriver.checkpoint())
-        assert max(len(window.kept()) for window in state.windows.values()) <= 168 + 24
-        taken = max(window.memory_bytes() for window in state.windows.values())
-        assert 20_000 < taken <= FEATURE_BYTES + 168 * SUB_WINDOW_BYTES
-
-    def test_without_a_lag_nothing_is_kept_beyond_the_window(self, model: Model) -> None:
-        self.feed(model, range(60), rows=5)
-        list(model.deriver.checkpoint())
-        (state,) = model.deriver.models.values()
-        assert max(len(window.kept()) for window in state.windows.values()) <= 24
-        assert not model.shown("model_feature_baseline_rows")
-
-
 def test_groups_of_features(tmp_path: Path) -> None:
-    model = Model(tmp_path, features={"age": {"group": "person"}})
+    model = DriftedModel(tmp_path, features={"age": {"group": "person"}})
     for hour in range(3):
         model.feed(hour, model.rows(shift=6))
     assert model.value("data_drift_score", feature="age", feature_group="person", method="psi") is not None
@@ -422,12 +299,12 @@ def test_groups_of_features(tmp_path: Path) -> None:
 
 
 def test_sub_windows_of_another_length_begin_from_zero(tmp_path: Path) -> None:
-    def after(**options: Any) -> Model:
-        before = Model(tmp_path)
+    def after(**options: Any) -> DriftedModel:
+        before = DriftedModel(tmp_path)
         for hour in range(4):
             before.feed(hour, before.rows())
         kept = {key: value for key, value in before.deriver.checkpoint() if value is not None}
-        found = Model(tmp_path, **options)
+        found = DriftedModel(tmp_path, **options)
         found.deriver.restore(kept)
         return found
 
@@ -439,28 +316,6 @@ def test_sub_windows_of_another_length_begin_from_zero(tmp_path: Path) -> None:
         assert sum(n for key, n in observations.items() if 'feature="plan"' in key) == 4 * 500
         found.feed(8, found.rows())
         assert found.value("data_drift_samples", feature="age") == 2000
-
-
-class TestLearning:
-    """Without a reference the first rows become one."""
-
-    def test_the_first_rows_are_the_reference(self, tmp_path: Path) -> None:
-        model = Model(tmp_path, reference=None, learn=1000, check_interval=60)
-        for n in range(10):
-            model.feed(n / 100, model.rows(100))
-        assert model.shown("model_feature_observations") == {}
-        for n in range(10, 30):
-            model.feed(n / 100, model.rows(100, shift=8))
-        model.feed(1, model.rows(1))
-        assert model.value("data_drift_detected", feature="age") == 1
-        assert model.value("data_drift_detected", feature="plan") == 0
-        assert 'reference="learned-' in next(iter(model.shown("model_feature_reference_ratio")))
-        assert model.value("model_feature_reference_rows", feature="age") == 1000
-
-    def test_a_file_for_the_model_beats_it(self, tmp_path: Path) -> None:
-        model = Model(tmp_path, learn=10)
-        model.feed(0, model.rows(50))
-        assert "learned" not in next(iter(model.shown("model_feature_observations")))
 
 
 EXPECTATIONS = (
@@ -494,7 +349,7 @@ def entries(seed: int, learn: bool) -> list[tuple[bytes, int]]:
 def test_any_split_and_any_crash_give_the_same(tmp_path: Path, seed: int, learn: bool) -> None:
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "suite.json").write_text(suite(EXPECTATIONS))
-    given: dict[str, Any] = {"learn": 100} if learn else {"reference": Model(tmp_path).path}
+    given: dict[str, Any] = {"learn": 100} if learn else {"reference": DriftedModel(tmp_path).path}
     given["suites"] = tmp_path / "suite"
     options = DeriveOptions.model_validate({"drift": {**given, "warm_up": 0, "methods": ["psi"]}, "series_ttl": "30d"})
     payloads = entries(seed, learn)
