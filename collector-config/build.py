@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sidecar.config.fields import MORE, Field, fields
+from sidecar.config.option_fields import MORE, Field, fields
 from sidecar.options import write_duration, write_size
 
 TARGET = Path(__file__).resolve().parent / "sidecar-full.yaml"

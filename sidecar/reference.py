@@ -10,9 +10,9 @@ import click
 import yaml
 
 from sidecar import log_events
-from sidecar.config.fields import MORE, PREFIX, SEPARATOR, Field, fields
 from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
-from sidecar.config.renamed import RENAMES
+from sidecar.config.option_fields import MORE, PREFIX, SEPARATOR, Field, fields
+from sidecar.config.renamed_options import RENAMES
 from sidecar.config.settings import Settings
 from sidecar.decode.predictions.names import ALIASES, MEANINGS
 from sidecar.derive.registry import DERIVERS, DeriveOptions, families

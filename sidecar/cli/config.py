@@ -36,7 +36,7 @@ def schema() -> None:
 def docs() -> None:
     """Every setting, environment variable, command and metric of the program, as Markdown."""
     from sidecar import reference
-    from sidecar.cli.renamed import renamed_names
+    from sidecar.cli.renamed_commands import renamed_names
 
     program = click.get_current_context().find_root().command
     click.echo(reference.markdown(program, renamed_names(reference.commands(program, "sidecar"))), nl=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sidecar.cli.progress import Countdown, bar
+from sidecar.cli.progress_line import Countdown, bar
 from sidecar.cli.shared import AGE, DURATION, config_option, settings
 
 _sink = click.option("--sink", help="Only this sink's.")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sidecar.cli.progress import ProgressLine
-from sidecar.cli.renamed import renamed_option
+from sidecar.cli.progress_line import ProgressLine
+from sidecar.cli.renamed_commands import renamed_option
 from sidecar.cli.shared import DURATION, ingest_options
 
 if TYPE_CHECKING:

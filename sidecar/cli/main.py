@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from sidecar import __version__
-from sidecar.cli.errors import reported
+from sidecar.cli.error_lines import reported
 from sidecar.cli.registry import COMMANDS, CommandType
-from sidecar.cli.renamed import current_words
+from sidecar.cli.renamed_commands import current_words
 from sidecar.cli.shared import set_environment_aside
 
 

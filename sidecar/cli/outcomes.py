@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sidecar.cli.labels import label_names, time_of
-from sidecar.cli.progress import ProgressLine
+from sidecar.cli.progress_line import ProgressLine
 from sidecar.cli.shared import DURATION, config_option, reached, settings, with_hosts
 
 if TYPE_CHECKING:

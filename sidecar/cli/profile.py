@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.progress import bar
+from sidecar.cli.progress_line import bar
 
 if TYPE_CHECKING:
     from sidecar.derive.drift.reference import Reference

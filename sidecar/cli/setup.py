@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sidecar.cli.renamed import renamed_option
+from sidecar.cli.renamed_commands import renamed_option
 from sidecar.cli.shared import DURATION, config_option, reached, settings, with_hosts
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ import yaml
 from pydantic import ValidationError
 
 from sidecar import lists
-from sidecar.config.fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
-from sidecar.config.renamed import current, is_section, rename
+from sidecar.config.given_values import Origins, get, has, place, put
+from sidecar.config.invalid_text import check_text
+from sidecar.config.option_fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
+from sidecar.config.renamed_options import current, is_section, rename
 from sidecar.config.settings import Renamed, Settings
-from sidecar.config.text import check_text
-from sidecar.config.values import Origins, get, has, place, put
 from sidecar.errors import ConfigError
 from sidecar.os_text import repaired
 

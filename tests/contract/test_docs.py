@@ -13,7 +13,7 @@ import yaml
 
 from sidecar import reference
 from sidecar.cli import main as cli
-from sidecar.cli.renamed import renamed_names
+from sidecar.cli.renamed_commands import renamed_names
 from sidecar.config import loader
 from sidecar.telemetry import TABLE
 

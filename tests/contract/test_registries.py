@@ -15,7 +15,7 @@ from support.receive_fakes import ingest_of
 from sidecar import reference
 from sidecar.cli.main import program
 from sidecar.cli.registry import COMMANDS, CommandType
-from sidecar.config.fields import fields
+from sidecar.config.option_fields import fields
 from sidecar.derive.deriver import DeriverContext
 from sidecar.derive.drift.column_samples import Sample
 from sidecar.derive.drift.drift_families import families

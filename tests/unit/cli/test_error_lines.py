@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.cli.errors import reported
+from sidecar.cli.error_lines import reported
 from sidecar.errors import ConfigError, SidecarError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.config.fields import Path_
+from sidecar.config.option_fields import Path_
 
 Origins = dict[Path_, str]
 """Where the value at a path comes from: file and line, or variable."""

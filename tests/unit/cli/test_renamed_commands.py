@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from sidecar.cli.main import main
-from sidecar.cli.renamed import RENAMED_COMMANDS, renamed_names, renamed_option
+from sidecar.cli.renamed_commands import RENAMED_COMMANDS, renamed_names, renamed_option
 from sidecar.cli.shared import DURATION
 from sidecar.reference import commands
 

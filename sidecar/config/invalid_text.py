@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sidecar.config.fields import MORE, Path_, fields, further_fields
-from sidecar.config.values import Origins, place
+from sidecar.config.given_values import Origins, place
+from sidecar.config.option_fields import MORE, Path_, fields, further_fields
 from sidecar.os_text import repaired
 
 #: Options that are names of files, or patterns of them, by their last key.

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.config import fields, loader, renamed
-from sidecar.config.renamed import RENAMES, SINK, Found
+from sidecar.config import loader, option_fields, renamed_options
+from sidecar.config.renamed_options import RENAMES, SINK, Found
 from sidecar.errors import ConfigError
 
 SINK_OPTIONS = {
@@ -37,7 +37,7 @@ ADDITIONAL = ("deliver", "additional")
 def today(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings in which some of the new names are there."""
 
-    def known(path: fields.Path_) -> str:
+    def known(path: option_fields.Path_) -> str:
         options, inner = (SINK_OPTIONS, path[3:]) if path[:2] == ADDITIONAL else (OPTIONS, path)
         if inner in options:
             return "option"
@@ -49,7 +49,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def moved(values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
     problems: list[str] = []
-    names = [f"{r.old} -> {r.new}" for r in renamed.rename(values, {}, problems)]
+    names = [f"{r.old} -> {r.new}" for r in renamed_options.rename(values, {}, problems)]
     return values, names, problems
 
 
@@ -129,13 +129,13 @@ def test_a_value_that_cannot_be_moved_is_a_problem(given: dict[str, Any], words:
 
 
 def test_a_line_whose_new_name_does_not_exist_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "RENAMES", (renamed.Rename("serve.haven", "serve.nowhere"),))
+    monkeypatch.setattr(renamed, "RENAMES", (renamed_options.Rename("serve.haven", "serve.nowhere"),))
     given = {"serve": {"haven": 1}}
     assert moved(given) == (given, [], [])
-    assert not renamed.RENAMES[0].active
+    assert not renamed_options.RENAMES[0].active
 
 
-def active() -> list[renamed.Rename]:
+def active() -> list[renamed_options.Rename]:
     return [line for line in RENAMES if line.active]
 
 
@@ -143,15 +143,15 @@ def test_every_active_line_leads_from_no_option_to_an_option_or_section() -> Non
     for line in active():
         for sink in ("elasticsearch", "otlp", "logstash", "file", "store", "additional.any"):
             path = tuple(line.old.replace(SINK, sink).split("."))
-            if fields.known(path) == "":
+            if option_fields.known(path) == "":
                 found = line.apply(Found(path))
                 assert found is not None
-                assert fields.known(found.path) or SINK in line.old
+                assert option_fields.known(found.path) or SINK in line.old
 
 
 @pytest.fixture
 def renamed_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "RENAMES", (renamed.Rename("serve.haven", "serve.port"),))
+    monkeypatch.setattr(renamed, "RENAMES", (renamed_options.Rename("serve.haven", "serve.port"),))
 
 
 @pytest.mark.usefixtures("renamed_port")

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sidecar.config.fields import MORE, Path_, known
+from sidecar.config.given_values import Origins, has, place, put, take
+from sidecar.config.option_fields import MORE, Path_, known
 from sidecar.config.settings import Renamed
-from sidecar.config.values import Origins, has, place, put, take
 from sidecar.deliver.registry import SINKS
 
 Convert = Callable[[Any], Any]

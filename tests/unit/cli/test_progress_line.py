@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sidecar.cli.labels import progress_text
-from sidecar.cli.progress import Countdown, ProgressLine
+from sidecar.cli.progress_line import Countdown, ProgressLine
 from sidecar.send.label_import import Source, Tally
 
 
