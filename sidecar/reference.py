@@ -14,7 +14,7 @@ from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
 from sidecar.config.option_fields import MORE, PREFIX, SEPARATOR, Field, fields
 from sidecar.config.renamed_options import RENAMES
 from sidecar.config.settings import Settings
-from sidecar.decode.predictions.names import ALIASES, MEANINGS
+from sidecar.decode.predictions.attribute_names import ALIASES, MEANINGS
 from sidecar.derive.registry import DERIVERS, DeriveOptions, families
 from sidecar.options import write_duration, write_size
 from sidecar.telemetry import HTTP_METRICS, TABLE, Telemetry

@@ -23,7 +23,7 @@ from sidecar.decode.api import (
     Transcoded,
 )
 from sidecar.decode.documents import logstash_events as events
-from sidecar.decode.predictions.names import EVENT, LOADED
+from sidecar.decode.predictions.attribute_names import EVENT, LOADED
 from sidecar.decode.redaction.prefilter import prefilter
 from sidecar.decode.redaction.rules import SAMPLING_SEED, Redacted, Redactor, Rules, ValueRule
 from sidecar.errors import DecodeError

@@ -11,7 +11,7 @@ from sidecar.decode.documents import logstash_events, otel
 from sidecar.decode.logs import json_record
 from sidecar.decode.otlp import columns, records, terms
 from sidecar.decode.predictions import event
-from sidecar.decode.redaction.engine import ReferenceRedactor
+from sidecar.decode.redaction.request_redactor import ReferenceRedactor
 from sidecar.decode.redaction.rules import Redactor, Rules
 
 

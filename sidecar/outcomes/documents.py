@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sidecar.decode.predictions.attribute_names import ALIASES, EVENT
 from sidecar.decode.predictions.label_event import NAMES, is_label
 from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, read_label
-from sidecar.decode.predictions.names import ALIASES, EVENT
 from sidecar.decode.predictions.prediction_rows import ANSWERING, MEMBERS, PredictedRows, PredictionRowReader
 from sidecar.lookup.documents import CONFLICTS
 from sidecar.outcomes.search import Hit

@@ -18,8 +18,8 @@ from sidecar.decode.documents.text import label
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.columns import service_name
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
+from sidecar.decode.predictions.attribute_names import EVENT, LOADED
 from sidecar.decode.predictions.feature_columns import FeatureCollector
-from sidecar.decode.predictions.names import EVENT, LOADED
 
 MAX_ROWS = 1 << 40
 """A count of so many rows or more is none."""

@@ -24,6 +24,7 @@ from sidecar.decode.otlp.tags import (
     VALUE,
 )
 from sidecar.decode.otlp.wire import fields, put_bytes
+from sidecar.decode.predictions.attribute_names import ALIASES, EVENT, LOADED
 from sidecar.decode.predictions.experiment_names import (
     ASSIGNMENTS,
     CONVERSION_EVENTS,
@@ -33,7 +34,6 @@ from sidecar.decode.predictions.experiment_names import (
     VALUES,
 )
 from sidecar.decode.predictions.label_record import MAX_ID_CHARS, MAX_ROW
-from sidecar.decode.predictions.names import ALIASES, EVENT, LOADED
 from sidecar.decode.predictions.prediction_rows import (
     TRACE_ID,
     Answer,
@@ -44,7 +44,7 @@ from sidecar.decode.predictions.prediction_rows import (
     event_rows,
     is_label,
 )
-from sidecar.decode.predictions.serving.values import read_attributes, read_value
+from sidecar.decode.predictions.serving.any_values import read_attributes, read_value
 
 _NO_ROWS = PredictedRows("", "", "", 0, ())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.decode.predictions.names import ALIASES
+from sidecar.decode.predictions.attribute_names import ALIASES
 
 INPUTS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 """Inputs in payloads of serving protocols (Open Inference, TensorFlow Serving, MLflow) where they are arrays or maps. A

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sidecar.decode.predictions.names import ALIASES as PREDICTION
+from sidecar.decode.predictions.attribute_names import ALIASES as PREDICTION
 
 VERSION = 1
 

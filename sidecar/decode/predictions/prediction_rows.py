@@ -29,12 +29,12 @@ from sidecar.decode.otlp.tags import (
     VALUE,
 )
 from sidecar.decode.otlp.wire import fields, put_bytes
+from sidecar.decode.predictions.attribute_names import ALIASES, EVENT, EVENT_MARKS, LOADED
 from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import MAX_ID_CHARS
-from sidecar.decode.predictions.names import ALIASES, EVENT, EVENT_MARKS, LOADED
+from sidecar.decode.predictions.serving.any_values import read_attributes, read_value
 from sidecar.decode.predictions.serving.exchange import IDS
-from sidecar.decode.predictions.serving.values import read_attributes, read_value
 
 MAX_ROWS = 10_000
 """Rows that are read of one record."""

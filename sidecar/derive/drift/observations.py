@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sidecar.decode.api import F64, U32, U64, Decoder, FeatureColumns, PredictionBatch
+from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
 from sidecar.decode.predictions.feature_columns import FeatureCollector
-from sidecar.decode.predictions.names import EVENT_MARKS, LOADED
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Call

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from sidecar.decode.predictions.names import MAX_FURTHER, MAX_NAME_BYTES
+from sidecar.decode.predictions.attribute_names import MAX_FURTHER, MAX_NAME_BYTES
 from sidecar.options import Duration, Section
 
 ALPHA = 0.05

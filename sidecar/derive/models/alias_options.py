@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, aliases
+from sidecar.decode.predictions.attribute_names import ALIASES, MAX_FURTHER, aliases
 
 
 def _lists(value: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, FeatureKind, PredictionBatch
-from sidecar.decode.predictions.names import EVENT_MARKS, LOADED
+from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.models.model_tables import MODEL

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from sidecar.decode.api import F64, U32, U64
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
-from sidecar.decode.predictions import objects
-from sidecar.decode.predictions.names import ALIASES, STAGES
-from sidecar.decode.predictions.objects import Row
+from sidecar.decode.predictions import answer_objects
+from sidecar.decode.predictions.answer_objects import Row
+from sidecar.decode.predictions.attribute_names import ALIASES, STAGES
 from sidecar.derive.fixed_point import NOT_NUMBER, number
 from sidecar.derive.models.prediction_columns import Classes, NumericColumn, PredictionColumns
 from sidecar.derive.series import MAX_WEIGHT, Labels
@@ -244,12 +244,12 @@ def _rows_of(text: str) -> list[Row] | None:
             return [Row()]
         except ValueError:
             return [Row()] if len(text) == MAX_LABEL_CHARS else None
-        return [objects.row(found)]
+        return [answer_objects.row(found)]
     array: Any = _array(text)[:MAX_BATCH] if text.startswith("[") else []
-    if objects.is_object(array):
-        one = objects.is_part(array[0]) or objects.is_ranking(array)
-        return [objects.row(array)] if one else [objects.row(element) for element in array]
-    return [objects.row(element) for element in array] if array and objects.is_object(array[0]) else None
+    if answer_objects.is_object(array):
+        one = answer_objects.is_part(array[0]) or answer_objects.is_ranking(array)
+        return [answer_objects.row(array)] if one else [answer_objects.row(element) for element in array]
+    return [answer_objects.row(element) for element in array] if array and answer_objects.is_object(array[0]) else None
 
 
 def _text(name: str) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, SpanBatch
+from sidecar.decode.predictions.attribute_names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
+from sidecar.decode.predictions.attribute_names import aliases as all_aliases
 from sidecar.decode.predictions.label_event import label_indices
 from sidecar.decode.predictions.label_names import MARK as LABEL_MARK
-from sidecar.decode.predictions.names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
-from sidecar.decode.predictions.names import aliases as all_aliases
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.models.alias_options import DESCRIPTION, AdditionalNames

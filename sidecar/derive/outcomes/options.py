@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from sidecar.decode.predictions.names import MAX_FURTHER, MAX_NAME_BYTES
+from sidecar.decode.predictions.attribute_names import MAX_FURTHER, MAX_NAME_BYTES
 from sidecar.derive.shares import MIN_ROWS
 from sidecar.options import Duration, Section, Size
 

@@ -18,7 +18,7 @@ from support.payloads import any_value
 
 from sidecar.config import loader
 from sidecar.decode.api import Decoder
-from sidecar.decode.predictions.names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
+from sidecar.decode.predictions.attribute_names import ALIASES, MAX_FURTHER, MEANINGS, aliases, marks, span_marks
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import native_decoder
 from sidecar.derive.models.alias_options import AdditionalNames

@@ -14,7 +14,7 @@ from functools import partial
 
 from sidecar.decode.documents.text import label
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.predictions.serving import answers
+from sidecar.decode.predictions.serving import model_outputs
 from sidecar.decode.predictions.serving.bento_schemas import MAX_COLUMNS, Column, Schema, Schemas
 from sidecar.decode.predictions.serving.call import Answers, Asked, Call
 from sidecar.decode.predictions.serving.exchange import SERVICE, Exchange, Members, Record, call, first, members
@@ -105,11 +105,11 @@ def _answered(schema: Schema, own: Members) -> Answers | None:
     predicted = [column for column in schema.columns if column.role == "prediction"]
     if not predicted:
         return None
-    return answers.of_columns([_output(column, own.get(column.name)) for column in predicted], 1)
+    return model_outputs.of_columns([_output(column, own.get(column.name)) for column in predicted], 1)
 
 
-def _output(column: Column, value: Value) -> answers.Output:
+def _output(column: Column, value: Value) -> model_outputs.Output:
     """The monitor's own word about the type counts more than what the value looks like."""
     if column.type == _CLASS and isinstance(value, float) and math.isfinite(value):
         value = int(value) if value.is_integer() else label(value)
-    return answers.Output(column.name, [value], real=column.type == _VALUE)
+    return model_outputs.Output(column.name, [value], real=column.type == _VALUE)

@@ -16,8 +16,8 @@ from sidecar.decode.otlp.tags import (
     RESOURCE_ATTRIBUTE,
 )
 from sidecar.decode.otlp.wire import fields
+from sidecar.decode.predictions.serving.any_values import read_attributes, read_value
 from sidecar.decode.predictions.serving.exchange import Record
-from sidecar.decode.predictions.serving.values import read_attributes, read_value
 
 
 def records(payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: int) -> Iterator[Record]:

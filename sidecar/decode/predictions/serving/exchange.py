@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from sidecar.decode.documents.text import label, number
 from sidecar.decode.otlp.message import Value
+from sidecar.decode.predictions.attribute_names import ALIASES
 from sidecar.decode.predictions.failures import all_errors, is_empty, is_error
-from sidecar.decode.predictions.names import ALIASES
 from sidecar.decode.predictions.serving.call import Answers, Asked, Call, Part, no_columns
 
 Members = Mapping[str, Value]

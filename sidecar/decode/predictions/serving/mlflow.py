@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sidecar.decode.predictions.serving import answers, feature_tables
+from sidecar.decode.predictions.serving import feature_tables, model_outputs
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Asked, Call
 from sidecar.decode.predictions.serving.exchange import Exchange, Members, call, has_failed, members
@@ -23,7 +23,7 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
     if asked is None:  # A response alone looks like that of TensorFlow Serving.
         return None
     found = members(exchange.answered).get("predictions")
-    answered = answers.of_one(found) if asked.rows == 1 else answers.of_predictions(found)
+    answered = model_outputs.of_one(found) if asked.rows == 1 else model_outputs.of_predictions(found)
     return call(NAME, exchange, asked, answered, has_failed(exchange, asked, answered))
 
 

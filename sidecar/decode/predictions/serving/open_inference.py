@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.predictions.serving import answers, feature_tables
+from sidecar.decode.predictions.serving import feature_tables, model_outputs
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Answers, Asked, Call, Columns
 from sidecar.decode.predictions.serving.exchange import Exchange, Members, call, first, has_failed, members
@@ -44,12 +44,12 @@ def _answered(response: Members) -> Answers | None:
     if tensors is None:
         return None
     outputs = [
-        answers.Output(str(tensor["name"]), rows, str(tensor["datatype"]).startswith(_REAL))
+        model_outputs.Output(str(tensor["name"]), rows, str(tensor["datatype"]).startswith(_REAL))
         for tensor in tensors
         if (rows := _data(tensor)) is not None
     ]
     count = _rows(tensors)
-    return answers.of_columns(outputs, count) if outputs else Answers(count)
+    return model_outputs.of_columns(outputs, count) if outputs else Answers(count)
 
 
 def _tensors(found: Value) -> Sequence[Members] | None:

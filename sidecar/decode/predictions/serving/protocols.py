@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp.tags import LOG_EVENT_NAME, STRING, VALUE
 from sidecar.decode.otlp.wire import put_bytes
-from sidecar.decode.predictions.names import EVENT, LOADED
+from sidecar.decode.predictions.attribute_names import EVENT, LOADED
 from sidecar.decode.predictions.serving import bento, kserve, mlflow, open_inference, tensorflow, torchserve
 from sidecar.decode.predictions.serving.bento_schemas import Schemas, key_mark
 from sidecar.decode.predictions.serving.call import Call

@@ -27,10 +27,10 @@ from sidecar.decode.otlp.tags import (
 )
 from sidecar.decode.otlp.wire import fields, messages, put_again, put_bytes
 from sidecar.decode.predictions.serving import bento, kserve
+from sidecar.decode.predictions.serving.any_values import read_attributes
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.candidates import read_record
 from sidecar.decode.predictions.serving.exchange import Members, Record, opened
-from sidecar.decode.predictions.serving.values import read_attributes
 
 _MONITORS = (bento.FILE_MARK, b"bentoml_monitor_data")
 """A monitor's file, and the scope of its records over OTLP."""

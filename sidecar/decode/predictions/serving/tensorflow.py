@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.predictions.serving import answers, feature_tables
+from sidecar.decode.predictions.serving import feature_tables, model_outputs
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Answers, Asked, Call
 from sidecar.decode.predictions.serving.exchange import Exchange, Members, call, has_failed, members, model_of
@@ -47,8 +47,8 @@ def _answered(response: Members, one: bool) -> Answers | None:
     """`one`: one row was asked for."""
     if "predictions" in response:
         found = _rows(response["predictions"])
-        return answers.of_one(found) if one else answers.of_predictions(found)
-    return answers.of_predictions(_rows(response.get("outputs")))
+        return model_outputs.of_one(found) if one else model_outputs.of_predictions(found)
+    return model_outputs.of_predictions(_rows(response.get("outputs")))
 
 
 def _rows(found: Value) -> Value:

@@ -8,7 +8,7 @@ Such a body is recognised only where a record says that it is a response: in a C
 from __future__ import annotations
 
 from sidecar.decode.predictions.failures import all_errors, is_error
-from sidecar.decode.predictions.serving import answers
+from sidecar.decode.predictions.serving import model_outputs
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Asked, Call
 from sidecar.decode.predictions.serving.exchange import Exchange, call
@@ -26,8 +26,8 @@ def read(exchange: Exchange, schemas: Schemas) -> Call | None:
         return None
     match exchange.answered:
         case [*rows] if rows:
-            return call(NAME, exchange, None, answers.of_one(rows), all_errors(rows))
-        case dict(found) if not is_error(found) and answers.is_row(found):
-            return call(NAME, exchange, None, answers.of_predictions([found]))
+            return call(NAME, exchange, None, model_outputs.of_one(rows), all_errors(rows))
+        case dict(found) if not is_error(found) and model_outputs.is_row(found):
+            return call(NAME, exchange, None, model_outputs.of_predictions([found]))
         case _:
             return None

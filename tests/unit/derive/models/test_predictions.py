@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from support.derive_fakes import arrival, lines
 
-from sidecar.decode.predictions.names import ALIASES
+from sidecar.decode.predictions.attribute_names import ALIASES
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver, Read

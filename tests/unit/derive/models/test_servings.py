@@ -12,7 +12,7 @@ from support.derive_fakes import lines
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.wire import put_bytes
-from sidecar.decode.predictions.names import ALIASES
+from sidecar.decode.predictions.attribute_names import ALIASES
 from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.deriver import DeriverContext

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.decode.predictions.serving.answers import Output, of_columns, of_one, of_predictions
 from sidecar.decode.predictions.serving.call import MAX_CLASS_CHARS, MAX_ROWS, Answers
+from sidecar.decode.predictions.serving.model_outputs import Output, of_columns, of_one, of_predictions
 
 
 def said(answers: Answers | None) -> tuple[int, dict[str, int], list[float], list[float]]:

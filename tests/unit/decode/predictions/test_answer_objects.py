@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sidecar.decode.predictions.answer_objects import is_ranking, row
 from sidecar.decode.predictions.failures import is_empty, is_error
-from sidecar.decode.predictions.objects import is_ranking, row
 
 TOP = [{"label": "tabby", "score": 0.61}, {"label": "tiger cat", "score": 0.3}, {"label": "lynx", "score": 0.05}]
 

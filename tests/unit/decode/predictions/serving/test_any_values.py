@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sidecar.decode.otlp import message
 from sidecar.decode.otlp.encode import any_value, key_value
 from sidecar.decode.otlp.wire import put_bytes, put_double, put_uint
-from sidecar.decode.predictions.serving.values import read_pair, read_value
+from sidecar.decode.predictions.serving.any_values import read_pair, read_value
 from sidecar.errors import DecodeError
 
 LEAVES = (

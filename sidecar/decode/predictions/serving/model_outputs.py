@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.decode.otlp.message import Value
-from sidecar.decode.predictions import objects
+from sidecar.decode.predictions import answer_objects
 from sidecar.decode.predictions.serving.call import MAX_CLASS_CHARS, MAX_ROWS, Answers
 
 _PROBABILITY = re.compile(r"prob|score|softmax|confidence", re.IGNORECASE)
@@ -73,7 +73,7 @@ def of_predictions(predictions: Value) -> Answers | None:
 
 def of_one(predictions: Value) -> Answers | None:
     """The same where there may be one row: labels with their scores, the likeliest first, are its answer then."""
-    if isinstance(predictions, list) and objects.is_ranking(predictions):
+    if isinstance(predictions, list) and answer_objects.is_ranking(predictions):
         return _of_objects([predictions])
     return of_predictions(predictions)
 
@@ -88,12 +88,12 @@ def is_row(found: Mapping[str, Value]) -> bool:
     """Whether a map is the answer of one row, a label and its score, and none of arrays by output."""
     if any(isinstance(value, list) for value in found.values()) and "sequence" not in found:
         return False
-    one = objects.row(found)
+    one = answer_objects.row(found)
     return bool(one.name) and math.isfinite(one.score)
 
 
 def _of_objects(rows: Sequence[Value]) -> Answers:
-    read = [objects.row(row) for row in rows[:MAX_ROWS]]
+    read = [answer_objects.row(row) for row in rows[:MAX_ROWS]]
     classes = Counter(row.name for row in read if row.name)
     values = [row.value for row in read if math.isfinite(row.value)]
     scores = [row.score for row in read if math.isfinite(row.score)]
@@ -103,13 +103,13 @@ def _of_objects(rows: Sequence[Value]) -> Answers:
 def _nests(row: Value) -> bool:
     """Whether a row is one that has more to it than scalars: lists of labels and scores, an object in an object."""
     if isinstance(row, list):
-        return objects.is_object(row)
+        return answer_objects.is_object(row)
     return isinstance(row, dict) and any(isinstance(value, list | dict) for value in row.values())
 
 
 def _of_rows(rows: list[Value]) -> Answers:
     first = rows[0] if rows else None
-    if objects.is_part(first):  # The boxes or entities of one row.
+    if answer_objects.is_part(first):  # The boxes or entities of one row.
         return Answers(1)
     if _nests(first):
         return _of_objects(rows)
