@@ -18,7 +18,7 @@ from sidecar.decode.api import Decoder
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.drift.column_samples import Sample, answers, features
 from sidecar.derive.drift.drift_families import families
-from sidecar.derive.drift.expectations import hold
+from sidecar.derive.drift.expectation_values import hold
 from sidecar.derive.drift.learning import MAX_VALUES, Learning
 from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
 from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of

@@ -16,10 +16,10 @@ from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.call import Call
 from sidecar.decode.predictions.serving.exchange import Record, first
 from sidecar.derive.families import FamilySnapshot
-from sidecar.derive.models.bento_schemas import BentoSchemas
 from sidecar.derive.models.model_tables import MODEL, ModelTables
 from sidecar.derive.models.prediction_columns import PredictionRecord, columns_of, known_service
 from sidecar.derive.models.request_matcher import Pending, RequestResponseMatcher
+from sidecar.derive.models.stored_bento_schemas import BentoSchemas
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.tables import CounterTable

@@ -32,9 +32,9 @@ from sidecar.decode.otlp.metrics import (
 )
 from sidecar.derive.deriver import Deriver, DeriverContext
 from sidecar.derive.families import Block, FamilySnapshot, Histograms, Kind, Points, Summaries, label_text
-from sidecar.derive.otlp_metrics.names import family_kind, family_name
 from sidecar.derive.otlp_metrics.point_labels import Labels, labels_of_point, resource_of, stream_of
 from sidecar.derive.otlp_metrics.points import as_native, bounded, explicit, pack, read_json, size, unpack, zeroed
+from sidecar.derive.otlp_metrics.prometheus_names import family_kind, family_name
 from sidecar.derive.otlp_metrics.writers import Writer, Writers, unpacked
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget

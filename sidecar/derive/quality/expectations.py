@@ -10,11 +10,11 @@ from typing import TypeAlias
 from sidecar.decode.otlp.limits import MAX_FEATURE_CHARS
 from sidecar.derive.quality import row_rules, window_rules
 from sidecar.derive.quality.arguments import Arguments, NotEvaluated, numbers_of, texts_of
+from sidecar.derive.quality.column_summary import Needs, Summary
 from sidecar.derive.quality.distinct import keys_of
 from sidecar.derive.quality.regexes import searcher
 from sidecar.derive.quality.row_rules import Bounds, RowRule
 from sidecar.derive.quality.suite import Expectation
-from sidecar.derive.quality.summary import Needs, Summary
 from sidecar.derive.quality.window_rules import FigureBetween, WindowRule
 
 

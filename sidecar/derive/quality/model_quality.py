@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from sidecar.derive.quality.column_summary import Needs, Summary
 from sidecar.derive.quality.expectations import Compiled, RowExpectation, WindowExpectation
 from sidecar.derive.quality.row_rules import Null
-from sidecar.derive.quality.summary import Needs, Summary
 from sidecar.derive.quality.values import Values
 from sidecar.derive.quality.window_rules import ColumnCount, ColumnSet, Window
 

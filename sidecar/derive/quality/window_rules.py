@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sidecar.derive.quality.column_summary import Needs, Summary
 from sidecar.derive.quality.distinct import MAX_DISTINCT, MAX_EXACT
 from sidecar.derive.quality.row_rules import Bounds
-from sidecar.derive.quality.summary import Needs, Summary
 
 NOTHING = Needs()
 DISTINCT = Needs(distinct=MAX_DISTINCT)

@@ -16,10 +16,10 @@ from sidecar.decode.predictions.attribute_names import ALIASES
 from sidecar.decode.protocols.cloudevents import transcode
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.deriver import DeriverContext
-from sidecar.derive.models.bento_schemas import MAX_EARLY, MAX_EARLY_BYTES
 from sidecar.derive.models.model_tables import ModelTables
 from sidecar.derive.models.predictions import PredictionDeriver, PredictionOptions
 from sidecar.derive.models.servings import ServingDeriver
+from sidecar.derive.models.stored_bento_schemas import MAX_EARLY, MAX_EARLY_BYTES
 from sidecar.derive.registry import DERIVERS, DeriveOptions
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.target_info import Targets

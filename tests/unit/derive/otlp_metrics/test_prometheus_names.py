@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.decode.otlp.metrics import PointKind
-from sidecar.derive.otlp_metrics.names import family_kind, family_name, unit_name
+from sidecar.derive.otlp_metrics.prometheus_names import family_kind, family_name, unit_name
 
 
 @pytest.mark.parametrize(

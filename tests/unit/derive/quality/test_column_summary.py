@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sidecar.decode.api import FeatureKind
+from sidecar.derive.quality.column_summary import Needs, Summary
 from sidecar.derive.quality.distinct import MAX_DISTINCT, MAX_EXACT, keys_of
 from sidecar.derive.quality.size_buckets import RELATIVE_ERROR
-from sidecar.derive.quality.summary import Needs, Summary
 from sidecar.derive.quality.values import Values
 from sidecar.derive.quality.window_rules import QUANTILES
 
