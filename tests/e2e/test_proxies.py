@@ -12,8 +12,8 @@ import pytest
 from support.taps import http_tap
 
 from sidecar.deliver.common.http_client import HttpClient
-from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
-from sidecar.deliver.otlp.http_client import OtlpHttpClient
+from sidecar.deliver.otlp.grpc_exporter import OtlpGrpcClient
+from sidecar.deliver.otlp.http_exporter import OtlpHttpClient
 from sidecar.errors import Retryable
 from sidecar.loopback import is_loopback
 from sidecar.options import ClientTls

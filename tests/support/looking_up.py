@@ -15,7 +15,7 @@ from sidecar.decode.api import Decoder
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import Store
-from sidecar.deliver.store.traces import StoredTraces
+from sidecar.deliver.store.trace_reader import StoredTraces
 from sidecar.lookup.routes import lookup_routers
 from sidecar.lookup.settings import LookupOptions
 from sidecar.lookup.store import TraceStore

@@ -28,8 +28,8 @@ from elastic_transport._node import NodeApiResponse
 from elastic_transport.client_utils import DEFAULT, DefaultType, url_to_node_config
 from urllib3.util.retry import Retry
 
+from sidecar.deliver.common.bounded_reply import ReplyTooLarge, read_body
 from sidecar.deliver.common.http import Reply, Unreached
-from sidecar.deliver.common.http_body import ReplyTooLarge, read_body
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.options import ClientTls

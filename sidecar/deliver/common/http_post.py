@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.util.retry import Retry
 
+from sidecar.deliver.common.bounded_reply import read_body
 from sidecar.deliver.common.http import Unreached
-from sidecar.deliver.common.http_body import read_body
 from sidecar.deliver.common.tls import client_context
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.errors import Permanent

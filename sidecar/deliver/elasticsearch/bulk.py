@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sidecar.deliver.common.dead_letters import MAX_REASON_CHARS, DeadLetterFactory
+from sidecar.deliver.common.dead_letter_factory import MAX_REASON_CHARS, DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, address, pick, pick_rows, results_for_all, split_in_half
 from sidecar.deliver.common.http import Reply
 from sidecar.deliver.elasticsearch import conflicts

@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 
 from sidecar.deliver.common.auth import Authorization, authorization
-from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.dead_letter_factory import DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, from_dead_letters, pick, split
 from sidecar.deliver.common.host_pool import HostPool
 from sidecar.deliver.common.http import Unreached

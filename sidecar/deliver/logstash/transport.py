@@ -24,7 +24,7 @@ from isal import igzip_lib
 from sidecar.decode.api import Decoder
 from sidecar.decode.protocols.lumberjack import Sending, compressed_frame
 from sidecar.deliver.common.auth import Authorization
-from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.dead_letter_factory import DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, pick, pick_rows, results_for_all, split, split_in_half
 from sidecar.deliver.common.http import Http, Reply, Unreached
 from sidecar.deliver.logstash.lumberjack_client import Connections

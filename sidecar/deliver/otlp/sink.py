@@ -237,7 +237,7 @@ def classify_health(addresses: Mapping[Signal, str], results: Mapping[Signal, Ex
 
 def _client(options: OtlpOptions, timeout: float) -> Client:
     if options.protocol == "grpc":
-        from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
+        from sidecar.deliver.otlp.grpc_exporter import OtlpGrpcClient
 
         return OtlpGrpcClient(
             options.endpoints,
@@ -246,7 +246,7 @@ def _client(options: OtlpOptions, timeout: float) -> Client:
             tls=options.tls,
             user_agent=USER_AGENT,
         )
-    from sidecar.deliver.otlp.http_client import OtlpHttpClient
+    from sidecar.deliver.otlp.http_exporter import OtlpHttpClient
 
     return OtlpHttpClient(
         options.endpoints,

@@ -11,12 +11,12 @@ from isal import isal_zlib
 from sidecar.decode.api import LogBatch, SpanBatch
 from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.sink import Finding, ItemResult, PreparedBatch, Retry, SendResult, SinkContext
-from sidecar.deliver.store.logs import StoredLogs
+from sidecar.deliver.store.block_summary import Summary, summarise
+from sidecar.deliver.store.log_reader import StoredLogs
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.span_store import Block, Store, StoreUnavailable
-from sidecar.deliver.store.summary import Summary, summarise
 from sidecar.deliver.store.trace_key import keys_of
-from sidecar.deliver.store.traces import StoredTraces
+from sidecar.deliver.store.trace_reader import StoredTraces
 from sidecar.errors import DecodeError
 from sidecar.pipeline import Counts, Entry, Signal
 

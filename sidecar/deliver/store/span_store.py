@@ -19,9 +19,9 @@ from pathlib import Path
 import structlog
 
 from sidecar.deliver.store import schema
+from sidecar.deliver.store.block_summary import Summary
 from sidecar.deliver.store.operations import OperationTable
 from sidecar.deliver.store.options import StoreOptions
-from sidecar.deliver.store.summary import Summary
 from sidecar.deliver.store.trace_index import OpenBlocks
 from sidecar.errors import Permanent
 from sidecar.pipeline import Clock, Signal

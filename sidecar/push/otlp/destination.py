@@ -71,7 +71,7 @@ def build(options: OtlpPushOptions) -> OtlpPush:
     """The destination; opens no connection. Raises `Permanent` where a file of the connection cannot be used."""
     assert options.endpoint is not None
     if options.protocol == "grpc":
-        from sidecar.deliver.otlp.grpc_client import OtlpGrpcClient
+        from sidecar.deliver.otlp.grpc_exporter import OtlpGrpcClient
 
         client: Client = OtlpGrpcClient(
             {"metrics": options.endpoint},
@@ -81,7 +81,7 @@ def build(options: OtlpPushOptions) -> OtlpPush:
             user_agent=USER_AGENT,
         )
     else:
-        from sidecar.deliver.otlp.http_client import OtlpHttpClient
+        from sidecar.deliver.otlp.http_exporter import OtlpHttpClient
 
         client = OtlpHttpClient(
             {"metrics": f"{options.endpoint}/v1/metrics"},

@@ -19,7 +19,7 @@ from sidecar.decode.protocols.lumberjack import BatchReader, window_frame
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import decoder as chosen_decoder
 from sidecar.deliver.common.auth import Authorization
-from sidecar.deliver.common.dead_letters import DeadLetterFactory
+from sidecar.deliver.common.dead_letter_factory import DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, collect, pick, results_for_all
 from sidecar.deliver.common.host_pool import FIRST_COOLDOWN, LONGEST_COOLDOWN, HostPool
 from sidecar.deliver.common.http import Reply, Unreached

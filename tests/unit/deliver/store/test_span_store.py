@@ -13,7 +13,7 @@ from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import key_of, keys_of
-from sidecar.deliver.store.traces import StoredTraces
+from sidecar.deliver.store.trace_reader import StoredTraces
 from sidecar.lookup.model import Trace
 from sidecar.lookup.search import Search, search
 from sidecar.lookup.store import MAX_SPANS, Deadline, StoreFailure, Window

@@ -12,11 +12,11 @@ from support.delivery import START, entry, sink_context, spans_payload, trace_id
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.store import schema, trace_index
+from sidecar.deliver.store.block_summary import Probe, bounds, summarise
 from sidecar.deliver.store.operations import MAX_OPERATIONS, OperationTable
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Store
-from sidecar.deliver.store.summary import Probe, bounds, summarise
 from sidecar.deliver.store.trace_index import OpenBlocks, blocks_of
 from sidecar.lookup.store import Condition, Deadline, Needs, Term, Window
 

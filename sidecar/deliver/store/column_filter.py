@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sidecar.decode.api import SpanBatch
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
 from sidecar.decode.otlp.terms import texts
-from sidecar.deliver.store.summary import kind_word
+from sidecar.deliver.store.block_summary import kind_word
 from sidecar.lookup.store import Condition, Needs, Term, Window
 
 Mask = npt.NDArray[np.bool_]

@@ -14,9 +14,9 @@ from isal import isal_zlib
 from pydantic_core import from_json  # Three times as fast as `json` on documents, which repeat most of their texts.
 
 from sidecar.decode.api import Decoder, Lines, SpanBatch
-from sidecar.deliver.store.columns import attribute_names, matching_rows, number_names
+from sidecar.deliver.store.block_summary import Probe, bounds
+from sidecar.deliver.store.column_filter import attribute_names, matching_rows, number_names
 from sidecar.deliver.store.span_store import Store, StoreUnavailable
-from sidecar.deliver.store.summary import Probe, bounds
 from sidecar.deliver.store.trace_index import blocks_of
 from sidecar.deliver.store.trace_key import key_of
 from sidecar.errors import DecodeError
