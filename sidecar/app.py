@@ -54,8 +54,8 @@ from sidecar.receive.credentials import Credentials
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.registry import build_receivers
 from sidecar.serve import exposition
-from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.serve.pages.sources import PageSources, ReplayCount
+from sidecar.serve.serve_port import Scrape, Sources, build_app
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 

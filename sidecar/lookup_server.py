@@ -24,8 +24,8 @@ from sidecar.health import Health, Report
 from sidecar.lookup.routes import lookup_routers
 from sidecar.receive.credentials import Credentials
 from sidecar.serve import exposition
-from sidecar.serve.http import Scrape, Sources, build_app
 from sidecar.serve.pages.sources import PageSources
+from sidecar.serve.serve_port import Scrape, Sources, build_app
 from sidecar.telemetry import Telemetry
 from sidecar.web import WebServer
 

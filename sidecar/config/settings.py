@@ -17,7 +17,7 @@ from sidecar.lookup.settings import LookupOptions
 from sidecar.options import Duration, Section
 from sidecar.push.options import PushOptions
 from sidecar.receive.registry import ReceiveOptions
-from sidecar.serve.http import Options as ServeOptions
+from sidecar.serve.serve_port import Options as ServeOptions
 
 
 @dataclass(frozen=True, slots=True)

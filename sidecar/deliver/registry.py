@@ -15,7 +15,7 @@ from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext
 from sidecar.deliver.store.options import StoreOptions
-from sidecar.lookup.logs import LogStore
+from sidecar.lookup.log_store import LogStore
 from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
 

@@ -16,7 +16,7 @@ from sidecar.lookup.otlp import PROTO_JSON, json_resource_spans, json_value, tra
 from sidecar.lookup.search import Found, Match
 from sidecar.lookup.store import Term
 from sidecar.lookup.traceql.evaluate import SpanSet, value_of
-from sidecar.lookup.traceql.metrics import Series
+from sidecar.lookup.traceql.metric_queries import Series
 from sidecar.lookup.traceql.syntax import (
     INTRINSICS,
     Attribute,

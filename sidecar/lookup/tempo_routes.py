@@ -25,7 +25,7 @@ from sidecar.lookup.model import Trace
 from sidecar.lookup.search import MAX_TRACES, query_search, search
 from sidecar.lookup.store import Deadline, Window
 from sidecar.lookup.traceql.lexer import QueryError
-from sidecar.lookup.traceql.metrics import Aggregator
+from sidecar.lookup.traceql.metric_queries import Aggregator
 from sidecar.lookup.traceql.narrow import needs_of
 from sidecar.lookup.traceql.parser import parse
 from sidecar.lookup.traceql.syntax import Filter, Query

@@ -16,7 +16,7 @@ from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, read_label
 from sidecar.decode.predictions.prediction_rows import ANSWERING, MEMBERS, PredictedRows, PredictionRowReader
-from sidecar.lookup.documents import CONFLICTS
+from sidecar.lookup.document_traces import CONFLICTS
 from sidecar.outcomes.search import Hit
 
 _ATTRIBUTES, _BODY = "attributes.", "body.structured."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sidecar.derive.families import Kind, read_labels
 from sidecar.serve.exposition import Family, Merged
-from sidecar.serve.series import Buckets, Quantiles, Value, series_of
+from sidecar.serve.flat_series import Buckets, Quantiles, Value, series_of
 
 NEW_SECONDS = 300.0
 """A start further back than that is not pushed as a sample of 0: receivers refuse what is too old."""

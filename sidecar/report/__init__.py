@@ -2,6 +2,6 @@
 
 `source.py` is what figures are read from: Prometheus over a period (`prometheus_source.py`), or the exposition of one
 sidecar since its start (`exposition.py`). Both give families of metrics as the page has them
-(`serve/pages/metrics.py`), so that the page and the report compute the same figures from them. `contents.py` is the
+(`serve/pages/metric_families.py`), so that the page and the report compute the same figures from them. `contents.py` is the
 report as values, `building.py` makes it of a source, `page.py` and `as_json.py` write it, `mlflow.py` logs its figures.
 """

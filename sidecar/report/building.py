@@ -27,7 +27,7 @@ from sidecar.report.period import Period
 from sidecar.report.source import BUSINESS, Source
 from sidecar.report.variants import VARIANT
 from sidecar.serve.pages.experiments import Experiment, Variant
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.models import Model, Models, Stage, models
 from sidecar.serve.pages.quality import Window
 

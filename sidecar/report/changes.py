@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from sidecar.report.contents import Change, ModelReport, Rates
 from sidecar.report.outcomes import difference
+from sidecar.serve.pages.html import write_duration, write_number, write_percent
 from sidecar.serve.pages.models import Feature, Model
-from sidecar.serve.pages.rendering import write_duration, write_number, write_percent
 
 A_FIFTH = 1.2
 MIN_CALLS = 100

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from sidecar.deliver.common.http import Reply, Send, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.period import Period
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series, labels_of
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, labels_of
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?")
 _TYPE = re.compile(r"# TYPE (\S+) (\w+)")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sidecar.derive.outcomes.figures import Averages, ClassFigures, of_class, weighted
 from sidecar.derive.series import OTHER
 from sidecar.derive.shares import MIN_ROWS, Share, share
-from sidecar.serve.pages.metrics import Metrics, Series
+from sidecar.serve.pages.metric_families import Metrics, Series
 
 _BEYOND = ("", OTHER)
 """What stands for classes beyond the budget of labels: of two such nobody knows whether they are the same."""

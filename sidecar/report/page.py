@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from sidecar.derive.families import Number
 from sidecar.report.contents import Report
-from sidecar.serve.pages.rendering import environment
+from sidecar.serve.pages.html import environment
 
 _UNIT = re.compile(r"(?<=\d) (?=\S)")
 

@@ -10,7 +10,7 @@ from sidecar.report.period import Period
 from sidecar.report.prometheus import Prometheus, Sample
 from sidecar.report.source import BUSINESS, Alerts, FiringAlert
 from sidecar.report.variants import OF_EACH_POD, VARIANT, of_pods
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 from sidecar.serve.pages.quality import FIGURES
 
 MODEL, VERSION = ("service", "model", "version"), ("model", "version")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.report.period import Period
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 
 BUSINESS = {
     "ml_revenue_impact": "Revenue impact",

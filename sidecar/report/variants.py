@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sidecar.derive.experiments.options import ALPHA
 from sidecar.derive.shares import MIN_ROWS, share
 from sidecar.report.prometheus import Sample
-from sidecar.serve.pages.metrics import Series
+from sidecar.serve.pages.metric_families import Series
 
 VARIANT = ("experiment", "variant")
 OUTCOME = (*VARIANT, "outcome")

@@ -12,7 +12,7 @@ from sidecar.decode.otlp.wire import put_bytes, put_double, put_uint, put_varint
 from sidecar.derive.families import Exemplar, Kind, NativeHistogram, read_labels
 from sidecar.derive.native_buckets import spans
 from sidecar.serve.exposition import SAMPLE_SUFFIX, Family, Merged
-from sidecar.serve.series import Buckets, Quantiles, Value, series_of
+from sidecar.serve.flat_series import Buckets, Quantiles, Value, series_of
 
 _TYPES: dict[Kind, int] = {"counter": 0, "gauge": 1, "summary": 2, "unknown": 3, "histogram": 4, "info": 1}
 _VALUES: dict[Kind, int] = {"counter": 3, "gauge": 2, "unknown": 5, "info": 2}

@@ -15,7 +15,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from sidecar.health import Health
-from sidecar.serve.http import Scrape, Sources, build_app
+from sidecar.serve.serve_port import Scrape, Sources, build_app
 from sidecar.web import WebServer
 
 

@@ -30,7 +30,7 @@ from support.promql import query
 from support.report_data import EVIL, Fleet
 
 from sidecar.deliver.common.http import Reply
-from sidecar.serve.pages.metrics import Histogram
+from sidecar.serve.pages.metric_families import Histogram
 
 CHURN = {"model": "churn", "version": "7"}
 TWO_WEEKS = ["--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=90d"]

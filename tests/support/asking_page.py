@@ -27,8 +27,8 @@ from sidecar.options import ServerAuth
 from sidecar.pipeline import DeadLetter
 from sidecar.receive.credentials import Credentials
 from sidecar.serve.access import Access
-from sidecar.serve.http import Sources, build_app
 from sidecar.serve.pages.sources import PageSources, ReplayCount
+from sidecar.serve.serve_port import Sources, build_app
 from support.delivery import entry, sink_context
 from support.looking_up import Answer, put
 from support.lookup_traces import SECOND, START, pairs, trace_hex

@@ -10,7 +10,7 @@ from typing import Any
 from sidecar.deliver.common.http import Reply
 from sidecar.report.period import Period
 from sidecar.report.source import Alerts
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 
 PERIOD = Period(1_699_000_000.0, 1_699_604_800.0)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sidecar.decode.api import UNKNOWN_SERVICE
-from sidecar.lookup.documents import CONFLICTS
+from sidecar.lookup.document_traces import CONFLICTS
 from sidecar.lookup.store import Condition, Needs, Term, Window
 
 Query = dict[str, Any]

@@ -27,7 +27,7 @@ from sidecar.deliver.elasticsearch.trace_queries import (
 )
 from sidecar.deliver.sink import Finding
 from sidecar.errors import Permanent
-from sidecar.lookup.documents import CONFLICTS, TraceBuilder, is_event_id, span_of
+from sidecar.lookup.document_traces import CONFLICTS, TraceBuilder, is_event_id, span_of
 from sidecar.lookup.model import Span, Trace
 from sidecar.lookup.store import MAX_SPANS, Deadline, LookupTimeout, Needs, Operation, StoreFailure, Term, Window
 

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from sidecar.decode.api import Decoder
 from sidecar.deliver.store.span_store import Store, StoreUnavailable
 from sidecar.errors import DecodeError
-from sidecar.lookup.documents import log_of
+from sidecar.lookup.document_traces import log_of
 from sidecar.lookup.model import LogRecord
 from sidecar.lookup.store import Deadline, StoreFailure
 

@@ -20,7 +20,7 @@ from sidecar.deliver.store.span_store import Store, StoreUnavailable
 from sidecar.deliver.store.trace_index import blocks_of
 from sidecar.deliver.store.trace_key import key_of
 from sidecar.errors import DecodeError
-from sidecar.lookup.documents import TraceBuilder, span_of
+from sidecar.lookup.document_traces import TraceBuilder, span_of
 from sidecar.lookup.model import Span, Trace
 from sidecar.lookup.store import MAX_SPANS, Deadline, Needs, Operation, StoreFailure, Term, Window
 

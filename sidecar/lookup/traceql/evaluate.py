@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.lookup.model import Span, Trace
-from sidecar.lookup.traceql.patterns import matches
+from sidecar.lookup.traceql.query_patterns import matches
 from sidecar.lookup.traceql.syntax import (
     Aggregate,
     Attribute,

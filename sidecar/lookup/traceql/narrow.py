@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from sidecar.lookup.store import Condition, Needs, Term
-from sidecar.lookup.traceql.patterns import literals
+from sidecar.lookup.traceql.query_patterns import literals
 from sidecar.lookup.traceql.syntax import (
     Attribute,
     Binary,

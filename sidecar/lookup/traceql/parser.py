@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from sidecar.lookup.traceql.lexer import QueryError, Token, attribute_name, tokens
-from sidecar.lookup.traceql.patterns import check_pattern
+from sidecar.lookup.traceql.query_patterns import check_pattern
 from sidecar.lookup.traceql.syntax import (
     INTRINSICS,
     Aggregate,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sidecar.decode.otlp.wire import put_bytes, put_double, put_fixed64, put_uint
 from sidecar.derive.families import Exemplar, Number
 from sidecar.push.snapshot import Head, LabelPairs, Series
-from sidecar.serve.series import Buckets, Quantiles
+from sidecar.serve.flat_series import Buckets, Quantiles
 
 UNITS = {"seconds": "s", "milliseconds": "ms", "bytes": "By"}
 """Units of families as UCUM codes. A receiver that puts units behind names leaves a name alone that ends in it."""

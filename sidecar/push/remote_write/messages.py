@@ -15,7 +15,7 @@ from sidecar.decode.otlp.wire import put_bytes, put_double, put_uint, put_varint
 from sidecar.derive.families import Exemplar, Number
 from sidecar.push.snapshot import Head, LabelPairs, Series
 from sidecar.serve.exposition import SAMPLE_SUFFIX, number_text
-from sidecar.serve.series import Buckets, Quantiles
+from sidecar.serve.flat_series import Buckets, Quantiles
 
 V2_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 V1_TYPE = "application/x-protobuf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.derive.families import Number
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.quality import Share, share_of
 
 MAX_EXPERIMENTS = 50

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 
-from sidecar.lookup.logs import LogStore
+from sidecar.lookup.log_store import LogStore
 from sidecar.lookup.model import LogRecord
 from sidecar.lookup.store import StoreFailure
 from sidecar.serve.pages.logs import LogFilter

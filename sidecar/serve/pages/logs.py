@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.lookup.answering import BadRequest, Parameters, full_trace_id
-from sidecar.lookup.logs import LogStore
+from sidecar.lookup.log_store import LogStore
 from sidecar.lookup.model import LogRecord
 from sidecar.lookup.store import Deadline, LookupTimeout
-from sidecar.serve.pages.rendering import write_text
+from sidecar.serve.pages.html import write_text
 
 LEVELS = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "FATAL": 21}
 """Name -> the lowest severity number of it, by OpenTelemetry's data model of logs."""

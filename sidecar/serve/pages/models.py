@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.families import Number
 from sidecar.serve.pages.experiments import Experiment, experiments
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.quality import Quality, quality
 
 """Bins of observations that the reference has not."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sidecar.derive.families import Number
-from sidecar.serve.pages.metrics import Histogram, Metrics, Series, merged
+from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged
 
 ENTRY_KINDS = ("SPAN_KIND_SERVER", "SPAN_KIND_CONSUMER")
 CALLS = ("traces_span_metrics_calls", "traces_spanmetrics_calls")

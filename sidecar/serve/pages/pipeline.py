@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.derive.families import Number
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 
 MAX_SERIES_ROWS = 60
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.derive.families import Number
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 
 FIGURES = {
     "model_precision": "precision",

@@ -24,12 +24,12 @@ from sidecar.serve.access import Access
 from sidecar.serve.pages import logs, traces
 from sidecar.serve.pages.compare import compare
 from sidecar.serve.pages.flame import flame
+from sidecar.serve.pages.html import HEADERS, Renderer
 from sidecar.serve.pages.live import LiveTails
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.models import models
 from sidecar.serve.pages.overview import Rates, overview
 from sidecar.serve.pages.pipeline import pipeline
-from sidecar.serve.pages.rendering import HEADERS, Renderer
 from sidecar.serve.pages.same_origin import same_origin
 from sidecar.serve.pages.sources import PageSources
 from sidecar.serve.pages.waterfall import waterfall

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sidecar.journal.dead_letters import StoredDeadLetter
-from sidecar.lookup.logs import LogStore
+from sidecar.lookup.log_store import LogStore
 from sidecar.lookup.settings import LookupOptions
 from sidecar.lookup.store import TraceStore
 from sidecar.serve.exposition import Family

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.lookup.traceql.patterns import check_pattern, literals, matches
+from sidecar.lookup.traceql.query_patterns import check_pattern, literals, matches
 
 PATTERNS = [
     "", "a", "a|b", "^a$", "^a|b$", "a.*b", "(a|bc){2,3}", "[^x]+", "a?b*", "(?:ab)+c?", r"a\.b", r"\d+", r"\w*",

@@ -13,7 +13,7 @@ from sidecar.push.options import OtlpPushOptions
 from sidecar.push.otlp.destination import OtlpPush
 from sidecar.push.otlp.messages import request
 from sidecar.push.snapshot import Head, Series
-from sidecar.serve.series import Buckets, Quantiles
+from sidecar.serve.flat_series import Buckets, Quantiles
 
 NOW = 1_700_000_010_000
 NOW_NS, START_NS = NOW * 1_000_000, 1_700_000_000_500_000_000

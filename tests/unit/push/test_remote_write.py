@@ -15,7 +15,7 @@ from sidecar.push.options import RemoteWriteOptions
 from sidecar.push.remote_write import messages
 from sidecar.push.remote_write.destination import RemoteWrite
 from sidecar.push.snapshot import Head, Series
-from sidecar.serve.series import Buckets, Quantiles
+from sidecar.serve.flat_series import Buckets, Quantiles
 
 NOW = 1_700_000_010_000
 START = 1_700_000_000.5

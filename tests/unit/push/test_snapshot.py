@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from sidecar.derive.families import Exemplar, FamilySnapshot, Histograms, Points, Summaries, label_text, read_labels
 from sidecar.push.snapshot import Series, Snapshots
 from sidecar.serve.exposition import Family, from_client, merge
-from sidecar.serve.series import Buckets, Quantiles
+from sidecar.serve.flat_series import Buckets, Quantiles
 
 BEGAN = 1_000.0
 

@@ -9,7 +9,7 @@ from sidecar.errors import Permanent
 from sidecar.report.building import build
 from sidecar.report.contents import Report
 from sidecar.report.source import Alerts, FiringAlert
-from sidecar.serve.pages.metrics import Metrics, Series
+from sidecar.serve.pages.metric_families import Metrics, Series
 
 OF_MODEL = {"model": "churn", "version": "7"}
 INFERENCE = {"service": "shop", **OF_MODEL, "stage": "inference"}

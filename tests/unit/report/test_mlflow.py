@@ -16,7 +16,7 @@ from sidecar.errors import Permanent
 from sidecar.report.building import build
 from sidecar.report.contents import Report
 from sidecar.report.mlflow import Tracking, figures
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 
 
 def report(name: str = "churn") -> Report:

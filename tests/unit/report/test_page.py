@@ -14,7 +14,7 @@ from sidecar.report.building import build
 from sidecar.report.contents import Report
 from sidecar.report.page import as_html, write_change, write_lasting
 from sidecar.report.source import Alerts, FiringAlert
-from sidecar.serve.pages.metrics import Metrics, Series
+from sidecar.serve.pages.metric_families import Metrics, Series
 
 
 class Elements(HTMLParser):

@@ -10,7 +10,7 @@ from sidecar.derive.shares import share
 from sidecar.report.prometheus import Sample
 from sidecar.report.variants import OF_EACH_POD, of_pods
 from sidecar.serve.pages.experiments import experiments
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 
 
 def of(variant: str, value: float, **more: str) -> Sample:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from sidecar.serve.access import host_is_known, is_local
-from sidecar.serve.http import Options
+from sidecar.serve.serve_port import Options
 
 
 @pytest.mark.parametrize(

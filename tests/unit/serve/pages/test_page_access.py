@@ -16,8 +16,8 @@ from sidecar.health import Health
 from sidecar.lookup.routes import lookup_routers
 from sidecar.lookup.settings import LookupOptions
 from sidecar.serve.access import Access
-from sidecar.serve.http import Sources, build_app
 from sidecar.serve.pages.site import Site
+from sidecar.serve.serve_port import Sources, build_app
 
 PROBES = ("/livez", "/readyz", "/startupz")
 REPLAY = "/ui/pipeline/replay/elasticsearch"

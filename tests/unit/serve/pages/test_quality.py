@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.derive.families import FamilySnapshot, Points, label_text
-from sidecar.serve.pages.metrics import Metrics
+from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.models import models
 from sidecar.serve.pages.quality import ClassQuality, Share, Window, quality
 

@@ -12,8 +12,8 @@ from support.lookup_traces import MS, SECOND, START, pairs, payloads, request, s
 
 from sidecar.errors import ConfigError, Retryable
 from sidecar.health import Health
-from sidecar.serve.http import Sources, build_app
-from sidecar.serve.pages.rendering import POLICY
+from sidecar.serve.pages.html import POLICY
+from sidecar.serve.serve_port import Sources, build_app
 
 
 @pytest.fixture

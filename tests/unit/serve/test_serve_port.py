@@ -15,7 +15,7 @@ from sidecar.health import Health
 from sidecar.options import ServerAuth
 from sidecar.receive.credentials import Credentials
 from sidecar.serve import exposition
-from sidecar.serve.http import Scrape, Sources, accepts_gzip, build_app
+from sidecar.serve.serve_port import Scrape, Sources, accepts_gzip, build_app
 
 LONG = b"# HELP a_total A.\n" * 200 + b"a_total 1\n"
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.derive.families import FamilySnapshot, Points, label_text
-from sidecar.serve.pages.metrics import Histogram, Metrics, labels_of, merged
+from sidecar.serve.pages.html import write_bytes, write_duration, write_number, write_time
+from sidecar.serve.pages.metric_families import Histogram, Metrics, labels_of, merged
 from sidecar.serve.pages.overview import Rates
-from sidecar.serve.pages.rendering import write_bytes, write_duration, write_number, write_time
 
 
 @settings(deadline=None)
