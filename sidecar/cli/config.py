@@ -19,24 +19,26 @@ def command() -> None:
 @config_option
 def show(config_file: Path | None) -> None:
     """The configuration in force, secrets masked, as YAML."""
-    from sidecar import reference
+    from sidecar import generated_reference
 
-    click.echo(reference.as_yaml(settings(config_file)), nl=False)
+    click.echo(generated_reference.as_yaml(settings(config_file)), nl=False)
 
 
 @command.command()
 def schema() -> None:
     """The JSON Schema of the configuration file."""
-    from sidecar import reference
+    from sidecar import generated_reference
 
-    click.echo(json.dumps(reference.schema(), indent=2, sort_keys=True))
+    click.echo(json.dumps(generated_reference.schema(), indent=2, sort_keys=True))
 
 
 @command.command()
 def docs() -> None:
     """Every setting, environment variable, command and metric of the program, as Markdown."""
-    from sidecar import reference
+    from sidecar import generated_reference
     from sidecar.cli.renamed_commands import renamed_names
 
     program = click.get_current_context().find_root().command
-    click.echo(reference.markdown(program, renamed_names(reference.commands(program, "sidecar"))), nl=False)
+    click.echo(
+        generated_reference.markdown(program, renamed_names(generated_reference.commands(program, "sidecar"))), nl=False
+    )

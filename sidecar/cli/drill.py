@@ -15,9 +15,9 @@ from sidecar.cli.shared import DURATION, ingest_options
 from sidecar.errors import ConfigError, Permanent
 
 if TYPE_CHECKING:
+    from sidecar.drills.alert_waits import Faults
     from sidecar.drills.drill import Drill
     from sidecar.drills.sending import Send, Time
-    from sidecar.drills.verify import Faults
     from sidecar.send.http_sender import Poster
 
 
@@ -147,13 +147,13 @@ class _Stack:
         """Whether all fired, arrived and resolved; prints what became of each."""
         from sidecar.deliver.common.http import Unreached
         from sidecar.deliver.common.http_client import HttpClient
-        from sidecar.drills import routes
+        from sidecar.drills import alert_routes
+        from sidecar.drills.alert_waits import World, verify
         from sidecar.drills.monitor import HttpMonitor
-        from sidecar.drills.verify import World, verify
         from sidecar.options import ClientTls
 
         tls = ClientTls.model_validate({})
-        expected = routes.receivers(self.receivers)
+        expected = alert_routes.receivers(self.receivers)
         with (
             closing(HttpClient([self.prometheus], tls, 10, 1)) as first,
             closing(HttpClient([self.alertmanager], tls, 10, 1)) as second,

@@ -61,7 +61,7 @@ def command(
     run puts the same again.
     """
     from sidecar.outcomes.job import Progress, Run, run
-    from sidecar.outcomes.labels import FileLabels
+    from sidecar.outcomes.label_sources import FileLabels
 
     loaded = settings(config_file)
     source = FileLabels(labels, format_, label_names(id_field, truth_field)) if labels else None

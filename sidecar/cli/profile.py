@@ -78,7 +78,7 @@ def data_(
     """
     from sidecar.derive.drift.reference import load
     from sidecar.profile.profiling import Wanted, profile
-    from sidecar.profile.tables import opened
+    from sidecar.profile.row_files import opened
 
     table = opened(data, format_)
     given = {"prediction": prediction, "score": score, "label": label}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sidecar.deliver.common.http import Send
     from sidecar.report.contents import Report
+    from sidecar.report.figure_source import Source
     from sidecar.report.period import Period
-    from sidecar.report.source import Source
 
 
 @click.command("report")
@@ -138,7 +138,7 @@ def _period(seconds: float, end: str | None, has_history: bool) -> Period:
 
 
 def _source(send: Send, address: str, is_prometheus: bool, models: tuple[str, ...], namespace: str) -> Source:
-    from sidecar.report.exposition import ExpositionSource
+    from sidecar.report.exposition_source import ExpositionSource
     from sidecar.report.expressions import Selection
     from sidecar.report.prometheus import Prometheus
     from sidecar.report.prometheus_source import PrometheusSource
@@ -167,7 +167,7 @@ def _write(report: Report, format_: str, out: str, chosen: Period) -> None:
 
 
 def _log(report: Report, send: Send, address: str, experiment: str) -> None:
-    from sidecar.report.mlflow import Tracking
+    from sidecar.report.mlflow_run import Tracking
     from sidecar.report.page import as_html
 
     run, uploaded = Tracking(send, address).log(report, as_html(report), experiment)

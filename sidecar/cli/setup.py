@@ -17,7 +17,7 @@ from sidecar.cli.shared import DURATION, config_option, reached, settings, with_
 if TYPE_CHECKING:
     from sidecar.deliver.common.connection import Connection
     from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
-    from sidecar.provision.engine import Engine
+    from sidecar.provision.search_engine import Engine
 
 _url = click.option("--url", help="Address of a node.  [default: deliver.elasticsearch.hosts]")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
@@ -62,13 +62,13 @@ def elasticsearch(
     Shows the plan, then carries it out. What was not made by this command is left as it is. A second run changes
     nothing.
     """
-    from sidecar.provision import access, plan
-    from sidecar.provision.objects import wanted
+    from sidecar.provision import plan, roles
+    from sidecar.provision.cluster_objects import wanted
 
     days = {name: chosen for name, chosen in (("logs", keep_logs), ("traces", keep_traces)) if chosen is not None}
     with _engine(config_file, url) as (connection, engine):
         if roles:
-            for line in access.roles(engine):
+            for line in roles.roles(engine):
                 click.echo(line)
             return
         click.echo(str(engine))
@@ -90,11 +90,11 @@ def elasticsearch(
 
 def _write_key(connection: Connection, engine: Engine, file: Path, expires: float | None) -> None:
     """The file is made first, for its owner only: a key that cannot be written must not be made."""
-    from sidecar.provision import access
+    from sidecar.provision import roles
 
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as target:
         try:
-            target.write(access.create_api_key(connection.ask, engine, "model-sidecar", expires) + "\n")
+            target.write(roles.create_api_key(connection.ask, engine, "model-sidecar", expires) + "\n")
         except BaseException:
             file.unlink()
             raise
@@ -150,7 +150,7 @@ def check(config_file: Path | None, url: str | None, within: int) -> None:
 @contextmanager
 def _engine(config_file: Path | None, url: str | None) -> Iterator[tuple[Connection, Engine]]:
     from sidecar.deliver.common.connection import Connection
-    from sidecar.provision.engine import detect
+    from sidecar.provision.search_engine import detect
 
     with reached(), Connection(_options(config_file, url)) as connection:
         yield connection, detect(connection.ask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.drills.drill import RECOVERED_SECONDS, SERVICE, Drill, Fault
-from sidecar.drills.telemetry import (
+from sidecar.drills.payloads import (
     PER_SECOND,
     conflicting_metrics,
     exposures,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sidecar.drills.telemetry import Telemetry
+from sidecar.drills.payloads import Telemetry
 
 SERVICE = "sidecar-drill-"
 RECOVERED_SECONDS = 10

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from sidecar.deliver.common.http import Http
+from sidecar.drills.alert_waits import Arrival
 from sidecar.drills.drill import Drill
-from sidecar.drills.verify import Arrival
 from sidecar.errors import Permanent
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.drills.drill import RECOVERED_SECONDS, Drill
-from sidecar.drills.telemetry import Telemetry
+from sidecar.drills.payloads import Telemetry
 from sidecar.errors import Permanent
 
 _FULL = (429, 503)

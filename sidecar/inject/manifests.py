@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.pod import inject
 from sidecar.inject.profile import Profile
 from sidecar.inject.request import Owner

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from sidecar.inject import names
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.request import Owner, Request
 from sidecar.inject.shape import Object, named, objects, text
 from sidecar.inject.sidecar_container import escape, from_fields

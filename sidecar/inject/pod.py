@@ -10,8 +10,8 @@ from typing import Any
 
 from sidecar import __version__
 from sidecar.inject import names
-from sidecar.inject.errors import CannotInject
 from sidecar.inject.model_container import choose, extend
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.profile import Profile
 from sidecar.inject.request import Owner, owner_of, read, service_name, wanted
 from sidecar.inject.shape import Object, mapping, named, objects, text, texts

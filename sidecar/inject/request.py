@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.inject import names
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.shape import objects, text
 
 CAPTURES = ("features", "predictions", "none")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.pod import inject
 from sidecar.inject.profile import Profile
 from sidecar.inject.shape import Object, mapping, text

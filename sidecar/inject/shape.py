@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 
 Object = dict[str, Any]
 

@@ -11,11 +11,11 @@ from sidecar.deliver.common.connection import Connection
 from sidecar.deliver.elasticsearch.outcome_options import OutcomeElasticsearchOptions
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.outcomes.options import OutcomeOptions
-from sidecar.outcomes import index, results
-from sidecar.outcomes.documents import PREDICTION_SORT, SOURCE, prediction_of, prediction_query
+from sidecar.outcomes import figure_index, results
 from sidecar.outcomes.join import Joined, join
-from sidecar.outcomes.labels import LabelSource, StoredLabels
-from sidecar.outcomes.search import PointInTime, patient
+from sidecar.outcomes.label_sources import LabelSource, StoredLabels
+from sidecar.outcomes.point_in_time import PointInTime, patient
+from sidecar.outcomes.prediction_documents import PREDICTION_SORT, SOURCE, prediction_of, prediction_query
 from sidecar.push.once import push_once
 from sidecar.push.options import PushOptions
 from sidecar.serve.exposition import render
@@ -76,7 +76,9 @@ def run(work: Run, progress: Progress) -> Finished:
             nothing = documents.is_empty
         stored = 0
         if work.elasticsearch.documents:
-            stored = index.store(request, work.elasticsearch.index, results.documents(joined, work.options, work.now))
+            stored = figure_index.store(
+                request, work.elasticsearch.index, results.documents(joined, work.options, work.now)
+            )
     metrics = results.metrics(joined, work.options, work.now)
     if work.textfile is not None:
         write_whole(work.textfile, render(metrics, openmetrics=False))

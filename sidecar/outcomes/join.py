@@ -19,7 +19,7 @@ from sidecar.derive.outcomes.joiner import Joiner, Outcome, key_of
 from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.errors import SidecarError
-from sidecar.outcomes.labels import Labels, LabelSource
+from sidecar.outcomes.label_sources import Labels, LabelSource
 
 U64 = npt.NDArray[np.uint64]
 _KEY_BYTES = 8

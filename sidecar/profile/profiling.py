@@ -13,7 +13,7 @@ from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn, Reference, Role
 from sidecar.derive.drift.reference_builder import CategoryBuilder, NumberBuilder
 from sidecar.errors import SidecarError
-from sidecar.profile.tables import Chunk, Table, Values
+from sidecar.profile.row_files import Chunk, Table, Values
 
 ColumnKind = Literal["number", "category"]
 KINDS: tuple[ColumnKind, ...] = ("number", "category")

@@ -11,9 +11,9 @@ from typing import Literal
 from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import answer, rejection
 from sidecar.deliver.elasticsearch.templates import refused_for_dots, variants
-from sidecar.provision import objects
-from sidecar.provision.engine import Engine
-from sidecar.provision.objects import Found, Wanted
+from sidecar.provision import cluster_objects
+from sidecar.provision.cluster_objects import Found, Wanted
+from sidecar.provision.search_engine import Engine
 
 Action = Literal["create", "update", "keep", "foreign", "skip"]
 CHANGES: frozenset[Action] = frozenset(("create", "update"))
@@ -44,7 +44,7 @@ def compare(request: Request, wanted: Sequence[Wanted], overwrite: bool) -> list
             steps.append(Step("skip", want, want.skip))
             continue
         there = answer(request("GET", want.target, None), f"reading the {want.kind.label} {want.name}")
-        steps.append(decide(want, objects.found(want, there), overwrite))
+        steps.append(decide(want, cluster_objects.found(want, there), overwrite))
     return steps
 
 
@@ -84,7 +84,7 @@ def overriding(request: Request, engine: Engine) -> list[str]:
     reply = request("GET", "/_index_template", None)
     if reply.status != 200:
         return []
-    own = {want.name for want in objects.wanted(engine) if want.kind is objects.INDEX}
+    own = {want.name for want in cluster_objects.wanted(engine) if want.kind is cluster_objects.INDEX}
     lines = []
     for entry in (answer(reply, "reading index templates") or {}).get("index_templates", ()):
         name, body = str(entry.get("name")), entry.get("index_template", {})

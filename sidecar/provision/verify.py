@@ -11,8 +11,8 @@ from typing import Literal
 from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import absent, answer, reason
 from sidecar.errors import Permanent
-from sidecar.provision import objects, plan
-from sidecar.provision.engine import Engine
+from sidecar.provision import cluster_objects, plan
+from sidecar.provision.search_engine import Engine
 
 State = Literal["ok", "warning", "failed"]
 STREAMS = ("traces-generic.otel-default", "logs-generic.otel-default")
@@ -48,12 +48,12 @@ def check(request: Request, engine: Engine, minutes: int) -> Iterator[Result]:
 
 
 def _objects(request: Request, engine: Engine) -> Iterator[Result]:
-    for step in plan.compare(request, objects.wanted(engine), overwrite=False):
+    for step in plan.compare(request, cluster_objects.wanted(engine), overwrite=False):
         what = f"{step.wanted.kind.label} {step.wanted.name}"
         state: State = "ok"
         detail = step.reason
         if step.action == "create":
-            state = "failed" if step.wanted.kind in (objects.COMPONENT, objects.INDEX) else "warning"
+            state = "failed" if step.wanted.kind in (cluster_objects.COMPONENT, cluster_objects.INDEX) else "warning"
             detail = "not there: run `sidecar setup elasticsearch`"
         elif step.action in ("update", "foreign", "skip"):
             state = "warning"

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from sidecar.derive.shares import Share
+from sidecar.report.accuracy import Outcomes
 from sidecar.report.contents import ExperimentReport, ModelReport, Point, Rates, Report, Service
-from sidecar.report.outcomes import Outcomes
 from sidecar.serve.pages.models import Feature, Stage
 from sidecar.serve.pages.quality import Share as Shown
 

@@ -10,6 +10,7 @@ from sidecar.derive.families import Number
 from sidecar.derive.shares import MIN_ROWS, Share, share
 from sidecar.errors import Permanent
 from sidecar.options import read_duration
+from sidecar.report.accuracy import of_model
 from sidecar.report.changes import changes
 from sidecar.report.contents import (
     ClassShare,
@@ -21,10 +22,9 @@ from sidecar.report.contents import (
     Service,
     VariantReport,
 )
+from sidecar.report.figure_source import BUSINESS, Source
 from sidecar.report.incidents import MAX_INCIDENTS, incidents
-from sidecar.report.outcomes import of_model
 from sidecar.report.period import Period
-from sidecar.report.source import BUSINESS, Source
 from sidecar.report.variants import VARIANT
 from sidecar.serve.pages.experiments import Experiment, Variant
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sidecar.report.accuracy import difference
 from sidecar.report.contents import Change, ModelReport, Rates
-from sidecar.report.outcomes import difference
 from sidecar.serve.pages.html import write_duration, write_number, write_percent
 from sidecar.serve.pages.models import Feature, Model
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sidecar.derive.families import Number
 from sidecar.derive.shares import Share
-from sidecar.report.outcomes import Outcomes
+from sidecar.report.accuracy import Outcomes
 from sidecar.report.period import Period
 from sidecar.serve.pages.experiments import Variant
 from sidecar.serve.pages.models import Model, Stage, Tokens

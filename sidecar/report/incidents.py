@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from sidecar.report.contents import Incident
+from sidecar.report.figure_source import Alerts, FiringAlert
 from sidecar.report.period import Period
-from sidecar.report.source import Alerts, FiringAlert
 
 MAX_INCIDENTS = 200
 _NOT_SHOWN = ("__name__", "alertname", "severity", "alertstate")

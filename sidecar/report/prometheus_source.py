@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.report.expressions import Selection, highest, increased, one_of, weighted
+from sidecar.report.figure_source import BUSINESS, Alerts, FiringAlert
 from sidecar.report.period import Period
 from sidecar.report.prometheus import Prometheus, Sample
-from sidecar.report.source import BUSINESS, Alerts, FiringAlert
 from sidecar.report.variants import OF_EACH_POD, VARIANT, of_pods
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 from sidecar.serve.pages.quality import FIGURES

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar import reference
+from sidecar import generated_reference
 from sidecar.cli import main as cli
 from sidecar.cli.renamed_commands import renamed_names
 from sidecar.config import loader
@@ -38,19 +38,19 @@ def _values(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 REFERENCE = ROOT / "docs" / "reference" / "reference.md"
 SCHEMA = REFERENCE.with_name("configuration.schema.json")
-COMMANDS = {name for name, _ in reference.commands(cli.main, "sidecar")}
-RENAMED = dict(renamed_names(reference.commands(cli.main, "sidecar")))
+COMMANDS = {name for name, _ in generated_reference.commands(cli.main, "sidecar")}
+RENAMED = dict(renamed_names(generated_reference.commands(cli.main, "sidecar")))
 OPTIONS = [f.path for f in loader.fields()]
 CHART = set(_values(yaml.safe_load((ROOT / "helm/model-sidecar/values.yaml").read_text("utf-8"))))
 DERIVED = re.compile(r"^sidecar_[a-z_]+$")
 
 
 def test_reference_is_the_generated_one() -> None:
-    assert REFERENCE.read_text("utf-8") == reference.markdown(cli.main, RENAMED.items()), "run `make docs`"
+    assert REFERENCE.read_text("utf-8") == generated_reference.markdown(cli.main, RENAMED.items()), "run `make docs`"
 
 
 def test_the_schema_is_the_generated_one() -> None:
-    assert json.loads(SCHEMA.read_text("utf-8")) == reference.schema(), "run `make docs`"
+    assert json.loads(SCHEMA.read_text("utf-8")) == generated_reference.schema(), "run `make docs`"
 
 
 def test_every_setting_has_a_description() -> None:

@@ -12,7 +12,7 @@ from support import drift_data
 from support.derive_fakes import lines
 from support.receive_fakes import ingest_of
 
-from sidecar import reference
+from sidecar import generated_reference
 from sidecar.cli.main import program
 from sidecar.cli.registry import COMMANDS, CommandType
 from sidecar.config.option_fields import fields
@@ -144,7 +144,7 @@ def test_a_command_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     cli = program((*COMMANDS, CommandType(name, "toy_command")))
     *group, _ = words = name.split()
     assert "Take a toy out of its box." in CliRunner().invoke(cli, [*group, "--help"]).output
-    page = reference.markdown(cli)
+    page = generated_reference.markdown(cli)
     assert f"### `sidecar {name}`\n\nTake a toy out of its box.\n\n- `--colour`: Colour of the toy.\n" in page
     done = CliRunner().invoke(cli, [*words, "--colour", "blue"])
     assert (done.exit_code, done.output) == (0, "a blue toy\n")

@@ -16,7 +16,7 @@ from support import monitoring_source as source
 from support.engines import amtool, http_get, run_alertmanager, wait_for
 from support.hook import CONFIG, FOLDER, receiving, shipped_for_here
 
-from sidecar.drills.routes import receivers
+from sidecar.drills.alert_routes import receivers
 
 # The first run on a machine builds what is tested.
 

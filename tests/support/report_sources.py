@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.deliver.common.http import Reply
+from sidecar.report.figure_source import Alerts
 from sidecar.report.period import Period
-from sidecar.report.source import Alerts
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 
 PERIOD = Period(1_699_000_000.0, 1_699_604_800.0)

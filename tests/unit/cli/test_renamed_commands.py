@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sidecar.cli.main import main
 from sidecar.cli.renamed_commands import RENAMED_COMMANDS, renamed_names, renamed_option
 from sidecar.cli.shared import DURATION
-from sidecar.reference import commands
+from sidecar.generated_reference import commands
 
 
 @pytest.mark.parametrize("renamed", RENAMED_COMMANDS, ids=lambda renamed: renamed.old)

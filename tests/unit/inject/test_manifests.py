@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.inject.errors import CannotInject
 from sidecar.inject.manifests import patch
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.profile import Profile
 
 PROFILE = Profile()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from support.pods import WORKLOADS, owned, pod, random_pods
 
 from sidecar.inject import names
-from sidecar.inject.errors import CannotInject
+from sidecar.inject.not_injected import CannotInject
 from sidecar.inject.pod import Injection, inject
 from sidecar.inject.profile import Profile
 

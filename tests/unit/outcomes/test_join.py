@@ -18,9 +18,9 @@ from sidecar.decode.predictions.prediction_rows import Answer, PredictedRows, Pr
 from sidecar.deliver.elasticsearch.conflicts import move_field
 from sidecar.derive.families import read_labels
 from sidecar.derive.outcomes.options import OutcomeOptions
-from sidecar.outcomes.documents import label_of, prediction_of
 from sidecar.outcomes.join import Joined, TooMuch, join
-from sidecar.outcomes.labels import Labels
+from sidecar.outcomes.label_sources import Labels
+from sidecar.outcomes.prediction_documents import label_of, prediction_of
 from sidecar.outcomes.results import documents, metrics
 
 OPTIONS = OutcomeOptions()

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from sidecar.cli.main import main
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn, Reference, load
-from sidecar.profile import profiling, tables
+from sidecar.profile import profiling, row_files
 
 RNG = np.random.default_rng(4)
 ROWS = 3000
@@ -241,7 +241,7 @@ def test_pyarrow_is_asked_for_where_it_is_needed(tmp_path: Path, monkeypatch: py
     def absent(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(tables.importlib, "import_module", absent)
+    monkeypatch.setattr(row_files.importlib, "import_module", absent)
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
     found = run("data", tmp_path / "data.parquet")
     assert found.exit_code == 1

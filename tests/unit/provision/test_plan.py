@@ -11,12 +11,12 @@ from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.deliver.elasticsearch.answers import absent, answer, reason
 from sidecar.deliver.elasticsearch.templates import ensure_templates
 from sidecar.errors import Permanent
-from sidecar.provision import objects, plan
-from sidecar.provision.engine import Engine, detect
+from sidecar.provision import cluster_objects, plan
+from sidecar.provision.search_engine import Engine, detect
 
 
 def run(engine: FakeEngine, overwrite: bool = False, **keep_days: int) -> dict[str, str]:
-    steps = plan.compare(engine, objects.wanted(detect(engine), keep_days), overwrite)
+    steps = plan.compare(engine, cluster_objects.wanted(detect(engine), keep_days), overwrite)
     list(plan.apply(engine, steps))
     return {step.wanted.name: step.action for step in steps}
 
@@ -49,7 +49,7 @@ def test_ours_of_another_version_is_fixed_and_foreign_is_not(kind: str, name: st
     run(engine)
     (path,) = [p for p in engine.kept if p.endswith("/" + name)]
     text = json.dumps(engine.kept[path])
-    digest = next(w.digest for w in objects.wanted(Engine(detect(engine).kind, "9")) if w.name == name)
+    digest = next(w.digest for w in cluster_objects.wanted(Engine(detect(engine).kind, "9")) if w.name == name)
     engine.kept[path] = json.loads(text.replace(digest, "0" * 12))
     assert {n: a for n, a in run(engine).items() if a != "keep"} == {name: "update"}
     unmarked = text.replace("model-sidecar", "somebody")
@@ -100,7 +100,7 @@ def test_where_the_engine_has_templates_of_its_own_only_their_custom_part_is_fil
     templates = [p for p in engine.kept if "_template/" in p]
     assert templates == ["/_component_template/logs-otel@custom", "/_component_template/traces-otel@custom"]
     engine.kept[templates[0]] = {"template": {"settings": {"index.number_of_replicas": 2}}}
-    steps = plan.compare(engine, objects.wanted(detect(engine)), overwrite=True)
+    steps = plan.compare(engine, cluster_objects.wanted(detect(engine)), overwrite=True)
     (step,) = [s for s in steps if s.action == "foreign"]
     assert step.wanted.name == "logs-otel@custom"
     assert "index.lifecycle.name to sidecar-logs" in step.reason

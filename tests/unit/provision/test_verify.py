@@ -9,8 +9,8 @@ import pytest
 from support.provisioning import FakeEngine
 
 from sidecar.deliver.common.http import Reply
-from sidecar.provision import objects, plan, verify
-from sidecar.provision.engine import detect
+from sidecar.provision import cluster_objects, plan, verify
+from sidecar.provision.search_engine import detect
 
 FOUND = {
     "hits": {"total": {"value": 3}},
@@ -27,7 +27,7 @@ def ready(kind: str = "elasticsearch", found: Any = FOUND, security: bool = Fals
     if not security:
         path = "/_security/_authenticate" if kind == "elasticsearch" else "/_plugins/_security/authinfo"
         engine.scripted["GET", path] = Reply(400, b'{"error":"no handler found for uri"}')
-    list(plan.apply(engine, plan.compare(engine, objects.wanted(detect(engine)), False)))
+    list(plan.apply(engine, plan.compare(engine, cluster_objects.wanted(detect(engine)), False)))
     engine.scripted[SEARCH] = Reply(200, json.dumps(found).encode())
     return engine
 

@@ -8,7 +8,7 @@ from support.report_sources import PERIOD, FakeSource, histogram, joined, predic
 from sidecar.errors import Permanent
 from sidecar.report.building import build
 from sidecar.report.contents import Report
-from sidecar.report.source import Alerts, FiringAlert
+from sidecar.report.figure_source import Alerts, FiringAlert
 from sidecar.serve.pages.metric_families import Metrics, Series
 
 OF_MODEL = {"model": "churn", "version": "7"}

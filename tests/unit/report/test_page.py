@@ -12,8 +12,8 @@ from support.report_sources import PERIOD, FakeSource, histogram, joined, predic
 from sidecar.report.as_json import as_json
 from sidecar.report.building import build
 from sidecar.report.contents import Report
+from sidecar.report.figure_source import Alerts, FiringAlert
 from sidecar.report.page import as_html, write_change, write_lasting
-from sidecar.report.source import Alerts, FiringAlert
 from sidecar.serve.pages.metric_families import Metrics, Series
 
 

@@ -8,7 +8,7 @@ from support.report_sources import PERIOD
 from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.building import build
-from sidecar.report.exposition import ExpositionSource, parsed
+from sidecar.report.exposition_source import ExpositionSource, parsed
 
 TEXT = """# HELP model_predictions_total x
 # TYPE model_predictions_total counter

@@ -3,7 +3,7 @@ from __future__ import annotations
 import click
 import yaml
 
-from sidecar import reference
+from sidecar import generated_reference
 from sidecar.cli import main as cli
 from sidecar.config import loader
 
@@ -17,7 +17,7 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
             "SIDECAR_DELIVER__ELASTICSEARCH__AUTH__PASSWORD": "hunter3",
         }
     )
-    text = reference.as_yaml(settings)
+    text = generated_reference.as_yaml(settings)
     assert "hunter" not in text
     shown = yaml.safe_load(text)
     assert shown["deliver"]["elasticsearch"]["auth"]["username"] == "me"
@@ -25,12 +25,12 @@ def test_secrets_are_masked_and_the_rest_is_shown() -> None:
 
 
 def test_what_is_shown_can_be_read_back_as_a_file() -> None:
-    shown = yaml.safe_load(reference.as_yaml(loader.load({})))
+    shown = yaml.safe_load(generated_reference.as_yaml(loader.load({})))
     assert loader.Settings.model_validate(shown) == loader.load({})
 
 
 def test_the_schema_knows_every_setting() -> None:
-    schema = reference.schema()
+    schema = generated_reference.schema()
     definitions = schema["$defs"]
     for field in loader.fields():
         here = schema
@@ -42,7 +42,7 @@ def test_the_schema_knows_every_setting() -> None:
 
 
 def test_commands_are_listed_with_their_full_names() -> None:
-    names = [name for name, _ in reference.commands(cli.main, "sidecar")]
+    names = [name for name, _ in generated_reference.commands(cli.main, "sidecar")]
     assert "sidecar run" in names
     assert "sidecar journal dead-letters replay" in names
     assert "sidecar journal" not in names
@@ -56,19 +56,19 @@ def test_tables_survive_bars_and_indented_help() -> None:
         Second paragraph.
         """
 
-    text = reference.markdown(one)
+    text = generated_reference.markdown(one)
     assert "First line.\n\nSecond paragraph.\n" in text
     rows = [line for line in text.splitlines() if line.startswith("| `SIDECAR_")]
     assert {len(line.replace("\\|", "").split("|")) for line in rows} == {6}
 
 
 def test_further_sinks_are_one_row_and_their_schema_is_that_of_the_kinds() -> None:
-    text = reference.markdown(click.Command("none"))
+    text = generated_reference.markdown(click.Command("none"))
     (row,) = [line for line in text.splitlines() if "DELIVER__ADDITIONAL" in line]
     assert row.startswith(
         "| `SIDECAR_DELIVER__ADDITIONAL__<NAME>__…` | `deliver.additional.<name>.…` |  | Additional sinks"
     )
-    schema = reference.schema()
+    schema = generated_reference.schema()
     more = schema["$defs"]["DeliverOptions"]["properties"]["additional"]["additionalProperties"]
     kinds = more["discriminator"]["mapping"]
     assert {"elasticsearch", "otlp"} <= set(kinds)
@@ -86,7 +86,7 @@ def test_further_sinks_can_be_shown_and_read_back_with_their_secrets_masked() ->
             "SIDECAR_DELIVER__REDACTION__KEYS": "password=hash",
         }
     )
-    shown = yaml.safe_load(text := reference.as_yaml(settings))
+    shown = yaml.safe_load(text := generated_reference.as_yaml(settings))
     assert "hunter" not in text
     assert shown["deliver"]["additional"]["one"]["kind"] == "elasticsearch"
     assert shown["deliver"]["redaction"]["keys"] == {"password": "hash"}

@@ -19,7 +19,7 @@ from sidecar.decode.api import FeatureKind
 from sidecar.decode.predictions.event import prediction_batch
 from sidecar.drills.catalog import DRILLS
 from sidecar.drills.drill import Drill
-from sidecar.drills.telemetry import LABEL_VALUES_PER_SECOND, PER_SECOND, Telemetry
+from sidecar.drills.payloads import LABEL_VALUES_PER_SECOND, PER_SECOND, Telemetry
 
 NOW = 1_700_000_000_000_000_000
 REQUESTS: dict[str, type[Message]] = {

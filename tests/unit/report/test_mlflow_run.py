@@ -15,7 +15,7 @@ from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.building import build
 from sidecar.report.contents import Report
-from sidecar.report.mlflow import Tracking, figures
+from sidecar.report.mlflow_run import Tracking, figures
 from sidecar.serve.pages.metric_families import Metrics
 
 

@@ -15,7 +15,7 @@ import pytest
 from sidecar.cli.labels import label_names
 from sidecar.decode.predictions.label_record import Label
 from sidecar.errors import SidecarError
-from sidecar.outcomes.labels import FileLabels, Labels
+from sidecar.outcomes.label_sources import FileLabels, Labels
 
 EXPECTED = [Label("p-1", "yes"), Label("p-2", 3, row=1)]
 

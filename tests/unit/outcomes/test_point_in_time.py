@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.errors import Permanent
-from sidecar.outcomes.search import PAGE, Patient, PointInTime
+from sidecar.outcomes.point_in_time import PAGE, Patient, PointInTime
 
 QUERY: dict[str, Any] = {"match_all": {}}
 

@@ -15,8 +15,8 @@ from sidecar.decode.predictions.label_names import ALIASES
 from sidecar.decode.predictions.label_record import Label, Names
 from sidecar.decode.predictions.label_rows import Row, mapped_rows
 from sidecar.errors import SidecarError
-from sidecar.outcomes.documents import LABEL_SORT, SOURCE, label_of, label_query
-from sidecar.outcomes.search import PointInTime
+from sidecar.outcomes.point_in_time import PointInTime
+from sidecar.outcomes.prediction_documents import LABEL_SORT, SOURCE, label_of, label_query
 from sidecar.send.label_import import format_of, opened, rows_of
 
 Format = Literal["auto", "csv", "json", "ndjson", "parquet"]

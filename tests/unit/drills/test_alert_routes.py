@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.drills.routes import receivers
+from sidecar.drills.alert_routes import receivers
 from sidecar.errors import ConfigError
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.deliver.elasticsearch.templates import load
-from sidecar.provision.engine import Engine
+from sidecar.provision.search_engine import Engine
 
 OWNER = "model-sidecar"
 _MARK = re.compile(r" \(model-sidecar ([0-9a-f]{12})\)$")

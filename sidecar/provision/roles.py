@@ -11,8 +11,8 @@ from sidecar.deliver.common.http import Request
 from sidecar.deliver.elasticsearch.answers import answer
 from sidecar.deliver.elasticsearch.templates import load
 from sidecar.errors import Permanent
-from sidecar.provision.engine import Engine
-from sidecar.provision.objects import OWNER
+from sidecar.provision.cluster_objects import OWNER
+from sidecar.provision.search_engine import Engine
 
 WRITER = "sidecar-writer"
 PURPOSES = {

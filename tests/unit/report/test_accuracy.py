@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from sidecar.derive.shares import share
-from sidecar.report.outcomes import difference, outcomes
+from sidecar.report.accuracy import difference, outcomes
 
 
 @pytest.mark.parametrize("classes", [("yes", "no"), ("a", "b", "c", "d")])

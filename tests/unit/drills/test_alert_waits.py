@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.drills import verify as drills
+from sidecar.drills import alert_waits as drills
+from sidecar.drills.alert_routes import Receivers
 from sidecar.drills.catalog import DRILLS
 from sidecar.drills.drill import Drill, Fault
-from sidecar.drills.routes import Receivers
+from sidecar.drills.payloads import spans
 from sidecar.drills.sending import Time, generate, send
-from sidecar.drills.telemetry import spans
 from sidecar.errors import Permanent
 
 BY_NAME = {drill.name: drill for drill in DRILLS}

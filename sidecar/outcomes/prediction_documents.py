@@ -17,7 +17,7 @@ from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, read_label
 from sidecar.decode.predictions.prediction_rows import ANSWERING, MEMBERS, PredictedRows, PredictionRowReader
 from sidecar.lookup.document_traces import CONFLICTS
-from sidecar.outcomes.search import Hit
+from sidecar.outcomes.point_in_time import Hit
 
 _ATTRIBUTES, _BODY = "attributes.", "body.structured."
 SOURCE: Mapping[str, Any] = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from sidecar.drills.alert_routes import Receivers
 from sidecar.drills.drill import Drill
-from sidecar.drills.routes import Receivers
 from sidecar.drills.sending import Send, Time, send
 from sidecar.errors import Permanent
 

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.deliver.common.http import Reply
 from sidecar.errors import Permanent
-from sidecar.outcomes.index import store
+from sidecar.outcomes.figure_index import store
 
 
 class Engine:
