@@ -62,13 +62,13 @@ def elasticsearch(
     Shows the plan, then carries it out. What was not made by this command is left as it is. A second run changes
     nothing.
     """
-    from sidecar.provision import plan, roles
+    from sidecar.provision import plan, privileges
     from sidecar.provision.cluster_objects import wanted
 
     days = {name: chosen for name, chosen in (("logs", keep_logs), ("traces", keep_traces)) if chosen is not None}
     with _engine(config_file, url) as (connection, engine):
         if roles:
-            for line in roles.roles(engine):
+            for line in privileges.roles(engine):
                 click.echo(line)
             return
         click.echo(str(engine))
@@ -90,11 +90,11 @@ def elasticsearch(
 
 def _write_key(connection: Connection, engine: Engine, file: Path, expires: float | None) -> None:
     """The file is made first, for its owner only: a key that cannot be written must not be made."""
-    from sidecar.provision import roles
+    from sidecar.provision import privileges
 
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as target:
         try:
-            target.write(roles.create_api_key(connection.ask, engine, "model-sidecar", expires) + "\n")
+            target.write(privileges.create_api_key(connection.ask, engine, "model-sidecar", expires) + "\n")
         except BaseException:
             file.unlink()
             raise

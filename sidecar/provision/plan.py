@@ -37,7 +37,7 @@ class Step:
 
 
 def compare(request: Request, wanted: Sequence[Wanted], overwrite: bool) -> list[Step]:
-    """The plan. Raises as `engine.answer`."""
+    """The plan. Raises as `answers.answer`."""
     steps = []
     for want in wanted:
         if want.skip:

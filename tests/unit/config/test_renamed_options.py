@@ -43,8 +43,8 @@ def today(monkeypatch: pytest.MonkeyPatch) -> None:
             return "option"
         return "section" if any(option[: len(inner)] == inner for option in options) else ""
 
-    monkeypatch.setattr(renamed, "known", known)
-    monkeypatch.setattr(renamed, "MORE", ADDITIONAL)
+    monkeypatch.setattr(renamed_options, "known", known)
+    monkeypatch.setattr(renamed_options, "MORE", ADDITIONAL)
 
 
 def moved(values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -129,7 +129,7 @@ def test_a_value_that_cannot_be_moved_is_a_problem(given: dict[str, Any], words:
 
 
 def test_a_line_whose_new_name_does_not_exist_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "RENAMES", (renamed_options.Rename("serve.haven", "serve.nowhere"),))
+    monkeypatch.setattr(renamed_options, "RENAMES", (renamed_options.Rename("serve.haven", "serve.nowhere"),))
     given = {"serve": {"haven": 1}}
     assert moved(given) == (given, [], [])
     assert not renamed_options.RENAMES[0].active
@@ -151,7 +151,7 @@ def test_every_active_line_leads_from_no_option_to_an_option_or_section() -> Non
 
 @pytest.fixture
 def renamed_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "RENAMES", (renamed_options.Rename("serve.haven", "serve.port"),))
+    monkeypatch.setattr(renamed_options, "RENAMES", (renamed_options.Rename("serve.haven", "serve.port"),))
 
 
 @pytest.mark.usefixtures("renamed_port")

@@ -95,7 +95,7 @@ def test_with_pyarrow(tmp_path: Path, suffix: str) -> None:
 
 def test_larger_than_its_sample_and_its_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "SAMPLE_ROWS", 500)
-    monkeypatch.setattr(tables, "CHUNK_ROWS", 70)
+    monkeypatch.setattr(row_files, "CHUNK_ROWS", 70)
     found = made(tmp_path, "data.csv", as_csv(COLUMNS)).columns[0]
     assert isinstance(found, NumberColumn)
     ages = np.array([a for a in COLUMNS["age"] if a is not None])
