@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from sidecar.derive.experiments.experiment import Comparison, Experiment, Tests, Variant, design_of
-from sidecar.derive.experiments.inference import Interval
 from sidecar.derive.experiments.options import ExperimentDesign
-from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
-from sidecar.derive.shares import MIN_ROWS, Share, share
+from sidecar.derive.families import FamilySnapshot, label_text
+from sidecar.derive.gauges import Gauges
+from sidecar.derive.shares import MIN_ROWS, share
 
 _OF_CONTROL = "of a variant from the control, by outcome (conversion, value, accuracy)"
 _ALWAYS = "valid at all looks together"
@@ -37,34 +37,11 @@ _ABOUT = {
 }
 
 
-class _Gauges:
-    """Series of all families, as they are gathered."""
-
-    def __init__(self) -> None:
-        self._series: dict[str, tuple[list[str], list[Number]]] = {name: ([], []) for name in _ABOUT}
-
-    def add(self, name: str, labels: str, value: Number | None) -> None:
-        """One series; none where there is no value."""
-        if value is not None:
-            self._series[name][0].append(labels)
-            self._series[name][1].append(value)
-
-    def add_interval(self, name: str, labels: str, found: Interval | Share | None) -> None:
-        """An estimate and the ends of its interval."""
-        if found is not None:
-            for end, value in (("", found.value), ("_lower", found.lower), ("_upper", found.upper)):
-                self.add(name + end, labels, value)
-
-    def families(self) -> Iterator[FamilySnapshot]:
-        for name, (labels, values) in self._series.items():
-            yield FamilySnapshot(name, "gauge", _ABOUT[name], "", (Points(labels, values),))
-
-
 def families(
     experiments: Iterable[Experiment], designs: Mapping[str, ExperimentDesign], tests: Tests
 ) -> Iterator[FamilySnapshot]:
     """The gauges of all experiments."""
-    found = _Gauges()
+    found = Gauges(_ABOUT)
     for experiment in experiments:
         design = design_of(designs, experiment.name)
         own = label_text(("experiment",), (experiment.name,))
@@ -85,7 +62,7 @@ def families(
     yield from found.families()
 
 
-def _variant(found: _Gauges, labels: str, variant: Variant) -> None:
+def _variant(found: Gauges, labels: str, variant: Variant) -> None:
     if variant.exposures >= max(MIN_ROWS, variant.conversions):
         found.add_interval("ab_test_conversion_rate", labels, share(variant.conversions, variant.exposures))
     if variant.labelled >= MIN_ROWS:
@@ -95,7 +72,7 @@ def _variant(found: _Gauges, labels: str, variant: Variant) -> None:
         found.add("ab_test_value_mean", labels, variant.value / variant.exposures if variant.exposures else None)
 
 
-def _comparison(found: _Gauges, experiment: str, comparison: Comparison) -> None:
+def _comparison(found: Gauges, experiment: str, comparison: Comparison) -> None:
     names = ("experiment", "variant", "control", "outcome")
     labels = label_text(names, (experiment, comparison.variant, comparison.control, comparison.outcome))
     found.add_interval("ab_test_difference", labels, comparison.evidence.difference)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
+from sidecar.derive.families import FamilySnapshot, label_text
+from sidecar.derive.gauges import Gauges
 from sidecar.derive.outcomes.figures import (
     brier,
     by_class,
@@ -18,7 +19,7 @@ from sidecar.derive.outcomes.figures import (
 from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.derive.outcomes.tally import Tally
-from sidecar.derive.shares import Share, share
+from sidecar.derive.shares import share
 
 _BY_CLASS = "of a class against all others"
 _ABOUT = {
@@ -49,32 +50,9 @@ _ABOUT = {
 }
 
 
-class _Gauges:
-    """Series of all families, as they are gathered."""
-
-    def __init__(self) -> None:
-        self._series: dict[str, tuple[list[str], list[Number]]] = {name: ([], []) for name in _ABOUT}
-
-    def add(self, name: str, labels: str, value: Number | None) -> None:
-        """One series; none where there is no figure."""
-        if value is not None:
-            self._series[name][0].append(labels)
-            self._series[name][1].append(value)
-
-    def add_share(self, name: str, labels: str, found: Share) -> None:
-        """A share and its interval."""
-        self.add(name, labels, found.value)
-        self.add(f"{name}_lower", labels, found.lower)
-        self.add(f"{name}_upper", labels, found.upper)
-
-    def families(self) -> Iterator[FamilySnapshot]:
-        for name, (labels, values) in self._series.items():
-            yield FamilySnapshot(name, "gauge", _ABOUT[name], "", (Points(labels, values),))
-
-
 def families(models: Mapping[Model, ModelOutcomes], options: OutcomeOptions, now: int) -> Iterator[FamilySnapshot]:
     """The families at `now` (Unix seconds)."""
-    found = _Gauges()
+    found = Gauges(_ABOUT)
     for model, state in models.items():
         for window in options.windows:
             labels = label_text(("model", "version", "window"), (*model, window_text(window)))
@@ -90,11 +68,11 @@ def window_text(seconds: float) -> str:
     return f"{whole // 3600}h" if whole % 3600 == 0 else f"{whole // 60}m"
 
 
-def _window(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+def _window(found: Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
     rows = tally.classified
     found.add("model_outcome_samples", labels, rows + tally.numbers)
     if rows >= options.min_rows:
-        found.add_share("model_accuracy", labels, share(tally.correct, rows))
+        found.add_interval("model_accuracy", labels, share(tally.correct, rows))
         _classes(found, labels, tally, names, options)
     if tally.scored >= options.min_rows:
         _scores(found, labels, tally, names, options)
@@ -107,7 +85,7 @@ def _window(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], opt
         found.add("model_mean_error", labels, numbers.bias)
 
 
-def _classes(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+def _classes(found: Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
     classes = by_class(tally, names)
     averages = weighted(classes)
     found.add("model_precision", labels, averages.precision)
@@ -116,14 +94,14 @@ def _classes(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], op
     for one in classes:
         own = f"{labels},{label_text(('class',), (one.name,))}"
         if one.predicted >= options.min_rows:
-            found.add_share("model_class_precision", own, share(one.hits, one.predicted))
+            found.add_interval("model_class_precision", own, share(one.hits, one.predicted))
         if one.actual >= options.min_rows:
-            found.add_share("model_class_recall", own, share(one.hits, one.actual))
+            found.add_interval("model_class_recall", own, share(one.hits, one.actual))
         if min(one.predicted, one.actual) >= options.min_rows:
             found.add("model_class_f1", own, one.f1)
 
 
-def _scores(found: _Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
+def _scores(found: Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
     error, expected = calibration_error(tally)
     found.add("model_calibration_error", labels, error)
     found.add("model_calibration_error_expected", labels, expected)
