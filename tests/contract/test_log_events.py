@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,31 +18,40 @@ NOT_THE_PROGRAM = {"structured.py"}
 """Written for the programs of others."""
 
 
-def loggers(tree: ast.AST) -> set[str]:
-    """Names that `structlog.get_logger` is bound to."""
-    return {
-        ast.unparse(node.targets[0])
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and "structlog.get_logger(" in ast.unparse(node.value)
-    }
+@dataclass(frozen=True)
+class Module:
+    """A module that logs."""
+
+    path: Path
+    nodes: tuple[ast.AST, ...]
+
+    def uses(self) -> list[ast.Attribute]:
+        """Levels of loggers, and `log`, as attributes: called or not."""
+        names = {
+            ast.unparse(node.targets[0])
+            for node in self.nodes
+            if isinstance(node, ast.Assign) and "structlog.get_logger(" in ast.unparse(node.value)
+        }
+        attributes = (node for node in self.nodes if isinstance(node, ast.Attribute) and node.attr in {*LEVELS, "log"})
+        return [node for node in attributes if ast.unparse(node.value) in names]
+
+    def calls(self) -> list[ast.Call]:
+        """Log calls."""
+        used = {id(node) for node in self.uses()}
+        return [node for node in self.nodes if isinstance(node, ast.Call) and id(node.func) in used]
 
 
-def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
-    """Log calls with their level."""
-    tree = ast.parse(path.read_text("utf-8"))
-    names = loggers(tree)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-            continue
-        if ast.unparse(node.func.value) in names and node.func.attr in {*LEVELS, "log"}:
-            yield node, LEVELS.get(node.func.attr, "varies")
-
-
-FOUND = [
-    (path.relative_to(PACKAGE), call, level)
+MODULES = [
+    Module(path.relative_to(PACKAGE), tuple(ast.walk(ast.parse(source))))
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name not in NOT_THE_PROGRAM
-    for call, level in calls(path)
+    if "get_logger(" in (source := path.read_text("utf-8"))
+]
+FOUND = [
+    (module.path, call, LEVELS.get(call.func.attr, "varies"))
+    for module in MODULES
+    if module.path.name not in NOT_THE_PROGRAM
+    for call in module.calls()
+    if isinstance(call.func, ast.Attribute)
 ]
 
 
@@ -71,17 +80,9 @@ def test_each_event_of_the_table_is_logged_somewhere() -> None:
 
 def test_no_level_of_a_logger_is_passed_on_as_a_value() -> None:
     """`emit = log.error` would hide an event from this test."""
-    for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text("utf-8"))
-        names = loggers(tree)
-        called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        hidden = [
-            ast.unparse(node)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and node.attr in {*LEVELS, "log"} and id(node) not in called
-            if ast.unparse(node.value) in names
-        ]
-        assert hidden == [], path
+    for module in MODULES:
+        called = {id(node.func) for node in module.nodes if isinstance(node, ast.Call)}
+        assert [ast.unparse(node) for node in module.uses() if id(node) not in called] == [], module.path
 
 
 def test_the_hint_of_the_table_is_added_to_a_line() -> None:
