@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from support.derive_fakes import FakeLog, lines
+from support.crashes import derived
 from support.drift_data import HOUR, START, at, event_request, events_request, reference
 from support.drift_model import DECODER, DriftedModel
 from support.quality_data import suite
 
 from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
-from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Budget
-from sidecar.telemetry import Telemetry
 
 
 def test_every_value_is_in_a_bin_of_the_reference(model: DriftedModel) -> None:
@@ -353,35 +351,16 @@ def test_any_split_and_any_crash_give_the_same(tmp_path: Path, seed: int, learn:
     given["suites"] = tmp_path / "suite"
     options = DeriveOptions.model_validate({"drift": {**given, "warm_up": 0, "methods": ["psi"]}, "series_ttl": "30d"})
     payloads = entries(seed, learn)
-
-    def derived(cuts: random.Random | None) -> dict[str, str]:
-        log = FakeLog()
-        for payload, time in payloads:
-            log.append("logs", payload, time)
-        sizes = iter(lambda: cuts.randrange(1, 6) if cuts else 1, 0)
-        engine = engine_of(log, options, sizes)
-        while log.cursor < len(payloads):
-            engine.pull()
-            if cuts and cuts.random() < 0.3:
-                engine.checkpoint()
-            if cuts and cuts.random() < 0.3:
-                engine = engine_of(log, options, sizes)  # What was not committed is read again.
-            if engine._position == len(payloads):
-                engine.checkpoint()
-        return lines(engine_of(log, options, sizes).collect(""))
-
-    expected = {key: value for key, value in derived(None).items() if "drift" in key or "feature" in key}
+    expected = {
+        key: value
+        for key, value in derived(options, payloads, START, None).items()
+        if "drift" in key or "feature" in key
+    }
     assert len(expected) > 50
     assert len([key for key in expected if key.startswith("data_quality_expectation_met")]) == 2 * len(EXPECTATIONS)
     for attempt in range(3):
-        found = derived(random.Random(seed * 100 + attempt))
+        found = derived(options, payloads, START, random.Random(seed * 100 + attempt))
         assert {key: found.get(key) for key in expected} == expected
-
-
-def engine_of(log: FakeLog, options: Any, sizes: Any) -> DeriveEngine:
-    engine = DeriveEngine(log.consumer(sizes), DECODER, options, Telemetry(), lambda: START)
-    engine.restore()
-    return engine
 
 
 def test_nothing_is_done_where_nothing_is_to_be_compared() -> None:

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import ValidationError
-from support.derive_fakes import FakeLog, lines
+from support.crashes import derived
 from support.experiment_data import Experiments, bought, shown
-from support.outcome_data import DECODER, SECOND, START, event, logged, posted
+from support.outcome_data import SECOND, START, event, logged, posted
 
-from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.experiments.deriver import memory
 from sidecar.derive.experiments.options import ExperimentOptions
 from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.series import Budget
-from sidecar.telemetry import Telemetry
 
 DAY = 86_400
 
@@ -335,37 +333,18 @@ def test_after_a_restart_all_is_as_before(unit: str) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_any_split_and_any_crash_give_the_same(seed: int) -> None:
-    payloads = _story(seed)
+    section = {"enabled": True, "min_units": 10, "unit": ("prediction", "user")[seed % 2]}
+    options = DeriveOptions.model_validate({"experiments": section})
+    payloads = [(payload, (START + n) * SECOND) for n, payload in enumerate(_story(seed))]
 
-    def derived(cuts: random.Random | None) -> dict[str, str]:
-        section = {"enabled": True, "min_units": 10, "unit": ("prediction", "user")[seed % 2]}
-        options = DeriveOptions.model_validate({"experiments": section})
-        log = FakeLog()
-        for n, payload in enumerate(payloads):
-            log.append("logs", payload, (START + n) * SECOND)
-        sizes = iter(lambda: cuts.randrange(1, 6) if cuts else 1, 0)
-        engine = _engine(log, options, sizes)
-        while log.cursor < len(payloads):
-            engine.pull()
-            if cuts and cuts.random() < 0.3:
-                engine.checkpoint()
-            if cuts and cuts.random() < 0.3:
-                engine = _engine(log, options, sizes)  # What was not committed is read again.
-            if engine._position == len(payloads):
-                engine.checkpoint()
-        found = lines(_engine(log, options, sizes).collect(""))
+    def shown_after(cuts: random.Random | None) -> dict[str, str]:
+        found = derived(options, payloads, START * SECOND, cuts)
         return {key: value for key, value in found.items() if key.startswith("ab_test")}
 
-    whole = derived(None)
+    whole = shown_after(None)
     assert len(whole) > 30
     for attempt in range(2):
-        assert derived(random.Random(seed * 100 + attempt)) == whole
-
-
-def _engine(log: FakeLog, options: Any, sizes: Any) -> DeriveEngine:
-    engine = DeriveEngine(log.consumer(sizes), DECODER, options, Telemetry(), lambda: START * SECOND)
-    engine.restore()
-    return engine
+        assert shown_after(random.Random(seed * 100 + attempt)) == whole
 
 
 def test_state_that_is_not_from_here_is_left(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,16 +6,14 @@ import random
 from typing import Any
 
 import pytest
-from support.derive_fakes import FakeLog, lines
+from support.crashes import derived
 from support.outcome_data import DECODER, SECOND, START, Outcomes, event, logged, posted
 
-from sidecar.derive.engine import DeriveEngine
 from sidecar.derive.outcomes.deriver import memory
 from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.derive.outcomes.outcome_families import window_text
 from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.series import Budget
-from sidecar.telemetry import Telemetry
 
 SHOWN = ("model_outcome", "model_labels_total", "model_accuracy", "model_roc", "model_mean", "model_r2")
 
@@ -259,41 +257,18 @@ def test_after_a_restart_all_is_as_before() -> None:
 def test_any_split_and_any_crash_give_the_same(seed: int) -> None:
     given = {"enabled": True, "label_ttl": "1d", "min_rows": 1}
     options = DeriveOptions.model_validate({"outcomes": given, "series_ttl": "300d"})
-    payloads = entries(seed)
-
-    def derived(cuts: random.Random | None) -> dict[str, str]:
-        log = FakeLog()
-        for payload, time in payloads:
-            log.append("logs", payload, time * SECOND)
-        sizes = iter(lambda: cuts.randrange(1, 6) if cuts else 1, 0)
-        engine = engine_of(log, options, sizes)
-        while log.cursor < len(payloads):
-            engine.pull()
-            if cuts and cuts.random() < 0.3:
-                engine.checkpoint()
-            if cuts and cuts.random() < 0.3:
-                engine = engine_of(log, options, sizes)  # What was not committed is read again.
-            if engine._position == len(payloads):
-                engine.checkpoint()
-        return lines(engine_of(log, options, sizes).collect(""))
-
+    payloads = [(payload, time * SECOND) for payload, time in entries(seed)]
     expected = {
         key: value
-        for key, value in derived(None).items()
+        for key, value in derived(options, payloads, START * SECOND, None).items()
         if key.startswith(
             ("model_outcome", "model_labels_total", "model_accuracy", "model_roc", "model_mean", "model_r2")
         )
     }
     assert len(expected) > 20
     for attempt in range(3):
-        found = derived(random.Random(seed * 100 + attempt))
+        found = derived(options, payloads, START * SECOND, random.Random(seed * 100 + attempt))
         assert {key: found.get(key) for key in expected} == expected
-
-
-def engine_of(log: FakeLog, options: Any, sizes: Any) -> DeriveEngine:
-    engine = DeriveEngine(log.consumer(sizes), DECODER, options, Telemetry(), lambda: START * SECOND)
-    engine.restore()
-    return engine
 
 
 def test_without_ids_and_labels_nothing_is_read() -> None:
