@@ -8,6 +8,8 @@ NATIVE := $(VENV)/.native
 # of collection, so that single tests are last and both processes end together.
 AT_ONCE := -n 2 --dist loadfile
 PROGRAMS_AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
+# Tests' bytecode is kept: without it each process of tests compiles them all again.
+unexport PYTHONDONTWRITEBYTECODE
 CARGO := $(shell command -v cargo 2>/dev/null)
 RUST_SOURCES := $(shell find native -name '*.rs' -not -path '*/target/*' 2>/dev/null) $(wildcard native/Cargo.* native/pyproject.toml)
 
