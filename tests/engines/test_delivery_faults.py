@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 import pytest
-from support.delivery import FakeEngine, ids, logs_payload, sink_context, spans_payload
+from support.delivery import NO_TIMEOUT, QUICK, TIMEOUT, FakeEngine, ids, logs_payload, sink_context, spans_payload
 from support.engines import wait_for
 from support.journals import journal
 
@@ -32,15 +32,6 @@ from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
-TIMEOUT = 0.6
-"""Seconds for a reply where the fault is that none comes. Elsewhere it is `NO_TIMEOUT`: what a slow machine takes for a
-reply must not look like a fault."""
-NO_TIMEOUT = 60
-QUICK: dict[str, Any] = {
-    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
-    "batch_timeout": 0,
-    "timeout": NO_TIMEOUT,
-}
 
 
 class Destination:

@@ -19,7 +19,7 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from support import lumberjack_faults as faults
 from support.certificates import authority
-from support.delivery import ids, logs_payload, sink_context, spans_payload
+from support.delivery import NO_TIMEOUT, QUICK, TIMEOUT, ids, logs_payload, sink_context, spans_payload
 from support.engines import sidecar_process, wait_for
 from support.engines.lumberjack import ServerTls, lumbersink, tst_lj
 from support.journals import journal
@@ -35,15 +35,6 @@ from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
-TIMEOUT = 0.6
-"""Seconds for a reply where the fault is that none comes. Elsewhere it is `NO_TIMEOUT`: what a slow machine takes for a
-reply must not look like a fault."""
-NO_TIMEOUT = 60
-QUICK: dict[str, Any] = {
-    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
-    "batch_timeout": 0,
-    "timeout": NO_TIMEOUT,
-}
 
 
 def fill(log: Journal, payloads: int = 12) -> set[str]:

@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from support.certificates import authority
-from support.delivery import logs_payload, sink_context, spans_payload
+from support.delivery import NO_TIMEOUT, QUICK, TIMEOUT, logs_payload, sink_context, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
 from support.load import Sender, make_logs, make_spans, sending, status, waiting
@@ -33,15 +33,6 @@ from sidecar.journal.submission import Submission
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
-TIMEOUT = 0.6
-"""Seconds for a reply where the fault is that none comes. Elsewhere it is `NO_TIMEOUT`: what a slow machine takes for a
-reply must not look like a fault."""
-NO_TIMEOUT = 60
-QUICK: dict[str, Any] = {
-    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
-    "batch_timeout": 0,
-    "timeout": NO_TIMEOUT,
-}
 DESTINATIONS: dict[str, Callable[[Script], AbstractContextManager[Destination]]] = {
     "grpc": grpc_destination,
     "http/protobuf": http_destination,

@@ -25,6 +25,16 @@ from support.payloads import any_value
 
 START = 1_700_000_000_123_456_789
 
+TIMEOUT = 0.6
+"""Seconds for a reply where the fault is that none comes. Elsewhere it is `NO_TIMEOUT`: what a slow machine takes for a
+reply must not look like a fault."""
+NO_TIMEOUT = 60
+QUICK: dict[str, Any] = {
+    "retry": {"initial_interval": 0.01, "max_interval": 0.05},
+    "batch_timeout": 0,
+    "timeout": NO_TIMEOUT,
+}
+
 
 def attribute(key: str, value: str | int) -> KeyValue:
     any_value = AnyValue(string_value=value) if isinstance(value, str) else AnyValue(int_value=value)
