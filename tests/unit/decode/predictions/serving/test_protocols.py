@@ -38,8 +38,8 @@ def found(**members: Any) -> Call:
 
 def test_there_is_a_module_and_a_line_for_each_protocol() -> None:
     helpers = {
-        "__init__", "answers", "call", "exchange", "protocols", "candidates", "bento_schemas", "strip",
-            "feature_tables", "values", "call_rows",
+        "__init__", "model_outputs", "call", "exchange", "protocols", "candidates", "bento_schemas", "strip",
+            "feature_tables", "any_values", "call_rows",
     }  # fmt: skip
     modules = {path.stem for path in Path(serving.__file__).parent.glob("*.py")} - helpers
     assert {one.name for one in protocols.PROTOCOLS} == modules
