@@ -65,13 +65,17 @@ RETIRED = {
     "relieve": Retired("relieves?d?", "move_field", ("sidecar/deliver",)),
 }
 _ALL = {name: re.compile(rf"\b(?:{word.pattern})\b", re.IGNORECASE) for name, word in RETIRED.items()}
+_ANY = re.compile("|".join(word.pattern for word in RETIRED.values()), re.IGNORECASE)
+"""Whether it is worth while to look for each."""
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def count(path: str, text: str) -> dict[str, int]:
     """word -> how often it stands in a text."""
     spaced = " ".join(_CAPITAL.sub(" ", text).replace("_", " ").split())
-    found = {}
+    found: dict[str, int] = {}
+    if not _ANY.search(spaced):
+        return found
     for name, word in RETIRED.items():
         if path.startswith(word.where) and (n := len(_ALL[name].findall(spaced))):
             found[name] = n

@@ -150,12 +150,12 @@ def test_predictions_that_no_label_names_take_no_memory() -> None:
 
 
 def test_more_than_memory_holds_is_refused() -> None:
-    least = 16 << 20
-    options = OutcomeOptions(max_bytes=least)
+    least = 1 << 20  # Less than may be set.
+    options = OutcomeOptions().model_copy(update={"max_bytes": least})
     n = least // 48
     labels = [Label(f"p-{i}", "a") for i in range(5)]
     rows = [
-        [PredictedRows(f"p-{i % 5}", f"m-{i}", "", START * 10**9, [Answer("a")] * 10_000)] for i in range(n // 10_000)
+        [PredictedRows(f"p-{i % 5}", f"m-{i}", "", START * 10**9, [Answer("a")] * 1_000)] for i in range(n // 1_000)
     ]
     with pytest.raises(TooMuch, match="max_bytes"):
         join(Given(labels), rows, options, NOW)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -166,12 +167,10 @@ def test_old_blocks_are_neither_shown_nor_kept(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_deleted_over_the_quota(tmp_path: Path) -> None:
-    noise = bytes(range(256)).hex()
     store = opened(tmp_path, max_bytes=1 << 20)
-    count = 400
+    count = 250
     for seq in range(1, count + 1):
-        payload = spans_payload(1, trace=seq, **{f"k{i}": f"{seq * 31 + i:x}{hash((seq, i)):x}" for i in range(200)})
-        put(store, entry(seq, payload + noise.encode()[:0], 1))
+        put(store, entry(seq, spans_payload(1, trace=seq, noise=random.Random(seq).randbytes(6_000).hex()), 1))
         assert store.size <= 1 << 20
     assert 0 < store.spans < count
     assert look(store, trace_id(1).hex()) is None

@@ -69,7 +69,7 @@ class TestComparedWith:
         options = DriftOptions(reference=tmp_path, compare_with="same_window_last_week")
         assert options.lag == 168
         model = DriftedModel(tmp_path, compare_with="same_window_last_week")
-        self.feed(model, range(220), rows=1000)
+        self.feed(model, range(220), rows=200)
         (state,) = model.deriver.models.values()
         list(model.deriver.checkpoint())
         assert max(len(window.kept()) for window in state.windows.values()) <= 168 + 24
