@@ -47,7 +47,6 @@ from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
 from sidecar.lookup.settings import LookupOptions
-from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
 from sidecar.push import registry as push
 from sidecar.receive.credentials import Credentials
@@ -61,6 +60,8 @@ from sidecar.web import WebServer
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
+
+    from sidecar.lookup.store import TraceStore
 
 log = structlog.get_logger("sidecar")
 

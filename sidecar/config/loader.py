@@ -7,17 +7,15 @@ reported at once, each with the place that it came from.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import socket
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sidecar import lists
@@ -95,35 +93,21 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
 
 
 def _from_file(file: Path, environ: Mapping[str, str], origins: Origins, problems: list[str]) -> dict[str, Any]:
+    from sidecar.config.yaml_text import InvalidYaml, parse
+
     try:
-        text = file.read_text("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-        places = {key: f"{file}:{line}" for key, line in _lines(node, ())} if isinstance(node, yaml.MappingNode) else {}
+        values, lines = parse(file.read_text("utf-8"))
     except OSError as error:
         problems.append(f"{file}: cannot be read: {error.strerror}")
         return {}
     except UnicodeDecodeError as error:
         problems.append(f"{file}: cannot be read: {error}")
         return {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-40
-        problems.append(f"{file}: not valid YAML: {error}")
+    except InvalidYaml as error:
+        problems.append(f"{file}{error}")
         return {}
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        problems.append(f"{file}:1: must be a mapping of sections, such as `receive:` or `deliver:`")
-        return {}
-    origins.update(places)
-    return typing.cast(dict[str, Any], _expand(value, environ, (), origins, problems))
-
-
-def _lines(node: yaml.Node, path: Path_) -> Iterator[tuple[Path_, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            yield here, key.start_mark.line + 1
-            yield from _lines(value, here)
+    origins.update({path: f"{file}:{line}" for path, line in lines.items()})
+    return typing.cast(dict[str, Any], _expand(values, environ, (), origins, problems))
 
 
 def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: Origins, problems: list[str]) -> Any:
@@ -216,11 +200,18 @@ def _from_environment(
 def _slip(name: str, known: list[str]) -> list[str]:
     """The problem of a variable with our prefix that is no setting, if it was meant to be one."""
     ours = SEPARATOR in name.removeprefix(PREFIX)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else _SLIP)
+    close = _close(name, known, 0.6 if ours else _SLIP)
     if not close and not ours:
         return []
     hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
     return [f"environment variable {name}: no such setting{hint}"]
+
+
+def _close(name: str, known: Sequence[str], cutoff: float) -> list[str]:
+    """What may have been meant; at most one."""
+    import difflib  # Needed only where something is wrong.
+
+    return difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
 
 
 def _kind_in(values: Mapping[str, Any], sink: str) -> str | None:
@@ -262,7 +253,7 @@ def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]
     if error["type"] == "extra_forbidden":
         near = list(further_fields(path[2], _kind_in(values, path[2])) if path[:2] == MORE else fields())
         siblings = [".".join(f.path) for f in near] + sorted({f.path[0] for f in near})
-        close = difflib.get_close_matches(dotted, siblings, n=1, cutoff=0.6)
+        close = _close(dotted, siblings, 0.6)
         hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
         return f"{origin}: {dotted}: no such setting{hint}"
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):

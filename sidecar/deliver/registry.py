@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.file.options import FileOptions
@@ -15,9 +15,11 @@ from sidecar.deliver.options import SinkOptions
 from sidecar.deliver.otlp.options import OtlpOptions
 from sidecar.deliver.sink import Finding, Sink, SinkContext
 from sidecar.deliver.store.options import StoreOptions
-from sidecar.lookup.log_store import LogStore
-from sidecar.lookup.store import TraceStore
 from sidecar.pipeline import Signal
+
+if TYPE_CHECKING:
+    from sidecar.lookup.log_store import LogStore
+    from sidecar.lookup.store import TraceStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,17 @@ import importlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sidecar.deliver.sink import Finding
 from sidecar.health import Health
-from sidecar.push.destination import Destination
 from sidecar.push.options import DestinationOptions, PushOptions
-from sidecar.push.pusher import Pusher
-from sidecar.push.snapshot import Snapshots
 from sidecar.serve.exposition import Family
 from sidecar.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from sidecar.push.destination import Destination
+    from sidecar.push.pusher import Pusher
 
 PROBE_SECONDS = 5.0
 DESTINATIONS = ("otlp", "remote_write")
@@ -39,6 +41,12 @@ def build(
     """A pusher for each destination that is on; none has begun. `known`: labels of the target that the configuration
     says otherwise. `collect`: (name of who asks, monotonic seconds) -> families, see `pusher.Collect`. Raises
     `Permanent` where a file of a connection cannot be used."""
+    chosen = list(enabled(options))
+    if not chosen:
+        return []
+    from sidecar.push.pusher import Pusher
+    from sidecar.push.snapshot import Snapshots
+
     labels = {"job": "model-sidecar", "instance": socket.gethostname(), **known, **options.labels}
     began = time.time()
     return [
@@ -51,7 +59,7 @@ def build(
             telemetry,
             health,
         )
-        for name, section in enabled(options)
+        for name, section in chosen
     ]
 
 

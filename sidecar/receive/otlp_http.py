@@ -1,37 +1,21 @@
-"""OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON; `MORE` is served beside them.
+"""OTLP over HTTP: `POST /v1/traces`, `/v1/logs`, `/v1/metrics`, protobuf or JSON, and what else is taken on its port.
 
 Replies are in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
 from pydantic import Field
-from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from sidecar.options import Size
-from sidecar.pipeline import Signal
-from sidecar.receive import cloudevents_http, json_http, labels_http
 from sidecar.receive.credentials import Credentials
-from sidecar.receive.encodings import OTLP_JSON, PROTOBUF
-from sidecar.receive.http_body import HttpIngest, Media, no_route, route
 from sidecar.receive.ingest import Ingest
 from sidecar.receive.receiver import Listener, ReceiverOptions
-from sidecar.receive.replies import JSON_TYPE, PROTOBUF_TYPE
 from sidecar.telemetry import Telemetry
 from sidecar.web import Deferred, WebServer
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from opentelemetry.metrics import MeterProvider
-
 NAME = "otlp_http"
-PATHS: dict[str, Signal] = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
-MORE = (json_http.lines_route, labels_http.labels_route, cloudevents_http.events_route)
-"""What else is taken on this port. A new one is a file, a test and an entry here."""
-TYPES = {PROTOBUF_TYPE: Media(PROTOBUF, "protobuf"), JSON_TYPE: Media(OTLP_JSON, "json")}
 
 
 class Options(ReceiverOptions):
@@ -50,41 +34,6 @@ class Options(ReceiverOptions):
         return (Listener(self.host, self.port),)
 
 
-def build_app(http: HttpIngest, meter_provider: MeterProvider | None = None) -> FastAPI:
-    """The application, without a socket. With a meter provider its requests are measured (and never traced: a trace
-    of the arrival of traces would have no end)."""
-    from fastapi import FastAPI
-
-    routes = [route(path, http, NAME, signal, TYPES) for path, signal in PATHS.items()]
-    routes += [make(http) for make in MORE]
-    unrouted = no_route([one.path for one in routes])
-    app = FastAPI(
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        exception_handlers={404: unrouted, 405: unrouted},
-        routes=list[BaseRoute](routes),
-    )
-    if meter_provider is not None:
-        _measure(app, meter_provider)
-    return app
-
-
-def _measure(app: FastAPI, meter_provider: MeterProvider) -> None:
-    # Without it the instrumentation counts in milliseconds, under names that the conventions have given up.
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-    from opentelemetry.trace import NoOpTracerProvider
-
-    FastAPIInstrumentor.instrument_app(
-        app,
-        tracer_provider=NoOpTracerProvider(),
-        meter_provider=meter_provider,
-        exclude_spans=["receive", "send"],
-    )
-
-
 class OtlpHttpReceiver:
     """An HTTP server in the running event loop."""
 
@@ -93,9 +42,15 @@ class OtlpHttpReceiver:
     def __init__(self, options: Options, ingest: Ingest, credentials: Credentials, telemetry: Telemetry) -> None:
         self._host = options.host
         self._credentials = credentials
-        http = HttpIngest(ingest, credentials, options.max_message_bytes)
-        app = Deferred(lambda: build_app(http, telemetry.provider))
-        self._server = WebServer("receive.otlp_http", app, options.host, options.port)
+
+        def app() -> ASGIApp:
+            from sidecar.receive.http_body import HttpIngest
+            from sidecar.receive.otlp_http_app import build_app
+
+            http = HttpIngest(ingest, credentials, options.max_message_bytes)
+            return build_app(http, NAME, telemetry.provider)
+
+        self._server = WebServer("receive.otlp_http", Deferred(app), options.host, options.port)
 
     @property
     def port(self) -> int:

@@ -15,13 +15,13 @@ import grpc
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.options import ServerAuth, ServerTls
-from sidecar.receive import credentials, otlp_grpc, otlp_http
+from sidecar.receive import credentials, otlp_grpc, otlp_http, otlp_http_app
 from sidecar.receive.grpc_call import BuildTransport
 from sidecar.receive.ingest import Ingest, IngestOptions
 from support.receive_fakes import Counted, FakeLog
 
 GRPC_METHODS = {signal: path for path, signal in otlp_grpc.METHODS.items()}
-HTTP_PATHS = {signal: path for path, signal in otlp_http.PATHS.items()}
+HTTP_PATHS = {signal: path for path, signal in otlp_http_app.PATHS.items()}
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,3 +48,26 @@ class Http(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class FirstUse:
+    """An `Http` that its first request makes: libraries and connections take memory, and time at start, that a program
+    which has nothing to send does without. Used from several threads."""
+
+    def __init__(self, make: Callable[[], Http]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._http: Http | None = None
+
+    def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        """As `Http.request`."""
+        with self._lock:
+            if self._http is None:
+                self._http = self._make()
+        return self._http.request(method, target, body, headers)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()

@@ -12,7 +12,7 @@ from isal import igzip_lib
 
 from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.documents import Documents, from_dead_letters, split
-from sidecar.deliver.common.http import Http, Reply, Unreached
+from sidecar.deliver.common.http import FirstUse, Http, Reply, Unreached
 from sidecar.deliver.common.rendering import Renderer
 from sidecar.deliver.common.tls import missing_file
 from sidecar.deliver.elasticsearch import index_patterns
@@ -134,7 +134,7 @@ def build(name: str, options: ElasticsearchOptions, context: SinkContext) -> Ela
     """The sink with its connections (none is opened yet)."""
     if options.tls.insecure_skip_verify:
         log.warning("certificates_not_verified", sink=name)
-    return ElasticsearchSink(name, options, context, _connections(options))
+    return ElasticsearchSink(name, options, context, FirstUse(lambda: _connections(options)))
 
 
 def probe(options: ElasticsearchOptions) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sidecar.journal.dead_letters import StoredDeadLetter
-from sidecar.lookup.log_store import LogStore
 from sidecar.lookup.settings import LookupOptions
-from sidecar.lookup.store import TraceStore
 from sidecar.serve.exposition import Family
+
+if TYPE_CHECKING:
+    from sidecar.journal.dead_letters import StoredDeadLetter
+    from sidecar.lookup.log_store import LogStore
+    from sidecar.lookup.store import TraceStore
 
 
 class DeadLetterList(Protocol):

@@ -1,0 +1,37 @@
+"""Text of a configuration file to values. Imported where there is a file: most sidecars have only an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from sidecar.config.fields import Path_
+
+
+class InvalidYaml(Exception):
+    """Why a text is no configuration. Never leaves the loader."""
+
+
+def parse(text: str) -> tuple[dict[str, Any], dict[Path_, int]]:
+    """(sections, line of each key from 1); ({}, {}) for a text that says nothing. Raises `InvalidYaml`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+        lines = dict(_lines(node, ()))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-40
+        raise InvalidYaml(f": not valid YAML: {error}") from error
+    if node is None:
+        return {}, {}
+    if not isinstance(node, yaml.MappingNode):
+        raise InvalidYaml(":1: must be a mapping of sections, such as `receive:` or `deliver:`")
+    return value, lines
+
+
+def _lines(node: yaml.Node | None, path: Path_) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            yield here, key.start_mark.line + 1
+            yield from _lines(value, here)
