@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from sidecar.config.fields import Path_
+from sidecar.config.option_fields import Path_
 
 
 class InvalidYaml(Exception):
