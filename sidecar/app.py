@@ -42,7 +42,7 @@ from sidecar.deliver.sink import Sink, SinkContext
 from sidecar.deliver.worker import Worker
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import ConfigError, SidecarError
-from sidecar.health import Health, Report
+from sidecar.health import ComponentHealth, Health
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
@@ -225,9 +225,13 @@ class App:
         }
         return {**parts, "sum": sum(parts.values())}
 
-    def _journal_report(self) -> Report:
+    def _journal_report(self) -> ComponentHealth:
         """A writer that ended by a bug makes the pod not live, so that it is restarted."""
-        return Report("ok") if self.journal.failure is None else Report("failed", str(self.journal.failure))
+        return (
+            ComponentHealth("ok")
+            if self.journal.failure is None
+            else ComponentHealth("failed", str(self.journal.failure))
+        )
 
     def _build_info(self) -> dict[str, str]:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}

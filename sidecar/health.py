@@ -17,7 +17,7 @@ State = Literal["starting", "ok", "degraded", "failed", "stopping"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ComponentHealth:
     """What a component last reported of itself."""
 
     state: State
@@ -29,20 +29,20 @@ class Health:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reports: dict[str, Report] = {}
-        self._watched: dict[str, Callable[[], Report]] = {}
+        self._reports: dict[str, ComponentHealth] = {}
+        self._watched: dict[str, Callable[[], ComponentHealth]] = {}
 
     def report(self, component: str, state: State, detail: str = "") -> None:
         """Replace what `component` last reported."""
         with self._lock:
-            self._reports[component] = Report(state, detail)
+            self._reports[component] = ComponentHealth(state, detail)
 
-    def watch(self, component: str, read: Callable[[], Report]) -> None:
+    def watch(self, component: str, read: Callable[[], ComponentHealth]) -> None:
         """Read the report of `component` whenever it is asked for. `read` must be quick."""
         with self._lock:
             self._watched[component] = read
 
-    def reports(self) -> dict[str, Report]:
+    def reports(self) -> dict[str, ComponentHealth]:
         """Every component's report."""
         with self._lock:
             return self._reports | {component: read() for component, read in self._watched.items()}

@@ -20,7 +20,7 @@ from sidecar.deliver.common.http_client import HttpClient
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
 from sidecar.deliver.elasticsearch.trace_store import ElasticsearchTraces
 from sidecar.errors import ConfigError
-from sidecar.health import Health, Report
+from sidecar.health import ComponentHealth, Health
 from sidecar.lookup.routes import lookup_routers
 from sidecar.receive.credentials import Credentials
 from sidecar.serve import exposition
@@ -54,7 +54,7 @@ class LookupServer:
         telemetry.watch("sidecar_build_info", lambda: [(1, {"version": __version__, "decoder": "", "python": ""})])
         shown = exposition.Exposition()
         health = Health()
-        health.watch("lookup", lambda: Report("ok"))
+        health.watch("lookup", lambda: ComponentHealth("ok"))
         admission = Credentials(auth=settings.serve.auth, section="serve")
         sources = Sources(
             health,

@@ -10,7 +10,7 @@ from sidecar.derive.series import Labels, pack_labels, unpack_labels
 _LENGTH = 4
 
 
-class Owner(Protocol):
+class StateOwner(Protocol):
     """What has state, of which it knows the keys."""
 
     def state_keys(self) -> Iterator[bytes]:
@@ -31,15 +31,15 @@ class OwnedState:
         self._order: Literal["little", "big"] = order
         self._deleted: set[bytes] = set()
 
-    def begin(self, labels: Labels, owner: Owner) -> None:
+    def begin(self, labels: Labels, owner: StateOwner) -> None:
         """There is an owner with these labels: what was to be deleted is its own now."""
         self._deleted -= self._keys(labels, owner)
 
-    def drop(self, labels: Labels, owner: Owner) -> None:
+    def drop(self, labels: Labels, owner: StateOwner) -> None:
         """An owner is gone: its state is deleted with the next checkpoint."""
         self._deleted |= self._keys(labels, owner)
 
-    def checkpoint(self, owners: Iterable[tuple[Labels, Owner]]) -> Iterator[tuple[bytes, bytes | None]]:
+    def checkpoint(self, owners: Iterable[tuple[Labels, StateOwner]]) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, as (key, value); None deletes."""
         yield from ((key, None) for key in sorted(self._deleted))
         self._deleted.clear()
@@ -60,7 +60,7 @@ class OwnedState:
             if labels is not None and len(labels) == self._labels:
                 yield labels, base, own
 
-    def _keys(self, labels: Labels, owner: Owner) -> set[bytes]:
+    def _keys(self, labels: Labels, owner: StateOwner) -> set[bytes]:
         base = self._base(labels)
         return {base + key for key in owner.state_keys()}
 

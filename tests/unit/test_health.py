@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sidecar.health import Health, Report
+from sidecar.health import ComponentHealth, Health
 
 
 def test_probes_follow_the_reports() -> None:
@@ -18,9 +18,9 @@ def test_probes_follow_the_reports() -> None:
 
 
 def test_a_watched_component_is_read_when_a_probe_asks() -> None:
-    health, now = Health(), [Report("ok")]
+    health, now = Health(), [ComponentHealth("ok")]
     health.watch("journal", lambda: now[0])
     assert health.live
-    now[0] = Report("failed", "the writer ended")
+    now[0] = ComponentHealth("failed", "the writer ended")
     assert not health.live
     assert health.reports()["journal"].detail == "the writer ended"

@@ -58,7 +58,7 @@ class _Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AttributeEntry:
     """What key rules see of an attribute or an entry of a map."""
 
     key: bytes
@@ -82,7 +82,7 @@ class Redaction:
         self._hash_key = rules.hash_key
         self._limit = rules.max_field_bytes
 
-    def key_action(self, entry: Entry, event: str | None) -> Action | None:
+    def key_action(self, entry: AttributeEntry, event: str | None) -> Action | None:
         """What the first rule for this entry says. `event`: name of the log record around it, None where there is
         none."""
         for rule, globs in self._keys:

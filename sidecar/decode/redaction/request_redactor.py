@@ -54,7 +54,7 @@ from sidecar.decode.otlp.tags import (
 )
 from sidecar.decode.otlp.wire import WireField, double, fields, messages, put_again, put_bytes, signed
 from sidecar.decode.redaction.filter import event_name, taken
-from sidecar.decode.redaction.redactor import Entry, Redaction
+from sidecar.decode.redaction.redactor import AttributeEntry, Redaction
 from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Redacted, Rules
 
 _ID_LENGTHS = {"trace_id": (16,), "span_id": (8,), "parent_span_id": (0, 8)}
@@ -258,7 +258,7 @@ class _Rewrite:
     def _pair(self, data: bytes, a: int, b: int, depth: int, above: bytes, around: _Around) -> bytes | None:
         """A KeyValue whose value has depth `depth` + 1. `above`: the keys of the maps around it, each with a point."""
         key = _last_key(data, a, b)
-        entry = Entry(key, above + key, _is_nested(data, a, b), lambda: around.keys(data))
+        entry = AttributeEntry(key, above + key, _is_nested(data, a, b), lambda: around.keys(data))
         action = self.redaction.key_action(entry, self.event)
         if action is not None:
             self.changed += 1
