@@ -137,7 +137,14 @@ class SpanQuery:
     @property
     def needs(self) -> tuple[Needs, ...]:
         """For the store's indexes."""
-        return (Needs(tuple(self._conditions())),)
+        shared = tuple(self._conditions())
+        if (wanted := self.tags.get("error")) is None:
+            return (Needs(shared),)
+        named = Needs((*shared, Condition(Term("", "error"), _spellings(wanted))))
+        if wanted != "true":
+            return (named,)
+        # What Jaeger shows of a span's status, or an attribute of that name.
+        return (Needs((*shared, Condition(Term("intrinsic", "status"), ("error",)))), named)
 
     def _conditions(self) -> Iterator[Condition]:
         if self.service:

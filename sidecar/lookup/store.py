@@ -67,13 +67,38 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Pieces:
+    """Texts that stand in a value in this order, the first at its begin, the last at its end, whatever between them."""
+
+    texts: tuple[str, ...]
+
+    def fit(self, value: str) -> bool:
+        """Whether they stand in it so."""
+        first, *others = self.texts
+        if not others:
+            return value == first
+        last = others.pop()
+        place, end = len(first), len(value) - len(last)
+        if place > end or not value.startswith(first) or not value.endswith(last):
+            return False
+        for text in others:
+            found = value.find(text, place, end)
+            if found < 0:
+                return False
+            place = found + len(text)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """What a span must have: a `term` that equals one of `values`, or lies between two numbers (both included)."""
+    """What a span must have: a `term` that equals one of `values`, or is a text with `pieces`, or lies between two
+    numbers (both included)."""
 
     term: Term
     values: tuple[Any, ...] = ()
     low: float | None = None
     high: float | None = None
+    pieces: Pieces | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS operation (
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Settings and tables of a connection that writes. A file of version 1 is kept: it lacks summaries and segments,
-    without which its blocks are found more slowly until retention deletes them."""
+    """Settings and tables of a connection that writes. A file of version 1 is kept: its blocks have no
+    summary, so that their traces are found by id only until retention deletes them."""
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     # Freed pages can be given back a few at a time; has an effect on a new file only.
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")

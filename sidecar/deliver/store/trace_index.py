@@ -17,7 +17,7 @@ import numpy as np
 from sidecar.decode.api import U32, U64
 
 KEY_BYTES = 8
-SEGMENT_KEYS = 32_768
+SEGMENT_KEYS = 65_536
 """A segment is made of as many keys, about, ..."""
 SEGMENT_BLOCKS = 4_096
 """... or of so many blocks."""
@@ -25,6 +25,7 @@ _BUCKET_KEYS = 512
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 """Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): ids that count up are spread as well."""
 _SHIFT = 16
+_ROWS_AT_ONCE = 1_000
 
 
 class OpenBlocks:
@@ -101,20 +102,30 @@ def blocks_of(db: sqlite3.Connection, keys: Sequence[bytes]) -> Mapping[bytes, l
     """The blocks of each key (8 bytes), oldest first. Each block is there once."""
     found: dict[bytes, list[int]] = {key: [] for key in keys}
     numbers: U64 = np.frombuffer(b"".join(found), np.uint64)
-    for segment, first, bits in db.execute("SELECT id, first, bits FROM segment ORDER BY id").fetchall():
-        wanted: dict[int, list[bytes]] = {}
+    wanted: dict[int, list[bytes]] = {}
+    first_of: dict[int, int] = {}
+    for segment, first, bits in db.execute("SELECT id, first, bits FROM segment ORDER BY id"):
+        first_of[segment] = first
         for key, bucket in zip(found, _buckets(numbers, bits).tolist(), strict=True):
-            wanted.setdefault(bucket, []).append(key)
-        for bucket, here in wanted.items():
-            row = db.execute("SELECT keys FROM segment_keys WHERE id = ?", ((segment << _SHIFT) + bucket,)).fetchone()
-            if row is not None:
-                for key in here:
-                    found[key] += (first + offset for offset in _offsets(row[0], key))
-    for block, packed in db.execute("SELECT block, keys FROM trace_keys ORDER BY block"):
-        for key, blocks in found.items():
-            if _aligned(packed, key, 0, len(packed)) >= 0:
-                blocks.append(block)
+            wanted.setdefault((segment << _SHIFT) + bucket, []).append(key)
+    places = list(wanted)
+    # One statement for many rows: each step of Python's gives the interpreter away, and waits for it behind the intake.
+    for begin in range(0, len(places), _ROWS_AT_ONCE):
+        some = ",".join(map(str, places[begin : begin + _ROWS_AT_ONCE]))
+        for place, row in db.execute(f"SELECT id, keys FROM segment_keys WHERE id IN ({some}) ORDER BY id"):
+            for key in wanted[place]:
+                found[key] += (first_of[place >> _SHIFT] + offset for offset in _offsets(row, key))
+    _add_open(db, found, numbers)
     return {key: list(dict.fromkeys(blocks)) for key, blocks in found.items()}
+
+
+def _add_open(db: sqlite3.Connection, found: Mapping[bytes, list[int]], wanted: U64) -> None:
+    """The blocks that are in no segment yet."""
+    rows = db.execute("SELECT block, keys FROM trace_keys ORDER BY block").fetchall()
+    keys: U64 = np.frombuffer(b"".join(packed for _, packed in rows), np.uint64)
+    ends = np.cumsum([len(packed) // KEY_BYTES for _, packed in rows])
+    for place in np.flatnonzero(np.isin(keys, wanted)).tolist():
+        found[keys[place].tobytes()].append(rows[int(np.searchsorted(ends, place, side="right"))][0])
 
 
 def _offsets(row: bytes, key: bytes) -> Iterator[int]:

@@ -14,8 +14,8 @@ from isal import isal_zlib
 from pydantic_core import from_json  # Three times as fast as `json` on documents, which repeat most of their texts.
 
 from sidecar.decode.api import Decoder, Lines, SpanBatch
-from sidecar.deliver.store.block_summary import Probe, bounds
-from sidecar.deliver.store.column_filter import attribute_names, matching_rows, number_names
+from sidecar.deliver.store.block_summary import bounds, filter_clause
+from sidecar.deliver.store.column_filter import attribute_names, matching_rows, must_hold, number_names
 from sidecar.deliver.store.span_store import Store, StoreUnavailable
 from sidecar.deliver.store.trace_index import blocks_of
 from sidecar.deliver.store.trace_key import key_of
@@ -33,12 +33,18 @@ _VALUE_BLOCKS = 200
 """Blocks that are read for the values of a tag, the newest."""
 _ID_BYTES = 16
 _NOTHING = Lines(b"", np.zeros(0, np.uint32), np.zeros(0, np.uint8), [])
-_SEARCHED = (
-    "SELECT id, seq, terms FROM block LEFT JOIN summary ON block = id WHERE signal = 'spans' AND time_ns >= ?"
-    " AND coalesce(start_ns, 0) <= ? AND coalesce(end_ns, ?) >= ? AND coalesce(longest_ns, ?) >= ?"
-    " AND coalesce(failed, 1) >= ? ORDER BY id DESC"
-)
-_MAX_I64 = (1 << 63) - 1
+_SEARCHED = "SELECT block FROM summary WHERE start_ns <= ? AND end_ns >= ? AND longest_ns >= ? AND failed >= ?"
+_BLOCK = "SELECT log, seq, signal, payload FROM block WHERE id = ? AND time_ns >= ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block as it was received."""
+
+    journal_id: str
+    seq: int
+    signal: str
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,30 +157,32 @@ class StoredTraces:
     ) -> Iterator[_Hit]:
         """Blocks with spans that may meet one of the needs within the window, newest first. `also`: an attribute that
         becomes a column as well."""
-        probe, (longest, failed) = Probe(needs), bounds(needs)
+        clause, literals = filter_clause(needs), must_hold(needs)
         names, numbers = attribute_names(needs, also), number_names(needs)
+        query = f"{_SEARCHED}{' AND ' if clause else ''}{clause} ORDER BY block DESC"
         with self._reading() as db:
-            parameters = (self._store.cutoff_ns, window.end_ns, _MAX_I64, window.start_ns, _MAX_I64, longest, failed)
-            for block, seq, terms in db.execute(_SEARCHED, parameters):
-                if terms is not None and not probe.idle and not probe.may_hold(terms):
-                    continue
+            for (block,) in db.execute(query, (window.end_ns, window.start_ns, *bounds(needs))):
                 deadline.check()
-                payload = self._payload(db, block, seq)
-                if payload is None:
+                read = self._block(db, block)
+                if read is None or (literals and not any(text in read.payload for text in literals)):
                     continue
                 try:
-                    batch = self._decoder.spans([payload], names, numbers)
+                    batch = self._decoder.spans([read.payload], names, numbers)
                 except DecodeError as error:
-                    self._store.unreadable(seq, error)
+                    self._store.unreadable(read.seq, error)
                     continue
                 rows = matching_rows(batch, needs, window, names, numbers)
                 if len(rows):
-                    yield _Hit(payload, seq, batch, rows)
+                    yield _Hit(read.payload, read.seq, batch, rows)
 
-    def _payload(self, db: sqlite3.Connection, block: int, seq: int) -> bytes | None:
-        (packed,) = db.execute("SELECT payload FROM block WHERE id = ?", (block,)).fetchone()
+    def _block(self, db: sqlite3.Connection, block: int) -> _Block | None:
+        """None where it is too old to be shown, or cannot be read."""
+        row = db.execute(_BLOCK, (block, self._store.cutoff_ns)).fetchone()
+        if row is None:
+            return None
+        journal_id, seq, signal, packed = row
         try:
-            return isal_zlib.decompress(packed)
+            return _Block(journal_id, seq, signal, isal_zlib.decompress(packed))
         except isal_zlib.IsalError as error:  # type: ignore[misc]  # the stub takes the class for an instance
             self._store.unreadable(seq, error)
             return None
@@ -200,16 +208,12 @@ class StoredTraces:
                 yield value
 
     def _read_block(self, db: sqlite3.Connection, block: int, builders: Sequence[TraceBuilder]) -> None:
-        row = db.execute(
-            "SELECT log, seq, signal FROM block WHERE id = ? AND time_ns >= ?", (block, self._store.cutoff_ns)
-        ).fetchone()
-        payload = self._payload(db, block, row[1]) if row is not None else None
-        if payload is None:
+        read = self._block(db, block)
+        if read is None:
             return
-        journal_id, seq, signal = row
-        lines = self._lines(signal, journal_id, seq, payload)
+        lines = self._lines(read.signal, read.journal_id, read.seq, read.payload)
         for builder in builders:
-            _gather(lines, builder, signal)
+            _gather(lines, builder, read.signal)
 
     def _lines(self, signal: str, journal_id: str, seq: int, payload: bytes) -> Lines:
         try:

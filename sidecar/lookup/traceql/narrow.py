@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from sidecar.lookup.store import Condition, Needs, Term
-from sidecar.lookup.traceql.query_patterns import literals
+from sidecar.lookup.traceql.query_patterns import literals, pieces
 from sidecar.lookup.traceql.syntax import (
     Attribute,
     Binary,
@@ -73,8 +73,9 @@ def _comparison(op: str, left: Expression, right: Expression) -> tuple[Needs, ..
     value = right.value
     if op == "=":
         return (Needs((Condition(term, (value,)),)),)
-    if op == "=~" and isinstance(value, str) and (texts := literals(value)):
-        return (Needs((Condition(term, texts),)),)
+    if op == "=~" and isinstance(value, str):
+        texts = literals(value)
+        return (Needs((Condition(term, texts) if texts else Condition(term, pieces=pieces(value)),)),)
     if op in ("<", "<=", ">", ">=") and isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high = (value, None) if op[0] == ">" else (None, value)
         return (Needs((Condition(term, low=low, high=high),)),)
@@ -103,6 +104,8 @@ _INTRINSIC = {"service": 1.0, "kind": 0.5, "name": 2.0, "duration": 3.0}
 
 def _selectivity(condition: Condition) -> float:
     """Errors and values of attributes are rarer than slow spans, names, services and kinds, in this order."""
+    if condition.pieces is not None:
+        return 1.5
     if condition.term.scope != "intrinsic":
         return 4.0 if condition.values else 1.0
     if condition.term.name == "status":

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 
 from sidecar.decode.redaction.automaton import Automaton
-from sidecar.decode.redaction.patterns import compile_pattern
+from sidecar.decode.redaction.patterns import Assertion, Chars, Node, Sequential, compile_pattern
+from sidecar.lookup.store import Pieces
 
 _LITERAL = re.compile(r"[^\\.\[\]{}()*+?^$|]+")
 
@@ -19,8 +21,11 @@ def check_pattern(text: str) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _compiled(text: str) -> Automaton:
-    tree = compile_pattern(_as_bytes(text), any_byte=True, may_be_empty=True).tree
-    return Automaton(tree)
+    return Automaton(_tree(text))
+
+
+def _tree(text: str) -> Node:
+    return compile_pattern(_as_bytes(text), any_byte=True, may_be_empty=True).tree
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -35,6 +40,33 @@ def literals(pattern: str) -> tuple[str, ...]:
     plain = [re.sub(r"\\([^\w\s])", r"\1", part) for part in parts.split("|")]
     raw = [re.sub(r"\\[^\w\s]", "", part) for part in parts.split("|")]
     return tuple(plain) if plain and all(_LITERAL.fullmatch(part) or part == "" for part in raw) else ()
+
+
+def pieces(pattern: str) -> Pieces:
+    """What every text that matches has: the characters that are in the pattern as they are, with gaps for the rest."""
+    found = [b""]
+    for node in _parts(_tree(pattern)):
+        if isinstance(node, Chars) and len(node.bytes) == 1:
+            found[-1] += bytes(node.bytes)
+        elif len(found) == 1 or found[-1]:
+            found.append(b"")
+    return Pieces(tuple(map(_text, found))) if len(found) > 1 or _text(found[0]) else Pieces(("", ""))
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    if isinstance(node, Sequential):
+        for part in node.parts:
+            yield from _parts(part)
+    elif not isinstance(node, Assertion):
+        yield node
+
+
+def _text(piece: bytes) -> str:
+    """Empty for a part of a character."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _as_bytes(text: str) -> str:

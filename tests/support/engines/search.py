@@ -74,7 +74,11 @@ class SearchEngine:
     """One node with its own data directory. `stop` and `start` keep the data and the address (an outage)."""
 
     def __init__(
-        self, distribution: Distribution, settings: Mapping[str, Any] | None = None, host: str = "127.0.0.1"
+        self,
+        distribution: Distribution,
+        settings: Mapping[str, Any] | None = None,
+        host: str = "127.0.0.1",
+        java_options: str = JAVA,
     ) -> None:
         self.distribution = distribution
         self.host = host
@@ -96,7 +100,7 @@ class SearchEngine:
                 "HOME": str(self.home),
                 "LANG": "C.UTF-8",
                 ("ES" if engine == "elasticsearch" else "OPENSEARCH") + "_JAVA_HOME": str(java),
-                ("ES" if engine == "elasticsearch" else "OPENSEARCH") + "_JAVA_OPTS": JAVA,
+                ("ES" if engine == "elasticsearch" else "OPENSEARCH") + "_JAVA_OPTS": java_options,
                 ("ES" if engine == "elasticsearch" else "OPENSEARCH") + "_TMPDIR": str(self.home / "tmp"),
             },
             self.home,
@@ -172,9 +176,11 @@ def _unprivileged(directory: Path) -> list[str]:
 
 
 @contextmanager
-def search_engine(distribution: Distribution, settings: Mapping[str, Any] | None = None) -> Iterator[SearchEngine]:
+def search_engine(
+    distribution: Distribution, settings: Mapping[str, Any] | None = None, java_options: str = JAVA
+) -> Iterator[SearchEngine]:
     """A running node. Its directory, log included, is kept if it did not start, or with `SIDECAR_TEST_KEEP=1`."""
-    engine = SearchEngine(distribution, settings)
+    engine = SearchEngine(distribution, settings, java_options=java_options)
     keep = True
     try:
         engine.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.lookup.store import Condition, Needs, Term
+from sidecar.lookup.store import Condition, Needs, Pieces, Term
 from sidecar.lookup.traceql.narrow import MAX_ALTERNATIVES, needs_of
 from sidecar.lookup.traceql.parser import parse
 
@@ -31,7 +31,8 @@ ERROR = eq("intrinsic", "status", "error")
         ('{ resource.service.name != "shop" }', ANY),
         ('{ !(resource.service.name = "shop") }', ANY),
         ('{ .a =~ "x|y" }', (Needs((eq("", "a", "x", "y"),)),)),
-        ('{ .a =~ "x.*" }', ANY),
+        ('{ .a =~ "x.*" }', (Needs((Condition(Term("", "a"), pieces=Pieces(("x", ""))),)),)),
+        ('{ .a !~ "x.*" }', ANY),
         ('{ .a =~ "x\\\\.y|z" }', (Needs((eq("", "a", "x.y", "z"),)),)),
         ("{ .a = nil }", ANY),
         ("{ duration > 1s }", (Needs((Condition(Term("intrinsic", "duration"), low=1e9),)),)),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.lookup.traceql.query_patterns import check_pattern, literals, matches
+from sidecar.lookup.store import Pieces
+from sidecar.lookup.traceql.query_patterns import check_pattern, literals, matches, pieces
 
 PATTERNS = [
     "", "a", "a|b", "^a$", "^a|b$", "a.*b", "(a|bc){2,3}", "[^x]+", "a?b*", "(?:ab)+c?", r"a\.b", r"\d+", r"\w*",
@@ -44,3 +45,35 @@ def test_time_is_linear_in_the_text() -> None:
 )  # fmt: skip
 def test_literals(pattern: str, expected: tuple[str, ...]) -> None:
     assert literals(pattern) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("abc", ("abc",)), ("^abc$", ("abc",)), ("a.*b", ("a", "b")), ("u00..", ("u00", "")), (".*", ("", "")),
+        ("", ("", "")),
+        ("(?:a)(b)c?d", ("ab", "d")), ("x(a|b)y[0-9]z", ("x", "y", "z")), ("(?i)ab", ("", "")), ("ü+x", ("", "x")),
+        ("üx", ("üx",)), ("a|b", ("", "")), (r"a\.b+", ("a.", "")),
+    ],
+)  # fmt: skip
+def test_pieces(pattern: str, expected: tuple[str, ...]) -> None:
+    assert pieces(pattern).texts == expected
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@given(text=st.text(alphabet="abcABxü.1\n", max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_what_matches_has_the_pieces(pattern: str, text: str) -> None:
+    assert pieces(pattern).fit(text) or not matches(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "value", "fit"),
+    [
+        (("a",), "a", True), (("a",), "ab", False), (("ab", "ba"), "aba", False), (("ab", "ba"), "abba", True),
+        (("", "x", ""), "axb", True), (("a", "x", "x", "b"), "axb", False), (("a", "x", "x", "b"), "axxb", True),
+        (("a", "b", "b"), "ab", False),
+    ],
+)  # fmt: skip
+def test_pieces_fit_in_order_and_do_not_overlap(texts: tuple[str, ...], value: str, fit: bool) -> None:
+    assert Pieces(texts).fit(value) is fit

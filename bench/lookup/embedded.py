@@ -1,0 +1,130 @@
+"""The embedded store: look-ups under load, and retention under load."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import proc
+from asking import ask_all, missed, percentile, show
+from load import fill
+from questions import HOUR, NS, questions
+from rounds import SPANS, TRACES
+from support.engines import SidecarProcess, sidecar_process, wait_for
+from support.load import figures, total, waiting
+
+BY_ID_MS, SEARCH_MS = 20.0, 300.0
+ACK_MS = 250.0
+"""p99 while retention works: a commit of the journal, several times over."""
+RETENTION_SECONDS = 40
+MIB = 1 << 20
+_ENVIRON = {"SIDECAR_LOG__LEVEL": "warning"}
+_OVERHEAD = 1.25
+"""Of the file over `max_bytes`: tables of keys, and pages that are not full."""
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """What was missed."""
+    rounds = (options.spans or 5_000_000) // SPANS
+    environ = {**_ENVIRON, "SIDECAR_DELIVER__STORE__MAX_BYTES": "2GiB"}
+    with sidecar_process(environ) as sidecar:
+        end = _fill(sidecar, rounds)
+        begin = int(end) - HOUR
+        found = []
+        for rate in dict.fromkeys((0.0, options.rate)):
+            asked = [q for q in questions(rounds * TRACES, begin, begin + HOUR + 600) if options.only in q.name]
+            cpu, since = proc.cpu_seconds(sidecar.pid), time.monotonic()
+            with _load(sidecar, rounds, rate) as acks:
+                times = ask_all(sidecar.serve_url.removeprefix("http://"), asked, options.asked)
+            cores = (proc.cpu_seconds(sidecar.pid) - cpu) / (time.monotonic() - since)
+            show(times, f"{rate:,.0f} spans/s meanwhile, {cores:.2f} cores of the sidecar's")
+            _acks(acks)
+            found = missed(times, BY_ID_MS, SEARCH_MS)
+        print(f"\nmemory {proc.rss_mib(sidecar.pid):.0f} MiB, peak {proc.peak_mib(sidecar.pid):.0f} MiB")
+        if not options.only:
+            found += _retention(sidecar, rounds * 3, options.rate)
+    return found
+
+
+def _fill(sidecar: SidecarProcess, rounds: int) -> float:
+    """Returns the time of the newest span, Unix seconds."""
+    now = time.time()
+    began, cpu = time.monotonic(), proc.cpu_seconds(sidecar.pid)
+    fill(sidecar.otlp_url.removeprefix("http://"), rounds, int((now - HOUR + 60) * NS), int((now - 60) * NS))
+    wait_for(lambda: not waiting(sidecar.serve_url), 600, "everything to be stored", interval=0.5)
+    seconds, spans = time.monotonic() - began, rounds * SPANS
+    cpu = proc.cpu_seconds(sidecar.pid) - cpu
+    print(f"{spans:,} spans in {seconds:.0f} s, {spans / seconds:,.0f} spans/s, {cpu / spans * 1e6:.2f} CPU s/M")
+    kept, file = _bytes(sidecar)
+    print(f"store {kept / MIB:.0f} MiB by its own count, file {file / MIB:.0f} MiB, {file / spans:.0f} bytes/span")
+    return now
+
+
+@contextmanager
+def _load(sidecar: SidecarProcess, first: int, rate: float) -> Iterator[list[float]]:
+    """A process that sends meanwhile; afterwards the list has the seconds of each reply."""
+    acks: list[float] = []
+    if not rate:
+        yield acks
+        return
+    program = [sys.executable, str(Path(__file__).with_name("load.py")), sidecar.otlp_url.removeprefix("http://")]
+    process = subprocess.Popen(
+        [*program, str(first), str(rate)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+    try:
+        time.sleep(3)
+        yield acks
+        # It ends at the end of its input.
+        acks += json.loads(process.communicate()[0])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _retention(sidecar: SidecarProcess, first: int, rate: float) -> list[str]:
+    """The bound is lowered to half of what there is: space has to be given back while spans come in."""
+    kept, file = _bytes(sidecar)
+    bound = kept // 2
+    sidecar.stop()
+    sidecar.child.env["SIDECAR_DELIVER__STORE__MAX_BYTES"] = str(bound)
+    sidecar.start()
+    waited = 0.0
+    with _load(sidecar, first, rate) as acks:
+        began = time.monotonic()
+        while time.monotonic() - began < RETENTION_SECONDS:
+            time.sleep(1)
+            waited = max(waited, waiting(sidecar.serve_url))
+    after, file_after = _bytes(sidecar)
+    print(
+        f"\nbound lowered to {bound / MIB:.0f} MiB, {RETENTION_SECONDS} s at {rate:,.0f} spans/s: "
+        f"store {kept / MIB:.0f} -> {after / MIB:.0f} MiB, file {file / MIB:.0f} -> {file_after / MIB:.0f} MiB, "
+        f"at most {waited:.0f} spans waited"
+    )
+    p99 = _acks(acks)
+    wrong = []
+    if after > bound or file_after > bound * _OVERHEAD:
+        wrong.append(f"store {after / MIB:.0f} MiB, file {file_after / MIB:.0f} MiB; bound {bound / MIB:.0f} MiB")
+    if p99 > ACK_MS:
+        wrong.append(f"acknowledgement p99 {p99:.0f} ms while space is given back; at most {ACK_MS:.0f}")
+    return wrong
+
+
+def _acks(acks: list[float]) -> float:
+    if not acks:
+        return 0.0
+    p99 = percentile(acks, 99) * 1000
+    shown = f"p50 {percentile(acks, 50) * 1000:.1f}, p99 {p99:.1f}, worst {max(acks) * 1000:.0f} ms"
+    print(f"{len(acks)} acknowledgements: {shown}")
+    return p99
+
+
+def _bytes(sidecar: SidecarProcess) -> tuple[float, float]:
+    """(as the store counts them, of its files)"""
+    files = sum(path.stat().st_size for path in sidecar.data_dir.rglob("store.db*"))
+    return total(figures(sidecar.serve_url), "sidecar_store_bytes"), files
