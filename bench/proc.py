@@ -42,6 +42,15 @@ def cpu_seconds(pid: int) -> float:
     return total / HZ
 
 
+def run_ns(pid: int) -> int:
+    """CPU time of the process's living threads in nanoseconds: for what takes less than a tick of `cpu_seconds`."""
+    total = 0
+    for one in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):
+            total += int(one.read_text().split()[0])
+    return total
+
+
 def _status(pid: int, key: str) -> Iterator[float]:
     for one in tree(pid):
         try:

@@ -2,8 +2,8 @@
 
 `python bench/lookup` fills a real sidecar's embedded store over OTLP, asks for traces by id and by search while 5,000
 spans a second come in, and then has retention give space back under the same load. `--engine opensearch`,
-`elasticsearch9` or `elasticsearch8` puts the spans into a real engine by a sidecar, and asks `sidecar lookup`. Exit code
-1 where a target is missed. What the figures mean: bench/README.md."""
+`elasticsearch9` or `elasticsearch8` puts the spans into a real engine by a sidecar, and asks `sidecar lookup`. Exit
+code 1 where a target is missed. What the figures mean: bench/README.md."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--spans", type=int, help="default 5,000,000; in an engine 1,000,000")
     parser.add_argument("--rate", type=float, default=5_000, help="spans a second meanwhile (default 5,000; 0: none)")
     parser.add_argument("--asked", type=int, default=30, help="times that each question is asked (default 30)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the store, which is filled once and kept; then no retention"
+    )
     parser.add_argument("--only", default="", help="questions with this text in their name")
     return parser
 

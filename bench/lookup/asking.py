@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import proc
 from questions import LIMIT, Question
 
 TO_MS = 1_000
@@ -25,15 +26,18 @@ class Times:
     p50: float
     p95: float
     worst: float
+    cpu: float
+    """Median CPU of the process that answers, of all that it did meanwhile."""
     found: float
     """Traces in an answer, on average."""
 
 
-def ask_all(address: str, questions: Sequence[Question], times: int, seed: int = 1) -> list[Times]:
+def ask_all(address: str, pid: int, questions: Sequence[Question], times: int, seed: int = 1) -> list[Times]:
     """Each question so many times; they take turns, so that what else the machine does meets all of them. By id: ten
     times as often; what reads everything: a fifth."""
     random = Random(seed)
     took: dict[str, list[float]] = {q.name: [] for q in questions}
+    cpu: dict[str, list[float]] = {q.name: [] for q in questions}
     found: dict[str, list[int]] = {q.name: [] for q in questions}
     connection = http.client.HTTPConnection(address, timeout=60)
     for turn in range(times + 1):
@@ -41,12 +45,14 @@ def ask_all(address: str, questions: Sequence[Question], times: int, seed: int =
             if question.reads_all and turn % _SELDOM:
                 continue
             for _ in range(10 if question.by_id else 1):
+                before = proc.run_ns(pid)
                 seconds, traces = _ask(connection, question, random)
                 # The first turn compiles, imports and opens files.
                 if turn:
                     took[question.name].append(seconds * TO_MS)
+                    cpu[question.name].append((proc.run_ns(pid) - before) / 1e6)
                     found[question.name].append(traces)
-    return [_times(q, took[q.name], found[q.name]) for q in questions]
+    return [_times(q, took[q.name], cpu[q.name], found[q.name]) for q in questions]
 
 
 def _ask(connection: http.client.HTTPConnection, question: Question, random: Random) -> tuple[float, int]:
@@ -56,6 +62,8 @@ def _ask(connection: http.client.HTTPConnection, question: Question, random: Ran
     reply = connection.getresponse()
     body = reply.read()
     took = time.monotonic() - began
+    if reply.status == 504 and question.reads_all:
+        return took, 0
     traces = _traces(reply.status, body, "json" in reply.headers["content-type"])
     if traces > LIMIT or question.finds != (traces > 0):
         raise RuntimeError(f"{target}: {reply.status}, {traces} traces: {body[:300]!r}")
@@ -74,8 +82,9 @@ def _traces(status: int, body: bytes, readable: bool) -> int:
     return len(answer["data"] if "data" in answer else answer.get("traces", answer.get("batches")) or [])
 
 
-def _times(question: Question, took: list[float], found: list[int]) -> Times:
-    return Times(question, statistics.median(took), percentile(took, 95), max(took), statistics.mean(found))
+def _times(question: Question, took: list[float], cpu: list[float], found: list[int]) -> Times:
+    p50, p95 = statistics.median(took), percentile(took, 95)
+    return Times(question, p50, p95, max(took), statistics.median(cpu), statistics.mean(found))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -86,9 +95,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def show(times: Sequence[Times], heading: str) -> None:
     """As a table."""
-    print(f"\n{heading}\n\n| look-up | p50 ms | p95 ms | worst | traces |\n|---|---|---|---|---|")
+    print(f"\n{heading}\n\n| look-up | p50 ms | p95 | worst | CPU | traces |\n|---|---|---|---|---|---|")
     for one in times:
-        figures = f"{one.p50:.1f} | {one.p95:.1f} | {one.worst:.0f} | {one.found:.1f}"
+        figures = f"{one.p50:.1f} | {one.p95:.1f} | {one.worst:.0f} | {one.cpu:.1f} | {one.found:.1f}"
         print(f"| {one.question.name} | {figures} |", flush=True)
 
 

@@ -7,14 +7,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import proc
 from asking import ask_all, missed, percentile, show
 from load import fill
-from questions import HOUR, NS, questions
+from questions import HOUR, NS, Question, questions
 from rounds import SPANS, TRACES
 from support.engines import SidecarProcess, sidecar_process, wait_for
 from support.load import figures, total, waiting
@@ -33,37 +33,49 @@ def run(options: argparse.Namespace) -> list[str]:
     """What was missed."""
     rounds = (options.spans or 5_000_000) // SPANS
     environ = {**_ENVIRON, "SIDECAR_DELIVER__STORE__MAX_BYTES": "2GiB"}
-    with sidecar_process(environ) as sidecar:
-        end = _fill(sidecar, rounds)
-        begin = int(end) - HOUR
-        found = []
+    if options.data:
+        options.data.mkdir(parents=True, exist_ok=True)
+    with sidecar_process(environ, options.data) as sidecar:
+        begin, rounds = _filled(sidecar, rounds)
+        asked = [q for q in questions(rounds * TRACES, begin, begin + HOUR + 600) if options.only in q.name]
+        found: list[str] = []
         for rate in dict.fromkeys((0.0, options.rate)):
-            asked = [q for q in questions(rounds * TRACES, begin, begin + HOUR + 600) if options.only in q.name]
-            cpu, since = proc.cpu_seconds(sidecar.pid), time.monotonic()
-            with _load(sidecar, rounds, rate) as acks:
-                times = ask_all(sidecar.serve_url.removeprefix("http://"), asked, options.asked)
-            cores = (proc.cpu_seconds(sidecar.pid) - cpu) / (time.monotonic() - since)
-            show(times, f"{rate:,.0f} spans/s meanwhile, {cores:.2f} cores of the sidecar's")
-            _acks(acks)
-            found = missed(times, BY_ID_MS, SEARCH_MS)
-        print(f"\nmemory {proc.rss_mib(sidecar.pid):.0f} MiB, peak {proc.peak_mib(sidecar.pid):.0f} MiB")
-        if not options.only:
+            found = _ask(sidecar, asked, options.asked, rounds, rate)
+        print(f"\nmemory {proc.rss_mib(sidecar.pid):.0f} MiB, peak {proc.peak_mib(sidecar.pid):.0f} MiB", flush=True)
+        if not options.only and not options.data:
             found += _retention(sidecar, rounds * 3, options.rate)
     return found
 
 
-def _fill(sidecar: SidecarProcess, rounds: int) -> float:
-    """Returns the time of the newest span, Unix seconds."""
-    now = time.time()
-    began, cpu = time.monotonic(), proc.cpu_seconds(sidecar.pid)
-    fill(sidecar.otlp_url.removeprefix("http://"), rounds, int((now - HOUR + 60) * NS), int((now - 60) * NS))
+def _ask(sidecar: SidecarProcess, asked: Sequence[Question], times: int, rounds: int, rate: float) -> list[str]:
+    """What was missed while so many spans a second came in."""
+    address = sidecar.serve_url.removeprefix("http://")
+    cpu, since = proc.cpu_seconds(sidecar.pid), time.monotonic()
+    # Other traces than those of an earlier run on the same data.
+    with _load(sidecar, rounds + int(time.time()), rate) as acks:
+        found = ask_all(address, sidecar.pid, asked, times)
+    cores = (proc.cpu_seconds(sidecar.pid) - cpu) / (time.monotonic() - since)
+    show(found, f"{rate:,.0f} spans/s meanwhile, {cores:.2f} cores of the sidecar's")
+    _acks(acks)
+    return missed(found, BY_ID_MS, SEARCH_MS)
+
+
+def _filled(sidecar: SidecarProcess, rounds: int) -> tuple[int, int]:
+    """(when the hour of the spans begins, Unix seconds; how many rounds there are)"""
+    note = sidecar.data_dir / "filled.json"
+    if note.exists():
+        begin, rounds = json.loads(note.read_text())
+        return int(begin), int(rounds)
+    begin, began, cpu = int(time.time()) - HOUR, time.monotonic(), proc.cpu_seconds(sidecar.pid)
+    fill(sidecar.otlp_url.removeprefix("http://"), rounds, (begin + 60) * NS, (begin + HOUR - 60) * NS)
     wait_for(lambda: not waiting(sidecar.serve_url), 600, "everything to be stored", interval=0.5)
     seconds, spans = time.monotonic() - began, rounds * SPANS
     cpu = proc.cpu_seconds(sidecar.pid) - cpu
     print(f"{spans:,} spans in {seconds:.0f} s, {spans / seconds:,.0f} spans/s, {cpu / spans * 1e6:.2f} CPU s/M")
     kept, file = _bytes(sidecar)
-    print(f"store {kept / MIB:.0f} MiB by its own count, file {file / MIB:.0f} MiB, {file / spans:.0f} bytes/span")
-    return now
+    print(f"store {kept / MIB:.0f} MiB, file {file / MIB:.0f} MiB, {file / spans:.0f} bytes a span", flush=True)
+    note.write_text(json.dumps([begin, rounds]))
+    return begin, rounds
 
 
 @contextmanager

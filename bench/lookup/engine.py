@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> list[str]:
         with _lookup(engine.url) as (child, address):
             asked = [q for q in questions(rounds * TRACES, begin, begin + HOUR + 600) if options.only in q.name]
             cpu, own = proc.cpu_seconds(engine.pid), proc.cpu_seconds(child.pid)
-            times = ask_all(address, asked, options.asked)
+            times = ask_all(address, child.pid, asked, options.asked)
             show(times, engine.distribution.label)
             engine_cpu, own = proc.cpu_seconds(engine.pid) - cpu, proc.cpu_seconds(child.pid) - own
             print(
@@ -54,7 +54,7 @@ def _fill(engine: SearchEngine, rounds: int) -> int:
         wait_for(lambda: not waiting(sidecar.serve_url), 1200, "everything to be delivered", interval=1)
     ask(f"{engine.url}/_refresh")
     found = ask(f"{engine.url}/traces-*/_count", method="GET")["count"]
-    print(f"{found:,} spans in {time.monotonic() - began:.0f} s")
+    print(f"{found:,} spans in {time.monotonic() - began:.0f} s", flush=True)
     if found != rounds * SPANS:
         raise RuntimeError(f"{found} documents of {rounds * SPANS} spans")
     return begin

@@ -1,7 +1,7 @@
 """Sends rounds of `rounds` to a sidecar over OTLP/HTTP, and remembers how long each reply took.
 
-As a program (`load.py ADDRESS FIRST SPANS_PER_S`) it sends at a steady rate until its input ends, and prints as JSON how
-many seconds after it was due each request had its reply: one that keeps the next waiting counts there too."""
+As a program (`load.py ADDRESS FIRST SPANS_PER_S`) it sends at a steady rate until its input ends, and prints as JSON
+how many seconds after it was due each request had its reply: one that keeps the next waiting counts there too."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from itertools import islice
 from sidecar.lookup.model import Span, Trace
 from sidecar.lookup.store import Deadline, LookupTimeout, Needs, TraceStore, Window
 from sidecar.lookup.traceql.evaluate import SpanSet, matching
-from sidecar.lookup.traceql.narrow import needs_of
+from sidecar.lookup.traceql.narrow import companions_of, needs_of
 from sidecar.lookup.traceql.syntax import Query
 
 MAX_TRACES = 1_000
@@ -28,6 +28,8 @@ class Search:
     judge: Callable[[Trace], list[SpanSet]]
     window: Window
     limit: int = 20
+    companions: tuple[Needs, ...] = ()
+    """A trace that matches has a span with one of these as well; () where that is not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Found:
 
 def query_search(query: Query, window: Window, limit: int) -> Search:
     """The search of a TraceQL query."""
-    return Search(needs_of(query.source), lambda trace: matching(query, trace), window, limit)
+    needs, companions = needs_of(query.source), companions_of(query.source)
+    return Search(needs, lambda trace: matching(query, trace), window, limit, companions)
 
 
 def search(store: TraceStore, wanted: Search, deadline: Deadline) -> Found:
@@ -60,7 +63,8 @@ def search(store: TraceStore, wanted: Search, deadline: Deadline) -> Found:
     found = Found()
     limit = min(wanted.limit, MAX_TRACES)
     try:
-        for ids in _batches(store.candidates(wanted.needs, wanted.window, deadline), min(limit, _BATCH)):
+        candidates = store.candidates(wanted.needs, wanted.window, deadline, wanted.companions)
+        for ids in _batches(candidates, min(limit, _BATCH)):
             for trace in store.traces(ids, deadline, MAX_SPANS_OF_TRACE):
                 found.inspected += 1
                 sets = _within(wanted.judge(trace), wanted.window)

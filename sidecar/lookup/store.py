@@ -127,9 +127,12 @@ class TraceStore(Protocol):
         are left out. `limit`: of spans, and of log records, of each trace."""
         ...
 
-    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+    def candidates(
+        self, needs: Sequence[Needs], window: Window, deadline: Deadline, companions: Sequence[Needs] = ()
+    ) -> Iterator[Sequence[str]]:
         """Ids of the traces that have, for one of `needs` at least, a span with it that began within the window; newest
-        first, some at a time, an id once. There may be others among them."""
+        first, some at a time, an id once. There may be others among them. `companions`: traces without a span with one
+        of these, whenever it began, may be left out."""
         ...
 
     def spans(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[Span]]:

@@ -199,6 +199,20 @@ def test_models_show_drift_with_both_distributions_and_accuracy_with_its_interva
     expect(page.get_by_role("region", name="Tokens")).to_contain_text("small-model")
 
 
+def test_models_show_the_variants_of_an_experiment_with_what_they_change(shop: Shop, page: Page) -> None:
+    page.goto(shop.url("/ui/models"))
+    rows = page.get_by_role("region", name="Variants of ranking-v2").get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("control")
+    expect(rows.filter(has_text="bold")).to_contain_text(re.compile(r"conversion 100 %.*significant"))
+    calm = rows.filter(has_text="calm")
+    expect(calm).not_to_contain_text("significant")
+    middle, begin, width = (
+        calm.locator("svg").last.locator(f"rect.{name}").evaluate(f"rect => +rect.getAttribute('{attribute}')")
+        for name, attribute in (("zero", "x"), ("range", "x"), ("range", "width"))
+    )
+    assert begin < middle < begin + width, "the interval of a lift that is not certain has 0 in it"
+
+
 def test_the_page_is_used_by_keys_alone(shop: Shop, page: Page) -> None:
     page.goto(shop.url("/ui"))
     page.keyboard.press("Tab")

@@ -38,6 +38,7 @@ def environ(folder: Path, elasticsearch: str) -> dict[str, str]:
     return {
         "SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true",
         "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
+        "SIDECAR_DERIVE__EXPERIMENTS__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__REFERENCE": str(folder / "reference.json"),
         "SIDECAR_DERIVE__DRIFT__WINDOW": "1d",
         "SIDECAR_DERIVE__DRIFT__CHECK_INTERVAL": "1s",
@@ -100,6 +101,7 @@ def send_all(sidecar: SidecarProcess) -> None:
     post(sidecar, "/v1/logs", log_payload("card refused: limit reached", severity=17, trace=3, number=3))
     post(sidecar, "/v1/logs", log_payload(EVIL, f"{CURSED} {EVIL}", service=EVIL, severity=17))
     post(sidecar, "/v1/json", b"\n".join(json.dumps(one).encode() for one in _predictions()), "application/x-ndjson")
+    post(sidecar, "/v1/json", b"\n".join(json.dumps(one).encode() for one in _experiment()), "application/x-ndjson")
     labels = [{"prediction_id": f"p-{n}", "label": "leaves" if n % 3 else "stays"} for n in range(60)]
     post(sidecar, "/v1/labels", json.dumps(labels).encode(), "application/json")
     send_features(sidecar)
@@ -123,6 +125,20 @@ def _predictions() -> list[Mapping[str, Any]]:
         })  # fmt: skip
     evil = {"message": "scored", "model": EVIL, "version": EVIL, "predicted_class": EVIL, "confidence": 0.5}
     return [*found, evil]
+
+
+def _experiment() -> list[Mapping[str, Any]]:
+    """Three variants, of which `bold` converts twice as often, and one whose names are texts that would be scripts."""
+    rates = {"control": 0.2, "bold": 0.4, "calm": 0.21}
+    shown = {"message": "scored", "service.name": "shop", "model": "ranking", "predicted_class": "shoes"}
+    found: list[Mapping[str, Any]] = []
+    for variant, rate in rates.items():
+        for number in range(600):
+            key = f"{variant}-{number}"
+            found.append({**shown, "prediction_id": key, "experiment": "ranking-v2", "variant": variant})
+            if number < 600 * rate:
+                found.append({"event": "conversion", "prediction_id": key, "service.name": "shop"})
+    return [*found, {**shown, "prediction_id": "e-1", "experiment": EVIL, "variant": EVIL}]
 
 
 def _traces() -> list[bytes]:

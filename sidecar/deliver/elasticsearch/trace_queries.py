@@ -12,10 +12,11 @@ from typing import Any
 
 from sidecar.decode.api import UNKNOWN_SERVICE
 from sidecar.lookup.document_traces import CONFLICTS
-from sidecar.lookup.store import Condition, Needs, Term, Window
+from sidecar.lookup.store import Condition, Needs, Pieces, Term, Window
 
 Query = dict[str, Any]
 SERVICE = "resource.attributes.service.name"
+_UNNAMED: Query = {"bool": {"must_not": [{"exists": {"field": SERVICE}}]}}
 MAX_INDEXED_CHARS = 8_191
 """`ignore_above` of the templates."""
 _LONGEST_INTEGER = 1 << 63
@@ -52,6 +53,13 @@ def field_names(term: Term) -> list[str]:
     return found + ([f"resource.attributes.{term.name}"] if term.scope in ("", "resource") else [])
 
 
+def companions_query(trace_ids: Sequence[str], needs: Sequence[Needs]) -> dict[str, Any]:
+    """Which of the traces have a span that may meet one of the needs, whenever it began."""
+    either = [{"bool": {"filter": [_condition(c) for c in need.every]}} for need in needs]
+    query = {"bool": {"filter": [{"terms": {"trace_id": list(trace_ids)}}, _any_of(either)]}}
+    return values_aggregation(query, "trace_id", len(trace_ids))
+
+
 def operations_aggregation(service: str, after: dict[str, Any] | None, size: int) -> dict[str, Any]:
     """A page of the operations of a service."""
     sources = [{name: {"terms": {"field": name, "missing_bucket": True}}} for name in ("name", "kind")]
@@ -85,6 +93,8 @@ def _condition(condition: Condition) -> Query:
     if condition.term.scope == "intrinsic":
         return _intrinsic(condition)
     moved: Query = {"exists": {"field": f"attributes.{CONFLICTS}"}}
+    if condition.pieces:
+        return _any_of([*_with_pieces(field_names(condition.term), condition.pieces), moved])
     found: list[Query] = []
     for field in field_names(condition.term):
         if not condition.values or any(len(str(value)) > MAX_INDEXED_CHARS for value in condition.values):
@@ -94,6 +104,19 @@ def _condition(condition: Condition) -> Query:
     return _any_of([*found, moved])
 
 
+def _with_pieces(fields: list[str], pieces: Pieces) -> list[Query]:
+    """Texts with the pieces; those that are too long to be indexed too. `query_string`, since it lets fields of numbers
+    be, which `wildcard` refuses."""
+    text = "*".join("".join(map(_escaped, piece)) for piece in pieces.texts)
+    found: Query = {"query_string": {"query": text, "fields": fields, "lenient": True}}
+    return [found, {"terms": {"_ignored": fields}}]
+
+
+def _escaped(character: str) -> str:
+    # Of all that the syntax knows only these two cannot be escaped; a gap stands for them as well.
+    return "*" if character in "<>" else character if character.isalnum() else f"\\{character}"
+
+
 def _number(value: Any) -> Any:
     """1.0 as 1, which a field of whole numbers reads as well."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LONGEST_INTEGER else value
@@ -101,12 +124,15 @@ def _number(value: Any) -> Any:
 
 def _intrinsic(condition: Condition) -> Query:
     name, values = condition.term.name, condition.values
+    if condition.pieces:
+        (field,) = field_names(condition.term)
+        unnamed_too = name == "service" and condition.pieces.fit(UNKNOWN_SERVICE)
+        return _any_of([*_with_pieces([field], condition.pieces), *([_UNNAMED] if unnamed_too else [])])
     match name:
         case "duration":
             return _duration(condition)
         case "service" if UNKNOWN_SERVICE in values:
-            unnamed: Query = {"bool": {"must_not": [{"exists": {"field": SERVICE}}]}}
-            return _any_of([{"terms": {SERVICE: list(values)}}, unnamed])
+            return _any_of([{"terms": {SERVICE: list(values)}}, _UNNAMED])
         case "service":
             return {"terms": {SERVICE: list(values)}}
         case "kind" | "status":

@@ -19,6 +19,7 @@ from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOption
 from sidecar.deliver.elasticsearch.trace_queries import (
     SERVICE,
     SORT,
+    companions_query,
     field_names,
     operations_aggregation,
     spans_query,
@@ -56,11 +57,17 @@ class ElasticsearchTraces:
             builders += self._built(trace_ids[begin : begin + _TRACES_AT_ONCE], deadline, limit)
         return [trace for builder in builders if (trace := builder.trace()) is not None]
 
-    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+    def candidates(
+        self, needs: Sequence[Needs], window: Window, deadline: Deadline, companions: Sequence[Needs] = ()
+    ) -> Iterator[Sequence[str]]:
         seen: set[str] = set()
         for hits in self._pages(needs, window, ["trace_id"], deadline):
             fresh = list(dict.fromkeys(i for hit in hits if (i := hit["_source"]["trace_id"]) not in seen))
             seen.update(fresh)
+            if fresh and companions:
+                answer = self._search(companions_query(fresh, companions), deadline)
+                accompanied = {bucket["key"] for bucket in _buckets(answer, "values")}
+                fresh = [trace_id for trace_id in fresh if trace_id in accompanied]
             if fresh:
                 yield fresh
 

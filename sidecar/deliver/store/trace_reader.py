@@ -81,7 +81,10 @@ class StoredTraces:
                     self._read_block(db, block, open_ones)
         return [trace for builder in builders.values() if (trace := builder.trace()) is not None]
 
-    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+    def candidates(
+        self, needs: Sequence[Needs], window: Window, deadline: Deadline, companions: Sequence[Needs] = ()
+    ) -> Iterator[Sequence[str]]:
+        # Whether there are companions takes as much reading here as the traces do.
         seen: set[bytes] = set()
         for hit in self._hits(needs, window, deadline):
             ids = hit.batch.trace_ids

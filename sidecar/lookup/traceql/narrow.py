@@ -36,8 +36,23 @@ def needs_of(source: Spans) -> tuple[Needs, ...]:
         case Combined(op, _, right) if op.startswith("!"):
             return needs_of(right)
         case Combined(_, left, right):
-            # Both sides have a span: the one that says more leads.
-            return max(needs_of(left), needs_of(right), key=_weight)
+            return _led(needs_of(left), needs_of(right))[0]
+
+
+def companions_of(source: Spans) -> tuple[Needs, ...]:
+    """Every trace that matches has a span with one of these besides the one of `needs_of`; () where none is needed."""
+    match source:
+        case Piped(inner, _):
+            return companions_of(inner)
+        case Combined(op, left, right) if op != "||" and not op.startswith("!"):
+            other = _led(needs_of(left), needs_of(right))[1]
+            return () if Needs() in other else other
+    return ()
+
+
+def _led(left: tuple[Needs, ...], right: tuple[Needs, ...]) -> tuple[tuple[Needs, ...], tuple[Needs, ...]]:
+    """Where both sides have a span: the one that says more, and the other."""
+    return (left, right) if _weight(left) >= _weight(right) else (right, left)
 
 
 def needs_of_condition(condition: Expression | None) -> tuple[Needs, ...]:

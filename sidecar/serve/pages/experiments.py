@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidecar.derive.families import Number
@@ -36,6 +38,15 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """An interval as it is drawn: shares of a width, from 0 to 1."""
+
+    begin: float
+    end: float
+    mark: float
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """What is shown of one."""
 
@@ -43,6 +54,26 @@ class Experiment:
     variants: list[Variant]
     sample_ratio_p: Number | None
     """Small where the shares of the variants are not those expected: nothing else can be believed then."""
+
+    def rate_bar(self, rate: Share | None) -> Bar | None:
+        """A rate of a variant: from 0 to the highest end of all, so that the variants can be compared."""
+        return _bar(rate, 0, _furthest(v.rate for v in self.variants))
+
+    def lift_bar(self, lift: Share | None) -> Bar | None:
+        """A lift: 0 is in the middle, as far from both ends as the furthest end of all."""
+        furthest = _furthest(one.lift for v in self.variants for one in v.lifts)
+        return _bar(lift, -furthest, furthest)
+
+
+def _furthest(shares: Iterable[Share | None]) -> float:
+    ends = [abs(end) for one in shares if one for end in (one.lower, one.upper) if end is not None]
+    return max(filter(math.isfinite, ends), default=0) or 1
+
+
+def _bar(share: Share | None, low: float, high: float) -> Bar | None:
+    if share is None or share.lower is None or share.upper is None:
+        return None
+    return Bar(*(min(1, max(0, (end - low) / (high - low))) for end in (share.lower, share.upper, share.value)))
 
 
 def experiments(metrics: Metrics) -> list[Experiment]:

@@ -37,7 +37,9 @@ class FakeStore:
             found.append(Trace(trace_id, [span]))
         return found
 
-    def candidates(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[str]]:
+    def candidates(
+        self, needs: Sequence[Needs], window: Window, deadline: Deadline, companions: Sequence[Needs] = ()
+    ) -> Iterator[Sequence[str]]:
         self._fail()
         number = 1
         while True:

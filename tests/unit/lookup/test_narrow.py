@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.lookup.store import Condition, Needs, Pieces, Term
-from sidecar.lookup.traceql.narrow import MAX_ALTERNATIVES, needs_of
+from sidecar.lookup.traceql.narrow import MAX_ALTERNATIVES, companions_of, needs_of
 from sidecar.lookup.traceql.parser import parse
 
 ANY = (Needs(),)
@@ -17,6 +17,22 @@ def eq(scope: str, name: str, *values: object) -> Condition:
 
 SERVICE = eq("intrinsic", "service", "shop")
 ERROR = eq("intrinsic", "status", "error")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{ status = error }", ()),
+        ('{ status = error } >> { resource.service.name = "shop" }', (Needs((SERVICE,)),)),
+        ('{ resource.service.name = "shop" } && { resource.service.name = "shop" }', (Needs((SERVICE,)),)),
+        ('({ status = error } ~ { resource.service.name = "shop" }) | count() > 1', (Needs((SERVICE,)),)),
+        ("{ status = error } >> { }", ()),
+        ('{ status = error } || { resource.service.name = "shop" }', ()),
+        ('{ status = error } !>> { resource.service.name = "shop" }', ()),
+    ],
+)
+def test_companions(query: str, expected: tuple[Needs, ...]) -> None:
+    assert companions_of(parse(query).source) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from sidecar.derive.families import FamilySnapshot, Points, label_text
-from sidecar.serve.pages.experiments import Experiment, Lift, Variant, experiments
+from sidecar.serve.pages.experiments import Bar, Experiment, Lift, Variant, experiments
 from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.models import models
 from sidecar.serve.pages.quality import Share
@@ -41,6 +43,20 @@ def test_variants_stand_beside_the_control_with_what_they_change() -> None:
     ])  # fmt: skip
     assert found == [Experiment("ranking", [Variant("old", True, 110, None, None, None, []), new], 0.4)]
     assert experiments(Metrics()) == []
+
+
+def test_intervals_of_variants_are_drawn_to_one_scale() -> None:
+    lifts = [
+        Lift("conversion", Share(0.5, -0.25, 1.0), 0.01, False),
+        Lift("accuracy", Share(0.25, 0.0, inf), 0.5, False),
+    ]
+    old = Variant("old", True, 1, None, Share(0.25, 0.125, 0.5), None, [])
+    one = Experiment("x", [old, Variant("new", False, 1, None, None, None, lifts)], None)
+    assert one.rate_bar(old.rate) == Bar(0.25, 1, 0.5)
+    assert one.lift_bar(lifts[0].lift) == Bar(0.375, 1, 0.75)
+    assert one.lift_bar(lifts[1].lift) == Bar(0.5, 1, 0.625)
+    assert one.rate_bar(None) is None
+    assert one.rate_bar(Share(0.5, None, None)) is None
 
 
 def test_of_features_that_have_drifted_those_that_count_most_come_first() -> None:
