@@ -18,8 +18,10 @@ from questions import HOUR, NS, Question, questions
 from rounds import SPANS, TRACES
 from support.engines import SidecarProcess, sidecar_process, wait_for
 from support.load import figures, total, waiting
+from tailing import tail_seconds
 
 BY_ID_MS, SEARCH_MS = 20.0, 300.0
+TAIL_MS = 1_000.0
 ACK_MS = 250.0
 """p99 while retention works: a commit of the journal, several times over."""
 RETENTION_SECONDS = 40
@@ -54,10 +56,15 @@ def _ask(sidecar: SidecarProcess, asked: Sequence[Question], times: int, rounds:
     # Other traces than those of an earlier run on the same data.
     with _load(sidecar, rounds + int(time.time()), rate) as acks:
         found = ask_all(address, sidecar.pid, asked, times)
+        tail = tail_seconds(sidecar.otlp_url.removeprefix("http://"), address)
     cores = (proc.cpu_seconds(sidecar.pid) - cpu) / (time.monotonic() - since)
     show(found, f"{rate:,.0f} spans/s meanwhile, {cores:.2f} cores of the sidecar's")
     _acks(acks)
-    return missed(found, BY_ID_MS, SEARCH_MS)
+    wrong = missed(found, BY_ID_MS, SEARCH_MS)
+    if (p95 := percentile(tail, 95) * 1000) > TAIL_MS:
+        wrong.append(f"live tail: p95 {p95:.0f} ms; at most {TAIL_MS:.0f}")
+    print(f"live tail: p50 {percentile(tail, 50) * 1000:.0f}, p95 {p95:.0f} ms")
+    return wrong
 
 
 def _filled(sidecar: SidecarProcess, rounds: int) -> tuple[int, int]:
