@@ -109,7 +109,7 @@ def blocks_of(db: sqlite3.Connection, keys: Sequence[bytes]) -> Mapping[bytes, l
         for key, bucket in zip(found, _buckets(numbers, bits).tolist(), strict=True):
             wanted.setdefault((segment << _SHIFT) + bucket, []).append(key)
     places = list(wanted)
-    # One statement for many rows: each step of Python's gives the interpreter away, and waits for it behind the intake.
+    # One statement for many rows: each step of Python's gives the interpreter away, and waits for it behind the ingest.
     for begin in range(0, len(places), _ROWS_AT_ONCE):
         some = ",".join(map(str, places[begin : begin + _ROWS_AT_ONCE]))
         for place, row in db.execute(f"SELECT id, keys FROM segment_keys WHERE id IN ({some}) ORDER BY id"):
