@@ -9,6 +9,7 @@ from typing import Any
 
 import proc
 from cases import Case
+from disk import fsync_times, p99
 from support.engines import http_get, loadgen_binary, payload_dir
 from systems import System, counter_total, scrape
 
@@ -42,7 +43,8 @@ def _measure_at_rest(case: Case, system: System, sink_url: str) -> Row:
         time.sleep(case.rest_seconds)
         cpu = proc.cpu_seconds(system.pid) - cpu_before
         return row | {"idle_cpu_percent": cpu / (time.monotonic() - began) * 100, "rest_mib": proc.rss_mib(system.pid)}
-    load = _load(case, system, case.rest_seconds)
+    with fsync_times() as fsync:
+        load = _load(case, system, case.rest_seconds)
     time.sleep(SETTLE_SECONDS)
     cpu, switches = proc.cpu_seconds(system.pid) - cpu_before, proc.switches(system.pid) - switches_before
     row |= {
@@ -54,6 +56,7 @@ def _measure_at_rest(case: Case, system: System, sink_url: str) -> Row:
         "rest_mib": proc.rss_mib(system.pid),
         "ack_p50_ms": load["p50_ms"],
         "ack_p99_ms": load["p99_ms"],
+        "fsync_p99_ms": p99(fsync),
         "requests": load["requests"],
         "expected": sum(one["accepted"] + (one["events"] if system.event_documents else 0) for one in (warm, load)),
     }

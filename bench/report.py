@@ -10,6 +10,7 @@ from cases import Case
 
 Row = dict[str, Any]
 Columns = Sequence[tuple[str, Callable[[list[Row], Case], str]]]
+"""Names, and what shows the rows of one case and system."""
 
 
 def _middle(rows: list[Row], key: str) -> float | None:
@@ -30,6 +31,37 @@ def _figure(key: str, form: str, targets: bool = False) -> Callable[[list[Row], 
     return show
 
 
+def _of_peer(key: str) -> Callable[[list[Row], Case], str]:
+    """In a peer's line: the sidecar's figure by the peer's; `!` where it is over its target."""
+
+    def show(rows: list[Row], case: Case) -> str:
+        ratio = _middle(rows, f"{key}_ratio")
+        if ratio is None:
+            return ""
+        over = ratio > case.ratios.get(rows[0]["system"].removeprefix("collector "), float("inf"))
+        return format(ratio, ".2f") + ("!" if over else "")
+
+    return show
+
+
+def with_ratios(rows: list[Row]) -> list[Row]:
+    """The rows, those of peers with `<figure>_ratio`: the sidecar's median of the case by the figure in the row."""
+    shown = []
+    for row in rows:
+        own = [r for r in rows if r["case"] == row["case"] and r["system"] == "sidecar"]
+        ratios = {
+            f"{key}_ratio": sidecar / row[key]
+            for key in RATIOS
+            if row["system"] != "sidecar" and row.get(key) and (sidecar := _middle(own, key)) is not None
+        }
+        shown.append(row | ratios)
+    return shown
+
+
+RATIOS = ("cpu_s_per_million", "cpu_ms_per_request")
+"""Figures that are compared with those of peers."""
+
+
 def _spread(rows: list[Row], case: Case) -> str:
     values = [r["cpu_s_per_million"] for r in rows if r["cpu_s_per_million"] is not None]
     return f"{min(values):.2f}-{max(values):.2f}" if len(values) > 1 else ""
@@ -48,6 +80,7 @@ def _errors(rows: list[Row], case: Case) -> str:
 LOAD: Columns = (
     ("items/s", _figure("items_per_s", ",.0f")),
     ("CPU s/M", _figure("cpu_s_per_million", ".2f", targets=True)),
+    ("sidecar/it", _of_peer("cpu_s_per_million")),
     ("min-max", _spread),
     ("idle MiB", _figure("idle_mib", ".0f", targets=True)),
     ("peak MiB", _figure("peak_mib", ".0f", targets=True)),
@@ -58,13 +91,16 @@ LOAD: Columns = (
     ("drain s", _figure("drain_s", ".1f")),
 )
 REST: Columns = (
+    ("start s", _figure("start_s", ".2f", targets=True)),
     ("idle CPU %", _figure("idle_cpu_percent", ".3f", targets=True)),
     ("CPU ms/request", _figure("cpu_ms_per_request", ".2f")),
+    ("sidecar/it", _of_peer("cpu_ms_per_request")),
     ("switches/request", _figure("switches_per_request", ".0f")),
     ("idle MiB", _figure("idle_mib", ".0f", targets=True)),
     ("after MiB", _figure("rest_mib", ".0f")),
     ("ack p50 ms", _figure("ack_p50_ms", ".1f")),
     ("ack p99 ms", _figure("ack_p99_ms", ".1f", targets=True)),
+    ("fsync p99 ms", _figure("fsync_p99_ms", ".1f")),
     ("errors", _errors),
     ("at sink", _delivered),
 )

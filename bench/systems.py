@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from support.engines import free_port, http_get, run_collector, sidecar_process
+from support.engines import free_port, http_get, run_collector, run_rotel, sidecar_process
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5", "Accept-Encoding": "gzip"}
+ROTEL = "rotel"
 PIPELINES = ("spanmetrics", "spanmetrics-json", "spanmetrics-proto-fsync", "logs-json")
 
 DESTINATIONS: Mapping[str, Mapping[str, str]] = {
@@ -74,6 +75,14 @@ def collector(pipeline: str, sink_url: str) -> Iterator[System]:
             False,
             {},
         )
+
+
+@contextmanager
+def rotel(sink_url: str) -> Iterator[System]:
+    """rotel, which only forwards, from memory: what is left to save by anything that does more."""
+    grpc, http = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with run_rotel(grpc, http, sink_url) as child:
+        yield System(ROTEL, child.pid, grpc, http, "", True, False, {})
 
 
 def _collector_config(pipeline: str, sink_url: str, grpc: int, http: int, metrics: int, health: int) -> str:

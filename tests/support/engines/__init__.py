@@ -24,8 +24,10 @@ from support.engines.peer import (
     loadgen_binary,
     nullsink_binary,
     payload_dir,
+    rotel_binary,
     run_collector,
     run_nullsink,
+    run_rotel,
 )
 from support.engines.ports import free_port
 from support.engines.processes import Child, answers, http_get, wait_for
@@ -63,10 +65,12 @@ __all__ = [
     "prometheus",
     "prometheus3",
     "promtool",
+    "rotel_binary",
     "run_alertmanager",
     "run_collector",
     "run_nullsink",
     "run_prometheus",
+    "run_rotel",
     "sidecar_command",
     "sidecar_process",
     "telemetrygen_binary",

@@ -1,16 +1,18 @@
-"""The OpenTelemetry Collector, the load generator and the counting sink, as `bench/peer/build.sh` builds them."""
+"""The Collector, the load generator and the counting sink, as `bench/peer/build.sh` builds them; rotel."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.engines.cache import ROOT, command, content_key, entry, need
+from support.engines.cache import ROOT, EngineUnavailable, command, content_key, entry, need
+from support.engines.charts import python_tool
 from support.engines.ports import free_port
 from support.engines.processes import Child, answers
 
@@ -74,6 +76,36 @@ def run_collector(config_text: str, ready_url: str, flags: Sequence[str] = ()) -
         child.stop()
         if started and os.environ.get("SIDECAR_TEST_KEEP") != "1":
             shutil.rmtree(home, ignore_errors=True)
+
+
+def rotel_binary() -> Path:
+    """rotel, an OTLP forwarder in Rust, of the package on PyPI: it has no queue on disk and derives no metrics."""
+    found = list(python_tool("rotel==0.0.1a15").parent.glob("lib/python*/site-packages/rotel/rotel-agent"))
+    if not found:
+        raise EngineUnavailable("the package rotel has no program for this platform")
+    return found[0]
+
+
+@contextmanager
+def run_rotel(grpc: str, http: str, sink_url: str) -> Iterator[Child]:
+    """rotel between two addresses of its own and an OTLP/HTTP receiver, with its defaults."""
+    home = Path(tempfile.mkdtemp(prefix="rotel-"))
+    receiver = ["--otlp-grpc-endpoint", grpc, "--otlp-http-endpoint", http]
+    exporter = ["--exporter", "otlp", "--otlp-exporter-endpoint", sink_url, "--otlp-exporter-protocol", "http"]
+    child = Child("rotel", [rotel_binary(), "start", *receiver, *exporter], home / "output.log", cwd=home)
+    host, port = grpc.split(":")
+    try:
+        child.start()
+        child.wait_until(lambda: _listens(host, int(port)), 60)
+        yield child
+    finally:
+        child.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.create_connection((host, port), 5):
+        return True
 
 
 @dataclass(frozen=True, slots=True)
