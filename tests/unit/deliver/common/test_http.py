@@ -1,0 +1,54 @@
+"""An HTTP client that is made by its first request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from sidecar.deliver.common.http import FirstUse, Reply
+
+
+class _Answering:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.closed = False
+
+    def request(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        self.asked.append(target)
+        return Reply(200)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_client_is_made_once_however_many_threads_ask_first() -> None:
+    made: list[_Answering] = []
+    both = threading.Barrier(2)
+
+    def make() -> _Answering:
+        made.append(_Answering())
+        return made[-1]
+
+    http = FirstUse(make)
+    assert made == []
+
+    def ask(target: str) -> None:
+        both.wait(10)
+        http.request("GET", target, None, {})
+
+    threads = [threading.Thread(target=ask, args=(target,)) for target in ("/a", "/b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(made) == 1
+    assert sorted(made[0].asked) == ["/a", "/b"]
+    http.close()
+    assert made[0].closed
+
+
+def test_what_was_never_used_is_closed_without_being_made() -> None:
+    def make() -> _Answering:
+        raise AssertionError("made")
+
+    FirstUse(make).close()
