@@ -1,6 +1,6 @@
 """Copies what a program needs to run, and nothing else, to a folder that becomes an image: the given paths, what their
 links lead to, the shared libraries that they load, and, for Python, the interpreter, its standard library, extensions
-without debug symbols, and the bytecode of what the program imports at its start.
+without debug symbols, and the bytecode of what the program imports, at its start or later.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--python", type=Path, metavar="ENVIRONMENT", help="an environment of the running interpreter")
-    parser.add_argument("--imports", default="", metavar="MODULE,...", help="what is imported at the start")
+    parser.add_argument("--imports", type=Path, help="file with the modules that are imported, at the start or later")
     parser.add_argument("paths", nargs="*", type=Path)
     arguments = parser.parse_args()
     root: Path = arguments.root
@@ -58,7 +58,7 @@ def main() -> None:
         place(root, CERTIFICATES).write_bytes(CERTIFICATES.read_bytes())
         for extension in binaries(root, "site-packages/**/*.so*"):
             strip(extension)
-        for source in imported(arguments.python / "bin" / "python", arguments.imports.split(",")):
+        for source in imported(arguments.python / "bin" / "python", arguments.imports.read_text().split()):
             compile_in(root, source)
     for link, target in dangling(root):
         print(f"{link} -> {target}")

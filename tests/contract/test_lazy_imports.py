@@ -64,6 +64,18 @@ CASES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 """Name -> settings, and what is not imported with them."""
 
 
+IMPORTS = Path(__file__).parents[2] / "docker" / "imports.txt"
+
+
+def test_the_image_has_the_bytecode_of_what_is_loaded_later() -> None:
+    """Nobody can write to an image: what has no bytecode there is compiled again at every start."""
+    names = IMPORTS.read_text().split()
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    later = {module for _, absent in CASES.values() for module in absent}
+    assert sorted(later - set(done.stdout.split())) == []
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_started_sidecar_has_imported_only_what_it_needs(name: str, tmp_path: Path) -> None:
     settings, absent = CASES[name]
