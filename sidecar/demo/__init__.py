@@ -22,10 +22,10 @@ from typing import Any
 
 import click
 
-from sidecar.demo import sampling
+from sidecar.demo import model_health, sampling
 from sidecar.demo.ask import request, samples, status_of
 from sidecar.demo.processes import DemoError, port, process, terminated_in_order, wait
-from sidecar.demo.traffic import Sent, drive, predict, rows
+from sidecar.demo.traffic import Sent, Wines, drive, predict, wines
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "examples" / "fastapi_sklearn"
 _INSTALLED = Path(sys.prefix) / "share" / "model-sidecar" / "example"
@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "OTEL_BLRP_SCHEDULE_DELAY": "300",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
+    "SIDECAR_RESPONSE_HEADER": model_health.HEADER,
 }
 REQUESTS = 300
 
@@ -66,27 +67,45 @@ def run(once: bool) -> None:
         )
     with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as folder, contextlib.ExitStack() as stack:
         at = Addresses(*(port(p) for p in (4317, 4318, 9464, 8000)))
+        known = wines()
         stack.enter_context(terminated_in_order())
-        click.echo("1/5 starting the sidecar and the model server", err=True)
+        click.echo("1/6 starting the sidecar and the model server", err=True)
         log = Path(folder) / "sidecar.log"
         command = [sys.executable, "-m", "sidecar.cli.main", "run"]
-        sidecar = stack.enter_context(process(command, _sidecar_env(at, folder), log))
+        sidecar = stack.enter_context(process(command, _sidecar_env(at, Path(folder), known), log))
         wait(lambda: status_of(at.serve, "/startupz") == 200, 30, sidecar, "the sidecar to start", log)
         log = Path(folder) / "model.log"
         model = stack.enter_context(_model(at, log))
         wait(lambda: status_of(at.model, "/health") == 200, 90, model, "the model server to start", log)
-        sent = drive(at.model, REQUESTS, "2/5 sending requests")
+        sent = drive(at.model, known.rows, REQUESTS, "2/6 sending requests")
         seen = _gather(at, sent)
-        sampled = sampling.run(at.http, at.serve, port(0), Path(folder), EXAMPLE) if _instrumented() else None
-        _show(at, sent, seen, sampled)
-        missing = _missing(sent, seen) + (sampling.missing(sampled) if sampled is not None else [])
+        further = _further(at, Path(folder), known) if _instrumented() else None
+        _show(at, sent, seen, further)
+        missing = _missing(sent, seen) + (further.missing if further is not None else [])
         if missing:
             raise DemoError("the demo is missing: " + "; ".join(missing))
         if not once:
-            _keep_on(at)
+            _keep_on(at, known)
 
 
-def _sidecar_env(at: Addresses, folder: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What only the instrumentation of models shows."""
+
+    story: model_health.Story
+    sampled: sampling.Counts
+
+    @property
+    def missing(self) -> list[str]:
+        return model_health.missing(self.story) + sampling.missing(self.sampled)
+
+
+def _further(at: Addresses, folder: Path, known: Wines) -> Further:
+    story = model_health.run(at.model, at.http, at.serve, known)
+    return Further(story, sampling.run(at.http, at.serve, port(0), folder, EXAMPLE, known))
+
+
+def _sidecar_env(at: Addresses, folder: Path, known: Wines) -> dict[str, str]:
     return {
         "SIDECAR_JOURNAL__PATH": f"{folder}/data",
         "SIDECAR_RECEIVE__OTLP_GRPC__PORT": str(at.grpc),
@@ -94,6 +113,7 @@ def _sidecar_env(at: Addresses, folder: str) -> dict[str, str]:
         "SIDECAR_SERVE__HOST": "127.0.0.1",
         "SIDECAR_SERVE__PORT": str(at.serve),
         "SIDECAR_DELIVER__STORE__ENABLED": "true",
+        **model_health.environment(model_health.profile(known, folder)),
     }
 
 
@@ -152,7 +172,7 @@ class Seen:
 
 
 def _gather(at: Addresses, sent: Sent) -> Seen:
-    click.echo("3/5 waiting until everything sent has been seen", err=True)
+    click.echo("3/6 waiting until everything sent has been seen", err=True)
     seen = _look(at)
     deadline = time.monotonic() + 30
     while _missing(sent, seen) and time.monotonic() < deadline:
@@ -243,8 +263,8 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
     return gone
 
 
-def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None) -> None:
-    click.secho(f"\n5/5 what the sidecar saw of {sent.total} requests (decoder: {seen.decoder})", bold=True)
+def _show(at: Addresses, sent: Sent, seen: Seen, further: Further | None) -> None:
+    click.secho(f"\n6/6 what the sidecar saw of {sent.total} requests (decoder: {seen.decoder})", bold=True)
     click.echo("\nRED per route")
     for (name, status), calls in sorted(seen.requests.items()):
         click.echo(f"  {name:<28} {status or '-':>4}  {calls:>6} calls   p95 <= {seen.p95.get(name, float('nan')):g} s")
@@ -255,8 +275,9 @@ def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None
         click.echo("\nPredictions by model and class (the model's code says nothing of them)")
         for name, rows in sorted(seen.predictions.items()):
             click.echo(f"  {name:<28} {rows:>12}")
-    if sampled is not None:
-        sampling.show(sampled)
+    if further is not None:
+        model_health.show(further.story)
+        sampling.show(further.sampled)
     if seen.trace:
         spans = {span["spanId"]: span["name"] for span in seen.trace["spans"]}
         click.echo(f"\nA failed request: trace {seen.trace['traceId']}")
@@ -273,6 +294,7 @@ def _show(at: Addresses, sent: Sent, seen: Seen, sampled: sampling.Counts | None
         click.echo(f"  {line}")
     click.echo("\nOpen")
     click.echo(f"  http://127.0.0.1:{at.serve}/ui   (the page, in a browser)")
+    click.echo(f"  http://127.0.0.1:{at.serve}/ui/models   (drift and outcomes)")
     click.echo(f"  http://127.0.0.1:{at.serve}/metrics")
     click.echo(f"  http://127.0.0.1:{at.serve}/status")
     if seen.trace:
@@ -285,10 +307,9 @@ def _short(record: dict[str, Any]) -> str:
     return body if isinstance(body, str) else record.get("eventName") or "…"
 
 
-def _keep_on(at: Addresses) -> None:
+def _keep_on(at: Addresses, known: Wines) -> None:
     click.echo("\nTraffic goes on at about 5 requests a second; Ctrl-C ends the demo.")
     with contextlib.suppress(KeyboardInterrupt):
-        table = rows()
         for n in itertools.count():
-            predict(at.model, table, n)
+            predict(at.model, known.rows, n)
             time.sleep(0.2)

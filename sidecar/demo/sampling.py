@@ -1,4 +1,4 @@
-"""The demo's second part: the same model server keeps one trace in ten, and its predictions stay complete."""
+"""The demo's third part: the same model server keeps one trace in ten, and its predictions stay complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 from sidecar.demo.ask import request, samples, status_of
 from sidecar.demo.processes import process, wait
-from sidecar.demo.traffic import rows
+from sidecar.demo.traffic import Wines
 
 SERVICE = MODEL = "wine-sampled"
 SAMPLE = 0.1
@@ -37,13 +37,13 @@ class Counts:
     predictions: int
 
 
-def run(ingest: int, serve: int, model: int, folder: Path, example: Path) -> Counts:
+def run(ingest: int, serve: int, model: int, folder: Path, example: Path, wines: Wines) -> Counts:
     """Start the example's server on the port `model` with `sidecar instrument --sample`, send it requests, and look at
     the sidecar (ports `ingest`, `serve`) until it shows them or time is up."""
     log = folder / "sampled.log"
     with _server(ingest, model, log, example) as server:
         wait(lambda: status_of(model, "/health") == 200, 90, server, "the sampled model server to start", log)
-        sent = _send(model)
+        sent = _send(model, wines)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     counts = _counts(serve, sent)
     while missing(counts) and time.monotonic() < deadline:
@@ -61,11 +61,11 @@ def _server(ingest: int, port: int, log: Path, example: Path) -> Iterator[subpro
         yield server
 
 
-def _send(port: int) -> int:
+def _send(port: int, wines: Wines) -> int:
     """Rows that were sent, one to four a request."""
-    table, sent = rows(), 0
+    table, sent = wines.rows, 0
     headers = {"Content-Type": "application/json"}
-    with click.progressbar(range(REQUESTS), label="4/5 keeping one trace in ten", file=sys.stderr) as numbers:
+    with click.progressbar(range(REQUESTS), label="5/6 keeping one trace in ten", file=sys.stderr) as numbers:
         for n in numbers:
             body = [table[(n + k) % len(table)] for k in range(1 + n % 4)]
             request("POST", port, "/predict", json.dumps({"rows": body}).encode(), headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,9 @@ class Sent:
         return sum(self.by_status.values())
 
 
-def drive(port: int, requests: int, label: str) -> Sent:
+def drive(port: int, table: Sequence[list[float]], requests: int, label: str) -> Sent:
     """Send so many requests, with a progress bar on stderr."""
-    table, sent = rows(), Sent()
+    sent = Sent()
     with click.progressbar(range(requests), label=label, file=sys.stderr) as numbers:
         for n in numbers:
             status, count = predict(port, table, n)
@@ -36,12 +37,24 @@ def drive(port: int, requests: int, label: str) -> Sent:
     return sent
 
 
-def rows() -> list[list[float]]:
+@dataclass(frozen=True, slots=True)
+class Wines:
     """The data set that the example is trained with."""
+
+    rows: list[list[float]]
+    truth: list[int]
+    """Class of each row."""
+
+
+def wines() -> Wines:
+    """In any order: the set is sorted by class, and some hundred requests are to be like all of it."""
     from sklearn.datasets import load_wine  # type: ignore[import-untyped,unused-ignore]
 
-    table: list[list[float]] = load_wine().data.tolist()
-    return table
+    data = load_wine()
+    order = list(range(len(data.target)))
+    random.Random(1).shuffle(order)
+    rows, truth = data.data.tolist(), data.target.tolist()
+    return Wines([rows[n] for n in order], [truth[n] for n in order])
 
 
 def predict(port: int, rows: Sequence[list[float]], n: int) -> tuple[int, int]:

@@ -21,6 +21,9 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
         "Logs by level",
         "Predictions by model and class",
         "RandomForestClassifier 1",
+        "How often the model is right",
+        "of 800 rows",
+        "f12 is in another unit",
         "One trace in ten kept",
         "predictions counted                  1250   every one",
         "A failed request: trace",
@@ -31,3 +34,5 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
     )
     for part in parts:
         assert part in done.stdout
+    (drifted,) = (line for line in done.stdout.splitlines() if line.endswith("   drifted"))
+    assert drifted.split()[0] == "f12"
