@@ -31,15 +31,17 @@ from prometheus_client import CollectorRegistry
 from sidecar import __version__, status
 from sidecar.config.settings import Settings
 from sidecar.decode.api import Decoder
-from sidecar.decode.redaction.rules import Rules, sure_literals
+from sidecar.decode.redaction.rules import Redactor, Rules, sure_literals
 from sidecar.decode.select import decoder as choose_decoder
 from sidecar.deliver import replay as replaying
+from sidecar.deliver.redaction.annotating_redactor import AnnotatingRedactor
 from sidecar.deliver.redaction.feature_filter import FeatureRedactor
 from sidecar.deliver.redaction.options import rule
 from sidecar.deliver.redaction.sink import RedactingSink, changes_nothing
 from sidecar.deliver.registry import SinkType
 from sidecar.deliver.sink import Sink, SinkContext
 from sidecar.deliver.worker import Worker
+from sidecar.derive.deriver import Annotator
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.health import ComponentHealth, Health
@@ -95,7 +97,8 @@ class App:
             health=self.health,
         )
         self.exposition = exposition.Exposition()
-        sinks = build_sinks(settings, self.journal, self.decoder, self.telemetry, self.health)
+        annotators = self.derive.annotators
+        sinks = build_sinks(settings, self.journal, self.decoder, self.telemetry, self.health, annotators)
         self.workers = [sink.worker for sink in sinks]
         self.pushers = push.build(settings.push, _pod(settings), self._pushed_families, self.telemetry, self.health)
         self.journal.prune_absent()
@@ -290,9 +293,14 @@ def replay_oldest(settings: Settings, name: str) -> ReplayCount:
 
 
 def build_sinks(
-    settings: Settings, kept: Journal, decoder: Decoder, telemetry: Telemetry, health: Health
+    settings: Settings,
+    kept: Journal,
+    decoder: Decoder,
+    telemetry: Telemetry,
+    health: Health,
+    annotators: Callable[[], Sequence[Annotator]] = tuple,
 ) -> list[BuiltSink]:
-    """Every sink that is enabled, with a worker and its consumer."""
+    """Every sink that is enabled, with a worker and its consumer. `annotators`: makes those of one sink."""
     context = SinkContext(decoder, kept.id, settings.journal.path, telemetry, time.time_ns)
     built = []
     for name, kind, options in settings.deliver.enabled():
@@ -302,7 +310,9 @@ def build_sinks(
         if settings.deliver.redaction.redacts and "metrics" in options.selected_signals:
             log.warning("metrics_not_redacted", sink=name)
         sink = kind.build(name, options, context)
-        fed = sink if changes_nothing(rules) else _redacting(sink, rules, settings, decoder, telemetry)
+        adding = annotators() if "logs" in options.selected_signals else ()
+        unchanged = changes_nothing(rules) and not adding
+        fed = sink if unchanged else _redacting(sink, rules, settings, decoder, telemetry, adding)
         consumer = kept.consumer(name, options.selected_signals)
         worker: Worker[Any] = Worker(fed, consumer, options, telemetry, time.time_ns, health)
         built.append(BuiltSink(kind, sink, worker))
@@ -310,13 +320,26 @@ def build_sinks(
 
 
 def _redacting(
-    sink: Sink[Any], rules: Rules, settings: Settings, decoder: Decoder, telemetry: Telemetry
+    sink: Sink[Any],
+    rules: Rules,
+    settings: Settings,
+    decoder: Decoder,
+    telemetry: Telemetry,
+    annotators: Sequence[Annotator],
 ) -> RedactingSink[Any]:
-    redactor, gate = decoder.redactor(rules), _gate(decoder, sure_literals(rules))
+    redactor: Redactor = decoder.redactor(rules)
+    gate = _never if changes_nothing(rules) else _gate(decoder, sure_literals(rules))
     if not settings.deliver.export_features:
         features = FeatureRedactor(redactor, decoder)
         redactor, gate = features, features.gate(gate)
+    for annotator in annotators:
+        adding = AnnotatingRedactor(redactor, annotator, decoder)
+        redactor, gate = adding, adding.gate(gate)
     return RedactingSink(sink, redactor, telemetry, gate)
+
+
+def _never(payload: bytes) -> bool:
+    return False
 
 
 def _gate(decoder: Decoder, needles: tuple[bytes, ...]) -> Callable[[bytes], bool] | None:

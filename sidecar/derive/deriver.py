@@ -68,6 +68,27 @@ class Described(Protocol):
         ...
 
 
+class Annotator(Protocol):
+    """Adds to records what is derived of each. Called without the engine's lock, from one thread."""
+
+    def may_annotate(self, decoder: Decoder, payload: bytes) -> bool:
+        """Whether anything may be added to a logs request. Cheap."""
+        ...
+
+    def annotate(self, decoder: Decoder, payload: bytes) -> bytes:
+        """A logs request with what is added; the very same object where that is nothing. Raises DecodeError."""
+        ...
+
+
+@runtime_checkable
+class Annotating(Protocol):
+    """Has something to add to records that are delivered."""
+
+    def annotator(self) -> Annotator | None:
+        """One for a sink of its own; None where nothing is added."""
+        ...
+
+
 Batch = TypeVar("Batch")
 
 

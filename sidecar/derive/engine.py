@@ -19,7 +19,17 @@ import numpy as np
 import structlog
 
 from sidecar.decode.api import Decoder
-from sidecar.derive.deriver import Checkpointed, Deriver, DeriverContext, Described, Exported, Reloadable, SeriesSet
+from sidecar.derive.deriver import (
+    Annotating,
+    Annotator,
+    Checkpointed,
+    Deriver,
+    DeriverContext,
+    Described,
+    Exported,
+    Reloadable,
+    SeriesSet,
+)
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.family_dedupe import dedupe_families
 from sidecar.derive.registry import DERIVERS, DeriveOptions, memory_bound_bytes, shared_families
@@ -156,6 +166,11 @@ class DeriveEngine:
         with self._lock:
             said = [deriver.status() for deriver in self._derivers if isinstance(deriver, Described)]
         return {name: value for one in said for name, value in one.items()}
+
+    def annotators(self) -> list[Annotator]:
+        """New ones, for a sink of their own."""
+        made = (deriver.annotator() for deriver in self._derivers if isinstance(deriver, Annotating))
+        return [one for one in made if one is not None]
 
     def memory_bound_bytes(self) -> int:
         """What the state of all derivers, and the targets, can take at most, about."""

@@ -94,6 +94,7 @@ def _numbers(first: NumberColumn, second: NumberColumn) -> NumberColumn:
         "std": math.sqrt(spread),
         "min": min(first.min, second.min),
         "max": max(first.max, second.max),
+        "second": _second(first, second),
     }
     if first.edges == second.edges and first.bins == second.bins:
         pairs = {name: zip(getattr(first, name), getattr(second, name), strict=True) for name in ("counts", "sums")}
@@ -113,6 +114,18 @@ def _numbers(first: NumberColumn, second: NumberColumn) -> NumberColumn:
             "tails": (0.0, 0.0),  # The outermost edges are beyond the least and the greatest value of both.
         }
     )
+
+
+def _second(first: NumberColumn, second: NumberColumn) -> tuple[float, float] | None:
+    """None where one of the two does not say."""
+    ends: list[float] = []
+    for column in (first, second):
+        if column.count > 1 and column.second is None:
+            return None
+        inner = (column.second or ())[: max(0, column.count - 2)]  # Of three values both are the one in the middle.
+        ends += [column.min, *inner, column.max][: column.count]
+    ends.sort()
+    return ends[1], ends[-2]
 
 
 def _chosen(edges: F64, first: NumberColumn, second: NumberColumn) -> F64:

@@ -117,6 +117,7 @@ def families() -> list[FamilySnapshot]:
             "model_confidence_score", "histogram", "", "", (Histograms([model], (0.5, 1.0), [[2, 10, 10]], [7.0]),)
         ),
         FamilySnapshot("model_feature_observations", "counter", "", "", (Points(bins, [30, 10]),)),
+        FamilySnapshot("model_outliers", "counter", "", "", (Points([model], [7]),)),
         FamilySnapshot("model_feature_reference_ratio", "gauge", "", "", (Points(bins, [0.5, 0.5]),)),
         FamilySnapshot("data_drift_score", "gauge", "", "", (Points([ks], [0.25]),)),
         FamilySnapshot("data_drift_threshold", "gauge", "", "", (Points([ks], [0.1]),)),

@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from sidecar.decode.api import Decoder
-from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
+from sidecar.derive.deriver import Annotator, Deriver, DeriverContext, table_bytes
 from sidecar.derive.drift.column_samples import Sample, answers, features
 from sidecar.derive.drift.drift_families import families
 from sidecar.derive.drift.expectation_values import hold
@@ -24,6 +24,8 @@ from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
 from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of
 from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
 from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.drift.outlier_marks import OutlierMarker
+from sidecar.derive.drift.outliers import RowLimits, outliers
 from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
@@ -68,8 +70,9 @@ class DriftDeriver:
         self._learning: dict[Model, Learning] = {}
         self.failures = CounterTable("data_quality_failures_total", ("model", "version", "feature", "rule"), budget)
         self.left_out = CounterTable("model_features_left_out_total", ("model", "version"), budget)
+        self.outliers = CounterTable("model_outliers_total", ("model", "version"), budget)
         self.checks = QualityChecks(options.suites, options.sub_windows, options.max_expectations)
-        self.kept = (self.failures, self.left_out, self, self.checks)
+        self.kept = (self.failures, self.left_out, self.outliers, self, self.checks)
         self._owned = OwnedState(_PREFIX + b"m/", 3, "little")
         self._deleted: set[bytes] = set()
         """Chunks of what was being learnt."""
@@ -111,6 +114,16 @@ class DriftDeriver:
         """Read the references again, whether or not the files look changed."""
         self._refresh(again=True)
 
+    def annotator(self) -> Annotator | None:
+        """Marks outliers; None where there is and will be no reference."""
+        options = self._options
+        return OutlierMarker(self._limits, options.payloads) if options.reference or options.learn else None
+
+    def _limits(self, model: Model) -> RowLimits | None:
+        """Called from any thread."""
+        found = self.library.find(model)
+        return None if found is None else found.limits
+
     def status(self) -> Mapping[str, Any]:
         """Suites, and what came of their expectations."""
         return {} if self._options.suites is None else {"suites": self.checks.status()}
@@ -120,6 +133,7 @@ class DriftDeriver:
         self._refresh(again=False)
         self.failures.expire(now, ttl)
         self.left_out.expire(now, ttl)
+        self.outliers.expire(now, ttl)
         longest = max(ttl, int(self._options.window * 1e9))
         for model in [model for model, state in self.models.items() if state.progress.seen < now - longest]:
             self._drop(model)
@@ -133,6 +147,7 @@ class DriftDeriver:
         yield from quality_families(self.checks.models.values())
         yield self.failures.snapshot(view, "Values and checks that failed a rule of data quality.")
         yield self.left_out.snapshot(view, "Columns of features that were beyond a bound, and not compared.")
+        yield self.outliers.snapshot(view, "Rows with a feature far outside of the reference.")
 
     def mark_exported(self) -> None:
         """What there is now is not shown at 0 first."""
@@ -168,6 +183,7 @@ class DriftDeriver:
         if held:
             failures += hold(found, samples, held)
         if wanted:
+            self._count_outliers(found, wanted, time, arrival.now)
             failures += self._count(found, samples, wanted, arrival)
         if wanted or held:
             self._note_left_out(found, time, arrival.now)
@@ -199,6 +215,18 @@ class DriftDeriver:
             elif state.done:
                 self._learned(found.models[code], state)
         return failures
+
+    def _count_outliers(
+        self, found: Observations, wanted: Mapping[int, ModelDrift | Learning], time: int, now: int
+    ) -> None:
+        limits = {code: state.reference.limits for code, state in wanted.items() if isinstance(state, ModelDrift)}
+        if not limits:
+            return
+        rows = outliers(found, limits).rows()
+        models = found.model[rows[~np.isin(rows, found.repeated)]]
+        weights = np.bincount(models, minlength=len(found.models)).astype(np.float64)[list(limits)]
+        keys, at = [found.models[code] for code in limits], _at(len(limits), time, now)
+        self.outliers.count(keys, np.arange(len(keys)), at, weights)
 
     def _note_left_out(self, found: Observations, time: int, now: int) -> None:
         left = found.features.left_out.astype(np.float64)
@@ -368,7 +396,7 @@ def memory(options: DriftOptions, budget: Budget) -> int:
     learnt = min(MAX_VALUES, options.learn * options.max_features) * 9 * MAX_LEARNING
     suites = options.max_expectations * EXPECTATION_BYTES if options.suites is not None else 0
     column = FEATURE_BYTES + options.lag * SUB_WINDOW_BYTES
-    return options.max_features * column + learnt + suites + table_bytes(budget, 2)
+    return options.max_features * column + learnt + suites + table_bytes(budget, 3)
 
 
 def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:

@@ -9,6 +9,7 @@ import structlog
 
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.observations import Model
+from sidecar.derive.drift.outliers import row_limits
 from sidecar.derive.drift.reference import Reference, Role, load
 from sidecar.derive.mounted_files import MountedFiles
 
@@ -30,6 +31,7 @@ class CompiledReference:
         self.reference = reference
         self.label = f"learned-{reference.digest()}" if learned else reference.digest()
         """What tells it apart in labels and in the kept state."""
+        self.limits = row_limits(reference)
         self.columns: Mapping[Key, ColumnBins] = {
             key_of(column.role, column.name): ColumnBins(column)
             for column in reference.columns

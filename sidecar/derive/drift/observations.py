@@ -29,6 +29,8 @@ class Observations:
 
     payload: U32
     """Index of each record's payload, ascending."""
+    record: U32
+    """Place of each among the accepted records of the payload, where one payload was read."""
     model: U32
     """Row of `models` for each record."""
     models: list[Model]
@@ -60,6 +62,7 @@ def of_events(batch: PredictionBatch) -> Observations:
     repeated = loaded[batch.group] | ((batch.counted == 0) & ~failed[batch.group])
     return Observations(
         payload=batch.payload,
+        record=batch.record,
         model=np.array(codes, np.uint32)[batch.group],
         models=list(models),
         features=batch.features,
@@ -75,8 +78,8 @@ def of_events(batch: PredictionBatch) -> Observations:
     )
 
 
-def of_calls(calls: Sequence[Call], payload: Sequence[int]) -> Observations:
-    """What calls say. `payload`: index of the payload of each."""
+def of_calls(calls: Sequence[Call], payload: Sequence[int], record: Sequence[int]) -> Observations:
+    """What calls say. `payload` and `record`: of each, as `Observations` has them."""
     models: dict[Model, int] = {}
     names: dict[str, int] = {}
     collector = FeatureCollector()
@@ -88,6 +91,7 @@ def of_calls(calls: Sequence[Call], payload: Sequence[int]) -> Observations:
     model = [models.setdefault((call.model or "unknown", call.version), len(models)) for call in calls]
     return Observations(
         payload=np.array(payload, np.uint32),
+        record=np.array(record, np.uint32),
         model=np.array(model, np.uint32),
         models=list(models),
         features=collector.columns(),
@@ -122,22 +126,30 @@ class ObservationReader:
             found.append(of_events(decoder.predictions(payloads, True)))
         calls: list[Call] = []
         of: list[int] = []
+        places: list[int] = []
         for number, payload in enumerate(payloads) if self._payloads else ():
-            more = self._calls(decoder, payload)
-            calls += more
-            of += [number] * len(more)
+            for place, call in self._calls(decoder, payload):
+                calls.append(call)
+                of.append(number)
+                places.append(place)
         if calls:
-            found.append(of_calls(calls, of))
+            found.append(of_calls(calls, of, places))
         return [one for one in found if len(one)]
 
-    def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
+    def may_read(self, decoder: Decoder, payload: bytes) -> bool:
+        """Whether there may be something to read in a logs request. Cheap."""
+        return decoder.contains_any(payload, EVENT_MARKS) or (
+            self._payloads and protocols.contains_any(decoder, payload, _GATE, self._schemas)
+        )
+
+    def _calls(self, decoder: Decoder, payload: bytes) -> list[tuple[int, Call]]:
         schemas = self._schemas
         if not protocols.contains_any(decoder, payload, _GATE, schemas):
             return []
         every = (b"",) if bento.FILE_MARK in payload else ()
         accepted = decoder.check_logs(payload).items
         records = candidates.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted)
-        return [call for record in records if (call := protocols.read(record, schemas)) is not None]
+        return [(record.place, call) for record in records if (call := protocols.read(record, schemas)) is not None]
 
 
 def between(found: Observations, first: int, last: int) -> Observations:
@@ -154,6 +166,7 @@ def between(found: Observations, first: int, last: int) -> Observations:
     return replace(
         found,
         payload=found.payload[a:b],
+        record=found.record[a:b],
         model=found.model[a:b],
         features=replace(
             columns,

@@ -61,6 +61,9 @@ class NumberColumn(_Column):
     """Of the population (ddof 0)."""
     min: Finite = 0.0
     max: Finite = 0.0
+    second: tuple[Finite, Finite] | None = None
+    """The least value of the rows without the least one, and the greatest of those without the greatest. None where
+    fewer than two rows have a value, and in files of former versions."""
     edges: tuple[Finite, ...] = Field(max_length=MAX_EDGES)
     counts: tuple[Count, ...]
     """Of each cell."""
@@ -83,6 +86,8 @@ class NumberColumn(_Column):
             raise ValueError("sums must be one more than bins")
         if self.min > self.max:
             raise ValueError("min must be at most max")
+        if self.second is not None and not self.min <= min(self.second) <= max(self.second) <= self.max:
+            raise ValueError("second must be from min to max")
         return self
 
 

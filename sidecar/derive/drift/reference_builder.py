@@ -14,7 +14,7 @@ from sidecar.derive.drift.reference import MAX_VALUES, CategoryColumn, NumberCol
 
 MAX_TRACKED = 10_000
 """Distinct values of a column of categories that are counted; further ones count as others."""
-_LARGEST = 1e150
+LARGEST = 1e150
 """A value beyond it counts as invalid: sums of squares would have no end."""
 _DIGITS = 12
 
@@ -31,7 +31,7 @@ class NumberBuilder:
         self._sums = np.zeros(len(self._edges) + 1)
         self._center = 0.0
         self._squares = 0.0
-        self._min, self._max = math.inf, -math.inf
+        self._outermost: F64 = np.zeros(0)
         self._missing = self._invalid = 0
 
     def like(self, bins: tuple[int, ...]) -> NumberBuilder:
@@ -47,13 +47,13 @@ class NumberBuilder:
         self._invalid += invalid + int((~numeric & (kind != FeatureKind.MISSING)).sum())
         if not len(usable):
             return
-        if math.isinf(self._min):
+        if not len(self._outermost):
             self._center = float(np.median(usable))
         cells = np.searchsorted(self._edges, usable)
         self._counts += np.bincount(cells, minlength=len(self._counts))
         self._sums += np.bincount(cells, usable, len(self._sums))
         self._squares += float(((usable - self._center) ** 2).sum())
-        self._min, self._max = min(self._min, float(usable.min())), max(self._max, float(usable.max()))
+        self._outermost = outermost(np.concatenate([self._outermost, outermost(usable)]))
 
     def column(self) -> NumberColumn:
         """What was added."""
@@ -74,6 +74,7 @@ class NumberBuilder:
             )
         mean = float(self._sums.sum()) / size
         variance = self._squares / size - (mean - self._center) ** 2
+        ends = self._outermost.tolist()
         of_bins = np.add.reduceat(self._sums, np.concatenate([[0], bins + 1]))
         return NumberColumn(
             name=self.name,
@@ -81,10 +82,11 @@ class NumberBuilder:
             count=size,
             missing=self._missing,
             invalid=self._invalid,
-            mean=min(max(mean, self._min), self._max),
+            mean=min(max(mean, ends[0]), ends[-1]),
             std=math.sqrt(max(variance, 0.0)),
-            min=self._min,
-            max=self._max,
+            min=ends[0],
+            max=ends[-1],
+            second=(ends[1], ends[-2]) if size > 1 else None,
             edges=tuple(self._edges.tolist()),
             counts=tuple(self._counts.tolist()),
             bins=tuple(bins.tolist()),
@@ -153,9 +155,17 @@ def number_text(value: float) -> str:
     return (str(int(value)) if whole else repr(value))[:MAX_FEATURE_CHARS]
 
 
+def outermost(values: F64) -> F64:
+    """The two least and the two greatest of the values, ascending; all of four and fewer."""
+    if len(values) <= 4:
+        return np.sort(values)
+    found: F64 = np.partition(values, [0, 1, len(values) - 2, len(values) - 1])[[0, 1, -2, -1]]
+    return found
+
+
 def _usable(values: F64) -> tuple[F64, int]:
     """Those that can be added up, and how many cannot."""
-    usable = values[np.abs(values) < _LARGEST]
+    usable = values[np.abs(values) < LARGEST]
     return usable, len(values) - len(usable)
 
 

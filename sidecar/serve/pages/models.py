@@ -96,6 +96,8 @@ class Model:
     mean_value: float | None = None
     features: list[Feature] = field(default_factory=list)
     drift_share: Number | None = None
+    outliers: Number | None = None
+    """Rows far outside of the reference; None without one."""
     quality: Quality | None = None
     """Of the version, whichever service has it; None where another service's is shown before."""
 
@@ -163,6 +165,7 @@ def _fill_version(model: Model, metrics: Metrics) -> None:
     of_model = {"model": model.name, "version": model.version}
     model.features = _features(metrics, of_model)
     model.drift_share = metrics.value("data_drift_share", **of_model)
+    model.outliers = metrics.value("model_outliers", **of_model)
     model.quality = quality(metrics, of_model)
 
 

@@ -154,6 +154,8 @@ def test_alike_references_are_merged_exactly(tmp_path: Path) -> None:
             assert (found.counts, found.bins, found.missing) == (expected.counts, expected.bins, expected.missing)
             assert found.std == pytest.approx(expected.std)
             assert found.sums == pytest.approx(expected.sums)
+            assert (found.min, found.second, found.max) == (expected.min, expected.second, expected.max)
+            assert found.second is not None
         else:
             assert found == expected
 

@@ -25,19 +25,21 @@ def records(payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: in
     `marks` is asked for each record, since one may add to them. Raises DecodeError."""
     under: Range | None = None
     about: dict[str, Value] | None = None
+    number = -1
     for scope in accepted_records(payload, accepted, otlp.log_records):
         if scope.resource != under:
             under, about = scope.resource, None
         for place in scope.records:
+            number += 1
             if not any(payload.find(mark, *place) >= 0 for mark in marks()):
                 continue
             if about is None:
                 about = {} if under is None else read_attributes(payload, *under, RESOURCE_ATTRIBUTE)
-            yield read_record(payload, *place, about)
+            yield read_record(payload, *place, about, number)
 
 
-def read_record(payload: bytes, begin: int, end: int, resource: Mapping[str, Value]) -> Record:
-    """The LogRecord in `payload[begin:end]`. Raises DecodeError."""
+def read_record(payload: bytes, begin: int, end: int, resource: Mapping[str, Value], number: int = 0) -> Record:
+    """The LogRecord in `payload[begin:end]`, the `number`th of the accepted ones. Raises DecodeError."""
     time = observed = 0
     event, body = b"", None
     for tag, a, b, _, _ in fields(payload, begin, end):
@@ -50,4 +52,4 @@ def read_record(payload: bytes, begin: int, end: int, resource: Mapping[str, Val
         elif tag == LOG_EVENT_NAME:
             event = payload[a:b]
     attributes = read_attributes(payload, begin, end, LOG_ATTRIBUTE)
-    return Record(event.decode("utf-8", "replace"), time or observed, attributes, body, resource)
+    return Record(event.decode("utf-8", "replace"), time or observed, attributes, body, resource, number)

@@ -32,6 +32,8 @@ class Record:
     attributes: Members
     body: Value = None
     resource: Members = field(default_factory=dict)
+    place: int = 0
+    """Among the accepted records of the payload."""
 
 
 @dataclass(frozen=True, slots=True)

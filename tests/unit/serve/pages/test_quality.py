@@ -53,3 +53,13 @@ def test_a_version_in_two_services_has_its_quality_once() -> None:
     counted = [gauge("model_predictions", n, service=name, status="ok") for n, name in ((3, "a"), (5, "b"))]
     shown = models(Metrics.of([*counted, gauge("model_accuracy", 0.9)])).models
     assert [(m.service, bool(m.quality and m.quality.windows)) for m in shown] == [("b", True), ("a", False)]
+
+
+def test_outliers_of_a_model_are_those_of_its_version() -> None:
+    counted = [gauge("model_predictions", 5, service="a", status="ok")]
+    (found,) = models(
+        Metrics.of([*counted, gauge("model_outliers", 3), gauge("model_outliers", 9, version="8")])
+    ).models
+    assert found.outliers == 3
+    (without,) = models(Metrics.of(counted)).models
+    assert without.outliers is None

@@ -194,7 +194,13 @@ def test_golden_signals_and_models_are_what_the_metrics_say(full: Page) -> None:
     assert "20 %" in first
     assert trace_hex(1)[:8] in first
     shown = Elements(full.ask("/ui/models").body).text
-    for said in ("1\u202f234 predictions", "drifted", "75 % seen, 50 % in the reference", "effect above"):
+    for said in (
+        "1\u202f234 predictions",
+        "drifted",
+        "75 % seen, 50 % in the reference",
+        "effect above",
+        "7 rows lay far",
+    ):
         assert said in shown
     assert "Tokens" not in shown
     assert "Right or wrong" not in shown

@@ -1,0 +1,114 @@
+"""Rows with a feature far outside of the reference: how far is too far, and which rows are.
+
+The distance of a value is how far it lies beyond the least or the greatest value of its column, in widths of what lies
+between these two; that of a row is the greatest of its values'. Which distance is too far the reference says itself:
+each of its rows has a distance from all others, which is above 0 only for a row that holds the least or the greatest
+value of a column. A row that is like those of the reference is as likely as any of them to be among the k of the
+greatest distances: so it is farther than the kth greatest with probability k/(n + 1) at most, n being the rows of the
+reference, whatever the distributions are and however columns hang together (the rank argument of conformal prediction,
+Vovk et al. 2005). Two extremes of one row count as of two rows, which makes the distance greater, not smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sidecar.decode.api import F64, FeatureKind
+from sidecar.derive.drift.observations import Observations
+from sidecar.derive.drift.reference import NumberColumn, Reference
+from sidecar.derive.drift.reference_builder import LARGEST
+from sidecar.derive.series import I64
+
+RATE = 0.001
+"""Share of rows like those of the reference that are outliers, at most; of fewer than a thousand one in n + 1."""
+LEAST_DISTANCE = 0.1
+"""What is nearer is not far, however sure."""
+_WIDTH = 1e-3
+"""Least width of a column, in greatest magnitudes: what differs in the last digits is no distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimits:
+    """Beyond which values a row is an outlier."""
+
+    bounds: Mapping[str, tuple[float, float]]
+    """Feature -> (least, greatest) value that is not too far. Features without are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outliers:
+    """Values that are too far out, ascending by record."""
+
+    record: I64
+    row: I64
+    """Place of the value in its column."""
+    name: I64
+    """Row of the features' `names`."""
+
+    def rows(self) -> I64:
+        """The record of each row that has such a value."""
+        if not len(self.record):
+            return self.record
+        found: I64 = np.unique(np.stack([self.record, self.row]), axis=1)[0]
+        return found
+
+
+def row_limits(reference: Reference) -> RowLimits:
+    """The limits of numeric features. Those of which all rows but one have the same value are not looked at, nor any
+    where the distance would be endless."""
+    columns = [column for column in reference.columns if isinstance(column, NumberColumn) and _judges(column)]
+    distances = sorted((distance for column in columns for distance in _own_distances(column)), reverse=True)
+    rank = max(1, math.floor(RATE * (reference.rows + 1)))
+    too_far = max(LEAST_DISTANCE, distances[rank - 1] if rank <= len(distances) else 0.0)
+    bounds = {}
+    for column in columns:
+        reach = too_far * _width(column.min, column.max)
+        if math.isfinite(reach):
+            bounds[column.name] = (column.min - reach, column.max + reach)
+    return RowLimits(bounds)
+
+
+def outliers(found: Observations, limits: Mapping[int, RowLimits]) -> Outliers:
+    """Values beyond the limits. `limits`: by row of `found.models`. Infinite ones are no values: they are invalid."""
+    columns = found.features
+    shape = len(found.models), len(columns.names)
+    least, greatest = np.full(shape, -np.inf), np.full(shape, np.inf)
+    for code, own in limits.items():
+        for place, name in enumerate(columns.names):
+            least[code, place], greatest[code, place] = own.bounds.get(name, (-np.inf, np.inf))
+    of = found.model[columns.event], columns.name
+    lengths = np.diff(columns.ends, prepend=np.uint32(0))
+    places = _beyond(columns.number, np.repeat(least[of], lengths), np.repeat(greatest[of], lengths))
+    kind = columns.kind[places]
+    numeric = (kind == FeatureKind.NUMBER) | (kind == FeatureKind.BOOL)
+    places = places[numeric & (np.abs(columns.number[places]) < LARGEST)]
+    column = np.searchsorted(columns.ends, places, side="right")
+    begins = columns.ends.astype(np.int64) - lengths
+    record, name = (of[column].astype(np.int64) for of in (columns.event, columns.name))
+    return Outliers(record, places - begins[column], name)
+
+
+def _beyond(number: F64, least: F64, greatest: F64) -> I64:
+    return np.flatnonzero((number < least) | (number > greatest)).astype(np.int64)
+
+
+def _judges(column: NumberColumn) -> bool:
+    return column.role == "feature" and column.second is not None and column.second[0] < column.second[1]
+
+
+def _own_distances(column: NumberColumn) -> tuple[float, float]:
+    """Of the row with the least value, and of that with the greatest, from the others."""
+    assert column.second is not None
+    below, above = column.second
+    return (
+        (below - column.min) / _width(below, column.max),
+        (column.max - above) / _width(column.min, above),
+    )
+
+
+def _width(least: float, greatest: float) -> float:
+    return max(greatest - least, _WIDTH * max(abs(least), abs(greatest)))
