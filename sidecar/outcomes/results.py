@@ -45,7 +45,7 @@ def documents(joined: Joined, options: OutcomeOptions, now: int) -> Iterator[tup
     for (model, version), state in joined.models.items():
         for window in options.windows:
             tally = state.window(window, now)
-            if not tally.classified and not tally.numbers:
+            if not tally.rows:
                 continue
             key = model, version, window_text(window)
             yield (

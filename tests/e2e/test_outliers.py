@@ -12,7 +12,7 @@ from sklearn.datasets import load_wine
 from support.drift_data import event_request, reference
 from support.engines import sidecar_process
 from support.every_sink import every_sink, forms_of_number, leaks
-from support.load import samples, total
+from support.load import figures, total
 
 WRONG = 48213.62517
 
@@ -43,7 +43,7 @@ def test_through_every_sink(keep: bool, tmp_path: Path) -> None:
         assert b"magnesium" in found.bytes[sink]
     leaked = {sink for sink, _ in leaks(found.bytes, {"value": forms_of_number(WRONG)})}
     assert leaked == (logs_go_to if keep else set())
-    assert b'model_outliers_total{model="wine",version="3"} 1.0' in found.served["/metrics"]
+    assert b'model_outliers_total{model="wine",version="3"} 1\n' in found.served["/metrics"]
     assert found.ledger["problems"] == []
 
 
@@ -57,8 +57,7 @@ def test_counted_exactly_through_kill_9(tmp_path: Path) -> None:
             if n % 10 == 9:
                 sidecar.kill9()
                 sidecar.start()
-        with urllib.request.urlopen(f"{sidecar.serve_url}/metrics", timeout=60) as answer:
-            values = samples(answer.read().decode())
+        values = figures(sidecar.serve_url)
     assert total(values, "model_outliers_total", 'model="wine"', 'version="3"') == 20
 
 

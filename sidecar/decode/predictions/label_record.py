@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,14 @@ from sidecar.decode.documents.text import label as as_label
 from sidecar.decode.logs.timestamps import parse_date, parse_time
 from sidecar.decode.otlp.encode import key_value
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
+from sidecar.decode.otlp.message import Value
 from sidecar.decode.otlp.wire import put_bytes, put_fixed64, put_uint
 from sidecar.decode.predictions.label_names import ALIASES, EVENT, Concept
 
 MAX_ID_CHARS = 256
 MAX_ROW = (1 << 31) - 1
+MAX_SET = 100
+"""Classes of a set."""
 _INFO = 9
 """Severity number of INFO, so that a sink that takes warnings only has no labels."""
 
@@ -27,7 +31,8 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 Names = Mapping[Concept, tuple[str, ...]]
-Truth = str | int | float
+Truth = str | int | float | tuple[str, ...]
+"""A class, a number, or a set of classes: in order, each once."""
 
 
 class InvalidLabel(Exception):
@@ -41,7 +46,7 @@ class Label:
     prediction: str
     """Id of the prediction."""
     value: Truth
-    """A class as text, or a number."""
+    """A class as text, a number, or a set of classes."""
     model: str = ""
     version: str = ""
     row: int | None = None
@@ -113,6 +118,10 @@ def _truth(record: Mapping[str, Any], names: Names, written: bool) -> Truth:
         raise InvalidLabel(f"no truth (any of {', '.join(names['truth'])})")
     if name == "groundTruthData.data":
         written = _as_csv(record)
+    if written and isinstance(value, str) and value.startswith("["):
+        value = _array(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _set(name, value)
     if isinstance(value, str):
         text = value.strip() if written else value
         if not text or _NOT_FINITE.fullmatch(text):
@@ -124,7 +133,28 @@ def _truth(record: Mapping[str, Any], names: Names, written: bool) -> Truth:
         return _integer(name, _digits(name, value))
     if isinstance(value, float):
         return _finite(name, value)
-    raise InvalidLabel(f"{name}: must be a text, a number or a boolean")
+    raise InvalidLabel(f"{name}: must be a text, a number, a boolean or an array of classes")
+
+
+def _array(text: str) -> Any:
+    """A cell that holds an array, as JSON writes it; the text where it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, list) else text
+
+
+def _set(name: str, classes: Collection[Any]) -> tuple[str, ...]:
+    if not all(isinstance(one, str | int | float) for one in classes):
+        raise InvalidLabel(f"{name}: an array of classes must hold texts, numbers and booleans only")
+    if len(classes) > MAX_SET:
+        raise InvalidLabel(f"{name}: {len(classes)} classes, at most {MAX_SET}")
+    found = tuple(sorted({as_label(one) for one in classes}))
+    if any(not one.strip() or _NOT_FINITE.fullmatch(one) for one in found):
+        raise InvalidLabel(f"{name}: an array of classes holds one that is no class")
+    _bounded(name, ",".join(found), MAX_LABEL_CHARS)
+    return found
 
 
 def _as_csv(record: Mapping[str, Any]) -> bool:
@@ -212,7 +242,8 @@ def _hex(record: Mapping[str, Any], names: Names, concept: Concept, length: int,
 
 def log_record(label: Label, observed: int) -> bytes:
     """The content of an OTLP LogRecord. `observed`: Unix ns."""
-    attributes: dict[str, str | int | float] = {"ml.prediction.id": label.prediction, "ml.label.value": label.value}
+    truth: Value = list(label.value) if isinstance(label.value, tuple) else label.value
+    attributes: dict[str, Value] = {"ml.prediction.id": label.prediction, "ml.label.value": truth}
     if label.model:
         attributes["ml.model.name"] = label.model
     if label.version:
@@ -234,11 +265,11 @@ def log_record(label: Label, observed: int) -> bytes:
     return b"".join(parts)
 
 
-def members(label: Label) -> dict[str, str | int | float]:
+def members(label: Label) -> dict[str, Any]:
     """The label as members of a JSON object, from which `read_label` gives the same label again."""
-    found: dict[str, str | int | float | None] = {
+    found: dict[str, Any] = {
         "ml.prediction.id": label.prediction,
-        "ml.label.value": label.value,
+        "ml.label.value": list(label.value) if isinstance(label.value, tuple) else label.value,
         "ml.model.name": label.model or None,
         "ml.model.version": label.version or None,
         "ml.label.row": label.row,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.documents.text import label as as_label
 from sidecar.decode.otlp import records
+from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
 from sidecar.decode.otlp.message import Value, text
 from sidecar.decode.otlp.positions import Range, accepted_records
 from sidecar.decode.otlp.schema import tag
@@ -32,7 +33,7 @@ from sidecar.decode.otlp.wire import fields, put_bytes
 from sidecar.decode.predictions.attribute_names import ALIASES, EVENT, EVENT_MARKS, LOADED
 from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
-from sidecar.decode.predictions.label_record import MAX_ID_CHARS
+from sidecar.decode.predictions.label_record import MAX_ID_CHARS, MAX_SET
 from sidecar.decode.predictions.serving.any_values import read_attributes, read_value
 from sidecar.decode.predictions.serving.exchange import IDS
 
@@ -50,13 +51,15 @@ _HEX_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said of one row: a class with or without its probability, or a number."""
+    """What a model said of one row: a class with or without its probability, a set of classes, or a number."""
 
     name: str | None = None
     """The class as `class_text` has it."""
     score: float = math.nan
     """Probability of the class, 0 to 1; NaN where it is not known."""
     value: float = math.nan
+    classes: tuple[str, ...] | None = None
+    """Classes as `class_text` has them, in order, each once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,22 @@ def _column(value: Value) -> list[Value]:
     return value if isinstance(value, list) else []
 
 
+def class_set(values: Iterable[Value]) -> tuple[str, ...]:
+    """A set of classes as it is compared."""
+    return tuple(sorted({class_text(value) for value in values}))
+
+
+def _set(values: list[Value]) -> Answer:
+    """No answer where it is no set of classes, or a larger one than a label may be."""
+    if len(values) > MAX_SET or not all(isinstance(value, str | int | float) for value in values):
+        return Answer()
+    found = class_set(values)
+    return Answer(classes=found) if len(",".join(found)) <= MAX_LABEL_CHARS else Answer()
+
+
 def _classified(name: Value, score: Value) -> Answer:
+    if isinstance(name, list):
+        return _set(name)
     if not isinstance(name, str | int | float):
         return Answer()
     probability = _number(score)

@@ -17,7 +17,7 @@ import structlog
 
 from sidecar.decode.predictions.experiment_records import Conversion, Exposure
 from sidecar.decode.predictions.label_record import Label
-from sidecar.decode.predictions.prediction_rows import Answer, class_text, id_text
+from sidecar.decode.predictions.prediction_rows import Answer, class_set, class_text, id_text
 from sidecar.derive.experiments.early_events import STORED_EVENTS, Event
 from sidecar.derive.experiments.experiment import Experiment, Tests, Variant, design_of, unpack
 from sidecar.derive.experiments.options import ExperimentOptions
@@ -256,15 +256,15 @@ class Assignments:
 
     def labelled(self, label: Label) -> None:
         """A label came."""
-        name = class_text(label.value)
+        names = class_set(label.value) if isinstance(label.value, tuple) else (class_text(label.value),)
         event = Event(
             _prediction(id_text(label.prediction)),
             self.now,
             True,
             row=label.row,
-            name=_code(name),
+            name=_code(",".join(names)),
             model=_code(label.model),
-            converts=name in self._options.conversion_labels,
+            converts=not set(names).isdisjoint(self._options.conversion_labels),
         )
         if not self._join(event):
             self._wait(event)

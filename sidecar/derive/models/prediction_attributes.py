@@ -117,6 +117,8 @@ class Group:
         self.key: Labels = (service, self.model, found["version"], status, stage or "inference")
         self.only_stage = bool(stages and self.model and stage in STAGES)
         self.named = found["class"] if nested is None else ""
+        self.names = _set_of(self.named)
+        """Classes of the row; several of a set."""
         self.silent = not found["class"] and not found["prediction"]
         """A number is all that can tell of a prediction."""
         self.classes, self.values, self.scores = answered.classes, answered.values, answered.scores
@@ -149,8 +151,7 @@ def of_attributes(
     beaten = np.array([bool(known.named) for known in kept], np.bool_)[code] | np.isfinite(value)
     classes = _spread(np.where(beaten, len(kept), code), [*(known.classes for known in kept), []])
     values = _spread(np.where(beaten, len(kept), code), [*(known.values for known in kept), []])
-    named = [[known.named] if known.named else [] for known in kept]
-    own = _spread(code, named)
+    own = _spread(code, [known.names for known in kept])
     scores = _spread(np.where(np.isfinite(numbers.score[picked]), len(kept), code), [*(k.scores for k in kept), []])
     answered = np.maximum(np.bincount(classes[0], minlength=len(picked)), np.bincount(values[0], minlength=len(picked)))
     rows = np.where(np.isnan(numbers.rows[picked]), np.maximum(answered, 1), numbers.rows[picked])
@@ -221,6 +222,14 @@ def _answered(text: str) -> Answered:
         case [str(name), float(score)] if 0 <= score <= 1:
             return Answered([name], scores=[score])
     return Answered(["" if isinstance(e, float) else e for e in elements])  # A class for each number would have no end.
+
+
+def _set_of(text: str) -> list[str]:
+    """The classes that an attribute of a class holds: one, or of an array of classes each."""
+    found = _array(text)[:MAX_BATCH] if text.startswith("[") else []
+    if found and all(isinstance(one, str | int | float) and one != "" for one in found):
+        return list(dict.fromkeys(_text(one) if isinstance(one, str) else json.dumps(one) for one in found))
+    return [] if text in ("", "[]") else [text]
 
 
 def _of_objects(text: str) -> Answered | None:

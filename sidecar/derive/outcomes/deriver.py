@@ -38,7 +38,8 @@ from sidecar.pipeline import Signal
 
 log = structlog.get_logger("sidecar.derive")
 
-_KIND_BYTES = 400
+_KIND_BYTES = 2_000
+"""Of a set of classes at most; of one class 400."""
 _NOW = b"outcomes/now"
 _SECOND = 10**9
 
@@ -64,7 +65,9 @@ class OutcomeDeriver:
         self.outcomes = CounterTable("model_outcomes_total", ("model", "version", "predicted", "actual"), budget)
         self.labels = CounterTable("model_labels_total", ("model", "version", "result"), budget)
         self.predictions = CounterTable("model_outcome_predictions_total", ("model", "version", "result"), budget)
-        self._tables = self.outcomes, self.labels, self.predictions
+        self.sets = CounterTable("model_outcome_sets_total", ("model", "version", "result"), budget)
+        self.classes = CounterTable("model_outcome_classes_total", ("model", "version", "class", "result"), budget)
+        self._tables = self.outcomes, self.labels, self.predictions, self.sets, self.classes
         self.kept = (*self._tables, self)
         self._owned = OwnedState(b"outcomes/m/", 2, "big")
         self._saved = 0
@@ -100,7 +103,7 @@ class OutcomeDeriver:
             counted.note(*self.joiner.taken(), time)
             for outcome in counted.fresh:
                 self._add(outcome)
-        for table, found in zip(self._tables, (counted.outcomes, counted.labels, counted.predictions), strict=True):
+        for table, found in zip(self._tables, counted.all, strict=True):
             found.count(table, arrival.now)
 
     def _add(self, outcome: Outcome) -> None:
@@ -136,6 +139,10 @@ class OutcomeDeriver:
         yield self.labels.snapshot(view, f"Labels by what became of them: {', '.join(RESULTS)}.")
         yield self.predictions.snapshot(
             view, f"Predicted rows with an id, by whether they wait for a label: {', '.join(TAKEN)}."
+        )
+        yield self.sets.snapshot(view, "Rows of predicted sets of classes joined with theirs: exact, other.")
+        yield self.classes.snapshot(
+            view, "Classes of joined sets: hit (predicted and actual), wrong (predicted only), missed (actual only)."
         )
         yield from families(self.models, self._options, max(self._clock, self.joiner.now // _SECOND))
         waiting = (
@@ -200,7 +207,8 @@ class _Counted:
     """What some payloads add to the tables."""
 
     def __init__(self) -> None:
-        self.outcomes, self.labels, self.predictions = _Series(), _Series(), _Series()
+        self.all = tuple(_Series() for _ in range(5))
+        self.outcomes, self.labels, self.predictions, self.sets, self.classes = self.all
         self.fresh: list[Outcome] = []
         """Of the last payload."""
 
@@ -213,12 +221,26 @@ class _Counted:
     ) -> None:
         """What one payload, received at `time`, came to."""
         self.fresh = outcomes
-        pairs = Counter((*outcome.kind, str(outcome.truth)) for outcome in outcomes if outcome.kind.name is not None)
+        pairs = Counter((*one.kind[:3], str(one.truth)) for one in outcomes if one.kind.name is not None)
+        sets = [one for one in outcomes if one.kind.classes is not None]
+        exact = Counter((*one.kind[:2], "exact" if one.truth == one.kind.classes else "other") for one in sets)
+        classes = Counter(found for one in sets for found in _by_class(one))
+        for series, new in ((self.sets, exact), (self.classes, classes)):
+            for key, n in new.items():
+                series.add(key, n, time)
         for (model, version, predicted, actual), n in pairs.items():
             self.outcomes.add((model, version, str(predicted), actual), n, time)
         for series, found in ((self.labels, labels), (self.predictions, predictions)):
             for key, n in found.items():
                 series.add(key, n, time)
+
+
+def _by_class(outcome: Outcome) -> Iterator[Labels]:
+    """What became of each class of a set."""
+    predicted, actual = set(outcome.kind.classes or ()), set(outcome.truth if isinstance(outcome.truth, tuple) else ())
+    for name in sorted(predicted | actual):
+        result = "hit" if name in predicted & actual else "wrong" if name in predicted else "missed"
+        yield (*outcome.kind[:2], name, result)
 
 
 def build(options: OutcomeOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Read]]]:
@@ -232,4 +254,4 @@ def memory(options: OutcomeOptions, budget: Budget) -> int:
         return 0
     windows = options.max_models * steps(options.windows) * TALLY_BYTES
     waiting = options.max_bytes + options.max_waiting_labels * LABEL_BYTES + MAX_KINDS * _KIND_BYTES
-    return waiting + windows + table_bytes(budget, 3)
+    return waiting + windows + table_bytes(budget, 5)

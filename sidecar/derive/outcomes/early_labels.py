@@ -27,7 +27,8 @@ class EarlyLabel:
 
 
 def _unpack(fields: Any) -> EarlyLabel:
-    return EarlyLabel(*fields)
+    key, row, model, version, value, received = fields
+    return EarlyLabel(key, row, model, version, tuple(value) if isinstance(value, list) else value, received)
 
 
 STORED_LABELS = Stored(b"outcomes/l/", astuple, _unpack)

@@ -10,8 +10,10 @@ from fractions import Fraction
 import numpy as np
 
 from sidecar.decode.api import F64
+from sidecar.derive.outcomes.label_sets import ACTUAL, MAX_LABELS, PREDICTED, SetTally
 from sidecar.derive.outcomes.tally import MAX_CODE, SLOTS, Tally
 from sidecar.derive.series import I64
+from sidecar.derive.shares import Share, share
 from sidecar.derive.sums import FRACTION, rounded
 
 
@@ -65,6 +67,38 @@ def weighted(classes: Sequence[ClassFigures]) -> Averages:
         sum(one.recall * one.actual for one in classes) / rows,
         sum(one.f1 * one.actual for one in classes) / rows,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SetFigures:
+    """Of predicted sets of classes."""
+
+    subset: Share
+    """Rows whose set is the actual one."""
+    micro: Averages
+    """Over all classes of all rows."""
+    macro: Averages | None
+    """Mean of the classes; None where some have no code of their own."""
+    classes: Sequence[ClassFigures]
+    """Those with a code of their own, the most frequent ones first."""
+
+
+def of_sets(tally: SetTally, names: Sequence[str]) -> SetFigures | None:
+    """As scikit-learn has them, 0 where nothing was predicted or is. None where no class occurs at all. `names`: by
+    code. There is a row of sets."""
+    hits, predicted, actual = tally.counts.sum(axis=0).tolist() if len(tally.counts) else (0, 0, 0)
+    if not predicted + actual:
+        return None
+    whole = of_class("", hits, predicted, actual)
+    occurring = [(code, row) for code, row in enumerate(tally.counts.tolist()) if row[PREDICTED] + row[ACTUAL]]
+    classes = [of_class(names[code], *row) for code, row in occurring if code < MAX_LABELS]
+    macro = None
+    if len(classes) == len(occurring):
+        columns = zip(*((one.precision, one.recall, one.f1) for one in classes), strict=True)
+        macro = Averages(*(sum(column) / len(classes) for column in columns))
+    classes.sort(key=lambda one: (-one.predicted - one.actual, one.name))
+    micro = Averages(whole.precision, whole.recall, whole.f1)
+    return SetFigures(share(tally.exact, tally.rows), micro, macro, classes)
 
 
 def positive_code(classes: Sequence[ClassFigures], names: Sequence[str], chosen: str) -> int | None:

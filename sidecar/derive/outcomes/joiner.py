@@ -2,19 +2,21 @@
 
 A label takes every row that it names: its id, and row, model and version where it says them. What it is counted as,
 once, is the first of: `joined` (a row of it was open), `duplicate` (each has a label already: the first one stays),
-`expired` (it waited longer than `label_ttl`), `invalid` (a text for a number). Without a row it waits for one, and is
-an `orphan` where none comes. A prediction whose id, model and version are known already is a duplicate, and not taken.
+`expired` (it waited longer than `label_ttl`), `invalid` (a text for a number, a set for one class). Without a row it
+waits for one, and is an `orphan` where none comes. A prediction whose id, model and version are known already is a
+duplicate, and not taken.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sidecar.decode.predictions.label_record import Label, Truth
-from sidecar.decode.predictions.prediction_rows import Answer, PredictedRows, class_text, id_text
+from sidecar.decode.predictions.prediction_rows import Answer, PredictedRows, class_set, class_text, id_text
 from sidecar.derive.outcomes.early_labels import STORED_LABELS, EarlyLabel
 from sidecar.derive.outcomes.kinds import Kind
 from sidecar.derive.outcomes.open_predictions import OpenPredictions, OpenRow
@@ -37,8 +39,8 @@ class Outcome(NamedTuple):
     """The predicted number, or the probability of the predicted class; NaN where it is not known."""
     time: int
     """When it was predicted, Unix seconds."""
-    truth: str | float
-    """The class, or the number where a number was predicted."""
+    truth: str | float | tuple[str, ...]
+    """The class, or the number or set of classes where such was predicted."""
 
 
 class Joiner:
@@ -178,7 +180,9 @@ def key_of(id_: str) -> int:
 def _rows(found: PredictedRows) -> Iterator[tuple[Kind, int, float]]:
     for n, answer in enumerate(found.answers):
         row = found.first + n * found.step
-        if answer.name is not None and row <= _LAST:
+        if answer.classes is not None and row <= _LAST:
+            yield Kind(found.model, found.version, None, answer.classes), row, math.nan
+        elif answer.name is not None and row <= _LAST:
             yield Kind(found.model, found.version, answer.name), row, answer.score
         elif _is_number(answer) and row <= _LAST:
             yield Kind(found.model, found.version, None), row, answer.value
@@ -192,8 +196,13 @@ def _names(label: EarlyLabel, kind: Kind) -> bool:
     return label.model in ("", kind.model) and label.version in ("", kind.version)
 
 
-def _truth(kind: Kind, value: Truth) -> str | float | None:
-    """The truth as what was predicted: a class or a number; None for a text where a number was."""
+def _truth(kind: Kind, value: Truth) -> str | float | tuple[str, ...] | None:
+    """The truth as what was predicted: a class, a number or a set of classes, for which one class is a set of one; None
+    for a text where a number was, and for a set where none was."""
+    if kind.classes is not None:
+        return class_set(value if isinstance(value, tuple) else (value,))
+    if isinstance(value, tuple):
+        return None
     if kind.name is not None:
         return class_text(value)
     return None if isinstance(value, str) else float(value)

@@ -9,7 +9,7 @@ from sidecar.derive.series import pack_labels, unpack_labels
 
 MAX_KINDS = 20_000
 _PREFIX = b"outcomes/k/"
-_NUMBER, _CLASS = "number", "class"
+_NUMBER, _CLASS, _SET = "number", "class", "set"
 
 
 class Kind(NamedTuple):
@@ -18,7 +18,9 @@ class Kind(NamedTuple):
     model: str
     version: str
     name: str | None
-    """Class; None for a predicted number."""
+    """Class; None for a predicted number and for a set."""
+    classes: tuple[str, ...] | None = None
+    """Set of classes."""
 
 
 class Kinds:
@@ -105,11 +107,15 @@ class Kinds:
 
 
 def _packed(kind: Kind) -> bytes:
+    if kind.classes is not None:
+        return pack_labels((kind.model, kind.version, _SET, *kind.classes))
     return pack_labels((kind.model, kind.version, _NUMBER if kind.name is None else _CLASS, kind.name or ""))
 
 
 def _unpacked(value: bytes) -> Kind | None:
     found = unpack_labels(value)
+    if found is not None and len(found) >= 3 and found[2] == _SET:
+        return Kind(found[0], found[1], None, tuple(found[3:]))
     if found is None or len(found) != 4 or found[2] not in (_NUMBER, _CLASS):
         return None
     return Kind(found[0], found[1], found[3] if found[2] == _CLASS else None)

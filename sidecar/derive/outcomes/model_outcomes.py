@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar.derive.outcomes.joiner import Outcome
+from sidecar.derive.outcomes.label_sets import MAX_LABELS
 from sidecar.derive.outcomes.options import step_of
 from sidecar.derive.outcomes.tally import MAX_CODE, Tally
 from sidecar.derive.series import OTHER
@@ -23,6 +24,9 @@ class ModelOutcomes:
         self._steps: dict[tuple[int, int], Tally] = {}
         """(seconds of the step, number of the step) -> what was predicted in it."""
         self._codes: dict[str, int] = {}
+        self._labels: dict[str, int] = {}
+        """Classes of sets -> code."""
+        self._new_labels = False
         self._additions = 0
         self._sums: dict[float, tuple[int, int, Tally]] = {}
         """Window -> (last step, additions until then, sum of its steps): a scrape adds up only what has changed."""
@@ -37,6 +41,11 @@ class ModelOutcomes:
         """Classes by their codes."""
         own = list(self._codes)
         return own if len(own) < MAX_CODE else [*own, OTHER]
+
+    @property
+    def labels(self) -> list[str]:
+        """Classes of sets by their codes."""
+        return list(self._labels)
 
     @property
     def idle(self) -> bool:
@@ -54,13 +63,28 @@ class ModelOutcomes:
             tally = self._steps.setdefault((step, number), Tally())
             self._changed.add((step, number))
             self._gone.discard((step, number))
-            if outcome.kind.name is None:
+            if outcome.kind.classes is not None:
+                assert isinstance(outcome.truth, tuple)
+                self._add_set(tally, outcome.kind.classes, outcome.truth)
+            elif outcome.kind.name is None:
+                assert not isinstance(outcome.truth, tuple)
                 tally.add_number(outcome.value, float(outcome.truth))
             else:
                 self._add_class(tally, outcome.kind.name, str(outcome.truth), outcome.value)
 
     def _add_class(self, tally: Tally, predicted: str, actual: str, score: float) -> None:
         tally.add_class(self._code(predicted), self._code(actual), predicted == actual, score)
+
+    def _add_set(self, tally: Tally, predicted: tuple[str, ...], actual: tuple[str, ...]) -> None:
+        hits = set(predicted) & set(actual)
+        coded = [[self._label_code(name) for name in names] for names in (predicted, actual, hits)]
+        tally.sets.add(coded[0], coded[1], coded[2], predicted == actual)
+
+    def _label_code(self, name: str) -> int:
+        if name not in self._labels and len(self._labels) < MAX_LABELS:
+            self._labels[name] = len(self._labels)
+            self._new_labels = True
+        return self._labels.get(name, MAX_LABELS)
 
     def _code(self, name: str) -> int:
         if name not in self._codes and len(self._codes) < MAX_CODE:
@@ -91,7 +115,7 @@ class ModelOutcomes:
 
     def state_keys(self) -> Iterator[bytes]:
         """Keys below the model's own under which something may be kept."""
-        yield b"c"
+        yield from (b"c", b"s")
         yield from map(_key, self._steps.keys() | self._gone)
 
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
@@ -99,6 +123,9 @@ class ModelOutcomes:
         if self._new:
             self._new = False
             yield b"c", json.dumps([self.seen, *self._codes]).encode()
+        if self._new_labels:
+            self._new_labels = False
+            yield b"s", json.dumps(self.labels).encode()
         yield from ((_key(step), None) for step in sorted(self._gone))
         yield from ((_key(step), self._steps[step].pack()) for step in sorted(self._changed))
         self._gone.clear()
@@ -110,7 +137,11 @@ class ModelOutcomes:
         if not isinstance(seen, int) or not all(isinstance(name, str) for name in names) or len(names) > MAX_CODE:
             raise ValueError("not outcomes of a model")
         self.seen, self._codes, self._new = seen, {name: code for code, name in enumerate(names)}, False
-        used = {b"c"}
+        labels = json.loads(state.get(b"s", b"[]"))
+        if not all(isinstance(name, str) for name in labels) or len(labels) > MAX_LABELS:
+            raise ValueError("not outcomes of a model")
+        self._labels = {name: code for code, name in enumerate(labels)}
+        used = {b"c", b"s"}
         for key, value in state.items():
             if len(key) == 13 and key[:1] == b"t":
                 step, number = int.from_bytes(key[1:5], "big"), int.from_bytes(key[5:], "big")

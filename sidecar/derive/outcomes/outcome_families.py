@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from sidecar.derive.families import FamilySnapshot, label_text
 from sidecar.derive.gauges import Gauges
 from sidecar.derive.outcomes.figures import (
+    ClassFigures,
+    SetFigures,
     brier,
     by_class,
     calibration_error,
     log_loss,
     of_numbers,
+    of_sets,
     positive_code,
     roc_auc,
     weighted,
 )
 from sidecar.derive.outcomes.model_outcomes import Model, ModelOutcomes
 from sidecar.derive.outcomes.options import OutcomeOptions
-from sidecar.derive.outcomes.tally import Tally
+from sidecar.derive.outcomes.tally import MAX_CODE, Tally
 from sidecar.derive.shares import share
 
 _BY_CLASS = "of a class against all others"
@@ -37,6 +40,15 @@ _ABOUT = {
     "model_class_recall_lower": f"Lower end of the interval of 95 % of the recall {_BY_CLASS}.",
     "model_class_recall_upper": f"Upper end of the interval of 95 % of the recall {_BY_CLASS}.",
     "model_class_f1": f"F1 {_BY_CLASS}.",
+    "model_subset_accuracy": "Share of joined rows whose predicted set of classes is the actual one.",
+    "model_subset_accuracy_lower": "Lower end of its interval of 95 % (Wilson).",
+    "model_subset_accuracy_upper": "Upper end of its interval of 95 % (Wilson).",
+    "model_precision_micro": "Precision of sets of classes, over all classes of all rows.",
+    "model_recall_micro": "Recall of sets of classes, over all classes of all rows.",
+    "model_f1_micro": "F1 of sets of classes, over all classes of all rows.",
+    "model_precision_macro": "Precision of sets of classes, mean of the classes.",
+    "model_recall_macro": "Recall of sets of classes, mean of the classes.",
+    "model_f1_macro": "F1 of sets of classes, mean of the classes.",
     "model_roc_auc": "Area under the ROC curve of two classes, from 200 bins of scores.",
     "model_log_loss": "Log loss of two classes.",
     "model_brier": "Brier score of two classes.",
@@ -56,7 +68,11 @@ def families(models: Mapping[Model, ModelOutcomes], options: OutcomeOptions, now
     for model, state in models.items():
         for window in options.windows:
             labels = label_text(("model", "version", "window"), (*model, window_text(window)))
-            _window(found, labels, state.window(window, now), state.names, options)
+            tally = state.window(window, now)
+            _window(found, labels, tally, state.names, options)
+            sets = of_sets(tally.sets, state.labels) if tally.sets.rows >= options.min_rows else None
+            if sets is not None:
+                _sets(found, labels, sets, options)
     yield from found.families()
 
 
@@ -70,7 +86,7 @@ def window_text(seconds: float) -> str:
 
 def _window(found: Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:
     rows = tally.classified
-    found.add("model_outcome_samples", labels, rows + tally.numbers)
+    found.add("model_outcome_samples", labels, tally.rows)
     if rows >= options.min_rows:
         found.add_interval("model_accuracy", labels, share(tally.correct, rows))
         _classes(found, labels, tally, names, options)
@@ -91,6 +107,20 @@ def _classes(found: Gauges, labels: str, tally: Tally, names: Sequence[str], opt
     found.add("model_precision", labels, averages.precision)
     found.add("model_recall", labels, averages.recall)
     found.add("model_f1", labels, averages.f1)
+    _by_class(found, labels, classes, options)
+
+
+def _sets(found: Gauges, labels: str, sets: SetFigures, options: OutcomeOptions) -> None:
+    found.add_interval("model_subset_accuracy", labels, sets.subset)
+    for average, of in (("micro", sets.micro), ("macro", sets.macro)):
+        if of is not None:
+            found.add(f"model_precision_{average}", labels, of.precision)
+            found.add(f"model_recall_{average}", labels, of.recall)
+            found.add(f"model_f1_{average}", labels, of.f1)
+    _by_class(found, labels, sets.classes[:MAX_CODE], options)
+
+
+def _by_class(found: Gauges, labels: str, classes: Sequence[ClassFigures], options: OutcomeOptions) -> None:
     for one in classes:
         own = f"{labels},{label_text(('class',), (one.name,))}"
         if one.predicted >= options.min_rows:

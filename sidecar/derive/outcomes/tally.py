@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.derive.fixed_point import MAX_VALUE
+from sidecar.derive.outcomes.label_sets import SetTally
 from sidecar.derive.series import I64
 from sidecar.derive.sums import exact, pack_total, unpack_total
 
@@ -56,6 +57,13 @@ class Tally:
         """Those of them whose actual number is not 0."""
         self.value_sums = dict.fromkeys(VALUE_SUMS, 0)
         """Exact sums over rows of predicted numbers; `relative` over those whose actual number is not 0."""
+        self.sets = SetTally()
+        """Rows of predicted sets of classes."""
+
+    @property
+    def rows(self) -> int:
+        """All joined rows."""
+        return self.classified + self.numbers + self.sets.rows
 
     @property
     def classified(self) -> int:
@@ -117,6 +125,7 @@ class Tally:
         self.scores = [a + b for a, b in zip(self.scores, other.scores, strict=True)]
         self.numbers += other.numbers
         self.nonzero += other.nonzero
+        self.sets.plus(other.sets)
         for sums, more in ((self.score_sums, other.score_sums), (self.value_sums, other.value_sums)):
             for name, total in more.items():
                 sums[name] += total
@@ -136,6 +145,7 @@ class Tally:
             "bins": [[at, n] for at, n in enumerate(self.bins.reshape(-1).tolist()) if n],
             "calibration": self.calibration.tolist(),
             "whole": whole,
+            "sets": self.sets.packed(),
             "totals": [pack_total(total).hex() for total in totals],
         }
         return zlib.compress(json.dumps(found, separators=(",", ":")).encode(), 1)
@@ -153,6 +163,8 @@ class Tally:
                 for at, n in found["bins"]:
                     own.bins.reshape(-1)[at] = n
             own.calibration = np.array(found["calibration"], np.int64).reshape(2, CALIBRATION_BINS)
+            if "sets" in found:  # Not in what a former version of the program has kept.
+                own.sets = SetTally.unpacked(found["sets"])
             own.correct, own.numbers, own.nonzero = map(int, found["whole"])
             totals = iter([unpack_total(bytes.fromhex(total)) for total in found["totals"]])
             own.scores = [next(totals) for _ in own.scores]

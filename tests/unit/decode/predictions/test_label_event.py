@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from sidecar.decode.predictions.label_bodies import from_lines
+from sidecar.decode.predictions.label_bodies import from_csv, from_lines
 from sidecar.decode.predictions.label_event import LabelEvent, label_events
 from sidecar.decode.predictions.label_names import MARK
 from sidecar.decode.predictions.label_record import Label
@@ -62,6 +62,23 @@ def test_a_json_line_says_that_it_is_a_label(line: dict[str, Any]) -> None:
         assert read(payload) == [LabelEvent("", "", label)]
 
 
+@pytest.mark.parametrize("classes", [["b", "a"], ["a"], []], ids=len)
+def test_a_set_of_classes_however_it_comes(classes: list[str]) -> None:
+    attributes = {"ml.prediction.id": "p-1", "ml.label.value": classes}
+    line = json.dumps({"event": "ml.label", **attributes}).encode()
+    cell = json.dumps(classes).replace('"', '""')
+    payloads = [
+        by_sdk({"event_name": "ml.label", "attributes": attributes}),
+        DECODER.json_lines(line, 5).payload,
+        from_lines(json.dumps({"id": "p-1", "label": classes}).encode(), 5).payload,
+        from_csv(f'id,label\np-1,"{cell}"\n'.encode(), 5).payload,
+    ]
+    for payload in payloads:
+        [event] = read(payload)
+        assert event.label is not None
+        assert (event.label.prediction, event.label.value) == ("p-1", tuple(sorted(classes)))
+
+
 def test_what_was_posted_is_read_back() -> None:
     lines = [
         {"id": "a", "label": 1, "model": "churn", "version": 7, "row": 0, "source": "review", "time": TIME},
@@ -81,7 +98,7 @@ def test_what_was_posted_is_read_back() -> None:
         {"ml.prediction.id": "p"},
         {"ml.prediction.id": "p", "ml.label.value": float("nan")},
         {"ml.prediction.id": "p", "ml.label.value": b"bytes"},
-        {"ml.prediction.id": "p", "ml.label.value": [1, 2]},
+        {"ml.prediction.id": "p", "ml.label.value": [[1], 2]},
     ],
 )
 def test_a_label_that_cannot_be_used_is_reported(attributes: dict[str, Any]) -> None:
