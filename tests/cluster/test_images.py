@@ -110,7 +110,7 @@ class TestSidecar:
         """The load of the bench's case spans-full, until the journal is full and everything is refused."""
         away = (
             f"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS=http://127.0.0.1:{free_port()}",
-            "SIDECAR_JOURNAL__QUOTA_BYTES=64MiB",
+            "SIDECAR_JOURNAL__QUOTA_BYTES=16MiB",
         )
         with running(tools, tmp_path, *away) as (name, ports):
             url = f"http://127.0.0.1:{ports['SERVE']}"
