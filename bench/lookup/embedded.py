@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> list[str]:
         for rate in dict.fromkeys((0.0, options.rate)):
             found = _ask(sidecar, asked, options.asked, rounds, rate)
         print(f"\nmemory {proc.rss_mib(sidecar.pid):.0f} MiB, peak {proc.peak_mib(sidecar.pid):.0f} MiB", flush=True)
-        if not options.only and not options.data:
+        if not options.data:
             found += _retention(sidecar, rounds * 3, options.rate)
     return found
 

@@ -13,7 +13,7 @@ from sidecar.lookup.model import LogRecord
 from sidecar.lookup.store import StoreFailure
 from sidecar.serve.pages.logs import LogFilter
 
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0
 """Proxies close connections on which nothing comes."""
 MAX_AT_ONCE = 200

@@ -1,50 +1,29 @@
-"""Jaeger's answers about the traces of `support.lookup_traces`, from the real program: written to tests/golden/jaeger.
+"""The real Jaeger's answers about the traces of `support.lookup_traces`, versions 1 and 2, and what it says of who
+calls whom in those of `support.jaeger.calls`: written to tests/golden/jaeger.
 
     cd tests && ../.venv/bin/python -m support.jaeger.golden
-
-Builds Jaeger 1.76 with Go into the cache of the engine tests (some ten minutes, once), sends it the payloads over OTLP
-and asks what `questions` has. `SIDECAR_JAEGER` names a binary (`all-in-one`) that is there already.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from support.engines import cache
-from support.engines.ports import free_port
 from support.engines.processes import wait_for
+from support.jaeger import calls
+from support.jaeger.programs import Jaeger, run_v1, run_v2
 from support.lookup_traces import START, payloads, trace_hex
 
-VERSION = "v1.76.0"
-GOLDEN = Path(__file__).parents[2] / "golden/jaeger/answers.json"
-_MODULE = "github.com/jaegertracing/jaeger/cmd/all-in-one"
-_SARAMA = "github.com/Shopify/sarama"
-
-
-def jaeger_binary() -> Path:
-    """Jaeger's all-in-one, built where it is not there. Raises `EngineUnavailable`."""
-    if given := os.environ.get("SIDECAR_JAEGER"):
-        return Path(given)
-
-    def make(directory: Path) -> None:
-        go = cache.need("go", "Jaeger")
-        for arguments in (
-            ["mod", "init", "x"],
-            ["mod", "edit", f"-replace={_SARAMA}={_SARAMA}@v1.33.0"],
-            ["get", "-tool", f"{_MODULE}@{VERSION}"],
-            ["build", "-o", "all-in-one", _MODULE],
-        ):
-            cache.command([go, *arguments], f"build Jaeger {VERSION}", 1800, cwd=directory)
-
-    return cache.entry(f"jaeger-{VERSION}", make) / "all-in-one"
+_FOLDER = Path(__file__).parents[2] / "golden/jaeger"
+GOLDEN = {version: _FOLDER / f"answers-{version}.json" for version in ("v1", "v2")}
+"""Version -> the file with its answers."""
+CALLS = _FOLDER / "calls.json"
 
 
 def questions() -> list[str]:
@@ -100,45 +79,61 @@ def questions() -> list[str]:
         f"/api/v3/traces?query.service_name=gateway&query.operation_name=GET%20/health&{v3_when}",
         f"/api/v3/traces?query.service_name=worker&query.duration_min=1s&{v3_when}",
         f"/api/v3/traces?query.service_name=nobody&{v3_when}",
+        f"/api/v3/traces?query.service_name=gateway&{v3_when}&query.num_traces=20",
+        f"/api/v3/traces?query.service_name=gateway&query.operation_name=GET%20/health&{v3_when}&query.num_traces=20",
+        f"/api/v3/traces?query.service_name=worker&query.duration_min=1s&{v3_when}&query.num_traces=20",
+        f"/api/v3/traces?query.service_name=worker&query.duration_max=1s&{v3_when}&query.num_traces=20",
+        f"/api/v3/traces?query.service_name=odd&{v3_when}&query.num_traces=20",
+        f"/api/v3/traces?query.service_name=nobody&{v3_when}&query.num_traces=20",
     ]
 
 
 def main() -> None:
-    """Write the golden file."""
-    ports = {
-        name: free_port()
-        for name in (
-            "query.http-server.host-port", "query.grpc-server.host-port", "collector.otlp.http.host-port",
-            "collector.otlp.grpc.host-port", "admin.http.host-port", "collector.grpc-server.host-port",
-            "collector.http-server.host-port",
-        )
-    }  # fmt: skip
-    flags = [f"--{name}=127.0.0.1:{port}" for name, port in ports.items()]
-    query, otlp = ports["query.http-server.host-port"], ports["collector.otlp.http.host-port"]
-    process = subprocess.Popen([str(jaeger_binary()), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: _get(query, "/api/services")[0] == 200, 30, "Jaeger to answer")
-        for body in payloads():
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{otlp}/v1/traces", body, {"content-type": "application/x-protobuf"}
-            )
-            urllib.request.urlopen(request, timeout=60).close()
-        time.sleep(2)
-        found = [{"ask": q, "status": s, "answer": a} for q in questions() for s, a in [_get(query, q)]]
-    finally:
-        process.terminate()
-        process.wait()
-    GOLDEN.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
+    """Write the golden files."""
+    for version, run in (("v1", run_v1), ("v2", run_v2)):
+        with run() as jaeger:
+            _send(jaeger, payloads())
+            found = [{"ask": q, "status": s, "answer": a} for q in questions() for s, a in [_get(jaeger, q)]]
+            _write(GOLDEN[version], found)
+    with run_v1() as jaeger:
+        _send(jaeger, calls.payloads())
+        end = START // 1_000_000 + 3_600_000
+        _write(CALLS, _get(jaeger, f"/api/dependencies?endTs={end}&lookback=7200000")[1]["data"])
 
 
-def _get(port: int, target: str) -> tuple[int, Any]:
+def _send(jaeger: Jaeger, bodies: Iterable[bytes]) -> None:
+    for body in bodies:
+        # Its receivers open after its API.
+        wait_for(lambda sent=body: _sent(jaeger, sent), 30, "Jaeger to take spans")  # type: ignore[misc]
+    time.sleep(3)
+
+
+def _sent(jaeger: Jaeger, body: bytes) -> bool:
+    headers = {"content-type": "application/x-protobuf"}
+    request = urllib.request.Request(f"{jaeger.otlp}/v1/traces", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return int(reply.status) == 200
+
+
+def _write(path: Path, found: Any) -> None:
+    path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _get(jaeger: Jaeger, target: str) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{target}", timeout=60) as reply:
+        with urllib.request.urlopen(jaeger.query + target, timeout=60) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or b"null")
+        return error.code, _read(error.read())
     except OSError:
         return 0, None
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return json.loads(body or b"null")
+    except ValueError:
+        return body.decode()
 
 
 if __name__ == "__main__":

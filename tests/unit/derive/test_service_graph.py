@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from structlog.testing import capture_logs
 from support import payloads
 from support.derive_fakes import SECOND, Span, arrival, lines, span_batch
+from support.jaeger import calls
+from support.jaeger.golden import CALLS
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.python import ReferenceDecoder
@@ -215,3 +219,21 @@ def test_from_payloads_by_both_decoders(decoder: Decoder) -> None:
         'client="user",server="web",connection_type="virtual_node"': 1,
         'client="model",server="shop",connection_type="database"': 1,
     }
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_requests_between_services_are_those_that_jaeger_counts(decoder: Decoder) -> None:
+    """`tests/golden/jaeger/calls.json`: what the real Jaeger says of the same spans. It counts a span whose parent is
+    of another service, whatever their kinds; here every such pair is one of a client and a server, or over a queue."""
+    graph = built()
+    for number, body in enumerate(calls.payloads(), 1):
+        graph.apply(decoder.spans([body], NAMES), arrival(len(decoder.spans([body], ())), number * SECOND))
+    found: dict[tuple[str, str], float] = {}
+    for labels, count in edges(graph).items():
+        own = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        if own.get("connection_type") not in ("database", "virtual_node"):
+            pair = own["client"], own["server"]
+            found[pair] = found.get(pair, 0) + count
+    theirs = {(one["parent"], one["child"]): one["callCount"] for one in json.loads(CALLS.read_text("utf-8"))}
+    assert found == theirs
+    assert sum(theirs.values()) > 100
