@@ -133,17 +133,17 @@ def test_a_smaller_limit_of_the_destination_is_learnt() -> None:
 def test_requests_shrink_on_overload_and_grow_back() -> None:
     busy = True
     http = FakeHttp(lambda method, target: Reply(429) if busy else None)
-    target = sink(http, batch_bytes=1 << 20)
+    target = sink(http, batch_bytes=1 << 18)
     for _ in range(5):
         send_all(target, entry(1, spans_payload(300), 300))
     shrunk = target.status()["batch_bytes"]
-    assert SMALLEST_BATCH <= shrunk < 1 << 20
+    assert SMALLEST_BATCH <= shrunk < 1 << 18
     busy = False
     for _ in range(200):
-        send_all(target, entry(1, spans_payload(3000), 3000))
-        if target.status()["batch_bytes"] == 1 << 20:
+        send_all(target, entry(1, spans_payload(800), 800))
+        if target.status()["batch_bytes"] == 1 << 18:
             break
-    assert target.status()["batch_bytes"] == 1 << 20
+    assert target.status()["batch_bytes"] == 1 << 18
 
 
 def test_requests_shrink_where_the_items_are_refused_as_well() -> None:
