@@ -88,6 +88,7 @@ oracles: setup
 	cd tests && ../$(BIN)/python -m support.jaeger.golden
 	cd tests && ../$(BIN)/python -m support.traceql.grammar
 	cd tests && ../$(BIN)/python -m support.drift_oracles.golden
+	cd tests && ../$(BIN)/python -m support.drift_oracles.estimation_golden
 	cd tests && ../$(BIN)/python -m support.gx_oracles.golden
 	cd tests && ../$(BIN)/python -m support.drift_simulation
 

@@ -9,6 +9,11 @@ from dashboards.panels import MODEL, NAMESPACE, VERSION, Board, Panel, Query, Ro
 _OF = 'namespace=~"$namespace",model=~"$model",version=~"$version"'
 _DAY = f'{_OF},window="24h"'
 _NAME = "{{model}} {{version}}"
+_ROWS = f"model_accuracy_estimated_samples{{{_OF}}}"
+_ESTIMATED = (
+    f"sum by (model, version, window) (model_accuracy_estimated{{{_OF}}} * {_ROWS})"
+    f" / sum by (model, version, window) ({_ROWS})"
+)
 
 
 def performance(limits: Thresholds) -> Board:
@@ -158,9 +163,13 @@ def performance(limits: Thresholds) -> Board:
                 (
                     Panel(
                         "Accuracy",
-                        "Share of the predictions with a label that are right, by window of the time of prediction.",
+                        "Share of the predictions with a label that are right, by window of the time of prediction; "
+                        "and what the scores alone say, without labels.",
                         "percentunit",
-                        (Query(f"model:accuracy:ratio{{{_OF}}}", f"{_NAME} {{{{window}}}}"),),
+                        (
+                            Query(f"model:accuracy:ratio{{{_OF}}}", f"{_NAME} {{{{window}}}}"),
+                            Query(_ESTIMATED, f"{_NAME} {{{{window}}}} estimated"),
+                        ),
                         warn=of["accuracy_warning"],
                         alarm=of["accuracy_critical"],
                         low_is_bad=True,

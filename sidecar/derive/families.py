@@ -147,3 +147,11 @@ def labels_of(
             name = prefix + name if name in taken else name
             out[name] = f"{out[name]};{value}" if name in out else value
     return dict(sorted(out.items()))
+
+
+def window_text(seconds: float) -> str:
+    """A window as a label: `30m`, `24h`, `7d`."""
+    whole = int(seconds)
+    if whole % 86_400 == 0 and whole > 86_400:
+        return f"{whole // 86_400}d"
+    return f"{whole // 3600}h" if whole % 3600 == 0 else f"{whole // 60}m"

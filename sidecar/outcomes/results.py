@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sidecar.derive.families import FamilySnapshot, Points, label_text, read_labels
+from sidecar.derive.families import FamilySnapshot, Points, label_text, read_labels, window_text
 from sidecar.derive.outcomes.options import OutcomeOptions, step_of
-from sidecar.derive.outcomes.outcome_families import families, window_text
+from sidecar.derive.outcomes.outcome_families import families
 from sidecar.outcomes.join import Joined
 
 _WINDOW = ("model", "version", "window")

@@ -99,7 +99,8 @@ def _numbers(first: NumberColumn, second: NumberColumn) -> NumberColumn:
     if first.edges == second.edges and first.bins == second.bins:
         pairs = {name: zip(getattr(first, name), getattr(second, name), strict=True) for name in ("counts", "sums")}
         tails = (first.tails[0] + second.tails[0], first.tails[1] + second.tails[1])
-        return first.model_copy(update={**about, **{k: tuple(map(sum, v)) for k, v in pairs.items()}, "tails": tails})
+        added = {k: tuple(map(sum, v)) for k, v in pairs.items()} | _outcomes(first, second, np.array(first.edges))
+        return first.model_copy(update={**about, **added, "tails": tails})
     edges = _chosen(np.union1d(first.edges, second.edges), first, second)
     counts = on_edges(first, edges) + on_edges(second, edges)
     bins = bins_of(counts)
@@ -111,9 +112,26 @@ def _numbers(first: NumberColumn, second: NumberColumn) -> NumberColumn:
             "counts": tuple(counts.tolist()),
             "bins": tuple(bins.tolist()),
             "sums": tuple(sums.tolist()),
+            **_outcomes(first, second, edges),
             "tails": (0.0, 0.0),  # The outermost edges are beyond the least and the greatest value of both.
         }
     )
+
+
+def _outcomes(first: NumberColumn, second: NumberColumn, edges: F64) -> dict[str, tuple[int, ...] | None]:
+    """What is known of labels, between these edges; nothing where one of the two has none."""
+    found: dict[str, tuple[int, ...] | None] = {"labelled": None, "correct": None}
+    if all(column.labelled is not None for column in (first, second)):
+        for name in found:
+            of_first, of_second = (on_edges(_as_counts(one, getattr(one, name)), edges) for one in (first, second))
+            found[name] = tuple((of_first + of_second).tolist())
+        labelled, correct = found["labelled"] or (), found["correct"] or ()
+        found["correct"] = tuple(map(min, correct, labelled))  # Spread over other cells both are rounded by themselves.
+    return found
+
+
+def _as_counts(column: NumberColumn, counts: tuple[int, ...]) -> NumberColumn:
+    return column.model_copy(update={"counts": counts, "count": sum(counts)})
 
 
 def _second(first: NumberColumn, second: NumberColumn) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn, Reference, Role
-from sidecar.derive.drift.reference_builder import CategoryBuilder, NumberBuilder
+from sidecar.derive.drift.reference_builder import CategoryBuilder, NumberBuilder, class_of
 from sidecar.errors import SidecarError
 from sidecar.profile.row_files import Chunk, Table, Values
 
@@ -115,6 +115,7 @@ def profile(table: Table, wanted: Wanted, progress: Callable[[int], None] = lamb
         raise InvalidProfile(f"{table.path}: no rows")
     builders = {name: _builder(name, wanted, sample) for name in names}
     rows = 0
+    calibrated = _calibrated(wanted, builders)
     for size, chunk in table.chunks():
         count = max(map(len, chunk.values()), default=0)
         absent = Values(*_missing(count), [])
@@ -124,10 +125,29 @@ def profile(table: Table, wanted: Wanted, progress: Callable[[int], None] = lamb
                 builder.add(values.kind, values.number)
             else:
                 builder.add(values.kind, values.number, values.texts)
+        if calibrated is not None and all(name in chunk for name in calibrated[1:]):
+            score, prediction, label = calibrated
+            own = chunk[prediction], chunk[label]
+            score.add_outcomes(chunk[score.name].kind, chunk[score.name].number, *map(_classes, own))
         rows += count
         progress(size)
     columns = tuple(builder.column() for builder in builders.values())
     return Reference(model=wanted.model, model_version=wanted.version, rows=rows, columns=columns)
+
+
+def _calibrated(wanted: Wanted, builders: Mapping[str, Builder]) -> tuple[NumberBuilder, str, str] | None:
+    """The score, and the columns of prediction and label, where all are there and the score is a number."""
+    by_role = {role: builders[name] for name, role in wanted.roles.items() if name in builders}
+    score, prediction, label = (by_role.get(role) for role in ("score", "prediction", "label"))
+    if not isinstance(score, NumberBuilder) or prediction is None or label is None:
+        return None
+    return score, prediction.name, label.name
+
+
+def _classes(values: Values) -> list[str | None]:
+    """Each value as the class that it stands for; None where there is none."""
+    kinds, numbers = values.kind.tolist(), values.number.tolist()
+    return [class_of(kind, number, values.texts) for kind, number in zip(kinds, numbers, strict=True)]
 
 
 def _builder(name: str, wanted: Wanted, sample: _Sample) -> Builder:

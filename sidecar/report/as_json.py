@@ -63,6 +63,7 @@ def _model(one: ModelReport) -> dict[str, Any]:
         "outcomes": _outcomes(one.outcomes),
         "labels": dict(model.quality.labels) if model.quality else {},
         "window": _window(one),
+        "estimated": _estimated(one),
         "features": [_feature(feature) for feature in model.features],
         "features_not_shown": one.features - len(model.features) if model.features else 0,
         "features_drifted": one.drifted if one.features else None,
@@ -124,6 +125,13 @@ def _outcomes(found: Outcomes | None) -> dict[str, Any] | None:
             for one in found.classes
         ],
     }
+
+
+def _estimated(one: ModelReport) -> dict[str, Any] | None:
+    found = one.model.quality.estimated if one.model.quality else None
+    if found is None:
+        return None
+    return {"window": found.window, "rows": found.rows, "accuracy": _shown(found.accuracy)}
 
 
 def _window(one: ModelReport) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from sidecar.report.variants import VARIANT
 from sidecar.serve.pages.experiments import Experiment, Variant
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.models import Model, Models, Stage, models
-from sidecar.serve.pages.quality import Window
+from sidecar.serve.pages.quality import Quality, Window
 
 INFERENCE = "inference"
 MAX_SERVICES = 50
@@ -79,7 +79,11 @@ def build(source: Source, period: Period, made: float, has_history: bool) -> Rep
 
 def _seen(found: Models) -> list[Model]:
     """Models that predicted something, or whose labels or drift are known."""
-    return [m for m in found.models if m.total or m.features or (m.quality and (m.quality.windows or m.quality.labels))]
+    return [m for m in found.models if m.total or m.features or (m.quality and _says_something(m.quality))]
+
+
+def _says_something(found: Quality) -> bool:
+    return bool(found.windows or found.labels or found.estimated)
 
 
 def _key(model: Model) -> tuple[str, str, str]:

@@ -52,6 +52,9 @@ def _of_model(one: ModelReport) -> Iterator[tuple[str, float | None]]:
         yield "precision", outcomes.averages.precision
         yield "recall", outcomes.averages.recall
         yield "f1", outcomes.averages.f1
+    estimated = one.model.quality.estimated if one.model.quality else None
+    if estimated is not None:
+        yield "accuracy_estimated", estimated.accuracy.value
     for figure, value in one.window.figures if one.window else ():
         if figure not in ("precision", "recall", "F1"):
             yield figure, value

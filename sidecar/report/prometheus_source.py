@@ -11,7 +11,7 @@ from sidecar.report.period import Period
 from sidecar.report.prometheus import Prometheus, Sample
 from sidecar.report.variants import OF_EACH_POD, VARIANT, of_pods
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
-from sidecar.serve.pages.quality import FIGURES
+from sidecar.serve.pages.quality import ESTIMATED, FIGURES
 
 MODEL, VERSION = ("service", "model", "version"), ("model", "version")
 FEATURE = (*VERSION, "feature")
@@ -119,6 +119,12 @@ class PrometheusSource:
         for name in FIGURES:
             expr = weighted(f"{name}{{{models}}}", samples, by)
             found.by_name[name] = _series(self._prometheus.query(expr, end))
+        scored = f"{ESTIMATED}_samples{{{models}}}"
+        for name in (ESTIMATED, f"{ESTIMATED}_lower", f"{ESTIMATED}_upper"):
+            expr = weighted(f"{name}{{{models}}}", scored, by)
+            found.by_name[name] = _series(self._prometheus.query(expr, end))
+        rows = f"sum by ({', '.join(by)}) ({scored})"
+        found.by_name[f"{ESTIMATED}_samples"] = _series(self._prometheus.query(rows, end))
 
     def _features(self, found: Metrics, period: Period) -> None:
         """Both distributions of features: rows of the windows that the scores are of, and the reference. Learned

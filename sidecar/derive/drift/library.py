@@ -8,9 +8,10 @@ from pathlib import Path
 import structlog
 
 from sidecar.derive.drift.column_bins import ColumnBins
+from sidecar.derive.drift.estimation import calibration_of
 from sidecar.derive.drift.observations import Model
 from sidecar.derive.drift.outliers import row_limits
-from sidecar.derive.drift.reference import Reference, Role, load
+from sidecar.derive.drift.reference import NumberColumn, Reference, Role, load
 from sidecar.derive.mounted_files import MountedFiles
 
 log = structlog.get_logger("sidecar.derive")
@@ -32,6 +33,8 @@ class CompiledReference:
         self.label = f"learned-{reference.digest()}" if learned else reference.digest()
         """What tells it apart in labels and in the kept state."""
         self.limits = row_limits(reference)
+        score = reference.column("", "score")
+        self.calibration = calibration_of(score) if isinstance(score, NumberColumn) else None
         self.columns: Mapping[Key, ColumnBins] = {
             key_of(column.role, column.name): ColumnBins(column)
             for column in reference.columns

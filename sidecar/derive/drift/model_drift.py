@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.column_samples import Sample, column_label
 from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
+from sidecar.derive.drift.estimation import Estimate
 from sidecar.derive.drift.library import CompiledReference, Key, key_of
 from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
 from sidecar.derive.drift.methods.method import Comparison, DriftMethod
@@ -86,6 +87,8 @@ class ModelDrift:
         """Rows of each bin in the window of the last check: what its scores are of."""
         self.rows_before: dict[Key, I64] = {}
         """The same of the window that it compared with; empty for the reference."""
+        self.estimate: Estimate | None = None
+        """Of the window of the last check."""
         self.ready = False
         """Whether the window covered what it has to at the last check."""
         self._counted_at_check: dict[Key, int] = {}
@@ -145,10 +148,16 @@ class ModelDrift:
         self.rows_at_check = {key: comparison.live_bins for key, comparison in compared.items()}
         if options.lag:
             self.rows_before = {key: comparison.reference_bins for key, comparison in compared.items()}
+        self.estimate = self._estimated()
         found = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
         return found
+
+    def _estimated(self) -> Estimate | None:
+        calibration, window = self.reference.calibration, self.windows.get(key_of("score", ""))
+        found = window.comparison() if calibration is not None and window is not None else None
+        return calibration.estimate(found.live_cells) if calibration is not None and found is not None else None
 
     def _compared(self, window: ColumnWindow) -> Comparison | None:
         lag = self._options.lag
@@ -229,7 +238,8 @@ class ModelDrift:
             yield b"v", json.dumps([counted, decisions]).encode()
             rows = [[*key, counts.tolist()] for key, counts in self.rows_at_check.items()]
             before = [[*key, counts.tolist()] for key, counts in self.rows_before.items()]
-            yield b"b", json.dumps([self.ready, rows, before]).encode()
+            estimate = None if self.estimate is None else astuple(self.estimate)
+            yield b"b", json.dumps([self.ready, rows, before, estimate]).encode()
         for key, window in self.windows.items():
             name = pack_labels(key)
             for number, packed in window.checkpoint():
@@ -285,6 +295,7 @@ class ModelDrift:
         self.ready, rows, *others = json.loads(kept) if kept is not None else (False, [])
         self.rows_at_check = self._rows_of(rows)
         self.rows_before = self._rows_of(others[0]) if others and self._options.lag else {}
+        self.estimate = Estimate(*others[1]) if others[1:] and others[1] is not None else None
 
     def _rows_of(self, kept: list[Any]) -> dict[Key, I64]:
         return {

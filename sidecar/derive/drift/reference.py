@@ -73,6 +73,10 @@ class NumberColumn(_Column):
     """Of the values of each bin."""
     tails: tuple[Finite, Finite] = (0.0, 0.0)
     """Sums of the values of the first and of the last cell."""
+    labelled: tuple[Count, ...] | None = None
+    """Of a score: rows of each cell whose prediction and label are known. None where there are no labels."""
+    correct: tuple[Count, ...] | None = None
+    """Those of them whose prediction is the label."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -88,7 +92,17 @@ class NumberColumn(_Column):
             raise ValueError("min must be at most max")
         if self.second is not None and not self.min <= min(self.second) <= max(self.second) <= self.max:
             raise ValueError("second must be from min to max")
+        self._check_labelled()
         return self
+
+    def _check_labelled(self) -> None:
+        if (self.labelled is None) != (self.correct is None):
+            raise ValueError("labelled and correct belong together")
+        labelled, correct = self.labelled or (), self.correct or ()
+        if labelled and len(labelled) != len(self.counts):
+            raise ValueError("labelled must be as many as counts")
+        if len(labelled) != len(correct) or any(a > b for a, b in zip(correct, labelled, strict=False)):
+            raise ValueError("correct must be as many as labelled, and at most these")
 
 
 class CategoryColumn(_Column):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.decode.otlp.limits import MAX_FEATURE_CHARS
+from sidecar.decode.predictions.prediction_rows import class_text
 from sidecar.derive.drift.cells import bins_of, edges_of
 from sidecar.derive.drift.reference import MAX_VALUES, CategoryColumn, NumberColumn, Role
 
@@ -33,6 +35,8 @@ class NumberBuilder:
         self._squares = 0.0
         self._outermost: F64 = np.zeros(0)
         self._missing = self._invalid = 0
+        self._labelled = np.zeros((2, len(self._counts)), np.int64)
+        """Rows of each cell whose truth is known, and those of them that are right."""
 
     def like(self, bins: tuple[int, ...]) -> NumberBuilder:
         """Use these bins, those of another reference with the same edges."""
@@ -54,6 +58,17 @@ class NumberBuilder:
         self._sums += np.bincount(cells, usable, len(self._sums))
         self._squares += float(((usable - self._center) ** 2).sum())
         self._outermost = outermost(np.concatenate([self._outermost, outermost(usable)]))
+
+    def add_outcomes(
+        self, kind: U8, number: F64, predicted: Sequence[str | None], actual: Sequence[str | None]
+    ) -> None:
+        """Scores again, with what was predicted in each row and what is; None where that is not known."""
+        known = (kind == FeatureKind.NUMBER) & np.isfinite(number)
+        known &= np.array([a is not None and b is not None for a, b in zip(predicted, actual, strict=True)], np.bool_)
+        right = np.array([a == b for a, b in zip(predicted, actual, strict=True)], np.bool_)[known]
+        cells = np.searchsorted(self._edges, number[known])
+        self._labelled[0] += np.bincount(cells, minlength=len(self._counts))
+        self._labelled[1] += np.bincount(cells[right], minlength=len(self._counts))
 
     def column(self) -> NumberColumn:
         """What was added."""
@@ -92,6 +107,8 @@ class NumberBuilder:
             bins=tuple(bins.tolist()),
             sums=tuple(map(_rounded, of_bins.tolist())),
             tails=(float(self._sums[0]), float(self._sums[-1])),
+            labelled=tuple(self._labelled[0].tolist()) if self._labelled.any() else None,
+            correct=tuple(self._labelled[1].tolist()) if self._labelled.any() else None,
         )
 
 
@@ -147,6 +164,15 @@ def categories(kind: U8, number: F64, texts: list[str]) -> dict[str, int]:
             name = text(value)
             found[name] = found.get(name, 0) + count
     return found
+
+
+def class_of(kind: int, number: float, texts: list[str]) -> str | None:
+    """The class that one value stands for, as outcomes compare them; None where there is none."""
+    if kind == FeatureKind.TEXT:
+        return class_text(texts[int(number)])
+    if kind == FeatureKind.BOOL:
+        return "true" if number else "false"
+    return number_text(number) if kind == FeatureKind.NUMBER and math.isfinite(number) else None
 
 
 def number_text(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sidecar.derive.families import FamilySnapshot, label_text
+from sidecar.derive.families import FamilySnapshot, label_text, window_text
 from sidecar.derive.gauges import Gauges
 from sidecar.derive.outcomes.figures import (
     ClassFigures,
@@ -74,14 +74,6 @@ def families(models: Mapping[Model, ModelOutcomes], options: OutcomeOptions, now
             if sets is not None:
                 _sets(found, labels, sets, options)
     yield from found.families()
-
-
-def window_text(seconds: float) -> str:
-    """A window as a label: `30m`, `24h`, `7d`."""
-    whole = int(seconds)
-    if whole % 86_400 == 0 and whole > 86_400:
-        return f"{whole // 86_400}d"
-    return f"{whole // 3600}h" if whole % 3600 == 0 else f"{whole // 60}m"
 
 
 def _window(found: Gauges, labels: str, tally: Tally, names: Sequence[str], options: OutcomeOptions) -> None:

@@ -17,7 +17,13 @@ FIGURES = {
     "model_brier": "Brier score",
     "model_calibration_error": "calibration error",
     "model_calibration_error_expected": "of perfect calibration",
-    "model_accuracy_estimated": "accuracy, estimated",
+    "model_subset_accuracy": "subset accuracy",
+    "model_precision_micro": "micro precision",
+    "model_recall_micro": "micro recall",
+    "model_f1_micro": "micro F1",
+    "model_precision_macro": "macro precision",
+    "model_recall_macro": "macro recall",
+    "model_f1_macro": "macro F1",
     "model_mean_absolute_error": "MAE",
     "model_root_mean_squared_error": "RMSE",
     "model_mean_absolute_percentage_error": "MAPE",
@@ -25,6 +31,7 @@ FIGURES = {
     "model_mean_error": "mean error",
 }
 """Gauge -> what it is called in a table."""
+ESTIMATED = "model_accuracy_estimated"
 MAX_CLASSES = 30
 
 
@@ -61,12 +68,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimated:
+    """Accuracy by the scores of a window, without labels."""
+
+    window: str
+    """As of `Window`."""
+    accuracy: Share
+    rows: Number | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """Of one version of a model."""
 
     windows: list[Window]
     labels: list[tuple[str, Number]]
     """What became of labels -> how many."""
+    estimated: Estimated | None = None
 
 
 def quality(metrics: Metrics, of_model: Mapping[str, str]) -> Quality:
@@ -76,7 +94,17 @@ def quality(metrics: Metrics, of_model: Mapping[str, str]) -> Quality:
         names |= dict.fromkeys(series.labels.get("window", "") for series in metrics.select(family, **of_model))
     found = [_window(metrics, name, {**of_model, "window": name}) for name in names]
     labels = [(s.labels.get("result", ""), s.value) for s in metrics.select("model_labels", **of_model) if s.value]
-    return Quality([window for window in found if window.samples or window.accuracy or window.figures], labels)
+    shown = [window for window in found if window.samples or window.accuracy or window.figures]
+    return Quality(shown, labels, _estimated(metrics, of_model))
+
+
+def _estimated(metrics: Metrics, of_model: Mapping[str, str]) -> Estimated | None:
+    windows = [series.labels.get("window", "") for series in metrics.select(ESTIMATED, **of_model)]
+    labels = {**of_model, "window": windows[0] if windows else ""}
+    accuracy = share_of(metrics, ESTIMATED, labels)
+    if accuracy is None:
+        return None
+    return Estimated(labels["window"], accuracy, metrics.value(f"{ESTIMATED}_samples", **labels))
 
 
 def _window(metrics: Metrics, name: str, labels: Mapping[str, str]) -> Window:

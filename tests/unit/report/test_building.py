@@ -10,6 +10,7 @@ from sidecar.report.building import build
 from sidecar.report.contents import Report
 from sidecar.report.figure_source import Alerts, FiringAlert
 from sidecar.serve.pages.metric_families import Metrics, Series
+from sidecar.serve.pages.quality import Estimated, Share
 
 OF_MODEL = {"model": "churn", "version": "7"}
 INFERENCE = {"service": "shop", **OF_MODEL, "stage": "inference"}
@@ -114,6 +115,17 @@ def test_the_window_of_gauges_is_the_longest_that_the_period_holds() -> None:
     assert (one.window.name, one.auc) == ("7d", 0.7)
     (one,) = made({"model_predictions": predictions(100), "model_roc_auc": gauges[2:]}).models
     assert one.auc == 0.3
+
+
+def test_an_estimate_without_labels_is_of_the_version() -> None:
+    ends = {"": 0.8, "_lower": 0.7, "_upper": 0.9, "_samples": 400}
+    gauges = {
+        f"model_accuracy_estimated{end}": [Series({**OF_MODEL, "window": "24h"}, value)] for end, value in ends.items()
+    }
+    (one,) = made({"model_predictions": predictions(100), **gauges}).models
+    assert one.model.quality is not None
+    assert one.model.quality.estimated == Estimated("24h", Share(0.8, 0.7, 0.9), 400)
+    assert one.window is None
 
 
 def test_values_beyond_the_reference_are_counted_beside_the_bins() -> None:

@@ -90,6 +90,20 @@ def test_no_figure_is_said_and_no_zero_shown_where_there_are_no_data() -> None:
         assert words in page, words
 
 
+def test_an_estimate_without_labels_is_named_so() -> None:
+    of_model = {"model": "churn", "version": "7", "window": "24h"}
+    ends = {"": 0.8, "_lower": 0.75, "_upper": 0.85, "_samples": 400}
+    gauges = {f"model_accuracy_estimated{end}": [Series(of_model, value)] for end, value in ends.items()}
+    report = build(FakeSource(Metrics({"model_predictions": predictions(5), **gauges})), PERIOD, 1.0, True)
+    assert "Accuracy estimated without labels, last 24h, of 400 rows with a score: <b>80 %" in as_html(report)
+    (model,) = json.loads(as_json(report))["models"]
+    assert model["estimated"] == {
+        "window": "24h",
+        "rows": 400,
+        "accuracy": {"value": 0.8, "lower": 0.75, "upper": 0.85},
+    }
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(30, "1 min"), (300, "5 min"), (7200, "2 h"), (86_400, "1 d"), (7 * 86_400, "7 d"), (9000, "2.5 h")],

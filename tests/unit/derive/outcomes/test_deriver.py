@@ -9,9 +9,9 @@ import pytest
 from support.crashes import derived
 from support.outcome_data import DECODER, SECOND, START, Outcomes, event, logged, posted
 
+from sidecar.derive.families import window_text
 from sidecar.derive.outcomes.deriver import memory
 from sidecar.derive.outcomes.options import OutcomeOptions
-from sidecar.derive.outcomes.outcome_families import window_text
 from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.series import Budget
 

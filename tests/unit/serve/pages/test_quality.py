@@ -5,7 +5,7 @@ from __future__ import annotations
 from sidecar.derive.families import FamilySnapshot, Points, label_text
 from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.models import models
-from sidecar.serve.pages.quality import ClassQuality, Share, Window, quality
+from sidecar.serve.pages.quality import ClassQuality, Estimated, Share, Window, quality
 
 CHURN = {"model": "churn", "version": "7"}
 
@@ -63,3 +63,14 @@ def test_outliers_of_a_model_are_those_of_its_version() -> None:
     assert found.outliers == 3
     (without,) = models(Metrics.of(counted)).models
     assert without.outliers is None
+
+
+def test_an_estimate_without_labels_stands_by_itself() -> None:
+    estimated = share("model_accuracy_estimated", 0.8, window="24h")
+    found = quality(Metrics.of([*estimated, gauge("model_accuracy_estimated_samples", 900, window="24h")]), CHURN)
+    assert found.windows == []
+    assert found.estimated == Estimated("24h", Share(0.8, 0.8 - 0.1, 0.8 + 0.1), 900)
+    assert quality(Metrics.of([gauge("model_accuracy", 0.9)]), CHURN).estimated is None
+    # One that an app reports itself has neither a window nor rows.
+    own = quality(Metrics.of([gauge("model_accuracy_estimated", 0.7)]), CHURN).estimated
+    assert own == Estimated("", Share(0.7, None, None), None)
