@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 from sidecar.decode.otlp.tags import CHILDREN, RESOURCES
 from sidecar.decode.otlp.wire import fields, put_again
@@ -16,14 +17,16 @@ def added_to(payload: bytes, added: Mapping[int, bytes]) -> bytes:
     return _rewritten(payload, 0, len(payload), 0, sorted(added), added)
 
 
-def _rewritten(data: bytes, begin: int, end: int, depth: int, places: list[int], added: Mapping[int, bytes]) -> bytes:
+def _rewritten(
+    data: bytes, begin: int, end: int, depth: int, places: Sequence[int], added: Mapping[int, bytes]
+) -> bytes:
     if depth == len(_PATH):
         return data[begin:end] + added.get(begin, b"")
     parts = []
     for field in fields(data, begin, end):
         tag, a, b, first, last = field
-        within = [place for place in places if a <= place < b] if tag == _PATH[depth] else []
-        parts.append(
-            put_again(data, field, _rewritten(data, a, b, depth + 1, within, added)) if within else data[first:last]
-        )
+        if tag == _PATH[depth] and bisect_left(places, a) < bisect_left(places, b):
+            parts.append(put_again(data, field, _rewritten(data, a, b, depth + 1, places, added)))
+        else:
+            parts.append(data[first:last])
     return b"".join(parts)

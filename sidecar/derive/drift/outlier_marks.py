@@ -59,15 +59,15 @@ def _is_marked(payload: bytes, begin: int, end: int) -> bool:
 
 def _marks(found: Observations, far: Outliers) -> dict[int, bytes]:
     """Place of a record among the accepted ones -> attributes."""
+    own, begins = np.unique(far.record, return_index=True)
+    ends = np.append(begins[1:], len(far.record))
     marks = {}
-    rows = far.rows()
-    for record in np.unique(rows).tolist():
-        names = dict.fromkeys(found.features.names[at] for at in far.name[far.record == record].tolist())
-        number = int(np.count_nonzero(rows == record))
+    for record, begin, end in zip(own.tolist(), begins.tolist(), ends.tolist(), strict=False):
+        names = dict.fromkeys(found.features.names[at] for at in far.name[begin:end].tolist())
         marks[int(found.record[record])] = b"".join(
             (
                 key_value(LOG_ATTRIBUTE >> 3, MARK, True),
-                key_value(LOG_ATTRIBUTE >> 3, ROWS, number),
+                key_value(LOG_ATTRIBUTE >> 3, ROWS, len(set(far.row[begin:end].tolist()))),
                 key_value(LOG_ATTRIBUTE >> 3, FEATURES, list(names)[:MAX_NAMES]),
             )
         )
