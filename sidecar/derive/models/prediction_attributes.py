@@ -227,7 +227,7 @@ def _answered(text: str) -> Answered:
 def _set_of(text: str) -> list[str]:
     """The classes that an attribute of a class holds: one, or of an array of classes each."""
     found = _array(text)[:MAX_BATCH] if text.startswith("[") else []
-    if found and all(isinstance(one, str | int | float) and one != "" for one in found):
+    if found and all(isinstance(one, str | int) and one != "" for one in found):
         return list(dict.fromkeys(_text(one) if isinstance(one, str) else json.dumps(one) for one in found))
     return [] if text in ("", "[]") else [text]
 

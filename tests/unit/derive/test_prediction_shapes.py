@@ -60,6 +60,20 @@ def check(got: dict[str, str], classes: dict[str, int], rows: int, score: float)
     assert float(got.get('model_confidence_score_sum{model="m"}', 0)) == score
 
 
+@pytest.mark.parametrize(
+    ("given", "classes"),
+    [
+        (["a", "b"], {"a": 1, "b": 1}),
+        (["a", "a", 1, True], {"a": 1, "1": 1, "true": 1}),
+        ([], {}),
+        ("[a", {"[a": 1}),
+    ],
+    ids=str,
+)
+def test_a_set_of_classes_is_one_row_with_each_of_them(decoder: Decoder, given: Any, classes: dict[str, int]) -> None:
+    check(of_line(decoder, {"predicted_class": given}), classes, 1, 0)
+
+
 @pytest.mark.parametrize(("prediction", "classes", "rows", "score"), SHAPES)
 @pytest.mark.parametrize("way", ["line", "text", "span", "class"])
 def test_label_and_score_inside(
