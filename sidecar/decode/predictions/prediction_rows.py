@@ -252,7 +252,14 @@ def _of_prediction(value: Value, score: Value) -> list[Answer]:
         return [Answer(value=_number(value))] if isinstance(value, float) else [_classified(value, score)]
     if any(isinstance(element, float) for element in value):
         return [Answer(value=_number(element)) for element in value]
-    return [_classified(element, None) for element in value]
+    return [_batch_row(element) for element in value]
+
+
+def _batch_row(value: Value) -> Answer:
+    """Of an array of arrays those of texts are sets: numbers may be probabilities, or say of each class whether it
+    applies."""
+    numbers = isinstance(value, list) and not all(isinstance(element, str) for element in value)
+    return Answer() if numbers else _classified(value, None)
 
 
 def _first(attributes: Mapping[str, Value], names: Sequence[str]) -> Value:
@@ -269,8 +276,9 @@ def class_set(values: Iterable[Value]) -> tuple[str, ...]:
 
 
 def _set(values: list[Value]) -> Answer:
-    """No answer where it is no set of classes, or a larger one than a label may be."""
-    if len(values) > MAX_SET or not all(isinstance(value, str | int | float) for value in values):
+    """No answer where it is no set of classes (numbers with a point are probabilities, say), or one larger than a label
+    may be."""
+    if len(values) > MAX_SET or not all(isinstance(value, str | int) for value in values):
         return Answer()
     found = class_set(values)
     return Answer(classes=found) if len(",".join(found)) <= MAX_LABEL_CHARS else Answer()

@@ -199,7 +199,9 @@ def test_a_batch_of_sets_in_prediction() -> None:
     assert outcomes.figure("model_subset_accuracy") == 0.5
 
 
-@pytest.mark.parametrize("classes", [[["a"]], [{"a": 1}], ["a"] * 50 + list(map(str, range(101)))], ids=len)
+@pytest.mark.parametrize(
+    "classes", [[0.25, 0.75], [["a"]], [{"a": 1}], ["a"] * 50 + list(map(str, range(101)))], ids=len
+)
 def test_what_is_no_set_is_no_answer(classes: list[Any]) -> None:
     outcomes = Outcomes()
     outcomes.feed(event({"class": [classes]}, attributes={"ml.prediction.id": "p"}))
