@@ -39,7 +39,7 @@ def test_through_every_sink(keep: bool, tmp_path: Path) -> None:
     for sink in logs_go_to:
         # Each record has the mark, and the number and names beside it.
         assert len(re.findall(rb"ml\.outlier(?![.\w])", found.bytes[sink])) == 1, sink
-        assert b"ml.outlier.rows" in found.bytes[sink]
+        assert b"ml.outlier_rows" in found.bytes[sink]
         assert b"magnesium" in found.bytes[sink]
     leaked = {sink for sink, _ in leaks(found.bytes, {"value": forms_of_number(WRONG)})}
     assert leaked == (logs_go_to if keep else set())

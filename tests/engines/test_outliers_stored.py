@@ -51,5 +51,5 @@ def test_a_search_finds_the_outliers(node: SearchEngine, tmp_path: Path) -> None
     hits = [hit["_source"] for hit in ask(f"{node.url}/{LOGS}/_search", query)["hits"]["hits"]]
     assert {hit["body"]["structured"]["n"] for hit in hits} == wrong
     for hit in hits:
-        assert (hit["attributes"]["ml.outlier.rows"], hit["attributes"]["ml.outlier.features"]) == (1, ["age"])
+        assert (hit["attributes"]["ml.outlier_rows"], hit["attributes"]["ml.outlier_features"]) == (1, ["age"])
     assert not any("features" in record["body"]["structured"] for record in stored)

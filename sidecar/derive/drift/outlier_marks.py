@@ -18,7 +18,8 @@ from sidecar.derive.drift.observations import Model, ObservationReader, Observat
 from sidecar.derive.drift.outliers import Outliers, RowLimits, outliers
 
 MARK = "ml.outlier"
-ROWS, FEATURES = f"{MARK}.rows", f"{MARK}.features"
+ROWS, FEATURES = f"{MARK}_rows", f"{MARK}_features"
+"""Not with a point: a field that has a value cannot hold others in an index that keeps attributes as objects."""
 MAX_NAMES = 10
 """Features that a mark names."""
 

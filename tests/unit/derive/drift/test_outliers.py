@@ -210,7 +210,7 @@ def test_the_mark_is_on_the_records_that_have_outliers(path: Path, decoder: Any)
     wrong = {"age": [4000.0, 41.0], "income": [20_000.0, 9e9]}
     payload = events_request([(normal, {}), (wrong, {}), (normal, {}), (wrong, {"counted": False})])
     marked = marker(path).annotate(decoder, payload)
-    own = {"ml.outlier": True, "ml.outlier.rows": 2, "ml.outlier.features": ["age", "income"]}
+    own = {"ml.outlier": True, "ml.outlier_rows": 2, "ml.outlier_features": ["age", "income"]}
     before = attributes(payload)
     assert attributes(marked) == [before[0], {**before[1], **own}, before[2], {**before[3], **own}]
     assert decoder.check_logs(marked).items == 4
@@ -245,7 +245,7 @@ def test_payloads_of_serving_protocols_are_marked_too(path: Path, decoder: Any) 
     payload = decoder.json_lines(b'{"message":"other"}\n' + body, 1).payload
     marked = attributes(marker(path).annotate(decoder, payload))
     assert [one.get("ml.outlier") for one in marked] == [None, None, True]
-    assert marked[2]["ml.outlier.features"] == ["age"]
+    assert marked[2]["ml.outlier_features"] == ["age"]
 
 
 def test_what_an_app_marks_itself_stays(path: Path) -> None:

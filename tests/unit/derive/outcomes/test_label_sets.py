@@ -199,6 +199,12 @@ def test_a_batch_of_sets_in_prediction() -> None:
     assert outcomes.figure("model_subset_accuracy") == 0.5
 
 
+def test_rows_of_numbers_in_a_batch_are_no_sets() -> None:
+    outcomes = Outcomes()
+    outcomes.feed(logged({"model": "m", "prediction_id": "p", "predictions": [[0, 1, 1], [1, 0, 0]]}))
+    assert outcomes.predicted() == {"unanswered": 2}
+
+
 @pytest.mark.parametrize(
     "classes", [[0.25, 0.75], [["a"]], [{"a": 1}], ["a"] * 50 + list(map(str, range(101)))], ids=len
 )
