@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import proc  # noqa: E402
 from support.engines import EngineUnavailable, http_get, payload_dir, run_nullsink, sidecar_process  # noqa: E402
+from support.engines.toolchains import debian_program  # noqa: E402
 
 CPU_TARGET, MEMORY_TARGET = 2.5, 160.0
 QUIET_SECONDS = 15.0
@@ -152,8 +153,12 @@ def _rsyslog(file: Path, sink_url: str, work: Path, disk: bool) -> Iterator[int]
         f'searchType="_doc" bulkmode="on" queue.dequeueBatchSize="2000" queue.workerThreads="1" '
         f'action.resumeRetryCount="-1" {queue})\n}}\n'
     )
-    command = ["rsyslogd", "-n", "-f", str(config), "-i", str(work / "pid")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    root = debian_program("rsyslog-elasticsearch")
+    libraries = next(root.glob("usr/lib/*-linux-gnu"))
+    command = [root / "usr/sbin/rsyslogd", "-n", "-M", libraries / "rsyslog", "-f", config, "-i", work / "pid"]
+    found = os.pathsep.join(filter(None, [str(libraries), os.environ.get("LD_LIBRARY_PATH")]))
+    environment = {**os.environ, "LD_LIBRARY_PATH": found}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield process.pid
         finally:
