@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, help="folder of the store, which is filled once and kept; then no retention"
     )
+    parser.add_argument("--jaeger", action="store_true", help="with --engine: also Jaeger's own storage in it")
     parser.add_argument("--only", default="", help="questions with this text in their name")
     return parser
 

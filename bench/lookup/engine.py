@@ -19,8 +19,9 @@ from support.engines import Child, free_port, sidecar_process, wait_for
 from support.engines.processes import answers
 from support.engines.search import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH, SearchEngine, search_engine
 from support.engines.sidecar import sidecar_command
+from support.jaeger.programs import run_v1
 from support.load import waiting
-from support.search_client import ask
+from support.search_client import ask, count
 
 ENGINES = {"opensearch": OPENSEARCH, "elasticsearch9": ELASTICSEARCH_9, "elasticsearch8": ELASTICSEARCH_8}
 BY_ID_MS, SEARCH_MS = 100.0, 1_000.0
@@ -41,7 +42,22 @@ def run(options: argparse.Namespace) -> list[str]:
             print(
                 f"\nCPU seconds: engine {engine_cpu:.0f}, sidecar lookup {own:.0f}; {proc.rss_mib(child.pid):.0f} MiB"
             )
+        if options.jaeger:
+            _jaeger(engine, rounds, begin, options)
     return missed(times, BY_ID_MS, SEARCH_MS)
+
+
+def _jaeger(engine: SearchEngine, rounds: int, begin: int, options: argparse.Namespace) -> None:
+    """The same spans and questions for the real Jaeger 1.76 (v1) with its own indices in the same engine. It does not
+    speak TraceQL."""
+    kind = "opensearch" if engine.distribution.engine == "opensearch" else "elasticsearch"
+    with run_v1({"SPAN_STORAGE_TYPE": kind, "ES_SERVER_URLS": engine.url}) as jaeger:
+        began = time.monotonic()
+        fill(jaeger.otlp.removeprefix("http://"), rounds, (begin + 60) * NS, (begin + HOUR - 60) * NS)
+        wait_for(lambda: count(engine.url, "jaeger-span-*") == rounds * SPANS, 1200, "Jaeger to store", interval=3)
+        print(f"\nJaeger: {rounds * SPANS:,} spans in {time.monotonic() - began:.0f} s", flush=True)
+        asked = [q for q in questions(rounds * TRACES, begin, begin + HOUR + 600) if q.of_jaeger]
+        show(ask_all(jaeger.query.removeprefix("http://"), jaeger.pid, asked, options.asked), "Jaeger 1.76 in the same")
 
 
 def _fill(engine: SearchEngine, rounds: int) -> int:

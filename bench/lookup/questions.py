@@ -31,6 +31,11 @@ class Question:
     reads_all: bool = False
     """No index knows: every payload in the range is read, and no target is set."""
 
+    @property
+    def of_jaeger(self) -> bool:
+        """Jaeger can be asked it, and answers as we do: it wants a service, and the time of a trace."""
+        return "TraceQL" not in self.name and "Tempo" not in self.name and self.name != "newest traces"
+
 
 def questions(traces: int, begin: int, end: int) -> Sequence[Question]:
     """About traces 0 to `traces` (exclusive); searches are from `begin` to `end` (Unix seconds)."""

@@ -7,7 +7,7 @@ was mapped as text, a field that moved to the attribute of conflicts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sidecar.decode.api import UNKNOWN_SERVICE
@@ -33,10 +33,20 @@ def time_text(time_ns: int) -> str:
     return f"{bounded // 1_000_000}.{bounded % 1_000_000:06d}"
 
 
-def spans_query(needs: Sequence[Needs], window: Window) -> Query:
-    """Spans within a window that may meet one of the needs."""
+def number_fields(needs: Sequence[Needs]) -> list[str]:
+    """The fields of attributes that the needs compare with numbers, whose kind has to be known for that."""
+    conditions = [c for need in needs for c in need.every if c.term.scope != "intrinsic" and _is_range(c)]
+    return list(dict.fromkeys(field for c in conditions for field in field_names(c.term)))
+
+
+def _is_range(condition: Condition) -> bool:
+    return not condition.values and not condition.pieces
+
+
+def spans_query(needs: Sequence[Needs], window: Window, numbers: Collection[str] = ()) -> Query:
+    """Spans within a window that may meet one of the needs. `numbers`: fields that hold numbers in every index."""
     when = {"range": {"@timestamp": {"gte": time_text(window.start_ns), "lte": time_text(window.end_ns)}}}
-    either = [{"bool": {"filter": [_condition(c) for c in need.every]}} for need in needs]
+    either = [{"bool": {"filter": [_condition(c, numbers) for c in need.every]}} for need in needs]
     return {"bool": {"filter": [when, *([_any_of(either)] if either else [])]}}
 
 
@@ -89,7 +99,7 @@ def _any_of(queries: list[Query]) -> Query:
     return {"bool": {"should": queries, "minimum_should_match": 1}}
 
 
-def _condition(condition: Condition) -> Query:
+def _condition(condition: Condition, numbers: Collection[str] = ()) -> Query:
     if condition.term.scope == "intrinsic":
         return _intrinsic(condition)
     moved: Query = {"exists": {"field": f"attributes.{CONFLICTS}"}}
@@ -97,7 +107,12 @@ def _condition(condition: Condition) -> Query:
         return _any_of([*_with_pieces(field_names(condition.term), condition.pieces), moved])
     found: list[Query] = []
     for field in field_names(condition.term):
-        if not condition.values or any(len(str(value)) > MAX_INDEXED_CHARS for value in condition.values):
+        if _is_range(condition) and field in numbers:
+            bounds = {"gte": condition.low, "lte": condition.high}
+            found.append({"range": {field: {key: value for key, value in bounds.items() if value is not None}}})
+            # A number that did not fit the field was left out of its index.
+            found.append({"term": {"_ignored": field}})
+        elif not condition.values or any(len(str(value)) > MAX_INDEXED_CHARS for value in condition.values):
             found.append({"exists": {"field": field}})
         else:
             found += [{"match": {field: {"query": _number(value), "lenient": True}}} for value in condition.values]

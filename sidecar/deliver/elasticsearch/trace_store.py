@@ -21,6 +21,7 @@ from sidecar.deliver.elasticsearch.trace_queries import (
     SORT,
     companions_query,
     field_names,
+    number_fields,
     operations_aggregation,
     spans_query,
     trace_query,
@@ -41,6 +42,7 @@ _OPERATIONS_PAGE = 1_000
 _LENIENT = "ignore_unavailable=true&allow_no_indices=true"
 _OK, _BAD, _UNAUTHORIZED = 200, 400, (401, 403)
 _MAX_REASON = 300
+_NUMBERS = {"byte", "double", "float", "half_float", "integer", "long", "scaled_float", "short", "unsigned_long"}
 _FIELDS = "attributes.*,resource.attributes.*"
 
 
@@ -160,9 +162,10 @@ class ElasticsearchTraces:
         self, needs: Sequence[Needs], window: Window, source: Any, deadline: Deadline
     ) -> Iterator[list[dict[str, Any]]]:
         size, after = _FIRST_PAGE, None
+        query = spans_query(needs, window, self._numbers(needs, deadline))
         while True:
             body = {
-                "query": spans_query(needs, window),
+                "query": query,
                 "size": size,
                 "sort": SORT,
                 "_source": source,
@@ -175,6 +178,17 @@ class ElasticsearchTraces:
             if len(hits) < size:
                 return
             after, size = hits[-1]["sort"], _PAGE
+
+    def _numbers(self, needs: Sequence[Needs], deadline: Deadline) -> list[str]:
+        """Of the fields that the needs compare with numbers, those that are numbers in every index: as text 9 is more
+        than 10."""
+        fields = number_fields(needs)
+        if not fields:
+            return []
+        names = quote(",".join(fields), safe=",")
+        target = f"/{quote(self._options.traces, safe='*,')}/_field_caps?{_LENIENT}&fields={names}"
+        known = self._ask("GET", target, None, deadline, bad_is_empty=True).get("fields", {})
+        return [field for field in fields if field in known and known[field].keys() <= _NUMBERS]
 
     # -- requests
 

@@ -11,6 +11,8 @@ import sqlite3
 
 VERSION = 2
 PAGE_BYTES = 16_384
+_ROW_BYTES = 80
+"""Of a block beside its payload."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS block (
@@ -27,6 +29,18 @@ CREATE TABLE IF NOT EXISTS operation (
     service TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, last_ns INTEGER NOT NULL,
     PRIMARY KEY (service, name, kind)) WITHOUT ROWID;
 """
+
+
+def bytes_in_file(payload: int) -> int:
+    """What a payload of so many bytes takes: a row is in one page, of which it may leave half empty, and what is too
+    much for a page in pages of its own (https://sqlite.org/fileformat2.html#b_tree_pages)."""
+    row = payload + _ROW_BYTES
+    most, least = PAGE_BYTES - 35, (PAGE_BYTES - 12) * 32 // 255 - 23
+    if row <= most:
+        return PAGE_BYTES // (PAGE_BYTES // row)
+    local = least + (row - least) % (PAGE_BYTES - 4)
+    local = local if local <= most else least
+    return PAGE_BYTES // (PAGE_BYTES // local) + -(-(row - local) // (PAGE_BYTES - 4)) * PAGE_BYTES
 
 
 def prepare(db: sqlite3.Connection) -> None:

@@ -28,8 +28,8 @@ from sidecar.pipeline import Clock, Signal
 from sidecar.telemetry import Telemetry
 
 FILE = "store.db"
-ROW_BYTES = 200
-"""What a block costs in the file beside its payload, keys and summary, about."""
+ROW_BYTES = 120
+"""What a block costs in the file beside its row, keys and terms, about."""
 _SWEEP_ROWS = 64
 _SWEEP_ROUNDS = 4
 """Retention deletes at most so many times `_SWEEP_ROWS` blocks with one batch, so that none waits long for it."""
@@ -83,7 +83,7 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes kept, row overhead included."""
+        """Bytes of the file that are in use, about."""
         return self._bytes
 
     @property
@@ -160,7 +160,9 @@ class Store:
     def _insert(self, journal_id: str, block: Block) -> int:
         """Bytes that the block takes; 0 where it is there."""
         summary = block.summary
-        size = len(block.payload) + len(block.keys) + ROW_BYTES + (len(summary.terms) if summary else 0)
+        # In a segment each key has the number of its block beside it, 4 bytes to its 8.
+        beside = len(block.keys) * 3 // 2 + ROW_BYTES + (len(summary.terms) if summary else 0)
+        size = schema.bytes_in_file(len(block.payload)) + beside
         cursor = self._db.execute(
             "INSERT OR IGNORE INTO block (log, seq, signal, time_ns, items, size, payload) VALUES (?,?,?,?,?,?,?)",
             (journal_id, block.seq, block.signal, block.time_ns, block.items, size, block.payload),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.delivery import START, entry, logs_payload, sink_context, spans_pay
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
-from sidecar.deliver.store.span_store import FILE, Store, StoreUnavailable
+from sidecar.deliver.store.span_store import FILE, Block, Store, StoreUnavailable
 from sidecar.deliver.store.trace_key import key_of, keys_of
 from sidecar.deliver.store.trace_reader import StoredTraces
 from sidecar.lookup.model import Trace
@@ -24,6 +25,7 @@ from sidecar.pipeline import Entry
 
 DECODER = ReferenceDecoder()
 HOUR = 3_600_000_000_000
+JOURNAL_ID = "0123456789abcdef"
 
 
 class Clock:
@@ -289,3 +291,23 @@ def test_a_payload_that_cannot_be_decoded_is_kept_all_the_same(tmp_path: Path) -
     counts = put(store, entry(1, b"\xff\xff\xff", 1), entry(2, spans_payload(1), 1))
     assert counts == {("spans", "delivered", ""): 2}
     assert look(store, trace_id(1).hex()) is not None
+
+
+@pytest.mark.parametrize("sizes", [(50, 900), (3_000, 9_000), (9_000, 16_000), (15_000, 17_000), (16_000, 90_000)])
+def test_the_size_is_what_the_file_has_in_use(tmp_path: Path, sizes: tuple[int, int]) -> None:
+    source = random.Random(3)
+    store = opened(tmp_path, max_bytes=1 << 30)
+    seq = 0
+    while store.size < 6 << 20:
+        lengths = [source.randint(*sizes) for _ in range(40)]
+        blocks = [
+            Block(seq + n, "spans", START, 1, source.randbytes(length), source.randbytes(8 * max(1, length // 400)))
+            for n, length in enumerate(lengths)
+        ]
+        seq += len(blocks)
+        store.add(JOURNAL_ID, blocks)
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        pages, free, page = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+    assert 0.83 < store.size / ((pages - free) * page) < 1.25
