@@ -1,22 +1,27 @@
-"""What drift of 20 features costs beside Evidently and whylogs, on the same rows in one run: CPU seconds a million
-rows, and memory a feature.
+"""What drift and data quality of 20 features cost beside Evidently and whylogs, on the same rows in one run: CPU s a
+million rows, and memory a feature.
 
-`python bench/drift.py [ROWS]` (default 100,000). Each runs in a process of its own, with a tenth of the rows first that
-is not measured. The sidecar reads events as they come from the zero-code instrumentation, spread over a day, and checks
-them every hour, which costs the same for any number of rows, or once; the others get data frames that are in memory
-already, and compare once.
-Their environments are those of `make oracles`.
+`python bench/drift.py [ROWS]` (default 100,000). Each runs in a process of its own. The sidecar derives metrics from
+events as they come from the zero-code instrumentation, as fast as it can, once without drift and quality (`base`) and
+once with them (`whole`), in turns; what they add is the difference. Times of arrival are those of a million rows a day,
+checked every hour. The others get data frames that are in memory already, and compare once; their environments are
+those of `make oracles`. Memory of the sidecar is by how much resident memory rose with what its deriver keeps, of the
+others by how much its peak did.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -24,20 +29,31 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 import numpy as np  # noqa: E402
-from drift_peers import measured  # noqa: E402
+from drift_peers import resident_bytes  # noqa: E402
+from support.derive_fakes import FakeLog  # noqa: E402
 from support.drift_data import HOUR, START, at, events_request, reference  # noqa: E402
 from support.drift_oracles.golden import LIBRARIES, python_of  # noqa: E402
 from support.engines.cache import EngineUnavailable  # noqa: E402
 
-from sidecar.decode.python import ReferenceDecoder  # noqa: E402
-from sidecar.decode.select import native_decoder  # noqa: E402
+from sidecar.decode.api import Decoder  # noqa: E402
+from sidecar.decode.select import decoder as own_decoder  # noqa: E402
 from sidecar.derive.drift.deriver import DriftDeriver  # noqa: E402
 from sidecar.derive.drift.options import DriftOptions  # noqa: E402
+from sidecar.derive.engine import DeriveEngine  # noqa: E402
+from sidecar.derive.prediction_events import PredictionEvents  # noqa: E402
+from sidecar.derive.registry import DeriveOptions  # noqa: E402
 from sidecar.derive.series import Budget  # noqa: E402
+from sidecar.telemetry import Telemetry  # noqa: E402
 
 FEATURES, TRAINED, ROWS = 20, 10_000, 100_000
-PAYLOAD_ROWS, AT_ONCE = 500, 32
-"""Rows of a payload, and payloads that the engine decodes together."""
+PAYLOAD_ROWS = 100
+"""Rows of a payload; the engine takes up to 32 payloads together."""
+DAY = 86_400 * 10**9
+ROWS_A_DAY = 1_000_000
+REPETITIONS = 5
+MANY, HOURLY = 500, 500
+"""Features, and rows in an hour, of which memory is measured."""
+MODES = ("reference", "learn", "previous_window", "same_window_last_week")
 PEERS = ("evidently", "whylogs")
 
 
@@ -51,74 +67,181 @@ def columns(rng: np.random.Generator, rows: int) -> dict[str, Any]:
 def payloads(found: dict[str, Any], rows_an_event: int) -> Iterator[bytes]:
     """Requests of many events."""
     rows = len(found["n00"])
-    step = PAYLOAD_ROWS
-    for begin in range(0, rows, step):
-        parts = range(begin, min(begin + step, rows), rows_an_event)
+    for begin in range(0, rows, PAYLOAD_ROWS):
+        parts = range(begin, min(begin + PAYLOAD_ROWS, rows), rows_an_event)
         yield events_request(
             [({name: of[part : part + rows_an_event].tolist() for name, of in found.items()}, {}) for part in parts]
         )
 
 
-def sidecar(rows_an_event: int, check: str, trained: dict[str, Any], live: dict[str, Any]) -> dict[str, float]:
-    """What the deriver costs, decoding with it; `bytes` is what its windows hold."""
-    decoder = native_decoder() or ReferenceDecoder()
-    folder = tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-")
-    with folder:
-        file = Path(folder.name) / "reference.json"
-        file.write_text(reference({name: of.tolist() for name, of in trained.items()}).dump())
-        requests = list(payloads(live, rows_an_event))
-        deriver = DriftDeriver(DriftOptions(reference=file, warm_up=0, check_interval=check), Budget())
+class Engine:
+    """Derives metrics of the same payloads again and again, each time as those of a later time."""
 
-        def take(some: list[bytes], first: int) -> None:
-            for place in range(0, len(some), AT_ONCE):
-                part = some[place : place + AT_ONCE]
-                times = [START + (first + place + n) * 25 * HOUR // len(requests) for n in range(len(part))]
-                deriver.apply(deriver.decode(decoder, part), at(*times))
+    def __init__(self, requests: list[bytes], drift: Mapping[str, Any], decoder: Decoder) -> None:
+        self.requests, self.now = requests, START
+        self.log = FakeLog()
+        options = DeriveOptions.model_validate({"drift": drift})
+        self.engine = DeriveEngine(self.log.consumer(), decoder, options, Telemetry())  # type: ignore[arg-type]
 
-        tenth = len(requests) // 10
-        take(requests[:tenth], 0)
-        found = measured(lambda: take(requests[tenth:], tenth))
+    def run(self) -> float:
+        """CPU seconds of all payloads and a checkpoint."""
+        for request in self.requests:
+            self.log.append("logs", request, self.now)
+            self.now += DAY * PAYLOAD_ROWS // ROWS_A_DAY
+        before = time.process_time()
+        while self.engine.pull():
+            pass
+        self.engine.checkpoint()
+        return time.process_time() - before
+
+    @property
+    def drift(self) -> DriftDeriver:
+        return next(one for one in self.engine._derivers if isinstance(one, DriftDeriver))
+
+
+def sidecar(rows_an_event: int, options: Mapping[str, Any], live: dict[str, Any]) -> dict[str, float]:
+    """CPU seconds without and with drift and quality, of a check and of a checkpoint."""
+    decoder = own_decoder()
+    requests = list(payloads(live, rows_an_event))
+    sides = [Engine(requests, one, decoder) for one in ({}, options)]
+    for side in sides:
+        side.run()
+    times = [[side.run() for side in sides] for _ in range(REPETITIONS)]
+    drift = sides[1].drift
+    (state,) = drift.models.values()
+    assert len(state.decisions) == FEATURES, "a column was not compared"
+    check = state.progress.check
+    return {
+        "base": median(base for base, _ in times),
+        "whole": median(whole for _, whole in times),
+        "adds": median(whole - base for base, whole in times),
+        "check": median(timed(lambda: state._run_check(check)) for _ in range(REPETITIONS)),
+        "checkpoint": median(timed(lambda: checkpoint(drift)) for _ in range(REPETITIONS)),
+    }
+
+
+def timed(work: Callable[[], object]) -> float:
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def checkpoint(drift: DriftDeriver) -> None:
+    """As if every column had changed."""
+    for state in drift.models.values():
+        for window in state.windows.values():
+            window._dirty = True
+    for _ in drift.checkpoint():
+        pass
+
+
+def memory(mode: str) -> float:
+    """kB a feature: resident memory that came with the deriver's state of many features, over days of hourly rows."""
+    days = {"previous_window": 3, "same_window_last_week": 9}.get(mode, 2)
+    rng = np.random.default_rng(20)
+    names = [f"n{place:04d}" for place in range(MANY * 8 // 10)], [f"c{place:04d}" for place in range(MANY * 2 // 10)]
+    rows = rng.normal(10, 3, (HOURLY, len(names[0]))), rng.choice(["basic", "pro", "free"], (HOURLY, len(names[1])))
+    live = {name: of[:, n].tolist() for some, of in zip(names, rows, strict=True) for n, name in enumerate(some)}
+    parts = [{name: of[at : at + 100] for name, of in live.items()} for at in range(0, HOURLY, 100)]
+    requests = [events_request([(part, {})]) for part in parts]
+    decoder = own_decoder()
+    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
+        options: dict[str, Any] = {"max_features": MANY}
+        if mode == "learn":
+            options["learn"] = HOURLY
+        else:
+            options |= {"reference": write_reference(Path(folder), live), "compare_with": mode}
+        for request in requests:
+            decoder.predictions([request], True)
+        before = settled_bytes()
+        deriver = DriftDeriver(DriftOptions(**options), Budget(), events=PredictionEvents())
+        for hour in range(24 * days):
+            for n, request in enumerate(requests):
+                deriver.apply(deriver.decode(decoder, [request]), at(START + hour * HOUR + n * HOUR // len(requests)))
+            for _ in deriver.checkpoint():
+                pass
         (state,) = deriver.models.values()
-        assert len(state.decisions) == FEATURES, "a column was not compared"
-        windows = sum(window.memory_bytes() for window in state.windows.values())
-        return {"cpu": found["cpu"] / (1 - tenth / len(requests)), "bytes": float(windows)}
+        assert len(state.decisions) == MANY, "a column was not compared"
+        return (settled_bytes() - before) / MANY / 1000
 
 
-def in_a_process(arguments: list[str], environment: dict[str, str]) -> dict[str, float]:
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | environment)
+def settled_bytes() -> int:
+    """Resident memory without what is free."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return resident_bytes()
+
+
+def write_reference(folder: Path, trained: Mapping[str, Any]) -> Path:
+    file = folder / "reference.json"
+    file.write_text(reference({name: list(of) for name, of in trained.items()}).dump())
+    return file
+
+
+def write_suite(folder: Path) -> Path:
+    """An expectation of each feature, and one of all values of it."""
+    file = folder / "suite.json"
+    expectations: list[dict[str, Any]] = []
+    for name in columns(np.random.default_rng(0), 1):
+        expectations.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
+        limits: dict[str, Any] = {"min_value": -500, "max_value": 500, "mostly": 0.99}
+        kind = "between" if name[0] == "n" else "in_set"
+        given = limits if name[0] == "n" else {"value_set": ["basic", "pro", "free"]}
+        expectations.append({"type": f"expect_column_values_to_be_{kind}", "kwargs": {"column": name, **given}})
+    file.write_text(json.dumps({"name": "bench", "expectations": expectations, "meta": {}}))
+    return file
+
+
+def in_a_process(arguments: list[str], environment: Mapping[str, str]) -> dict[str, float]:
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | dict(environment))
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def own_part(arguments: list[str]) -> dict[str, float]:
+    """What `main` asks of a process of its own."""
+    if arguments[0] == "memory":
+        return {"kilobytes": memory(arguments[1])}
+    rows_an_event, suite, file = int(arguments[1]), arguments[2] == "suite", arguments[3]
+    with np.load(file, allow_pickle=False) as kept:
+        trained, live = ({name[2:]: kept[name] for name in kept.files if name[0] == side} for side in "tl")
+    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
+        options = {"reference": str(write_reference(Path(folder), trained))}
+        if suite:
+            options["suites"] = str(write_suite(Path(folder)))
+        return sidecar(rows_an_event, options, live)
+
+
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--sidecar"]:
-        with np.load(arguments[3], allow_pickle=False) as kept:
-            sides = [{name[2:]: kept[name] for name in kept.files if name[0] == side} for side in "tl"]
-        print(json.dumps(sidecar(int(arguments[1]), arguments[2], *sides)))
+    if arguments[:1] == ["--part"]:
+        print(json.dumps(own_part(arguments[1:])))
         return 0
     rows = int(arguments[0]) if arguments else ROWS
     rng = np.random.default_rng(20)
     sides = {"t": columns(rng, TRAINED), "l": columns(rng, rows)}
+    own = [sys.executable, str(Path(__file__)), "--part"]
     with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
         file = Path(folder) / "rows.npz"
         np.savez(file, **{f"{side}_{name}": of for side, all_of in sides.items() for name, of in all_of.items()})
-        print(f"{rows:,} rows of {FEATURES} features, {TRAINED:,} of the reference")
-        print(f"{'':34} {'CPU s / million rows':>22} {'kB a feature':>14}")
-        for size, check in ((1, "1h"), (10, "1h"), (1, "1d"), (10, "1d")):
-            own = [sys.executable, str(Path(__file__)), "--sidecar", str(size), check, str(file)]
-            show(f"sidecar, events of {size}, a check in {check}", in_a_process(own, {}), rows)
+        print(f"{rows:,} rows of {FEATURES} features, {TRAINED:,} of the reference; CPU s / million rows")
+        print(f"{'':44} {'adds':>8} {'base':>8} {'whole':>8} {'check, ms':>10} {'checkpoint, ms':>15}")
+        for size, suite in ((1, "plain"), (10, "plain"), (1, "suite"), (10, "suite")):
+            found = in_a_process([*own, "rows", str(size), suite, str(file)], {})
+            name = f"events of {size}" + (", 40 expectations" if suite == "suite" else "")
+            shown = "".join(f"{found[part] / rows * 1e6:9.2f}" for part in ("adds", "base", "whole"))
+            print(f"{name:44}{shown} {found['check'] * 1e3:10.2f} {found['checkpoint'] * 1e3:15.2f}", flush=True)
         for library in (one for one in LIBRARIES if one.name in PEERS):
             try:
                 command = [str(python_of(library)), str(HERE / "drift_peers.py"), library.name, str(file)]
             except EngineUnavailable as error:
                 print(f"without {library.name}: {error}", file=sys.stderr)
                 continue
-            show(library.packages[0], in_a_process(command, dict(library.environment)), rows)
+            found = in_a_process(command, library.environment)
+            taken = f"{found['bytes'] / FEATURES / 1000:,.0f} kB a feature"
+            print(f"{library.packages[0]:44} {found['cpu'] / rows * 1e6:8.2f} {taken:>20}", flush=True)
+    for mode in MODES:
+        print(f"{mode:44} {in_a_process([*own, 'memory', mode], {})['kilobytes']:8.1f} kB a feature", flush=True)
     return 0
-
-
-def show(name: str, found: dict[str, float], rows: int) -> None:
-    print(f"{name:34} {found['cpu'] / rows * 1e6:22.2f} {found['bytes'] / FEATURES / 1000:14.1f}", flush=True)
 
 
 if __name__ == "__main__":

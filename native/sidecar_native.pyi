@@ -57,15 +57,19 @@ class LogColumns:
 
 @final
 class FeatureColumns:
-    event: bytes  # u32
-    name: bytes  # u32
-    names: list[str]
-    ends: bytes  # u32
-    kind: bytes  # u8
-    number: bytes  # f64
+    """What is asked for is that of the events from `first` to before `last`; numbers of events and ends
+    of values count from there. Raises ValueError for events that are not there."""
+
+    events: int
+    names: list[str]  # each time made anew
     texts: list[str]
-    left_out: bytes  # u32
     left_out_names: list[str]
+    def event(self, first: int, last: int) -> bytes: ...  # u32
+    def name(self, first: int, last: int) -> bytes: ...  # u32
+    def ends(self, first: int, last: int) -> bytes: ...  # u32
+    def kind(self, first: int, last: int) -> bytes: ...  # u8
+    def number(self, first: int, last: int) -> bytes: ...  # f64
+    def left_out(self, first: int, last: int) -> bytes: ...  # u32
 
 @final
 class PredictionColumns:
@@ -150,6 +154,28 @@ def logs(
 ) -> LogColumns: ...
 def predictions(payloads: Sequence[bytes], names: Sequence[bytes], features: bool) -> PredictionColumns:
     """The accepted events of these names; `features`: with their columns."""
+
+@final
+class FeatureCounts:
+    counts: bytes  # i64
+    values: bytes  # u64
+    last: bytes  # i64
+    others: bytes  # u64
+
+@final
+class FeatureCounter:
+    """Columns made ready to count many values; thread-safe."""
+
+    def __new__(cls, columns: Sequence[Any]) -> FeatureCounter:
+        """Read by attribute: those of `feature_counter.NumberCells` and `CategoryCells`. Raises ValueError where they
+        contradict each other; TypeError where an attribute is absent or of another type."""
+
+    def count_decoded(self, columns: FeatureColumns, first: int, last: int, wanted: Any) -> FeatureCounts:
+        """The same of the events of `columns` from `first` to before `last`."""
+
+    def count(self, columns: Any, wanted: Any) -> FeatureCounts:
+        """`columns` is read by attribute: those of `api.FeatureColumns`. `wanted`: an array of u8, one of each event.
+        Raises ValueError where they contradict each other."""
 
 def span_lines(payloads: Sequence[bytes]) -> DocumentLines:
     """Raises OverflowError where the documents do not fit 32-bit offsets."""

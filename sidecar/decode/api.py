@@ -10,7 +10,7 @@ ingest is what every consumer sees later. Limits that decide about a record are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from sidecar.decode.predictions.feature_counter import CategoryCells, FeatureCounter, NumberCells
     from sidecar.decode.redaction.rules import Redactor, Rules
 
 U8 = npt.NDArray[np.uint8]
@@ -169,6 +170,20 @@ class FeatureColumns:
     left_out_names: list[str]
     """Of the first `MAX_LEFT_OUT_NAMES` that the limits left out."""
 
+    def between(self, first: int, last: int) -> FeatureColumns:
+        """The columns of the events from `first` to before `last`."""
+        a, b = np.searchsorted(self.event, [first, last]).tolist()
+        begin, end = (int(self.ends[at - 1]) if at else 0 for at in (a, b))
+        return replace(
+            self,
+            event=self.event[a:b] - np.uint32(first),
+            name=self.name[a:b],
+            ends=self.ends[a:b] - np.uint32(begin),
+            kind=self.kind[begin:end],
+            number=self.number[begin:end],
+            left_out=self.left_out[first:last],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
@@ -272,6 +287,11 @@ class Decoder(Protocol):
 
     def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         """`features`: with their columns."""
+        ...
+
+    def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> FeatureCounter | None:
+        """The columns made ready. None where values have to be counted column by column. Raises ValueError for columns
+        whose parts contradict each other."""
         ...
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:

@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sidecar_native as core
 
 from sidecar.decode.api import (
+    F64,
+    U8,
     U32,
     U64,
     Check,
@@ -24,6 +27,7 @@ from sidecar.decode.api import (
 )
 from sidecar.decode.documents import logstash_events as events
 from sidecar.decode.predictions.attribute_names import EVENT, LOADED
+from sidecar.decode.predictions.feature_counter import CategoryCells, FeatureCounter, FeatureCounts, NumberCells
 from sidecar.decode.redaction.prefilter import prefilter
 from sidecar.decode.redaction.rules import SAMPLING_SEED, Redacted, Redactor, Rules, ValueRule
 from sidecar.errors import DecodeError
@@ -120,8 +124,11 @@ class NativeDecoder:
             score=np.frombuffer(found.score, np.float64),
             value_event=np.frombuffer(found.value_event, np.uint32),
             value=np.frombuffer(found.value, np.float64),
-            features=None if found.features is None else _features(found.features),
+            features=None if found.features is None else NativeFeatureColumns(found.features, 0, found.features.events),
         )
+
+    def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> FeatureCounter:
+        return NativeFeatureCounter(columns)
 
     def span_lines(self, payloads: Sequence[bytes]) -> Lines:
         with _errors():
@@ -159,6 +166,77 @@ class NativeDecoder:
 
     def digest(self, payload: bytes, seed: int) -> bytes:
         return core.digest(payload, seed)
+
+
+class NativeFeatureColumns(FeatureColumns):
+    """Columns that stay in the core until somebody looks at them: mostly they are only counted."""
+
+    def __init__(self, columns: core.FeatureColumns, first: int, last: int) -> None:
+        """Those of the events from `first` to before `last`."""
+        for name, value in (("inner", columns), ("first", first), ("last", last)):
+            object.__setattr__(self, name, value)
+
+    inner: core.FeatureColumns
+    first: int
+    last: int
+
+    @cached_property
+    def event(self) -> U32:
+        return np.frombuffer(self.inner.event(self.first, self.last), np.uint32)
+
+    @cached_property
+    def name(self) -> U32:
+        return np.frombuffer(self.inner.name(self.first, self.last), np.uint32)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return self.inner.names
+
+    @cached_property
+    def ends(self) -> U32:
+        return np.frombuffer(self.inner.ends(self.first, self.last), np.uint32)
+
+    @cached_property
+    def kind(self) -> U8:
+        return np.frombuffer(self.inner.kind(self.first, self.last), np.uint8)
+
+    @cached_property
+    def number(self) -> F64:
+        return np.frombuffer(self.inner.number(self.first, self.last), np.float64)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return self.inner.texts
+
+    @cached_property
+    def left_out(self) -> U32:
+        return np.frombuffer(self.inner.left_out(self.first, self.last), np.uint32)
+
+    @cached_property
+    def left_out_names(self) -> list[str]:
+        return self.inner.left_out_names
+
+    def between(self, first: int, last: int) -> FeatureColumns:
+        return NativeFeatureColumns(self.inner, self.first + first, self.first + last)
+
+
+class NativeFeatureCounter:
+    """See `feature_counter.FeatureCounter`."""
+
+    def __init__(self, columns: Sequence[NumberCells | CategoryCells]) -> None:
+        self._counter = core.FeatureCounter(columns)
+
+    def count(self, columns: FeatureColumns, wanted: U8) -> FeatureCounts:
+        if isinstance(columns, NativeFeatureColumns):
+            found = self._counter.count_decoded(columns.inner, columns.first, columns.last, wanted)
+        else:
+            found = self._counter.count(columns, wanted)
+        return FeatureCounts(
+            counts=np.frombuffer(found.counts, np.int64),
+            values=np.frombuffer(found.values, np.uint64),
+            last=np.frombuffer(found.last, np.int64),
+            others=np.frombuffer(found.others, np.uint64),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,20 +294,6 @@ def _check(check: core.Check) -> Check:
 
 def _lines(lines: core.DocumentLines) -> Lines:
     return Lines(lines.body, np.frombuffer(lines.ends, np.uint32), np.frombuffer(lines.event, np.uint8), lines.docs)
-
-
-def _features(columns: core.FeatureColumns) -> FeatureColumns:
-    return FeatureColumns(
-        event=np.frombuffer(columns.event, np.uint32),
-        name=np.frombuffer(columns.name, np.uint32),
-        names=columns.names,
-        ends=np.frombuffer(columns.ends, np.uint32),
-        kind=np.frombuffer(columns.kind, np.uint8),
-        number=np.frombuffer(columns.number, np.float64),
-        texts=columns.texts,
-        left_out=np.frombuffer(columns.left_out, np.uint32),
-        left_out_names=columns.left_out_names,
-    )
 
 
 def _compiled(rule: ValueRule) -> CompiledValueRule:

@@ -11,6 +11,7 @@ from sidecar.decode.documents import logstash_events, otel
 from sidecar.decode.logs import json_record
 from sidecar.decode.otlp import columns, records, terms
 from sidecar.decode.predictions import event
+from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
 from sidecar.decode.redaction.request_redactor import ReferenceRedactor
 from sidecar.decode.redaction.rules import Redactor, Rules
 
@@ -63,6 +64,9 @@ class ReferenceDecoder:
 
     def event_array(self, body: bytes, ends: U32) -> bytes:
         return logstash_events.event_array(body, ends)
+
+    def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> None:
+        return None
 
     def redactor(self, rules: Rules) -> Redactor:
         return ReferenceRedactor(rules)

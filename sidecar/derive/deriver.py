@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sidecar.decode.api import Decoder
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.native_buckets import ROW_BYTES
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.target_info import Targets
@@ -116,6 +117,7 @@ class DeriverContext:
     """Of each table."""
     targets: Targets
     telemetry: Telemetry
+    events: PredictionEvents = field(default_factory=PredictionEvents)
 
 
 def table_bytes(budget: Budget, tables: int) -> int:

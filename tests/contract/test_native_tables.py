@@ -17,6 +17,7 @@ from sidecar.decode.otlp import limits
 from sidecar.decode.otlp.schema import MESSAGES, WIRE_TYPES
 from sidecar.decode.predictions import event
 from sidecar.decode.redaction import rules
+from sidecar.derive.drift import value_flags
 
 #: Metrics are read in Python only.
 ONLY_REFERENCE = frozenset(
@@ -65,6 +66,7 @@ def reference() -> dict[str, Any]:
         "abbreviated_levels": severity.ABBREVIATED,
         "prediction_texts": event.GROUP_TEXTS,
         "feature_kinds": {kind.name: kind.value for kind in api.FeatureKind},
+        "feature_flags": value_flags.FLAGS,
         "masked": rules.MASKED,
         "cut": rules.CUT,
     }

@@ -10,6 +10,8 @@ const VALUE: u8 = key_byte(key_value::VALUE, Len);
 const STRING: u8 = key_byte(any_value::STRING_VALUE, Len);
 const INT: u8 = key_byte(any_value::INT_VALUE, Varint);
 const DOUBLE: u8 = key_byte(any_value::DOUBLE_VALUE, Fixed64);
+const BOOL: u8 = key_byte(any_value::BOOL_VALUE, Varint);
+const ARRAY: u8 = key_byte(any_value::ARRAY_VALUE, Len);
 const ELEMENT: u8 = key_byte(array_value::VALUES, Len);
 
 /// An attribute value as it stands in the payload. Arrays and maps keep their message bytes.
@@ -90,7 +92,7 @@ fn variant<'a>(number: u32, field: Value<'a>) -> Option<Any<'a>> {
 #[inline(never)]
 fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     let mut notes = Notes::default();
-    if depth < MAX_DEPTH && are_doubles(message) {
+    if depth < MAX_DEPTH && are_plain(message) {
         return Ok(notes);
     }
     let mut reader = Reader::new(message);
@@ -102,12 +104,71 @@ fn walk_array(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     Ok(notes)
 }
 
-/// Whether an ArrayValue has doubles only, each written as nearly all are: columns of numbers are most of what some
-/// records hold.
-fn are_doubles(message: &[u8]) -> bool {
-    const LENGTH: usize = 11;
-    message.len().is_multiple_of(LENGTH)
-        && message.chunks_exact(LENGTH).all(|element| element[..3] == [ELEMENT, 0x09, DOUBLE])
+/// Whether all elements of an ArrayValue are written as nearly all are: columns are most of what some records hold.
+#[inline(always)]
+fn are_plain(message: &[u8]) -> bool {
+    plain_elements(message, |_| ()).is_some()
+}
+
+/// The elements of an ArrayValue, each text, number, bool or nothing, written as nearly all are; None where one is written in
+/// another way. What goes to `found` before that is to be taken back.
+#[inline(always)]
+pub fn plain_elements<'a>(mut rest: &'a [u8], mut found: impl FnMut(Any<'a>)) -> Option<()> {
+    while !rest.is_empty() {
+        let [ELEMENT, length, after @ ..] = rest else { return None };
+        let (value, after) = after.split_at_checked(usize::from(*length))?;
+        match value {
+            [] => found(Any::Empty),
+            [kind, value @ ..] if *length < 0x80 => plain(*kind, value, &mut found)?,
+            _ => return None,
+        }
+        rest = after;
+    }
+    Some(())
+}
+
+/// A value by the byte that says its kind and what stands behind it.
+#[inline(always)]
+fn plain<'a>(kind: u8, value: &'a [u8], found: impl FnOnce(Any<'a>)) -> Option<()> {
+    match (kind, value) {
+        (DOUBLE, bits) => {
+            let bits = <[u8; 8]>::try_from(bits).ok()?;
+            found(Any::Double(f64::from_bits(u64::from_le_bytes(bits))));
+        }
+        (STRING, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
+            found(Any::Text(text));
+        }
+        (INT, [int]) if *int < 0x80 => found(Any::Int(i64::from(*int))),
+        (INT, [low, high]) if *low >= 0x80 && *high < 0x80 => {
+            found(Any::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
+        }
+        (BOOL, [bool]) if *bool < 0x80 => found(Any::Bool(*bool != 0)),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A pair of a short key and an array, each length in one or two bytes: (key, message of the array). None if it is
+/// written in another way.
+#[inline(always)]
+pub fn usual_column(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [KEY, key_length, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+    let [VALUE, rest @ ..] = rest else { return None };
+    let [ARRAY, rest @ ..] = whole(rest)? else { return None };
+    (*key_length < 0x80).then_some((key, whole(rest)?))
+}
+
+/// What stands behind a length of one or two bytes, where it is as long as that.
+#[inline(always)]
+fn whole(message: &[u8]) -> Option<&[u8]> {
+    match message {
+        [length, rest @ ..] if *length < 0x80 && usize::from(*length) == rest.len() => Some(rest),
+        [low, high, rest @ ..] if *low >= 0x80 && *high < 0x80 => {
+            (usize::from(low & 0x7f) | usize::from(*high) << 7 == rest.len()).then_some(rest)
+        }
+        _ => None,
+    }
 }
 
 #[inline(never)]
@@ -116,7 +177,7 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         if let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) {
-            if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() {
+            if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() && !is_plain_column(pair, depth) {
                 notes.add(attribute(pair, depth + 1)?.1);
             }
         }
@@ -124,7 +185,14 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     Ok(notes)
 }
 
-/// A pair as nearly all are written: a short key, then a short value that is text or a number. None if it is written in
+/// Whether there is nothing to be said of a pair in a map of this depth: its value is an array, all written as nearly all
+/// are.
+#[inline(always)]
+fn is_plain_column(pair: &[u8], depth: u32) -> bool {
+    depth + 1 < MAX_DEPTH && usual_column(pair).is_some_and(|(_, array)| are_plain(array))
+}
+
+/// A pair as nearly all are written: a short key, then a short value that is text, a number or a bool. None if it is written in
 /// another way. The pair goes to `found` from where it is read, since values travel slowly through memory.
 #[inline(always)]
 pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) -> Option<()> {
@@ -134,21 +202,7 @@ pub fn usual_pair<'a>(message: &'a [u8], found: impl FnOnce(&'a [u8], Any<'a>)) 
     if (key_length | value_length) >= 0x80 || usize::from(*value_length) != rest.len() + 1 {
         return None;
     }
-    match (kind, rest) {
-        (&STRING, [length, text @ ..]) if *length < 0x80 && usize::from(*length) == text.len() => {
-            found(key, Any::Text(text));
-        }
-        (&INT, [int]) if *int < 0x80 => found(key, Any::Int(i64::from(*int))),
-        (&INT, [low, high]) if *low >= 0x80 && *high < 0x80 => {
-            found(key, Any::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
-        }
-        (&DOUBLE, bits) => {
-            let bits = <[u8; 8]>::try_from(bits).ok()?;
-            found(key, Any::Double(f64::from_bits(u64::from_le_bytes(bits))));
-        }
-        _ => return None,
-    }
-    Some(())
+    plain(*kind, rest, |value| found(key, value))
 }
 
 /// A key with its value; `depth` is that of the value.
@@ -188,7 +242,10 @@ pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
     for field in Fields::new(map) {
         if let (_, key_value_list::VALUES, Value::Bytes(message)) = field {
             if usual_pair(message, |key, value| list.push(Attribute { key, value })).is_none() {
-                list.push(shallow_pair(message));
+                list.push(match usual_column(message) {
+                    Some((key, array)) => Attribute { key, value: Any::Array(array) },
+                    None => shallow_pair(message),
+                });
             }
         }
     }

@@ -1,24 +1,27 @@
 //! The feature columns of events: numbers, and texts by their place in a table.
 
+use std::ops::Range;
+
 use crate::documents::text::{cut, repair};
 use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::limits::{MAX_FEATURES, MAX_FEATURE_CHARS, MAX_FEATURE_VALUES, MAX_LEFT_OUT_NAMES};
-use crate::otlp::value::{elements, push_pairs, Any, Attribute};
+use crate::otlp::tags::key_value_list;
+use crate::otlp::value::{elements, plain_elements, usual_column, Any};
+use crate::otlp::wire::{Fields, Value};
 
-const MISSING: u8 = 0;
-const NUMBER: u8 = 1;
-const TEXT: u8 = 2;
-const BOOL: u8 = 3;
+pub const MISSING: u8 = 0;
+pub const NUMBER: u8 = 1;
+pub const TEXT: u8 = 2;
+pub const BOOL: u8 = 3;
 /// An array, a map or bytes.
 const OTHER: u8 = 4;
 /// All of them by name.
 pub const KINDS: &[(&str, u8)] =
     &[("MISSING", MISSING), ("NUMBER", NUMBER), ("TEXT", TEXT), ("BOOL", BOOL), ("OTHER", OTHER)];
 
-/// Length of an element with a double, as nearly all are written, and where the double begins.
-const DOUBLE_LENGTH: usize = 11;
-const DOUBLE_BEGIN: usize = 3;
+/// Bytes of the shortest element of an array.
+const LEAST_ELEMENT: usize = 2;
 
 #[derive(Default)]
 pub struct Features {
@@ -48,44 +51,65 @@ impl Features {
         texts_of(self.texts.as_ref())
     }
 
+    /// Where the columns of the events from `first` to before `last` are.
+    pub fn columns_of(&self, first: u32, last: u32) -> Range<usize> {
+        self.event.partition_point(|event| *event < first)..self.event.partition_point(|event| *event < last)
+    }
+
+    /// Where the values of a column begin; those of the column behind the last one at the end of all values.
+    pub fn begin_of(&self, column: usize) -> usize {
+        column.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    }
+
     /// The columns of one event. `before`: columns that the sender left out.
     pub fn add(&mut self, event: u32, features: Option<Any<'_>>, before: u64) {
         let mut left = u32::try_from(before).unwrap_or(u32::MAX);
         self.begin = self.kind.len();
         if let Some(Any::Map(message)) = features {
-            let mut pairs = Vec::with_capacity(self.numbers.len());
-            push_pairs(message, &mut pairs);
-            if !self.same_keys(&pairs) || !self.add_known(event, &pairs) {
-                left = left.saturating_add(self.add_named(event, message, &pairs));
+            if !self.add_known(event, message) {
+                left = left.saturating_add(self.add_named(event, message));
             }
         }
         self.left_out.push(left);
     }
 
-    /// Whether these are the keys of the last event.
-    fn same_keys(&self, pairs: &[Attribute<'_>]) -> bool {
-        let mut known = parts(&self.keys);
-        pairs.len() == self.numbers.len() && pairs.iter().all(|pair| known.next() == Some(pair.key))
+    /// The columns of an event with the keys of the last one, written as nearly all are; false, and nothing added, where
+    /// they are others, or where there is no room for all.
+    fn add_known(&mut self, event: u32, message: &[u8]) -> bool {
+        let columns = self.event.len();
+        let keys = std::mem::take(&mut self.keys);
+        let added = self.known_columns(event, message, &keys).is_some();
+        self.keys = keys;
+        if !added {
+            self.kind.truncate(self.begin);
+            self.number.truncate(self.begin);
+            self.event.truncate(columns);
+            self.name.truncate(columns);
+            self.ends.truncate(columns);
+        }
+        added
     }
 
-    /// The columns of an event with the keys of the last one; false, and nothing added, where there is no room for all.
-    fn add_known(&mut self, event: u32, pairs: &[Attribute<'_>]) -> bool {
-        let columns = self.event.len();
-        for (at, pair) in pairs.iter().enumerate() {
-            if !self.column(event, self.numbers[at], pair.value) {
-                self.kind.truncate(self.begin);
-                self.number.truncate(self.begin);
-                self.event.truncate(columns);
-                self.name.truncate(columns);
-                self.ends.truncate(columns);
-                return false;
+    fn known_columns(&mut self, event: u32, message: &[u8], keys: &[u8]) -> Option<()> {
+        let mut known = parts(keys);
+        let mut at = 0;
+        for (_, number, field) in Fields::new(message) {
+            let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) else { continue };
+            let (key, array) = usual_column(pair)?;
+            if known.next()? != key {
+                return None;
             }
+            self.plain_values(array)?;
+            self.event.push(event);
+            self.name.push(self.numbers[at]);
+            self.ends.push(self.kind.len() as u32);
+            at += 1;
         }
-        true
+        known.next().is_none().then_some(())
     }
 
     /// The columns of an event with any keys; how many were left out.
-    fn add_named(&mut self, event: u32, message: &[u8], pairs: &[Attribute<'_>]) -> u32 {
+    fn add_named(&mut self, event: u32, message: &[u8]) -> u32 {
         let mut left = 0;
         self.keys.clear();
         self.numbers.clear();
@@ -104,7 +128,7 @@ impl Features {
             left += 1;
             self.leave_out(name);
         }
-        if left > 0 || columns != pairs.len() {
+        if left > 0 || columns != elements(message).count() {
             // Not all of them became columns: the next event has to be looked at as closely.
             self.keys.clear();
             self.numbers.clear();
@@ -123,13 +147,14 @@ impl Features {
         let most = self.begin + MAX_FEATURE_VALUES;
         let begin = self.kind.len();
         match value {
+            Any::Array(message) if self.plain_values(message).is_some() => {}
             Any::Array(message) => {
-                if !self.doubles(message) {
-                    for element in elements(message) {
-                        self.push(element);
-                        if self.kind.len() > most {
-                            break;
-                        }
+                self.kind.truncate(begin);
+                self.number.truncate(begin);
+                for element in elements(message) {
+                    self.push(element);
+                    if self.kind.len() > most {
+                        break;
                     }
                 }
             }
@@ -146,25 +171,24 @@ impl Features {
         true
     }
 
-    /// Whether the array has doubles only, each as nearly all are written; they are added then.
-    fn doubles(&mut self, message: &[u8]) -> bool {
-        let elements = message.chunks_exact(DOUBLE_LENGTH);
-        let usual = [0x0a, 0x09, 0x21];
-        if !elements.remainder().is_empty() || !elements.clone().all(|one| one[..DOUBLE_BEGIN] == usual) {
-            return false;
+    /// The values of an array that is written as nearly all are, and for which there is room; None where it is not: what
+    /// was added is to be taken back.
+    #[inline(always)]
+    fn plain_values(&mut self, array: &[u8]) -> Option<()> {
+        let room = self.begin + MAX_FEATURE_VALUES - self.kind.len();
+        if array.len() > room * LEAST_ELEMENT {
+            return None;
         }
-        for one in elements {
-            let bits = one[DOUBLE_BEGIN..].try_into().unwrap_or_default();
-            self.double(f64::from_bits(u64::from_le_bytes(bits)));
-        }
-        true
+        plain_elements(array, |value| self.push(value))
     }
 
+    #[inline(always)]
     fn double(&mut self, double: f64) {
         self.kind.push(if double.is_nan() { MISSING } else { NUMBER });
         self.number.push(if double.is_nan() { 0.0 } else { double });
     }
 
+    #[inline(always)]
     fn push(&mut self, value: Any<'_>) {
         let (kind, number) = match value {
             Any::Double(double) => return self.double(double),
@@ -180,9 +204,12 @@ impl Features {
 
     /// Place in the table of texts.
     fn text(&mut self, bytes: &[u8]) -> f64 {
+        let texts = self.texts.get_or_insert_with(Interner::new);
+        if bytes.len() <= MAX_FEATURE_CHARS && bytes.is_ascii() {
+            return f64::from(texts.intern(bytes).0);
+        }
         let text = repair(bytes);
-        let key = cut(&text, MAX_FEATURE_CHARS).as_bytes();
-        f64::from(self.texts.get_or_insert_with(Interner::new).intern(key).0)
+        f64::from(texts.intern(cut(&text, MAX_FEATURE_CHARS).as_bytes()).0)
     }
 }
 

@@ -24,7 +24,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 14;
+const ABI_VERSION: u32 = 15;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 
@@ -56,6 +56,10 @@ fn bytes_of<const N: usize, T: Copy>(py: Python<'_>, column: &[T], bytes: fn(T) 
 
 fn u64_bytes(py: Python<'_>, column: &[u64]) -> PyResult<Py<PyBytes>> {
     bytes_of(py, column, u64::to_ne_bytes)
+}
+
+fn i64_bytes(py: Python<'_>, column: &[i64]) -> PyResult<Py<PyBytes>> {
+    bytes_of(py, column, i64::to_ne_bytes)
 }
 
 fn f64_bytes(py: Python<'_>, column: &[f64]) -> PyResult<Py<PyBytes>> {

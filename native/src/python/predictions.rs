@@ -1,12 +1,17 @@
-//! The events of the zero-code instrumentation as columns.
+//! The events of the zero-code instrumentation as columns, and their features counted.
 
+use std::ops::Range;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::otlp::decode_error;
 use crate::predictions::event::read_events;
+use crate::predictions::feature_counter::{self, CategoryCells, Cells, NumberCells};
 use crate::predictions::features::Features;
-use crate::python::{f64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
+use crate::python::{f64_bytes, i64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
 
 /// See `sidecar.decode.api.PredictionBatch`.
 #[pyclass(frozen, get_all, module = "sidecar_native")]
@@ -32,18 +37,75 @@ struct PredictionColumns {
     features: Option<Py<FeatureColumns>>,
 }
 
-/// See `sidecar.decode.api.FeatureColumns`.
-#[pyclass(frozen, get_all, module = "sidecar_native")]
+/// See `sidecar.decode.api.FeatureColumns`. What is asked for is that of the events from `first` to before `last`.
+#[pyclass(frozen, module = "sidecar_native")]
 struct FeatureColumns {
-    event: Py<PyBytes>,
-    name: Py<PyBytes>,
-    names: Py<PyList>,
-    ends: Py<PyBytes>,
-    kind: Py<PyBytes>,
-    number: Py<PyBytes>,
-    texts: Py<PyList>,
-    left_out: Py<PyBytes>,
-    left_out_names: Py<PyList>,
+    features: Features,
+}
+
+#[pymethods]
+impl FeatureColumns {
+    #[getter]
+    fn events(&self) -> usize {
+        self.features.left_out.len()
+    }
+
+    #[getter]
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.features.names())
+    }
+
+    #[getter]
+    fn texts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.features.texts())
+    }
+
+    #[getter]
+    fn left_out_names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, &self.features.left_out_names)
+    }
+
+    fn event(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        let own = &self.features.event[self.columns(first, last)?];
+        u32_bytes(py, &own.iter().map(|event| event - first as u32).collect::<Vec<_>>())
+    }
+
+    fn name(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        u32_bytes(py, &self.features.name[self.columns(first, last)?])
+    }
+
+    fn ends(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        let columns = self.columns(first, last)?;
+        let begin = self.features.begin_of(columns.start) as u32;
+        u32_bytes(py, &self.features.ends[columns].iter().map(|end| end - begin).collect::<Vec<_>>())
+    }
+
+    fn kind(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        Ok(raw_bytes(py, &self.features.kind[self.values(first, last)?]))
+    }
+
+    fn number(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        f64_bytes(py, &self.features.number[self.values(first, last)?])
+    }
+
+    fn left_out(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
+        self.columns(first, last)?;
+        u32_bytes(py, &self.features.left_out[first..last])
+    }
+}
+
+impl FeatureColumns {
+    fn columns(&self, first: usize, last: usize) -> PyResult<Range<usize>> {
+        if first > last || last > self.events() {
+            return Err(PyValueError::new_err("no such events"));
+        }
+        Ok(self.features.columns_of(first as u32, last as u32))
+    }
+
+    fn values(&self, first: usize, last: usize) -> PyResult<Range<usize>> {
+        let columns = self.columns(first, last)?;
+        Ok(self.features.begin_of(columns.start)..self.features.begin_of(columns.end))
+    }
 }
 
 #[pyfunction]
@@ -53,7 +115,8 @@ fn predictions(
     names: Vec<Vec<u8>>,
     features: bool,
 ) -> PyResult<PredictionColumns> {
-    let events = over_payloads(py, &payloads, decode_error::in_logs, |slices| read_events(slices, &names, features))?;
+    let mut events =
+        over_payloads(py, &payloads, decode_error::in_logs, |slices| read_events(slices, &names, features))?;
     let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
     Ok(PredictionColumns {
         payload: u32_bytes(py, &events.payload)?,
@@ -74,26 +137,182 @@ fn predictions(
         score: f64_bytes(py, &events.score.number)?,
         value_event: u32_bytes(py, &events.value.event)?,
         value: f64_bytes(py, &events.value.number)?,
-        features: events.features.as_ref().map(|found| Py::new(py, feature_columns(py, found)?)).transpose()?,
+        features: events.features.take().map(|features| Py::new(py, FeatureColumns { features })).transpose()?,
     })
 }
 
-fn feature_columns(py: Python<'_>, features: &Features) -> PyResult<FeatureColumns> {
-    Ok(FeatureColumns {
-        event: u32_bytes(py, &features.event)?,
-        name: u32_bytes(py, &features.name)?,
-        names: PyList::new(py, features.names())?.unbind(),
-        ends: u32_bytes(py, &features.ends)?,
-        kind: raw_bytes(py, &features.kind),
-        number: f64_bytes(py, &features.number)?,
-        texts: PyList::new(py, features.texts())?.unbind(),
-        left_out: u32_bytes(py, &features.left_out)?,
-        left_out_names: PyList::new(py, &features.left_out_names)?.unbind(),
-    })
+/// See `sidecar.decode.api.NumberCells`.
+#[derive(FromPyObject)]
+struct NumberColumn {
+    name: String,
+    edges: Vec<f64>,
+    bin_of_cell: Vec<u8>,
+    center: f64,
+    unit: f64,
+    low: f64,
+    high: f64,
+    positive: bool,
+}
+
+/// See `sidecar.decode.api.CategoryCells`.
+#[derive(FromPyObject)]
+struct CategoryColumn {
+    name: String,
+    values: Vec<String>,
+    numbers: Vec<(f64, u32)>,
+    bins: usize,
+    complete: bool,
+}
+
+#[derive(FromPyObject)]
+enum Column {
+    Numbers(NumberColumn),
+    Categories(CategoryColumn),
+}
+
+impl Column {
+    /// None where its parts contradict themselves.
+    fn read(self) -> Option<(String, Cells)> {
+        match self {
+            Column::Numbers(column) => {
+                let bins = 1 + *column.bin_of_cell.iter().max()? as usize;
+                let cells = NumberCells {
+                    edges: column.edges,
+                    bin_of_cell: column.bin_of_cell,
+                    bins,
+                    center: column.center,
+                    scale: 1.0 / column.unit,
+                    low: column.low,
+                    high: column.high,
+                    positive: column.positive,
+                };
+                (cells.bin_of_cell.len() == cells.edges.len() + 1).then_some((column.name, Cells::Numbers(cells)))
+            }
+            Column::Categories(column) => {
+                let rest = column.values.len() as u32;
+                let cells = CategoryCells {
+                    values: column.values.into_iter().zip(0..).collect(),
+                    numbers: column.numbers,
+                    bins: column.bins,
+                    complete: column.complete,
+                };
+                let whole = cells.values.len() as u32 == rest && cells.numbers.iter().all(|(_, cell)| *cell < rest);
+                whole.then_some((column.name, Cells::Categories(cells)))
+            }
+        }
+    }
+}
+
+/// See `sidecar.decode.api.FeatureCounter`.
+#[pyclass(frozen, module = "sidecar_native")]
+struct FeatureCounter {
+    counter: feature_counter::FeatureCounter,
+}
+
+/// See `sidecar.decode.api.FeatureCounts`.
+#[pyclass(frozen, get_all, module = "sidecar_native")]
+struct FeatureCounts {
+    counts: Py<PyBytes>,
+    values: Py<PyBytes>,
+    last: Py<PyBytes>,
+    others: Py<PyBytes>,
+}
+
+/// Feature columns as the adapter has them.
+#[derive(FromPyObject)]
+struct GivenColumns {
+    event: PyBuffer<u32>,
+    name: PyBuffer<u32>,
+    names: Vec<String>,
+    ends: PyBuffer<u32>,
+    kind: PyBuffer<u8>,
+    number: PyBuffer<f64>,
+    texts: Vec<String>,
+}
+
+#[pymethods]
+impl FeatureCounter {
+    #[new]
+    fn new(columns: Vec<Column>) -> PyResult<Self> {
+        let read = columns.into_iter().map(Column::read).collect::<Option<Vec<_>>>();
+        let columns = read.ok_or_else(|| PyValueError::new_err("cells of a column contradict themselves"))?;
+        Ok(FeatureCounter { counter: feature_counter::FeatureCounter::new(columns) })
+    }
+
+    /// Columns are copied, so that the interpreter lock need not be held: that takes a fraction of what counting does.
+    fn count(&self, py: Python<'_>, columns: GivenColumns, wanted: PyBuffer<u8>) -> PyResult<FeatureCounts> {
+        let (event, name, ends) = (columns.event.to_vec(py)?, columns.name.to_vec(py)?, columns.ends.to_vec(py)?);
+        let (kind, number) = (columns.kind.to_vec(py)?, columns.number.to_vec(py)?);
+        let wanted = wanted.to_vec(py)?;
+        let (names, texts) = (texts_of(&columns.names), texts_of(&columns.texts));
+        let found = feature_counter::FeatureColumns {
+            event: &event,
+            name: &name,
+            names: &names,
+            ends: &ends,
+            kind: &kind,
+            number: &number,
+            texts: &texts,
+            first: 0,
+            begin: 0,
+        };
+        self.counts(py, &found, &wanted)
+    }
+
+    /// The same of columns that were decoded here, without a copy.
+    fn count_decoded(
+        &self,
+        py: Python<'_>,
+        columns: &Bound<'_, FeatureColumns>,
+        first: usize,
+        last: usize,
+        wanted: PyBuffer<u8>,
+    ) -> PyResult<FeatureCounts> {
+        let wanted = wanted.to_vec(py)?;
+        let own = columns.get().columns(first, last)?;
+        let features = &columns.get().features;
+        let (names, texts) = (features.names(), features.texts());
+        let found = feature_counter::FeatureColumns {
+            event: &features.event[own.clone()],
+            name: &features.name[own.clone()],
+            names: &names,
+            ends: &features.ends[own.clone()],
+            kind: &features.kind,
+            number: &features.number,
+            texts: &texts,
+            first: first as u32,
+            begin: features.begin_of(own.start),
+        };
+        self.counts(py, &found, &wanted)
+    }
+}
+
+impl FeatureCounter {
+    fn counts(
+        &self,
+        py: Python<'_>,
+        found: &feature_counter::FeatureColumns<'_>,
+        wanted: &[u8],
+    ) -> PyResult<FeatureCounts> {
+        let counted = py.detach(|| self.counter.count(found, wanted));
+        let counts = counted.ok_or_else(|| PyValueError::new_err("feature columns contradict themselves"))?;
+        Ok(FeatureCounts {
+            counts: i64_bytes(py, &counts.counts)?,
+            values: u64_bytes(py, &counts.values)?,
+            last: i64_bytes(py, &counts.last)?,
+            others: u64_bytes(py, &counts.others)?,
+        })
+    }
+}
+
+fn texts_of(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PredictionColumns>()?;
     module.add_class::<FeatureColumns>()?;
+    module.add_class::<FeatureCounter>()?;
+    module.add_class::<FeatureCounts>()?;
     module.add_function(wrap_pyfunction!(predictions, module)?)
 }

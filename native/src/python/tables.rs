@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::documents::otel;
 use crate::logs::{fields, severity};
 use crate::otlp::{columns, limits, tags};
-use crate::predictions::{event, features};
+use crate::predictions::{event, feature_counter, features};
 use crate::redaction::rules;
 
 /// Tables by name: those of the protocol, of log records, of documents, of predictions, and limits.
@@ -42,6 +42,7 @@ pub fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let texts = event::TEXTS.map(|name| String::from_utf8_lossy(name).into_owned());
     all.set_item("prediction_texts", texts.to_vec())?;
     all.set_item("feature_kinds", numbers(py, features::KINDS)?)?;
+    all.set_item("feature_flags", tuple(py, &feature_counter::FLAGS)?)?;
     all.set_item("masked", rules::MASKED)?;
     all.set_item("cut", rules::CUT)?;
     Ok(all)

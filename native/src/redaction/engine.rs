@@ -342,6 +342,7 @@ impl Rewrite<'_> {
         // The value's text is shorter than the entry.
         let read = usual_pair(data, |key, value| {
             untouched = rules.entry_may_stay(suspects, data)
+                && !matches!(value, Any::Bool(_))
                 && !matches!(value, Any::Double(number) if rules.concern(number))
                 && known_keys.rule(rules, key, key.len(), active).is_none();
         });

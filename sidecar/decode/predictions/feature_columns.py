@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,11 @@ class FeatureCollector:
         self._begin = 0
         """Where the values of the event at hand begin."""
 
-    def add(self, features: Any, before: int = 0) -> None:
-        """The columns of the next event: a map of name to array (or one value). `before`: columns that the sender left
-        out."""
+    def add(self, features: Any, before: int = 0, names: Sequence[str] = ()) -> None:
+        """The columns of the next event: a map of name to array (or one value). `before`: columns that are left out
+        already, the sender's doing or a reader's; `names`: of those whose names are known."""
+        for name in names[:MAX_LEFT_OUT_NAMES]:
+            self._leave_out(name[:MAX_FEATURE_CHARS])
         self._begin = len(self._kind)
         event, left, columns = len(self._left_out), min(before, 0xFFFFFFFF), 0
         for name, value in features.items() if isinstance(features, dict) else ():

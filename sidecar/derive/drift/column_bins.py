@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
+from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn
-from sidecar.derive.drift.reference_builder import categories
+from sidecar.derive.drift.reference_builder import categories, number_text
 from sidecar.derive.drift.value_flags import ABOVE, BELOW, FLAGS, INVALID, MISSING, UNSEEN
 from sidecar.derive.series import I64, LIMIT
 
+TAILS = 2
+"""Sums that are kept besides those of bins: of the values of the first and of the last cell."""
 REST = "rest"
 _SPECIAL = frozenset((*FLAGS, REST))
 _RARE = 0.01
 """Categories of a smaller share are counted with the rest: few of them say nothing for certain."""
+_LEAST_EXPONENT = -1000
+"""Of the standard deviation: a unit of sums is never 0."""
 _SMALL = 20
 """Sums are whole numbers of about the standard deviation times 2^-20."""
 _LARGEST = float(1 << 40)
@@ -37,17 +43,25 @@ class Observed:
     tails: I64
     """The same of the first and of the last cell."""
 
+    @property
+    def counted(self) -> I64:
+        """As `FeatureCounts.counts` has it."""
+        return np.concatenate([self.cells, self.flags, self.tails, self.sums])
+
 
 class ColumnBins:
-    """One column. Immutable."""
+    """One column. Immutable. What it was made from is not kept: that takes more memory than all the rest."""
 
     def __init__(self, column: NumberColumn | CategoryColumn) -> None:
-        self.column = column
         self.name, self.role = column.name, column.role
         self.numeric = isinstance(column, NumberColumn)
         self.edges: F64 = np.zeros(0)
         self.std = self._center = 0.0
         self._unit = 1.0
+        self.min = -1.0
+        """The reference's least number; below 0 for categories."""
+        self._range = (0.0, 0.0)
+        """Of the reference, with what a float32 of its ends may differ by."""
         self._places: dict[str, int] = {}
         if isinstance(column, NumberColumn):
             self._read_numbers(column)
@@ -59,11 +73,13 @@ class ColumnBins:
         self.edges = np.array(column.edges, np.float64)
         self.counts: I64 = np.array(column.counts, np.int64)
         ends = np.array(column.bins, np.intp)
-        self.bin_of_cell = np.searchsorted(ends, np.arange(len(self.counts)), side="left")
+        self.bin_of_cell = np.searchsorted(ends, np.arange(len(self.counts)), side="left").astype(np.uint8)
         self.bins = len(ends) + 1
+        tolerance = 1e-6 * max(abs(column.min), abs(column.max))
+        self.min, self._range = column.min, (column.min - tolerance, column.max + tolerance)
         self.std, self._center = column.std, column.mean
         exponent = math.frexp(column.std or abs(column.mean) or 1.0)[1]
-        self._unit = math.ldexp(1.0, exponent - _SMALL)
+        self._unit = math.ldexp(1.0, max(exponent, _LEAST_EXPONENT) - _SMALL)
         self.tails = column.tails
 
     def _read_categories(self, column: CategoryColumn) -> None:
@@ -71,7 +87,7 @@ class ColumnBins:
         self.counts = np.array([*column.values.values(), column.rest], np.int64)
         frequent = [name for name, count in column.values.items() if count >= _RARE * column.count]
         bins = {name: place for place, name in enumerate(frequent)}
-        self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.intp)
+        self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.uint8)
         self.bins = len(frequent) + 1
         self._complete = column.rest == 0
         self.tails = (0.0, 0.0)
@@ -84,8 +100,8 @@ class ColumnBins:
     def labels(self) -> list[str]:
         """A text for each bin: its place and range, or its category. Made again each time: they would take more memory
         than the counts."""
-        if isinstance(self.column, NumberColumn):
-            return _bin_labels([self.column.edges[at] for at in self.column.bins])
+        if self.numeric:
+            return _bin_labels(self.edges[np.flatnonzero(np.diff(self.bin_of_cell))].tolist())
         names = list(self._places)
         bins = zip(names, self.bin_of_cell.tolist(), strict=False)
         frequent = [name for name, place in bins if place < self.bins - 1]
@@ -106,6 +122,37 @@ class ColumnBins:
                 flags[UNSEEN] += count
         return Observed(cells, flags, np.zeros(self.bins, np.int64), np.zeros(2, np.int64))
 
+    def memory_bytes(self) -> int:
+        """What it takes, about."""
+        own = (self.edges, self.counts, self.bin_of_cell, self.bin_counts)
+        return sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, (self._places, *self._places)))
+
+    def made_ready(self) -> NumberCells | CategoryCells:
+        """What a decoder counts values by, so that its counts are `observe(...).counted`."""
+        if self.numeric:
+            low, high = self._range
+            return NumberCells(
+                name=self.name,
+                edges=self.edges.tolist(),
+                bin_of_cell=self.bin_of_cell.tolist(),
+                center=self._center,
+                unit=self._unit,
+                low=low,
+                high=high,
+                positive=self.min >= 0,
+            )
+        numbers = [(number, place) for name, place in self._places.items() if (number := _number_of(name)) is not None]
+        return CategoryCells(self.name, list(self._places), numbers, self.bins, self._complete)
+
+    @property
+    def counts_length(self) -> int:
+        """Of what `FeatureCounts.counts` has of the column."""
+        return self.cells + len(FLAGS) + TAILS + self.bins
+
+    def flags_of(self, counted: I64) -> I64:
+        """The FLAGS in that."""
+        return counted[self.cells : self.cells + len(FLAGS)]
+
     def value(self, sums: I64, counts: I64) -> F64:
         """Sums as they are of so many values each."""
         return counts * self._center + sums * self._unit
@@ -125,16 +172,16 @@ class ColumnBins:
             values = number[usable]
             flags[MISSING] = np.count_nonzero(kind == FeatureKind.MISSING)
             flags[INVALID] = len(number) - len(values) - flags[MISSING]
-        assert isinstance(self.column, NumberColumn)
-        flags[BELOW] = np.count_nonzero(values < self.column.min - self._tolerance)
-        flags[ABOVE] = np.count_nonzero(values > self.column.max + self._tolerance)
+        low, high = self._range
+        flags[BELOW] = np.count_nonzero(values < low)
+        flags[ABOVE] = np.count_nonzero(values > high)
         cell = np.searchsorted(self.edges, values)
         cells = np.bincount(cell, minlength=self.cells).astype(np.int64)
         sums = _sums(cell, self._units(values), self.cells)
         tails = sums[[0, -1]]
-        if self.column.min >= 0:  # The sums of such a column are counters.
+        if self.min >= 0:  # The sums of such a column are counters.
             below = values[values < 0]
-            sums[0] += int((self._units(np.zeros(len(below))) - self._units(below)).sum())
+            sums[0] += int((self._units(np.zeros(len(below))) - self._units(below)).astype(np.int64).sum())
         return Observed(cells, flags, _reduced(sums, self.bin_of_cell, self.bins), tails)
 
     def _units(self, values: F64) -> F64:
@@ -142,12 +189,6 @@ class ColumnBins:
         with np.errstate(over="ignore"):
             found: F64 = np.rint(np.clip((values - self._center) / self._unit, -_LARGEST, _LARGEST))
         return found
-
-    @property
-    def _tolerance(self) -> float:
-        """What a float32 of the least or greatest value may differ by."""
-        assert isinstance(self.column, NumberColumn)
-        return 1e-6 * max(abs(self.column.min), abs(self.column.max))
 
 
 def _sums(cell: npt.NDArray[np.intp], units: F64, cells: int) -> I64:
@@ -159,15 +200,26 @@ def _sums(cell: npt.NDArray[np.intp], units: F64, cells: int) -> I64:
     return found
 
 
-def _reduced(sums: I64, bin_of_cell: npt.NDArray[np.intp], bins: int) -> I64:
+def _reduced(sums: I64, bin_of_cell: U8, bins: int) -> I64:
     found = np.zeros(bins, np.int64)
     np.add.at(found, bin_of_cell, sums)
     return found
 
 
+def _number_of(category: str) -> float | None:
+    """The number whose text a category is."""
+    try:
+        number = float(category)
+    except ValueError:
+        return None
+    return number if number_text(number) == category else None
+
+
 def saturating(values: I64, delta: I64) -> None:
     """values += delta, stopping at the limits of 62 bits."""
-    np.clip(values + delta, -LIMIT, LIMIT, out=values)
+    values += delta
+    np.minimum(values, LIMIT, out=values)
+    np.maximum(values, -LIMIT, out=values)
 
 
 def _bin_labels(ends: list[float]) -> list[str]:

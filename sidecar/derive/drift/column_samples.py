@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,16 +69,18 @@ def rows_of(found: Observations) -> Rows:
     )
 
 
-def features(found: Observations) -> Iterator[tuple[int, Sample]]:
-    """(row of `found.models`, values of one feature), in one order whatever the records were."""
+def features(found: Observations, models: Collection[int]) -> Iterator[tuple[int, Sample]]:
+    """(row of `found.models`, values of one feature) of these models, in one order whatever the records were."""
     columns = found.features
-    if not len(columns.event):
+    if not len(columns.event) or not models:
         return
     keys = found.model[columns.event].astype(np.int64) * len(columns.names) + columns.name
     lengths = np.diff(columns.ends, prepend=np.uint32(0)).astype(np.int64)
     starts = columns.ends.astype(np.int64) - lengths
     left = np.ones(len(keys), np.bool_)
     left[np.isin(columns.event, found.repeated)] = False
+    if len(models) < len(found.models):
+        left &= np.isin(found.model, list(models))[columns.event]
     picked = np.flatnonzero(left)
     wanted = keys[picked]
     # A stable sort of 16 bits is one by digits, many times as fast.
@@ -94,6 +96,8 @@ def features(found: Observations) -> Iterator[tuple[int, Sample]]:
         model, name = divmod(key, len(columns.names))
         within = slice(bounds[at], bounds[at + 1])
         own = kind[within]
+        if not len(own):
+            continue
         column = int(np.searchsorted(begins, bounds[at] + _last_present(own), side="right")) - 1
         last = int(columns.event[order[column]]) if own.any() else -1
         yield model, Sample(columns.names[name], "feature", own, number[within], columns.texts, None, last)

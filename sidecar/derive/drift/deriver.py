@@ -15,13 +15,14 @@ import numpy as np
 import structlog
 
 from sidecar.decode.api import Decoder
+from sidecar.decode.predictions.feature_counter import FeatureCounter
 from sidecar.derive.deriver import Annotator, Deriver, DeriverContext, table_bytes
 from sidecar.derive.drift.column_samples import Sample, answers, features
 from sidecar.derive.drift.drift_families import families
 from sidecar.derive.drift.expectation_values import hold
 from sidecar.derive.drift.learning import MAX_VALUES, Learning
 from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
-from sidecar.derive.drift.model_drift import Failure, ModelDrift, slot_of
+from sidecar.derive.drift.model_drift import UNEXPECTED, Failure, ModelDrift, slot_of
 from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
@@ -30,11 +31,12 @@ from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
 from sidecar.derive.owned_state import OwnedState
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.quality.checks import QualityChecks
 from sidecar.derive.quality.model_quality import ModelQuality
 from sidecar.derive.quality.quality_families import families as quality_families
 from sidecar.derive.scrapes import View
-from sidecar.derive.series import Arrival, Budget, Labels, pack_labels, unpack_labels
+from sidecar.derive.series import OTHER, Arrival, Budget, Labels, pack_labels, unpack_labels
 from sidecar.derive.tables import CounterTable
 from sidecar.pipeline import Signal
 from sidecar.telemetry import Telemetry
@@ -42,6 +44,8 @@ from sidecar.telemetry import Telemetry
 log = structlog.get_logger("sidecar.derive")
 
 MAX_MODELS = 64
+MAX_UNEXPECTED = 50
+"""Features that no reference has, of all models, whose failures are counted by name."""
 MAX_LEARNING = 4
 """Models that are learnt at once."""
 FEATURE_BYTES = 16_000
@@ -61,9 +65,17 @@ class DriftDeriver:
 
     signal: Signal = "logs"
 
-    def __init__(self, options: DriftOptions, budget: Budget, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self,
+        options: DriftOptions,
+        budget: Budget,
+        telemetry: Telemetry | None = None,
+        events: PredictionEvents | None = None,
+    ) -> None:
         self._options = options
-        self._reader = ObservationReader(options.payloads)
+        self._decoder: Decoder | None = None
+        """That of the payloads which are added next."""
+        self._reader = ObservationReader(options.payloads, events)
         self.library = ReferenceLibrary(options.reference)
         self.library.read()
         self.models: dict[Model, ModelDrift] = {}
@@ -88,7 +100,9 @@ class DriftDeriver:
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
         """What the payloads say. Raises DecodeError."""
         if not len(self.library) and not self._options.learn and not len(self.checks):
+            self._reader.skip()
             return []
+        self._decoder = decoder
         return self._reader.read(decoder, payloads)
 
     def apply(self, batch: Sequence[Observations], arrival: Arrival) -> None:
@@ -179,28 +193,55 @@ class DriftDeriver:
                 failures += [(model, failure) for failure in state.advance(first)]
                 state.see(last, 0)
         time = int(arrival.times[found.payload[-1]])
-        samples = [*features(found), *answers(found)] if wanted or held else []
+        counters = self._counters(wanted)
+        gathered = [code for code in wanted.keys() | held.keys() if code in held or code not in counters]
+        samples = [*features(found, gathered), *answers(found)] if wanted or held else []
         if held:
             failures += hold(found, samples, held)
         if wanted:
             self._count_outliers(found, wanted, time, arrival.now)
-            failures += self._count(found, samples, wanted, arrival)
+            rows, counted = _add_features(found, wanted, counters, arrival)
+            failures += counted
+            left = [(code, one) for code, one in samples if one.role != "feature" or code not in counters]
+            failures += self._add_samples(found, left, wanted, rows, arrival)
         if wanted or held:
             self._note_left_out(found, time, arrival.now)
         if failures:
-            keys = [(*model, feature, rule) for model, (feature, rule, _) in failures]
+            # In one order, whatever counted them; names that are new in that in which they came.
+            known = sorted(failure for failure in failures if failure[1][1] != UNEXPECTED)
+            failures = known + [failure for failure in failures if failure[1][1] == UNEXPECTED]
+            keys = self._keys_of([(*model, feature, rule) for model, (feature, rule, _) in failures])
             weights = np.array([n for _, (_, _, n) in failures], np.float64)
             self.failures.count(keys, np.arange(len(keys)), _at(len(keys), time, arrival.now), weights)
 
-    def _count(
+    def _keys_of(self, found: list[Labels]) -> list[Labels]:
+        """Labels of failures. Names that no reference has are anybody's: beyond some they are counted without, so that
+        they do not take the room of others."""
+        new = {key for key in found if key[-1] == UNEXPECTED and self.failures.find(key) < 0}
+        if not new:
+            return found
+        known = sum(key[-1] == UNEXPECTED for key in self.failures.show()[0] if key)
+        named = set(list(dict.fromkeys(key for key in found if key in new))[: max(0, MAX_UNEXPECTED - known)])
+        return [key if key not in new or key in named else (*key[:2], OTHER, UNEXPECTED) for key in found]
+
+    def _counters(self, wanted: Mapping[int, ModelDrift | Learning]) -> dict[int, FeatureCounter]:
+        """What counts the values of features of these models, where the decoder does."""
+        assert self._decoder is not None, "payloads are decoded before they are added"
+        known = {code: state.reference for code, state in wanted.items() if isinstance(state, ModelDrift)}
+        found = {code: reference.counter(self._decoder) for code, reference in known.items()}
+        return {code: counter for code, counter in found.items() if counter is not None}
+
+    def _add_samples(
         self,
         found: Observations,
         samples: Sequence[tuple[int, Sample]],
         wanted: Mapping[int, ModelDrift | Learning],
+        rows: Mapping[int, int],
         arrival: Arrival,
     ) -> list[tuple[Model, Failure]]:
+        """`rows`: those that were counted already."""
         failures: list[tuple[Model, Failure]] = []
-        rows = dict.fromkeys(wanted, 0)
+        rows = {code: rows.get(code, 0) for code in wanted}
         for code, sample in samples:
             state = wanted.get(code)
             if isinstance(state, ModelDrift):
@@ -386,7 +427,7 @@ class DriftDeriver:
 
 def build(options: DriftOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Observations]]]:
     """The deriver, where there is something to compare with."""
-    return [DriftDeriver(options, context.budget, context.telemetry)] if options.active else []
+    return [DriftDeriver(options, context.budget, context.telemetry, context.events)] if options.active else []
 
 
 def memory(options: DriftOptions, budget: Budget) -> int:
@@ -399,11 +440,33 @@ def memory(options: DriftOptions, budget: Budget) -> int:
     return options.max_features * column + learnt + suites + table_bytes(budget, 3)
 
 
+def _add_features(
+    found: Observations,
+    wanted: Mapping[int, ModelDrift | Learning],
+    counters: Mapping[int, FeatureCounter],
+    arrival: Arrival,
+) -> tuple[dict[int, int], list[tuple[Model, Failure]]]:
+    """Count the values of features; (rows of each model, what is wrong with them)."""
+    rows: dict[int, int] = {}
+    failures: list[tuple[Model, Failure]] = []
+    times = arrival.times[found.payload]
+    for code, counter in counters.items():
+        state = wanted[code]
+        assert isinstance(state, ModelDrift)
+        taken = (found.model == code).astype(np.uint8)
+        taken[found.repeated] = 0
+        counts = counter.count(found.features, taken)
+        rows[code] = int(max(counts.values.max(initial=0), counts.others.max(initial=0)))
+        wrong = state.add_features(counts, found.features.names, times)
+        failures += [(found.models[code], failure) for failure in wrong]
+    return rows, failures
+
+
 def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:
     """Count values; what is wrong with them."""
     wrong = state.add(sample, time)
     if wrong is None:
-        return [(sample.name, "unexpected", len(sample.kind))] if sample.role == "feature" else []
+        return [(sample.name, UNEXPECTED, len(sample.kind))] if sample.role == "feature" else []
     return wrong
 
 

@@ -125,7 +125,7 @@ def families(
 def _counters(found: _Families, about: str, window: ColumnWindow, label: str, factor: int, created: float) -> None:
     bins = window.bins
     reference = label_text(("reference",), (label,))
-    summed = bins.numeric and getattr(bins.column, "min", -1.0) >= 0
+    summed = bins.numeric and bins.min >= 0
     sums = bins.value(window.sums, window.totals).clip(min=0).tolist() if summed else [None] * bins.bins
     size = max(1, int(bins.bin_counts.sum()))
     rows = zip(bins.labels, window.totals.tolist(), bins.bin_counts.tolist(), sums, strict=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from sidecar.decode.api import Decoder
+from sidecar.decode.predictions.feature_counter import FeatureCounter
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.estimation import calibration_of
 from sidecar.derive.drift.observations import Model
@@ -26,10 +28,10 @@ def key_of(role: Role, name: str) -> Key:
 
 
 class CompiledReference:
-    """A reference made ready. Immutable."""
+    """A reference made ready."""
 
     def __init__(self, reference: Reference, learned: bool = False) -> None:
-        self.reference = reference
+        self.model: Model = reference.model, reference.model_version
         self.label = f"learned-{reference.digest()}" if learned else reference.digest()
         """What tells it apart in labels and in the kept state."""
         self.limits = row_limits(reference)
@@ -40,10 +42,14 @@ class CompiledReference:
             for column in reference.columns
             if column.role != "label"
         }
+        self.features = tuple(bins for bins in self.columns.values() if bins.role == "feature")
+        self._counter: tuple[FeatureCounter | None] | None = None
 
-    @property
-    def model(self) -> Model:
-        return self.reference.model, self.reference.model_version
+    def counter(self, decoder: Decoder) -> FeatureCounter | None:
+        """Counts values of `features`; None where the decoder does not."""
+        if self._counter is None:
+            self._counter = (decoder.feature_counter([bins.made_ready() for bins in self.features]),)
+        return self._counter[0]
 
 
 class ReferenceLibrary(MountedFiles[CompiledReference]):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sidecar.decode.predictions.feature_counter import FeatureCounts
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.column_samples import Sample, column_label
 from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
@@ -26,6 +27,8 @@ Failure = tuple[str, str, int]
 """(feature, rule, how often)."""
 RULES = ("missing", "type_change", "out_of_range", "out_of_range", "unseen_category")
 """Which rule each of FLAGS fails."""
+UNEXPECTED = "unexpected"
+"""The rule that features fail which no reference has."""
 ALL = ""
 """Feature of a rule that is about the model."""
 _FALLBACK = "psi"
@@ -131,11 +134,24 @@ class ModelDrift:
             return []  # Classes where the reference has numbers: the scores of a window without values say so.
         else:
             observed = bins.counted(sample.counted)
-        window.add(observed)
-        if not observed.flags.any():
-            return []
-        name = label_of(bins)
-        return [(name, rule, n) for rule, n in zip(RULES, observed.flags.tolist(), strict=True) if n]
+        return _added(window, observed.counted)
+
+    def add_features(self, found: FeatureCounts, names: Sequence[str], times: I64) -> list[Failure]:
+        """Values of features that are counted already. `names`: of the columns; `times`: Unix ns of the events."""
+        failures: list[Failure] = []
+        begin = 0
+        for bins, values, last in zip(self.reference.features, found.values.tolist(), found.last.tolist(), strict=True):
+            end = begin + bins.counts_length
+            window = self.windows.get(("feature", bins.name))
+            if values and window is None:
+                failures.append((bins.name, UNEXPECTED, values))
+            elif values and window is not None:
+                if last >= 0:
+                    window.last_value = max(window.last_value, int(times[last]))
+                failures += _added(window, found.counts[begin:end])
+            begin = end
+        others = zip(names, found.others.tolist(), strict=True)
+        return failures + [(name, UNEXPECTED, values) for name, values in others if values]
 
     def _run_check(self, check: int) -> list[Failure]:
         """Scores of all columns at the end of a check's time."""
@@ -308,6 +324,16 @@ class ModelDrift:
 def _decision_of(kept: dict[str, Any]) -> Decision:
     scores = tuple(Score(**one) for one in kept["scores"])
     return Decision(scores, kept["detected"], kept["insufficient"], kept["method"])
+
+
+def _added(window: ColumnWindow, counted: I64) -> list[Failure]:
+    """Count values; what is wrong with them."""
+    window.add(counted)
+    flags = window.bins.flags_of(counted).tolist()
+    if not any(flags):
+        return []
+    name = label_of(window.bins)
+    return [(name, rule, n) for rule, n in zip(RULES, flags, strict=True) if n]
 
 
 def _became_constant(window: ColumnWindow) -> bool:

@@ -16,7 +16,8 @@ from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
 from sidecar.decode.predictions.feature_columns import FeatureCollector
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
-from sidecar.decode.predictions.serving.call import Call
+from sidecar.decode.predictions.serving.call import Call, CutColumns
+from sidecar.derive.prediction_events import PredictionEvents
 
 Model = tuple[str, str]
 """(name, version)."""
@@ -84,7 +85,11 @@ def of_calls(calls: Sequence[Call], payload: Sequence[int], record: Sequence[int
     names: dict[str, int] = {}
     collector = FeatureCollector()
     for call in calls:
-        collector.add(call.features)
+        features = call.features
+        if isinstance(features, CutColumns):
+            collector.add(features, features.left_out, features.names_left_out)
+        else:
+            collector.add(features)
     classes = [(at, names.setdefault(name, len(names)), n) for at, c in enumerate(calls) for name, n in _classes(c)]
     scores = [(at, score) for at, call in enumerate(calls) for score in call.scores]
     values = [(at, value) for at, call in enumerate(calls) for value in call.values]
@@ -114,16 +119,22 @@ def _classes(call: Call) -> list[tuple[str, int]]:
 class ObservationReader:
     """Reads payloads of log records. Called from one thread."""
 
-    def __init__(self, payloads: bool) -> None:
+    def __init__(self, payloads: bool, events: PredictionEvents | None = None) -> None:
         """`payloads`: read those of serving protocols too."""
+        self._events = (events or PredictionEvents()).join(features=True)
         self._payloads = payloads
         self._schemas = Schemas()
+
+    def skip(self) -> None:
+        """Instead of `read`, where there is nothing to compare with."""
+        self._events.skip()
 
     def read(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
         """What the payloads say. Raises DecodeError."""
         found: list[Observations] = []
-        if any(decoder.contains_any(payload, EVENT_MARKS) for payload in payloads):
-            found.append(of_events(decoder.predictions(payloads, True)))
+        batch = self._events.read(decoder, payloads)
+        if batch is not None:
+            found.append(of_events(batch))
         calls: list[Call] = []
         of: list[int] = []
         places: list[int] = []
@@ -157,10 +168,6 @@ def between(found: Observations, first: int, last: int) -> Observations:
     a, b = np.searchsorted(found.payload, [first, last]).tolist()
     if (a, b) == (0, len(found)):
         return found
-    columns = found.features
-    c, d = np.searchsorted(columns.event, [a, b]).tolist()
-    begin = int(columns.ends[c - 1]) if c else 0
-    end = int(columns.ends[d - 1]) if d else 0
     pairs = [np.searchsorted(of, [a, b]).tolist() for of in (found.class_of, found.score_of, found.value_of)]
     (e, f), (g, h), (i, j) = pairs
     return replace(
@@ -168,15 +175,7 @@ def between(found: Observations, first: int, last: int) -> Observations:
         payload=found.payload[a:b],
         record=found.record[a:b],
         model=found.model[a:b],
-        features=replace(
-            columns,
-            event=columns.event[c:d] - np.uint32(a),
-            name=columns.name[c:d],
-            ends=columns.ends[c:d] - np.uint32(begin),
-            kind=columns.kind[begin:end],
-            number=columns.number[begin:end],
-            left_out=columns.left_out[a:b],
-        ),
+        features=found.features.between(a, b),
         repeated=found.repeated[slice(*np.searchsorted(found.repeated, [a, b]).tolist())] - np.uint32(a),
         class_of=found.class_of[e:f] - np.uint32(a),
         class_name=found.class_name[e:f],

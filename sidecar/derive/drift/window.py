@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sidecar.derive.drift.column_bins import ColumnBins, Observed, saturating
+from sidecar.derive.drift.column_bins import TAILS, ColumnBins, saturating
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
 
-_TAILS = 2
 _SIZES = {"<u1": 0xFF, "<u2": 0xFFFF, "<u4": 0xFFFFFFFF}
 
 
@@ -25,14 +24,15 @@ class ColumnWindow:
         """`lag`: sub-windows by which an older window lies behind that is compared with; 0 for none."""
         self.bins = bins
         self._lag = lag
-        self.totals: I64 = np.zeros(bins.bins, np.int64)
-        """Since the reference came into force, of each bin."""
-        self.flags: I64 = np.zeros(len(FLAGS), np.int64)
-        self.sums: I64 = np.zeros(bins.bins, np.int64)
+        self._earlier: I64 = np.zeros(bins.bins + len(FLAGS) + bins.bins, np.int64)
+        """Rows of each bin, flags, and sums of each bin, since the reference came into force, without those of the
+        sub-window at hand: so there is one addition for each batch of values."""
         self.last_value = 0
         """When the last value came that is not missing, Unix ns; 0 where none did."""
-        self._open = self._zeros()
-        """Cells, flags and tails of the sub-window at hand."""
+        self._now: I64 = np.zeros(bins.counts_length, np.int64)
+        """Of the sub-window at hand, as `FeatureCounts.counts` has it."""
+        self._open = self._now[: -bins.bins]
+        """Its cells, flags and tails."""
         self._closed = self._zeros()
         """The same of those before."""
         self._numbers: deque[int] = deque()
@@ -47,16 +47,33 @@ class ColumnWindow:
         self._gone: list[int] = []
 
     def _zeros(self) -> I64:
-        return np.zeros(self.bins.cells + len(FLAGS) + _TAILS, np.int64)
+        return np.zeros(self.bins.cells + len(FLAGS) + TAILS, np.int64)
 
-    def add(self, observed: Observed) -> None:
-        """Count values."""
-        bin_of_cell = self.bins.bin_of_cell
-        saturating(self.totals, np.bincount(bin_of_cell, observed.cells, self.bins.bins).astype(np.int64))
-        saturating(self.flags, observed.flags)
-        saturating(self.sums, observed.sums)
-        saturating(self._open, np.concatenate([observed.cells, observed.flags, observed.tails]))
+    def add(self, counted: I64) -> None:
+        """Count values, given as `FeatureCounts.counts` has them."""
+        saturating(self._now, counted)
         self._dirty = True
+
+    @property
+    def totals(self) -> I64:
+        """Rows of each bin since the reference came into force."""
+        return self._counters()[: self.bins.bins]
+
+    @property
+    def flags(self) -> I64:
+        """The same of FLAGS."""
+        return self._counters()[self.bins.bins : self.bins.bins + len(FLAGS)]
+
+    @property
+    def sums(self) -> I64:
+        """Of the values of each bin since then, as whole numbers (`ColumnBins.value`)."""
+        return self._counters()[self.bins.bins + len(FLAGS) :]
+
+    def _counters(self) -> I64:
+        cells, flags, sums = self.bins.cells, self.bins.flags_of(self._now), self._now[-self.bins.bins :]
+        found = self._earlier.copy()
+        saturating(found, np.concatenate([self._in_bins(self._now[:cells]), flags, sums]))
+        return found
 
     def close(self, sub_window: int, oldest: int) -> None:
         """The sub-window at hand was `sub_window`; forget those before `oldest`."""
@@ -65,7 +82,8 @@ class ColumnWindow:
             self._ring.append(_packed(self._open))
             self._new.append(sub_window)
             self._closed += self._open
-            self._open[:] = 0
+            self._earlier = self._counters()
+            self._now[:] = 0
             self._dirty = True
         while self._ring and self._numbers[0] < oldest:
             number, counts = self._numbers.popleft(), self._ring.popleft()
@@ -116,17 +134,18 @@ class ColumnWindow:
         bins = self.bins
         if not bins.numeric:
             return 0.0, 0.0
-        first, last = bins.value(window[-_TAILS:], window[: bins.cells][[0, -1]]).tolist()
+        first, last = bins.value(window[-TAILS:], window[: bins.cells][[0, -1]]).tolist()
         return first, last
 
     def memory_bytes(self) -> int:
-        """What it takes now, about."""
-        own: tuple[I64, ...] = (self.totals, self.flags, self.sums, self._open, self._closed)
-        bins = (self.bins.counts, self.bins.edges, self.bins.bin_counts, self.bins.bin_of_cell)
+        """What it takes now, about, with its bins."""
+        own: list[I64] = [self._earlier, self._now, self._closed]
         if self._before is not None:
-            own = (*own, self._before[1])
+            own.append(self._before[1])
         kept = [*self._ring, *self._past.values()]
-        return sum(a.nbytes + 112 for a in (*own, *bins)) + sum(map(sys.getsizeof, kept)) + 16 * len(kept)
+        return (
+            self.bins.memory_bytes() + sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, kept)) + 16 * len(kept)
+        )
 
     def kept(self) -> list[int]:
         """Numbers of the sub-windows of which something may be kept."""
@@ -143,8 +162,9 @@ class ColumnWindow:
         if self._dirty:
             self._dirty = False
             # What is small stands first, what is large is packed by itself.
-            small = _packed(np.concatenate([self.totals, self.flags, self._open]))
-            sums = zlib.compress(self.sums.astype("<i8").tobytes(), 1)
+            counters, bins = self._counters(), self.bins.bins
+            small = _packed(np.concatenate([counters[:-bins], self._open]))
+            sums = zlib.compress(counters[-bins:].astype("<i8").tobytes(), 1)
             yield None, self.last_value.to_bytes(8, "little") + len(small).to_bytes(4, "little") + small + sums
 
     def restore(self, packed: bytes, ring: dict[int, bytes], oldest: int) -> bool:
@@ -160,8 +180,8 @@ class ColumnWindow:
         if len(summed) != bins:
             return False
         self.last_value = int.from_bytes(packed[:8], "little")
-        self.sums = summed.astype(np.int64)
-        self.totals, self.flags, self._open = (part.copy() for part in np.split(found, [bins, bins + len(FLAGS)]))
+        counters, self._open[:] = np.split(found, [bins + len(FLAGS)])
+        self._earlier = np.concatenate([counters, summed.astype(np.int64)]) - self._counters()
         own = [number for number in closed if number >= oldest]
         self._numbers, self._ring = deque(own), deque(ring[number] for number in own)
         self._past = {number: ring[number] for number in closed if number < oldest}
@@ -173,11 +193,11 @@ class ColumnWindow:
 
 def _packed(counts: I64) -> bytes:
     """Whole numbers in as few bytes each as the largest needs; the tails, which are larger, at the end."""
-    head = counts[:-_TAILS]
+    head = counts[:-TAILS]
     top = int(np.abs(head).max())
     size = next((code for code, limit in _SIZES.items() if top <= limit and int(head.min()) >= 0), "<i8")
     data = head.astype(size).tobytes()
-    return size[1:].encode() + zlib.compress(data + counts[-_TAILS:].astype("<i8").tobytes(), 1)
+    return size[1:].encode() + zlib.compress(data + counts[-TAILS:].astype("<i8").tobytes(), 1)
 
 
 def _unpacked(packed: bytes, length: int) -> I64:
@@ -185,12 +205,12 @@ def _unpacked(packed: bytes, length: int) -> I64:
     size = "<" + packed[:2].decode("ascii", "replace")
     if size not in (*_SIZES, "<i8"):
         raise ValueError("not packed counts")
-    split = (length - _TAILS) * int(size[2])
+    split = (length - TAILS) * int(size[2])
     unpacker = zlib.decompressobj()
     try:
-        data = unpacker.decompress(packed[2:], split + 8 * _TAILS + 1)
+        data = unpacker.decompress(packed[2:], split + 8 * TAILS + 1)
     except zlib.error as error:
         raise ValueError("not packed counts") from error
-    if len(data) != split + 8 * _TAILS:
+    if len(data) != split + 8 * TAILS:
         raise ValueError("another number of counts")
     return np.concatenate([np.frombuffer(data[:split], size), np.frombuffer(data[split:], "<i8")]).astype(np.int64)

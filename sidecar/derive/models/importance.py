@@ -13,17 +13,17 @@ import numpy as np
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, FeatureKind, PredictionBatch
-from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
+from sidecar.decode.predictions.attribute_names import LOADED
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot, Points
 from sidecar.derive.models.model_tables import MODEL
 from sidecar.derive.models.prediction_columns import known_service
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import OTHER, OVERFLOW, Arrival, Budget, SeriesTable
 from sidecar.options import Section
 from sidecar.pipeline import Signal
 
-_LOADED_MARK = EVENT_MARKS[1:]
 _SCALE = 1 << 30
 """Of a share in the table, which holds whole numbers."""
 
@@ -52,15 +52,17 @@ class ImportanceDeriver:
 
     signal: Signal = "logs"
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, events: PredictionEvents | None = None) -> None:
+        self._events = (events or PredictionEvents()).join()
         self._table = SeriesTable("model_feature_importance", (*MODEL, "feature"), 1, budget)
         self.kept = (self._table,)
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Share]:
         """What the payloads say. Raises DecodeError."""
-        if not any(decoder.contains_any(payload, _LOADED_MARK) for payload in payloads):
+        found = self._events.read(decoder, payloads)
+        if found is None or all(group[0] != LOADED for group in found.groups):
             return []
-        return list(_shares(decoder.predictions(payloads, True)))
+        return list(_shares(found if found.features is not None else decoder.predictions(payloads, True)))
 
     def apply(self, batch: list[Share], arrival: Arrival) -> None:
         """A newer value of a feature replaces the older one."""
@@ -107,7 +109,7 @@ def _shares(batch: PredictionBatch) -> Iterator[Share]:
 
 def build(options: ImportanceOptions, context: DeriverContext) -> Sequence[Deriver[list[Share]]]:
     """The deriver, unless it is off."""
-    return [ImportanceDeriver(context.budget)] if options.enabled else []
+    return [ImportanceDeriver(context.budget, context.events)] if options.enabled else []
 
 
 def memory(options: ImportanceOptions, budget: Budget) -> int:

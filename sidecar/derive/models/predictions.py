@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, SpanBatch
-from sidecar.decode.predictions.attribute_names import ALIASES, EVENT_MARKS, LOADED, STAGES, marks, span_marks
+from sidecar.decode.predictions.attribute_names import ALIASES, LOADED, STAGES, marks, span_marks
 from sidecar.decode.predictions.attribute_names import aliases as all_aliases
 from sidecar.decode.predictions.label_event import label_indices
 from sidecar.decode.predictions.label_names import MARK as LABEL_MARK
@@ -36,6 +36,7 @@ from sidecar.derive.models.prediction_attributes import (
 from sidecar.derive.models.prediction_columns import Classes, NumericColumn, PredictionColumns, known_service
 from sidecar.derive.models.servings import MAX_BYTES as SERVING_BYTES
 from sidecar.derive.models.servings import ServingDeriver
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import MAX_WEIGHT, Arrival, Budget
 from sidecar.options import Duration, Section
@@ -103,9 +104,18 @@ class PredictionDeriver:
     """One signal's predictions into the tables. The deriver of the logs keeps the tables, that of the spans adds to
     them. The caller guards both with one lock."""
 
-    def __init__(self, signal: Signal, tables: ModelTables, aliases: Aliases | None = ALIASES) -> None:
+    def __init__(
+        self,
+        signal: Signal,
+        tables: ModelTables,
+        aliases: Aliases | None = ALIASES,
+        events: PredictionEvents | None = None,
+    ) -> None:
         """`aliases`: the attributes that are read of all records; None to read only the events."""
         self.signal: Signal = signal
+        self._events = events or PredictionEvents()
+        if signal == "logs":
+            self._events.join()
         self._names = None if aliases is None else _Names(aliases)
         self._tables = tables
         self.kept = tables.kept if signal == "logs" else ()
@@ -118,8 +128,8 @@ class PredictionDeriver:
                 attributes = _of_spans(names, decoder.spans(payloads, *names.wanted))
             return Read(None, attributes)
         counted: list[int] = []
-        if any(decoder.contains_any(p, EVENT_MARKS) for p in payloads):
-            found = decoder.predictions(payloads)
+        found = self._events.read(decoder, payloads)
+        if found is not None:
             events = of_events(found)
             counted = found.record[events.rows > 0].tolist()
         if names is not None and any(decoder.contains_any(p, names.marks) for p in payloads):
@@ -151,7 +161,7 @@ def build(options: PredictionOptions, context: DeriverContext) -> Sequence[Deriv
         return []
     tables = ModelTables(options.latency_buckets, context.budget)
     names = all_aliases(options.aliases) if options.attributes else None
-    derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names)]
+    derivers: list[Deriver[Any]] = [PredictionDeriver("logs", tables, names, context.events)]
     if names is not None:
         derivers.append(PredictionDeriver("spans", tables, names))
     if options.payloads:

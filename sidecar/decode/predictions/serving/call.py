@@ -14,13 +14,22 @@ Columns = Mapping[str, Sequence[Value]]
 MAX_ROWS = 100_000
 """Rows of one call whose answers are read. More are counted, without class, score or value."""
 MAX_COLUMNS = 256
-"""Features kept of one call."""
+"""Features kept of one call; others are left out (`CutColumns`)."""
 MAX_CELLS = 20_000
 """Feature values kept of one call; of more the first rows."""
 MAX_CLASS_CHARS = 64
 """A longer text is an answer in words, and no class."""
 
 NO_COLUMNS: Columns = {}
+
+
+class CutColumns(dict[str, Sequence[Value]]):
+    """Columns without some that were left out: beyond MAX_COLUMNS, or of what is no scalar."""
+
+    def __init__(self, columns: Columns, left_out: int, names: Sequence[str]) -> None:
+        """`left_out`: how many; `names`: of the first of them."""
+        super().__init__(columns)
+        self.left_out, self.names_left_out = left_out, names
 
 
 def no_columns() -> Columns:

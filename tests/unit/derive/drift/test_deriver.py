@@ -14,7 +14,7 @@ from support.drift_data import HOUR, START, at, event_request, events_request, r
 from support.drift_model import DECODER, DriftedModel
 from support.quality_data import suite
 
-from sidecar.derive.drift.deriver import DriftDeriver
+from sidecar.derive.drift.deriver import MAX_UNEXPECTED, DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.registry import DeriveOptions
 from sidecar.derive.scrapes import View
@@ -267,6 +267,18 @@ def test_columns_beyond_the_bound_are_left_out(tmp_path: Path) -> None:
     (state,) = model.deriver.models.values()
     assert len(state.windows) == 20
     assert model.value("model_features_left_out_total", model="churn") == 3
+
+
+def test_names_that_no_reference_has_leave_room_for_others(model: DriftedModel) -> None:
+    for part in range(3):
+        model.feed(0, {"age": [40.0], **{f"f{part}{n:03d}": [1.0] for n in range(400)}})
+    model.feed(0, {"age": [None], "f0000": [1.0], "f0399": [1.0]})
+    unexpected = model.shown('data_quality_failures_total{model="churn",version="7",feature="f')
+    assert len(unexpected) == MAX_UNEXPECTED
+    assert model.value("data_quality_failures_total", feature="f0000", rule="unexpected") == 2
+    others = model.value("data_quality_failures_total", feature="__other__", rule="unexpected")
+    assert others == 3 * 400 - MAX_UNEXPECTED + 1
+    assert model.value("data_quality_failures_total", feature="age", rule="missing") == 1
 
 
 def test_a_column_takes_ten_kilobytes_at_most(model: DriftedModel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.decode.predictions.serving.call import MAX_CELLS, MAX_COLUMNS
+from sidecar.decode.predictions.serving.call import MAX_CELLS, MAX_COLUMNS, CutColumns
 from sidecar.decode.predictions.serving.feature_tables import of_columns, of_rows
 
 
@@ -20,6 +20,26 @@ def test_nested_cells_are_left_out() -> None:
     assert of_rows([[[1, 2], [3, 4]]]) == {}
     assert of_columns({"a": [[1, 2], [3, 4]], "b": [5, 6], "c": 7}) == {"a.0": [1, 3], "a.1": [2, 4], "b": [5, 6]}
     assert of_columns({"a": [[1], [2]]}) == {"a": [1, 2]}
+
+
+def test_what_is_left_out_is_named_and_counted() -> None:
+    wide = of_rows([list(range(5000))] * 2)
+    assert isinstance(wide, CutColumns)
+    assert (wide.left_out, wide.names_left_out[:2], len(wide.names_left_out)) == (
+        5000 - MAX_COLUMNS,
+        ["256", "257"],
+        10,
+    )
+    named = of_rows([{f"f{n}": n for n in range(300)}])
+    assert isinstance(named, CutColumns)
+    assert (named.left_out, named.names_left_out[0]) == (44, "f256")
+    nested = of_rows([{"a": [1, 2], "b": 3}])
+    assert isinstance(nested, CutColumns)
+    assert (nested.left_out, nested.names_left_out) == (1, ["a"])
+    image = of_columns({"pixels": [[0] * 150_000], "age": [1]})
+    assert isinstance(image, CutColumns)
+    assert (image.left_out, image.names_left_out[0]) == (150_000 - MAX_COLUMNS + 1, "pixels.256")
+    assert not isinstance(of_rows([{"a": 1}]), CutColumns)
 
 
 def test_caps() -> None:

@@ -1,0 +1,132 @@
+"""The native core counts feature columns as numpy does: windows, counters and failures are the same, whatever came."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.derive_fakes import lines
+from support.drift_data import HOUR, START, at, events_request, reference
+
+from sidecar.decode.api import Decoder, FeatureColumns
+from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
+from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.select import native_decoder
+from sidecar.derive.drift.deriver import DriftDeriver
+from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.series import Budget
+
+NATIVE = native_decoder()
+REFERENCE = ReferenceDecoder()
+
+pytestmark = pytest.mark.skipif(NATIVE is None, reason="the native core is not installed")
+fuzzed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+NUMBERS = (0, -0.0, 1, 3.5, -7, 1e300, -1e300, 5e-324, 2**60, 0.1, float(np.float32(0.1)), math.nan, math.inf)
+ODD = (*NUMBERS, -math.inf, None, "text", "", True, False, [1.0], {"a": 1}, b"bytes", "x" * 70, "3", "true")
+
+
+def trained(rng: random.Random) -> dict[str, Any]:
+    """Columns of a reference: numbers of several shapes, and categories, of which some look like numbers."""
+    seeded = np.random.default_rng(rng.randrange(2**32))
+    rows = rng.choice([1, 2, 40, 3000])
+    texts = ["3", "true", "0.1", "basic", "pro", "x" * 64, "1e+300", "inf", "nan", "-0"]
+    columns: dict[str, Any] = {
+        "normal": seeded.normal(10, 3, rows),
+        "skewed": seeded.exponential(50, rows),
+        "constant": np.full(rows, 0.1),
+        "ties": seeded.integers(0, 4, rows).astype(float),
+        "tiny": seeded.normal(0, 1, rows) * 1e-310,
+        "huge": seeded.normal(0, 1, rows) * 1e140,
+        "category": [str(one) for one in seeded.choice(texts[: rng.randrange(1, len(texts) + 1)], rows)],
+        "many": [f"c{n}" for n in seeded.integers(0, 90, rows)],
+    }
+    return {name: columns[name] for name in rng.sample(sorted(columns), rng.randrange(1, len(columns) + 1))}
+
+
+def value(rng: random.Random, columns: dict[str, Any], name: str) -> Any:
+    if name in columns and rng.random() < 0.7:
+        found = rng.choice(list(columns[name]))
+        return found if isinstance(found, str) else float(found) * rng.choice([1, 1, 1, 0.5, 2, -1])
+    return rng.choice(ODD)
+
+
+def events(rng: random.Random, columns: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    names = [*columns, "unexpected", "other"]
+    made = []
+    for _ in range(rng.randrange(1, 6)):
+        rows = rng.choice([0, 1, 1, 1, 3, 40])
+        own = names if rng.random() < 0.7 else rng.sample(names, rng.randrange(len(names) + 1))
+        body: dict[str, Any] = rng.choice([{}, {}, {"counted": False}, {"features_left_out": 2}, {"value": [1.0, 2.0]}])
+        made.append(({name: [value(rng, columns, name) for _ in range(rows)] for name in own}, body))
+    return made
+
+
+class Side:
+    """A deriver with one decoder."""
+
+    def __init__(self, decoder: Decoder, file: Path) -> None:
+        self.decoder = decoder
+        options = DriftOptions(reference=file, warm_up=0, max_features=200)
+        self.deriver = DriftDeriver(options, Budget())
+
+    def feed(self, payloads: list[bytes], *times: int) -> None:
+        self.deriver.apply(self.deriver.decode(self.decoder, payloads), at(*times))
+
+    def state(self) -> tuple[dict[bytes, bytes | None], dict[str, Any]]:
+        self.deriver.mark_exported()
+        return dict(self.deriver.checkpoint()), dict(lines(list(self.deriver.collect())))
+
+
+@fuzzed
+@given(st.integers(0, 2**48).map(random.Random))
+def test_of_any_values(tmp_path_factory: pytest.TempPathFactory, rng: random.Random) -> None:
+    assert NATIVE is not None
+    columns = trained(rng)
+    file = tmp_path_factory.mktemp("reference") / "reference.json"
+    file.write_text(reference(columns).dump())
+    sides = [Side(NATIVE, file), Side(REFERENCE, file)]
+    for hour in range(rng.randrange(1, 4)):
+        payloads = [
+            events_request(events(rng, columns), rng.choice(["churn", "churn", "price"]), rng.choice(["7", "7", "8"]))
+            for _ in range(rng.randrange(1, 4))
+        ]
+        times = [START + hour * HOUR + n * rng.choice([1, HOUR // 2]) for n in range(len(payloads))]
+        for side in sides:
+            side.feed(payloads, *sorted(times))
+        assert sides[0].state() == sides[1].state()
+    for state in sides[0].deriver.models.values():
+        assert all(reference.counter(NATIVE) is not None for reference in [state.reference])
+
+
+def test_parts_that_contradict_each_other_are_refused() -> None:
+    assert NATIVE is not None
+    numbers = NumberCells("x", [1.0, 2.0], [0, 0], 0.0, 1.0, 0.0, 1.0, False)
+    with pytest.raises(ValueError, match="contradict"):
+        NATIVE.feature_counter([numbers])
+    with pytest.raises(ValueError, match="contradict"):
+        NATIVE.feature_counter([CategoryCells("c", ["a"], [(1.0, 1)], 2, True)])
+    counter = NATIVE.feature_counter([NumberCells("x", [1.0, 2.0], [0, 0, 0], 0.0, 1.0, 0.0, 1.0, False)])
+    for ends, wanted in (([3], [1]), ([2], []), ([2], [0])):
+        columns = FeatureColumns(
+            event=np.array([0], np.uint32),
+            name=np.array([0], np.uint32),
+            names=["x"],
+            ends=np.array(ends, np.uint32),
+            kind=np.array([1, 1], np.uint8),
+            number=np.array([0.5, 9.0]),
+            texts=[],
+            left_out=np.zeros(1, np.uint32),
+            left_out_names=[],
+        )
+        if wanted == [0]:
+            assert not counter.count(columns, np.array(wanted, np.uint8)).values.any()
+            continue
+        with pytest.raises(ValueError, match="contradict"):
+            counter.count(columns, np.array(wanted, np.uint8))
