@@ -79,6 +79,8 @@ def test_each_is_counted_by_name_and_nothing_else_stops(tmp_path: Path) -> None:
         many: dict[str, list[Any]] = {f"f{n:05d}": [1.0] for n in range(MANY)}
         send(sidecar, event_request({"age": [35.0], **many}))
         serve(sidecar, "served", ["age", *many], [[35.0] + [1.0] * MANY])
+        # What is new is shown at 0 first.
+        wait_for(lambda: failures(figures(sidecar.serve_url), "served", "__other__"), 30, "the counters to be shown")
         values = figures(sidecar.serve_url)
         for model in ("churn", "served"):
             # True is 1, which is below the ages of the reference; 35 came after the others.
