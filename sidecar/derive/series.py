@@ -118,6 +118,10 @@ class SeriesTable:
     def __len__(self) -> int:
         return len(self._index)
 
+    def known_labels(self) -> Iterator[Labels]:
+        """Label values of all series, the overflow series' among them."""
+        return iter(self._index)
+
     def find(self, key: Labels) -> int:
         """The row of these label values, -1 if there is none."""
         return self._index.get(key, -1)

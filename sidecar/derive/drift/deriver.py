@@ -220,7 +220,7 @@ class DriftDeriver:
         new = {key for key in found if key[-1] == UNEXPECTED and self.failures.find(key) < 0}
         if not new:
             return found
-        known = sum(key[-1] == UNEXPECTED for key in self.failures.show()[0] if key)
+        known = sum(key[-1] == UNEXPECTED for key in self.failures.known_labels() if key)
         named = set(list(dict.fromkeys(key for key in found if key in new))[: max(0, MAX_UNEXPECTED - known)])
         return [key if key not in new or key in named else (*key[:2], OTHER, UNEXPECTED) for key in found]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from support.crashes import derived
+from support.derive_fakes import lines
 from support.drift_data import HOUR, START, at, event_request, events_request, reference
 from support.drift_model import DECODER, DriftedModel
 from support.quality_data import suite
@@ -17,7 +18,7 @@ from support.quality_data import suite
 from sidecar.derive.drift.deriver import MAX_UNEXPECTED, DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.registry import DeriveOptions
-from sidecar.derive.scrapes import View
+from sidecar.derive.scrapes import Scrapes, View
 from sidecar.derive.series import Budget
 
 
@@ -279,6 +280,15 @@ def test_names_that_no_reference_has_leave_room_for_others(model: DriftedModel) 
     others = model.value("data_quality_failures_total", feature="__other__", rule="unexpected")
     assert others == 3 * 400 - MAX_UNEXPECTED + 1
     assert model.value("data_quality_failures_total", feature="age", rule="missing") == 1
+
+
+def test_failures_are_shown_at_0_to_a_scraper_only_once(model: DriftedModel) -> None:
+    scrapes = Scrapes()
+    for n in range(3):
+        model.feed(0, {"age": [None], f"new{n}": [1.0]})
+        found = lines(list(model.deriver.collect(scrapes.view("prometheus", START))))
+        missing = found['data_quality_failures_total{model="churn",version="7",feature="age",rule="missing"}']
+        assert float(missing) == (n + 1 if n else 0)
 
 
 def test_a_column_takes_ten_kilobytes_at_most(model: DriftedModel) -> None:
