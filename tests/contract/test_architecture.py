@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.deliver.registry import SINKS
-from sidecar.derive.registry import DERIVERS
+from sidecar.derive import registry
+from sidecar.derive.registry import DERIVERS, DeriverType
 from sidecar.receive.registry import RECEIVERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,12 +31,17 @@ CONTRACTS = {
 }
 
 
+def _own(kind: DeriverType) -> Any:
+    """What stands in the deriver's own module: the registry builds some, so that they are imported when they are on."""
+    return kind.options if kind.build.__module__ == registry.__name__ else kind.build
+
+
 @pytest.mark.parametrize(
     ("contract", "made"),
     [
         ("Sinks never import each other", [kind.options for kind in SINKS]),
         ("Receivers never import each other", [kind.options for kind in RECEIVERS]),
-        ("Derivers never import each other", [kind.build for kind in DERIVERS]),
+        ("Derivers never import each other", [_own(kind) for kind in DERIVERS]),
     ],
 )
 def test_each_of_a_registry_is_held_apart_from_the_others(contract: str, made: list[Any]) -> None:

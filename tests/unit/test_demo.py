@@ -21,6 +21,7 @@ def seen(**change: Any) -> demo.Seen:
         "predictions": {"forest 0": 12, "forest 1": 8},
         "trace": {"traceId": "1", "spans": [{}], "logs": [{}]},
         "ledger": {"problems": [], "consumers": {"derive": {"waiting": {"spans": 0, "metrics": 7}}}},
+        "decoder": "native",
     }
     return demo.Seen(**{**whole, **change})
 
