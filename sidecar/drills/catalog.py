@@ -109,6 +109,17 @@ _MODELS = (
         needs=_LEARNS,
     ),
     Drill(
+        "drift-slow",
+        "DriftSlow",
+        "one of three features moves by 0.29 deviations, which is too little for DriftDetected",
+        features(moved=1, by=0.29),
+        before=features(),
+        after=features(),
+        labels={"model": SERVICE + "drift-slow"},
+        within=50 * _HOUR,
+        needs=_LEARNS,
+    ),
+    Drill(
         "data-quality",
         "DataQualityFailures",
         "a feature is null",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 Payload = tuple[str, Mapping[str, Any]]
@@ -50,15 +51,17 @@ def predictions(seconds: float = 0.01, score: float = 0.9, error: str | None = N
     return made
 
 
-def features(moved: int = 0, missing: bool = False) -> Telemetry:
-    """The same with three features about 0 with a deviation of 1, of which so many are about 5 instead; where
-    `missing`, the first one is null."""
+def features(moved: int = 0, by: float = 5, missing: bool = False) -> Telemetry:
+    """The same with three features about 0 with a deviation of 1, of which so many are about `by` instead; where
+    `missing`, the first one is null. Each twentieth of the distribution has one row of every second, so that a few
+    minutes are much like it."""
 
     def made(service: str, now: int) -> Payload:
         noise = random.Random(now)
+        normal = [NormalDist(by if at < moved else 0, 1) for at in range(len(_FEATURES))]
         columns: dict[str, Sequence[float | None]] = {
-            name: [noise.gauss(5 if at < moved else 0, 1) for _ in range(PER_SECOND)]
-            for at, name in enumerate(_FEATURES)
+            name: [one.inv_cdf((n + noise.uniform(0.01, 0.99)) / PER_SECOND) for n in range(PER_SECOND)]
+            for name, one in zip(_FEATURES, normal, strict=True)
         }
         if missing:
             columns[_FEATURES[0]] = [None] * PER_SECOND

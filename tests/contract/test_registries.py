@@ -178,7 +178,7 @@ def test_a_drift_method_is_one_line() -> None:
     state.add(Sample("age", "feature", kind, number, []))
     state.add(Sample("plan", "feature", kind[:0], number[:0], [], {"a": 40}))
     state.advance(drift_data.START + 25 * drift_data.HOUR)
-    found = lines(list(families([state], None)))
+    found = lines(list(families([state], None, 86_400)))
     for feature in ("age", "plan"):
         labels = f'{{model="m",feature="{feature}",method="toy_distance"}}'
         assert found[f"data_drift_score{labels}"] == "40.0"

@@ -75,6 +75,34 @@ def test_exact_through_kill_9(tmp_path: Path) -> None:
     assert sent - 300 - 60 < sum(bins(fraud, "plan").values()) <= sent - 300
 
 
+@pytest.mark.slow
+def test_windows_that_are_added_up_are_exact_through_kill_9(tmp_path: Path) -> None:
+    """A change of half a deviation in windows of two seconds, of which no single one is certain."""
+    file = tmp_path / "reference.json"
+    file.write_text(reference({"age": RNG.normal(40, 10, 5000)}, "churn").dump())
+    options = environ(file, window="2s", sub_windows="2")
+    with sidecar_process(options) as sidecar:
+
+        def slow() -> dict[str, float]:
+            return {s: v for s, v in figures(sidecar.serve_url).items() if s.startswith("data_drift_slow_")}
+
+        def found_in_windows() -> float:
+            send(sidecar, event_request({"age": RNG.normal(45, 10, 25).tolist()}))
+            time.sleep(0.4)
+            found = slow()
+            detected = total(found, "data_drift_slow_detected", 'feature="age"')
+            return total(found, "data_drift_slow_windows", 'feature="age"') if detected else 0
+
+        for windows in (2, 4, 6):
+            wait_for(lambda windows=windows: found_in_windows() >= windows, 60, f"a change in {windows} windows")
+            before = slow()
+            for _ in range(2):
+                sidecar.kill9()
+                sidecar.start()
+                wait_for(slow, 30, "the state of before")
+                assert slow() == before
+
+
 def test_the_moved_feature_is_detected_and_a_new_reference_begins_at_0(tmp_path: Path) -> None:
     file = tmp_path / "reference.json"
     columns = {"age": RNG.normal(40, 10, 5000), "income": RNG.lognormal(10, 1, 5000)}

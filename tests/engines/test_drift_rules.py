@@ -82,6 +82,7 @@ def expected(name: str) -> dict[str, tuple[float, float]]:
     shares = live / n - trained / m
     ratio = 2 * float(xlogy(live, live / n / both).sum() + xlogy(trained, trained / m / both).sum())
     few = float((1 / np.maximum(both * min(n, m), 1)).sum()) / (bins - 1)
+    few *= 1 + min(n, m) ** 2 / (max(n, m) * (n + m))
     certain = chi2.isf(ALPHA, bins - 1) * (1 + few / 3) / ratio
     scores = {
         "psi": float(((p - q) * np.log(p / q)).sum()),

@@ -48,7 +48,7 @@ MAX_UNEXPECTED = 50
 """Features that no reference has, of all models, whose failures are counted by name."""
 MAX_LEARNING = 4
 """Models that are learnt at once."""
-FEATURE_BYTES = 16_000
+FEATURE_BYTES = 18_000
 """What the state of one column takes at most, about; with few rows it is a third of it."""
 EXPECTATION_BYTES = 250_000
 """What the state of one expectation takes at most, about: that of distinct values. Others take some kB."""
@@ -139,8 +139,13 @@ class DriftDeriver:
         return None if found is None else found.limits
 
     def status(self) -> Mapping[str, Any]:
-        """Suites, and what came of their expectations."""
-        return {} if self._options.suites is None else {"suites": self.checks.status()}
+        """What the last checks of models found, and suites with what came of their expectations."""
+        models = [
+            {"model": state.model[0], "version": state.model[1], "reference": state.reference.label, **state.status()}
+            for state in self.models.values()
+        ]
+        found: dict[str, Any] = {"models": models} if models else {}
+        return found if self._options.suites is None else found | {"suites": self.checks.status()}
 
     def expire(self, now: int, ttl: int) -> None:
         """Read references that have changed; take away models idle for longer than the window and `ttl` ns."""

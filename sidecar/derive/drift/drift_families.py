@@ -93,6 +93,22 @@ class _Families:
         self.accuracy_rows = _Block(
             "model_accuracy_estimated_samples", "gauge", "Rows with a score that the estimated accuracy is of."
         )
+        self.slow_score = _Block(
+            "data_drift_slow_score",
+            "gauge",
+            "Size of the most certain change of the window, or of many windows together, in standard deviations or "
+            "what is like it.",
+        )
+        self.slow_limit = _Block(
+            "data_drift_slow_limit", "gauge", "Size above which that change is an effect, and certain."
+        )
+        self.slow_windows = _Block("data_drift_slow_windows", "gauge", "How many windows that change was found in.")
+        self.slow_detected = _Block(
+            "data_drift_slow_detected",
+            "gauge",
+            "1 where that change is above its limit: to be known, and no page. Wrong at most twelve times as often as "
+            "false_pages_per_year.",
+        )
         self.share = _Block("data_drift_share", "gauge", "Share of a model's features that have drifted.")
 
     def all(self) -> Iterator[FamilySnapshot]:
@@ -155,6 +171,12 @@ def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:
         found.samples.add(about, decision.scores[0].samples)
         found.detected.add(decided, int(decision.detected))
         found.insufficient.add(decided, int(decision.insufficient))
+    for key, slow in state.slow_changes.items():
+        about = f"{of_model},{label_text(*state.about(state.windows[key].bins))}"
+        found.slow_score.add(about, slow.score)
+        found.slow_limit.add(about, slow.limit)
+        found.slow_windows.add(about, slow.windows)
+        found.slow_detected.add(about, int(slow.detected))
     share = state.share()
     if share is not None:
         found.share.add(of_model, share)

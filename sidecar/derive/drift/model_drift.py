@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from sidecar.decode.predictions.feature_counter import FeatureCounts
+from sidecar.derive.drift import slow_change
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.column_samples import Sample, column_label
 from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
 from sidecar.derive.drift.estimation import Estimate
 from sidecar.derive.drift.library import CompiledReference, Key, key_of
+from sidecar.derive.drift.long_window import LongWindow
 from sidecar.derive.drift.methods.chi_squared_quantile import chi_squared_quantile
 from sidecar.derive.drift.methods.method import Comparison, DriftMethod
 from sidecar.derive.drift.methods.registry import METHODS, method
 from sidecar.derive.drift.observations import Model
 from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.drift.slow_change import SlowChange
 from sidecar.derive.drift.window import ColumnWindow
 from sidecar.derive.series import I64, pack_labels
 
@@ -29,6 +32,8 @@ RULES = ("missing", "type_change", "out_of_range", "out_of_range", "unseen_categ
 """Which rule each of FLAGS fails."""
 UNEXPECTED = "unexpected"
 """The rule that features fail which no reference has."""
+MAX_NAMED = 20
+"""Columns of one kind that `status` names."""
 ALL = ""
 """Feature of a rule that is about the model."""
 _FALLBACK = "psi"
@@ -85,7 +90,11 @@ class ModelDrift:
         self.windows: dict[Key, ColumnWindow] = {
             key: ColumnWindow(bins, options.lag) for key, bins in list(reference.columns.items())[:columns]
         }
+        # Slow changes are those from the reference.
+        self._past = {} if options.lag else {key: LongWindow() for key in self.windows}
         self.decisions: dict[Key, Decision] = {}
+        self.slow_changes: dict[Key, SlowChange] = {}
+        """What was found at the last check, where there were rows enough."""
         self.rows_at_check: dict[Key, I64] = {}
         """Rows of each bin in the window of the last check: what its scores are of."""
         self.rows_before: dict[Key, I64] = {}
@@ -109,10 +118,23 @@ class ModelDrift:
         if check > progress.check:
             found = self._run_check(check)
         if sub_window > progress.sub_window:
+            self._keep_window(sub_window)
             for window in self.windows.values():
                 window.close(progress.sub_window, sub_window - self._options.sub_windows + 1)
             progress.sub_window = sub_window
         return found
+
+    def _keep_window(self, next_sub_window: int) -> None:
+        """Where a window's time has ended, keep it for what is found in many; windows of the time that is divided into
+        windows from its beginning, of which none overlap."""
+        each = self._options.sub_windows
+        window = self.progress.sub_window // each
+        if next_sub_window // each == window or self.progress.started > window * each * self.progress.lengths[0]:
+            return
+        for key, past in self._past.items():
+            counts = self.windows[key].since(window * each)
+            if counts.any():
+                past.push(counts)
 
     def see(self, time: int, rows: int) -> None:
         """So many rows were counted, the last one at `time`."""
@@ -165,6 +187,11 @@ class ModelDrift:
         if options.lag:
             self.rows_before = {key: comparison.reference_bins for key, comparison in compared.items()}
         self.estimate = self._estimated()
+        level = slow_change.alpha(
+            options.false_pages_per_year, options.check_interval, options.window, len(self.windows)
+        )
+        slow = ((key, self._slow_change(key, level)) for key in self._past)
+        self.slow_changes = {key: change for key, change in slow if change is not None}
         found = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
@@ -174,6 +201,18 @@ class ModelDrift:
         calibration, window = self.reference.calibration, self.windows.get(key_of("score", ""))
         found = window.comparison() if calibration is not None and window is not None else None
         return calibration.estimate(found.live_cells) if calibration is not None and found is not None else None
+
+    def _slow_change(self, key: Key, level: float) -> SlowChange | None:
+        """What the window of now, or the whole windows before it, say."""
+        bins = self.windows[key].bins
+        scores = slow_change.normal_scores(bins.bin_counts) if bins.numeric else None
+        now = [(1, self.rows_at_check[key])] if self.ready and key in self.rows_at_check else []
+        found = [
+            one
+            for recent in (now, self._past[key].recent())
+            if (one := slow_change.find(recent, bins.bin_counts, scores, level)) is not None
+        ]
+        return max(found, key=lambda one: one.score / one.limit, default=None)
 
     def _compared(self, window: ColumnWindow) -> Comparison | None:
         lag = self._options.lag
@@ -241,6 +280,26 @@ class ModelDrift:
         features = [decision for (role, _), decision in self.decisions.items() if role == "feature"]
         return sum(decision.detected for decision in features) / len(features) if features else None
 
+    def status(self) -> dict[str, Any]:
+        """What the last check found."""
+        detected = [key for key, decision in self.decisions.items() if decision.detected]
+        slow = [key for key, change in self.slow_changes.items() if change.detected]
+        few = sum(decision.insufficient for decision in self.decisions.values())
+        return {
+            "checked_columns": len(self.decisions),
+            "insufficient_data": few,
+            "detected": self._named(detected),
+            "slow_changes": self._named(slow),
+        }
+
+    def memory_bytes(self) -> list[int]:
+        """What each column takes now, about."""
+        past = {key: one.memory_bytes() for key, one in self._past.items()}
+        return [window.memory_bytes() + past.get(key, 0) for key, window in self.windows.items()]
+
+    def _named(self, keys: Sequence[Key]) -> list[str]:
+        return [label_of(self.windows[key].bins) for key in keys[:MAX_NAMED] if key in self.windows]
+
     def checkpoint(self) -> Iterator[tuple[bytes, bytes | None]]:
         """What changed since the last call, below the model's own key."""
         progress = json.dumps(asdict(self.progress)).encode()
@@ -256,17 +315,22 @@ class ModelDrift:
             before = [[*key, counts.tolist()] for key, counts in self.rows_before.items()]
             estimate = None if self.estimate is None else astuple(self.estimate)
             yield b"b", json.dumps([self.ready, rows, before, estimate]).encode()
+            slow = [[*key, asdict(one)] for key, one in self.slow_changes.items()]
+            yield b"s", json.dumps([self._options.sub_windows, slow]).encode()
         for key, window in self.windows.items():
             name = pack_labels(key)
+            past = self._past[key].checkpoint() if key in self._past else None
+            if past is not None:
+                yield b"p" + name, past
             for number, packed in window.checkpoint():
                 yield (b"f" + name, packed) if number is None else (b"w%020d" % number + name, packed)
 
     def state_keys(self) -> Iterator[bytes]:
         """Keys below the model's own under which something may be kept."""
-        yield from (b"m", b"v", b"b")
+        yield from (b"m", b"v", b"b", b"s")
         for key, window in self.windows.items():
             name = pack_labels(key)
-            yield b"f" + name
+            yield from (b"f" + name, b"p" + name)
             yield from (b"w%020d" % number + name for number in window.kept())
 
     def restore(self, state: Mapping[bytes, bytes]) -> bool:
@@ -285,6 +349,7 @@ class ModelDrift:
                     return False
             self._restore_decisions(state.get(b"v"))
             self._restore_rows(state.get(b"b"))
+            self._restore_slow(state)
             self._saved = state[b"m"]
         except (KeyError, TypeError, ValueError):
             return False
@@ -312,6 +377,17 @@ class ModelDrift:
         self.rows_at_check = self._rows_of(rows)
         self.rows_before = self._rows_of(others[0]) if others and self._options.lag else {}
         self.estimate = Estimate(*others[1]) if others[1:] and others[1] is not None else None
+
+    def _restore_slow(self, state: Mapping[bytes, bytes]) -> None:
+        """Nothing of windows of another length."""
+        sub_windows, slow = json.loads(state.get(b"s", b"[0, []]"))
+        if sub_windows != self._options.sub_windows:
+            return
+        for key, past in self._past.items():
+            kept = state.get(b"p" + pack_labels(key))
+            if kept is not None:
+                past.restore(kept, self.windows[key].bins.bins)
+        self.slow_changes = {(role, name): SlowChange(**one) for role, name, one in slow if (role, name) in self._past}
 
     def _rows_of(self, kept: list[Any]) -> dict[Key, I64]:
         return {

@@ -93,6 +93,14 @@ class ColumnWindow:
             del self._past[number]
             self._gone.append(number)
 
+    def since(self, number: int) -> I64:
+        """Rows of each bin in the sub-windows from this one on, of those in the window."""
+        found = self._closed + self._open
+        for own, counts in zip(self._numbers, self._ring, strict=True):
+            if own < number:
+                found -= _unpacked(counts, len(found))
+        return self._in_bins(found[: self.bins.cells])
+
     def between(self, numbers: range) -> I64:
         """Cells, flags and tails of these sub-windows, of which none is in the window."""
         if self._before is None or self._before[0] != numbers:

@@ -50,6 +50,16 @@ class Score:
         return self.threshold is not None and self.score > max(self.threshold, self.critical or 0)
 
 
+@dataclass(frozen=True, slots=True)
+class SlowChange:
+    """The most certain change of one window or many."""
+
+    score: Number
+    """Its size, about in standard deviations."""
+    limit: Number
+    windows: Number
+
+
 @dataclass(slots=True)
 class Feature:
     """Drift of one feature."""
@@ -65,7 +75,8 @@ class Feature:
     importance: Number | None
     """How much it counts by the model's own account, as a share of all features."""
     state: str
-    """`drifted`, `steady`, `too few values`, or `not checked yet`."""
+    """`drifted`, `slow change`, `steady`, `too few values`, or `not checked yet`."""
+    slow: SlowChange | None = None
 
     @property
     def worst(self) -> float:
@@ -185,9 +196,15 @@ def _features(metrics: Metrics, of_model: Mapping[str, str]) -> list[Feature]:
     return sorted(features, key=_rank)[:MAX_FEATURES]
 
 
-def _rank(feature: Feature) -> tuple[bool, Number, float, str]:
-    """Drifted ones first, of those the ones that count most for the model."""
-    return feature.state != "drifted", -(feature.importance or 0), -feature.worst, feature.name
+def _rank(feature: Feature) -> tuple[bool, bool, Number, float, str]:
+    """Drifted ones first, then those that change slowly; of those the ones that count most for the model."""
+    return (
+        feature.state != "drifted",
+        feature.state != "slow change",
+        -(feature.importance or 0),
+        -feature.worst,
+        feature.name,
+    )
 
 
 def _feature(
@@ -213,6 +230,7 @@ def _feature(
         metrics.value("data_drift_samples", **labels),
         metrics.value("model_feature_importance", **labels),
         _state(metrics, labels),
+        _slow(metrics, labels),
     )
 
 
@@ -222,9 +240,16 @@ def _state(metrics: Metrics, labels: Mapping[str, str]) -> str:
         return "not checked yet"
     if any(s.value for s in decided):
         return "drifted"
+    if metrics.value("data_drift_slow_detected", **labels):
+        return "slow change"
     return (
         "too few values" if any(s.value for s in metrics.select("data_drift_insufficient_data", **labels)) else "steady"
     )
+
+
+def _slow(metrics: Metrics, labels: Mapping[str, str]) -> SlowChange | None:
+    score, limit, windows = (metrics.value(f"data_drift_slow_{one}", **labels) for one in ("score", "limit", "windows"))
+    return None if score is None or limit is None or windows is None else SlowChange(score, limit, windows)
 
 
 def _tokens(metrics: Metrics) -> list[Tokens]:

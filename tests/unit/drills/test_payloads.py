@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ def test_predictions_are_read_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "moved"), [("drift", ["width"]), ("drift-widespread", ["width", "height"]), ("data-quality", [])]
+    ("name", "moved"),
+    [("drift", ["width"]), ("drift-widespread", ["width", "height"]), ("drift-slow", []), ("data-quality", [])],
 )
 def test_so_many_features_move(name: str, moved: list[str]) -> None:
     drill = of(name)
@@ -97,6 +99,21 @@ def _columns(telemetry: Telemetry) -> dict[str, Any]:
         strict=True,
     )
     return {features.names[name]: values[kinds == FeatureKind.NUMBER] for name, values, kinds in columns}
+
+
+def test_a_feature_moves_so_little_that_it_is_no_drift() -> None:
+    """Its deviation is the same, and PSI beside the normal distribution is an effect nowhere."""
+    seconds = [_columns(_later(telemetry_of("drift-slow"), second)) for second in range(100)]
+    for name, mean in (("width", 0.29), ("height", 0.0), ("depth", 0.0)):
+        values = np.concatenate([one[name] for one in seconds])
+        assert (np.mean(values), np.std(values)) == pytest.approx((mean, 1.0), abs=0.02)
+        counts = np.histogram(values, [-np.inf, *(NormalDist().inv_cdf(n / 20) for n in range(1, 20)), np.inf])[0]
+        shares = (counts + 0.5) / (len(values) + 10)
+        assert np.sum((shares - 0.05) * np.log(shares / 0.05)) < 0.095
+
+
+def _later(telemetry: Telemetry, seconds: int) -> Telemetry:
+    return lambda service, now: telemetry(service, now + seconds * 10**9)
 
 
 @pytest.mark.parametrize(

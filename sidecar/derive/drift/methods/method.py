@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from sidecar.decode.api import F64
 from sidecar.derive.series import I64
 
@@ -47,10 +45,6 @@ class Comparison:
         """Reference and live counts of the bins in which there is anything."""
         there = (self.reference_bins > 0) | (self.live_bins > 0)
         return self.reference_bins[there], self.live_bins[there]
-
-    def freedom(self) -> int:
-        """Degrees of freedom of a comparison of the bins."""
-        return max(1, int(np.count_nonzero((self.reference_bins > 0) | (self.live_bins > 0))) - 1)
 
 
 class DriftMethod(Protocol):

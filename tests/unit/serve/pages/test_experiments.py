@@ -7,7 +7,7 @@ from math import inf
 from sidecar.derive.families import FamilySnapshot, Points, label_text
 from sidecar.serve.pages.experiments import Bar, Experiment, Lift, Variant, experiments
 from sidecar.serve.pages.metric_families import Metrics
-from sidecar.serve.pages.models import models
+from sidecar.serve.pages.models import SlowChange, models
 from sidecar.serve.pages.quality import Share
 
 
@@ -72,3 +72,23 @@ def test_of_features_that_have_drifted_those_that_count_most_come_first() -> Non
         ]
     (model,) = models(Metrics.of(parts)).models
     assert [(f.name, f.importance) for f in model.features] == [("b", 0.3), ("a", 0.1), ("c", 0.6)]
+
+
+def test_a_slow_change_is_no_drift_and_comes_after_it() -> None:
+    of_model = {"model": "churn", "version": "7"}
+    parts = [gauge("model_predictions", 1, **of_model, status="ok")]
+    for name, drifted, slow in (("a", 0, 0), ("b", 0, 1), ("c", 1, 1)):
+        of_feature = {**of_model, "feature": name}
+        parts += [
+            gauge("model_feature_observations", 5, **of_feature, bin="x"),
+            gauge("data_drift_detected", drifted, **of_feature),
+            gauge("data_drift_insufficient_data", 1, **of_feature),
+            gauge("data_drift_slow_detected", slow, **of_feature),
+            gauge("data_drift_slow_score", 0.25, **of_feature),
+            gauge("data_drift_slow_limit", 0.2 if slow else 0.3, **of_feature),
+            gauge("data_drift_slow_windows", 4, **of_feature),
+        ]
+    (model,) = models(Metrics.of(parts)).models
+    states = [(f.name, f.state) for f in model.features]
+    assert states == [("c", "drifted"), ("b", "slow change"), ("a", "too few values")]
+    assert model.features[1].slow == SlowChange(0.25, 0.2, 4)
