@@ -134,25 +134,36 @@ def is_event_id(doc_id: str) -> bool:
     return len(doc_id) > 50 and doc_id[49] == "e" and doc_id[50:].isdigit()
 
 
+def joined(attributes: Any) -> dict[str, Any]:
+    """The attributes of a document. Where the engine takes no arrays they are a list: an object of what is none, then
+    one for each place in an array. {} of anything else."""
+    if isinstance(attributes, dict):
+        return attributes
+    if not isinstance(attributes, list) or not all(isinstance(part, dict) for part in attributes):
+        return {}
+    whole: dict[str, Any] = dict(attributes[0]) if attributes else {}
+    for part in attributes[1:]:
+        for name, element in part.items():
+            whole.setdefault(name, []).append(element)
+    return whole
+
+
 def _service(document: Document) -> str:
     return str(_resource(document).get("service.name") or UNKNOWN_SERVICE)
 
 
 def _resource(document: Document) -> dict[str, Any]:
-    found = document.get("resource", {}).get("attributes")
-    return found if isinstance(found, dict) else {}
+    return joined(document.get("resource", {}).get("attributes"))
 
 
 def _scope(document: Document) -> Scope:
     scope = document.get("scope", {})
-    return Scope(scope.get("name", ""), scope.get("version", ""), scope.get("attributes", {}))
+    return Scope(scope.get("name", ""), scope.get("version", ""), joined(scope.get("attributes")))
 
 
 def _attributes(document: Document) -> dict[str, Any]:
     """The attributes; a value that had to be put aside for the mapping stands where it was sent."""
-    found = document.get("attributes")
-    if not isinstance(found, dict):
-        return {}
+    found = joined(document.get("attributes"))
     if CONFLICTS not in found:
         return found
     restored = {k: v for k, v in found.items() if k != CONFLICTS}

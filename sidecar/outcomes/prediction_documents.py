@@ -16,7 +16,7 @@ from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.label_record import InvalidLabel, Label, read_label
 from sidecar.decode.predictions.prediction_rows import ANSWERING, MEMBERS, PredictedRows, PredictionRowReader
-from sidecar.lookup.document_traces import CONFLICTS
+from sidecar.lookup.document_traces import CONFLICTS, joined
 from sidecar.outcomes.point_in_time import Hit
 
 _ATTRIBUTES, _BODY = "attributes.", "body.structured."
@@ -97,7 +97,7 @@ def _text(document: Mapping[str, Any]) -> str:
 def _read(hit: Hit) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
     """(document, its attributes, members of its body), with what was moved where it was."""
     document = hit["_source"]
-    attributes = dict(_flat(document.get("attributes") or {}))
+    attributes = dict(_flat(joined(document.get("attributes"))))
     body = document.get("body")
     structured = body.get("structured") if isinstance(body, Mapping) else None
     members = {name: structured[name] for name in MEMBERS if name in structured} if isinstance(structured, dict) else {}

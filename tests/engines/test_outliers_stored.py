@@ -13,6 +13,8 @@ from support.engines import SearchEngine, elasticsearch9, opensearch, sidecar_pr
 from support.load import samples, scrape, total, waiting
 from support.search_client import LOGS, ask, documents
 
+from sidecar.lookup.document_traces import joined
+
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 EVENTS = 40
 
@@ -51,5 +53,6 @@ def test_a_search_finds_the_outliers(node: SearchEngine, tmp_path: Path) -> None
     hits = [hit["_source"] for hit in ask(f"{node.url}/{LOGS}/_search", query)["hits"]["hits"]]
     assert {hit["body"]["structured"]["n"] for hit in hits} == wrong
     for hit in hits:
-        assert (hit["attributes"]["ml.outlier_rows"], hit["attributes"]["ml.outlier_features"]) == (1, ["age"])
+        attributes = joined(hit["attributes"])
+        assert (attributes["ml.outlier_rows"], attributes["ml.outlier_features"]) == (1, ["age"])
     assert not any("features" in record["body"]["structured"] for record in stored)

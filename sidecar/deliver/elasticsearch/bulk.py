@@ -10,6 +10,7 @@ that sending it retry is always safe: what was already stored answers 409.
 | item 409 | already there: success |
 | item 429 | sent again after a back-off, in halves, with fewer requests in flight |
 | item 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
+| item 400 for an array among attributes (OpenSearch 3) | sent again at once with its elements apart |
 | item 400 for a field that does not fit the mapping | sent again at once with that field as text, if so wanted |
 | item any other 4xx | dead letter, with the engine's reason |
 | request 413, 400 | cut in two and sent again at once; a single document becomes a dead letter |
@@ -32,7 +33,7 @@ import numpy as np
 from sidecar.deliver.common.dead_letter_factory import MAX_REASON_CHARS, DeadLetterFactory
 from sidecar.deliver.common.documents import Documents, address, pick, pick_rows, results_for_all, split_in_half
 from sidecar.deliver.common.http import Reply
-from sidecar.deliver.elasticsearch import conflicts
+from sidecar.deliver.elasticsearch import arrays, conflicts
 from sidecar.deliver.sink import Retry, SendResult
 from sidecar.pipeline import Clock
 
@@ -58,14 +59,19 @@ def _smaller(documents: Documents) -> list[Documents]:
     return split_in_half(documents) if large else [documents]
 
 
-def _replaced(documents: Documents, replacements: Mapping[int, bytes]) -> Documents:
-    """The documents at these places, each as it is to be sent now."""
-    chosen = np.asarray(list(replacements), dtype=np.intp)
+def _without_fields(documents: Documents, moved: Mapping[int, bytes]) -> Documents:
+    """The documents at these places with fields moved to text, and what they were before."""
     before = {}
-    for index in replacements:
+    for index in moved:
         line_pair = documents.document(index)
         doc_id = address(line_pair)[1]
         before[doc_id] = documents.before.get(doc_id, line_pair)
+    return _replaced(documents, moved, before)
+
+
+def _replaced(documents: Documents, replacements: Mapping[int, bytes], before: Mapping[str, bytes]) -> Documents:
+    """The documents at these places, each as it is to be sent now."""
+    chosen = np.asarray(list(replacements), dtype=np.intp)
     return Documents(
         body=b"".join(replacements.values()),
         ends=np.cumsum([len(pair) for pair in replacements.values()], dtype=np.uint32),
@@ -106,14 +112,18 @@ class ResponseClassifier:
             return SendResult(retry=Retry([documents], "unreadable_reply", detail))
         rows: list[list[int]] = [[], [], [], []]
         refused: list[tuple[int, str, str]] = []
+        spread: dict[int, bytes] = {}
         moved: dict[int, bytes] = {}
         waiting: tuple[str, str] = ("", "")
         for index, item in enumerate(items):
             status, kind, reason = _read_item(item)
             end = _end(status, kind, reason)
-            if end == DEAD and self._conflicts_to_text and status == 400:
-                changed = conflicts.move_field(documents.document(index), reason)
-                if changed is not None:
+            if end == DEAD and status == 400:
+                line_pair = documents.document(index)
+                if changed := arrays.spread_arrays(line_pair, reason):
+                    spread[index] = changed
+                    continue
+                if self._conflicts_to_text and (changed := conflicts.move_field(line_pair, reason)):
                     moved[index] = changed
                     continue
             rows[end].append(index)
@@ -124,14 +134,16 @@ class ResponseClassifier:
         settled = results_for_all(pick_rows(documents, rows[DELIVERED]), "delivered", as_text)
         settled += results_for_all(pick_rows(documents, rows[ALREADY_THERE]), "already_there")
         settled += [self._dead_letters.of(documents, *one) for one in refused]
-        with_text = [_replaced(documents, moved)] if moved else []
+        changed_ones = [_replaced(documents, spread, documents.before)] if spread else []
+        changed_ones += [_without_fields(documents, moved)] if moved else []
         if not rows[RETRY]:
-            return SendResult(settled, Retry(with_text, "mapping_conflict", immediately=True) if with_text else None)
+            again = Retry(changed_ones, "mapping_conflict", immediately=True) if changed_ones else None
+            return SendResult(settled, again)
         left, busy = pick(documents, rows[RETRY]), waiting[0] == ITEM_BUSY
         batches = _smaller(left) if busy else [left]
         return SendResult(
             settled,
-            Retry([*batches, *with_text], waiting[0], waiting[1], retry_after=reply.retry_after, backpressure=busy),
+            Retry([*batches, *changed_ones], waiting[0], waiting[1], retry_after=reply.retry_after, backpressure=busy),
         )
 
     def _too_much(self, documents: Documents, reply: Reply) -> SendResult[Documents]:

@@ -11,6 +11,8 @@ import json
 import re
 from typing import Any
 
+from sidecar.deliver.elasticsearch import arrays
+
 KEY = "sidecar.conflicts"
 """Attribute with what was moved: a text, the JSON of an object, path of the field -> its value."""
 MOST_FIELDS = 4
@@ -64,12 +66,15 @@ def move_field(line_pair: bytes, reason: str) -> bytes | None:
         return None
     try:
         document = json.loads(source)
+        spread = arrays.join(document)
         moved = json.loads(document.get("attributes", {}).pop(KEY, "{}"))
         taken = _take(document, path) if path != EVERYTHING and len(moved) < MOST_FIELDS else {}
         taken = taken or _take_all(document, _OF_RECORD) or _take_all(document, _OF_SENDER)
         if not taken:
             return None
         document.setdefault("attributes", {})[KEY] = _json({**moved, **taken})
+        if spread:
+            arrays.spread(document)
         return action + b"\n" + _json(document).encode("utf-8", "replace") + b"\n"
     except (ValueError, TypeError, AttributeError, RecursionError):  # Not a document of ours, or one as deep as a well.
         return None
