@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from support import monitoring_source as source
 from support.drift_data import encode_value, event_request
-from support.engines import need, npm_project, wait_for
+from support.engines import need, npm_project, sidecar_command, wait_for
 from support.engines.cache import command, entry
 from support.engines.databases import postgres_exporter, redis_commands, redis_exporter
 from support.monitored import Stack, experiment, monitored, prediction, spans
@@ -143,9 +143,19 @@ def of_the_app() -> dict[str, Any]:
     return {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
 
 
-def outcomes(truth: str | float, **columns: Any) -> dict[str, Any]:
+def labelled_reference(folder: Path) -> Path:
+    """The reference of another version, whose scores and labels say how often it is right at which score."""
+    lines = [f"red,{0.6 + n % 4 / 10},{'red' if n % 5 else 'white'}" for n in range(400)]
+    data, made = folder / "training.csv", folder / "reference.json"
+    data.write_text("\n".join(["class,score,truth", *lines]) + "\n")
+    named = ["--model", "wine", "--model-version", "4", "--prediction", "class", "--score", "score", "--label", "truth"]
+    subprocess.run([sidecar_command(), "profile", str(data), *named, "--out", str(made)], check=True, timeout=60)
+    return made
+
+
+def outcomes(truth: str | float, version: str = "3", **columns: Any) -> dict[str, Any]:
     """An event with a prediction id and these columns, and a label about all of its rows."""
-    request = ExportLogsServiceRequest.FromString(event_request({}, "wine", "3", **columns))
+    request = ExportLogsServiceRequest.FromString(event_request({}, "wine", version, **columns))
     records = request.resource_logs[0].scope_logs[0].log_records
     now = time.time_ns()
     records[0].time_unix_nano = now
@@ -182,6 +192,8 @@ def send(stack: Stack, redis: int) -> None:
     for truth in ("red", "white"):
         columns = {"class": ["red", truth, truth] * 4, "score": [0.6, 0.9, 0.8] * 4}
         assert stack.post("/v1/logs", outcomes(truth, **columns)) == 200
+    scores = {"class": ["red"] * 12, "score": [0.6, 0.7, 0.8] * 4}
+    assert stack.post("/v1/logs", outcomes("red", "4", **scores)) == 200
     assert stack.post("/v1/logs", outcomes(3.0, value=[2.5, 3.5, 3.2] * 4)) == 200
     assert stack.post("/v1/metrics", of_the_app()) == 200
     redis_commands(redis, "SET key 1", "EXISTS key", "EXISTS other")
@@ -218,6 +230,7 @@ def test_every_query_of_every_panel_and_every_old_name_has_an_answer(tmp_path: P
         "SIDECAR_DERIVE__RULES": json.dumps(rules["derive"]["rules"]),
         "SIDECAR_DERIVE__OUTCOMES__ENABLED": "true",
         "SIDECAR_DERIVE__DRIFT__LEARN": "100",
+        "SIDECAR_DERIVE__DRIFT__REFERENCE": str(labelled_reference(tmp_path)),
         "SIDECAR_DERIVE__DRIFT__SUITES": str(tmp_path / "suite.json"),
         "SIDECAR_DERIVE__DRIFT__WINDOW": "10s",
         "SIDECAR_DERIVE__DRIFT__SUB_WINDOWS": "5",
