@@ -177,11 +177,17 @@ class FeatureCounter:
         """`columns` is read by attribute: those of `api.FeatureColumns`. `wanted`: an array of u8, one of each event.
         Raises ValueError where they contradict each other."""
 
-def span_lines(payloads: Sequence[bytes]) -> DocumentLines:
-    """Raises OverflowError where the documents do not fit 32-bit offsets."""
+def span_lines(payloads: Sequence[bytes], traces: bytes) -> DocumentLines:
+    """`traces`: ids of 16 bytes each, of the traces that are wanted; empty for all.
 
-def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[bytes | None]) -> DocumentLines:
-    """`ordinals`: u32 for each record of each payload, or None; empty for none at all. Raises ValueError where there
+    Raises OverflowError where the documents do not fit 32-bit offsets."""
+
+def log_lines(
+    payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[bytes | None], traces: bytes
+) -> DocumentLines:
+    """`traces`: as of `span_lines`.
+
+    `ordinals`: u32 for each record of each payload, or None; empty for none at all. Raises ValueError where there
     are not as many as payloads or records, OverflowError as `span_lines` does."""
 
 def events(body: bytes, ends: bytes, framed: bool, begin: bytes, middle: bytes) -> bytes:

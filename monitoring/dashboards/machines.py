@@ -6,20 +6,10 @@ from generator.text import Thresholds
 
 from dashboards.panels import NAMESPACE, Board, Panel, Query, Row, Variable
 
-_CONTAINER = "{{pod}} {{container}} {{name}}"
+_CONTAINERS = 'namespace=~"$namespace",image!=""'
 _DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
 INSTANCE = Variable("instance", "Sidecar", "label_values(sidecar_build_info, instance)")
 _SIDECAR = 'namespace=~"$namespace",instance=~"$instance"'
-
-
-def _of_containers(part: str, of: str = "") -> str:
-    """A sum for each container, divided by another: by pod and container, and outside Kubernetes, where there are none,
-    by name; in it the name is an id of the runtime."""
-    found = []
-    for kind, by in (('container!=""', "pod, container"), ('pod=""', "name")):
-        chosen = f'{{namespace=~"$namespace",image!="",{kind}}}'
-        found.append(" / ".join(f"sum by ({by}) ({one.replace('{}', chosen)})" for one in (part, of) if one))
-    return " or ".join(found)
 
 
 def infrastructure(limits: Thresholds) -> Board:
@@ -118,8 +108,9 @@ def infrastructure(limits: Thresholds) -> Board:
                         "short",
                         (
                             Query(
-                                _of_containers("rate(container_cpu_usage_seconds_total{}[$__rate_interval])"),
-                                _CONTAINER,
+                                "sum by (pod, container, name) "
+                                f"(rate(container_cpu_usage_seconds_total{{{_CONTAINERS}}}[$__rate_interval]))",
+                                "{{pod}} {{container}} {{name}}",
                             ),
                         ),
                         alert="ContainerCpuHigh",
@@ -130,11 +121,11 @@ def infrastructure(limits: Thresholds) -> Board:
                         "percentunit",
                         (
                             Query(
-                                _of_containers(
-                                    "rate(container_cpu_cfs_throttled_periods_total{}[$__rate_interval])",
-                                    "rate(container_cpu_cfs_periods_total{}[$__rate_interval])",
-                                ),
-                                _CONTAINER,
+                                "sum by (pod, container, name) "
+                                f"(rate(container_cpu_cfs_throttled_periods_total{{{_CONTAINERS}}}[$__rate_interval]))"
+                                " / sum by (pod, container, name) "
+                                f"(rate(container_cpu_cfs_periods_total{{{_CONTAINERS}}}[$__rate_interval]))",
+                                "{{pod}} {{container}} {{name}}",
                             ),
                         ),
                         alert="ContainerCpuHigh",
@@ -145,8 +136,8 @@ def infrastructure(limits: Thresholds) -> Board:
                         "bytes",
                         (
                             Query(
-                                _of_containers("container_memory_working_set_bytes{}"),
-                                _CONTAINER,
+                                f"container_memory_working_set_bytes{{{_CONTAINERS}}}",
+                                "{{pod}} {{container}} {{name}}",
                             ),
                         ),
                         alert="ContainerMemoryHigh",
@@ -422,11 +413,11 @@ def pipeline(limits: Thresholds) -> Board:
                         "short",
                         (
                             Query(
-                                "sum by (pod, container) (rate(container_cpu_usage_seconds_total"
+                                "sum by (pod, name) (rate(container_cpu_usage_seconds_total"
                                 '{namespace=~"$namespace",container=~".*sidecar.*"}[$__rate_interval])) or '
-                                "sum by (name) (rate(container_cpu_usage_seconds_total"
+                                "sum by (pod, name) (rate(container_cpu_usage_seconds_total"
                                 '{container="",name=~".*sidecar.*"}[$__rate_interval]))',
-                                _CONTAINER,
+                                "{{pod}} {{name}}",
                             ),
                         ),
                         width=12,
@@ -437,10 +428,10 @@ def pipeline(limits: Thresholds) -> Board:
                         "bytes",
                         (
                             Query(
-                                "sum by (pod, container) (container_memory_working_set_bytes"
-                                '{namespace=~"$namespace",container=~".*sidecar.*"}) or '
-                                'sum by (name) (container_memory_working_set_bytes{container="",name=~".*sidecar.*"})',
-                                _CONTAINER,
+                                "container_memory_working_set_bytes"
+                                '{namespace=~"$namespace",container=~".*sidecar.*"} or '
+                                'container_memory_working_set_bytes{container="",name=~".*sidecar.*"}',
+                                "{{pod}} {{name}}",
                             ),
                         ),
                         width=12,

@@ -294,17 +294,23 @@ class Decoder(Protocol):
         whose parts contradict each other."""
         ...
 
-    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
-        """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal."""
+    def span_lines(self, payloads: Sequence[bytes], traces: bytes = b"") -> Lines:
+        """`_id` of a span: hex(trace id) + hex(span id) + kind digit; of its event: that + `e` + ordinal. `traces`: ids
+        of 16 bytes each, of the traces whose documents are wanted; empty for all."""
         ...
 
     def log_lines(
-        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+        self,
+        payloads: Sequence[bytes],
+        id_prefixes: Sequence[str],
+        ordinals: Sequence[U32 | None] = (),
+        traces: bytes = b"",
     ) -> Lines:
         """`_id` of a log: id_prefix of its payload + `-` + ordinal of the accepted record in the payload (0-based).
 
         `ordinals`: for each payload (or not at all) the ordinals of its accepted records where they are others, as
-        `Redacted.ordinals` has them. Raises ValueError if they are not as many as the records."""
+        `Redacted.ordinals` has them. Raises ValueError if they are not as many as the records. `traces`: as of
+        `span_lines`."""
         ...
 
     def data_frames(self, body: bytes, ends: U32) -> bytes:

@@ -130,16 +130,20 @@ class NativeDecoder:
     def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> FeatureCounter:
         return NativeFeatureCounter(columns)
 
-    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
+    def span_lines(self, payloads: Sequence[bytes], traces: bytes = b"") -> Lines:
         with _errors():
-            return _lines(core.span_lines(payloads))
+            return _lines(core.span_lines(payloads, traces))
 
     def log_lines(
-        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+        self,
+        payloads: Sequence[bytes],
+        id_prefixes: Sequence[str],
+        ordinals: Sequence[U32 | None] = (),
+        traces: bytes = b"",
     ) -> Lines:
         given = [None if numbers is None else numbers.astype(np.uint32, copy=False).tobytes() for numbers in ordinals]
         with _errors():
-            return _lines(core.log_lines(payloads, id_prefixes, given))
+            return _lines(core.log_lines(payloads, id_prefixes, given, traces))
 
     def data_frames(self, body: bytes, ends: U32) -> bytes:
         return self._events(body, ends, True)

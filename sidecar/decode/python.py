@@ -51,13 +51,17 @@ class ReferenceDecoder:
     def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         return event.prediction_batch(payloads, features)
 
-    def span_lines(self, payloads: Sequence[bytes]) -> Lines:
-        return otel.span_lines(payloads)
+    def span_lines(self, payloads: Sequence[bytes], traces: bytes = b"") -> Lines:
+        return otel.span_lines(payloads, traces)
 
     def log_lines(
-        self, payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()
+        self,
+        payloads: Sequence[bytes],
+        id_prefixes: Sequence[str],
+        ordinals: Sequence[U32 | None] = (),
+        traces: bytes = b"",
     ) -> Lines:
-        return otel.log_lines(payloads, id_prefixes, ordinals)
+        return otel.log_lines(payloads, id_prefixes, ordinals, traces)
 
     def data_frames(self, body: bytes, ends: U32) -> bytes:
         return logstash_events.data_frames(body, ends)

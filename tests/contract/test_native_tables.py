@@ -13,7 +13,7 @@ import pytest
 from sidecar.decode import api
 from sidecar.decode.documents import otel
 from sidecar.decode.logs import fields, severity
-from sidecar.decode.otlp import limits
+from sidecar.decode.otlp import limits, terms
 from sidecar.decode.otlp.schema import MESSAGES, WIRE_TYPES
 from sidecar.decode.predictions import event
 from sidecar.decode.redaction import rules
@@ -46,6 +46,7 @@ def reference() -> dict[str, Any]:
         "status_codes": api.STATUS_CODES,
         "document_kinds": otel.KINDS,
         "document_statuses": otel.STATUSES,
+        "beginnings": list(terms.BEGINNINGS),
         "unknown_service": api.UNKNOWN_SERVICE,
         "log_members": {
             "LEVEL": LEVEL_NAMES,

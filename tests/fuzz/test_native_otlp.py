@@ -6,6 +6,7 @@ import dataclasses
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -94,11 +95,25 @@ def assert_all_same(traces: Sequence[bytes], logs: Sequence[bytes], dimensions: 
     numbers = [*dimensions[1:], "n"]
     assert_same(lambda decoder: decoder.spans(traces, dimensions, numbers, dimensions[:3]))
     assert_same(lambda decoder: decoder.span_lines(traces))
+    some = some_ids(traces, "spans")
+    assert_same(lambda decoder: decoder.span_lines(traces, some))
     assert_same(lambda decoder: decoder.logs(logs, dimensions, numbers, dimensions[:3]))
     assert_same(lambda decoder: decoder.predictions(logs))
     assert_same(lambda decoder: decoder.predictions(logs, True))
     prefixes = [f'id "{index}"' for index in range(len(logs))]
     assert_same(lambda decoder: decoder.log_lines(logs, prefixes))
+    of_logs = some_ids(logs, "logs") or some
+    assert_same(lambda decoder: decoder.log_lines(logs, prefixes, (), of_logs))
+
+
+def some_ids(payloads: Sequence[bytes], signal: Signal) -> bytes:
+    """Ids of the first and the last trace that the payloads can be read up to."""
+    ids: list[bytes] = []
+    for payload in payloads:
+        with suppress(DecodeError):
+            batch = REFERENCE.spans([payload], ()) if signal == "spans" else REFERENCE.logs([payload], ())
+            ids += [batch.trace_ids[n : n + 16] for n in range(0, len(batch.trace_ids), 16)]
+    return b"".join(dict.fromkeys((*ids[:1], *ids[-1:])))
 
 
 def some_dimensions(rng: Rng) -> list[str]:

@@ -50,6 +50,18 @@ struct Writer<'a> {
     ordinal: usize,
     /// The ordinals to write instead, where they are given.
     given: Option<&'a [u32]>,
+    only: Only<'a>,
+}
+
+/// Ids of the traces whose records are written; of all where there are none.
+#[derive(Clone, Copy)]
+pub struct Only<'a>(pub &'a [[u8; 16]]);
+
+impl Only<'_> {
+    #[inline(always)]
+    fn has(self, trace_id: &[u8]) -> bool {
+        self.0.is_empty() || self.0.iter().any(|id| id == trace_id)
+    }
 }
 
 /// Why there are no documents, with the index of the payload.
@@ -78,8 +90,8 @@ impl Lines {
 
 /// The documents of the accepted spans, each followed by those of its events; an error has the index of the payload
 /// that is malformed.
-pub fn span_lines(payloads: &[&[u8]]) -> Result<Lines, usize> {
-    let mut writer = Writer::new();
+pub fn span_lines(payloads: &[&[u8]], only: Only<'_>) -> Result<Lines, usize> {
+    let mut writer = Writer::new(only);
     for (index, payload) in payloads.iter().enumerate() {
         walk::<Span, _>(payload, Scopes::Whole, &mut writer).map_err(|_| index)?;
         writer.end_payload();
@@ -88,8 +100,13 @@ pub fn span_lines(payloads: &[&[u8]]) -> Result<Lines, usize> {
 }
 
 /// The documents of the accepted log records; ids are prefix, `-`, ordinal.
-pub fn log_lines(payloads: &[&[u8]], id_prefixes: &[String], ordinals: &[Option<Vec<u32>>]) -> Result<Lines, Failure> {
-    let mut writer = Writer::new();
+pub fn log_lines(
+    payloads: &[&[u8]],
+    id_prefixes: &[String],
+    ordinals: &[Option<Vec<u32>>],
+    only: Only<'_>,
+) -> Result<Lines, Failure> {
+    let mut writer = Writer::new(only);
     for (index, (payload, prefix)) in payloads.iter().zip(id_prefixes).enumerate() {
         writer.begin_ids(prefix);
         writer.given = ordinals.get(index).and_then(Option::as_deref);
@@ -103,7 +120,7 @@ pub fn log_lines(payloads: &[&[u8]], id_prefixes: &[String], ordinals: &[Option<
 }
 
 impl<'a> Writer<'a> {
-    fn new() -> Self {
+    fn new(only: Only<'a>) -> Self {
         Writer {
             lines: Lines { body: BODY.take(), ..Lines::default() },
             members: Members::default(),
@@ -114,6 +131,7 @@ impl<'a> Writer<'a> {
             prefix: Vec::new(),
             ordinal: 0,
             given: None,
+            only,
         }
     }
 
@@ -236,7 +254,6 @@ impl<'a> Writer<'a> {
             Some(&ordinal) => push_int(out, ordinal),
             None => push_int(out, self.ordinal),
         }
-        self.ordinal += 1;
         out.extend_from_slice(b"\"}}\n{\"@timestamp\":");
         push_time(out, log.time());
         if log.observed != 0 {
@@ -270,7 +287,9 @@ impl<'a> Visitor<'a, Span<'a>> for Writer<'a> {
 
     #[inline(always)]
     fn record(&mut self, _: RecordIndex, span: &Span<'a>) {
-        self.write_span(span);
+        if self.only.has(span.trace_id) {
+            self.write_span(span);
+        }
     }
 
     fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
@@ -289,7 +308,10 @@ impl<'a> Visitor<'a, Log<'a>> for Writer<'a> {
 
     #[inline(always)]
     fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
-        self.write_log(log);
+        if self.only.has(log.trace_id) {
+            self.write_log(log);
+        }
+        self.ordinal += 1;
     }
 
     fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}

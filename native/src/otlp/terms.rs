@@ -15,6 +15,8 @@ use crate::otlp::wire::Stop;
 
 /// Of so many keys each is compared with all; more are put into a table.
 const FEW: usize = 64;
+/// Bytes of the beginnings of a text that are terms too, the longest first.
+pub const BEGINNINGS: [usize; 7] = [16, 12, 8, 6, 4, 2, 1];
 
 /// A term is a hash already.
 #[derive(Default)]
@@ -90,18 +92,31 @@ impl<'a> Terms<'a> {
     fn put(&mut self, key: u64, value: Any<'_>) {
         self.text.clear();
         match value {
-            Any::Text(text) => {
-                self.found.insert(xxh3_64_with_seed(repair(text).as_bytes(), key));
-                return;
-            }
+            Any::Text(text) => return self.put_text(repair(text).as_bytes(), key),
             Any::Bool(bool) => self.text.extend_from_slice(if bool { b"true" } else { b"false" }),
             Any::Int(int) => push_int(&mut self.text, int),
             Any::Double(double) if double.is_finite() => push_label_double(&mut self.text, double),
-            Any::Bytes(bytes) => push_hex(&mut self.text, bytes),
+            Any::Bytes(bytes) => {
+                let mut text = std::mem::take(&mut self.text);
+                push_hex(&mut text, bytes);
+                self.put_text(&text, key);
+                self.text = text;
+                return;
+            }
             Any::Array(message) => return elements(message).for_each(|element| self.put(key, element)),
             Any::Double(_) | Any::Map(_) | Any::Empty => return,
         }
         self.found.insert(xxh3_64_with_seed(&self.text, key));
+    }
+
+    /// A text and its beginnings. Where one of these is there, those of it are.
+    fn put_text(&mut self, text: &[u8], key: u64) {
+        self.found.insert(xxh3_64_with_seed(text, key));
+        for beginning in BEGINNINGS.iter().filter_map(|&length| text.get(..length)) {
+            if !self.found.insert(xxh3_64_with_seed(beginning, !key)) {
+                return;
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::documents::logstash_events::{Events, Form, Frame};
-use crate::documents::otel::{self, Failure, Lines};
+use crate::documents::otel::{self, Failure, Lines, Only};
 use crate::otlp::decode_error;
 use crate::python::{malformed, over_payloads, raw_bytes, u32_bytes};
 
@@ -32,18 +32,23 @@ fn document_lines(py: Python<'_>, lines: Lines) -> PyResult<DocumentLines> {
     Ok(columns)
 }
 
+/// `traces`: ids of 16 bytes each, of the traces whose documents are wanted; of all where it is empty.
 #[pyfunction]
-fn span_lines(py: Python<'_>, payloads: Vec<Bound<'_, PyBytes>>) -> PyResult<DocumentLines> {
-    document_lines(py, over_payloads(py, &payloads, decode_error::in_traces, otel::span_lines)?)
+fn span_lines(py: Python<'_>, payloads: Vec<Bound<'_, PyBytes>>, traces: &[u8]) -> PyResult<DocumentLines> {
+    let (ids, _) = traces.as_chunks::<16>();
+    let read = |slices: &[&[u8]]| otel::span_lines(slices, Only(ids));
+    document_lines(py, over_payloads(py, &payloads, decode_error::in_traces, read)?)
 }
 
-/// `ordinals`: for each payload (or not at all) native 32-bit numbers for its records' ids, or None.
+/// `ordinals`: for each payload (or not at all) native 32-bit numbers for its records' ids, or None. `traces`: as of
+/// `span_lines`.
 #[pyfunction]
 fn log_lines(
     py: Python<'_>,
     payloads: Vec<Bound<'_, PyBytes>>,
     id_prefixes: Vec<String>,
     ordinals: Vec<Option<Bound<'_, PyBytes>>>,
+    traces: &[u8],
 ) -> PyResult<DocumentLines> {
     if payloads.len() != id_prefixes.len() || !(ordinals.is_empty() || ordinals.len() == payloads.len()) {
         return Err(PyValueError::new_err(
@@ -56,7 +61,8 @@ fn log_lines(
         words.iter().map(|word| u32::from_ne_bytes(*word)).collect::<Vec<u32>>()
     };
     let ordinals: Vec<Option<Vec<u32>>> = ordinals.iter().map(|given| given.as_ref().map(numbers)).collect();
-    let lines = py.detach(|| otel::log_lines(&slices, &id_prefixes, &ordinals));
+    let (ids, _) = traces.as_chunks::<16>();
+    let lines = py.detach(|| otel::log_lines(&slices, &id_prefixes, &ordinals, Only(ids)));
     document_lines(
         py,
         lines.map_err(|failure| match failure {

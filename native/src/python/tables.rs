@@ -5,7 +5,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::documents::otel;
 use crate::logs::{fields, severity};
-use crate::otlp::{columns, limits, tags};
+use crate::otlp::{columns, limits, tags, terms};
 use crate::predictions::{event, feature_counter, features};
 use crate::redaction::rules;
 
@@ -19,6 +19,7 @@ pub fn tables(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     all.set_item("status_codes", tuple(py, &columns::STATUS_CODES)?)?;
     all.set_item("document_kinds", tuple(py, &otel::KINDS)?)?;
     all.set_item("document_statuses", tuple(py, &otel::STATUSES)?)?;
+    all.set_item("beginnings", terms::BEGINNINGS.to_vec())?;
     all.set_item("unknown_service", columns::UNKNOWN_SERVICE)?;
     let roles = PyDict::new(py);
     for (role, names) in fields::ROLE_NAMES.iter().zip(fields::ROLES) {

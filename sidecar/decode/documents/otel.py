@@ -23,35 +23,46 @@ STATUSES = ("Unset", "Ok", "Error")
 _STREAM_FIELDS = ("data_stream.type", "data_stream.dataset", "data_stream.namespace")
 _DATASET, _NAMESPACE, _SUFFIX = "generic", "default", ".otel"
 _STREAM_FIELD_BYTES = 100
+_ID_BYTES = 16
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._")
 
 Member = tuple[str, str]
 """A key and the JSON of its value; the empty text leaves the member out."""
 
 
-def span_lines(payloads: Sequence[bytes]) -> Lines:
-    """The documents of the accepted spans, each followed by those of its events. Raises DecodeError."""
+def span_lines(payloads: Sequence[bytes], traces: bytes = b"") -> Lines:
+    """The documents of the accepted spans, each followed by those of its events. `traces`: see `decode.api`. Raises
+    DecodeError."""
+    only = _ids(traces)
     writer = _Writer()
     for payload in payloads:
         for placed in records.spans(payload):
-            if not placed.rejection and isinstance(placed.record, records.Span):
+            if placed.rejection or not isinstance(placed.record, records.Span):
+                continue
+            if not only or placed.record.trace_id in only:
                 _write_span(writer, placed, placed.record)
         writer.end_payload()
     return writer.lines()
 
 
-def log_lines(payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = ()) -> Lines:
-    """The documents of the accepted log records; ids are prefix, `-`, ordinal. Raises DecodeError, and ValueError for
-    ordinals that do not fit the records."""
-    writer = _Writer()
+def log_lines(
+    payloads: Sequence[bytes], id_prefixes: Sequence[str], ordinals: Sequence[U32 | None] = (), traces: bytes = b""
+) -> Lines:
+    """The documents of the accepted log records; ids are prefix, `-`, ordinal. `traces`: see `decode.api`. Raises
+    DecodeError, and ValueError for ordinals that do not fit the records."""
+    writer, only = _Writer(), _ids(traces)
     for payload, prefix, given in zip(payloads, id_prefixes, ordinals or [None] * len(payloads), strict=True):
         accepted = [placed for placed in records.log_records(payload) if not placed.rejection]
         numbers = range(len(accepted)) if given is None else given.tolist()
         for ordinal, placed in zip(numbers, accepted, strict=True):
-            if isinstance(placed.record, records.LogRecord):
+            if isinstance(placed.record, records.LogRecord) and (not only or placed.record.trace_id in only):
                 _write_log(writer, placed, placed.record, f"{prefix}-{ordinal}")
         writer.end_payload()
     return writer.lines()
+
+
+def _ids(traces: bytes) -> frozenset[bytes]:
+    return frozenset(traces[n : n + _ID_BYTES] for n in range(0, len(traces), _ID_BYTES))
 
 
 class _Writer:

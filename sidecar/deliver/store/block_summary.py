@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.decode.api import U64, SpanBatch
-from sidecar.decode.otlp.terms import term, texts
+from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
+from sidecar.decode.otlp.terms import beginnings, term, texts
 from sidecar.lookup.store import Condition, Needs
 
 _BITS_A_TERM = 10
@@ -43,10 +44,15 @@ class Summary:
     """(service, name, kind) of the spans."""
 
 
+def _key(intrinsic: str) -> str:
+    """Of a property of spans that is no attribute; no attribute's key begins with NUL NUL."""
+    return f"\0\0{intrinsic}"
+
+
 @functools.lru_cache(maxsize=4096)
-def intrinsic_term(name: str, value: str) -> int:
-    """The term of a property of spans that is no attribute; no attribute's key begins with NUL NUL."""
-    return term(f"\0\0{name}", value)
+def _intrinsic_terms(name: str, value: str) -> frozenset[int]:
+    key = _key(name)
+    return frozenset((term(key, value), *beginnings(key, value)))
 
 
 def kind_word(kind: str) -> str:
@@ -58,9 +64,9 @@ def summarise(batch: SpanBatch, begin: int, end: int, attribute_terms: U64, payl
     """Of the spans `begin` to `end` (exclusive) of a batch, which are those of one payload."""
     used = [batch.groups[n] for n in set(batch.group[begin:end].tolist())]
     operations = frozenset((service, name, kind_word(kind)) for service, name, kind, *_ in used)
-    own = {intrinsic_term("service", s) for s, _, _ in operations}
-    own |= {intrinsic_term("name", n) for _, n, _ in operations}
-    own |= {intrinsic_term("kind", k) for _, _, k in operations}
+    own: set[int] = set()
+    for values in operations:
+        own.update(*map(_intrinsic_terms, ("service", "name", "kind"), values))
     start = batch.start[begin:end]
     sent = start[start > 0]
     # A span without a start is shown at its end, which is not among the columns: such a block is read by every search.
@@ -112,11 +118,16 @@ def _joined(word: str, parts: Iterable[str]) -> str:
 def _terms(condition: Condition) -> list[int]:
     """The terms of which a span that meets the condition has one; [] where there are none for it."""
     name = condition.term.name
-    if condition.term.scope == "intrinsic":
-        if name not in ("service", "name", "kind"):
-            return []
-        return [intrinsic_term(name, v) for v in condition.values if isinstance(v, str)]
-    return [term(name, text) for value in condition.values for text in texts(value)]
+    intrinsic = condition.term.scope == "intrinsic"
+    if intrinsic and name not in ("service", "name", "kind"):
+        return []
+    key = _key(name) if intrinsic else name
+    if condition.pieces:
+        return beginnings(key, condition.pieces.texts[0])[:1]
+    if intrinsic:
+        # As long as columns have them, which summaries are made of.
+        return [term(key, v[:MAX_LABEL_CHARS]) for v in condition.values if isinstance(v, str)]
+    return [term(key, text) for value in condition.values for text in texts(value)]
 
 
 def bounds(needs: Sequence[Needs]) -> tuple[int, bool]:

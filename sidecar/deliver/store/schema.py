@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 PAGE_BYTES = 16_384
 _ROW_BYTES = 80
 """Of a block beside its payload."""
@@ -44,12 +44,16 @@ def bytes_in_file(payload: int) -> int:
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Settings and tables of a connection that writes. A file of version 1 is kept: its blocks have no
-    summary, so that their traces are found by id only until retention deletes them."""
+    """Settings and tables of a connection that writes. Files of earlier versions are kept. Blocks of version 1 have no
+    summary, so that their traces are found by id only until retention deletes them; filters of version 2 do not have
+    how texts begin, so that they are replaced by one that leaves nothing out."""
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     # Freed pages can be given back a few at a time; has an effect on a new file only.
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA wal_autocheckpoint = 256")
-    db.executescript(f"{_TABLES} PRAGMA user_version = {VERSION};")
+    db.executescript(_TABLES)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version < VERSION:
+        db.executescript(f"BEGIN; UPDATE summary SET terms = x'FF'; PRAGMA user_version = {VERSION}; COMMIT;")

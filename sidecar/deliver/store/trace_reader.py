@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,7 +191,7 @@ class StoredTraces:
 
     def _documents(self, hit: _Hit, rows: list[int]) -> Iterator[dict[str, Any]]:
         """The documents of some spans of a block."""
-        lines = self._lines("spans", "", hit.seq, hit.payload)
+        lines = self._lines(_Block("", hit.seq, "spans", hit.payload))
         own = np.flatnonzero(lines.event == 0)
         for row in rows:
             if row < len(own):
@@ -214,17 +213,17 @@ class StoredTraces:
         read = self._block(db, block)
         if read is None:
             return
-        lines = self._lines(read.signal, read.journal_id, read.seq, read.payload)
-        for builder in builders:
-            _gather(lines, builder, read.signal)
+        wanted = {builder.trace_id: builder for builder in builders}
+        _gather(self._lines(read, bytes.fromhex("".join(wanted))), wanted, read.signal)
 
-    def _lines(self, signal: str, journal_id: str, seq: int, payload: bytes) -> Lines:
+    def _lines(self, block: _Block, traces: bytes = b"") -> Lines:
+        """The documents of a block. `traces`: see `decode.api`."""
         try:
-            if signal == "spans":
-                return self._decoder.span_lines([payload])
-            return self._decoder.log_lines([payload], [f"{journal_id}-{seq}"])
+            if block.signal == "spans":
+                return self._decoder.span_lines([block.payload], traces)
+            return self._decoder.log_lines([block.payload], [f"{block.journal_id}-{block.seq}"], (), traces)
         except DecodeError as error:
-            self._store.unreadable(seq, error)
+            self._store.unreadable(block.seq, error)
             return _NOTHING
 
 
@@ -254,19 +253,14 @@ def _pair(lines: Lines, row: int) -> tuple[bytes, dict[str, Any]]:
     return action, from_json(source)
 
 
-def _gather(lines: Lines, builder: TraceBuilder, signal: str) -> None:
-    """What belongs to the trace; lines that do not mention its id are not parsed."""
-    marker = builder.trace_id.encode()
-    position = lines.body.find(marker)
-    while position >= 0:
-        row = int(np.searchsorted(lines.ends, position, side="right"))
+def _gather(lines: Lines, builders: Mapping[str, TraceBuilder], signal: str) -> None:
+    """The documents of these traces (by their ids), which are all that there are."""
+    for row in range(len(lines)):
         action, document = _pair(lines, row)
-        if document.get("trace_id") == builder.trace_id:
-            doc_id = json.loads(action)["create"]["_id"]
-            if signal == "logs":
-                builder.add_log(doc_id, document)
-            elif lines.event[row]:
-                builder.add_event(doc_id, document)
-            else:
-                builder.add_span(doc_id, document)
-        position = lines.body.find(marker, int(lines.ends[row]))
+        builder, doc_id = builders[document["trace_id"]], from_json(action)["create"]["_id"]
+        if signal == "logs":
+            builder.add_log(doc_id, document)
+        elif lines.event[row]:
+            builder.add_event(doc_id, document)
+        else:
+            builder.add_span(doc_id, document)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.delivery import START, entry, sink_context, spans_payload, trace_id
 
 from sidecar.decode.python import ReferenceDecoder
@@ -18,7 +19,7 @@ from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Store
 from sidecar.deliver.store.trace_index import OpenBlocks, blocks_of
-from sidecar.lookup.store import Condition, Deadline, Needs, Term, Window
+from sidecar.lookup.store import Condition, Deadline, Needs, Pieces, Term, Window
 
 DECODER = ReferenceDecoder()
 ALWAYS = Window(0, 1 << 62)
@@ -117,6 +118,26 @@ def test_a_file_of_version_1_is_read_and_written_on(tmp_path: Path) -> None:
     assert ids == [trace_id(2).hex()]
 
 
+def test_filters_of_a_file_of_version_2_leave_no_pattern_out(tmp_path: Path) -> None:
+    def opened() -> StoreSink:
+        return StoreSink("store", Store(StoreOptions(), tmp_path, lambda: START), sink_context(DECODER, "log"))
+
+    def found(sink: StoreSink, *texts: str) -> list[str]:
+        needs = (Needs((Condition(Term("span", "user"), pieces=Pieces(texts)),)),)
+        return [i for some in sink.traces.candidates(needs, ALWAYS, Deadline.after(60)) for i in some]
+
+    sink = opened()
+    sink.send(sink.prepare([entry(1, spans_payload(1, trace=1, user="anna"), 1)]).batches[0])
+    sink.store._db.executescript("UPDATE summary SET terms = x'0000'; PRAGMA user_version = 2;")
+    sink.close()
+    sink = opened()
+    sink.send(sink.prepare([entry(2, spans_payload(1, trace=2, user="anton"), 1)]).batches[0])
+    assert found(sink, "an", "") == [trace_id(n).hex() for n in (2, 1)]
+    assert found(sink, "x", "") == []
+    sink.close()
+    assert found(opened(), "ann", "") == [trace_id(1).hex()]
+
+
 def test_giving_space_back_takes_a_few_blocks_at_a_time(tmp_path: Path) -> None:
     now = START
     store = Store(StoreOptions(max_age=3600), tmp_path, lambda: now)
@@ -189,6 +210,42 @@ def test_a_summary_holds_what_is_there_and_little_else() -> None:
     wrong = sum(may("span", "user", f"nobody-{n}") for n in range(2000))
     assert wrong < 2000 * 0.04
     assert (summary.start_ns, summary.end_ns, summary.failed) == (START + 1, START + 500, False)  # type: ignore[attr-defined]
+
+
+def test_a_summary_holds_how_texts_begin() -> None:
+    rng = random.Random(9)
+    values = [rng.randbytes(12).hex() for _ in range(200)]
+    _, summary = batch_of(*(spans_payload(1, first=n, trace=n, user=v, code=200) for n, v in enumerate(values, 1)))
+    db = database()
+    db.execute("INSERT INTO summary VALUES (1, 0, 0, 0, 0, ?)", (summary.terms,))  # type: ignore[attr-defined]
+
+    def may(scope: str, name: str, *texts: str) -> bool:
+        clause = filter_clause((Needs((Condition(Term(scope, name), pieces=Pieces(texts)),)),))
+        (found,) = db.execute(f"SELECT {clause or 1} FROM summary").fetchone()
+        return bool(found)
+
+    assert all(may("span", "user", value[:n], "") for value in values for n in range(len(value) + 1))
+    assert may("span", "user", "", "x")
+    assert may("intrinsic", "name", "step 1", "")
+    assert may("intrinsic", "name", "ste", "p", "")
+    assert may("intrinsic", "service", "s", "op")
+    assert not may("span", "user", "x", "")
+    assert not may("span", "user", "größe", "")
+    assert not may("intrinsic", "name", "go", "")
+    assert not may("span", "code", "2", ""), "patterns match texts only"
+    wrong = sum(may("span", "user", rng.randbytes(6).hex(), "") for _ in range(2000))
+    assert wrong < 2000 * 0.04
+
+
+def test_a_long_name_is_found_as_columns_have_it() -> None:
+    name = "n" * 3000
+    message = ExportTraceServiceRequest.FromString(spans_payload(1))
+    message.resource_spans[0].scope_spans[0].spans[0].name = name
+    _, summary = batch_of(message.SerializeToString())
+    db = database()
+    db.execute("INSERT INTO summary VALUES (1, 0, 0, 0, 0, ?)", (summary.terms,))  # type: ignore[attr-defined]
+    clause = filter_clause((Needs((Condition(Term("intrinsic", "name"), (name,)),)),))
+    assert db.execute(f"SELECT {clause} FROM summary").fetchone() == (1,)
 
 
 def test_bounds_are_those_that_all_needs_have() -> None:
