@@ -160,6 +160,38 @@ def test_hostile_lines(rng: random.Random) -> None:
     same(rng.choice([b"\n", b"\r\n", b"\n\n \n"]).join(lines), rng.choice([0, OBSERVED, 2**64 - 1]))
 
 
+def like_the_one_before(rng: random.Random, keys: list[str], gaps: list[str]) -> bytes:
+    """A line with these keys in this order, or with a few changes to that."""
+    keys, gaps = keys.copy(), gaps.copy()
+    for _ in range(rng.choice([0, 0, 0, 1, 2])):
+        place = rng.randrange(len(keys) + 1)
+        match rng.randrange(6):
+            case 0:
+                keys.insert(place, rng.choice([*KEYS, *keys]))
+            case 1:
+                del keys[place:]
+            case 2:
+                del keys[place : place + 1]
+            case 3:
+                keys[place : place + 2] = keys[place : place + 2][::-1]
+            case 4:
+                keys[place : place + 1] = ["\\u0061"]
+            case _:
+                gaps[rng.randrange(len(gaps))] = blanks(rng)
+    before, between, behind = gaps
+    members = [f'{before}"{key}"{between}:{behind}{a_value(rng, rng.choice([0, 1]))}' for key in keys]
+    return ("{" + ",".join(members) + "}").encode()
+
+
+@fuzzed
+@given(randoms)
+def test_lines_of_one_program(rng: random.Random) -> None:
+    keys = [rng.choice([*KEYS, f"k{n}"]) for n in range(rng.choice([1, 3, 5, 8, 34]))]
+    gaps = rng.choice([["", "", ""], ["", "", " "], [" ", " ", "\t"]])
+    lines = [like_the_one_before(rng, keys, gaps) for _ in range(rng.choice([2, 4, 12]))]
+    same(rng.choice([b"\n", b",", b" "]).join(lines))
+
+
 @pytest.mark.parametrize("name", sorted({*ALIASES, *names.OBJECTS, "nothing.known"}))
 def test_each_name_with_each_kind_of_value(name: str) -> None:
     values = [

@@ -130,6 +130,31 @@ def test_well_formed_requests(rng: Rng) -> None:
 
 @fuzzed
 @given(randoms)
+def test_resources_in_turns(rng: Rng) -> None:
+    """The core keeps what it has made of a few resources and scopes for when they come again."""
+    put = wire.put_bytes
+    names = [rng.choice([name, f"{name}é", f"{name}-\udcff"]) for name in "abcdefghijkl"]
+    some = names[: rng.choice([1, 2, 8, 9, len(names)])]
+    urls = [b"", b"", put(3, b"http://s/1"), put(3, b"http://s/2")]
+    traces, logs = [], []
+    for _ in range(rng.choice([1, 3])):
+        parts: list[list[bytes]] = [[], []]
+        for _ in range(rng.choice([2, 20])):
+            key = rng.choice(["service.name", "service.name", "k", "data_stream.dataset"])
+            value = rng.choice(some).encode("utf-8", "surrogateescape")
+            pair = put(1, key.encode()) + put(2, put(1, value))
+            head = rng.choice([b"", *[put(1, put(1, pair))] * 5])
+            scope = rng.choice([b"", put(1, put(1, b"library"))])
+            for part, record in zip(parts, (a_span(rng), a_log(rng)), strict=True):
+                children = scope + put(2, record.SerializeToString()) + rng.choice(urls)
+                part.append(put(1, head + put(2, children) + rng.choice(urls)))
+        traces.append(b"".join(parts[0]))
+        logs.append(b"".join(parts[1]))
+    assert_all_same(traces, logs, ["service.name", *some_dimensions(rng)])
+
+
+@fuzzed
+@given(randoms)
 def test_fields_out_of_order_repeated_and_unknown(rng: Rng) -> None:
     assert_all_same([a_request(rng, a_span, odd=True)], [a_request(rng, a_log, odd=True)], some_dimensions(rng))
 

@@ -5,13 +5,13 @@ use std::cell::Cell;
 use crate::documents::document_header::Stream;
 use crate::documents::json_members::Members;
 use crate::documents::text::{hex, push_int, push_json};
-use crate::logs::severity::shown;
+use crate::logs::severity::{shown, LONGEST};
 use crate::otlp::label;
 use crate::otlp::log::Log;
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::{Event, Link, Span};
-use crate::otlp::value::{elements, Any, Attribute};
+use crate::otlp::value::{elements, same, Any, Attribute};
 
 pub const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 pub const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
@@ -25,9 +25,14 @@ pub struct Lines {
     pub docs: Vec<usize>,
 }
 
+/// Scopes whose common parts are kept: log lines of several services come in turns, each with a scope of its own.
+const KNOWN_SCOPES: usize = 8;
+
 /// What the documents of one scope have in common.
 #[derive(Default)]
 struct Shared<'a> {
+    /// Messages and schema URLs of resource and scope, from which all the rest comes.
+    key: [&'a [u8]; 4],
     /// The attributes of scope and resource, which may name the data stream.
     scope: Vec<Attribute<'a>>,
     resource: Vec<Attribute<'a>>,
@@ -41,7 +46,9 @@ struct Shared<'a> {
 struct Writer<'a> {
     lines: Lines,
     members: Members<'a>,
-    shared: Shared<'a>,
+    shared: Vec<Shared<'a>>,
+    /// The place in `shared` of the scope whose records are written.
+    scope: usize,
     resource_refused: bool,
     event: Event<'a>,
     link: Link<'a>,
@@ -124,7 +131,8 @@ impl<'a> Writer<'a> {
         Writer {
             lines: Lines { body: BODY.take(), ..Lines::default() },
             members: Members::default(),
-            shared: Shared::default(),
+            shared: Vec::new(),
+            scope: 0,
             resource_refused: false,
             event: Event::default(),
             link: Link::default(),
@@ -155,7 +163,19 @@ impl<'a> Writer<'a> {
     }
 
     fn begin_scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>) {
-        let shared = &mut self.shared;
+        let key = [resource.raw, scope.raw, resource.schema_url, scope.schema_url];
+        if let Some(known) = self.shared.iter().position(|shared| shared.key.iter().zip(key).all(|(a, b)| same(a, b))) {
+            self.scope = known;
+            return;
+        }
+        self.scope = if self.shared.len() < KNOWN_SCOPES {
+            self.shared.push(Shared::default());
+            self.shared.len() - 1
+        } else {
+            (self.scope + 1) % KNOWN_SCOPES
+        };
+        let shared = &mut self.shared[self.scope];
+        shared.key = key;
         shared.scope.clone_from(&scope.attributes.list);
         shared.resource.clone_from(&resource.attributes.list);
         let sources = [&shared.scope[..], &shared.resource[..]];
@@ -178,8 +198,9 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn write_span(&mut self, span: &Span<'a>) {
-        let own = self.shared.own_stream("traces", &span.attributes.list);
-        let stream = own.as_ref().unwrap_or(&self.shared.spans);
+        let shared = &self.shared[self.scope];
+        let own = shared.own_stream("traces", &span.attributes.list);
+        let stream = own.as_ref().unwrap_or(&shared.spans);
         let ids = Ids::new(span);
         let out = &mut self.lines.body;
         out.extend_from_slice(&stream.action);
@@ -210,7 +231,7 @@ impl<'a> Writer<'a> {
         out.push(b'"');
         out.extend_from_slice(STATUSES[span.status_code as usize].as_bytes());
         out.extend_from_slice(b"\"}");
-        out.extend_from_slice(&self.shared.tail);
+        out.extend_from_slice(&shared.tail);
         self.end_document(false);
         for (ordinal, message) in span.events.iter().enumerate() {
             self.write_event(span.kind, &ids, ordinal, message);
@@ -224,8 +245,9 @@ impl<'a> Writer<'a> {
             return;
         }
         let event = &self.event;
-        let own = self.shared.own_stream("logs", &event.attributes.list);
-        let stream = own.as_ref().unwrap_or(&self.shared.logs);
+        let shared = &self.shared[self.scope];
+        let own = shared.own_stream("logs", &event.attributes.list);
+        let stream = own.as_ref().unwrap_or(&shared.logs);
         let out = &mut self.lines.body;
         out.extend_from_slice(&stream.action);
         out.push(b'"');
@@ -239,14 +261,15 @@ impl<'a> Writer<'a> {
         push_count(out, "dropped_attributes_count", event.dropped_attributes);
         push_text(out, "event_name", event.name);
         self.members.push_attributes(out, &event.attributes.list, Some(event.name));
-        out.extend_from_slice(&self.shared.tail);
+        out.extend_from_slice(&shared.tail);
         self.end_document(true);
     }
 
     #[inline(always)]
     fn write_log(&mut self, log: &Log<'a>) {
-        let own = self.shared.own_stream("logs", &log.attributes.list);
-        let stream = own.as_ref().unwrap_or(&self.shared.logs);
+        let shared = &self.shared[self.scope];
+        let own = shared.own_stream("logs", &log.attributes.list);
+        let stream = own.as_ref().unwrap_or(&shared.logs);
         let out = &mut self.lines.body;
         out.extend_from_slice(&stream.action);
         out.extend_from_slice(&self.prefix);
@@ -261,14 +284,14 @@ impl<'a> Writer<'a> {
             push_time(out, log.observed);
         }
         out.extend_from_slice(&stream.member);
-        push_text(out, "severity_text", &shown(log.severity_text));
+        push_text(out, "severity_text", shown(log.severity_text, &mut [0; LONGEST]));
         push_count(out, "severity_number", u32::from(log.severity_number));
         push_id(out, "trace_id", log.trace_id);
         push_id(out, "span_id", log.span_id);
         self.members.push_attributes(out, &log.attributes.list, None);
         push_count(out, "dropped_attributes_count", log.dropped_attributes);
         push_text(out, "event_name", event_name(log));
-        out.extend_from_slice(&self.shared.tail);
+        out.extend_from_slice(&shared.tail);
         push_body(out, &mut self.members, log.body);
         self.end_document(false);
     }

@@ -109,34 +109,36 @@ fn has_special_in_block(block: &[u8; BLOCK]) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x80 * ONES;
 
-/// The high bits of the control characters, quotes and backslashes among eight bytes. Only the lowest bit is exact:
-/// a subtraction may borrow from the bytes above.
+/// Where a byte is below the bound, its high bit. Only the lowest bit is exact: a subtraction may borrow from the bytes above.
 #[inline(always)]
-fn escapes_in_word(word: u64) -> u64 {
-    let below = |bound: u64, word: u64| word.wrapping_sub(bound * ONES) & !word;
-    let quote = word ^ (b'"' as u64 * ONES);
-    let backslash = word ^ (b'\\' as u64 * ONES);
-    (below(0x20, word) | below(1, quote) | below(1, backslash)) & HIGH
+fn below(bound: u8, word: u64) -> u64 {
+    word.wrapping_sub(u64::from(bound) * ONES) & !word & HIGH
 }
 
-/// Bytes before the first control character, quote or backslash.
+/// The high bits of the quotes and backslashes among eight bytes, of which the lowest is exact.
 #[inline(always)]
-pub fn plain_length(bytes: &[u8]) -> usize {
+fn ends_in_word(word: u64) -> u64 {
+    below(1, word ^ (u64::from(b'"') * ONES)) | below(1, word ^ (u64::from(b'\\') * ONES))
+}
+
+/// Bytes before the first quote or backslash.
+#[inline(always)]
+pub fn unescaped_length(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let found = escapes_in_word(u64::from_le_bytes(*word));
+        let found = ends_in_word(u64::from_le_bytes(*word));
         if found != 0 {
             return 8 * index + found.trailing_zeros() as usize / 8;
         }
     }
-    let end = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    let end = rest.iter().position(|&byte| byte == b'"' || byte == b'\\');
     8 * words.len() + end.unwrap_or(rest.len())
 }
 
 /// Like `is_special`, for eight bytes at once.
 #[inline(always)]
 fn has_special_in_word(word: u64) -> bool {
-    word & HIGH != 0 || escapes_in_word(word) != 0
+    word & HIGH != 0 || (below(0x20, word) | ends_in_word(word)) != 0
 }
 
 /// Long texts are looked at in blocks, short ones in words; the last block or word overlaps its predecessor, so that there
@@ -254,12 +256,12 @@ const SHORT_SCALE: f64 = 1e6;
 /// numbers are the same double: if they read back as this one, none shorter do.
 #[inline]
 fn short_decimal(magnitude: f64) -> Option<Decimal> {
-    let scaled = (magnitude * SHORT_SCALE).round();
+    // Rounded by hand, since the library's function is a call.
+    let mut number = (magnitude * SHORT_SCALE + 0.5) as u64;
     // Both numbers are whole and below 2^53, so the quotient is what reading the digits would give.
-    if !(1.0..1e15).contains(&scaled) || scaled / SHORT_SCALE != magnitude {
+    if !(1..1_000_000_000_000_000).contains(&number) || number as f64 / SHORT_SCALE != magnitude {
         return None;
     }
-    let mut number = scaled as u64;
     let mut zeros = 0;
     while number.is_multiple_of(10) {
         number /= 10;
@@ -404,13 +406,13 @@ mod tests {
         for length in 0..40 {
             let plain = vec![b'~'; length];
             assert!(is_plain(&plain));
-            assert_eq!(plain_length(&plain), length);
+            assert_eq!(unescaped_length(&plain), length);
             for place in 0..length {
                 for special in [0, 0x1f, b'"', b'\\', 0x80, 0xff] {
                     let mut bytes = plain.clone();
                     bytes[place] = special;
                     assert!(!is_plain(&bytes), "{special} at {place} of {length}");
-                    assert_eq!(plain_length(&bytes), if special < 0x80 { place } else { length });
+                    assert_eq!(unescaped_length(&bytes), if matches!(special, b'"' | b'\\') { place } else { length });
                 }
             }
         }

@@ -362,6 +362,37 @@ pub fn slot(key: &str) -> Option<usize> {
     }
 }
 
+/// Where the members of a line are whose names have a slot.
+pub struct Places {
+    pub present: Slots,
+    places: [u32; COUNT],
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Places { present: 0, places: [0; COUNT] }
+    }
+}
+
+impl Places {
+    /// `names`: of all members, in order; no two are equal.
+    pub fn find<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.present = 0;
+        for (place, name) in names.enumerate() {
+            if let Some(slot) = slot(name) {
+                self.present |= 1 << slot;
+                self.places[slot] = place as u32;
+            }
+        }
+    }
+
+    /// The place of a member that is present.
+    #[inline(always)]
+    pub fn of(&self, slot: usize) -> usize {
+        self.places[slot] as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::{Entry, HashMap};
 use std::iter::once;
 
-use crate::documents::text::{plain_length, signature};
+use crate::documents::text::{signature, unescaped_length};
 use crate::otlp::limits::MAX_DEPTH;
 
 /// A parser's stack is bounded too. Far above `MAX_DEPTH`: a value that deep only counts where it is not replaced by a
@@ -39,6 +39,35 @@ pub enum Json<'a> {
     Taken,
 }
 
+/// The keys of an object as they were written. The next one of the same program mostly has them in the same order, and
+/// then none has to be looked for among those before.
+#[derive(Debug, Default)]
+pub struct KeyOrder<'a> {
+    keys: Vec<WrittenKey<'a>>,
+    /// The object that was read last has these keys and no others.
+    pub whole: bool,
+    /// The order is the one for which somebody has set this.
+    pub known: bool,
+}
+
+#[derive(Debug)]
+struct WrittenKey<'a> {
+    /// Up to the value, `"key": `.
+    written: &'a [u8],
+    length: usize,
+    /// Signatures of this key and of those before.
+    seen: u64,
+}
+
+impl KeyOrder<'_> {
+    fn forget_from(&mut self, place: usize) {
+        if place < self.keys.len() {
+            self.keys.truncate(place);
+            self.known = false;
+        }
+    }
+}
+
 /// Members in order of the first appearance of their keys; of a duplicate key the last value counts.
 #[derive(Debug, Default)]
 pub struct Object<'a> {
@@ -63,15 +92,11 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// `insert` of a text, key and text free of escapes: nearly every member, and in registers until it has its place.
+    /// A text under a new key, both free of escapes: nearly every member, and in registers until it has its place.
     #[inline(always)]
-    fn insert_plain(&mut self, key: &'a str, text: &'a str) {
-        if self.members.len() < FEW && self.find(key).is_none() {
-            // Made where it belongs, once there is room; what is pushed is made on the stack and copied from there.
-            self.members.extend(once(()).map(|()| (Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)))));
-        } else {
-            self.insert(Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)));
-        }
+    fn push_plain(&mut self, key: &'a str, text: &'a str) {
+        // Made where it belongs, once there is room; what is pushed is made on the stack and copied from there.
+        self.members.extend(once(()).map(|()| (Cow::Borrowed(key), Json::Text(Cow::Borrowed(text)))));
     }
 
     /// The place of a key among few.
@@ -120,13 +145,14 @@ impl Json<'_> {
     }
 }
 
-/// Reads the object that `text` begins with, into `object`; what is behind it, or None if there is no object.
-pub fn read_object<'a>(text: &'a str, object: &mut Object<'a>) -> Option<&'a str> {
+/// Reads the object that `text` begins with, into `object`; what is behind it, or None if there is no object. `order`: that
+/// of the object before, and then of this one.
+pub fn read_object<'a>(text: &'a str, object: &mut Object<'a>, order: &mut KeyOrder<'a>) -> Option<&'a str> {
     let mut parser = Parser { text, bytes: text.as_bytes(), at: 0 };
     object.clear();
     parser.blanks();
     parser.take(b'{')?;
-    parser.members(object, 1)?;
+    parser.ordered_members(object, order)?;
     parser.blanks();
     text.get(parser.at..)
 }
@@ -192,6 +218,69 @@ impl<'a> Parser<'a> {
         Some(Json::Double(if negative && !value.is_nan() { -value } else { *value }))
     }
 
+    /// The members behind the opening brace of an object that is in no other.
+    fn ordered_members(&mut self, object: &mut Object<'a>, order: &mut KeyOrder<'a>) -> Option<()> {
+        order.whole = false;
+        self.blanks();
+        if self.take(b'}').is_some() {
+            return Some(());
+        }
+        let mut place = 0;
+        loop {
+            match order.keys.get(place) {
+                Some(key) if self.bytes[self.at..].starts_with(key.written) => self.known_member(object, key)?,
+                _ => {
+                    order.forget_from(place);
+                    self.new_member(object, order)?;
+                }
+            }
+            place += 1;
+            if !self.next_member()? {
+                order.whole = order.keys.len() == place;
+                return Some(());
+            }
+        }
+    }
+
+    /// A member whose key is the next one of the order.
+    #[inline(always)]
+    fn known_member(&mut self, object: &mut Object<'a>, known: &WrittenKey<'a>) -> Option<()> {
+        let key = self.text.get(self.at + 1..self.at + 1 + known.length)?;
+        self.at += known.written.len();
+        self.blanks();
+        let start = self.at;
+        object.seen = known.seen;
+        match self.plain_string() {
+            Some(text) => object.push_plain(key, text),
+            None => {
+                self.at = start;
+                let value = self.value(1)?;
+                object.members.push((Cow::Borrowed(key), value));
+            }
+        }
+        Some(())
+    }
+
+    /// A member behind those of the order, which it is added to if all members so far are in it.
+    #[inline(never)]
+    fn new_member(&mut self, object: &mut Object<'a>, order: &mut KeyOrder<'a>) -> Option<()> {
+        let (begin, before) = (self.at, object.members.len());
+        let key = self.string()?;
+        let plain = matches!(key, Cow::Borrowed(_)).then_some(key.len());
+        self.blanks();
+        self.take(b':')?;
+        self.blanks();
+        let written = &self.bytes[begin..self.at];
+        let value = self.value(1)?;
+        object.insert(key, value);
+        let is_next = order.keys.len() == before && object.members.len() == before + 1;
+        if let Some(length) = plain.filter(|_| is_next && before < FEW) {
+            order.keys.push(WrittenKey { written, length, seen: object.seen });
+            order.known = false;
+        }
+        Some(())
+    }
+
     /// The members behind an opening brace.
     fn members(&mut self, object: &mut Object<'a>, depth: u32) -> Option<()> {
         self.blanks();
@@ -199,13 +288,6 @@ impl<'a> Parser<'a> {
             return Some(());
         }
         loop {
-            if let Some((key, text)) = self.plain_member() {
-                object.insert_plain(key, text);
-                if self.next_member()? {
-                    continue;
-                }
-                return Some(());
-            }
             let key = self.string()?;
             self.blanks();
             self.take(b':')?;
@@ -228,26 +310,6 @@ impl<'a> Parser<'a> {
         self.take(b',')?;
         self.blanks();
         Some(true)
-    }
-
-    /// A key and a text, both free of escapes; reads nothing where the member is of another kind or broken.
-    #[inline(always)]
-    fn plain_member(&mut self) -> Option<(&'a str, &'a str)> {
-        let start = self.at;
-        let member = self.try_plain_member();
-        if member.is_none() {
-            self.at = start;
-        }
-        member
-    }
-
-    #[inline(always)]
-    fn try_plain_member(&mut self) -> Option<(&'a str, &'a str)> {
-        let key = self.plain_string()?;
-        self.blanks();
-        self.take(b':')?;
-        self.blanks();
-        Some((key, self.plain_string()?))
     }
 
     /// A string without escapes.
@@ -292,26 +354,25 @@ impl<'a> Parser<'a> {
         self.escaped_string(start)
     }
 
-    /// Up to the next quote, backslash or control character.
+    /// Up to the next quote or backslash. Control characters stand for themselves.
     #[inline(always)]
     fn skip_plain(&mut self) {
-        self.at += plain_length(&self.bytes[self.at..]);
+        self.at += unescaped_length(&self.bytes[self.at..]);
     }
 
-    /// A string with escapes or with control characters, which stand for themselves.
+    /// A string with escapes.
     #[inline(never)]
     fn escaped_string(&mut self, start: usize) -> Option<Cow<'a, str>> {
         let mut text = String::new();
         let mut from = start;
         loop {
             text.push_str(&self.text[from..self.at]);
-            let special = self.peek()?;
+            let is_end = self.peek()? == b'"';
             self.at += 1;
-            match special {
-                b'"' => return Some(Cow::Owned(text)),
-                b'\\' => text.push(self.escape()?),
-                control => text.push(char::from(control)),
+            if is_end {
+                return Some(Cow::Owned(text));
             }
+            text.push(self.escape()?);
             from = self.at;
             self.skip_plain();
         }

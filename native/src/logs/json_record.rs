@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use crate::documents::text::{repair, without_colours};
-use crate::logs::fields::{self as fields, Slots};
+use crate::logs::fields::{self as fields, Places, Slots};
 use crate::logs::ids::{decimal_id, hex_id};
-use crate::logs::json::{read_object, Json, Object};
+use crate::logs::json::{read_object, Json, KeyOrder, Object};
 use crate::logs::severity::{from_name, from_number, guess, range_name};
 use crate::logs::timestamps::{parse_time, seconds_and_nanoseconds};
 use crate::logs::tracebacks::read_traceback;
@@ -151,6 +151,8 @@ fn trim_returns(mut line: &[u8]) -> &[u8] {
 pub struct Line<'a> {
     pub body: Option<Cow<'a, str>>,
     object: Object<'a>,
+    order: KeyOrder<'a>,
+    places: Places,
     pub service: Cow<'a, str>,
     pub time: u64,
     pub severity_number: u8,
@@ -171,9 +173,12 @@ fn cut(line: &[u8]) -> &[u8] {
 
 impl<'a> Line<'a> {
     fn clear(&mut self) {
-        let mut object = std::mem::take(&mut self.object);
-        object.clear();
-        *self = Line { object, ..Line::default() };
+        self.object.clear();
+        self.body = None;
+        self.service = Cow::Borrowed("");
+        self.time = 0;
+        (self.severity_number, self.severity_text) = (0, Cow::Borrowed(""));
+        (self.trace_id, self.span_id, self.flags) = (None, None, 0);
     }
 
     fn set_text(&mut self, text: Cow<'a, str>, flag: &'static str) {
@@ -186,11 +191,15 @@ impl<'a> Line<'a> {
     fn read(&mut self, text: &'a str) -> Option<&'a str> {
         self.clear();
         let object = &mut self.object;
-        let rest = read_object(text, object)?;
+        let rest = read_object(text, object, &mut self.order)?;
         if !object.members.iter().all(|(_, value)| value.is_keepable()) {
             return None;
         }
-        expand(object);
+        let expanded = expand(object);
+        if expanded || !(self.order.whole && self.order.known) {
+            self.places.find(object.members.iter().map(|(key, _)| key.as_ref()));
+            self.order.known = self.order.whole && !expanded;
+        }
         self.interpret();
         (self.attributes().count() <= MAX_ATTRIBUTES).then_some(rest)
     }
@@ -201,7 +210,7 @@ impl<'a> Line<'a> {
 
     /// Take what is understood out of the members; what is left are the attributes.
     fn interpret(&mut self) {
-        let mut rest = Rest::new(&mut self.object);
+        let mut rest = Rest { object: &mut self.object, present: self.places.present, places: &self.places };
         self.time = rest.take_time();
         (self.severity_number, self.severity_text) = rest.take_level();
         self.trace_id = rest.take_id::<16>(fields::TRACE_ID);
@@ -219,10 +228,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Members of the well-known objects as `object.member`, at the object's place; those of objects in them too.
-fn expand(object: &mut Object<'_>) {
+/// Members of the well-known objects as `object.member`, at the object's place; those of objects in them too. Whether
+/// there are any.
+fn expand(object: &mut Object<'_>) -> bool {
     if !object.members.iter().any(|(key, value)| expands(key, value)) {
-        return;
+        return false;
     }
     let mut expanded = Object::default();
     for (key, value) in std::mem::take(&mut object.members) {
@@ -241,6 +251,7 @@ fn expand(object: &mut Object<'_>) {
         }
     }
     *object = expanded;
+    true
 }
 
 fn expands(key: &str, value: &Json<'_>) -> bool {
@@ -251,7 +262,7 @@ fn expands(key: &str, value: &Json<'_>) -> bool {
 struct Rest<'r, 'a> {
     object: &'r mut Object<'a>,
     present: Slots,
-    places: [u32; fields::COUNT],
+    places: &'r Places,
 }
 
 /// The slots of a set, preferred ones first.
@@ -269,38 +280,26 @@ struct TraceParent {
     flags: u8,
 }
 
-impl<'r, 'a> Rest<'r, 'a> {
-    fn new(object: &'r mut Object<'a>) -> Self {
-        let mut present = 0;
-        let mut places = [0; fields::COUNT];
-        for (place, (key, _)) in object.members.iter().enumerate() {
-            if let Some(slot) = fields::slot(key) {
-                present |= 1 << slot;
-                places[slot] = place as u32;
-            }
-        }
-        Rest { object, present, places }
-    }
-
+impl<'a> Rest<'_, 'a> {
     fn has(&self, slot: usize) -> bool {
         self.present >> slot & 1 == 1
     }
 
     /// The value of a member that is present.
     fn value(&self, slot: usize) -> &Json<'a> {
-        &self.object.members[self.places[slot] as usize].1
+        &self.object.members[self.places.of(slot)].1
     }
 
     fn text(&self, slot: usize) -> Option<&Cow<'a, str>> {
-        match self.value(slot) {
-            Json::Text(text) if self.has(slot) => Some(text),
+        match self.has(slot).then(|| self.value(slot)) {
+            Some(Json::Text(text)) => Some(text),
             _ => None,
         }
     }
 
     fn take(&mut self, slot: usize) -> Json<'a> {
         self.present &= !(1 << slot);
-        std::mem::replace(&mut self.object.members[self.places[slot] as usize].1, Json::Taken)
+        std::mem::replace(&mut self.object.members[self.places.of(slot)].1, Json::Taken)
     }
 
     /// The text of the first alias that holds text (`empty`: even empty text).
@@ -451,7 +450,7 @@ impl<'r, 'a> Rest<'r, 'a> {
     /// Gives a member the name of another slot unless that is present; whether there is one of that name then.
     fn rename(&mut self, from: Option<usize>, to: usize) -> bool {
         let Some(from) = from.filter(|_| !self.has(to)) else { return self.has(to) };
-        self.object.members[self.places[from] as usize].0 = Cow::Borrowed(fields::name_of(to));
+        self.object.members[self.places.of(from)].0 = Cow::Borrowed(fields::name_of(to));
         true
     }
 

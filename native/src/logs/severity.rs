@@ -74,7 +74,8 @@ names! { NAMES, number_of, u8:
     b"fatal" | b"ftl" | b"fata" | b"emergency" | b"emerg" | b"f" => 21,
 }
 
-const LONGEST: usize = "informational".len();
+/// Bytes of the longest name.
+pub const LONGEST: usize = "informational".len();
 
 /// Severity number of a level name in any (ASCII) case; 0 where the name says nothing.
 pub fn from_name(name: &[u8]) -> u8 {
@@ -89,15 +90,15 @@ pub fn from_name(name: &[u8]) -> u8 {
     number_of(lower).unwrap_or(0)
 }
 
-/// A level's name as documents have it, one spelling for each; as it is where nobody knows it.
-pub fn shown(name: &[u8]) -> Cow<'_, [u8]> {
-    if from_name(name) == 0 {
-        return Cow::Borrowed(name);
-    }
-    let trimmed = name.trim_ascii().to_ascii_uppercase();
-    match spelling_of(&trimmed) {
-        Some(spelling) => Cow::Borrowed(spelling.as_bytes()),
-        None => Cow::Owned(trimmed),
+/// A level's name as documents have it, one spelling for each; as it is where nobody knows it. `upper`: room for it.
+pub fn shown<'n>(name: &'n [u8], upper: &'n mut [u8; LONGEST]) -> &'n [u8] {
+    let trimmed = name.trim_ascii();
+    let Some(upper) = upper.get_mut(..trimmed.len()).filter(|_| from_name(name) != 0) else { return name };
+    upper.copy_from_slice(trimmed);
+    upper.make_ascii_uppercase();
+    match spelling_of(upper) {
+        Some(spelling) => spelling.as_bytes(),
+        None => upper,
     }
 }
 

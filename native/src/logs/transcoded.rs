@@ -65,6 +65,10 @@ pub struct Request<'a> {
     begin: usize,
     observed: u64,
     items: usize,
+    /// Items before the run at hand.
+    items_before: usize,
+    /// At least what the check counts towards MAX_EXPANDED_BYTES, without the run at hand.
+    expanded: usize,
     without_time: usize,
 }
 
@@ -78,6 +82,8 @@ impl<'a> Request<'a> {
             begin: 0,
             observed,
             items: 0,
+            items_before: 0,
+            expanded: 0,
             without_time: 0,
         }
     }
@@ -105,6 +111,9 @@ impl<'a> Request<'a> {
         } else if !self.anonymous.is_empty() {
             push_bytes(&mut self.resource, resource_logs::RESOURCE, self.anonymous);
         }
+        let shared = self.resource.len().saturating_mul(self.items - self.items_before);
+        self.expanded = self.expanded.saturating_add(shared).saturating_add(length);
+        self.items_before = self.items;
         open(&mut self.resource, resource_logs::SCOPE_LOGS, length);
         open(openings, logs_request::RESOURCE_LOGS, self.resource.len() + length);
         openings.extend_from_slice(&self.resource);
@@ -116,8 +125,7 @@ impl<'a> Request<'a> {
         self.end_run();
         let timed = self.items > 0 && self.without_time == 0;
         let all = Check { items: self.items, events: 0, rejected: 0, errors: Vec::new(), timed, suspect: false };
-        let most = self.items.saturating_mul(self.payload.openings.len()).saturating_add(self.payload.len());
-        if most <= MAX_EXPANDED_BYTES {
+        if self.expanded <= MAX_EXPANDED_BYTES {
             return (self.payload, all);
         }
         let mut whole = vec![0; self.payload.len()];

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::documents::text::repair;
 use crate::logs::severity::range_name;
+use crate::otlp::dimensions::{Dimensions, Wanted};
 use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::log::Log;
@@ -14,7 +15,7 @@ use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
 use crate::otlp::tracestate::adjusted_count;
-use crate::otlp::value::{Any, Attribute};
+use crate::otlp::value::{same, Any, Attribute};
 use crate::otlp::wire::Stop;
 
 pub const KINDS: [&str; 6] = [
@@ -29,83 +30,6 @@ pub const STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STA
 const SERVICE_NAME: &[u8] = b"service.name";
 const EXCEPTION_TYPE: &[u8] = b"exception.type";
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
-const REPLACEMENT: &str = "\u{fffd}";
-
-/// The attributes that become columns of a group, and behind them those that are wanted as numbers.
-pub struct Wanted {
-    names: Vec<String>,
-    /// How many of the names make the group.
-    grouping: usize,
-    /// Which of those make none of a double.
-    measures: Vec<usize>,
-}
-
-impl Wanted {
-    pub fn new(dimensions: Vec<String>, numbers: Vec<String>, measures: &[String]) -> Self {
-        let grouping = dimensions.len();
-        let measures = (0..grouping).filter(|&place| measures.contains(&dimensions[place])).collect();
-        Wanted { names: dimensions.into_iter().chain(numbers).collect(), grouping, measures }
-    }
-}
-
-struct Dimensions<'d> {
-    names: &'d [String],
-    wanted: &'d Wanted,
-    /// Bit n: a name has n bytes modulo 64.
-    lengths: u64,
-    /// A name that only a key with broken UTF-8 may have, once repaired.
-    unclean: bool,
-}
-
-impl<'d> Dimensions<'d> {
-    fn new(wanted: &'d Wanted) -> Self {
-        let names = wanted.names.as_slice();
-        Dimensions {
-            names,
-            wanted,
-            lengths: names.iter().fold(0, |bits, name| bits | 1 << (name.len() % 64)),
-            unclean: names.iter().any(|name| name.contains(REPLACEMENT)),
-        }
-    }
-
-    /// The first attribute of each name.
-    #[inline(always)]
-    fn pick<'a>(&self, attributes: &[Attribute<'a>], found: &mut Vec<Option<Any<'a>>>) {
-        found.clear();
-        found.resize(self.names.len(), None);
-        for attribute in attributes {
-            if self.unclean {
-                self.assign(repair(attribute.key).as_bytes(), attribute.value, found);
-            } else if self.lengths >> (attribute.key.len() % 64) & 1 == 1 {
-                self.assign(attribute.key, attribute.value, found);
-            }
-        }
-    }
-
-    /// Doubles of measures are no part of a group.
-    #[inline(always)]
-    fn leave_doubles(&self, own: &mut [Option<Any<'_>>]) {
-        for &place in &self.wanted.measures {
-            if let Some(Any::Double(_)) = own[place] {
-                own[place] = Some(Any::Empty);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn assign<'a>(&self, key: &[u8], value: Any<'a>, found: &mut [Option<Any<'a>>]) {
-        for (name, slot) in self.names.iter().zip(found) {
-            if slot.is_none() && same(name.as_bytes(), key) {
-                *slot = Some(value);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a == b
-}
 
 fn number(value: Option<Any<'_>>) -> f64 {
     value.map_or(f64::NAN, label::number)
@@ -122,16 +46,23 @@ pub fn service_name<'a>(resource: &Resource<'a>) -> Cow<'a, str> {
     name.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE))
 }
 
+/// Resources whose texts are kept: log lines of several services come in turns, each with a resource of its own.
+const KNOWN_RESOURCES: usize = 8;
+
 /// What the records of one resource have in common.
 struct Context<'a> {
+    /// The resource's message, from which all the rest comes.
+    raw: &'a [u8],
     service: Cow<'a, str>,
-    /// The resource's own dimensions, and their texts, made once: they may be long and the groups many.
-    inherited: Vec<Option<Any<'a>>>,
+    /// Texts of the resource's own dimensions, made once: they may be long and the groups many.
     inherited_texts: Vec<Cow<'a, str>>,
     inherited_numbers: Vec<f64>,
     attributes: Vec<Attribute<'a>>,
     /// Set with the first accepted record: number of the context (service and inherited dimensions) and of the resource.
     rows: Option<(u32, u32)>,
+    /// How many of its texts were repaired, and whether that was counted for the resource at hand.
+    repaired: u64,
+    counted: bool,
 }
 
 /// The tables of one call.
@@ -170,12 +101,13 @@ impl Tables {
     }
 
     fn enter(&mut self, context: &mut Context<'_>) -> (u32, u32) {
+        if !context.counted {
+            context.counted = true;
+            self.repaired += context.repaired;
+        }
         if let Some(rows) = context.rows {
             return rows;
         }
-        let values =
-            find(&context.attributes, SERVICE_NAME).into_iter().chain(context.inherited.iter().copied().flatten());
-        self.repaired += values.filter(|&value| label::is_repaired(value)).count() as u64;
         self.key.clear();
         push_part(&mut self.key, context.service.as_bytes());
         for text in &context.inherited_texts {
@@ -333,7 +265,11 @@ pub struct Columns {
 struct Builder<'a, 'd> {
     columns: Columns,
     dimensions: Dimensions<'d>,
-    context: Option<Context<'a>>,
+    contexts: Vec<Context<'a>>,
+    /// The place in `contexts` of the resource at hand; None where it is refused.
+    context: Option<usize>,
+    /// The place that the next new one takes once there are many.
+    replaced: usize,
     found: Vec<Option<Any<'a>>>,
 }
 
@@ -377,7 +313,9 @@ fn build_with<'a, 'd>(
             numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
         },
         dimensions,
+        contexts: Vec::new(),
         context: None,
+        replaced: 0,
         found: Vec::new(),
     };
     for (index, payload) in payloads.iter().enumerate() {
@@ -392,23 +330,43 @@ impl<'a> Builder<'a, '_> {
         if rejection.is_some() {
             return;
         }
+        let known = self.contexts.iter().position(|context| same(context.raw, resource.raw));
+        let place = known.unwrap_or_else(|| self.add_context(resource));
+        self.contexts[place].counted = false;
+        self.context = Some(place);
+    }
+
+    /// The place of a new context, perhaps that of one before.
+    #[inline(never)]
+    fn add_context(&mut self, resource: &Resource<'a>) -> usize {
         let mut inherited = Vec::new();
         self.dimensions.pick(&resource.attributes.list, &mut inherited);
         let inherited_numbers = inherited.split_off(self.dimensions.wanted.grouping).into_iter().map(number).collect();
         self.dimensions.leave_doubles(&mut inherited);
-        self.context = Some(Context {
+        let read = find(&resource.attributes.list, SERVICE_NAME).into_iter().chain(inherited.iter().copied().flatten());
+        let context = Context {
+            raw: resource.raw,
+            repaired: read.filter(|&value| label::is_repaired(value)).count() as u64,
+            counted: false,
             service: service_name(resource),
             inherited_texts: inherited.iter().map(|value| value.map(label::of).unwrap_or_default()).collect(),
-            inherited,
             inherited_numbers,
             attributes: resource.attributes.list.clone(),
             rows: None,
-        });
+        };
+        if self.contexts.len() < KNOWN_RESOURCES {
+            self.contexts.push(context);
+            return self.contexts.len() - 1;
+        }
+        let place = self.replaced;
+        self.replaced = (place + 1) % KNOWN_RESOURCES;
+        self.contexts[place] = context;
+        place
     }
 
     #[inline(always)]
     fn add(&mut self, attributes: &[Attribute<'a>], head: &Head<'a>) {
-        let Some(context) = &mut self.context else { return };
+        let Some(context) = self.context.map(|place| &mut self.contexts[place]) else { return };
         let tables = &mut self.columns.tables;
         let (number, resource) = tables.enter(context);
         self.dimensions.pick(attributes, &mut self.found);

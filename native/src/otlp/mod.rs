@@ -3,6 +3,7 @@
 pub mod check;
 pub mod columns;
 pub mod decode_error;
+pub mod dimensions;
 pub mod encode;
 pub mod intern;
 pub mod label;

@@ -10,8 +10,8 @@ use crate::otlp::wire::{Broken, Reader, Stop, Value};
 pub struct Resource<'a> {
     /// The message stands more than once.
     pub repeated: bool,
-    /// Bytes of the message and of the schema URL.
-    pub size: usize,
+    /// The message that counts; with the schema URL it says all that follows.
+    pub raw: &'a [u8],
     pub attributes: Attributes<'a>,
     pub dropped_attributes: u32,
     pub schema_url: &'a [u8],
@@ -21,8 +21,8 @@ pub struct Resource<'a> {
 pub struct Scope<'a> {
     /// The message stands more than once.
     pub repeated: bool,
-    /// Bytes of the message and of the schema URL.
-    pub size: usize,
+    /// The message that counts; with the schema URL it says all that follows.
+    pub raw: &'a [u8],
     pub name: &'a [u8],
     pub version: &'a [u8],
     pub attributes: Attributes<'a>,
@@ -90,17 +90,25 @@ pub fn walk<'a, R: Record<'a>, V: Visitor<'a, R>>(
     scopes: Scopes,
     visitor: &mut V,
 ) -> Result<(), Stop> {
-    let mut record = R::default();
+    let mut current = Current::<R>::default();
     let mut place = RecordIndex::default();
     let mut expanded = 0;
     let mut request = Reader::new(payload);
     while let Some((number, field)) = request.next()? {
         if let (common::RESOURCES, Value::Bytes(message)) = (number, field) {
-            walk_resource(message, place, scopes, &mut expanded, &mut record, visitor)?;
+            walk_resource(message, place, scopes, &mut expanded, &mut current, visitor)?;
             place.resource += 1;
         }
     }
     Ok(())
+}
+
+/// What is being read; each is read over the one before, whose memory it keeps.
+#[derive(Default)]
+struct Current<'a, R> {
+    resource: Resource<'a>,
+    scope: Scope<'a>,
+    record: R,
 }
 
 fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
@@ -108,20 +116,21 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
     mut place: RecordIndex,
     scopes: Scopes,
     expanded: &mut usize,
-    record: &mut R,
+    current: &mut Current<'a, R>,
     visitor: &mut V,
 ) -> Result<(), Stop> {
-    let resource = read_resource(message)?;
+    let Current { resource, scope, record } = current;
+    resource.read(message)?;
     let rejection = rejection::attributes(&resource.attributes).map(Rejection::from);
-    visitor.resource(&resource, rejection);
+    visitor.resource(resource, rejection);
     let mut lists = Reader::new(message);
     while let Some((number, field)) = lists.next()? {
         if let (common::CHILDREN, Value::Bytes(message)) = (number, field) {
-            let scope = read_scope(message, scopes)?;
+            scope.read(message, scopes)?;
             let own = rejection::attributes(&scope.attributes).map(Rejection::from);
-            visitor.scope(&resource, &scope, own);
+            visitor.scope(resource, scope, own);
             let all_refused = rejection.is_some() || own.is_some();
-            let records = Records { message, shared: resource.size + scope.size, all_refused };
+            let records = Records { message, shared: resource.size() + scope.size(), all_refused };
             walk_records(records, place, scopes, expanded, record, visitor)?;
             place.scope += 1;
         }
@@ -187,75 +196,101 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     Ok(())
 }
 
-fn read_resource(message: &[u8]) -> Result<Resource<'_>, Broken> {
-    let mut resource = Resource::default();
-    let mut schema_url: &[u8] = b"";
-    let mut heads = 0;
-    let mut reader = Reader::new(message);
-    while let Some((number, field)) = reader.next()? {
-        match (number, field) {
-            (common::HEAD, Value::Bytes(message)) => {
-                resource = read_resource_attributes(message)?;
-                resource.repeated = heads > 0;
-                heads += 1;
-                resource.size = message.len();
+impl<'a> Resource<'a> {
+    /// Bytes of the message and of the schema URL.
+    fn size(&self) -> usize {
+        self.raw.len() + self.schema_url.len()
+    }
+
+    fn clear(&mut self) {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.clear();
+        *self = Resource { attributes, ..Resource::default() };
+    }
+
+    /// Reads what a ResourceSpans or ResourceLogs says of its resource.
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.clear();
+        let mut schema_url: &[u8] = b"";
+        let mut heads = 0;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (common::HEAD, Value::Bytes(message)) => {
+                    self.read_head(message)?;
+                    self.repeated = heads > 0;
+                    heads += 1;
+                }
+                (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
+                _ => {}
             }
-            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
-            _ => {}
         }
+        self.schema_url = schema_url;
+        Ok(())
     }
-    resource.size += schema_url.len();
-    resource.schema_url = schema_url;
-    Ok(resource)
-}
 
-fn read_resource_attributes(message: &[u8]) -> Result<Resource<'_>, Broken> {
-    let mut resource = Resource::default();
-    let mut reader = Reader::new(message);
-    while let Some((number, field)) = reader.next()? {
-        match (number, field) {
-            (resource::ATTRIBUTES, Value::Bytes(message)) => resource.attributes.read(message)?,
-            (resource::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => resource.dropped_attributes = count as u32,
-            _ => {}
-        }
-    }
-    Ok(resource)
-}
-
-fn read_scope(message: &[u8], scopes: Scopes) -> Result<Scope<'_>, Broken> {
-    let mut scope = Scope::default();
-    let mut schema_url: &[u8] = b"";
-    let mut heads = 0;
-    let mut reader = Reader::new(message);
-    while let Some((number, field)) = reader.next()? {
-        match (number, field) {
-            (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
-            (common::HEAD, Value::Bytes(message)) => {
-                scope = read_scope_fields(message)?;
-                scope.repeated = heads > 0;
-                heads += 1;
-                scope.size = message.len();
+    fn read_head(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.clear();
+        self.raw = message;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (resource::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (resource::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                _ => {}
             }
-            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
-            _ => {}
         }
+        Ok(())
     }
-    scope.size += schema_url.len();
-    scope.schema_url = schema_url;
-    Ok(scope)
 }
 
-fn read_scope_fields(message: &[u8]) -> Result<Scope<'_>, Broken> {
-    let mut scope = Scope::default();
-    let mut reader = Reader::new(message);
-    while let Some((number, field)) = reader.next()? {
-        match (number, field) {
-            (scope::NAME, Value::Bytes(name)) => scope.name = name,
-            (scope::VERSION, Value::Bytes(version)) => scope.version = version,
-            (scope::ATTRIBUTES, Value::Bytes(message)) => scope.attributes.read(message)?,
-            (scope::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => scope.dropped_attributes = count as u32,
-            _ => {}
-        }
+impl<'a> Scope<'a> {
+    /// Bytes of the message and of the schema URL.
+    fn size(&self) -> usize {
+        self.raw.len() + self.schema_url.len()
     }
-    Ok(scope)
+
+    fn clear(&mut self) {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        attributes.clear();
+        *self = Scope { attributes, ..Scope::default() };
+    }
+
+    /// Reads what a ScopeSpans or ScopeLogs says of its scope.
+    fn read(&mut self, message: &'a [u8], scopes: Scopes) -> Result<(), Broken> {
+        self.clear();
+        let mut schema_url: &[u8] = b"";
+        let mut heads = 0;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
+                (common::HEAD, Value::Bytes(message)) => {
+                    self.read_head(message)?;
+                    self.repeated = heads > 0;
+                    heads += 1;
+                }
+                (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
+                _ => {}
+            }
+        }
+        self.schema_url = schema_url;
+        Ok(())
+    }
+
+    fn read_head(&mut self, message: &'a [u8]) -> Result<(), Broken> {
+        self.clear();
+        self.raw = message;
+        let mut reader = Reader::new(message);
+        while let Some((number, field)) = reader.next()? {
+            match (number, field) {
+                (scope::NAME, Value::Bytes(name)) => self.name = name,
+                (scope::VERSION, Value::Bytes(version)) => self.version = version,
+                (scope::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (scope::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }

@@ -33,6 +33,12 @@ pub struct Attribute<'a> {
     pub value: Any<'a>,
 }
 
+/// Equality of bytes that are often empty: libc compares nothing slowly where nothing has no valid address.
+#[inline(always)]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
+}
+
 /// What is to be said of a value and all that is nested in it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Notes {

@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::otlp::columns::{self, Tables, Wanted};
+use crate::otlp::columns::{self, Tables};
 use crate::otlp::decode_error;
+use crate::otlp::dimensions::Wanted;
 use crate::python::{f64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
 
 /// See `sidecar.decode.api.SpanBatch`.
