@@ -77,7 +77,8 @@ def questions(traces: int, begin: int, end: int) -> Sequence[Question]:
         Question("TraceQL: number", tempo('{ .service.name = "gateway" && span.http.response.status_code >= 500 }')),
         Question("TraceQL: pattern of names", tempo('{ name =~ "POST /ex.*" && kind = server }')),
         Question("TraceQL: pattern of a tag", tempo('{ span.user.id =~ "u00012.." }')),
-        Question("TraceQL: pattern, nowhere", tempo('{ span.user.id =~ "v.*" }'), finds=False, reads_all=True),
+        Question("TraceQL: pattern, nowhere", tempo('{ span.user.id =~ "v.*" }'), finds=False),
+        Question("TraceQL: open pattern, nowhere", tempo('{ span.user.id =~ ".*v" }'), finds=False, reads_all=True),
         Question("TraceQL: a span below a span", tempo(f'{{ name = "POST /explain" }} >> {{ {_DATABASE} }}')),
         Question("TraceQL: two spans of a trace", tempo(f'{{ name = "inference" && {_SLOW} }} && {{ {_DATABASE} }}')),
     ]

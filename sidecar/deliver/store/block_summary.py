@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +13,9 @@ from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
 from sidecar.decode.otlp.terms import beginnings, term, texts
 from sidecar.lookup.store import Condition, Needs
 
-_BITS_A_TERM = 10
-"""With 4 probes about one block in 80 is read in vain for a value that is not there (Bloom's formula)."""
-_PROBES = 4
+_BITS_A_TERM = 12
+"""With 6 probes about one block in 270 is read in vain for a value that is not there (Bloom's formula)."""
+_PROBES = 6
 _SHARE = 16
 """The filter has at most one byte for so many of the payload."""
 _MIN_BYTES = 32
@@ -37,7 +36,8 @@ class Summary:
     end_ns: int
     """The latest start of a span."""
     longest_ns: int
-    failed: bool
+    failed_ns: int
+    """The longest span in error, and one more; 0 where there is none."""
     terms: bytes
     """A Bloom filter of the terms."""
     operations: frozenset[tuple[str, str, str]]
@@ -75,10 +75,16 @@ def summarise(batch: SpanBatch, begin: int, end: int, attribute_terms: U64, payl
         int(sent.min()) if whole else 0,
         min(int(sent.max()), _MAX_I64) if whole else _MAX_I64,
         min(int(batch.duration[begin:end].max()), _MAX_I64),
-        any(status == _STATUS_ERROR for _, _, _, status, *_ in used),
+        _failed_ns(batch, begin, end),
         _filter(np.concatenate((attribute_terms, np.array(sorted(own), np.uint64))), payload_bytes),
         operations,
     )
+
+
+def _failed_ns(batch: SpanBatch, begin: int, end: int) -> int:
+    in_error = [number for number, (_, _, _, status, *_) in enumerate(batch.groups) if status == _STATUS_ERROR]
+    durations = batch.duration[begin:end][np.isin(batch.group[begin:end], in_error)]
+    return min(int(durations.max()), _MAX_I64 - 1) + 1 if len(durations) else 0
 
 
 def _filter(terms: U64, payload_bytes: int) -> bytes:
@@ -130,13 +136,14 @@ def _terms(condition: Condition) -> list[int]:
     return [term(key, text) for value in condition.values for text in texts(value)]
 
 
-def bounds(needs: Sequence[Needs]) -> tuple[int, bool]:
-    """(the longest span of a block has to have so many nanoseconds, it has to have one in error) for all of needs."""
-    longest, failed = math.inf, bool(needs)
-    for need in needs:
-        lows = [c.low for c in need.every if c.term.name == "duration" and c.term.scope == "intrinsic" and c.low]
-        longest = min(longest, max(lows, default=0.0))
-        failed &= any(
-            c.term.name == "status" and c.term.scope == "intrinsic" and c.values == ("error",) for c in need.every
-        )
-    return (int(longest) if math.isfinite(longest) else 0), failed
+def bounds(needs: Sequence[Needs]) -> tuple[int, int]:
+    """What `longest_ns` and `failed_ns` of a block have to be at least for all of needs."""
+    each = [_bounds(need) for need in needs]
+    return (min(longest for longest, _ in each), min(failed for _, failed in each)) if each else (0, 0)
+
+
+def _bounds(need: Needs) -> tuple[int, int]:
+    own = [c for c in need.every if c.term.scope == "intrinsic"]
+    longest = int(min(max((c.low for c in own if c.term.name == "duration" and c.low), default=0), _MAX_I64 - 1))
+    in_error = any(c.term.name == "status" and c.values == ("error",) for c in own)
+    return longest, longest + 1 if in_error else 0

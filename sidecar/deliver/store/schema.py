@@ -1,6 +1,7 @@
 """The tables of the embedded store.
 
-`block` has the payloads. The rest serves look-ups. `summary` says in a kilobyte what a block of spans may hold.
+`block` has the payloads. The rest serves look-ups. `summary` says in a kilobyte what a block of spans may hold; its
+`failed` is `Summary.failed_ns`.
 `trace_keys` says which traces are in a block, until some tens of thousands of keys have come together: then they become
 a `segment`, whose keys lie in buckets (`segment_keys`), so that a look-up reads one bucket of each segment.
 """
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS operation (
     service TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, last_ns INTEGER NOT NULL,
     PRIMARY KEY (service, name, kind)) WITHOUT ROWID;
 """
+_WIDENED = f"UPDATE summary SET terms = x'FF', failed = (failed > 0) * {(1 << 63) - 1};"
 
 
 def bytes_in_file(payload: int) -> int:
@@ -46,7 +48,7 @@ def bytes_in_file(payload: int) -> int:
 def prepare(db: sqlite3.Connection) -> None:
     """Settings and tables of a connection that writes. Files of earlier versions are kept. Blocks of version 1 have no
     summary, so that their traces are found by id only until retention deletes them; filters of version 2 do not have
-    how texts begin, so that they are replaced by one that leaves nothing out."""
+    how texts begin, nor do its summaries say how long spans in error are, so that both are made to leave less out."""
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     # Freed pages can be given back a few at a time; has an effect on a new file only.
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -56,4 +58,4 @@ def prepare(db: sqlite3.Connection) -> None:
     db.executescript(_TABLES)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version < VERSION:
-        db.executescript(f"BEGIN; UPDATE summary SET terms = x'FF'; PRAGMA user_version = {VERSION}; COMMIT;")
+        db.executescript(f"BEGIN; {_WIDENED} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -175,7 +175,7 @@ class Store:
         if summary is not None:
             self._db.execute(
                 "INSERT INTO summary VALUES (?,?,?,?,?,?)",
-                (number, summary.start_ns, summary.end_ns, summary.longest_ns, summary.failed, summary.terms),
+                (number, summary.start_ns, summary.end_ns, summary.longest_ns, summary.failed_ns, summary.terms),
             )
             self._operations.seen(self._db, summary.operations, block.time_ns)
         return size

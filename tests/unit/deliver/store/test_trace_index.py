@@ -209,7 +209,7 @@ def test_a_summary_holds_what_is_there_and_little_else() -> None:
     assert may("intrinsic", "service", "bank", "shop")
     wrong = sum(may("span", "user", f"nobody-{n}") for n in range(2000))
     assert wrong < 2000 * 0.04
-    assert (summary.start_ns, summary.end_ns, summary.failed) == (START + 1, START + 500, False)  # type: ignore[attr-defined]
+    assert (summary.start_ns, summary.end_ns, summary.failed_ns) == (START + 1, START + 500, 0)  # type: ignore[attr-defined]
 
 
 def test_a_summary_holds_how_texts_begin() -> None:
@@ -248,12 +248,27 @@ def test_a_long_name_is_found_as_columns_have_it() -> None:
     assert db.execute(f"SELECT {clause} FROM summary").fetchone() == (1,)
 
 
+def test_a_summary_says_how_long_spans_in_error_are() -> None:
+    message = ExportTraceServiceRequest.FromString(spans_payload(3))
+    spans = message.resource_spans[0].scope_spans[0].spans
+    for span, milliseconds in zip(spans, (5, 40, 7), strict=True):
+        span.end_time_unix_nano = span.start_time_unix_nano + milliseconds * 1_000_000
+    assert batch_of(message.SerializeToString())[1].failed_ns == 0  # type: ignore[attr-defined]
+    for span in (spans[0], spans[2]):
+        span.status.code = 2  # type: ignore[assignment]  # an enum's number
+    _, summary = batch_of(message.SerializeToString())
+    assert (summary.longest_ns, summary.failed_ns) == (40_000_000, 7_000_001)  # type: ignore[attr-defined]
+
+
 def test_bounds_are_those_that_all_needs_have() -> None:
     slow = Condition(Term("intrinsic", "duration"), low=5e9)
     error = Condition(Term("intrinsic", "status"), ("error",))
-    assert bounds(()) == (0, False)
-    assert bounds((Needs((slow, error)),)) == (5_000_000_000, True)
-    assert bounds((Needs((slow,)), Needs((error,)))) == (0, False)
+    endless = Condition(Term("intrinsic", "duration"), low=1e30)
+    assert bounds(()) == (0, 0)
+    assert bounds((Needs((slow, error)),)) == (5_000_000_000, 5_000_000_001)
+    assert bounds((Needs((error,)),)) == (0, 1)
+    assert bounds((Needs((slow,)), Needs((error,)))) == (0, 0)
+    assert bounds((Needs((endless, error)),)) == ((1 << 63) - 2, (1 << 63) - 1)
     assert filter_clause(()) == ""
     assert filter_clause((Needs((slow,)), Needs((error,)))) == ""
     many = Condition(Term("span", "a"), tuple(f"v{n}" for n in range(1000)))
