@@ -27,6 +27,8 @@ CONNECTION = "sidecar.connection"
 KEEP_ALIVE_SECONDS = 75
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; uvicorn itself would keep whatever is sent before a body begins."""
+GATHERED_BYTES = 512 << 10
+"""Of a body are handed over at once, where as many come: each part goes through every layer of an application."""
 _TICK_SECONDS = 0.2
 """While it shuts down, uvicorn looks at its flags ten times a second."""
 
@@ -224,6 +226,16 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head = -1
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """uvicorn's own hands over whatever has come, and pauses at 64 KiB."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) >= GATHERED_BYTES:
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -24,15 +24,18 @@ const MAX_ID_DIGITS: usize = 20;
 ///
 /// The last part of the result has the lines that gave more than one record: number and records.
 pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Check, Vec<(usize, usize)>) {
-    let repaired = repaired_lines(body);
+    let text = std::str::from_utf8(body).ok();
+    let repaired = if text.is_some() { Vec::new() } else { repaired_lines(body) };
     let mut repaired = repaired.iter().peekable();
     let mut request = Request::new(observed, anonymous);
     let mut line = Line::default();
     let mut rows = Vec::new();
     for (number, bytes) in lines(body).enumerate() {
-        let text = match repaired.next_if(|(place, _)| *place == bytes.as_ptr() as usize) {
-            Some((_, text)) => text.as_str(),
-            None => std::str::from_utf8(bytes).unwrap_or_default(),
+        let begin = bytes.as_ptr() as usize - body.as_ptr() as usize;
+        let text = match (text, repaired.next_if(|(place, _)| *place == begin)) {
+            (Some(text), _) => text.get(begin..begin + bytes.len()).unwrap_or_default(),
+            (None, Some((_, text))) => text.as_str(),
+            (None, None) => std::str::from_utf8(bytes).unwrap_or_default(),
         };
         if bytes.len() > MAX_LINE_BYTES {
             line.set_text(repair(cut(bytes)), TRUNCATED);
@@ -64,13 +67,10 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Place and text of each line that is not UTF-8.
+/// Place in the body and text of each line that is not UTF-8.
 fn repaired_lines(body: &[u8]) -> Vec<(usize, String)> {
-    if std::str::from_utf8(body).is_ok() {
-        return Vec::new();
-    }
     let broken = lines(body).filter(|line| line.len() <= MAX_LINE_BYTES && std::str::from_utf8(line).is_err());
-    broken.map(|line| (line.as_ptr() as usize, repair(line).into_owned())).collect()
+    broken.map(|line| (line.as_ptr() as usize - body.as_ptr() as usize, repair(line).into_owned())).collect()
 }
 
 /// Blanks, and the separator that stands before each record of a JSON text sequence (RFC 7464).
@@ -192,10 +192,10 @@ impl<'a> Line<'a> {
         self.clear();
         let object = &mut self.object;
         let rest = read_object(text, object, &mut self.order)?;
-        if !object.members.iter().all(|(_, value)| value.is_keepable()) {
+        if object.nested && !object.members.iter().all(|(_, value)| value.is_keepable()) {
             return None;
         }
-        let expanded = expand(object);
+        let expanded = object.nested && expand(object);
         if expanded || !(self.order.whole && self.order.known) {
             self.places.find(object.members.iter().map(|(key, _)| key.as_ref()));
             self.order.known = self.order.whole && !expanded;

@@ -59,6 +59,8 @@ impl Payload {
 pub struct Request<'a> {
     payload: Payload,
     resource: Vec<u8>,
+    /// The attribute of a resource that names its service.
+    pair: Vec<u8>,
     service: Option<Cow<'a, str>>,
     /// Content of the Resource of lines that name no service.
     anonymous: &'a [u8],
@@ -77,6 +79,7 @@ impl<'a> Request<'a> {
         Request {
             payload: Payload { openings: Vec::new(), records: RECORDS.take(), runs: Vec::new() },
             resource: Vec::new(),
+            pair: Vec::new(),
             service: None,
             anonymous,
             begin: 0,
@@ -105,9 +108,9 @@ impl<'a> Request<'a> {
         let length = records.len() - self.begin;
         self.resource.clear();
         if !service.is_empty() {
-            push_message(&mut self.resource, resource_logs::RESOURCE, |out| {
-                push_text_pair(out, resource::ATTRIBUTES, "service.name", service);
-            });
+            self.pair.clear();
+            push_text_pair(&mut self.pair, resource::ATTRIBUTES, "service.name", service);
+            push_bytes(&mut self.resource, resource_logs::RESOURCE, &self.pair);
         } else if !self.anonymous.is_empty() {
             push_bytes(&mut self.resource, resource_logs::RESOURCE, self.anonymous);
         }
