@@ -28,6 +28,8 @@ HEADERS = {
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 MAX_TEXT = 4_000
 """Characters of a value that are shown."""
+MAX_DOCUMENT = 100_000
+"""Characters of a document that are shown."""
 
 
 def environment(package: str) -> Environment:
@@ -41,7 +43,7 @@ def environment(package: str) -> Environment:
     )
     made.filters.update(
         duration=write_duration, when=write_time, number=write_number, bytes=write_bytes, text=write_text,
-        percent=write_percent, count_of=write_count, figure=write_figure,
+        percent=write_percent, count_of=write_count, figure=write_figure, indented=write_indented,
     )  # fmt: skip
     return made
 
@@ -120,6 +122,18 @@ def write_bytes(count: float) -> str:
 def write_percent(share: float | None) -> str:
     """0.123 as `12.3 %`."""
     return "–" if share is None else f"{share * 100:.3g} %"
+
+
+def write_indented(document: str) -> str:
+    """Lines of JSON with a line for each member; other lines, and those that would be cut, as they are."""
+    return "\n".join(map(_indented, document.splitlines())) if len(document) <= MAX_DOCUMENT else document
+
+
+def _indented(line: str) -> str:
+    try:
+        return json.dumps(json.loads(line), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return line
 
 
 def write_text(value: Any) -> str:

@@ -24,7 +24,7 @@ from sidecar.serve.access import Access
 from sidecar.serve.pages import logs, traces
 from sidecar.serve.pages.compare import compare
 from sidecar.serve.pages.flame import flame
-from sidecar.serve.pages.html import HEADERS, Renderer
+from sidecar.serve.pages.html import HEADERS, MAX_DOCUMENT, Renderer
 from sidecar.serve.pages.live import LiveTails
 from sidecar.serve.pages.metric_families import Metrics
 from sidecar.serve.pages.models import models
@@ -120,7 +120,7 @@ class Site:
             if letter is None:
                 raise NotFound(f"no dead letter {given[:20]!r}: it was replayed, deleted or never there")
             document = letter.dead_letter.document.decode("utf-8", "replace")
-            values = {"view": "pipeline", "letter": letter, "document": document}
+            values = {"view": "pipeline", "letter": letter, "document": document, "most": MAX_DOCUMENT}
             return self._renderer.page("dead_letter.html", values)
 
         return await self._plain(work)

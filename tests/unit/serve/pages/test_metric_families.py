@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.derive.families import FamilySnapshot, Points, label_text
-from sidecar.serve.pages.html import write_bytes, write_duration, write_number, write_time
+from sidecar.serve.pages.html import (
+    MAX_DOCUMENT,
+    write_bytes,
+    write_duration,
+    write_indented,
+    write_number,
+    write_time,
+)
 from sidecar.serve.pages.metric_families import Histogram, Metrics, labels_of, merged
 from sidecar.serve.pages.overview import Rates
 
@@ -74,3 +81,12 @@ def test_times_numbers_and_sizes() -> None:
         "nan",
     )
     assert (write_bytes(10), write_bytes(1536)) == ("10 B", "1.5 KiB")
+
+
+def test_documents_have_a_line_for_each_member() -> None:
+    shown = '{\n  "create": {}\n}\n{\n  "größe": [\n    1,\n    "<b>"\n  ]\n}\nno JSON'
+    assert write_indented('{"create":{}}\n{"größe":[1,"<b>"]}\nno JSON') == shown
+    deep = "[" * 90_000 + "]" * 10_000
+    assert write_indented(deep) == deep
+    long = f'{{"a":"{"x" * MAX_DOCUMENT}"}}'
+    assert write_indented(long) == long
