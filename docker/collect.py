@@ -36,6 +36,9 @@ NOT_OF_THE_LIBRARY = re.compile(r"config-3\..*|dist-packages|site-packages")
 SUFFIXES = (".pyi", ".a", ".c", ".h", ".pxd")
 TESTS_OF_NUMPY = re.compile(r"(_simd|\w+_tests)\..*\.so")
 """Extensions that nothing but numpy's own tests imports."""
+EXTENSIONS = re.compile(r"(_curses\w*|_dbm|_gdbm|_crypt|_tkinter|_ctypes_test|_test\w+|nis|readline)\..*\.so")
+"""Of the standard library, what is for terminals, for old databases and for its own tests: with the libraries that
+nothing but they load, nine megabytes."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -98,7 +101,8 @@ def copy(source: Path, root: Path, left_out: re.Pattern[str] | None = None) -> N
 
 def unused(name: str) -> bool:
     """Whether no server imports the file or folder of this name."""
-    return name in UNUSED or name.endswith(SUFFIXES) or TESTS_OF_NUMPY.fullmatch(name) is not None
+    extension = TESTS_OF_NUMPY.fullmatch(name) or EXTENSIONS.fullmatch(name)
+    return name in UNUSED or name.endswith(SUFFIXES) or extension is not None
 
 
 def imported(python: Path, modules: list[str]) -> list[Path]:

@@ -128,7 +128,7 @@ def _retention(sidecar: SidecarProcess, first: int, rate: float) -> list[str]:
         f"at most {waited:.0f} spans waited"
     )
     p99 = _acks(acks[_WARM_UP:])
-    wrong = []
+    wrong = [] if len(acks) > _WARM_UP else [f"{len(acks)} acknowledgements in {RETENTION_SECONDS} s; expected more"]
     if after > bound or file_after > bound * _OVERHEAD:
         wrong.append(f"store {after / MIB:.0f} MiB, file {file_after / MIB:.0f} MiB; bound {bound / MIB:.0f} MiB")
     if p99 > ACK_MS:

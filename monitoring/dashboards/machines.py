@@ -6,10 +6,20 @@ from generator.text import Thresholds
 
 from dashboards.panels import NAMESPACE, Board, Panel, Query, Row, Variable
 
-_CONTAINERS = 'namespace=~"$namespace",image!=""'
+_CONTAINER = "{{pod}} {{container}} {{name}}"
 _DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
 INSTANCE = Variable("instance", "Sidecar", "label_values(sidecar_build_info, instance)")
 _SIDECAR = 'namespace=~"$namespace",instance=~"$instance"'
+
+
+def _of_containers(part: str, of: str = "") -> str:
+    """A sum for each container, divided by another: by pod and container, and outside Kubernetes, where there are none,
+    by name; in it the name is an id of the runtime."""
+    found = []
+    for kind, by in (('container!=""', "pod, container"), ('pod=""', "name")):
+        chosen = f'{{namespace=~"$namespace",image!="",{kind}}}'
+        found.append(" / ".join(f"sum by ({by}) ({one.replace('{}', chosen)})" for one in (part, of) if one))
+    return " or ".join(found)
 
 
 def infrastructure(limits: Thresholds) -> Board:
@@ -108,9 +118,8 @@ def infrastructure(limits: Thresholds) -> Board:
                         "short",
                         (
                             Query(
-                                "sum by (pod, container, name) "
-                                f"(rate(container_cpu_usage_seconds_total{{{_CONTAINERS}}}[$__rate_interval]))",
-                                "{{pod}} {{container}} {{name}}",
+                                _of_containers("rate(container_cpu_usage_seconds_total{}[$__rate_interval])"),
+                                _CONTAINER,
                             ),
                         ),
                         alert="ContainerCpuHigh",
@@ -121,11 +130,11 @@ def infrastructure(limits: Thresholds) -> Board:
                         "percentunit",
                         (
                             Query(
-                                "sum by (pod, container, name) "
-                                f"(rate(container_cpu_cfs_throttled_periods_total{{{_CONTAINERS}}}[$__rate_interval]))"
-                                " / sum by (pod, container, name) "
-                                f"(rate(container_cpu_cfs_periods_total{{{_CONTAINERS}}}[$__rate_interval]))",
-                                "{{pod}} {{container}} {{name}}",
+                                _of_containers(
+                                    "rate(container_cpu_cfs_throttled_periods_total{}[$__rate_interval])",
+                                    "rate(container_cpu_cfs_periods_total{}[$__rate_interval])",
+                                ),
+                                _CONTAINER,
                             ),
                         ),
                         alert="ContainerCpuHigh",
@@ -136,8 +145,8 @@ def infrastructure(limits: Thresholds) -> Board:
                         "bytes",
                         (
                             Query(
-                                f"container_memory_working_set_bytes{{{_CONTAINERS}}}",
-                                "{{pod}} {{container}} {{name}}",
+                                _of_containers("container_memory_working_set_bytes{}"),
+                                _CONTAINER,
                             ),
                         ),
                         alert="ContainerMemoryHigh",
@@ -413,11 +422,11 @@ def pipeline(limits: Thresholds) -> Board:
                         "short",
                         (
                             Query(
-                                "sum by (pod, name) (rate(container_cpu_usage_seconds_total"
+                                "sum by (pod, container) (rate(container_cpu_usage_seconds_total"
                                 '{namespace=~"$namespace",container=~".*sidecar.*"}[$__rate_interval])) or '
-                                "sum by (pod, name) (rate(container_cpu_usage_seconds_total"
+                                "sum by (name) (rate(container_cpu_usage_seconds_total"
                                 '{container="",name=~".*sidecar.*"}[$__rate_interval]))',
-                                "{{pod}} {{name}}",
+                                _CONTAINER,
                             ),
                         ),
                         width=12,
@@ -428,10 +437,10 @@ def pipeline(limits: Thresholds) -> Board:
                         "bytes",
                         (
                             Query(
-                                "container_memory_working_set_bytes"
-                                '{namespace=~"$namespace",container=~".*sidecar.*"} or '
-                                'container_memory_working_set_bytes{container="",name=~".*sidecar.*"}',
-                                "{{pod}} {{name}}",
+                                "sum by (pod, container) (container_memory_working_set_bytes"
+                                '{namespace=~"$namespace",container=~".*sidecar.*"}) or '
+                                'sum by (name) (container_memory_working_set_bytes{container="",name=~".*sidecar.*"})',
+                                _CONTAINER,
                             ),
                         ),
                         width=12,

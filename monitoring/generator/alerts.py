@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ _KEYS = {
     "meaning", "check", "fix", "drill", "test", "more_tests",
 }  # fmt: skip
 SEVERITIES = ("critical", "warning", "info")
+_LABEL = re.compile(r"\$labels\.(\w+)")
+_PLACE = re.compile(r"\{\{ (or )?(\$labels\.\w+ )+\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,15 @@ def _alert(body: Mapping[str, Any], entry: Mapping[str, Any], thresholds: Thresh
 
 
 def rendered(text: str, labels: Mapping[str, str], value: str) -> str:
-    """An annotation as Prometheus fills it in, where it says only `$labels.x` and `$value`."""
-    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels.get(found[1], ""), text)
+    """An annotation as Prometheus fills it in, where it says only `$labels.x`, `or` of such, and `$value`."""
+    text = with_labels(text, lambda names: next((labels[name] for name in names if labels.get(name)), ""))
     return re.sub(r"\{\{ \$value[^}]*\}\}", lambda _: value, text)
+
+
+def with_labels(text: str, shown: Callable[[list[str]], str]) -> str:
+    """An annotation with what is shown for the labels of each place; of several names the first that has a value is
+    meant."""
+    return _PLACE.sub(lambda found: shown(_LABEL.findall(found[0])), text)
 
 
 def rule_file(category: str) -> Path:

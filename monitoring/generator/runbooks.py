@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from generator.alerts import Alert, minutes
+from generator.alerts import Alert, minutes, with_labels
 from generator.text import Thresholds
 
 PAGES = Path("docs/runbooks")
@@ -73,5 +73,5 @@ def _index(alerts: Sequence[Alert]) -> str:
 
 def _plain(summary: str) -> str:
     """A summary with its places named instead of the template's words."""
-    summary = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: f"_{found[1]}_", summary)
+    summary = with_labels(summary, lambda names: " or ".join(f"_{name}_" for name in names))
     return re.sub(r"\{\{ \$value[^}]*\}\}", "_value_", summary)

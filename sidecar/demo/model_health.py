@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import http.client
 import json
 import random
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from sidecar.demo.ask import request, samples
+from sidecar.demo.ask import answer, request, samples
 from sidecar.demo.processes import DemoError
 from sidecar.demo.traffic import Wines
 
@@ -150,17 +149,11 @@ class _Client:
 
 def _predict(port: int, rows: list[list[float]]) -> str:
     """The id of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        body = json.dumps({"rows": rows}).encode()
-        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        response.read()
-        prediction = response.headers.get(HEADER)
-    finally:
-        connection.close()
-    if response.status != 200 or prediction is None:
-        raise DemoError(f"the model answered {response.status}, {HEADER}: {prediction}; expected 200 and an id")
+    body = json.dumps({"rows": rows}).encode()
+    status, _, headers = answer("POST", port, "/predict", body, {"Content-Type": "application/json"})
+    prediction = headers.get(HEADER)
+    if status != 200 or prediction is None:
+        raise DemoError(f"the model answered {status}, {HEADER}: {prediction}; expected 200 and an id")
     return prediction
 
 

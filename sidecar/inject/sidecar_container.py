@@ -98,16 +98,14 @@ def escape(value: str) -> str:
 
 
 def _mounts(profile: Profile, request: Request) -> list[Object]:
-    mounts: list[Object] = [{"name": names.DATA_VOLUME, "mountPath": names.DATA_PATH}]
-    if request.config_map or profile.config_map:
-        mounts.append({"name": names.CONFIG_VOLUME, "mountPath": names.CONFIG_PATH, "readOnly": True})
-    if profile.secret:
-        mounts.append({"name": names.SECRET_VOLUME, "mountPath": names.SECRET_PATH, "readOnly": True})
-    if request.references:
-        mounts.append({"name": names.REFERENCE_VOLUME, "mountPath": names.REFERENCE_PATH, "readOnly": True})
-    if request.suites:
-        mounts.append({"name": names.SUITE_VOLUME, "mountPath": names.SUITE_PATH, "readOnly": True})
-    return mounts
+    data: Object = {"name": names.DATA_VOLUME, "mountPath": names.DATA_PATH}
+    read = (
+        (request.config_map or profile.config_map, names.CONFIG_VOLUME, names.CONFIG_PATH),
+        (profile.secret, names.SECRET_VOLUME, names.SECRET_PATH),
+        (request.references, names.REFERENCE_VOLUME, names.REFERENCE_PATH),
+        (request.suites, names.SUITE_VOLUME, names.SUITE_PATH),
+    )
+    return [data, *({"name": name, "mountPath": path, "readOnly": True} for source, name, path in read if source)]
 
 
 def bundle_container(profile: Profile) -> Object:

@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any
 
+from sidecar.deliver.elasticsearch.line_pair import object_at, rewritten
 from sidecar.lookup.document_traces import joined
 
 HOLDERS = (("attributes",), ("scope", "attributes"), ("resource", "attributes"))
@@ -23,24 +24,14 @@ _REFUSAL = re.compile(
 
 def spread_arrays(line_pair: bytes, reason: str) -> bytes | None:
     """The `_bulk` line pair again with its arrays spread; None where the refusal is not about one, or there is none."""
-    if _REFUSAL.search(reason) is None:
-        return None
-    action, _, source = line_pair.partition(b"\n")
-    try:
-        document = json.loads(source)
-        if not spread(document):
-            return None
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    except (ValueError, TypeError, RecursionError):  # Not a document of ours, or one as deep as a well.
-        return None
-    return action + b"\n" + text.encode("utf-8", "replace") + b"\n"
+    return rewritten(line_pair, spread) if _REFUSAL.search(reason) else None
 
 
 def spread(document: dict[str, Any]) -> bool:
     """Spread the arrays of a document, in place; True if there were any."""
     done = False
     for *outer, last in HOLDERS:
-        holder = _at(document, outer)
+        holder = object_at(document, outer)
         found = holder.get(last)
         if isinstance(found, dict) and any(_has_array(value) for value in found.values()):
             holder[last] = _spread(found)
@@ -52,7 +43,7 @@ def join(document: dict[str, Any]) -> bool:
     """The arrays of a document as they were before `spread`, in place; True if there were any."""
     done = False
     for *outer, last in HOLDERS:
-        holder = _at(document, outer)
+        holder = object_at(document, outer)
         found = holder.get(last)
         if isinstance(found, list):
             holder[last] = joined(found)
@@ -84,10 +75,3 @@ def _has_array(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_array, value.values()))
     return isinstance(value, list) and bool(value)
-
-
-def _at(document: dict[str, Any], place: list[str]) -> dict[str, Any]:
-    for key in place:
-        found = document.get(key)
-        document = found if isinstance(found, dict) else {}
-    return document

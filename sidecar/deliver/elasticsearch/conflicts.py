@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from sidecar.deliver.elasticsearch import arrays
+from sidecar.deliver.elasticsearch.line_pair import compact, object_at, rewritten
 
 KEY = "sidecar.conflicts"
 """Attribute with what was moved: a text, the JSON of an object, path of the field -> its value."""
@@ -61,23 +62,22 @@ def move_field(line_pair: bytes, reason: str) -> bytes | None:
     """The `_bulk` line pair again, without the field that `reason` is about and with its value under `KEY`; None where
     the refusal is about no field, or nothing is left to move."""
     path = conflicting_field(reason)
-    action, _, source = line_pair.partition(b"\n")
     if path is None or path == f"attributes.{KEY}" or path.partition(".")[0] in _OURS:
         return None
-    try:
-        document = json.loads(source)
-        spread = arrays.join(document)
-        moved = json.loads(document.get("attributes", {}).pop(KEY, "{}"))
-        taken = _take(document, path) if path != EVERYTHING and len(moved) < MOST_FIELDS else {}
-        taken = taken or _take_all(document, _OF_RECORD) or _take_all(document, _OF_SENDER)
-        if not taken:
-            return None
-        document.setdefault("attributes", {})[KEY] = _json({**moved, **taken})
-        if spread:
-            arrays.spread(document)
-        return action + b"\n" + _json(document).encode("utf-8", "replace") + b"\n"
-    except (ValueError, TypeError, AttributeError, RecursionError):  # Not a document of ours, or one as deep as a well.
-        return None
+    return rewritten(line_pair, lambda document: _move(document, path))
+
+
+def _move(document: dict[str, Any], path: str) -> bool:
+    spread = arrays.join(document)
+    moved = json.loads(document.get("attributes", {}).pop(KEY, "{}"))
+    taken = _take(document, path) if path != EVERYTHING and len(moved) < MOST_FIELDS else {}
+    taken = taken or _take_all(document, _OF_RECORD) or _take_all(document, _OF_SENDER)
+    if not taken:
+        return False
+    document.setdefault("attributes", {})[KEY] = compact({**moved, **taken})
+    if spread:
+        arrays.spread(document)
+    return True
 
 
 def _take(document: dict[str, Any], path: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _take(document: dict[str, Any], path: str) -> dict[str, Any]:
     _claim(document, path, "", found)
     if not found:
         for place in _OF_RECORD + _OF_SENDER:
-            holder = _at(document, place[:-1]).get(place[-1])
+            holder = object_at(document, place[:-1]).get(place[-1])
             _claim(holder, path, ".".join(place) + ".", found)
     rest = dict(document)
     document.clear()
@@ -112,18 +112,7 @@ def _claim(node: Any, path: str, trail: str, found: dict[str, list[Any]]) -> Non
 def _take_all(document: dict[str, Any], places: tuple[tuple[str, ...], ...]) -> dict[str, Any]:
     taken = {}
     for place in places:
-        holder = _at(document, place[:-1])
+        holder = object_at(document, place[:-1])
         if holder.get(place[-1]):
             taken[".".join(place)] = holder.pop(place[-1])
     return taken
-
-
-def _at(document: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
-    for key in place:
-        found = document.get(key)
-        document = found if isinstance(found, dict) else {}
-    return document
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -15,6 +15,34 @@ Model = tuple[str, str]
 """(name, version)."""
 
 
+class _Codes:
+    """Names by numbers from 0 on, in the order in which they come; `limit` of them, and that number for all others."""
+
+    def __init__(self, limit: int) -> None:
+        self._codes: dict[str, int] = {}
+        self._limit = limit
+        self.new = False
+        """A name has come since this was last set to False."""
+
+    @property
+    def names(self) -> list[str]:
+        """By their codes."""
+        return list(self._codes)
+
+    def of(self, name: str) -> int:
+        """The name's code."""
+        if name not in self._codes and len(self._codes) < self._limit:
+            self._codes[name] = len(self._codes)
+            self.new = True
+        return self._codes.get(name, self._limit)
+
+    def restore(self, names: object) -> None:
+        """Take over what `names` gave. Raises ValueError for what it never gives."""
+        if not isinstance(names, list) or len(names) > self._limit or not all(isinstance(name, str) for name in names):
+            raise ValueError("not outcomes of a model")
+        self._codes = {name: code for code, name in enumerate(names)}
+
+
 class ModelOutcomes:
     """Times are Unix seconds. Not thread-safe."""
 
@@ -23,10 +51,9 @@ class ModelOutcomes:
         self._longest = {step: max(int(w) for w in windows if step_of(w) == step) for step in map(step_of, windows)}
         self._steps: dict[tuple[int, int], Tally] = {}
         """(seconds of the step, number of the step) -> what was predicted in it."""
-        self._codes: dict[str, int] = {}
-        self._labels: dict[str, int] = {}
-        """Classes of sets -> code."""
-        self._new_labels = False
+        self._classes = _Codes(MAX_CODE)
+        self._labels = _Codes(MAX_LABELS)
+        """Of sets."""
         self._additions = 0
         self._sums: dict[float, tuple[int, int, Tally]] = {}
         """Window -> (last step, additions until then, sum of its steps): a scrape adds up only what has changed."""
@@ -39,13 +66,13 @@ class ModelOutcomes:
     @property
     def names(self) -> list[str]:
         """Classes by their codes."""
-        own = list(self._codes)
+        own = self._classes.names
         return own if len(own) < MAX_CODE else [*own, OTHER]
 
     @property
     def labels(self) -> list[str]:
         """Classes of sets by their codes."""
-        return list(self._labels)
+        return self._labels.names
 
     @property
     def idle(self) -> bool:
@@ -73,23 +100,12 @@ class ModelOutcomes:
                 self._add_class(tally, outcome.kind.name, str(outcome.truth), outcome.value)
 
     def _add_class(self, tally: Tally, predicted: str, actual: str, score: float) -> None:
-        tally.add_class(self._code(predicted), self._code(actual), predicted == actual, score)
+        tally.add_class(self._classes.of(predicted), self._classes.of(actual), predicted == actual, score)
 
     def _add_set(self, tally: Tally, predicted: tuple[str, ...], actual: tuple[str, ...]) -> None:
         hits = set(predicted) & set(actual)
-        coded = [[self._label_code(name) for name in names] for names in (predicted, actual, hits)]
+        coded = [[self._labels.of(name) for name in names] for names in (predicted, actual, hits)]
         tally.sets.add(coded[0], coded[1], coded[2], predicted == actual)
-
-    def _label_code(self, name: str) -> int:
-        if name not in self._labels and len(self._labels) < MAX_LABELS:
-            self._labels[name] = len(self._labels)
-            self._new_labels = True
-        return self._labels.get(name, MAX_LABELS)
-
-    def _code(self, name: str) -> int:
-        if name not in self._codes and len(self._codes) < MAX_CODE:
-            self._codes[name] = len(self._codes)
-        return self._codes.get(name, MAX_CODE)
 
     def advance(self, now: int) -> None:
         """Forget what is in no window any more."""
@@ -122,9 +138,9 @@ class ModelOutcomes:
         """What changed since the last call, below the model's own key; None deletes."""
         if self._new:
             self._new = False
-            yield b"c", json.dumps([self.seen, *self._codes]).encode()
-        if self._new_labels:
-            self._new_labels = False
+            yield b"c", json.dumps([self.seen, *self._classes.names]).encode()
+        if self._labels.new:
+            self._labels.new = False
             yield b"s", json.dumps(self.labels).encode()
         yield from ((_key(step), None) for step in sorted(self._gone))
         yield from ((_key(step), self._steps[step].pack()) for step in sorted(self._changed))
@@ -134,13 +150,11 @@ class ModelOutcomes:
     def restore(self, state: Mapping[bytes, bytes]) -> set[bytes]:
         """Take over what was kept; the keys that were of use. Raises ValueError for what is not from here."""
         seen, *names = json.loads(state.get(b"c", b"[0]"))
-        if not isinstance(seen, int) or not all(isinstance(name, str) for name in names) or len(names) > MAX_CODE:
+        if not isinstance(seen, int):
             raise ValueError("not outcomes of a model")
-        self.seen, self._codes, self._new = seen, {name: code for code, name in enumerate(names)}, False
-        labels = json.loads(state.get(b"s", b"[]"))
-        if not all(isinstance(name, str) for name in labels) or len(labels) > MAX_LABELS:
-            raise ValueError("not outcomes of a model")
-        self._labels = {name: code for code, name in enumerate(labels)}
+        self._classes.restore(names)
+        self._labels.restore(json.loads(state.get(b"s", b"[]")))
+        self.seen, self._new = seen, False
         used = {b"c", b"s"}
         for key, value in state.items():
             if len(key) == 13 and key[:1] == b"t":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -48,7 +49,7 @@ class WindowRule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _ColumnRule:
+class _ColumnRule(ABC):
     """A rule about one column: not met where the column is not there."""
 
     column: str
@@ -58,9 +59,9 @@ class _ColumnRule:
         summary = window.columns.get(self.column)
         return Finding(False) if summary is None else self.check_column(summary)
 
+    @abstractmethod
     def check_column(self, summary: Summary) -> Finding:
         """What the column is like."""
-        raise NotImplementedError
 
 
 Figure = Callable[[Summary], float | None]

@@ -11,7 +11,6 @@ from sidecar.serve.pages.experiments import Experiment, experiments
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, merged
 from sidecar.serve.pages.quality import Quality, quality
 
-"""Bins of observations that the reference has not."""
 MAX_MODELS, MAX_FEATURES, MAX_CLASSES = 50, 100, 30
 
 

@@ -23,7 +23,7 @@ CERT_MANAGER = "github.com/cert-manager/cert-manager@v1.18.2"
 
 
 def helm() -> Path:
-    return go_install("helm.sh/helm/v3/cmd/helm@v3.22.0", 1200)
+    return go_install("helm.sh/helm/v3/cmd/helm@v3.22.0")
 
 
 def kubeconform() -> Path:
@@ -31,7 +31,7 @@ def kubeconform() -> Path:
 
 
 def kube_score() -> Path:
-    return go_install("github.com/zegl/kube-score/cmd/kube-score@v1.20.0", 1200)
+    return go_install("github.com/zegl/kube-score/cmd/kube-score@v1.20.0")
 
 
 def checkov() -> Path:

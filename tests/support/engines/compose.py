@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.engines.cache import command, entry, need
+from support.engines.toolchains import GO_BUILD_SECONDS
 
 VERSION = "v2.40.3"
 
@@ -20,6 +21,12 @@ def docker_compose() -> Path:
         module = "github.com/docker/compose/v2/cmd"
         command([go, "mod", "init", "compose"], "go mod init", 60, environ, cwd=source)
         command([go, "get", "-tool", f"{module}@{VERSION}"], "get docker compose", 900, environ, cwd=source)
-        command([go, "build", "-o", directory / "docker-compose", module], "docker compose", 1800, environ, cwd=source)
+        command(
+            [go, "build", "-o", directory / "docker-compose", module],
+            "docker compose",
+            GO_BUILD_SECONDS,
+            environ,
+            cwd=source,
+        )
 
     return entry(f"docker-compose-{VERSION}", make) / "docker-compose"

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from support.engines.cache import command, content_key, entry, need
+from support.engines.toolchains import GO_BUILD_SECONDS
 
 MANIFEST = Path(__file__).with_name("gateway-manifest.yaml")
 VERSION = "0.160.0"
@@ -30,7 +31,7 @@ def gateway_binary() -> Path:
         required = "".join(f"\t{line}\n" for line in [*modules, f"go.opentelemetry.io/collector/otelcol v{VERSION}"])
         (sources / "go.mod").write_text(f"module tests/otelcol\n\ngo 1.25.0\n\nrequire (\n{required})\n")
         build = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", directory / "otelcol", "."]
-        command(build, "build the gateway's Collector", 1200, {**plain, "GOFLAGS": "-mod=mod"}, sources)
+        command(build, "build the gateway's Collector", GO_BUILD_SECONDS, {**plain, "GOFLAGS": "-mod=mod"}, sources)
         shutil.rmtree(sources)
         shutil.rmtree(tools)
 

@@ -28,7 +28,7 @@ def promtool() -> Path:
 
 def prometheus3(command: Literal["prometheus", "promtool"]) -> Path:
     """A binary of Prometheus 3, with Kubernetes discovery; built once, about six minutes."""
-    return go_install(f"github.com/prometheus/prometheus/cmd/{command}@v0.316.0", timeout=1800)
+    return go_install(f"github.com/prometheus/prometheus/cmd/{command}@v0.316.0")
 
 
 def alertmanager() -> Path:

@@ -15,6 +15,7 @@ from support.engines.cache import ROOT, EngineUnavailable, command, content_key,
 from support.engines.charts import python_tool
 from support.engines.ports import free_port
 from support.engines.processes import Child, answers
+from support.engines.toolchains import GO_BUILD_SECONDS
 
 PEER = ROOT / "bench" / "peer"
 
@@ -48,7 +49,7 @@ def payload_dir(size: int = 512) -> Path:
 def _build(target: str, source: Path) -> Path:
     def make(directory: Path) -> None:
         need("go", target)
-        command([need("bash"), PEER / "build.sh", target, directory], f"build {target}", 1200)
+        command([need("bash"), PEER / "build.sh", target, directory], f"build {target}", GO_BUILD_SECONDS)
 
     return entry(f"{target}-{content_key(source, PEER / 'build.sh')}", make)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from support.engines.cache import EngineUnavailable, cache_dir, check_sha256, command, entry, lock, need, safe_name
 
 _MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
+GO_BUILD_SECONDS = 3600
+"""What a build with Go may take. The longest needs some ten minutes, and more where the machine does other things."""
 
 
 def find_java(versions: range, prefer: int) -> Path:
@@ -82,14 +84,14 @@ def maven_distribution(coordinates: str, sha256: str | None = None) -> Path:
     return home
 
 
-def go_install(module: str, timeout: float = 600) -> Path:
+def go_install(module: str) -> Path:
     """The binary of `path/of/command@version`, compiled without cgo."""
     name = re.sub(r"/v\d+$", "", module.partition("@")[0]).rpartition("/")[2]
 
     def make(directory: Path) -> None:
         go = need("go", module)
         environment = {"GOBIN": str(directory), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-        command([go, "install", module], f"go install {module}", timeout, environment, cwd=directory)
+        command([go, "install", module], f"go install {module}", GO_BUILD_SECONDS, environment, cwd=directory)
 
     return entry(f"go-{safe_name(module)}", make) / name
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from support.engines.cache import command, entry, need
 from support.engines.charts import OPERATOR
 from support.engines.networks import iptables
-from support.engines.toolchains import debian_tree, go_install, go_module
+from support.engines.toolchains import GO_BUILD_SECONDS, debian_tree, go_install, go_module
 
 KUBERNETES = "1.33.13"
 KWOK = "sigs.k8s.io/kwok@v0.8.0"
@@ -19,7 +19,6 @@ _COMMANDS = (
     *("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
     *("kubelet", "kube-proxy", "kubectl"),
 )
-_BUILD_SECONDS = 3600
 _PACKAGES = ("containerd", "etcd-server", "containernetworking-plugins", "runc")
 
 
@@ -72,18 +71,18 @@ def _build(
     for path in commands:
         target = directory / path.rpartition("/")[2]
         build = [go, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", target, path]
-        command(build, f"build {path}", _BUILD_SECONDS, plain, sources)
+        command(build, f"build {path}", GO_BUILD_SECONDS, plain, sources)
     shutil.rmtree(sources)
 
 
 def coredns() -> Path:
-    return go_install("github.com/coredns/coredns@v1.14.6", _BUILD_SECONDS)
+    return go_install("github.com/coredns/coredns@v1.14.6")
 
 
 def kwok() -> Path:
     """Fake nodes, and pods on them that are said to run."""
     path, version = KWOK.split("@")
-    return go_install(f"{path}/cmd/kwok@{version}", _BUILD_SECONDS)
+    return go_install(f"{path}/cmd/kwok@{version}")
 
 
 def kwok_stages() -> Path:
@@ -93,7 +92,7 @@ def kwok_stages() -> Path:
 
 def metrics_server() -> Path:
     """What autoscalers ask for the CPU of pods."""
-    return go_install("sigs.k8s.io/metrics-server/cmd/metrics-server@v0.8.0", _BUILD_SECONDS)
+    return go_install("sigs.k8s.io/metrics-server/cmd/metrics-server@v0.8.0")
 
 
 def packages() -> Path:

@@ -61,6 +61,7 @@ def test_figures_and_page_become_a_finished_run() -> None:
     ]
     json_, page = "application/json", "text/html; charset=utf-8"
     assert server.kinds == [None, json_, json_, json_, page, json_]
+    assert [tag["key"] for tag in json.loads(server.asked[2][2])["tags"]] == ["sidecar.report.source"]
     logged = json.loads(server.asked[3][2])["metrics"]
     assert {one["key"]: one["value"] for one in logged}["shop/churn/7/accuracy"] == 0.8
     assert {one["timestamp"] for one in logged} == {round(PERIOD.end * 1000)}
