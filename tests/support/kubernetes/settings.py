@@ -27,7 +27,8 @@ class Settings:
 
     def __init__(self, home: Path, cgroup: str) -> None:
         self.home, self.cgroup = home, cgroup
-        self.socket = home / "containerd.sock"
+        # Where the kubelet's cAdvisor looks for it: without containerd it has the groups, and no pods to them.
+        self.socket = Path("/run/containerd/containerd.sock")
         self.kubeconfig = home / "admin.kubeconfig"
 
     def write(self, cni: Path, runc: Path) -> None:
