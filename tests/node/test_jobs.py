@@ -97,9 +97,13 @@ def test_labels_are_joined_in_the_engine_and_rules_go_on_with_what_was_pushed(
         lines.append(json.dumps({**said, **known}))
         lines.append(json.dumps({"event": "ml.label", **known, "label": "stays" if number < RIGHT else "leaves"}))
     tell(cluster, SPACE, name, *lines)
-    delivered = f'sidecar_finished_items_total{{namespace="{SPACE}",consumer="elasticsearch",signal="logs"}}'
-    wait_for(lambda: sum(prometheus.values(delivered)) >= 2 * ROWS, 120, "the delivery", interval=1)
-    cluster.inside(lambda: documents(engine.url, "logs-*", ["body"]))  # It makes them visible to the job's search.
+
+    def delivered() -> bool:
+        """And visible to the job's search."""
+        found = cluster.inside(lambda: documents(engine.url, "logs-*", ["attributes.prediction_id"]))
+        return sum("prediction_id" in document.get("attributes", {}) for document in found) == 2 * ROWS
+
+    wait_for(delivered, 120, "the delivery", interval=1)
     assert f"churn 7, 24h: {ROWS} rows, accuracy 0.75" in run(cluster, "outcomes")
     (day,) = [
         found
