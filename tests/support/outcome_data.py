@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from opentelemetry.exporter.otlp.proto.common._internal import _encode_value as encode_value
@@ -119,25 +119,31 @@ def _by_result(series: Mapping[str, float]) -> dict[str, int]:
     return found
 
 
-Step = tuple[str, int, str, str]
-"""("prediction" or "label", seconds since the one before, id, class)."""
+Answer = TypeVar("Answer", str, frozenset[str])
+"""A class, or a set of classes."""
 
 
-class BruteForce:
-    """What becomes of labels and rows: each new one is compared with all before it."""
+class BruteForce(Generic[Answer]):
+    """What becomes of labels and rows, of classes or of sets: each new one is compared with all before it."""
 
     def __init__(self, label_ttl: int, prediction_ttl: int) -> None:
         self._label_ttl, self._prediction_ttl = label_ttl, prediction_ttl
         self._predictions: list[dict[str, Any]] = []
-        self._waiting: list[tuple[int, str, str]] = []
-        self._now = 0
+        self._waiting: list[tuple[int, str, Answer]] = []
+        self.now = 0
         self.results: Counter[str] = Counter()
-        self.matrix: Counter[tuple[str, str]] = Counter()
+        self.rows: list[tuple[int, Answer, Answer]] = []
+        """(when it was predicted, predicted, actual) of what was joined."""
 
-    def step(self, what: str, after: int, id_: str, name: str) -> None:
-        """One prediction or label, so many seconds after the one before."""
-        self._now += after
-        late = [one for one in self._waiting if self._now - one[0] >= self._prediction_ttl]
+    @property
+    def matrix(self) -> Counter[tuple[Answer, Answer]]:
+        """(predicted, actual) -> rows."""
+        return Counter((predicted, actual) for _, predicted, actual in self.rows)
+
+    def step(self, what: str, after: int, id_: str, name: Answer) -> None:
+        """One "prediction" or "label", so many seconds after the one before."""
+        self.now += after
+        late = [one for one in self._waiting if self.now - one[0] >= self._prediction_ttl]
         self.results["orphan"] += len(late)
         self._waiting = [one for one in self._waiting if one not in late]
         known = [one for one in self._predictions if one["id"] == id_ and self._age(one) <= 2 * self._label_ttl]
@@ -145,26 +151,26 @@ class BruteForce:
         if what == "label":
             self._label(known, live, id_, name)
         elif not live:
-            self._predictions.append({"id": id_, "class": name, "time": self._now, "joined": False})
+            self._predictions.append({"id": id_, "class": name, "time": self.now, "joined": False})
             own = [one for one in self._waiting if one[1] == id_]
             self._waiting = [one for one in self._waiting if one not in own]
             for _, _, actual in own:
                 self._join(self._predictions[-1:], actual)
 
     def _age(self, prediction: dict[str, Any]) -> int:
-        return int(self._now - prediction["time"])
+        return int(self.now - prediction["time"])
 
-    def _label(self, known: list[dict[str, Any]], live: list[dict[str, Any]], id_: str, name: str) -> None:
+    def _label(self, known: list[dict[str, Any]], live: list[dict[str, Any]], id_: str, name: Answer) -> None:
         if live:
             self._join(live, name)
         elif known:
             self.results["expired"] += 1
         else:
-            self._waiting.append((self._now, id_, name))
+            self._waiting.append((self.now, id_, name))
 
-    def _join(self, live: list[dict[str, Any]], actual: str) -> None:
+    def _join(self, live: list[dict[str, Any]], actual: Answer) -> None:
         found = [one for one in live if not one["joined"]]
         self.results["joined" if found else "duplicate"] += 1
         for one in found:
             one["joined"] = True
-            self.matrix[one["class"], actual] += 1
+            self.rows.append((one["time"], one["class"], actual))

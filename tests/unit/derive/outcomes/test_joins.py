@@ -38,7 +38,7 @@ def play(steps: list[tuple[str, int, str, str]], **options: object) -> Outcomes:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(step, max_size=40))
 def test_exact_against_brute_force(steps: list[tuple[str, int, str, str]]) -> None:
-    expected = BruteForce(LABEL_TTL, PREDICTION_TTL)
+    expected: BruteForce[str] = BruteForce(LABEL_TTL, PREDICTION_TTL)
     for what, after, id_, name in steps:
         if what != "crash":
             expected.step(what, after, id_, name)
