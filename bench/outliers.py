@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 import numpy as np  # noqa: E402
-from drift import AT_ONCE, TRAINED, columns, payloads  # noqa: E402
+from drift import TRAINED, columns, payloads  # noqa: E402
 from support.drift_data import START, at, reference  # noqa: E402
 
 from sidecar.decode.python import ReferenceDecoder  # noqa: E402
@@ -29,6 +29,7 @@ from sidecar.deliver.redaction.annotating_redactor import AnnotatingRedactor  # 
 from sidecar.deliver.redaction.options import RedactionOptions  # noqa: E402
 from sidecar.derive.drift.deriver import DriftDeriver  # noqa: E402
 from sidecar.derive.drift.options import DriftOptions  # noqa: E402
+from sidecar.derive.engine import MAX_ENTRIES as AT_ONCE  # noqa: E402
 from sidecar.derive.series import Budget  # noqa: E402
 
 ROWS, SHARES, SIZES = 100_000, (0.0, 0.01, 1.0), (1, 10)

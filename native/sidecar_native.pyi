@@ -70,6 +70,15 @@ class FeatureColumns:
     def kind(self, first: int, last: int) -> bytes: ...  # u8
     def number(self, first: int, last: int) -> bytes: ...  # f64
     def left_out(self, first: int, last: int) -> bytes: ...  # u32
+    def beyond(self, first: int, group: Any, least: Any, greatest: Any, magnitude: float) -> FarValues:
+        """Arrays of u32, f64 and f64, as `api.FeatureColumns.beyond` has them; as many events as `group` has elements.
+        Raises ValueError where there are no limits for a column."""
+
+@final
+class FarValues:
+    event: bytes  # u32
+    name: bytes  # u32
+    row: bytes  # u32
 
 @final
 class PredictionColumns:

@@ -170,6 +170,22 @@ class FeatureColumns:
     left_out_names: list[str]
     """Of the first `MAX_LEFT_OUT_NAMES` that the limits left out."""
 
+    def beyond(self, group: U32, least: F64, greatest: F64, magnitude: float) -> FarValues:
+        """Numbers and bools below `least` or above `greatest`. `group`: of each event; limits: by group and name, of
+        each of them. A number of this magnitude or more is none. Raises ValueError where limits are absent."""
+        if least.shape != greatest.shape or least.shape[1] != len(self.names) or group.max(initial=0) >= len(least):
+            raise ValueError("no limits for a column")
+        of = group[self.event], self.name
+        lengths = np.diff(self.ends, prepend=np.uint32(0))
+        low, high = np.repeat(least[of], lengths), np.repeat(greatest[of], lengths)
+        places = np.flatnonzero((self.number < low) | (self.number > high))
+        kind = self.kind[places]
+        numeric = (kind == FeatureKind.NUMBER) | (kind == FeatureKind.BOOL)
+        places = places[numeric & (np.abs(self.number[places]) < magnitude)]
+        column = np.searchsorted(self.ends, places, side="right")
+        row = places - (self.ends[column] - lengths[column])
+        return FarValues(self.event[column], self.name[column], row.astype(np.uint32))
+
     def between(self, first: int, last: int) -> FeatureColumns:
         """The columns of the events from `first` to before `last`."""
         a, b = np.searchsorted(self.event, [first, last]).tolist()
@@ -183,6 +199,17 @@ class FeatureColumns:
             number=self.number[begin:end],
             left_out=self.left_out[first:last],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FarValues:
+    """Values of feature columns beyond their limits, ascending by event and column."""
+
+    event: U32
+    name: U32
+    """Row of `FeatureColumns.names`."""
+    row: U32
+    """Place of the value in its column."""
 
 
 @dataclass(frozen=True, slots=True)

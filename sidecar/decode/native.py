@@ -18,6 +18,7 @@ from sidecar.decode.api import (
     U32,
     U64,
     Check,
+    FarValues,
     FeatureColumns,
     Lines,
     LogBatch,
@@ -219,6 +220,10 @@ class NativeFeatureColumns(FeatureColumns):
     @cached_property
     def left_out_names(self) -> list[str]:
         return self.inner.left_out_names
+
+    def beyond(self, group: U32, least: F64, greatest: F64, magnitude: float) -> FarValues:
+        found = self.inner.beyond(self.first, group, least, greatest, magnitude)
+        return FarValues(*(np.frombuffer(column, np.uint32) for column in (found.event, found.name, found.row)))
 
     def between(self, first: int, last: int) -> FeatureColumns:
         return NativeFeatureColumns(self.inner, self.first + first, self.first + last)

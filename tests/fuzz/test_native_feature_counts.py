@@ -105,6 +105,39 @@ def test_of_any_values(tmp_path_factory: pytest.TempPathFactory, rng: random.Ran
         assert all(reference.counter(NATIVE) is not None for reference in [state.reference])
 
 
+@fuzzed
+@given(st.integers(0, 2**48).map(random.Random))
+def test_values_beyond_limits(rng: random.Random) -> None:
+    assert NATIVE is not None
+    columns = trained(rng)
+    payloads = [events_request(events(rng, columns)) for _ in range(3)]
+    found = [decoder.predictions(payloads, True).features for decoder in (NATIVE, REFERENCE)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].names == found[1].names
+    size = len(found[1].left_out)
+    group = np.array([rng.randrange(3) for _ in range(size)], np.uint32)
+    ends = [-math.inf, math.inf, *(one for one in NUMBERS if math.isfinite(one))]
+    least, greatest = (np.array([[rng.choice(ends) for _ in found[1].names] for _ in range(3)]) for _ in range(2))
+    first = rng.randrange(size + 1)
+    last = rng.randrange(first, size + 1)
+    for a, b in ((0, size), (first, last)):
+        sides = [one.between(a, b).beyond(group[a:b], least, greatest, 1e150) for one in found]
+        for column in ("event", "name", "row"):
+            np.testing.assert_array_equal(getattr(sides[0], column), getattr(sides[1], column))
+
+
+@pytest.mark.parametrize("decoder", [NATIVE, REFERENCE], ids=["native", "reference"])
+def test_limits_that_are_absent_are_refused(decoder: Decoder) -> None:
+    found = decoder.predictions([events_request([({"a": [1.0], "b": [2.0, 5.0]}, {})])], True).features
+    assert found is not None
+    far = found.beyond(np.zeros(1, np.uint32), np.array([[0.0, 2.5]]), np.array([[9.0, 4.0]]), 1e150)
+    assert (far.event.tolist(), far.name.tolist(), far.row.tolist()) == ([0, 0], [1, 1], [0, 1])
+    for group, names in ((0, 1), (1, 2)):
+        with pytest.raises(ValueError, match="no limits"):
+            found.beyond(np.full(1, group, np.uint32), np.zeros((1, names)), np.zeros((1, names)), 1e150)
+
+
 def test_parts_that_contradict_each_other_are_refused() -> None:
     assert NATIVE is not None
     numbers = NumberCells("x", [1.0, 2.0], [0, 0], 0.0, 1.0, 0.0, 1.0, False)

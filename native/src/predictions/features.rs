@@ -23,6 +23,25 @@ pub const KINDS: &[(&str, u8)] =
 /// Bytes of the shortest element of an array.
 const LEAST_ELEMENT: usize = 2;
 
+/// Where numbers are too far out: limits of each group of events and each name, those of the first group first.
+pub struct Limits<'a> {
+    /// Group of each event.
+    pub group: &'a [u32],
+    pub least: &'a [f64],
+    pub greatest: &'a [f64],
+    /// Of this magnitude and more it is no number.
+    pub magnitude: f64,
+}
+
+/// Values that are beyond their limits.
+#[derive(Default)]
+pub struct Far {
+    pub event: Vec<u32>,
+    pub name: Vec<u32>,
+    /// Place of the value in its column.
+    pub row: Vec<u32>,
+}
+
 #[derive(Default)]
 pub struct Features {
     pub event: Vec<u32>,
@@ -59,6 +78,33 @@ impl Features {
     /// Where the values of a column begin; those of the column behind the last one at the end of all values.
     pub fn begin_of(&self, column: usize) -> usize {
         column.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    }
+
+    /// Numbers and bools beyond their limits, of the events from `first` on that have a group; numbers of events count
+    /// from there. None where there are no limits for a group or a name.
+    pub fn beyond(&self, first: u32, limits: &Limits<'_>) -> Option<Far> {
+        let names = self.names.as_ref().map_or(0, Interner::len);
+        let columns = self.columns_of(first, first + limits.group.len() as u32);
+        let mut found = Far::default();
+        let mut begin = self.begin_of(columns.start);
+        for ((&event, &name), &end) in
+            self.event[columns.clone()].iter().zip(&self.name[columns.clone()]).zip(&self.ends[columns])
+        {
+            let values = begin..end as usize;
+            begin = end as usize;
+            let event = event - first;
+            let own = limits.group[event as usize] as usize * names + name as usize;
+            let (least, greatest) = (*limits.least.get(own)?, *limits.greatest.get(own)?);
+            for (row, (&kind, &value)) in self.kind[values.clone()].iter().zip(&self.number[values]).enumerate() {
+                let far = (value < least || value > greatest) && value.abs() < limits.magnitude;
+                if far && (kind == NUMBER || kind == BOOL) {
+                    found.event.push(event);
+                    found.name.push(name);
+                    found.row.push(row as u32);
+                }
+            }
+        }
+        Some(found)
     }
 
     /// The columns of one event. `before`: columns that the sender left out.

@@ -24,7 +24,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 16;
+const ABI_VERSION: u32 = 17;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use crate::otlp::decode_error;
 use crate::predictions::event::read_events;
 use crate::predictions::feature_counter::{self, CategoryCells, Cells, NumberCells};
-use crate::predictions::features::Features;
+use crate::predictions::features::{Features, Limits};
 use crate::python::{f64_bytes, i64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
 
 /// See `sidecar.decode.api.PredictionBatch`.
@@ -92,6 +92,35 @@ impl FeatureColumns {
         self.columns(first, last)?;
         u32_bytes(py, &self.features.left_out[first..last])
     }
+
+    fn beyond(
+        &self,
+        py: Python<'_>,
+        first: usize,
+        group: PyBuffer<u32>,
+        least: PyBuffer<f64>,
+        greatest: PyBuffer<f64>,
+        magnitude: f64,
+    ) -> PyResult<FarValues> {
+        let (group, least, greatest) = (group.to_vec(py)?, least.to_vec(py)?, greatest.to_vec(py)?);
+        self.columns(first, first.saturating_add(group.len()))?;
+        let limits = Limits { group: &group, least: &least, greatest: &greatest, magnitude };
+        let found = py.detach(|| self.features.beyond(first as u32, &limits));
+        let found = found.ok_or_else(|| PyValueError::new_err("no limits for a column"))?;
+        Ok(FarValues {
+            event: u32_bytes(py, &found.event)?,
+            name: u32_bytes(py, &found.name)?,
+            row: u32_bytes(py, &found.row)?,
+        })
+    }
+}
+
+/// See `sidecar.decode.api.FarValues`.
+#[pyclass(frozen, get_all, module = "sidecar_native")]
+struct FarValues {
+    event: Py<PyBytes>,
+    name: Py<PyBytes>,
+    row: Py<PyBytes>,
 }
 
 impl FeatureColumns {
@@ -312,6 +341,7 @@ fn texts_of(texts: &[String]) -> Vec<&str> {
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PredictionColumns>()?;
     module.add_class::<FeatureColumns>()?;
+    module.add_class::<FarValues>()?;
     module.add_class::<FeatureCounter>()?;
     module.add_class::<FeatureCounts>()?;
     module.add_function(wrap_pyfunction!(predictions, module)?)

@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
+from sidecar.derive.drift.counts import TAILS, small
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn
 from sidecar.derive.drift.reference_builder import categories, number_text
 from sidecar.derive.drift.value_flags import ABOVE, BELOW, FLAGS, INVALID, MISSING, UNSEEN
-from sidecar.derive.series import I64, LIMIT
+from sidecar.derive.series import I64
 
-TAILS = 2
-"""Sums that are kept besides those of bins: of the values of the first and of the last cell."""
 REST = "rest"
 _SPECIAL = frozenset((*FLAGS, REST))
 _RARE = 0.01
@@ -67,13 +66,14 @@ class ColumnBins:
             self._read_numbers(column)
         else:
             self._read_categories(column)
-        self.bin_counts: I64 = np.bincount(self.bin_of_cell, self.counts, self.bins).astype(np.int64)
+        self.cells = len(self._counts)
+        self.bin_counts: I64 = np.bincount(self.bin_of_cell, self._counts, self.bins).astype(np.int64)
 
     def _read_numbers(self, column: NumberColumn) -> None:
         self.edges = np.array(column.edges, np.float64)
-        self.counts: I64 = np.array(column.counts, np.int64)
+        self._counts: I64 = small(np.array(column.counts, np.int64))
         ends = np.array(column.bins, np.intp)
-        self.bin_of_cell = np.searchsorted(ends, np.arange(len(self.counts)), side="left").astype(np.uint8)
+        self.bin_of_cell = np.searchsorted(ends, np.arange(len(self._counts)), side="left").astype(np.uint8)
         self.bins = len(ends) + 1
         tolerance = 1e-6 * max(abs(column.min), abs(column.max))
         self.min, self._range = column.min, (column.min - tolerance, column.max + tolerance)
@@ -84,7 +84,7 @@ class ColumnBins:
 
     def _read_categories(self, column: CategoryColumn) -> None:
         self._places = {name: place for place, name in enumerate(column.values)}
-        self.counts = np.array([*column.values.values(), column.rest], np.int64)
+        self._counts = small(np.array([*column.values.values(), column.rest], np.int64))
         frequent = [name for name, count in column.values.items() if count >= _RARE * column.count]
         bins = {name: place for place, name in enumerate(frequent)}
         self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.uint8)
@@ -93,8 +93,9 @@ class ColumnBins:
         self.tails = (0.0, 0.0)
 
     @property
-    def cells(self) -> int:
-        return len(self.counts)
+    def counts(self) -> I64:
+        """Rows of each cell in the reference."""
+        return self._counts.astype(np.int64)
 
     @property
     def labels(self) -> list[str]:
@@ -124,7 +125,7 @@ class ColumnBins:
 
     def memory_bytes(self) -> int:
         """What it takes, about."""
-        own = (self.edges, self.counts, self.bin_of_cell, self.bin_counts)
+        own = (self.edges, self._counts, self.bin_of_cell, self.bin_counts)
         return sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, (self._places, *self._places)))
 
     def made_ready(self) -> NumberCells | CategoryCells:
@@ -213,13 +214,6 @@ def _number_of(category: str) -> float | None:
     except ValueError:
         return None
     return number if number_text(number) == category else None
-
-
-def saturating(values: I64, delta: I64) -> None:
-    """values += delta, stopping at the limits of 62 bits."""
-    values += delta
-    np.minimum(values, LIMIT, out=values)
-    np.maximum(values, -LIMIT, out=values)
 
 
 def _bin_labels(ends: list[float]) -> list[str]:

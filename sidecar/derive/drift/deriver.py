@@ -26,7 +26,7 @@ from sidecar.derive.drift.model_drift import UNEXPECTED, Failure, ModelDrift, sl
 from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
-from sidecar.derive.drift.outliers import RowLimits, outliers
+from sidecar.derive.drift.outliers import RowLimits, outliers, records_of_rows
 from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
@@ -268,7 +268,7 @@ class DriftDeriver:
         limits = {code: state.reference.limits for code, state in wanted.items() if isinstance(state, ModelDrift)}
         if not limits:
             return
-        rows = outliers(found, limits).rows()
+        rows = records_of_rows(outliers(found, limits))
         models = found.model[rows[~np.isin(rows, found.repeated)]]
         weights = np.bincount(models, minlength=len(found.models)).astype(np.float64)[list(limits)]
         keys, at = [found.models[code] for code in limits], _at(len(limits), time, now)

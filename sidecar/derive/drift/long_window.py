@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 
+from sidecar.derive.drift.counts import small
 from sidecar.derive.series import I64
 
 EACH = 2
@@ -23,6 +24,8 @@ _HEAD = 2
 
 class LongWindow:
     """Windows do not overlap, and each is whole, so that a cycle of its length is no change. Not thread-safe."""
+
+    __slots__ = ("_counts", "_dirty", "lengths")
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
@@ -43,7 +46,7 @@ class LongWindow:
             place, length = place + EACH - 1, 2 * length
             self.lengths[place] += oldest
             blocks[place] = blocks[place] + counts_of_oldest
-        self._counts = _small(np.array(blocks))
+        self._counts = small(np.array(blocks))
         self._dirty = True
 
     def recent(self) -> list[tuple[int, I64]]:
@@ -72,10 +75,4 @@ class LongWindow:
             raise ValueError("not a long window") from error
         if len(lengths) > BLOCKS or counts.shape != (len(lengths), bins):
             raise ValueError("not a long window of this column")
-        self.lengths, self._counts = lengths, _small(counts)
-
-
-def _small(counts: I64) -> I64:
-    """In as few bytes each as the largest needs."""
-    found: I64 = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-    return found
+        self.lengths, self._counts = lengths, small(counts)

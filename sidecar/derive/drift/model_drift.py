@@ -190,8 +190,7 @@ class ModelDrift:
         level = slow_change.alpha(
             options.false_pages_per_year, options.check_interval, options.window, len(self.windows)
         )
-        slow = ((key, self._slow_change(key, level)) for key in self._past)
-        self.slow_changes = {key: change for key, change in slow if change is not None}
+        self.slow_changes = self._slow_changes(level)
         found = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
@@ -202,17 +201,19 @@ class ModelDrift:
         found = window.comparison() if calibration is not None and window is not None else None
         return calibration.estimate(found.live_cells) if calibration is not None and found is not None else None
 
-    def _slow_change(self, key: Key, level: float) -> SlowChange | None:
+    def _slow_changes(self, level: float) -> dict[Key, SlowChange]:
         """What the window of now, or the whole windows before it, say."""
-        bins = self.windows[key].bins
-        scores = slow_change.normal_scores(bins.bin_counts) if bins.numeric else None
-        now = [(1, self.rows_at_check[key])] if self.ready and key in self.rows_at_check else []
-        found = [
-            one
-            for recent in (now, self._past[key].recent())
-            if (one := slow_change.find(recent, bins.bin_counts, scores, level)) is not None
-        ]
-        return max(found, key=lambda one: one.score / one.limit, default=None)
+        found: dict[Key, SlowChange] = {}
+        now = {key: [(1, rows)] for key, rows in self.rows_at_check.items() if self.ready and key in self._past}
+        for recent in (now, {key: past.recent() for key, past in self._past.items()}):
+            bins = {key: self.windows[key].bins for key in recent}
+            columns = [slow_change.Windows(recent[key], own.bin_counts, own.numeric) for key, own in bins.items()]
+            for key, one in zip(recent, slow_change.find(columns, level), strict=True):
+                if one is not None and (
+                    key not in found or one.score / one.limit > found[key].score / found[key].limit
+                ):
+                    found[key] = one
+        return {key: found[key] for key in self._past if key in found}
 
     def _compared(self, window: ColumnWindow) -> Comparison | None:
         lag = self._options.lag
@@ -268,7 +269,7 @@ class ModelDrift:
             if few:
                 yield ALL, "volume", few
         for key, window in self.windows.items():
-            counted = int(window.totals.sum()) + int(window.flags[:2].sum())
+            counted = window.counted
             if rows and counted == self._counted_at_check.get(key, 0) and key[0] == "feature":
                 yield label_of(window.bins), "absent", 1
             self._counted_at_check[key] = counted

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sidecar.decode.api import Decoder
+from sidecar.decode.api import Decoder, FarValues
 from sidecar.decode.otlp import records
 from sidecar.decode.otlp.additions import added_to
 from sidecar.decode.otlp.encode import key_value
@@ -15,7 +15,7 @@ from sidecar.decode.otlp.positions import accepted_records
 from sidecar.decode.otlp.tags import LOG_ATTRIBUTE
 from sidecar.decode.predictions.serving.any_values import read_attributes
 from sidecar.derive.drift.observations import Model, ObservationReader, Observations
-from sidecar.derive.drift.outliers import Outliers, RowLimits, outliers
+from sidecar.derive.drift.outliers import RowLimits, outliers
 
 MARK = "ml.outlier"
 ROWS, FEATURES = f"{MARK}_rows", f"{MARK}_features"
@@ -58,10 +58,10 @@ def _is_marked(payload: bytes, begin: int, end: int) -> bool:
     return MARK in read_attributes(payload, begin, end, LOG_ATTRIBUTE)
 
 
-def _marks(found: Observations, far: Outliers) -> dict[int, bytes]:
+def _marks(found: Observations, far: FarValues) -> dict[int, bytes]:
     """Place of a record among the accepted ones -> attributes."""
-    own, begins = np.unique(far.record, return_index=True)
-    ends = np.append(begins[1:], len(far.record))
+    own, begins = np.unique(far.event, return_index=True)
+    ends = np.append(begins[1:], len(far.event))
     marks = {}
     for record, begin, end in zip(own.tolist(), begins.tolist(), ends.tolist(), strict=False):
         names = dict.fromkeys(found.features.names[at] for at in far.name[begin:end].tolist())

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sidecar.decode.api import F64, FeatureKind
+from sidecar.decode.api import U32, FarValues
 from sidecar.derive.drift.observations import Observations
 from sidecar.derive.drift.reference import NumberColumn, Reference
 from sidecar.derive.drift.reference_builder import LARGEST
-from sidecar.derive.series import I64
 
 RATE = 0.001
 """Share of rows like those of the reference that are outliers, at most; of fewer than a thousand one in n + 1."""
@@ -39,24 +38,6 @@ class RowLimits:
     """Feature -> (least, greatest) value that is not too far. Features without are not looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outliers:
-    """Values that are too far out, ascending by record."""
-
-    record: I64
-    row: I64
-    """Place of the value in its column."""
-    name: I64
-    """Row of the features' `names`."""
-
-    def rows(self) -> I64:
-        """The record of each row that has such a value."""
-        if not len(self.record):
-            return self.record
-        found: I64 = np.unique(np.stack([self.record, self.row]), axis=1)[0]
-        return found
-
-
 def row_limits(reference: Reference) -> RowLimits:
     """The limits of numeric features. Those of which all rows but one have the same value are not looked at, nor any
     where the distance would be endless."""
@@ -72,7 +53,7 @@ def row_limits(reference: Reference) -> RowLimits:
     return RowLimits(bounds)
 
 
-def outliers(found: Observations, limits: Mapping[int, RowLimits]) -> Outliers:
+def outliers(found: Observations, limits: Mapping[int, RowLimits]) -> FarValues:
     """Values beyond the limits. `limits`: by row of `found.models`. Infinite ones are no values: they are invalid."""
     columns = found.features
     shape = len(found.models), len(columns.names)
@@ -80,20 +61,15 @@ def outliers(found: Observations, limits: Mapping[int, RowLimits]) -> Outliers:
     for code, own in limits.items():
         for place, name in enumerate(columns.names):
             least[code, place], greatest[code, place] = own.bounds.get(name, (-np.inf, np.inf))
-    of = found.model[columns.event], columns.name
-    lengths = np.diff(columns.ends, prepend=np.uint32(0))
-    places = _beyond(columns.number, np.repeat(least[of], lengths), np.repeat(greatest[of], lengths))
-    kind = columns.kind[places]
-    numeric = (kind == FeatureKind.NUMBER) | (kind == FeatureKind.BOOL)
-    places = places[numeric & (np.abs(columns.number[places]) < LARGEST)]
-    column = np.searchsorted(columns.ends, places, side="right")
-    begins = columns.ends.astype(np.int64) - lengths
-    record, name = (of[column].astype(np.int64) for of in (columns.event, columns.name))
-    return Outliers(record, places - begins[column], name)
+    return columns.beyond(found.model, least, greatest, LARGEST)
 
 
-def _beyond(number: F64, least: F64, greatest: F64) -> I64:
-    return np.flatnonzero((number < least) | (number > greatest)).astype(np.int64)
+def records_of_rows(far: FarValues) -> U32:
+    """The record of each row that has such a value."""
+    if not len(far.event):
+        return far.event
+    found: U32 = np.unique(np.stack([far.event, far.row]), axis=1)[0]
+    return found
 
 
 def _judges(column: NumberColumn) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -101,23 +102,39 @@ def limit_of_move(live: I64, reference: I64, scores: F64, level: float) -> F64:
     return found
 
 
-def find(recent: Sequence[tuple[int, I64]], reference: I64, scores: F64 | None, level: float) -> SlowChange | None:
-    """The most certain change of windows that reach ever further back. `recent`: (how many windows, their bins
-    together); `scores`: of numbers; `level`: of `alpha`. None where there are not rows enough."""
-    enough = [(windows, live) for windows, live in recent if live.sum() >= MIN_SAMPLES]
-    if not enough or not reference.any():
-        return None
-    found = [
-        SlowChange(score, limit, windows)
-        for test in tested(np.array([live for _, live in enough]), reference, scores, level)
-        for (windows, _), score, limit in zip(enough, *(values.tolist() for values in test), strict=True)
-    ]
-    return max(found, key=lambda one: one.score / one.limit)
+class Windows(NamedTuple):
+    """What there is of one column."""
+
+    recent: Sequence[tuple[int, I64]]
+    """(how many windows, their bins together), reaching ever further back."""
+    reference: I64
+    numeric: bool
+
+
+def find(columns: Sequence[Windows], level: float) -> list[SlowChange | None]:
+    """The most certain change of each column; None where there are not rows enough. `level`: of `alpha`. Columns of as
+    many bins and windows are computed together."""
+    found: list[SlowChange | None] = [None] * len(columns)
+    alike: dict[tuple[int, int, bool], list[tuple[int, list[tuple[int, I64]]]]] = {}
+    for place, (recent, reference, numeric) in enumerate(columns):
+        enough = [(windows, live) for windows, live in recent if live.sum() >= MIN_SAMPLES]
+        if enough and reference.any():
+            alike.setdefault((len(enough), len(reference), numeric), []).append((place, enough))
+    for (_, _, numeric), group in alike.items():
+        reference = np.array([columns[place].reference for place, _ in group])
+        live = np.array([[live for _, live in enough] for _, enough in group]).swapaxes(0, 1)
+        tests = tested(live, reference, normal_scores(reference) if numeric else None, level)
+        sizes, limits = (np.concatenate(values) for values in zip(*tests, strict=True))
+        for column, (place, enough) in enumerate(group):
+            best = int((sizes[:, column] / limits[:, column]).argmax())
+            windows, _ = enough[best % len(enough)]
+            found[place] = SlowChange(float(sizes[best, column]), float(limits[best, column]), windows)
+    return found
 
 
 def tested(live: I64, reference: I64, scores: F64 | None, level: float) -> list[tuple[F64, F64]]:
     """(sizes of the changes, limits) by each of the tests. `live`: bins along the last axis, windows that reach ever
-    further back along the first. Each test is wrong as seldom as its share of `level`."""
+    further back along the first, and perhaps columns between. Each test is wrong as seldom as its share of `level`."""
     own = level if scores is None else level / 2
     n, m = live.sum(-1), reference.sum(-1)
     rows = n * m / (n + m)
@@ -136,7 +153,7 @@ def _sized(statistic: F64, limit: F64, freedom: I64, rows: F64) -> tuple[F64, F6
     estimated = np.sqrt(np.maximum(statistic - freedom, 0) / rows)
     without = np.logical_or.accumulate(estimated + _ERRORS / np.sqrt(rows) < EFFECT, axis=0)
     over = np.concatenate([np.zeros_like(without[:1]), without[:-1]])
-    return np.where(over, 0.0, np.sqrt(statistic / rows)), np.maximum(np.sqrt(limit / rows), EFFECT)
+    return np.where(over, 0.0, np.sqrt(np.maximum(statistic, 0) / rows)), np.maximum(np.sqrt(limit / rows), EFFECT)
 
 
 def _transform(shares: F64, scores: F64, mean: F64) -> F64:

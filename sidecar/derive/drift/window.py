@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 
-from sidecar.derive.drift.column_bins import TAILS, ColumnBins, saturating
+from sidecar.derive.drift.column_bins import ColumnBins
+from sidecar.derive.drift.counts import TAILS, packed, saturating, small, unpacked
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
 
-_SIZES = {"<u1": 0xFF, "<u2": 0xFFFF, "<u4": 0xFFFFFFFF}
-
 
 class ColumnWindow:
     """Counts are whole numbers, so that they do not depend on the order of records. Not thread-safe."""
+
+    __slots__ = (
+        "_before",
+        "_closed_counts",
+        "_closed_tails",
+        "_dirty",
+        "_earlier",
+        "_gone",
+        "_lag",
+        "_new",
+        "_now",
+        "_numbers",
+        "_open",
+        "_past",
+        "_ring",
+        "bins",
+        "last_value",
+    )
 
     def __init__(self, bins: ColumnBins, lag: int = 0) -> None:
         """`lag`: sub-windows by which an older window lies behind that is compared with; 0 for none."""
@@ -33,10 +49,11 @@ class ColumnWindow:
         """Of the sub-window at hand, as `FeatureCounts.counts` has it."""
         self._open = self._now[: -bins.bins]
         """Its cells, flags and tails."""
-        self._closed = self._zeros()
+        self._closed_counts: I64 = small(self._open[:-TAILS])
+        self._closed_tails: I64 = self._open[-TAILS:].copy()
         """The same of those before."""
-        self._numbers: deque[int] = deque()
-        self._ring: deque[bytes] = deque()
+        self._numbers: list[int] = []
+        self._ring: list[bytes] = []
         """The counts of each of the sub-windows of these numbers."""
         self._past: dict[int, bytes] = {}
         """The same of those that are no longer in the window, by number, oldest first."""
@@ -46,8 +63,15 @@ class ColumnWindow:
         self._new: list[int] = []
         self._gone: list[int] = []
 
+    @property
+    def _closed(self) -> I64:
+        return np.concatenate([self._closed_counts.astype(np.int64), self._closed_tails])
+
+    def _close_with(self, counts: I64) -> None:
+        self._closed_counts, self._closed_tails = small(counts[:-TAILS]), counts[-TAILS:].copy()
+
     def _zeros(self) -> I64:
-        return np.zeros(self.bins.cells + len(FLAGS) + TAILS, np.int64)
+        return np.zeros(len(self._open), np.int64)
 
     def add(self, counted: I64) -> None:
         """Count values, given as `FeatureCounts.counts` has them."""
@@ -65,6 +89,11 @@ class ColumnWindow:
         return self._counters()[self.bins.bins : self.bins.bins + len(FLAGS)]
 
     @property
+    def counted(self) -> int:
+        """Values since then, those of no bin among them: missing and invalid ones are the first two flags."""
+        return int(self._counters()[: self.bins.bins + 2].sum())
+
+    @property
     def sums(self) -> I64:
         """Of the values of each bin since then, as whole numbers (`ColumnBins.value`)."""
         return self._counters()[self.bins.bins + len(FLAGS) :]
@@ -79,15 +108,15 @@ class ColumnWindow:
         """The sub-window at hand was `sub_window`; forget those before `oldest`."""
         if self._open.any():
             self._numbers.append(sub_window)
-            self._ring.append(_packed(self._open))
+            self._ring.append(packed(self._open))
             self._new.append(sub_window)
-            self._closed += self._open
+            self._close_with(self._closed + self._open)
             self._earlier = self._counters()
             self._now[:] = 0
             self._dirty = True
         while self._ring and self._numbers[0] < oldest:
-            number, counts = self._numbers.popleft(), self._ring.popleft()
-            self._closed -= _unpacked(counts, len(self._closed))
+            number, counts = self._numbers.pop(0), self._ring.pop(0)
+            self._close_with(self._closed - unpacked(counts, len(self._open)))
             self._past[number] = counts
         for number in [number for number in self._past if number < oldest - self._lag]:
             del self._past[number]
@@ -98,7 +127,7 @@ class ColumnWindow:
         found = self._closed + self._open
         for own, counts in zip(self._numbers, self._ring, strict=True):
             if own < number:
-                found -= _unpacked(counts, len(found))
+                found -= unpacked(counts, len(found))
         return self._in_bins(found[: self.bins.cells])
 
     def between(self, numbers: range) -> I64:
@@ -107,7 +136,7 @@ class ColumnWindow:
             found = self._zeros()
             for number, counts in self._past.items():
                 if number in numbers:
-                    found += _unpacked(counts, len(found))
+                    found += unpacked(counts, len(found))
             self._before = numbers, found
         return self._before[1]
 
@@ -147,7 +176,7 @@ class ColumnWindow:
 
     def memory_bytes(self) -> int:
         """What it takes now, about, with its bins."""
-        own: list[I64] = [self._earlier, self._now, self._closed]
+        own: list[I64] = [self._earlier, self._now, self._closed_counts, self._closed_tails]
         if self._before is not None:
             own.append(self._before[1])
         kept = [*self._ring, *self._past.values()]
@@ -171,54 +200,28 @@ class ColumnWindow:
             self._dirty = False
             # What is small stands first, what is large is packed by itself.
             counters, bins = self._counters(), self.bins.bins
-            small = _packed(np.concatenate([counters[:-bins], self._open]))
+            counted = packed(np.concatenate([counters[:-bins], self._open]))
             sums = zlib.compress(counters[-bins:].astype("<i8").tobytes(), 1)
-            yield None, self.last_value.to_bytes(8, "little") + len(small).to_bytes(4, "little") + small + sums
+            yield None, self.last_value.to_bytes(8, "little") + len(counted).to_bytes(4, "little") + counted + sums
 
-    def restore(self, packed: bytes, ring: dict[int, bytes], oldest: int) -> bool:
+    def restore(self, kept: bytes, ring: dict[int, bytes], oldest: int) -> bool:
         """Take over what was kept; False for what is not from here. `oldest`: the first sub-window of the window."""
-        small, sums = packed[12:], packed[12 + int.from_bytes(packed[8:12], "little") :]
+        end = 12 + int.from_bytes(kept[8:12], "little")
         bins = self.bins.bins
         try:
-            found = _unpacked(small[: len(small) - len(sums)], bins + len(FLAGS) + len(self._open))
-            summed = np.frombuffer(zlib.decompressobj().decompress(sums, 8 * bins + 1), "<i8")
-            closed = {number: _unpacked(counts, len(self._closed)) for number, counts in sorted(ring.items())}
+            found = unpacked(kept[12:end], bins + len(FLAGS) + len(self._open))
+            summed = np.frombuffer(zlib.decompressobj().decompress(kept[end:], 8 * bins + 1), "<i8")
+            closed = {number: unpacked(counts, len(self._open)) for number, counts in sorted(ring.items())}
         except (ValueError, zlib.error):
             return False
         if len(summed) != bins:
             return False
-        self.last_value = int.from_bytes(packed[:8], "little")
+        self.last_value = int.from_bytes(kept[:8], "little")
         counters, self._open[:] = np.split(found, [bins + len(FLAGS)])
         self._earlier = np.concatenate([counters, summed.astype(np.int64)]) - self._counters()
         own = [number for number in closed if number >= oldest]
-        self._numbers, self._ring = deque(own), deque(ring[number] for number in own)
+        self._numbers, self._ring = own, [ring[number] for number in own]
         self._past = {number: ring[number] for number in closed if number < oldest}
-        for number in own:
-            self._closed += closed[number]
+        self._close_with(sum((closed[number] for number in own), self._closed))
         self._dirty = False
         return True
-
-
-def _packed(counts: I64) -> bytes:
-    """Whole numbers in as few bytes each as the largest needs; the tails, which are larger, at the end."""
-    head = counts[:-TAILS]
-    top = int(np.abs(head).max())
-    size = next((code for code, limit in _SIZES.items() if top <= limit and int(head.min()) >= 0), "<i8")
-    data = head.astype(size).tobytes()
-    return size[1:].encode() + zlib.compress(data + counts[-TAILS:].astype("<i8").tobytes(), 1)
-
-
-def _unpacked(packed: bytes, length: int) -> I64:
-    """Raises ValueError for what is not so many whole numbers."""
-    size = "<" + packed[:2].decode("ascii", "replace")
-    if size not in (*_SIZES, "<i8"):
-        raise ValueError("not packed counts")
-    split = (length - TAILS) * int(size[2])
-    unpacker = zlib.decompressobj()
-    try:
-        data = unpacker.decompress(packed[2:], split + 8 * TAILS + 1)
-    except zlib.error as error:
-        raise ValueError("not packed counts") from error
-    if len(data) != split + 8 * TAILS:
-        raise ValueError("another number of counts")
-    return np.concatenate([np.frombuffer(data[:split], size), np.frombuffer(data[split:], "<i8")]).astype(np.int64)

@@ -18,7 +18,7 @@ class ChiSquared:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins()
+        reference, live = found.bins
         p, q = live / live.sum(), reference / reference.sum()
         together = (live + reference) / (live.sum() + reference.sum())
         return math.sqrt(float(((p - q) ** 2 / together).sum()))

@@ -23,7 +23,7 @@ class JensenShannon:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins()
+        reference, live = found.bins
         p, q = live / live.sum(), reference / reference.sum()
         middle = (p + q) / 2
         return math.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2))

@@ -11,6 +11,8 @@ the mean; 1/3 holds in the tail too (simulated: `tests/support/drift_simulation.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from sidecar.decode.api import F64
@@ -51,9 +53,17 @@ def critical(found: Comparison, alpha: float, squared: float, by_chance: float) 
     """The certainty of G² on the scale of another measure of distance: what that would be, were the difference of the
     two sides just so large that it is certain. `squared`: the measure, of the order of squared differences;
     `by_chance`: what it is where G² is 1, for small differences."""
-    ratio = float(statistic(found.live_bins, found.reference_bins))
-    most = float(limit(found.live_bins, found.reference_bins, alpha))
+    ratio, most = _of(found, alpha)
     return most * (squared / ratio if ratio > _NOTHING else by_chance)
+
+
+@lru_cache(maxsize=1)
+def _of(found: Comparison, alpha: float) -> tuple[float, float]:
+    """The statistic and its limit, which several methods ask for one after the other."""
+    return (
+        float(statistic(found.live_bins, found.reference_bins)),
+        float(limit(found.live_bins, found.reference_bins, alpha)),
+    )
 
 
 def _divergence(counts: I64, together: F64) -> F64:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from sidecar.decode.api import F64
 from sidecar.derive.series import I64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """One column's counts on both sides. Both sides have rows."""
+    """One column's counts on both sides. Both sides have rows. What several methods need is computed once."""
 
     numeric: bool
     edges: F64
@@ -26,12 +27,12 @@ class Comparison:
     """Sums of the values of the first and of the last cell."""
     live_tails: tuple[float, float]
 
-    @property
+    @cached_property
     def n(self) -> int:
         """Live values."""
         return int(self.live_cells.sum())
 
-    @property
+    @cached_property
     def m(self) -> int:
         """Values of the reference."""
         return int(self.reference_cells.sum())
@@ -41,6 +42,7 @@ class Comparison:
         """1/n + 1/m: the variance of a difference of two shares goes with it."""
         return 1 / self.n + 1 / self.m
 
+    @cached_property
     def bins(self) -> tuple[I64, I64]:
         """Reference and live counts of the bins in which there is anything."""
         there = (self.reference_bins > 0) | (self.live_bins > 0)

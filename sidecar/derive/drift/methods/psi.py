@@ -23,7 +23,7 @@ class Psi:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins()
+        reference, live = found.bins
         p, q = smoothed(live), smoothed(reference)
         return float(((p - q) * np.log(p / q)).sum())
 

@@ -37,7 +37,7 @@ def test_wasserstein(pair: Pair) -> None:
 
 
 def shares(found: Comparison) -> tuple[F64, F64]:
-    reference, live = found.bins()
+    reference, live = found.bins
     return live / live.sum(), reference / reference.sum()
 
 
@@ -49,7 +49,7 @@ def test_jensen_shannon_is_exact_on_the_bins(pair: Pair) -> None:
 
 def test_psi_is_exact_on_the_bins(pair: Pair) -> None:
     found = compared(*pair)
-    reference, live = found.bins()
+    reference, live = found.bins
     p = (live + 0.5) / (live.sum() + 0.5 * len(live))
     q = (reference + 0.5) / (reference.sum() + 0.5 * len(reference))
     # The sum of both Kullback-Leibler divergences.
@@ -58,7 +58,7 @@ def test_psi_is_exact_on_the_bins(pair: Pair) -> None:
 
 def test_chi_squared_is_that_of_a_contingency_table(pair: Pair) -> None:
     found = compared(*pair)
-    reference, live = found.bins()
+    reference, live = found.bins
     expected = stats.chi2_contingency(np.array([reference, live]), correction=False).statistic
     assert method("chi_squared").score(found) ** 2 / found.noise == pytest.approx(expected, rel=1e-9)
 
@@ -70,7 +70,7 @@ def test_no_distance_from_itself(pair: Pair) -> None:
 
 def test_the_statistic_of_certainty_is_that_of_the_g_test(pair: Pair) -> None:
     found = compared(*pair)
-    reference, live = found.bins()
+    reference, live = found.bins
     table = np.array([reference, live])
     expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
     counts = found.live_bins, found.reference_bins

@@ -20,7 +20,7 @@ from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.observations import Observations, of_events
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
-from sidecar.derive.drift.outliers import LEAST_DISTANCE, RATE, RowLimits, outliers, row_limits
+from sidecar.derive.drift.outliers import LEAST_DISTANCE, RATE, RowLimits, outliers, records_of_rows, row_limits
 from sidecar.derive.series import Budget
 
 DECODER = ReferenceDecoder()
@@ -44,7 +44,7 @@ def found_in(limits: RowLimits, table: Table) -> set[int]:
     )
     empty = (none, none, [], np.zeros(0, np.uint64), none, np.zeros(0), none, np.zeros(0))
     found = outliers(Observations(one, one, one, [("m", "")], features, none, *empty), {0: limits})
-    assert len(found.rows()) == len(set(found.row.tolist()))
+    assert len(records_of_rows(found)) == len(set(found.row.tolist()))
     return set(found.row.tolist())
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_number_is_no_outlier() -> None:
     limits = limits_of(np.random.default_rng(1).normal(0, 1, (500, 1)))
     for value in (float("inf"), -float("inf"), None, "far", "x" * 70, [1.0], 1e200):
         batch = DECODER.predictions([event_request({"f0": ["a", "b", value]})], True)
-        assert not len(outliers(of_events(batch), {0: limits}).rows()), value
+        assert not len(records_of_rows(outliers(of_events(batch), {0: limits}))), value
     batch = DECODER.predictions([event_request({"f0": [True, 1e100, -50]})], True)
     assert outliers(of_events(batch), {0: limits}).row.tolist() == [1, 2]
 

@@ -92,13 +92,16 @@ def test_the_simulated_rules_are_those_of_the_program(shift: float) -> None:
     for place, slow in enumerate(simulation.slow_in_windows(found, scores)):
         past.push(live[place])
         for column in range(50):
-            now = slow_change.find([(1, live[place, column])], reference[column], scores[column], simulation.SLOW_LEVEL)
+            of = slow_change.Windows([(1, live[place, column])], reference[column], True)
+            (now,) = slow_change.find([of], simulation.SLOW_LEVEL)
             assert now is not None
             assert now.detected == slow[column]
     together = simulation.slow_in_the_past(past, reference, scores)
-    for column in range(50):
-        recent = [(windows, counts[column]) for windows, counts in past.recent()]
-        one = slow_change.find(recent, reference[column], scores[column], simulation.SLOW_LEVEL)
+    columns = [
+        slow_change.Windows([(windows, counts[column]) for windows, counts in past.recent()], reference[column], True)
+        for column in range(50)
+    ]
+    for column, one in enumerate(slow_change.find(columns, simulation.SLOW_LEVEL)):
         assert one is not None
         assert one.detected == together[column]
     assert together.any() == (shift > 0)

@@ -19,7 +19,7 @@ from sidecar.derive.drift import slow_change
 from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.methods import likelihood_ratio
 from sidecar.derive.drift.options import DriftOptions
-from sidecar.derive.drift.slow_change import EFFECT, find, limit_of_move, moved, normal_scores
+from sidecar.derive.drift.slow_change import EFFECT, SlowChange, Windows, limit_of_move, moved, normal_scores
 from sidecar.derive.series import Budget
 
 DECODER = ReferenceDecoder()
@@ -33,6 +33,12 @@ def shifted(rows: int, shift: float) -> Any:
     """Expected rows of 20 bins of a normal distribution that has moved."""
     ends = stats.norm.cdf(stats.norm.ppf(np.arange(21) / 20) - shift)
     return np.diff(np.rint(ends * rows)).astype(np.int64)
+
+
+def find(recent: Sequence[tuple[int, Any]], before: Any, numeric: bool = True) -> SlowChange | None:
+    """What is found in one column."""
+    (found,) = slow_change.find([Windows(recent, before, numeric)], LEVEL)
+    return found
 
 
 class TestMoved:
@@ -89,42 +95,40 @@ class TestMoved:
 
 
 class TestFind:
-    scores = normal_scores(REFERENCE)
-
     def test_a_quarter_of_a_deviation_in_one_window_of_a_thousand(self) -> None:
-        found = find([(1, shifted(1000, 0.25))], REFERENCE, self.scores, LEVEL)
+        found = find([(1, shifted(1000, 0.25))], REFERENCE)
         assert found is not None
         assert found.detected
         assert (found.windows, found.score) == (1, pytest.approx(0.25, abs=0.02))
 
     def test_the_same_of_few_rows_takes_many_windows(self) -> None:
         days = [(n, shifted(100 * n, 0.25)) for n in (1, 2, 4, 8, 16)]
-        found = find(days, REFERENCE, self.scores, LEVEL)
+        found = find(days, REFERENCE)
         assert found is not None
         assert found.detected
         assert found.windows > 4
-        one = find(days[:1], REFERENCE, self.scores, LEVEL)
+        one = find(days[:1], REFERENCE)
         assert one is not None
         assert not one.detected
 
     def test_what_is_smaller_than_an_effect_is_never_reported(self) -> None:
-        found = find([(16, shifted(10**7, 0.09))], REFERENCE * 10**5, self.scores, LEVEL)
+        found = find([(16, shifted(10**7, 0.09))], REFERENCE * 10**5)
         assert found is not None
         assert found.limit == EFFECT
         assert not found.detected
 
     def test_the_error_of_a_small_reference_is_in_the_limit(self) -> None:
         live = shifted(10**6, 0.25)
-        found = find([(16, live)], np.full(20, 10), self.scores, LEVEL)
+        found = find([(16, live)], np.full(20, 10))
         assert found is not None
         assert not found.detected
         assert found.limit > 4.5 / math.sqrt(200)
 
     def test_a_past_change_is_over_when_newer_windows_are_as_in_the_reference(self) -> None:
         past = [(4, shifted(40_000, 0.3))]
-        still = find([(1, shifted(10_000, 0.3)), *past], REFERENCE, self.scores, LEVEL)
-        over = find([(1, shifted(10_000, 0.0)), *past], REFERENCE, self.scores, LEVEL)
-        unknown = find([(1, shifted(100, 0.0)), *past], REFERENCE, self.scores, LEVEL)
+        still = find([(1, shifted(10_000, 0.3)), *past], REFERENCE)
+        over = find([(1, shifted(10_000, 0.0)), *past], REFERENCE)
+        unknown = find([(1, shifted(100, 0.0)), *past], REFERENCE)
         assert still is not None
         assert over is not None
         assert unknown is not None
@@ -132,17 +136,35 @@ class TestFind:
 
     def test_categories_by_their_bins_only(self) -> None:
         before = np.array([6000, 3000, 1000])
-        found = find([(1, np.array([500, 400, 100]))], before, None, LEVEL)
+        found = find([(1, np.array([500, 400, 100]))], before, False)
         assert found is not None
         assert found.detected
-        same = find([(1, np.array([600, 300, 100]))], before, None, LEVEL)
+        same = find([(1, np.array([600, 300, 100]))], before, False)
         assert same is not None
         assert same.score < 0.01
 
     def test_nothing_is_said_of_a_handful_of_rows(self) -> None:
-        assert find([], REFERENCE, self.scores, LEVEL) is None
-        assert find([(1, shifted(20, 3.0))], REFERENCE, self.scores, LEVEL) is None
-        assert find([(1, shifted(1000, 3.0))], REFERENCE * 0, self.scores, LEVEL) is None
+        assert find([], REFERENCE) is None
+        assert find([(1, shifted(20, 3.0))], REFERENCE) is None
+        assert find([(1, shifted(1000, 3.0))], REFERENCE * 0) is None
+
+
+def test_many_columns_are_as_each_by_itself() -> None:
+    """Whatever is computed with what: columns of other bins, of categories, and without rows."""
+    rng = np.random.default_rng(5)
+    columns = []
+    for n in range(40):
+        before = rng.integers(0, 900, rng.choice([2, 3, 20]))
+        recent = [(days, rng.integers(0, 90 * days, len(before))) for days in (1, 2, 4)[: rng.integers(0, 4)]]
+        columns.append(Windows(recent, before * (n % 9 > 0), bool(rng.integers(2))))
+    together = slow_change.find(columns, LEVEL)
+    assert sum(one is None for one in together) > 5
+    for column, found in zip(columns, together, strict=True):
+        alone = find(*column)
+        assert (found is None) == (alone is None)
+        if found is not None and alone is not None:
+            assert found.windows == alone.windows
+            assert (found.score, found.limit) == pytest.approx((alone.score, alone.limit), rel=1e-9)
 
 
 def test_more_columns_and_checks_ask_for_more_certainty() -> None:
