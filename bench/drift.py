@@ -135,34 +135,41 @@ def checkpoint(drift: DriftDeriver) -> None:
         pass
 
 
-def memory(mode: str) -> float:
-    """kB a feature: resident memory that came with the deriver's state of many features, over days of hourly rows."""
-    days = {"previous_window": 3, "same_window_last_week": 9}.get(mode, 2)
+def write_inputs(folder: Path) -> None:
+    """A reference of many features, and an hour's requests. By a process of its own: what is made on the way would
+    leave memory behind, which is free for what is measured."""
     rng = np.random.default_rng(20)
     names = [f"n{place:04d}" for place in range(MANY * 8 // 10)], [f"c{place:04d}" for place in range(MANY * 2 // 10)]
     rows = rng.normal(10, 3, (HOURLY, len(names[0]))), rng.choice(["basic", "pro", "free"], (HOURLY, len(names[1])))
     live = {name: of[:, n].tolist() for some, of in zip(names, rows, strict=True) for n, name in enumerate(some)}
-    parts = [{name: of[at : at + 100] for name, of in live.items()} for at in range(0, HOURLY, 100)]
-    requests = [events_request([(part, {})]) for part in parts]
+    write_reference(folder, live)
+    for at_row in range(0, HOURLY, 100):
+        part = {name: of[at_row : at_row + 100] for name, of in live.items()}
+        (folder / f"{at_row:05d}.request").write_bytes(events_request([(part, {})]))
+
+
+def memory(mode: str, folder: Path) -> float:
+    """kB a feature: resident memory that came with the deriver's state of many features, over days of hourly rows."""
+    days = {"previous_window": 3, "same_window_last_week": 9}.get(mode, 2)
+    options: dict[str, Any] = {"max_features": MANY}
+    if mode == "learn":
+        options["learn"] = HOURLY
+    else:
+        options |= {"reference": folder / "reference.json", "compare_with": mode}
+    requests = [file.read_bytes() for file in sorted(folder.glob("*.request"))]
     decoder = own_decoder()
-    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
-        options: dict[str, Any] = {"max_features": MANY}
-        if mode == "learn":
-            options["learn"] = HOURLY
-        else:
-            options |= {"reference": write_reference(Path(folder), live), "compare_with": mode}
-        for request in requests:
-            decoder.predictions([request], True)
-        before = settled_bytes()
-        deriver = DriftDeriver(DriftOptions(**options), Budget(), events=PredictionEvents())
-        for hour in range(24 * days):
-            for n, request in enumerate(requests):
-                deriver.apply(deriver.decode(decoder, [request]), at(START + hour * HOUR + n * HOUR // len(requests)))
-            for _ in deriver.checkpoint():
-                pass
-        (state,) = deriver.models.values()
-        assert len(state.decisions) == MANY, "a column was not compared"
-        return (settled_bytes() - before) / MANY / 1000
+    for request in requests:
+        decoder.predictions([request], True)
+    before = settled_bytes()
+    deriver = DriftDeriver(DriftOptions(**options), Budget(), events=PredictionEvents())
+    for hour in range(24 * days):
+        for n, request in enumerate(requests):
+            deriver.apply(deriver.decode(decoder, [request]), at(START + hour * HOUR + n * HOUR // len(requests)))
+        for _ in deriver.checkpoint():
+            pass
+    (state,) = deriver.models.values()
+    assert len(state.decisions) == MANY, "a column was not compared"
+    return (settled_bytes() - before) / MANY / 1000
 
 
 def settled_bytes() -> int:
@@ -200,8 +207,11 @@ def in_a_process(arguments: list[str], environment: Mapping[str, str]) -> dict[s
 
 def own_part(arguments: list[str]) -> dict[str, float]:
     """What `main` asks of a process of its own."""
+    if arguments[0] == "inputs":
+        write_inputs(Path(arguments[1]))
+        return {}
     if arguments[0] == "memory":
-        return {"kilobytes": memory(arguments[1])}
+        return {"kilobytes": memory(arguments[1], Path(arguments[2]))}
     rows_an_event, suite, file = int(arguments[1]), arguments[2] == "suite", arguments[3]
     with np.load(file, allow_pickle=False) as kept:
         trained, live = ({name[2:]: kept[name] for name in kept.files if name[0] == side} for side in "tl")
@@ -239,8 +249,11 @@ def main(arguments: list[str]) -> int:
             found = in_a_process(command, library.environment)
             taken = f"{found['bytes'] / FEATURES / 1000:,.0f} kB a feature"
             print(f"{library.packages[0]:44} {found['cpu'] / rows * 1e6:8.2f} {taken:>20}", flush=True)
-    for mode in MODES:
-        print(f"{mode:44} {in_a_process([*own, 'memory', mode], {})['kilobytes']:8.1f} kB a feature", flush=True)
+    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
+        in_a_process([*own, "inputs", folder], {})
+        for mode in MODES:
+            found = in_a_process([*own, "memory", mode, folder], {})["kilobytes"]
+            print(f"{mode:44} {found:8.1f} kB a feature", flush=True)
     return 0
 
 

@@ -55,19 +55,15 @@ class ColumnBins:
         self.name, self.role = column.name, column.role
         self.numeric = isinstance(column, NumberColumn)
         self.edges: F64 = np.zeros(0)
-        self.std = self._center = 0.0
-        self._unit = 1.0
-        self.min = -1.0
-        """The reference's least number; below 0 for categories."""
-        self._range = (0.0, 0.0)
-        """Of the reference, with what a float32 of its ends may differ by."""
+        self._moments: F64 = np.array([0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+        """Of numbers: deviation, mean, least number, tails, unit of sums, range. Not as single numbers, which would lie
+        where all of the reference was, and keep the memory around them."""
         self._places: dict[str, int] = {}
         if isinstance(column, NumberColumn):
             self._read_numbers(column)
         else:
             self._read_categories(column)
         self.cells = len(self._counts)
-        self.bin_counts: I64 = np.bincount(self.bin_of_cell, self._counts, self.bins).astype(np.int64)
 
     def _read_numbers(self, column: NumberColumn) -> None:
         self.edges = np.array(column.edges, np.float64)
@@ -75,12 +71,11 @@ class ColumnBins:
         ends = np.array(column.bins, np.intp)
         self.bin_of_cell = np.searchsorted(ends, np.arange(len(self._counts)), side="left").astype(np.uint8)
         self.bins = len(ends) + 1
-        tolerance = 1e-6 * max(abs(column.min), abs(column.max))
-        self.min, self._range = column.min, (column.min - tolerance, column.max + tolerance)
-        self.std, self._center = column.std, column.mean
         exponent = math.frexp(column.std or abs(column.mean) or 1.0)[1]
-        self._unit = math.ldexp(1.0, max(exponent, _LEAST_EXPONENT) - _SMALL)
-        self.tails = column.tails
+        unit = math.ldexp(1.0, max(exponent, _LEAST_EXPONENT) - _SMALL)
+        tolerance = 1e-6 * max(abs(column.min), abs(column.max))
+        ends_of_range = column.min - tolerance, column.max + tolerance
+        self._moments = np.array([column.std, column.mean, column.min, *column.tails, unit, *ends_of_range])
 
     def _read_categories(self, column: CategoryColumn) -> None:
         self._places = {name: place for place, name in enumerate(column.values)}
@@ -90,12 +85,44 @@ class ColumnBins:
         self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.uint8)
         self.bins = len(frequent) + 1
         self._complete = column.rest == 0
-        self.tails = (0.0, 0.0)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the reference."""
+        return float(self._moments[0])
+
+    @property
+    def _center(self) -> float:
+        return float(self._moments[1])
+
+    @property
+    def min(self) -> float:
+        """The reference's least number; below 0 for categories."""
+        return float(self._moments[2])
+
+    @property
+    def tails(self) -> tuple[float, float]:
+        """Sums of its values in the first and in the last cell."""
+        return float(self._moments[3]), float(self._moments[4])
+
+    @property
+    def _unit(self) -> float:
+        return float(self._moments[5])
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """Of the reference, with what a float32 of its ends may differ by."""
+        return float(self._moments[6]), float(self._moments[7])
 
     @property
     def counts(self) -> I64:
         """Rows of each cell in the reference."""
         return self._counts.astype(np.int64)
+
+    @property
+    def bin_counts(self) -> I64:
+        """The same of each bin."""
+        return np.bincount(self.bin_of_cell, self._counts, self.bins).astype(np.int64)
 
     @property
     def labels(self) -> list[str]:
@@ -125,7 +152,7 @@ class ColumnBins:
 
     def memory_bytes(self) -> int:
         """What it takes, about."""
-        own = (self.edges, self._counts, self.bin_of_cell, self.bin_counts)
+        own = (self.edges, self._counts, self.bin_of_cell, self._moments)
         return sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, (self._places, *self._places)))
 
     def made_ready(self) -> NumberCells | CategoryCells:

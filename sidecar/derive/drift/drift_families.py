@@ -143,8 +143,9 @@ def _counters(found: _Families, about: str, window: ColumnWindow, label: str, fa
     reference = label_text(("reference",), (label,))
     summed = bins.numeric and bins.min >= 0
     sums = bins.value(window.sums, window.totals).clip(min=0).tolist() if summed else [None] * bins.bins
-    size = max(1, int(bins.bin_counts.sum()))
-    rows = zip(bins.labels, window.totals.tolist(), bins.bin_counts.tolist(), sums, strict=True)
+    trained = bins.bin_counts
+    size = max(1, int(trained.sum()))
+    rows = zip(bins.labels, window.totals.tolist(), trained.tolist(), sums, strict=True)
     for name, total, in_reference, value_sum in rows:
         labels = f"{about},{label_text(('bin',), (name,))},{reference}"
         found.observations.add(labels, total * factor, created)
@@ -153,7 +154,7 @@ def _counters(found: _Families, about: str, window: ColumnWindow, label: str, fa
             found.sums.add(labels, value_sum * factor, created)
     for name, total in zip(FLAGS, window.flags.tolist(), strict=True):
         found.observations.add(f'{about},bin="{name}",{reference}', total * factor, created)
-    found.rows.add(f"{about},{reference}", int(bins.bin_counts.sum()))
+    found.rows.add(f"{about},{reference}", int(trained.sum()))
 
 
 def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -180,21 +180,24 @@ class ModelDrift:
         progress, options = self.progress, self._options
         ends = (progress.check + 1) * round(options.check_interval * 1e9)
         self.ready = ends - progress.started >= options.warm_up_seconds * 1e9
-        pairs = ((key, self._compared(window)) for key, window in self.windows.items())
-        compared = {key: comparison for key, comparison in pairs if comparison is not None}
-        self.decisions = {key: self._decision(self.windows[key], comparison) for key, comparison in compared.items()}
-        self.rows_at_check = {key: comparison.live_bins for key, comparison in compared.items()}
-        if options.lag:
-            self.rows_before = {key: comparison.reference_bins for key, comparison in compared.items()}
+        self.decisions, self.rows_at_check, self.rows_before = {}, {}, {}
+        for key, window in self.windows.items():
+            # One after the other: what is compared takes more memory than the windows.
+            found = self._compared(window)
+            if found is not None:
+                self.decisions[key] = self._decision(window, found)
+                self.rows_at_check[key] = found.live_bins
+                if options.lag:
+                    self.rows_before[key] = found.reference_bins
         self.estimate = self._estimated()
         level = slow_change.alpha(
             options.false_pages_per_year, options.check_interval, options.window, len(self.windows)
         )
         self.slow_changes = self._slow_changes(level)
-        found = list(self._failures(check - progress.check))
+        failures = list(self._failures(check - progress.check))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
-        return found
+        return failures
 
     def _estimated(self) -> Estimate | None:
         calibration, window = self.reference.calibration, self.windows.get(key_of("score", ""))
@@ -309,15 +312,15 @@ class ModelDrift:
             yield b"m", progress
         if self._checked:
             self._checked = False
-            counted = [[*key, n] for key, n in self._counted_at_check.items()]
-            decisions = [[*key, asdict(decision)] for key, decision in self.decisions.items()]
-            yield b"v", json.dumps([counted, decisions]).encode()
-            rows = [[*key, counts.tolist()] for key, counts in self.rows_at_check.items()]
-            before = [[*key, counts.tolist()] for key, counts in self.rows_before.items()]
+            counted = _json([*key, n] for key, n in self._counted_at_check.items())
+            decisions = _json([*key, asdict(decision)] for key, decision in self.decisions.items())
+            yield b"v", f"[{counted},{decisions}]".encode()
+            rows = _json([*key, counts.tolist()] for key, counts in self.rows_at_check.items())
+            before = _json([*key, counts.tolist()] for key, counts in self.rows_before.items())
             estimate = None if self.estimate is None else astuple(self.estimate)
-            yield b"b", json.dumps([self.ready, rows, before, estimate]).encode()
-            slow = [[*key, asdict(one)] for key, one in self.slow_changes.items()]
-            yield b"s", json.dumps([self._options.sub_windows, slow]).encode()
+            yield b"b", f"[{json.dumps(self.ready)},{rows},{before},{json.dumps(estimate)}]".encode()
+            slow = _json([*key, asdict(one)] for key, one in self.slow_changes.items())
+            yield b"s", f"[{self._options.sub_windows},{slow}]".encode()
         for key, window in self.windows.items():
             name = pack_labels(key)
             past = self._past[key].checkpoint() if key in self._past else None
@@ -396,6 +399,12 @@ class ModelDrift:
             for role, name, counts in kept
             if (window := self.windows.get((role, name))) is not None and len(counts) == window.bins.bins
         }
+
+
+def _json(elements: Iterable[Any]) -> str:
+    """As an array. Elements are made one by one: those of thousands of columns together would leave as much memory
+    behind as their windows take."""
+    return f"[{','.join(map(json.dumps, elements))}]"
 
 
 def _decision_of(kept: dict[str, Any]) -> Decision:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sidecar.derive.drift.column_bins import ColumnBins
-from sidecar.derive.drift.counts import TAILS, packed, saturating, small, unpacked
+from sidecar.derive.drift.counts import TAILS, packed, saturating, unpacked
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
@@ -20,8 +20,7 @@ class ColumnWindow:
 
     __slots__ = (
         "_before",
-        "_closed_counts",
-        "_closed_tails",
+        "_closed",
         "_dirty",
         "_earlier",
         "_gone",
@@ -29,7 +28,6 @@ class ColumnWindow:
         "_new",
         "_now",
         "_numbers",
-        "_open",
         "_past",
         "_ring",
         "bins",
@@ -47,11 +45,8 @@ class ColumnWindow:
         """When the last value came that is not missing, Unix ns; 0 where none did."""
         self._now: I64 = np.zeros(bins.counts_length, np.int64)
         """Of the sub-window at hand, as `FeatureCounts.counts` has it."""
-        self._open = self._now[: -bins.bins]
-        """Its cells, flags and tails."""
-        self._closed_counts: I64 = small(self._open[:-TAILS])
-        self._closed_tails: I64 = self._open[-TAILS:].copy()
-        """The same of those before."""
+        self._closed = packed(self._open)
+        """Cells, flags and tails of those before; packed, since it is read at checks only."""
         self._numbers: list[int] = []
         self._ring: list[bytes] = []
         """The counts of each of the sub-windows of these numbers."""
@@ -64,11 +59,12 @@ class ColumnWindow:
         self._gone: list[int] = []
 
     @property
-    def _closed(self) -> I64:
-        return np.concatenate([self._closed_counts.astype(np.int64), self._closed_tails])
+    def _open(self) -> I64:
+        """Cells, flags and tails of the sub-window at hand."""
+        return self._now[: -self.bins.bins]
 
-    def _close_with(self, counts: I64) -> None:
-        self._closed_counts, self._closed_tails = small(counts[:-TAILS]), counts[-TAILS:].copy()
+    def _before_open(self) -> I64:
+        return unpacked(self._closed, len(self._open))
 
     def _zeros(self) -> I64:
         return np.zeros(len(self._open), np.int64)
@@ -110,13 +106,13 @@ class ColumnWindow:
             self._numbers.append(sub_window)
             self._ring.append(packed(self._open))
             self._new.append(sub_window)
-            self._close_with(self._closed + self._open)
+            self._closed = packed(self._before_open() + self._open)
             self._earlier = self._counters()
             self._now[:] = 0
             self._dirty = True
         while self._ring and self._numbers[0] < oldest:
             number, counts = self._numbers.pop(0), self._ring.pop(0)
-            self._close_with(self._closed - unpacked(counts, len(self._open)))
+            self._closed = packed(self._before_open() - unpacked(counts, len(self._open)))
             self._past[number] = counts
         for number in [number for number in self._past if number < oldest - self._lag]:
             del self._past[number]
@@ -124,7 +120,7 @@ class ColumnWindow:
 
     def since(self, number: int) -> I64:
         """Rows of each bin in the sub-windows from this one on, of those in the window."""
-        found = self._closed + self._open
+        found = self._before_open() + self._open
         for own, counts in zip(self._numbers, self._ring, strict=True):
             if own < number:
                 found -= unpacked(counts, len(found))
@@ -143,11 +139,11 @@ class ColumnWindow:
     def flags_of_window(self) -> I64:
         """How many values of the window are missing, invalid, below, above, unseen."""
         cells = self.bins.cells
-        return (self._closed + self._open)[cells : cells + len(FLAGS)]
+        return (self._before_open() + self._open)[cells : cells + len(FLAGS)]
 
     def comparison(self, before: I64 | None = None) -> Comparison | None:
         """The window beside the reference, or beside what `between` gave; None where either has no value."""
-        window = self._closed + self._open
+        window = self._before_open() + self._open
         bins, cells = self.bins, window[: self.bins.cells]
         others = bins.counts if before is None else before[: bins.cells]
         if not cells.any() or not others.any():
@@ -176,10 +172,10 @@ class ColumnWindow:
 
     def memory_bytes(self) -> int:
         """What it takes now, about, with its bins."""
-        own: list[I64] = [self._earlier, self._now, self._closed_counts, self._closed_tails]
+        own: list[I64] = [self._earlier, self._now]
         if self._before is not None:
             own.append(self._before[1])
-        kept = [*self._ring, *self._past.values()]
+        kept = [self._closed, *self._ring, *self._past.values()]
         return (
             self.bins.memory_bytes() + sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, kept)) + 16 * len(kept)
         )
@@ -222,6 +218,6 @@ class ColumnWindow:
         own = [number for number in closed if number >= oldest]
         self._numbers, self._ring = own, [ring[number] for number in own]
         self._past = {number: ring[number] for number in closed if number < oldest}
-        self._close_with(sum((closed[number] for number in own), self._closed))
+        self._closed = packed(sum((closed[number] for number in own), self._before_open()))
         self._dirty = False
         return True
