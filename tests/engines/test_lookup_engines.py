@@ -21,6 +21,7 @@ from support.traceql.corpus import FINDS, seen
 
 from sidecar.decode.select import decoder
 from sidecar.deliver.common.http_client import HttpClient
+from sidecar.deliver.elasticsearch import trace_store
 from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
 from sidecar.deliver.elasticsearch.sink import build
 from sidecar.deliver.elasticsearch.trace_options import TraceElasticsearchOptions
@@ -122,6 +123,12 @@ def test_a_trace_has_its_log_records_and_events(engine: Filled) -> None:
     assert [record["body"] for record in trace["logs"]] == ["no such wine"]
     events = {span["name"]: [event["name"] for event in span["events"]] for span in trace["spans"]}
     assert events["SELECT wine"] == ["exception"]
+
+
+def test_traces_of_many_documents_are_read_one_by_one(engine: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_store, "_DOCUMENTS", 3)
+    for target in (f"/lookup/traces/{trace_hex(1)}", f"/tempo/api/search?q={quote('{ }')}&{RANGE}&limit=50&spss=100"):
+        assert engine.asker.get(target).json == engine.embedded.get(target).json
 
 
 def test_tags_are_fields(engine: Filled) -> None:

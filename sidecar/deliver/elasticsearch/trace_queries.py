@@ -50,9 +50,9 @@ def spans_query(needs: Sequence[Needs], window: Window, numbers: Collection[str]
     return {"bool": {"filter": [when, *([_any_of(either)] if either else [])]}}
 
 
-def trace_query(trace_id: str) -> Query:
-    """Documents of a trace."""
-    return {"bool": {"filter": [{"term": {"trace_id": trace_id}}]}}
+def traces_query(trace_ids: Sequence[str]) -> Query:
+    """Documents of traces."""
+    return {"bool": {"filter": [{"terms": {"trace_id": list(trace_ids)}}]}}
 
 
 def field_names(term: Term) -> list[str]:
@@ -67,7 +67,8 @@ def companions_query(trace_ids: Sequence[str], needs: Sequence[Needs]) -> dict[s
     """Which of the traces have a span that may meet one of the needs, whenever it began."""
     either = [{"bool": {"filter": [_condition(c) for c in need.every]}} for need in needs]
     query = {"bool": {"filter": [{"terms": {"trace_id": list(trace_ids)}}, _any_of(either)]}}
-    return values_aggregation(query, "trace_id", len(trace_ids))
+    # The ids of all traces would be numbered again each time that spans have come in.
+    return values_aggregation(query, "trace_id", len(trace_ids), execution_hint="map")
 
 
 def operations_aggregation(service: str, after: dict[str, Any] | None, size: int) -> dict[str, Any]:
@@ -85,13 +86,13 @@ def operations_aggregation(service: str, after: dict[str, Any] | None, size: int
     }
 
 
-def values_aggregation(query: Query, field: str, size: int) -> dict[str, Any]:
-    """The values of a field, those of most documents."""
+def values_aggregation(query: Query, field: str, size: int, **options: str) -> dict[str, Any]:
+    """The values of a field, those of most documents. `options`: of the aggregation `terms`."""
     return {
         "size": 0,
         "track_total_hits": False,
         "query": query,
-        "aggs": {"values": {"terms": {"field": field, "size": size}}},
+        "aggs": {"values": {"terms": {"field": field, "size": size, **options}}},
     }
 
 

@@ -24,7 +24,7 @@ from sidecar.deliver.elasticsearch.trace_queries import (
     number_fields,
     operations_aggregation,
     spans_query,
-    trace_query,
+    traces_query,
     values_aggregation,
 )
 from sidecar.deliver.sink import Finding
@@ -33,8 +33,14 @@ from sidecar.lookup.document_traces import CONFLICTS, TraceBuilder, is_event_id,
 from sidecar.lookup.model import Span, Trace
 from sidecar.lookup.store import MAX_SPANS, Deadline, LookupTimeout, Needs, Operation, StoreFailure, Term, Window
 
+_TOGETHER = 32
+"""Traces of one `_search`, ..."""
+_DOCUMENTS = 2_000
+"""... where they have no more documents than these; ..."""
 _TRACES_AT_ONCE = 8
-"""Of one `_msearch`, so that a reply stays small."""
+"""... else so many of one `_msearch`, so that a reply stays small."""
+_UNSORTED = ["_doc"]
+_NO_STORED_FIELDS = {"_source": False, "stored_fields": "_none_"}
 _FIRST_PAGE, _PAGE = 500, 2_000
 _MAX_SERVICES = 1_000
 _MAX_OPERATIONS = 10_000
@@ -55,16 +61,18 @@ class ElasticsearchTraces:
 
     def traces(self, trace_ids: Sequence[str], deadline: Deadline, limit: int = MAX_SPANS) -> list[Trace]:
         builders: list[TraceBuilder] = []
-        for begin in range(0, len(trace_ids), _TRACES_AT_ONCE):
-            builders += self._built(trace_ids[begin : begin + _TRACES_AT_ONCE], deadline, limit)
+        for begin in range(0, len(trace_ids), _TOGETHER):
+            builders += self._built(trace_ids[begin : begin + _TOGETHER], deadline, limit)
         return [trace for builder in builders if (trace := builder.trace()) is not None]
 
     def candidates(
         self, needs: Sequence[Needs], window: Window, deadline: Deadline, companions: Sequence[Needs] = ()
     ) -> Iterator[Sequence[str]]:
         seen: set[str] = set()
-        for hits in self._pages(needs, window, ["trace_id"], deadline):
-            fresh = list(dict.fromkeys(i for hit in hits if (i := hit["_source"]["trace_id"]) not in seen))
+        # From columns of the index: what is stored of a document is unpacked together with others.
+        for hits in self._pages(needs, window, {"docvalue_fields": ["trace_id"], **_NO_STORED_FIELDS}, deadline):
+            ids = (hit["fields"]["trace_id"][0] for hit in hits if "fields" in hit)
+            fresh = list(dict.fromkeys(trace_id for trace_id in ids if trace_id not in seen))
             seen.update(fresh)
             if fresh and companions:
                 answer = self._search(companions_query(fresh, companions), deadline)
@@ -74,7 +82,7 @@ class ElasticsearchTraces:
                 yield fresh
 
     def spans(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[Span]]:
-        for hits in self._pages(needs, window, True, deadline):
+        for hits in self._pages(needs, window, {}, deadline):
             yield [span_of(hit["_source"]) for hit in hits]
 
     def services(self, deadline: Deadline) -> list[str]:
@@ -127,39 +135,50 @@ class ElasticsearchTraces:
     # -- documents
 
     def _built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> list[TraceBuilder]:
+        """From one search; where it does not have all documents, from searches for each trace."""
+        builders = {trace_id: TraceBuilder(trace_id, limit) for trace_id in trace_ids}
+        body = {
+            "query": traces_query(trace_ids),
+            "size": _DOCUMENTS,
+            "sort": _UNSORTED,
+            "track_total_hits": _DOCUMENTS + 1,
+        }
+        hits = self._search(body, deadline, indices=f"{self._options.traces},{self._options.logs}")["hits"]
+        if hits["total"]["value"] > len(hits["hits"]):
+            parts = range(0, len(trace_ids), _TRACES_AT_ONCE)
+            return [b for n in parts for b in self._each_built(trace_ids[n : n + _TRACES_AT_ONCE], deadline, limit)]
+        for hit in hits["hits"]:
+            _gather(builders[hit["_source"]["trace_id"]], hit)
+        return list(builders.values())
+
+    def _each_built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> Iterator[TraceBuilder]:
         lines: list[dict[str, Any]] = []
         for trace_id in trace_ids:
             for index in (self._options.traces, self._options.logs):
                 lines.append({"index": index, "ignore_unavailable": True, "allow_no_indices": True})
                 # One more than is shown, to know whether there are more.
                 lines.append(
-                    {"query": trace_query(trace_id), "size": min(limit + 1, MAX_SPANS), "track_total_hits": limit + 1}
+                    {
+                        "query": traces_query([trace_id]),
+                        "size": min(limit + 1, MAX_SPANS),
+                        "track_total_hits": limit + 1,
+                    }
                 )
         body = "".join(json.dumps(line) + "\n" for line in lines)
         answers = self._ask("POST", "/_msearch", body, deadline, "application/x-ndjson")["responses"]
-        builders = []
         for number, trace_id in enumerate(trace_ids):
             builder = TraceBuilder(trace_id, limit)
             for answer in answers[2 * number : 2 * number + 2]:
-                self._gather(builder, answer, limit)
-            builders.append(builder)
-        return builders
-
-    def _gather(self, builder: TraceBuilder, answer: dict[str, Any], limit: int) -> None:
-        if "error" in answer:
-            raise StoreFailure(f"the search engine refused a search: {_reason(answer)}")
-        for hit in answer["hits"]["hits"]:
-            if "duration" in hit["_source"]:
-                builder.add_span(hit["_id"], hit["_source"])
-            elif is_event_id(hit["_id"]):
-                builder.add_event(hit["_id"], hit["_source"])
-            else:
-                builder.add_log(hit["_id"], hit["_source"])
-        if answer["hits"]["total"]["value"] > limit:
-            builder.truncate()
+                if "error" in answer:
+                    raise StoreFailure(f"the search engine refused a search: {_reason(answer)}")
+                for hit in answer["hits"]["hits"]:
+                    _gather(builder, hit)
+                if answer["hits"]["total"]["value"] > limit:
+                    builder.truncate()
+            yield builder
 
     def _pages(
-        self, needs: Sequence[Needs], window: Window, source: Any, deadline: Deadline
+        self, needs: Sequence[Needs], window: Window, fetched: dict[str, Any], deadline: Deadline
     ) -> Iterator[list[dict[str, Any]]]:
         size, after = _FIRST_PAGE, None
         query = spans_query(needs, window, self._numbers(needs, deadline))
@@ -168,8 +187,8 @@ class ElasticsearchTraces:
                 "query": query,
                 "size": size,
                 "sort": SORT,
-                "_source": source,
                 "track_total_hits": False,
+                **fetched,
                 **({"search_after": after} if after else {}),
             }
             hits = self._search(body, deadline)["hits"]["hits"]
@@ -192,11 +211,17 @@ class ElasticsearchTraces:
 
     # -- requests
 
-    def _search(self, body: dict[str, Any], deadline: Deadline, bad_is_empty: bool = False) -> dict[str, Any]:
-        """A search of the spans. `bad_is_empty`: a field that cannot be asked has no values."""
-        target = f"/{quote(self._options.traces, safe='*,')}/_search?{_LENIENT}"
+    def _search(
+        self, body: dict[str, Any], deadline: Deadline, bad_is_empty: bool = False, indices: str = ""
+    ) -> dict[str, Any]:
+        """A search, of the spans where no indices are given. `bad_is_empty`: a field that cannot be asked has no
+        values."""
+        target = f"/{quote(indices or self._options.traces, safe='*,')}/_search?{_LENIENT}"
         timed = {**body, "timeout": f"{max(1, round(deadline.left * 1000))}ms"}
-        return self._ask("POST", target, json.dumps(timed), deadline, bad_is_empty=bad_is_empty)
+        answer = self._ask("POST", target, json.dumps(timed), deadline, bad_is_empty=bad_is_empty)
+        if answer.get("timed_out"):
+            raise LookupTimeout("the search engine did not look at everything in time")
+        return answer
 
     def _ask(
         self,
@@ -225,6 +250,15 @@ class ElasticsearchTraces:
         if reply.status != _OK:
             raise StoreFailure(f"the search engine answered {reply.status}: {_reason(answer)}")
         return answer
+
+
+def _gather(builder: TraceBuilder, hit: dict[str, Any]) -> None:
+    if "duration" in hit["_source"]:
+        builder.add_span(hit["_id"], hit["_source"])
+    elif is_event_id(hit["_id"]):
+        builder.add_event(hit["_id"], hit["_source"])
+    else:
+        builder.add_log(hit["_id"], hit["_source"])
 
 
 def _read(body: bytes) -> dict[str, Any]:
