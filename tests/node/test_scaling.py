@@ -62,7 +62,7 @@ def metered(cluster: Node) -> None:
         f"--cert-dir={cluster.home}/metrics-server-pki",
         f"--kubelet-certificate-authority={cluster.authority}",
         "--kubelet-preferred-address-types=InternalIP",
-        "--metric-resolution=10s",
+        "--metric-resolution=15s",
     )
     cluster.apply(yaml.safe_dump_all(SERVER))
     cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=10m")
@@ -70,11 +70,14 @@ def metered(cluster: Node) -> None:
 
 @pytest.fixture(scope="module")
 def release(cluster: Node, engine: SearchEngine, installed: Installation, metered: None) -> Iterator[None]:
-    """One of node mode, so that there is one webhook in the cluster. Its autoscalers want less CPU than any process
-    uses: more replicas, as many as they may."""
+    """One of node mode, so that there is one webhook in the cluster. Its autoscalers want less CPU than an idle process
+    uses (1 mCPU, where it serves probes): more replicas, as many as they may."""
     create(cluster, SPACE)
     cluster.apply(yaml.safe_dump_all(volume(cluster, f"{CLASS}-{number}")[1] for number in range(2)))
-    scaled = {"autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2, "cpu": 1}}
+    scaled = {
+        "autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2, "cpu": 1},
+        "resources": {"requests": {"cpu": "10m"}},
+    }
     values = {
         "mode": "node",
         "node": {"nodeSelector": {"kubernetes.io/hostname": cluster.name}},
