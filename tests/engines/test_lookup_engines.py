@@ -131,6 +131,16 @@ def test_traces_of_many_documents_are_read_one_by_one(engine: Filled, monkeypatc
         assert engine.asker.get(target).json == engine.embedded.get(target).json
 
 
+def test_spans_of_many_pages_are_all_found(engine: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace_store, "_FIRST_PAGE", 2)
+    monkeypatch.setattr(trace_store, "_PAGE", 3)
+    for query in ("{ }", "{ kind = server }", "{ .rows != nil }"):
+        target = f"/tempo/api/search?q={quote(query)}&{RANGE}&limit=50&spss=100"
+        answer, expected = engine.asker.get(target).json, engine.embedded.get(target).json
+        assert answer["traces"] == expected["traces"]
+        assert len(answer["traces"]) > 1
+
+
 def test_tags_are_fields(engine: Filled) -> None:
     scopes = {s["name"]: s["tags"] for s in engine.asker.get(f"/tempo/api/v2/search/tags?{RANGE}").json["scopes"]}
     assert {"deployment.environment", "service.name", "service.version"} <= set(scopes["resource"])

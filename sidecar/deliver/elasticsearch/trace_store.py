@@ -70,7 +70,8 @@ class ElasticsearchTraces:
     ) -> Iterator[Sequence[str]]:
         seen: set[str] = set()
         # From columns of the index: what is stored of a document is unpacked together with others.
-        for hits in self._pages(needs, window, {"docvalue_fields": ["trace_id"], **_NO_STORED_FIELDS}, deadline):
+        fetched = {"docvalue_fields": ["trace_id"], **_NO_STORED_FIELDS}
+        for hits in self._newest_first(needs, window, fetched, deadline):
             ids = (hit["fields"]["trace_id"][0] for hit in hits if "fields" in hit)
             fresh = list(dict.fromkeys(trace_id for trace_id in ids if trace_id not in seen))
             seen.update(fresh)
@@ -176,6 +177,20 @@ class ElasticsearchTraces:
                 if answer["hits"]["total"]["value"] > limit:
                     builder.truncate()
             yield builder
+
+    def _newest_first(
+        self, needs: Sequence[Needs], window: Window, fetched: dict[str, Any], deadline: Deadline
+    ) -> Iterator[list[dict[str, Any]]]:
+        """As `_pages`, but those of one time in any order, and some of them twice: what else orders them takes several
+        times as long as the time does."""
+        query = spans_query(needs, window, self._numbers(needs, deadline))
+        body = {"query": query, "size": _FIRST_PAGE, "sort": SORT[:1], "track_total_hits": False, **fetched}
+        hits = self._search(body, deadline)["hits"]["hits"]
+        if hits:
+            yield hits
+        if len(hits) == _FIRST_PAGE:
+            rest = Window(window.start_ns, min(window.end_ns, int(hits[-1]["sort"][0])))
+            yield from self._pages(needs, rest, fetched, deadline)
 
     def _pages(
         self, needs: Sequence[Needs], window: Window, fetched: dict[str, Any], deadline: Deadline
