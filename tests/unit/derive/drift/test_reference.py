@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.drift_data import numbers, reference
 
-from sidecar.derive.drift.reference import MAX_EDGES, NumberColumn, load, parse
+from sidecar.derive.drift.reference import MAX_EDGES, NumberColumn, Reference, load, parse
 from sidecar.derive.drift.reference_builder import CategoryBuilder, NumberBuilder
 from sidecar.derive.mounted_files import InvalidFile
 
@@ -141,3 +141,11 @@ def test_what_is_no_reference_is_said(data: bytes, message: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"none\.json: cannot be read: No such file"):
         load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("columns", [{}, {"size": [0.5, 2.0, 1e300], "plan": ["büro", 'a"b', "a\\b"]}], ids=len)
+def test_the_text_is_that_of_all_columns_at_once(columns: dict[str, Any]) -> None:
+    """Digests, which kept states are found by, are of this text."""
+    made = reference(columns, "m", "1") if columns else Reference(model="m", rows=0, columns=())
+    whole = json.dumps(made.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False) + "\n"
+    assert made.dump() == whole
