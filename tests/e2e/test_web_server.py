@@ -44,6 +44,43 @@ def test_replies_do_not_wait_for_acknowledgements() -> None:
     assert without_delay == [1]
 
 
+@pytest.mark.parametrize(("head", "before_the_end"), [("transfer-encoding: chunked", 1), ("content-length: 6", 0)])
+def test_parts_of_a_body_are_gathered_where_its_length_is_known(head: str, before_the_end: int) -> None:
+    """A body of unknown length is handed over as it comes: what has come of it is reserved for, and bounded."""
+    parts: list[bytes] = []
+    known: list[int] = []
+    chunked = "chunked" in head
+
+    async def run() -> None:
+        first = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            more = True
+            while more:
+                message = await receive()
+                more = message["more_body"]
+                parts.append(message["body"])
+                first.set()
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        server = WebServer("test", app, "127.0.0.1", 0)
+        await server.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{head}\r\n\r\n".encode())
+        writer.write(b"3\r\nabc\r\n" if chunked else b"abc")
+        await asyncio.wait([asyncio.ensure_future(first.wait())], timeout=60 if chunked else 0.3)
+        known.append(len(parts))
+        writer.write(b"3\r\ndef\r\n0\r\n\r\n" if chunked else b"def")
+        assert (await reader.read()).startswith(b"HTTP/1.1 204")
+        writer.close()
+        await server.stop(1.0)
+
+    asyncio.run(run())
+    assert known == [before_the_end]
+    assert b"".join(parts) == b"abcdef"
+
+
 @pytest.fixture(scope="module")
 def serve_port() -> Iterator[int]:
     """The serve port's application on a socket, in a thread's event loop."""
