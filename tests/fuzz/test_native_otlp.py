@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from support.odd_requests import Rng, a_log, a_request, a_span, mutated
+from support.payloads import span, trace_payload
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp import wire
@@ -337,3 +338,9 @@ def test_events_with_the_same_features_one_after_the_other() -> None:
         encode_value({"a": [7.0]}).kvlist_value.values
     )
     assert_same(lambda decoder: decoder.predictions([request.SerializeToString()], True))
+
+
+def test_a_value_of_a_repeated_key_is_not_known_in_the_next_record() -> None:
+    """Only the first value of a key is looked up; where the next record has the second one in its place, it counts."""
+    twice, once = span(attributes=[("x", "aaa"), ("x", "yyy")]), span(attributes=[("z", "b"), ("x", "yyy")])
+    assert_all_same([trace_payload(twice, once)], [], ["http.route"])

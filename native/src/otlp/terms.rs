@@ -72,14 +72,16 @@ impl<'a> Terms<'a> {
                 Some((before, key)) if before.key == attribute.key => (key, same_text(before.value, attribute.value)),
                 _ => (xxh3_64(repair(attribute.key).as_bytes()), false),
             };
-            match self.before.get_mut(place) {
-                Some(before) => *before = (*attribute, key),
-                None => self.before.push((*attribute, key)),
-            }
             let new = match &mut table {
                 Some(table) => table.insert(key),
                 None => !self.keys.contains(&key),
             };
+            // The value of a key that was there already is no term, so that nothing is known of it in the next record.
+            let now = (Attribute { value: if new { attribute.value } else { Any::Empty }, ..*attribute }, key);
+            match self.before.get_mut(place) {
+                Some(before) => *before = now,
+                None => self.before.push(now),
+            }
             if new {
                 self.keys.push(key);
                 if !known {

@@ -52,6 +52,10 @@ _NUMBERS = {"byte", "double", "float", "half_float", "integer", "long", "scaled_
 _FIELDS = "attributes.*,resource.attributes.*"
 
 
+class _ReplyTooLarge(StoreFailure):
+    """There is more in a reply than is read of one."""
+
+
 class ElasticsearchTraces:
     """See `lookup.store.TraceStore`."""
 
@@ -136,8 +140,21 @@ class ElasticsearchTraces:
     # -- documents
 
     def _built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> list[TraceBuilder]:
-        """From one search; where it does not have all documents, from searches for each trace."""
+        """From one search; where its reply does not have all documents or would be too large, from searches for each
+        trace."""
         builders = {trace_id: TraceBuilder(trace_id, limit) for trace_id in trace_ids}
+        try:
+            hits = self._together(trace_ids, deadline)
+        except _ReplyTooLarge:
+            return list(self._apart(trace_ids, _TRACES_AT_ONCE, deadline, limit))
+        if hits is None or any(hit["_source"].get("trace_id") not in builders for hit in hits):
+            return list(self._apart(trace_ids, _TRACES_AT_ONCE, deadline, limit))
+        for hit in hits:
+            _gather(builders[hit["_source"]["trace_id"]], hit)
+        return list(builders.values())
+
+    def _together(self, trace_ids: Sequence[str], deadline: Deadline) -> list[dict[str, Any]] | None:
+        """All documents of these traces; None where there are more than fit into one reply."""
         body = {
             "query": traces_query(trace_ids),
             "size": _DOCUMENTS,
@@ -145,12 +162,20 @@ class ElasticsearchTraces:
             "track_total_hits": _DOCUMENTS + 1,
         }
         hits = self._search(body, deadline, indices=f"{self._options.traces},{self._options.logs}")["hits"]
-        if hits["total"]["value"] > len(hits["hits"]):
-            parts = range(0, len(trace_ids), _TRACES_AT_ONCE)
-            return [b for n in parts for b in self._each_built(trace_ids[n : n + _TRACES_AT_ONCE], deadline, limit)]
-        for hit in hits["hits"]:
-            _gather(builders[hit["_source"]["trace_id"]], hit)
-        return list(builders.values())
+        found: list[dict[str, Any]] = hits["hits"]
+        return found if len(found) == hits["total"]["value"] else None
+
+    def _apart(self, trace_ids: Sequence[str], at_once: int, deadline: Deadline, limit: int) -> Iterator[TraceBuilder]:
+        """So many traces of one request, or fewer where its reply would be too large. Raises `StoreFailure` where that
+        of one trace is."""
+        for begin in range(0, len(trace_ids), at_once):
+            part = trace_ids[begin : begin + at_once]
+            try:
+                yield from list(self._each_built(part, deadline, limit))
+            except _ReplyTooLarge:
+                if len(part) == 1:
+                    raise
+                yield from self._apart(part, max(1, len(part) // 2), deadline, limit)
 
     def _each_built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> Iterator[TraceBuilder]:
         lines: list[dict[str, Any]] = []
@@ -254,7 +279,8 @@ class ElasticsearchTraces:
         except Unreached as error:
             if str(error) == "timeout":
                 raise LookupTimeout(f"the search engine did not answer in time: {error.detail}") from error
-            raise StoreFailure(f"the search engine cannot be reached: {error.detail}") from error
+            failure = _ReplyTooLarge if str(error) == "too_large" else StoreFailure
+            raise failure(f"the search engine cannot be reached: {error.detail}") from error
         except Permanent as error:
             raise StoreFailure(error.reason) from error
         if reply.status in _UNAUTHORIZED:

@@ -126,12 +126,15 @@ def write_percent(share: float | None) -> str:
 
 def write_indented(document: str) -> str:
     """Lines of JSON with a line for each member; other lines, and those that would be cut, as they are."""
-    return "\n".join(map(_indented, document.splitlines())) if len(document) <= MAX_DOCUMENT else document
+    return "\n".join(map(_indented, document.split("\n"))) if len(document) <= MAX_DOCUMENT else document
 
 
 def _indented(line: str) -> str:
     try:
-        return json.dumps(json.loads(line), indent=2, ensure_ascii=False)
+        read = json.loads(line)
+        # What would not come back as it is (a member twice, a number out of range) may be what is wrong with it.
+        same = json.dumps(read, separators=(",", ":"), ensure_ascii=False) == line
+        return json.dumps(read, indent=2, ensure_ascii=False) if same else line
     except (ValueError, RecursionError):
         return line
 

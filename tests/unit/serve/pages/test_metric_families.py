@@ -90,3 +90,9 @@ def test_documents_have_a_line_for_each_member() -> None:
     assert write_indented(deep) == deep
     long = f'{{"a":"{"x" * MAX_DOCUMENT}"}}'
     assert write_indented(long) == long
+    assert write_indented('{"a":"x\u2028y"}') == '{\n  "a": "x\u2028y"\n}'
+
+
+@pytest.mark.parametrize("document", ['{"a":1e400}', '{"a":0.10}', '{"a":1,"a":2}'])
+def test_what_may_be_wrong_with_a_document_is_shown_as_it_is(document: str) -> None:
+    assert write_indented(document) == document
