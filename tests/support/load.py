@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,12 +118,12 @@ def sending(*senders: Sender) -> Iterator[None]:
 
 
 def scrape(url: str, accept: str = "text/plain") -> str | None:
-    """The exposition, or None if nobody answers or it is not ready (503)."""
+    """The exposition, or None if nobody answers, the answer breaks off (a kill), or it is not ready (503)."""
     request = urllib.request.Request(f"{url}/metrics", headers={"Accept": accept})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return str(response.read().decode())
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):  # URLError is the former.
         return None
 
 
