@@ -201,8 +201,6 @@ class _Protocol(HttpToolsProtocol):
 
     _head = -1
     """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
-    _length_known = False
-    """Of the body of the request at hand."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self._connection = Connection()
@@ -227,14 +225,13 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head = -1
-        self._length_known = any(name == b"content-length" for name, _ in self.headers)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """uvicorn's own hands over whatever has come, and pauses at 64 KiB. A body of unknown length is left to it: the
         application can reserve nothing for that before it has a part."""
         cycle = self.cycle
-        if not self._length_known:
+        if not any(name == b"content-length" for name, _ in self.headers):
             super().on_body(body)
         elif not cycle.response_complete:
             cycle.body += body
