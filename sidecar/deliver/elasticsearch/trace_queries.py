@@ -52,7 +52,11 @@ def spans_query(needs: Sequence[Needs], window: Window, numbers: Collection[str]
 
 def traces_query(trace_ids: Sequence[str]) -> Query:
     """Documents of traces."""
-    return {"bool": {"filter": [{"terms": {"trace_id": list(trace_ids)}}]}}
+    return {"bool": {"filter": [_of_traces(trace_ids)]}}
+
+
+def _of_traces(trace_ids: Sequence[str]) -> Query:
+    return {"terms": {"trace_id": list(trace_ids)}}
 
 
 def field_names(term: Term) -> list[str]:
@@ -66,7 +70,7 @@ def field_names(term: Term) -> list[str]:
 def companions_query(trace_ids: Sequence[str], needs: Sequence[Needs]) -> dict[str, Any]:
     """Which of the traces have a span that may meet one of the needs, whenever it began."""
     either = [{"bool": {"filter": [_condition(c) for c in need.every]}} for need in needs]
-    query = {"bool": {"filter": [{"terms": {"trace_id": list(trace_ids)}}, _any_of(either)]}}
+    query = {"bool": {"filter": [_of_traces(trace_ids), _any_of(either)]}}
     # The ids of all traces would be numbered again each time that spans have come in.
     return values_aggregation(query, "trace_id", len(trace_ids), execution_hint="map")
 

@@ -87,7 +87,7 @@ class ElasticsearchTraces:
                 yield fresh
 
     def spans(self, needs: Sequence[Needs], window: Window, deadline: Deadline) -> Iterator[Sequence[Span]]:
-        for hits in self._pages(needs, window, {}, deadline):
+        for hits in self._pages(needs, window, self._numbers(needs, deadline), {}, deadline):
             yield [span_of(hit["_source"]) for hit in hits]
 
     def services(self, deadline: Deadline) -> list[str]:
@@ -142,28 +142,29 @@ class ElasticsearchTraces:
     def _built(self, trace_ids: Sequence[str], deadline: Deadline, limit: int) -> list[TraceBuilder]:
         """From one search; where its reply does not have all documents or would be too large, from searches for each
         trace."""
+        hits = self._together(trace_ids, deadline)
+        if hits is None:
+            return list(self._apart(trace_ids, _TRACES_AT_ONCE, deadline, limit))
         builders = {trace_id: TraceBuilder(trace_id, limit) for trace_id in trace_ids}
-        try:
-            hits = self._together(trace_ids, deadline)
-        except _ReplyTooLarge:
-            return list(self._apart(trace_ids, _TRACES_AT_ONCE, deadline, limit))
-        if hits is None or any(hit["_source"].get("trace_id") not in builders for hit in hits):
-            return list(self._apart(trace_ids, _TRACES_AT_ONCE, deadline, limit))
         for hit in hits:
             _gather(builders[hit["_source"]["trace_id"]], hit)
         return list(builders.values())
 
     def _together(self, trace_ids: Sequence[str], deadline: Deadline) -> list[dict[str, Any]] | None:
-        """All documents of these traces; None where there are more than fit into one reply."""
+        """All documents of these traces; None where one reply does not have them, or one does not show its trace."""
         body = {
             "query": traces_query(trace_ids),
             "size": _DOCUMENTS,
             "sort": _UNSORTED,
             "track_total_hits": _DOCUMENTS + 1,
         }
-        hits = self._search(body, deadline, indices=f"{self._options.traces},{self._options.logs}")["hits"]
+        try:
+            hits = self._search(body, deadline, indices=f"{self._options.traces},{self._options.logs}")["hits"]
+        except _ReplyTooLarge:
+            return None
         found: list[dict[str, Any]] = hits["hits"]
-        return found if len(found) == hits["total"]["value"] else None
+        whole = len(found) == hits["total"]["value"]
+        return found if whole and all(hit["_source"].get("trace_id") in trace_ids for hit in found) else None
 
     def _apart(self, trace_ids: Sequence[str], at_once: int, deadline: Deadline, limit: int) -> Iterator[TraceBuilder]:
         """So many traces of one request, or fewer where its reply would be too large. Raises `StoreFailure` where that
@@ -208,20 +209,27 @@ class ElasticsearchTraces:
     ) -> Iterator[list[dict[str, Any]]]:
         """As `_pages`, but those of one time in any order, and some of them twice: what else orders them takes several
         times as long as the time does."""
-        query = spans_query(needs, window, self._numbers(needs, deadline))
+        numbers = self._numbers(needs, deadline)
+        query = spans_query(needs, window, numbers)
         body = {"query": query, "size": _FIRST_PAGE, "sort": SORT[:1], "track_total_hits": False, **fetched}
         hits = self._search(body, deadline)["hits"]["hits"]
         if hits:
             yield hits
         if len(hits) == _FIRST_PAGE:
             rest = Window(window.start_ns, min(window.end_ns, int(hits[-1]["sort"][0])))
-            yield from self._pages(needs, rest, fetched, deadline)
+            yield from self._pages(needs, rest, numbers, fetched, deadline)
 
     def _pages(
-        self, needs: Sequence[Needs], window: Window, fetched: dict[str, Any], deadline: Deadline
+        self,
+        needs: Sequence[Needs],
+        window: Window,
+        numbers: Sequence[str],
+        fetched: dict[str, Any],
+        deadline: Deadline,
     ) -> Iterator[list[dict[str, Any]]]:
+        """`numbers`: see `_numbers`."""
         size, after = _FIRST_PAGE, None
-        query = spans_query(needs, window, self._numbers(needs, deadline))
+        query = spans_query(needs, window, numbers)
         while True:
             body = {
                 "query": query,
