@@ -142,17 +142,18 @@ def _counters(found: _Families, about: str, window: ColumnWindow, label: str, fa
     bins = window.bins
     reference = label_text(("reference",), (label,))
     summed = bins.numeric and bins.min >= 0
-    sums = bins.value(window.sums, window.totals).clip(min=0).tolist() if summed else [None] * bins.bins
+    counters = window.counters()
+    sums = bins.value(counters.sums, counters.totals).clip(min=0).tolist() if summed else [None] * bins.bins
     trained = bins.bin_counts
     size = max(1, int(trained.sum()))
-    rows = zip(bins.labels, window.totals.tolist(), trained.tolist(), sums, strict=True)
+    rows = zip(bins.labels, counters.totals.tolist(), trained.tolist(), sums, strict=True)
     for name, total, in_reference, value_sum in rows:
         labels = f"{about},{label_text(('bin',), (name,))},{reference}"
         found.observations.add(labels, total * factor, created)
         found.ratio.add(labels, in_reference / size)
         if value_sum is not None:
             found.sums.add(labels, value_sum * factor, created)
-    for name, total in zip(FLAGS, window.flags.tolist(), strict=True):
+    for name, total in zip(FLAGS, counters.flags.tolist(), strict=True):
         found.observations.add(f'{about},bin="{name}",{reference}', total * factor, created)
     found.rows.add(f"{about},{reference}", int(trained.sum()))
 

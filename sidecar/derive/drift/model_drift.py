@@ -207,10 +207,13 @@ class ModelDrift:
     def _slow_changes(self, level: float) -> dict[Key, SlowChange]:
         """What the window of now, or the whole windows before it, say."""
         found: dict[Key, SlowChange] = {}
+        trained = {key: self.windows[key].bins.bin_counts for key in self._past}
         now = {key: [(1, rows)] for key, rows in self.rows_at_check.items() if self.ready and key in self._past}
         for recent in (now, {key: past.recent() for key, past in self._past.items()}):
-            bins = {key: self.windows[key].bins for key in recent}
-            columns = [slow_change.Windows(recent[key], own.bin_counts, own.numeric) for key, own in bins.items()]
+            columns = [
+                slow_change.Windows(windows, trained[key], self.windows[key].bins.numeric)
+                for key, windows in recent.items()
+            ]
             for key, one in zip(recent, slow_change.find(columns, level), strict=True):
                 if one is not None and (
                     key not in found or one.score / one.limit > found[key].score / found[key].limit
@@ -272,7 +275,9 @@ class ModelDrift:
             if few:
                 yield ALL, "volume", few
         for key, window in self.windows.items():
-            counted = window.counted
+            counters = window.counters()
+            # Those of no bin among them: missing and invalid ones are the first two flags.
+            counted = int(counters.totals.sum() + counters.flags[:2].sum())
             if rows and counted == self._counted_at_check.get(key, 0) and key[0] == "feature":
                 yield label_of(window.bins), "absent", 1
             self._counted_at_check[key] = counted

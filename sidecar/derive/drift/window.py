@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,17 @@ from sidecar.derive.drift.counts import TAILS, packed, saturating, unpacked
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
+
+
+class Counters(NamedTuple):
+    """What a column's values add up to."""
+
+    totals: I64
+    """Rows of each bin."""
+    flags: I64
+    """Of each of FLAGS."""
+    sums: I64
+    """Of the values of each bin, as whole numbers (`ColumnBins.value`)."""
 
 
 class ColumnWindow:
@@ -66,6 +78,10 @@ class ColumnWindow:
     def _before_open(self) -> I64:
         return unpacked(self._closed, len(self._open))
 
+    def _whole(self) -> I64:
+        """Cells, flags and tails of all sub-windows."""
+        return self._before_open() + self._open
+
     def _zeros(self) -> I64:
         return np.zeros(len(self._open), np.int64)
 
@@ -74,25 +90,10 @@ class ColumnWindow:
         saturating(self._now, counted)
         self._dirty = True
 
-    @property
-    def totals(self) -> I64:
-        """Rows of each bin since the reference came into force."""
-        return self._counters()[: self.bins.bins]
-
-    @property
-    def flags(self) -> I64:
-        """The same of FLAGS."""
-        return self._counters()[self.bins.bins : self.bins.bins + len(FLAGS)]
-
-    @property
-    def counted(self) -> int:
-        """Values since then, those of no bin among them: missing and invalid ones are the first two flags."""
-        return int(self._counters()[: self.bins.bins + 2].sum())
-
-    @property
-    def sums(self) -> I64:
-        """Of the values of each bin since then, as whole numbers (`ColumnBins.value`)."""
-        return self._counters()[self.bins.bins + len(FLAGS) :]
+    def counters(self) -> Counters:
+        """Since the reference came into force."""
+        bins = self.bins.bins
+        return Counters(*np.split(self._counters(), [bins, bins + len(FLAGS)]))
 
     def _counters(self) -> I64:
         cells, flags, sums = self.bins.cells, self.bins.flags_of(self._now), self._now[-self.bins.bins :]
@@ -102,25 +103,27 @@ class ColumnWindow:
 
     def close(self, sub_window: int, oldest: int) -> None:
         """The sub-window at hand was `sub_window`; forget those before `oldest`."""
+        closed = self._before_open()
         if self._open.any():
             self._numbers.append(sub_window)
             self._ring.append(packed(self._open))
             self._new.append(sub_window)
-            self._closed = packed(self._before_open() + self._open)
+            closed += self._open
             self._earlier = self._counters()
             self._now[:] = 0
             self._dirty = True
         while self._ring and self._numbers[0] < oldest:
             number, counts = self._numbers.pop(0), self._ring.pop(0)
-            self._closed = packed(self._before_open() - unpacked(counts, len(self._open)))
+            closed -= unpacked(counts, len(closed))
             self._past[number] = counts
+        self._closed = packed(closed)
         for number in [number for number in self._past if number < oldest - self._lag]:
             del self._past[number]
             self._gone.append(number)
 
     def since(self, number: int) -> I64:
         """Rows of each bin in the sub-windows from this one on, of those in the window."""
-        found = self._before_open() + self._open
+        found = self._whole()
         for own, counts in zip(self._numbers, self._ring, strict=True):
             if own < number:
                 found -= unpacked(counts, len(found))
@@ -139,11 +142,11 @@ class ColumnWindow:
     def flags_of_window(self) -> I64:
         """How many values of the window are missing, invalid, below, above, unseen."""
         cells = self.bins.cells
-        return (self._before_open() + self._open)[cells : cells + len(FLAGS)]
+        return self._whole()[cells : cells + len(FLAGS)]
 
     def comparison(self, before: I64 | None = None) -> Comparison | None:
         """The window beside the reference, or beside what `between` gave; None where either has no value."""
-        window = self._before_open() + self._open
+        window = self._whole()
         bins, cells = self.bins, window[: self.bins.cells]
         others = bins.counts if before is None else before[: bins.cells]
         if not cells.any() or not others.any():
