@@ -18,6 +18,11 @@ from sidecar.derive.drift.value_flags import ABOVE, BELOW, FLAGS, INVALID, MISSI
 from sidecar.derive.series import I64
 
 REST = "rest"
+_MOMENTS = np.dtype(
+    [(name, "<f8") for name in ("std", "mean", "min", "first_tail", "last_tail", "unit", "least", "greatest")]
+)
+"""Numbers of one column, in one array: as single ones they would lie where all of the reference was, and keep the
+memory around them. `unit` is that of sums, `least` and `greatest` are the range."""
 _SPECIAL = frozenset((*FLAGS, REST))
 _RARE = 0.01
 """Categories of a smaller share are counted with the rest: few of them say nothing for certain."""
@@ -55,9 +60,7 @@ class ColumnBins:
         self.name, self.role = column.name, column.role
         self.numeric = isinstance(column, NumberColumn)
         self.edges: F64 = np.zeros(0)
-        self._moments: F64 = np.array([0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
-        """Of numbers: deviation, mean, least number, tails, unit of sums, range. Not as single numbers, which would lie
-        where all of the reference was, and keep the memory around them."""
+        self._moments = np.array((0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0), _MOMENTS)
         self._places: dict[str, int] = {}
         if isinstance(column, NumberColumn):
             self._read_numbers(column)
@@ -75,7 +78,8 @@ class ColumnBins:
         unit = math.ldexp(1.0, max(exponent, _LEAST_EXPONENT) - _SMALL)
         tolerance = 1e-6 * max(abs(column.min), abs(column.max))
         ends_of_range = column.min - tolerance, column.max + tolerance
-        self._moments = np.array([column.std, column.mean, column.min, *column.tails, unit, *ends_of_range])
+        moments = column.std, column.mean, column.min, *column.tails, unit, *ends_of_range
+        self._moments = np.array(moments, _MOMENTS)
 
     def _read_categories(self, column: CategoryColumn) -> None:
         self._places = {name: place for place, name in enumerate(column.values)}
@@ -89,30 +93,30 @@ class ColumnBins:
     @property
     def std(self) -> float:
         """Standard deviation of the reference."""
-        return float(self._moments[0])
+        return float(self._moments["std"])
 
     @property
     def _center(self) -> float:
-        return float(self._moments[1])
+        return float(self._moments["mean"])
 
     @property
     def min(self) -> float:
         """The reference's least number; below 0 for categories."""
-        return float(self._moments[2])
+        return float(self._moments["min"])
 
     @property
     def tails(self) -> tuple[float, float]:
         """Sums of its values in the first and in the last cell."""
-        return float(self._moments[3]), float(self._moments[4])
+        return float(self._moments["first_tail"]), float(self._moments["last_tail"])
 
     @property
     def _unit(self) -> float:
-        return float(self._moments[5])
+        return float(self._moments["unit"])
 
     @property
     def _range(self) -> tuple[float, float]:
         """Of the reference, with what a float32 of its ends may differ by."""
-        return float(self._moments[6]), float(self._moments[7])
+        return float(self._moments["least"]), float(self._moments["greatest"])
 
     @property
     def counts(self) -> I64:
