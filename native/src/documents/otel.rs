@@ -8,6 +8,7 @@ use crate::documents::text::{hex, push_int, push_json};
 use crate::logs::severity::{shown, LONGEST};
 use crate::otlp::label;
 use crate::otlp::log::Log;
+use crate::otlp::recent::Recent;
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::{Event, Link, Span};
@@ -24,9 +25,6 @@ pub struct Lines {
     pub event: Vec<u8>,
     pub docs: Vec<usize>,
 }
-
-/// Scopes whose common parts are kept: log lines of several services come in turns, each with a scope of its own.
-const KNOWN_SCOPES: usize = 8;
 
 /// What the documents of one scope have in common.
 #[derive(Default)]
@@ -46,7 +44,7 @@ struct Shared<'a> {
 struct Writer<'a> {
     lines: Lines,
     members: Members<'a>,
-    shared: Vec<Shared<'a>>,
+    shared: Recent<Shared<'a>>,
     /// The place in `shared` of the scope whose records are written.
     scope: usize,
     resource_refused: bool,
@@ -131,7 +129,7 @@ impl<'a> Writer<'a> {
         Writer {
             lines: Lines { body: BODY.take(), ..Lines::default() },
             members: Members::default(),
-            shared: Vec::new(),
+            shared: Recent::default(),
             scope: 0,
             resource_refused: false,
             event: Event::default(),
@@ -164,16 +162,11 @@ impl<'a> Writer<'a> {
 
     fn begin_scope(&mut self, resource: &Resource<'a>, scope: &Scope<'a>) {
         let key = [resource.raw, scope.raw, resource.schema_url, scope.schema_url];
-        if let Some(known) = self.shared.iter().position(|shared| shared.key.iter().zip(key).all(|(a, b)| same(a, b))) {
+        if let Some(known) = self.shared.find(|shared| shared.key.iter().zip(key).all(|(a, b)| same(a, b))) {
             self.scope = known;
             return;
         }
-        self.scope = if self.shared.len() < KNOWN_SCOPES {
-            self.shared.push(Shared::default());
-            self.shared.len() - 1
-        } else {
-            (self.scope + 1) % KNOWN_SCOPES
-        };
+        self.scope = self.shared.room();
         let shared = &mut self.shared[self.scope];
         shared.key = key;
         shared.scope.clone_from(&scope.attributes.list);

@@ -11,6 +11,7 @@ use crate::otlp::dimensions::{Dimensions, Wanted};
 use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::log::Log;
+use crate::otlp::recent::Recent;
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;
@@ -46,10 +47,8 @@ pub fn service_name<'a>(resource: &Resource<'a>) -> Cow<'a, str> {
     name.unwrap_or(Cow::Borrowed(UNKNOWN_SERVICE))
 }
 
-/// Resources whose texts are kept: log lines of several services come in turns, each with a resource of its own.
-const KNOWN_RESOURCES: usize = 8;
-
 /// What the records of one resource have in common.
+#[derive(Default)]
 struct Context<'a> {
     /// The resource's message, from which all the rest comes.
     raw: &'a [u8],
@@ -265,11 +264,9 @@ pub struct Columns {
 struct Builder<'a, 'd> {
     columns: Columns,
     dimensions: Dimensions<'d>,
-    contexts: Vec<Context<'a>>,
+    contexts: Recent<Context<'a>>,
     /// The place in `contexts` of the resource at hand; None where it is refused.
     context: Option<usize>,
-    /// The place that the next new one takes once there are many.
-    replaced: usize,
     found: Vec<Option<Any<'a>>>,
 }
 
@@ -313,9 +310,8 @@ fn build_with<'a, 'd>(
             numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
         },
         dimensions,
-        contexts: Vec::new(),
+        contexts: Recent::default(),
         context: None,
-        replaced: 0,
         found: Vec::new(),
     };
     for (index, payload) in payloads.iter().enumerate() {
@@ -330,7 +326,7 @@ impl<'a> Builder<'a, '_> {
         if rejection.is_some() {
             return;
         }
-        let known = self.contexts.iter().position(|context| same(context.raw, resource.raw));
+        let known = self.contexts.find(|context| same(context.raw, resource.raw));
         let place = known.unwrap_or_else(|| self.add_context(resource));
         self.contexts[place].counted = false;
         self.context = Some(place);
@@ -354,12 +350,7 @@ impl<'a> Builder<'a, '_> {
             attributes: resource.attributes.list.clone(),
             rows: None,
         };
-        if self.contexts.len() < KNOWN_RESOURCES {
-            self.contexts.push(context);
-            return self.contexts.len() - 1;
-        }
-        let place = self.replaced;
-        self.replaced = (place + 1) % KNOWN_RESOURCES;
+        let place = self.contexts.room();
         self.contexts[place] = context;
         place
     }

@@ -9,6 +9,7 @@ pub mod intern;
 pub mod label;
 pub mod limits;
 pub mod log;
+pub mod recent;
 pub mod rejection;
 pub mod request;
 pub mod schema;

@@ -196,6 +196,30 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     Ok(())
 }
 
+/// Reads the messages of a list's resource or scope, of which the last counts. Whether there are several, and the schema URL.
+#[inline(always)]
+fn read_heads<'a>(
+    message: &'a [u8],
+    scopes: Scopes,
+    mut read: impl FnMut(&'a [u8]) -> Result<(), Broken>,
+) -> Result<(bool, &'a [u8]), Broken> {
+    let mut schema_url: &[u8] = b"";
+    let mut heads = 0;
+    let mut reader = Reader::new(message);
+    while let Some((number, field)) = reader.next()? {
+        match (number, field) {
+            (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
+            (common::HEAD, Value::Bytes(head)) => {
+                read(head)?;
+                heads += 1;
+            }
+            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
+            _ => {}
+        }
+    }
+    Ok((heads > 1, schema_url))
+}
+
 impl<'a> Resource<'a> {
     /// Bytes of the message and of the schema URL.
     fn size(&self) -> usize {
@@ -211,21 +235,7 @@ impl<'a> Resource<'a> {
     /// Reads what a ResourceSpans or ResourceLogs says of its resource.
     fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         self.clear();
-        let mut schema_url: &[u8] = b"";
-        let mut heads = 0;
-        let mut reader = Reader::new(message);
-        while let Some((number, field)) = reader.next()? {
-            match (number, field) {
-                (common::HEAD, Value::Bytes(message)) => {
-                    self.read_head(message)?;
-                    self.repeated = heads > 0;
-                    heads += 1;
-                }
-                (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
-                _ => {}
-            }
-        }
-        self.schema_url = schema_url;
+        (self.repeated, self.schema_url) = read_heads(message, Scopes::Whole, |head| self.read_head(head))?;
         Ok(())
     }
 
@@ -259,22 +269,7 @@ impl<'a> Scope<'a> {
     /// Reads what a ScopeSpans or ScopeLogs says of its scope.
     fn read(&mut self, message: &'a [u8], scopes: Scopes) -> Result<(), Broken> {
         self.clear();
-        let mut schema_url: &[u8] = b"";
-        let mut heads = 0;
-        let mut reader = Reader::new(message);
-        while let Some((number, field)) = reader.next()? {
-            match (number, field) {
-                (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
-                (common::HEAD, Value::Bytes(message)) => {
-                    self.read_head(message)?;
-                    self.repeated = heads > 0;
-                    heads += 1;
-                }
-                (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
-                _ => {}
-            }
-        }
-        self.schema_url = schema_url;
+        (self.repeated, self.schema_url) = read_heads(message, scopes, |head| self.read_head(head))?;
         Ok(())
     }
 

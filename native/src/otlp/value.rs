@@ -33,7 +33,7 @@ pub struct Attribute<'a> {
     pub value: Any<'a>,
 }
 
-/// Equality of bytes that are often empty: libc compares nothing slowly where nothing has no valid address.
+/// Equality of bytes that are often empty: to compare nothing by a call of libc takes long (`perf`; why is not known).
 #[inline(always)]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && (a.is_empty() || a == b)
