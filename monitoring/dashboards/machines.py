@@ -7,17 +7,22 @@ from generator.text import Thresholds
 from dashboards.panels import NAMESPACE, Board, Panel, Query, Row, Variable
 
 _CONTAINER = "{{pod}} {{container}} {{name}}"
+_INSIDE = 'namespace=~"$namespace",image!="",container!=""'
+_OUTSIDE = 'namespace=~"$namespace",image!="",pod=""'
+_SIDECARS = {
+    "inside": 'namespace=~"$namespace",container=~".*sidecar.*"',
+    "outside": 'container="",name=~".*sidecar.*"',
+}
 _DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660|fuse.*"'
 INSTANCE = Variable("instance", "Sidecar", "label_values(sidecar_build_info, instance)")
 _SIDECAR = 'namespace=~"$namespace",instance=~"$instance"'
 
 
-def _of_containers(part: str, of: str = "") -> str:
+def _of_containers(part: str, of: str = "", inside: str = _INSIDE, outside: str = _OUTSIDE) -> str:
     """A sum for each container, divided by another: by pod and container, and outside Kubernetes, where there are none,
-    by name; in it the name is an id of the runtime."""
+    by name; in it the name is an id of the runtime. `inside`, `outside`: which containers there."""
     found = []
-    for kind, by in (('container!=""', "pod, container"), ('pod=""', "name")):
-        chosen = f'{{namespace=~"$namespace",image!="",{kind}}}'
+    for chosen, by in ((f"{{{inside}}}", "pod, container"), (f"{{{outside}}}", "name")):
         found.append(" / ".join(f"sum by ({by}) ({one.replace('{}', chosen)})" for one in (part, of) if one))
     return " or ".join(found)
 
@@ -422,10 +427,9 @@ def pipeline(limits: Thresholds) -> Board:
                         "short",
                         (
                             Query(
-                                "sum by (pod, container) (rate(container_cpu_usage_seconds_total"
-                                '{namespace=~"$namespace",container=~".*sidecar.*"}[$__rate_interval])) or '
-                                "sum by (name) (rate(container_cpu_usage_seconds_total"
-                                '{container="",name=~".*sidecar.*"}[$__rate_interval]))',
+                                _of_containers(
+                                    "rate(container_cpu_usage_seconds_total{}[$__rate_interval])", **_SIDECARS
+                                ),
                                 _CONTAINER,
                             ),
                         ),
@@ -437,9 +441,7 @@ def pipeline(limits: Thresholds) -> Board:
                         "bytes",
                         (
                             Query(
-                                "sum by (pod, container) (container_memory_working_set_bytes"
-                                '{namespace=~"$namespace",container=~".*sidecar.*"}) or '
-                                'sum by (name) (container_memory_working_set_bytes{container="",name=~".*sidecar.*"})',
+                                _of_containers("container_memory_working_set_bytes{}", **_SIDECARS),
                                 _CONTAINER,
                             ),
                         ),

@@ -3,19 +3,17 @@ parts of the rows gives what one shows that has them all."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from support import monitoring_source as source
 from support.derive_fakes import lines
 from support.drift_data import HOUR, START, at, event_request, numbers
 from support.drift_oracles.estimation_cases import Frame, cases
-from support.engines import promtool
+from support.promql import check_rules
 
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.derive.drift.deriver import DriftDeriver
@@ -69,15 +67,7 @@ def check(folder: Path, pods: list[dict[str, float]], true: Sequence[str], absen
         }
         for expr in (*true, *absent)
     ]
-    body = {
-        "rule_files": [str(source.PROMETHEUS / "rules" / "recording-models.yml")],
-        "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
-    }
-    file = folder / "test.yml"
-    file.write_text(yaml.safe_dump(body), "utf-8")
-    done = subprocess.run([promtool(), "test", "rules", file], capture_output=True, timeout=120, check=False, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    check_rules(folder, [source.PROMETHEUS / "rules" / "recording-models.yml"], series, tests)
 
 
 @pytest.mark.parametrize("first", [20, 700, 1_800])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from support import monitoring_source as source
-from support.engines import promtool
+from support.promql import check_rules
 
 from sidecar.derive.experiments.inference import compare, log_ratio, mixture_units, p_value, proportion
 
@@ -52,15 +49,7 @@ def check(tmp_path: Path, given: list[dict[str, str]], expected: dict[str, float
         }
         for expr, value in expected.items()
     ]
-    body: dict[str, Any] = {
-        "rule_files": [str(path) for path in RULES],
-        "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}],
-    }
-    file = tmp_path / "test.yml"
-    file.write_text(yaml.safe_dump(body), "utf-8")
-    done = subprocess.run([promtool(), "test", "rules", file], capture_output=True, timeout=120, check=False, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    check_rules(tmp_path, RULES, given, tests)
 
 
 def test_pods_of_one_variant_each_are_compared(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics
-from sklearn.preprocessing import MultiLabelBinarizer
 from support.outcome_data import Outcomes, event, logged, posted
+from support.set_figures import figures_of_sets
 
 from sidecar.derive.outcomes.deriver import _KIND_BYTES
 from sidecar.derive.outcomes.figures import of_sets
@@ -38,21 +37,6 @@ def pairs(seed: int, classes: int, rows: int = 400) -> list[tuple[list[str], lis
     return found
 
 
-def expected(found: list[tuple[list[str], list[str]]]) -> dict[str, float]:
-    """scikit-learn's."""
-    names = sorted({name for pair in found for names in pair for name in names})
-    # With one column it would take the rows for those of two classes: a second one is there, and in no average.
-    binarizer = MultiLabelBinarizer(classes=[*names, "~"])
-    predicted, actual = (binarizer.fit_transform([pair[n] for pair in found]) for n in (0, 1))
-    figures = {"model_subset_accuracy": metrics.accuracy_score(actual, predicted)}
-    for average in ("micro", "macro"):
-        of = metrics.precision_recall_fscore_support(
-            actual, predicted, labels=list(range(len(names))), average=average, zero_division=0
-        )[:3]
-        figures |= {f"model_{name}_{average}": v for name, v in zip(("precision", "recall", "f1"), of, strict=True)}
-    return figures
-
-
 @pytest.mark.parametrize("classes", [1, 3, 20, 30])
 @pytest.mark.parametrize("seed", range(3))
 def test_figures_are_those_of_scikit_learn(classes: int, seed: int) -> None:
@@ -62,7 +46,7 @@ def test_figures_are_those_of_scikit_learn(classes: int, seed: int) -> None:
         outcomes.feed(logged({"model": "m", "prediction_id": f"p-{n}", "predicted_class": predicted}))
         outcomes.feed(posted({"prediction_id": f"p-{n}", "label": actual[::-1]}))
     assert outcomes.results() == {"joined": len(found)}
-    for name, value in expected(found).items():
+    for name, value in figures_of_sets(found).items():
         assert outcomes.figure(name) == pytest.approx(value, abs=1e-12), name
     assert outcomes.figure("model_outcome_samples") == len(found)
     # There is no accuracy of one class, by which alerts of models with one class would go.
@@ -84,7 +68,7 @@ def test_counters_add_up_to_the_figures() -> None:
     for key, value in outcomes.shown("model_outcome_classes_total{").items():
         by_result[key.split('result="')[1].split('"')[0]] += int(value)
     hits, wrong, missed = (by_result[name] for name in ("hit", "wrong", "missed"))
-    figures = expected(found)
+    figures = figures_of_sets(found)
     assert hits / (hits + wrong) == pytest.approx(figures["model_precision_micro"])
     assert hits / (hits + missed) == pytest.approx(figures["model_recall_micro"])
     sets = outcomes.shown("model_outcome_sets_total{")
@@ -120,7 +104,7 @@ def test_exact_against_brute_force(steps: list[tuple[str, str, set[str]]]) -> No
     joined = [(sorted(predicted[n]), sorted(actual[n])) for n in predicted if n in actual]
     assert found.results().get("joined", 0) == len(joined)
     occurs = any(p or a for p, a in joined)
-    for name, value in expected(joined).items() if occurs else ():
+    for name, value in figures_of_sets(joined).items() if occurs else ():
         assert found.figure(name) == pytest.approx(value), name
 
 

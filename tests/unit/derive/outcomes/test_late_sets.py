@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn import metrics
-from sklearn.preprocessing import MultiLabelBinarizer
 from support.outcome_data import START, BruteForce, Outcomes, logged, posted
+from support.set_figures import figures_of_sets
 
 from sidecar.derive.outcomes.options import step_of
 
@@ -45,21 +44,6 @@ def play(steps: list[Step]) -> Outcomes:
         else:
             outcomes.feed(logged({"model": "m", "prediction_id": id_, "predicted_class": [*classes]}), now)
     return outcomes
-
-
-def figures(rows: list[tuple[Set, Set]]) -> dict[str, float]:
-    """scikit-learn's, of pairs of predicted and actual sets in which a class occurs."""
-    names = sorted({name for pair in rows for one in pair for name in one})
-    # With one column it would take the rows for those of two classes: a second one is there, and in no average.
-    binarizer = MultiLabelBinarizer(classes=[*names, "~"])
-    predicted, actual = (binarizer.fit_transform([pair[n] for pair in rows]) for n in (0, 1))
-    found = {"model_subset_accuracy": metrics.accuracy_score(actual, predicted)}
-    for average in ("micro", "macro"):
-        of = metrics.precision_recall_fscore_support(
-            actual, predicted, labels=list(range(len(names))), average=average, zero_division=0
-        )[:3]
-        found |= {f"model_{name}_{average}": v for name, v in zip(("precision", "recall", "f1"), of, strict=True)}
-    return found
 
 
 def within(rows: list[tuple[int, Set, Set]], window: int, now: int) -> list[tuple[Set, Set]]:
@@ -108,7 +92,7 @@ def test_exact_against_brute_force(steps: list[Step]) -> None:
         rows = within(expected.rows, seconds, expected.now)
         assert (found.figure("model_outcome_samples", window) or 0) == len(rows), window
         occurs = any(predicted or actual for predicted, actual in rows)
-        for name, value in figures(rows).items() if occurs else ():
+        for name, value in figures_of_sets(rows).items() if occurs else ():
             assert found.figure(name, window) == pytest.approx(value), (name, window)
         if not occurs:
             assert found.figure("model_subset_accuracy", window) is None
