@@ -58,6 +58,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("journal_write_failed", "error", "The journal cannot be written; payloads are refused until it can.", _DISK),
     LogEvent("journal_write_recovered", "warning", "The journal can be written again."),
     LogEvent("journal_vacuum_failed", "warning", "The journal could not give space back to the disk.", _NONE_NEEDED),
+    LogEvent("journal_checkpoint_failed", "warning", "What is in the journal's write-ahead log could not be copied into its database; it is safe where it is.", _NONE_NEEDED),
     LogEvent("journal_close_failed", "error", "The journal could not be closed cleanly; it recovers at the next start.", _DISK),
     LogEvent("journal_damaged", "error", "The journal is damaged; what can be read is salvaged.", _DISK),
     LogEvent("journal_salvaged", "error", "A damaged journal was set aside and a new one begins with what was salvaged.", "keep the file that was set aside until nothing is missed; see docs/how-to/recover.md"),

@@ -249,9 +249,11 @@ class Journal:
                 future.set_exception(_unavailable(failure))
         if failure is not None and failure.corrupt:
             self._rebuild()
-        elif failure is None and (not batch or tx.number % _VACUUM_EVERY == 0):
-            self._vacuum()
-            self._expire_dead_letters()
+        elif failure is None:
+            self._checkpoint_wal()
+            if not batch or tx.number % _VACUUM_EVERY == 0:
+                self._vacuum()
+                self._expire_dead_letters()
 
     def _settle(
         self, tx: Transaction, batch: list[Pending], failure: StoreError | None, now: int
@@ -290,6 +292,13 @@ class Journal:
         if failure is not None:
             return _unavailable(failure)
         return self._full(now) if pending.over_quota else None
+
+    def _checkpoint_wal(self) -> None:
+        """Behind the answers: in a commit, those that wait for it would wait for this too."""
+        try:
+            self._store.checkpoint_wal()
+        except StoreError as error:
+            log.warning("journal_checkpoint_failed", error=str(error))
 
     def _vacuum(self) -> None:
         """Give freed space back, one step a quiet commit."""

@@ -86,6 +86,8 @@ class MemoryStore:
     def bytes_on_disk(self) -> int:
         return self._bytes
 
+    def checkpoint_wal(self) -> None: ...
+
     def vacuum(self) -> bool:
         return False
 

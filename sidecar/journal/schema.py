@@ -11,6 +11,8 @@ FILE = "journal.db"
 APPLICATION_ID = 0x4D534A31
 VERSION = 2
 PAGE = 8192
+CHECKPOINT_PAGES = 1000
+"""Pages of the write-ahead log after which they are copied into the database (8 MB)."""
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
@@ -49,7 +51,8 @@ _WRITER_PRAGMAS = (
     "synchronous = FULL",
     # Debian builds SQLite with secure_delete on: every freed page would be written once more.
     "secure_delete = OFF",
-    "wal_autocheckpoint = 1000",
+    # The store makes checkpoints itself, after the answers; this is for what it takes too few pages for.
+    f"wal_autocheckpoint = {4 * CHECKPOINT_PAGES}",
     f"journal_size_limit = {32 << 20}",
     "foreign_keys = OFF",
 )

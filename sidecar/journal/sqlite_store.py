@@ -17,6 +17,8 @@ from sidecar.journal.transaction import RECEIVERS, Delta, Loaded, LoadedConsumer
 log = structlog.get_logger("journal")
 
 _READ_AT_ONCE = 200
+_COMMIT_PAGES = 6
+"""Pages that a transaction writes beside its payloads and states: as measured, of tables and pointer maps."""
 _VACUUM_PAGES = 256
 _VACUUM_SLACK = 1024
 """Free pages that are left for the next entries (8 MiB)."""
@@ -34,6 +36,8 @@ class SqliteStore:
         self._connect = connect
         self._db: sqlite3.Connection | None = connect(self._path)
         self._dead_letter_counts: dict[str, int] = {}
+        self._pages_to_copy = 0.0
+        """In the write-ahead log, about."""
 
     def load(self) -> Loaded:
         """Everything but the payloads. `sqlite3.Error` if a page is damaged."""
@@ -79,6 +83,17 @@ class SqliteStore:
         except sqlite3.Error as error:
             landed = self._undo(tx.number)
             raise StoreError(str(error), landed, schema.is_corrupt(error)) from error
+        self._pages_to_copy += _COMMIT_PAGES + _payload_bytes(tx) / schema.PAGE
+
+    def checkpoint_wal(self) -> None:
+        if self._pages_to_copy < schema.CHECKPOINT_PAGES:
+            return
+        self._pages_to_copy = 0.0  # Where it fails, it is not tried again with every commit.
+        try:
+            _, pages, copied = self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(str(error), corrupt=schema.is_corrupt(error)) from error
+        self._pages_to_copy = float(pages - copied)
 
     def _undo(self, number: int) -> bool:
         """Roll back. If even that fails, open the file again; True if the transaction turns out to be in it."""
@@ -224,6 +239,14 @@ class SqliteReader:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _payload_bytes(tx: Transaction) -> int:
+    """Bytes of what may be large in a transaction."""
+    states = [tx.checkpoints, *(delta.state for delta in tx.deltas.values())]
+    return sum(len(row.blob) for row in tx.rows) + sum(
+        len(value or b"") for state in states for value in state.values()
+    )
 
 
 def _write(db: sqlite3.Connection, tx: Transaction) -> None:

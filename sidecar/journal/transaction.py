@@ -149,6 +149,10 @@ class Store(Protocol):
         """Durable when it returns; raises `StoreError`."""
         ...
 
+    def checkpoint_wal(self) -> None:
+        """Copy what commits have logged to its place, where there is enough of it. Raises `StoreError`."""
+        ...
+
     def reader(self) -> Reader: ...
 
     def dead_letters(self) -> dict[str, int]:

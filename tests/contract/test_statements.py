@@ -151,7 +151,7 @@ class TestJournal:
         try:
             found = {
                 name: db.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_size", "journal_mode", "synchronous", "wal_autocheckpoint", "secure_delete")
+                for name in ("page_size", "journal_mode", "synchronous", "secure_delete")
             }
             cache, mapped = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("cache_size", "mmap_size"))
         finally:
@@ -159,8 +159,8 @@ class TestJournal:
         assert f"Chosen: {found['page_size'] >> 10} KiB pages" in text
         assert (found["journal_mode"], found["synchronous"]) == ("wal", 2)
         assert "WAL, `synchronous=FULL`" in text
-        assert f"a checkpoint every {found['wal_autocheckpoint']} pages" in text
-        wal = found["page_size"] * found["wal_autocheckpoint"] / 1e6
+        assert f"a checkpoint every {schema.CHECKPOINT_PAGES} pages" in text
+        wal = found["page_size"] * schema.CHECKPOINT_PAGES / 1e6
         assert f"(the WAL stays at {wal:.0f} MiB)" in text
         assert found["secure_delete"] == 0
         assert "`secure_delete=OFF`" in text

@@ -44,11 +44,13 @@ class Disk:
     gone: bool = False
     before_commit: Callable[[], None] | None = None
     after_commit: Callable[[], None] | None = None
+    before_checkpoint: Callable[[], None] | None = None
+    """Of the write-ahead log, when the journal asks for one."""
     made: list[FailingConnection] = field(default_factory=list)
 
     def connect(self, path: Path) -> sqlite3.Connection:
         if self.gone:
-            raise _full("disk I/O error", sqlite3.SQLITE_IOERR)
+            raise disk_error("disk I/O error", sqlite3.SQLITE_IOERR)
         connection = FailingConnection(schema.connect(path), self)
         self.made.append(connection)
         return connection  # type: ignore[return-value]
@@ -61,11 +63,13 @@ class FailingConnection:
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         if sql == "COMMIT" and self._disk.full:
-            raise _full("database or disk is full", sqlite3.SQLITE_FULL)
+            raise disk_error("database or disk is full", sqlite3.SQLITE_FULL)
         if sql in ("COMMIT", "ROLLBACK") and self._disk.gone:
-            raise _full("disk I/O error", sqlite3.SQLITE_IOERR)
+            raise disk_error("disk I/O error", sqlite3.SQLITE_IOERR)
         if sql == "COMMIT" and self._disk.before_commit is not None:
             self._disk.before_commit()
+        if sql == "PRAGMA wal_checkpoint(PASSIVE)" and self._disk.before_checkpoint is not None:
+            self._disk.before_checkpoint()
         done = self._db.execute(sql, *values)
         if sql == "COMMIT" and self._disk.after_commit is not None:
             self._disk.after_commit()
@@ -75,7 +79,7 @@ class FailingConnection:
         return getattr(self._db, name)
 
 
-def _full(message: str, code: int) -> sqlite3.OperationalError:
+def disk_error(message: str, code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError(message)
     error.sqlite_errorcode = code
     return error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
-from support.journals import LOGS, Disk, Make, finish, keep, options, submission, take, texts
+import structlog
+from support.journals import LOGS, Disk, Make, disk_error, finish, garbage, keep, options, submission, take, texts
 
 from sidecar.errors import ConfigError, Unavailable
 from sidecar.journal import schema
@@ -146,6 +148,35 @@ def test_a_disk_that_goes_away_and_comes_back(disk_journal: Make) -> None:
     keep(log, "2")
     assert texts(take(consumer)) == ["1", "2"]
     assert log.ledger().balance() == []
+
+
+def test_the_write_ahead_log_is_copied_after_the_answers(disk_journal: Make, tmp_path: Path) -> None:
+    answered, waited = threading.Event(), []
+    log = disk_journal(disk=Disk(before_checkpoint=lambda: waited.append(answered.wait(10))))
+    small = keep(log, "small")
+    assert log.append(submission(garbage(schema.PAGE * schema.CHECKPOINT_PAGES))).result(10).seq == small + 1
+    answered.set()
+    keep(log, "next")  # Behind the checkpoint.
+    assert waited == [True], "once, when there was enough to copy"
+    assert (tmp_path / "j" / schema.FILE).stat().st_size > schema.PAGE * schema.CHECKPOINT_PAGES
+
+
+def test_a_checkpoint_that_fails_loses_nothing_and_is_not_tried_with_every_commit(disk_journal: Make) -> None:
+    failures = []
+
+    def fail() -> None:
+        failures.append("full")
+        raise disk_error("database or disk is full", sqlite3.SQLITE_FULL)
+
+    log = disk_journal(disk=Disk(before_checkpoint=fail))
+    with structlog.testing.capture_logs() as lines:
+        keep(log, garbage(schema.PAGE * schema.CHECKPOINT_PAGES))
+        for i in range(5):
+            keep(log, f"{i}")
+    assert failures == ["full"]
+    assert [line["event"] for line in lines] == ["journal_checkpoint_failed"]
+    log.close()
+    assert texts(take(disk_journal().consumer("a", LOGS))[1:]) == [f"{i}" for i in range(5)]
 
 
 def _garble(path: Path, seq: int) -> None:
