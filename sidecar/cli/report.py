@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.shared import DURATION, client_access
+from sidecar.cli.shared import DURATION, client_access, config_option, reached, settings
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sidecar.deliver.common.http import Send
+    from sidecar.deliver.common.connection import Server
     from sidecar.report.contents import Report
-    from sidecar.report.figure_source import Source
     from sidecar.report.period import Period
+    from sidecar.report.sources import SourceType, Takes
+
+
+def _source_options(function: Callable[..., None]) -> Callable[..., None]:
+    """An option for each source; `places` of the function is what was given of them."""
+    from sidecar.report.sources import SOURCES
+
+    for source in reversed(SOURCES):
+        function = click.option(source.option, metavar=source.place, help=source.help)(function)
+    return function
 
 
 @click.command("report")
-@click.option("--prometheus", metavar="URL", help="Address of Prometheus, base path included.")
-@click.option("--sidecar", metavar="URL", help="Instead: address of one sidecar's metrics; since its counters began.")
+@_source_options
 @click.option("--period", "seconds", type=DURATION, default="7d", show_default=True, help="How long, up to --end.")
 @click.option("--end", help="ISO 8601 or seconds since 1970.  [default: now]")
 @click.option("--model", "models", multiple=True, help="Only this model; may be given several times.")
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--mlflow", metavar="URL", help="Log the figures and the page to this tracking server, too.")
 @click.option("--mlflow-experiment", default="model-sidecar", show_default=True, help="Made where it is missing.")
+@config_option
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with a bearer token for the source.")
 @click.option("--username", help="User of basic authentication, where there is no token.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="File with that user's password.")
@@ -50,8 +58,6 @@ if TYPE_CHECKING:
 @click.option("--mlflow-ca-file", type=click.Path(path_type=Path), help="PEM file with the authority of MLflow's.")
 @click.option("--timeout", type=DURATION, default="2m", show_default=True, help="For each request.")
 def command(
-    prometheus: str | None,
-    sidecar: str | None,
     seconds: float,
     end: str | None,
     models: tuple[str, ...],
@@ -60,6 +66,7 @@ def command(
     out: str | None,
     mlflow: str | None,
     mlflow_experiment: str,
+    config_file: Path | None,
     token_file: Path | None,
     username: str | None,
     password_file: Path | None,
@@ -67,48 +74,76 @@ def command(
     mlflow_token_file: Path | None,
     mlflow_ca_file: Path | None,
     timeout: float,
+    **places: str | None,
 ) -> None:
     """How models did over a period, and what changed since the period before: one HTML page, or JSON.
 
-    From Prometheus, over all pods; see docs/how-to/report.md. Exit code 1 if it cannot be read or has nothing about
-    models, 2 for wrong options.
+    From one source: Prometheus, over all pods, or one of the others; see docs/how-to/report.md for what each has. Exit
+    code 1 if it cannot be read or has nothing about models, 2 for wrong options.
     """
-    from sidecar.deliver.common.connection import Connection
     from sidecar.report import building
+    from sidecar.report.sources import Asked
 
-    address = _source_address(prometheus, sidecar, models, namespace)
-    chosen = _period(seconds, end, prometheus is not None)
+    source, place = _chosen(places)
+    _check_taken(
+        source,
+        {
+            "end": end,
+            "model": models,
+            "namespace": namespace,
+            "config": config_file,
+            "credentials": token_file or username or password_file or ca_file,
+        },
+    )
+    chosen = _period(seconds, end)
     if out is None:
         out = "-" if mlflow is None else ""
     if out not in ("-", "") and not Path(out).parent.is_dir():
         raise ConfigError([f"--out: no folder {Path(out).parent}; expected one that exists"])
     server = client_access(
-        address, token=token_file, username=username, password=password_file, ca=ca_file, timeout=timeout
+        place, token=token_file, username=username, password=password_file, ca=ca_file, timeout=timeout
     )
     tracking = None
     if mlflow is not None:
         tracking = client_access(
             _address("--mlflow", mlflow), token=mlflow_token_file, ca=mlflow_ca_file, timeout=timeout, prefix="mlflow-"
         )
-    with Connection(server) as connection:
-        source = _source(connection.send, address, prometheus is not None, models, namespace)
-        report = building.build(source, chosen, time.time(), prometheus is not None)
+    asked = Asked(place, chosen, models, namespace, server, lambda: settings(config_file))
+    with reached(), source.opened(asked) as opened:
+        report = building.build(opened, chosen, time.time())
     if out:
         _write(report, format_, out, chosen)
     if tracking is not None:
-        with Connection(tracking) as connection:
-            _log(report, connection.send, tracking.hosts[0], mlflow_experiment)
+        _log(report, tracking, mlflow_experiment)
 
 
-def _source_address(prometheus: str | None, sidecar: str | None, models: tuple[str, ...], namespace: str) -> str:
-    if (prometheus is None) == (sidecar is None):
-        raise ConfigError(["incomplete source: expected --prometheus or --sidecar, one of them"])
-    if prometheus is not None:
-        return _address("--prometheus", prometheus)
-    if models or namespace:
-        raise ConfigError(["--model and --namespace need --prometheus"])
-    assert sidecar is not None
-    return _address("--sidecar", sidecar)
+def _chosen(places: Mapping[str, str | None]) -> tuple[SourceType, str]:
+    """The source, and where it is."""
+    from sidecar.report.sources import SOURCES
+
+    given = [(source, place) for source in SOURCES if (place := places[source.name]) is not None]
+    if len(given) != 1:
+        *others, last = (source.option for source in SOURCES)
+        found = "incomplete" if not given else "ambiguous"
+        raise ConfigError([f"{found} source: expected {', '.join(others)} or {last}, one of them"])
+    ((source, place),) = given
+    return source, _address(source.option, place) if source.place == "URL" else place
+
+
+def _check_taken(source: SourceType, given: Mapping[Takes, Any]) -> None:
+    """Raises `ConfigError` for options that the source does not understand."""
+    wrong = [name for name, value in given.items() if value and name not in source.takes]
+    if wrong:
+        raise ConfigError([f"{_FLAGS[name]}: not with {source.option}" for name in wrong])
+
+
+_FLAGS: Mapping[Takes, str] = {
+    "end": "--end",
+    "model": "--model",
+    "namespace": "--namespace",
+    "config": "--config",
+    "credentials": "credentials and --ca-file",
+}
 
 
 def _address(option: str, url: str) -> str:
@@ -121,13 +156,11 @@ def _address(option: str, url: str) -> str:
     return url.rstrip("/")
 
 
-def _period(seconds: float, end: str | None, has_history: bool) -> Period:
+def _period(seconds: float, end: str | None) -> Period:
     from sidecar.decode.logs.timestamps import parse_date, parse_time
     from sidecar.report.period import period
 
     now = time.time()
-    if end is not None and not has_history:
-        raise ConfigError(["--end needs --prometheus: a sidecar has no history"])
     found = None if end is None else parse_time(end) or parse_date(end)
     if end is not None and found is None:
         raise ConfigError([f"--end: invalid time: {end!r}; expected ISO 8601 or seconds since 1970"])
@@ -135,17 +168,6 @@ def _period(seconds: float, end: str | None, has_history: bool) -> Period:
         return period(seconds, now if found is None else found / 1e9, now)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-
-
-def _source(send: Send, address: str, is_prometheus: bool, models: tuple[str, ...], namespace: str) -> Source:
-    from sidecar.report.exposition_source import ExpositionSource
-    from sidecar.report.expressions import Selection
-    from sidecar.report.prometheus import Prometheus
-    from sidecar.report.prometheus_source import PrometheusSource
-
-    if not is_prometheus:
-        return ExpositionSource(send, address)
-    return PrometheusSource(Prometheus(send, address), Selection(models, namespace))
 
 
 def _write(report: Report, format_: str, out: str, chosen: Period) -> None:
@@ -166,11 +188,14 @@ def _write(report: Report, format_: str, out: str, chosen: Period) -> None:
     click.echo(f"{file}: {len(report.models)} models, {len(text)} bytes", err=True)
 
 
-def _log(report: Report, send: Send, address: str, experiment: str) -> None:
+def _log(report: Report, tracking: Server, experiment: str) -> None:
+    from sidecar.deliver.common.connection import Connection
     from sidecar.report.mlflow_run import Tracking
     from sidecar.report.page import as_html
 
-    run, uploaded = Tracking(send, address).log(report, as_html(report), experiment)
+    with Connection(tracking) as connection:
+        logged = Tracking(connection.send, tracking.hosts[0])
+        run, uploaded = logged.log(report, as_html(report), experiment)
     click.echo(f"MLflow: run {run} of {experiment}", err=True)
     if not uploaded:
         click.echo("MLflow: the page was not uploaded, since this server is no proxy of its artifacts", err=True)

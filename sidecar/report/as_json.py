@@ -26,7 +26,10 @@ def contents(report: Report) -> dict[str, Any]:
     """As values that JSON has."""
     return {
         "schema": SCHEMA,
-        "source": report.source,
+        "source": report.source.description,
+        "source_begins": report.source.begins,
+        "source_lacks": report.source.missing,
+        "notes": report.source.notes,
         "made": report.made,
         "period": asdict(report.period) if report.period else None,
         "compared": report.compared,

@@ -47,23 +47,23 @@ class _Read:
     compared: bool
 
 
-def build(source: Source, period: Period, made: float, has_history: bool) -> Report:
-    """`made`: Unix seconds. `has_history`: False for a source that knows only what was since its start. Raises
-    `Permanent` where the source cannot be read, or has nothing about models or services."""
+def build(source: Source, period: Period, made: float) -> Report:
+    """`made`: Unix seconds. Raises `Permanent` where the source cannot be read, or has nothing about models or
+    services."""
     now = source.metrics(period)
     found = models(now)
+    about = source.about()
     if not (_seen(found) or now["calls"] or found.experiments or any(one.calls for one in found.tokens)):
-        raise Permanent(
-            f"{source.description} has nothing about models in this time; expected series such as "
-            "model_predictions_total: is a sidecar scraped, and are the period, --model and --namespace right?"
-        )
-    before = source.metrics(period.before) if has_history else Metrics()
+        raise Permanent(f"{about.description} has nothing about models in this time; {about.expected}")
+    has_history = about.has_history
+    # Half a period would look like one in which less happened.
+    before = source.metrics(period.before) if has_history and about.begins is None else Metrics()
     history = source.history(period) if has_history else ()
     alerts = source.alerts(period) if has_history else None
     earlier = {_key(m): m for m in models(before).models}
-    compared = any(one.total for one in earlier.values()) or any(one.value for one in before["calls"])
+    compared = any(one.total for one in earlier.values()) or _any_call(before)
     read = _Read(now, before, history, period.seconds if has_history else inf, compared)
-    report = Report(period if has_history else None, made, source.description, compared=compared)
+    report = Report(period if has_history else None, made, source.about(), compared=compared)
     report.models = [_model(one, earlier.get(_key(one)), read) for one in _seen(found)]
     report.hidden_models = found.hidden
     report.services = _services(now, before)
@@ -75,6 +75,10 @@ def build(source: Source, period: Period, made: float, has_history: bool) -> Rep
         report.incidents, report.hidden_incidents = every[:MAX_INCIDENTS], max(0, len(every) - MAX_INCIDENTS)
         report.alert_step = alerts.step
     return report
+
+
+def _any_call(metrics: Metrics) -> bool:
+    return any(one.value for one in metrics["calls"])
 
 
 def _seen(found: Models) -> list[Model]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sidecar.derive.families import Number
 from sidecar.derive.shares import Share
 from sidecar.report.accuracy import Outcomes
+from sidecar.report.figure_source import About
 from sidecar.report.period import Period
 from sidecar.serve.pages.experiments import Variant
 from sidecar.serve.pages.models import Model, Stage, Tokens
@@ -169,7 +170,7 @@ class Report:
     """None: since the counters of the source began."""
     made: float
     """Unix seconds."""
-    source: str
+    source: About
     models: list[ModelReport] = field(default_factory=list)
     hidden_models: int = 0
     services: list[Service] = field(default_factory=list)
@@ -183,3 +184,13 @@ class Report:
     alert_step: float = 0.0
     compared: bool = False
     """Whether the period before has anything."""
+
+    def lacks(self, part: str) -> bool:
+        """Whether the source has no such part (`figure_source`)."""
+        return part in self.source.missing
+
+    @property
+    def data_from(self) -> float | None:
+        """Unix seconds from which on the source has data, where that is within the period."""
+        begins = self.source.begins
+        return begins if begins is not None and self.period and begins > self.period.start else None

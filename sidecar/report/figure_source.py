@@ -33,12 +33,46 @@ class Alerts:
     firing: Sequence[FiringAlert]
 
 
+DRIFT = "drift by feature"
+QUALITY = "failed rules of data quality"
+ESTIMATE = "accuracy estimated without labels"
+OUTCOMES = "accuracy, precision, recall and AUC"
+LABELS = "labels by what became of them"
+ALERTS = "alerts"
+BUSINESS_FIGURES = "business figures"
+"""Parts of a report that a source may not have, as the page names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a reader of a report has to know of its source."""
+
+    description: str
+    expected: str
+    """What it should have had, where it has nothing."""
+    counting: str
+    """How its figures are made: whole sentences."""
+    has_history: bool = True
+    """False where it knows only what was since its start."""
+    missing: tuple[str, ...] = ()
+    """Parts that it does not have."""
+    labelled: str = "of rows whose label came in this time"
+    """Which rows accuracy, precision and recall are of."""
+    experiments: str = "Since the experiment began"
+    """What exposures and conversions are of."""
+    begins: float | None = None
+    """Unix seconds from which on it has data, where that is later than the begin of the period before."""
+    notes: tuple[str, ...] = ()
+    """Whole sentences on what was found."""
+
+
 class Source(Protocol):
     """Counters are their increase over a period; gauges are as of its end. Raises `Permanent` where it cannot be
     read."""
 
-    description: str
-    """For readers of the report."""
+    def about(self) -> About:
+        """As far as is known: all of it when the figures were read."""
+        ...
 
     def metrics(self, period: Period) -> Metrics:
         """The families of a period, over all pods."""

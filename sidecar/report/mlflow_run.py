@@ -93,7 +93,7 @@ class Tracking:
                 "experiment_id": self._experiment(experiment),
                 "start_time": round(start * 1000),
                 "run_name": "sidecar report",
-                "tags": [{"key": "sidecar.report.source", "value": report.source[:5000]}],
+                "tags": [{"key": "sidecar.report.source", "value": report.source.description[:5000]}],
             },
         )
         try:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from sidecar.derive.families import Number
 from sidecar.report.contents import Report
+from sidecar.report.figure_source import DRIFT, OUTCOMES
 from sidecar.serve.pages.html import environment
 
 _UNIT = re.compile(r"(?<=\d) (?=\S)")
@@ -24,7 +25,7 @@ def as_html(report: Report) -> str:
     style += (files("sidecar.report") / "templates" / "report.css").read_text("utf-8")
     templates = environment("sidecar.report")
     templates.filters.update(day=write_day, change=write_change, lasting=write_lasting, units=keep_units)
-    values = {"report": report, "style": Markup(style), "policy": _policy(style)}
+    values = {"report": report, "style": Markup(style), "policy": _policy(style), "DRIFT": DRIFT, "OUTCOMES": OUTCOMES}
     return templates.get_template("report.html").render(values)
 
 

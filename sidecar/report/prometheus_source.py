@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from sidecar.deliver.common.connection import Connection
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.report.expressions import Selection, highest, increased, one_of, weighted
-from sidecar.report.figure_source import BUSINESS, Alerts, FiringAlert
+from sidecar.report.figure_source import BUSINESS, About, Alerts, FiringAlert
 from sidecar.report.period import Period
 from sidecar.report.prometheus import Prometheus, Sample
+from sidecar.report.sources import Asked
 from sidecar.report.variants import OF_EACH_POD, VARIANT, of_pods
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 from sidecar.serve.pages.quality import ESTIMATED, FIGURES
@@ -46,6 +49,14 @@ _FLEET = {
 _SPANS = "traces_span_metrics"
 _SERVER = 'span_kind="SPAN_KIND_SERVER"'
 _TOKENS = ("gen_ai_request_model", "gen_ai_response_model", "gen_ai_operation_name", "gen_ai_token_type")
+_EXPECTED = (
+    "expected series such as model_predictions_total: is a sidecar scraped, and are the period, --model and "
+    "--namespace right?"
+)
+_COUNTING = (
+    "Counts are the increase of counters over the period, over all pods. Quantiles are interpolated within the buckets "
+    "of a histogram."
+)
 _ALERT_POINTS = 2_000
 _MIN_ALERT_STEP = 60.0
 
@@ -55,7 +66,9 @@ class PrometheusSource:
 
     def __init__(self, prometheus: Prometheus, selection: Selection) -> None:
         self._prometheus, self._selection = prometheus, selection
-        self.description = f"Prometheus at {prometheus.address}"
+
+    def about(self) -> About:
+        return About(f"Prometheus at {self._prometheus.address}", _EXPECTED, _COUNTING)
 
     def metrics(self, period: Period) -> Metrics:
         found = Metrics()
@@ -190,6 +203,13 @@ class PrometheusSource:
         of_key = {_key(one.labels, by): one.value for one in sums}
         counts = self._increases(f"{name}_count{{{matchers}}}", period, by)
         return [Series(one.labels, one.value, sum=of_key.get(_key(one.labels, by))) for one in counts]
+
+
+@contextmanager
+def opened(asked: Asked) -> Iterator[PrometheusSource]:
+    """See `sources.SourceType`."""
+    with Connection(asked.server) as connection:
+        yield PrometheusSource(Prometheus(connection.send, asked.place), Selection(asked.models, asked.namespace))
 
 
 def _and(*matchers: str) -> str:

@@ -25,7 +25,7 @@ from support.api_server import Gate, served
 from support.certificates import authority
 from support.engines import SidecarProcess, free_port, run_prometheus, sidecar_command, sidecar_process, wait_for
 from support.engines.browser import axe_problems, run_chromium
-from support.load import figures, total
+from support.load import figures, total, waiting
 from support.promql import query
 from support.report_data import EVIL, Fleet
 
@@ -52,10 +52,9 @@ class Weeks:
         return dict(one)
 
 
-def report(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(
-        [sidecar_command(), "report", *map(str, arguments)], capture_output=True, timeout=300, check=False
-    )
+def report(*arguments: object, code: int = 0, **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sidecar_command(), "report", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False, env={**os.environ, **env})
     assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr.decode()[-2000:])
     assert b"Traceback" not in done.stderr
     return done
@@ -294,7 +293,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SidecarP
     with sidecar_process(environ, folder) as sidecar:
         static = [{"targets": [sidecar.serve_url.removeprefix("http://")], "labels": {"service": "churn"}}]
         job = {"job_name": "model-sidecar", "honor_labels": True, "static_configs": static}
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+        # The first scrape shows series at 0: one that times out on a busy machine would have shown it to nobody.
+        config = {"global": {"scrape_interval": "3s", "scrape_timeout": "3s"}, "scrape_configs": [job]}
         with run_prometheus(yaml.safe_dump(config)) as server:
             wait_for(lambda: bool(query(server.url, "sidecar_build_info")), 60, "a scrape")
             page_data.send_all(sidecar)
@@ -305,7 +305,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SidecarP
 
             wait_for(checked, 60, "drift to be checked", interval=0.5)
             sent = total(figures(sidecar.serve_url), "model_predictions_total")
-            everything = f"sum(model_predictions_total) == {sent} and on () (sum(data_drift_detected) == 1)"
+            counted = f"sum(model_predictions_total) == {sent} and on () (sum(model_outcomes_total) == 60)"
+            everything = f"{counted} and on () (sum(data_drift_detected) == 1)"
             wait_for(lambda: bool(query(server.url, everything)), 60, "Prometheus to have all of it", interval=0.5)
             yield sidecar, server.url
 
@@ -330,3 +331,35 @@ def test_a_scraped_sidecar_and_the_sidecar_itself_say_the_same(scraped: tuple[Si
         assert any(one["model"] == page_data.EVIL for one in found["models"])
         errors = {one["service"]: one["errors"]["value"] for one in found["services"]}
         assert errors["gateway"] == 1 / 40
+
+
+def test_the_store_of_a_running_sidecar_has_what_it_counts(scraped: tuple[SidecarProcess, str]) -> None:
+    """As far as it counts without a reference: the store keeps no values of features."""
+    sidecar, _ = scraped
+    wait_for(lambda: not waiting(sidecar.serve_url), 60, "everything to be in the store")
+    attributes = {"SIDECAR_DERIVE__PREDICTIONS__ATTRIBUTES": "true"}
+    store = json.loads(
+        report("--store", sidecar.data_dir / "journal", "--period", "1h", "--format", "json", **attributes).stdout
+    )
+    own = json.loads(report("--sidecar", sidecar.serve_url, "--format", "json").stdout)
+    keys = ("service", "model", "version")
+    by_model = {tuple(one[key] for key in keys): one for one in own["models"]}
+    assert {tuple(one[key] for key in keys) for one in store["models"]} == set(by_model)
+    for one in store["models"]:
+        other = by_model[tuple(one[key] for key in keys)]
+        same = ("predictions", "errors", "classes", "outcomes", "labels", "confidence_median", "confidence_rows")
+        assert {name: one[name] for name in same} == {name: other[name] for name in same}
+        assert (one["features"], one["features_drifted"], one["quality"]) == ([], None, [])
+    assert store["tokens"] == own["tokens"]
+    counts = ("service", "requests", "errors")
+    assert [{k: one[k] for k in counts} for one in store["services"]] == [
+        {k: one[k] for k in counts} for one in own["services"]
+    ]
+    variants = ("variant", "exposures", "conversions", "conversion_rate", "accuracy", "lifts", "requests", "errors")
+    shown = [[{k: v[k] for k in variants} for v in e["variants"]] for e in store["experiments"]]
+    assert shown == [[{k: v[k] for k in variants} for v in e["variants"]] for e in own["experiments"]]
+    assert shown
+    assert store["source_lacks"][0] == "drift by feature"
+    assert store["source_begins"] is not None
+    refused = report("--store", sidecar.data_dir / "nowhere", code=1).stderr.decode()
+    assert "no store; expected a folder with store.db" in refused

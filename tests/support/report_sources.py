@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sidecar.deliver.common.http import Reply
-from sidecar.report.figure_source import Alerts
+from sidecar.report.figure_source import About, Alerts
 from sidecar.report.period import Period
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series
 
@@ -25,6 +25,9 @@ def histogram(counts_: Sequence[float], bounds: Sequence[float] = (0.01, 0.1, 1.
     return Histogram(tuple(bounds), tuple(counts_))
 
 
+_ABOUT = About("a test", "expected something", "Counted by a test.")
+
+
 @dataclass
 class FakeSource:
     """Gives what it was given: `now` for `PERIOD`, `before` for the period before it."""
@@ -33,7 +36,10 @@ class FakeSource:
     before: Metrics = field(default_factory=Metrics)
     points: Sequence[tuple[float, Metrics]] = ()
     found: Alerts | None = None
-    description: str = "a test"
+    source: About = _ABOUT
+
+    def about(self) -> About:
+        return self.source
 
     def metrics(self, period: Period) -> Metrics:
         return self.now if period.end == PERIOD.end else self.before

@@ -8,7 +8,7 @@ from support.report_sources import PERIOD, FakeSource, histogram, joined, predic
 from sidecar.errors import Permanent
 from sidecar.report.building import build
 from sidecar.report.contents import Report
-from sidecar.report.figure_source import Alerts, FiringAlert
+from sidecar.report.figure_source import About, Alerts, FiringAlert
 from sidecar.serve.pages.metric_families import Metrics, Series
 from sidecar.serve.pages.quality import Estimated, Share
 
@@ -19,7 +19,7 @@ WRONG = {("yes", "yes"): 60, ("no", "no"): 50, ("yes", "no"): 40, ("no", "yes"):
 
 
 def made(now: dict[str, list[Series]], before: dict[str, list[Series]] | None = None, **more: object) -> Report:
-    return build(FakeSource(Metrics(now), Metrics(before or {}), **more), PERIOD, 1.0, True)  # type: ignore[arg-type]
+    return build(FakeSource(Metrics(now), Metrics(before or {}), **more), PERIOD, 1.0)  # type: ignore[arg-type]
 
 
 def feature(name: str, detected: float) -> dict[str, list[Series]]:
@@ -161,7 +161,7 @@ def test_points_without_series_are_not_zero() -> None:
 
 
 def test_nothing_about_models_is_an_error() -> None:
-    with pytest.raises(Permanent, match=r"a test has nothing about models in this time; expected series such as"):
+    with pytest.raises(Permanent, match=r"a test has nothing about models in this time; expected something"):
         made({"model_predictions": predictions(0)})
 
 
@@ -180,7 +180,8 @@ def test_services_have_error_rates_and_quantiles() -> None:
 
 
 def test_a_source_without_history_is_compared_with_nothing() -> None:
-    report = build(FakeSource(Metrics({"model_predictions": predictions(9)})), PERIOD, 1.0, False)
+    about = About("a test", "", "", has_history=False)
+    report = made({"model_predictions": predictions(9)}, source=about)
     assert (report.period, report.compared, report.incidents) == (None, False, None)
     assert report.models[0].changes == ()
 

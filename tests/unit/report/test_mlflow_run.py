@@ -24,7 +24,7 @@ def report(name: str = "churn") -> Report:
         "model_predictions": predictions(100, 3, name),
         "model_outcomes": joined({("a", "a"): 20, ("a", "b"): 5}, name),
     }
-    return build(FakeSource(Metrics(now)), PERIOD, 1.0, True)
+    return build(FakeSource(Metrics(now)), PERIOD, 1.0)
 
 
 class Server:

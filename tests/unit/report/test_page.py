@@ -12,7 +12,7 @@ from support.report_sources import PERIOD, FakeSource, histogram, joined, predic
 from sidecar.report.as_json import as_json
 from sidecar.report.building import build
 from sidecar.report.contents import Report
-from sidecar.report.figure_source import Alerts, FiringAlert
+from sidecar.report.figure_source import About, Alerts, FiringAlert
 from sidecar.report.page import as_html, write_change, write_lasting
 from sidecar.serve.pages.metric_families import Metrics, Series
 
@@ -54,7 +54,11 @@ def hostile() -> Report:
         "durations": [Series({"service_name": EVIL}, 5, histogram((5, 5, 5, 5)))],
     }
     alerts = Alerts(60, [FiringAlert({"alertname": EVIL, "severity": EVIL, "a": EVIL}, [PERIOD.end])])
-    return build(FakeSource(Metrics(now), found=alerts, description=EVIL), PERIOD, 1.0, True)
+    return build(
+        FakeSource(Metrics(now), found=alerts, source=About(EVIL, "", EVIL, notes=(EVIL,), missing=(EVIL,))),
+        PERIOD,
+        1.0,
+    )
 
 
 def test_no_name_becomes_an_element_and_nothing_is_loaded() -> None:
@@ -80,7 +84,7 @@ def test_json_has_the_same_figures_and_no_infinities() -> None:
 
 
 def test_no_figure_is_said_and_no_zero_shown_where_there_are_no_data() -> None:
-    page = as_html(build(FakeSource(Metrics({"model_predictions": predictions(5)})), PERIOD, 1.0, True))
+    page = as_html(build(FakeSource(Metrics({"model_predictions": predictions(5)})), PERIOD, 1.0))
     for words in (
         "no labels of classes came",
         "no call reported its time",
@@ -94,7 +98,7 @@ def test_an_estimate_without_labels_is_named_so() -> None:
     of_model = {"model": "churn", "version": "7", "window": "24h"}
     ends = {"": 0.8, "_lower": 0.75, "_upper": 0.85, "_samples": 400}
     gauges = {f"model_accuracy_estimated{end}": [Series(of_model, value)] for end, value in ends.items()}
-    report = build(FakeSource(Metrics({"model_predictions": predictions(5), **gauges})), PERIOD, 1.0, True)
+    report = build(FakeSource(Metrics({"model_predictions": predictions(5), **gauges})), PERIOD, 1.0)
     assert "Accuracy estimated without labels, last 24h, of 400 rows with a score: <b>80 %" in as_html(report)
     (model,) = json.loads(as_json(report))["models"]
     assert model["estimated"] == {

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from sidecar.deliver.common.connection import Connection
 from sidecar.deliver.common.http import Reply, Send, Unreached
 from sidecar.errors import Permanent
+from sidecar.report.figure_source import ALERTS, About
 from sidecar.report.period import Period
+from sidecar.report.sources import Asked
 from sidecar.serve.pages.metric_families import Histogram, Metrics, Series, labels_of
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?")
@@ -15,20 +19,27 @@ _TYPE = re.compile(r"# TYPE (\S+) (\w+)")
 _ACCEPT = {"accept": "*/*"}
 """Not as a scraper: the first 0 of a series is for those that count from it."""
 _SERVER = "SPAN_KIND_SERVER"
+_EXPECTED = "expected series such as model_predictions_total: has it received predictions?"
+_COUNTING = (
+    "Counts are those of one sidecar since they began. Quantiles are interpolated within the buckets of a histogram."
+)
 
 
-class ExpositionSource:
+class SidecarSource:
     """One sidecar, which has no history and no alerts."""
 
     def __init__(self, send: Send, address: str) -> None:
         self._send, self._address = send, address
-        self.description = f"the sidecar at {address}"
+        self._description = f"the sidecar at {address}"
+
+    def about(self) -> About:
+        return About(self._description, _EXPECTED, _COUNTING, has_history=False, missing=(ALERTS,))
 
     def metrics(self, period: Period) -> Metrics:
         try:
             reply = self._send("GET", "/metrics", None, _ACCEPT)
         except Unreached as error:
-            raise Permanent(f"{self.description} gives no answer: {error.reason}: {error.detail}") from error
+            raise Permanent(f"{self._description} gives no answer: {error.reason}: {error.detail}") from error
         return parsed(self._text(reply))
 
     def history(self, period: Period) -> Sequence[tuple[float, Metrics]]:
@@ -45,6 +56,13 @@ class ExpositionSource:
             f"{self._address} does not answer as a sidecar does (HTTP {reply.status}); expected the base address of "
             "its metrics port, such as http://127.0.0.1:9464"
         )
+
+
+@contextmanager
+def opened(asked: Asked) -> Iterator[SidecarSource]:
+    """See `sources.SourceType`."""
+    with Connection(asked.server) as connection:
+        yield SidecarSource(connection.send, asked.place)
 
 
 def parsed(text: str) -> Metrics:

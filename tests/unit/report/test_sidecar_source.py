@@ -8,7 +8,7 @@ from support.report_sources import PERIOD
 from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.errors import Permanent
 from sidecar.report.building import build
-from sidecar.report.exposition_source import ExpositionSource, parsed
+from sidecar.report.sidecar_source import SidecarSource, parsed
 
 TEXT = """# HELP model_predictions_total x
 # TYPE model_predictions_total counter
@@ -29,7 +29,7 @@ not a sample at all
 
 
 def test_figures_since_the_counters_began() -> None:
-    report = build(ExpositionSource(lambda *asked: Reply(200, TEXT.encode()), "http://s"), PERIOD, 1.0, False)
+    report = build(SidecarSource(lambda *asked: Reply(200, TEXT.encode()), "http://s"), PERIOD, 1.0)
     (one,) = report.models
     assert one.model.name == 'a"b\\,}'
     assert one.rates.errors is not None
@@ -42,7 +42,7 @@ def test_figures_since_the_counters_began() -> None:
 @pytest.mark.parametrize("reply", [Reply(404, b"no"), Reply(200, b"<html>"), Reply(503, b"")])
 def test_what_is_no_exposition_is_refused(reply: Reply) -> None:
     with pytest.raises(Permanent, match="does not answer as a sidecar does"):
-        ExpositionSource(lambda *asked: reply, "http://s").metrics(PERIOD)
+        SidecarSource(lambda *asked: reply, "http://s").metrics(PERIOD)
 
 
 def test_nobody_answers() -> None:
@@ -50,4 +50,4 @@ def test_nobody_answers() -> None:
         raise Unreached("timeout", "5 s")
 
     with pytest.raises(Permanent, match="the sidecar at http://s gives no answer: timeout: 5 s"):
-        ExpositionSource(send, "http://s").metrics(PERIOD)
+        SidecarSource(send, "http://s").metrics(PERIOD)
