@@ -25,8 +25,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from prometheus_client import CollectorRegistry
 
 from sidecar import __version__, status
 from sidecar.config.settings import Settings
@@ -81,11 +79,7 @@ class App:
         self.settings = settings
         self.health = Health()
         self._stopping = False
-        self.registry = CollectorRegistry()
-        self.telemetry = Telemetry(
-            [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self.registry)]
-        )
-        self.registry.register(self.telemetry)
+        self.telemetry = Telemetry()
         self.decoder: Decoder = choose_decoder()
         self.journal: Journal = open_journal(settings.journal, time.time_ns, self.telemetry)
         self.health.watch("journal", self._journal_report)
@@ -171,7 +165,7 @@ class App:
 
     def _families(self, scraper: str) -> list[exposition.Family]:
         self.derive.flush()
-        return [*self.derive.collect(scraper), *exposition.from_client(self.registry.collect())]
+        return [*self.derive.collect(scraper), *exposition.from_client(self.telemetry.collect())]
 
     def _shown_families(self) -> list[exposition.Family]:
         """As a person sees them; none while counters are being restored."""
@@ -202,7 +196,7 @@ class App:
             return None
         while not self.derive.flush() and time.monotonic() < until:
             pass
-        return [*self.derive.collect(who, zero_first=False), *exposition.from_client(self.registry.collect())]
+        return [*self.derive.collect(who, zero_first=False), *exposition.from_client(self.telemetry.collect())]
 
     def status(self) -> Mapping[str, Any]:
         """Receivers, journal, cursors, lag, sinks, suites and the decoder in use, for people and for the demo."""

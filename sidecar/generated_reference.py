@@ -17,7 +17,8 @@ from sidecar.config.settings import Settings
 from sidecar.decode.predictions.attribute_names import ALIASES, MEANINGS
 from sidecar.derive.registry import DERIVERS, DeriveOptions, families
 from sidecar.options import write_duration, write_size
-from sidecar.telemetry import HTTP_METRICS, TABLE, Telemetry
+from sidecar.receive import http_metrics
+from sidecar.telemetry import TABLE, Telemetry
 
 
 def as_yaml(settings: Settings) -> str:
@@ -128,13 +129,9 @@ def _derived_lines() -> Iterator[str]:
     yield ""
     yield "| metric | type | meaning |"
     yield "|---|---|---|"
-    telemetry = Telemetry([])
-    try:
-        for family in families(DeriveOptions(), DERIVERS, telemetry):
-            name = family.name + {"counter": "_total", "info": "_info"}.get(family.kind, "")
-            yield f"| `{name}` | {family.kind} | {_cell(family.help)} |"
-    finally:
-        telemetry.provider.shutdown()
+    for family in families(DeriveOptions(), DERIVERS, Telemetry()):
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.kind, "")
+        yield f"| `{name}` | {family.kind} | {_cell(family.help)} |"
 
 
 def _metric_lines() -> Iterator[str]:
@@ -147,7 +144,7 @@ def _metric_lines() -> Iterator[str]:
         yield f"| `{metric.name}` | {kind} | {', '.join(f'`{x}`' for x in metric.labels)} | {_cell(metric.help)} |"
     yield ""
     yield "The HTTP ingest is measured by OpenTelemetry's FastAPI instrumentation, with `sidecar` before each name:"
-    yield ", ".join(f"`sidecar.{name}`" for name in HTTP_METRICS) + " (dots become underscores, units are added)."
+    yield ", ".join(f"`sidecar.{name}`" for name in http_metrics.NAMES) + " (dots become underscores, units are added)."
 
 
 def _event_lines() -> Iterator[str]:

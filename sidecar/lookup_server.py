@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from sidecar import __version__
@@ -46,11 +44,7 @@ class LookupServer:
         http = HttpClient(options.hosts, options.tls, settings.lookup.timeout, settings.lookup.max_concurrency)
         self._traces = ElasticsearchTraces(options, http)
         self._hosts = options.hosts
-        registry = CollectorRegistry()
-        telemetry = Telemetry(
-            [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)]
-        )
-        registry.register(telemetry)
+        telemetry = Telemetry()
         telemetry.watch("sidecar_build_info", lambda: [(1, {"version": __version__, "decoder": "", "python": ""})])
         shown = exposition.Exposition()
         health = Health()
@@ -58,7 +52,7 @@ class LookupServer:
         admission = Credentials(auth=settings.serve.auth, section="serve")
         sources = Sources(
             health,
-            lambda accept, _: Scrape(*shown.answer(list(exposition.from_client(registry.collect())), accept)),
+            lambda accept, _: Scrape(*shown.answer(list(exposition.from_client(telemetry.collect())), accept)),
             self.status,
             admission.check if admission.asks_token else None,
             PageSources(self.status, traces=self._traces, lookup=settings.lookup)

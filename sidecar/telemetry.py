@@ -1,4 +1,4 @@
-"""The program's own metrics and logs: one table, the OpenTelemetry SDK behind it, exposed on the same scrape.
+"""The program's own metrics and logs: one table of metrics, exposed on the same scrape as those that are derived.
 
 Add a metric: one line in `TABLE`. Components get a `Telemetry` and call `add`, `record` or `watch` by the table's name.
 """
@@ -10,19 +10,15 @@ import itertools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
-from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
-from opentelemetry.sdk.metrics.view import View
-from opentelemetry.sdk.resources import Resource
-from prometheus_client.metrics_core import HistogramMetricFamily
 
 from sidecar.log_events import add_hint
+
+log = structlog.get_logger("sidecar")
 
 Kind = Literal["counter", "histogram", "gauge", "watched_counter"]
 Watch = Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
@@ -91,19 +87,6 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_injection_duration_seconds", "histogram", (), "Time in which the webhook decided about a pod.", SECONDS),
 )  # fmt: skip
 
-HTTP_METRICS = (
-    "http.server.request.duration",
-    "http.server.active_requests",
-    "http.server.request.body.size",
-    "http.server.response.body.size",
-)
-"""What the HTTP instrumentation measures of our own ingest. Shown with `sidecar` before it: the model's own metrics of
-these names pass through, and the two must not be added up."""
-HTTP_LABELS = {"http.request.method", "http.route", "http.response.status_code"}
-"""Labels of the HTTP instrumentation that are kept. The others would take a value from each Host header that a client
-makes up, and a series for each."""
-
-
 LabelValues = tuple[str, ...]
 
 
@@ -116,31 +99,69 @@ class _Observed:
     sum: float = 0.0
 
 
+class MetricSample(Protocol):
+    """A sample as prometheus_client has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def value(self) -> float: ...
+
+
+class MetricFamily(Protocol):
+    """A family as prometheus_client's registries give them."""
+
+    @property
+    def name(self) -> str:
+        """Without the ending of its samples, such as `_total`."""
+        ...
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def documentation(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def samples(self) -> Sequence[MetricSample]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSample:
+    """A `MetricSample`."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFamily:
+    """A `MetricFamily`."""
+
+    name: str
+    type: str
+    documentation: str
+    samples: tuple[OwnSample, ...]
+    unit: str = ""
+
+
 class Telemetry:
     """The metrics of `TABLE`, by name. Thread-safe. A name or label that is not in the table raises KeyError.
 
-    What is counted is kept as plain numbers and read at the scrape: a call of the SDK's instruments costs about ten
-    times as much, and there are a dozen for each request. Counters and gauges are shown by observable instruments,
-    histograms (of which the SDK has no observable kind) by `collect`, for a prometheus_client registry.
+    What is counted is kept as plain numbers and read at the scrape: a call of the OpenTelemetry SDK's instruments costs
+    about ten times as much, there are a dozen for each request, and the SDK is 4 MiB that only HTTP requests need.
     """
 
-    def __init__(self, readers: Iterable[MetricReader] = ()) -> None:
-        views = [View(instrument_name=n, name=f"sidecar.{n}", attribute_keys=HTTP_LABELS) for n in HTTP_METRICS]
-        self.provider = MeterProvider(
-            metric_readers=tuple(readers), views=views, resource=Resource({"service.name": "model-sidecar"})
-        )
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._metrics = {m.name: m for m in TABLE}
         self._watches: dict[str, list[Watch]] = {}
         self._counts: dict[str, dict[LabelValues, float]] = {m.name: {} for m in TABLE if m.kind == "counter"}
         self._histograms: dict[str, dict[LabelValues, _Observed]] = {m.name: {} for m in TABLE if m.kind == "histogram"}
-        meter = self.provider.get_meter("sidecar")
-        for m in TABLE:
-            name, callbacks = _otel_name(m), [self._callback(m)]
-            if m.kind == "gauge":
-                meter.create_observable_gauge(name, callbacks=callbacks, description=m.help)
-            elif m.kind != "histogram":
-                meter.create_observable_counter(name, callbacks=callbacks, description=m.help)
+        self._instrumentations: list[Callable[[], Iterable[MetricFamily]]] = []
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter of the table."""
@@ -165,19 +186,19 @@ class Telemetry:
             raise KeyError(name)
         self._watches.setdefault(name, []).append(read)
 
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The histograms that have been observed, as prometheus_client families (a custom collector's method)."""
-        for name, observed in self._histograms.items():
-            metric = self._metrics[name]
-            with self._lock:
-                rows = [(key, list(series.counts), series.sum) for key, series in observed.items()]
-            if not rows:
-                continue
-            family = HistogramMetricFamily(name, metric.help, labels=metric.labels)
-            ends = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
-            for key, counts, total in rows:
-                family.add_metric(key, list(zip(ends, itertools.accumulate(counts), strict=True)), total)
-            yield family
+    def instrumented(self, collect: Callable[[], Iterable[MetricFamily]]) -> None:
+        """Show what a library measures of this program, too."""
+        self._instrumentations.append(collect)
+
+    def collect(self) -> Iterator[MetricFamily]:
+        """What there is to show of each metric, in the order of the table; then what libraries measure."""
+        for metric in TABLE:
+            samples = self._buckets(metric) if metric.kind == "histogram" else self._numbers(metric)
+            if samples:
+                kind = metric.kind.removeprefix("watched_")
+                yield OwnFamily(metric.name.removesuffix("_total"), kind, metric.help, tuple(samples))
+        for collect in self._instrumentations:
+            yield from collect()
 
     def _key(self, name: str, labels: Mapping[str, str]) -> LabelValues:
         wanted = self._metrics[name].labels
@@ -185,21 +206,38 @@ class Telemetry:
             raise KeyError(f"{name}: labels {sorted(labels)}, the table has {wanted}")
         return tuple([labels[label] for label in wanted])
 
-    def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        def watched(_: CallbackOptions) -> Iterable[Observation]:
-            watches = self._watches.get(metric.name, ())
-            return [Observation(value, dict(labels)) for watch in watches for value, labels in watch()]
-
-        def counted(_: CallbackOptions) -> Iterable[Observation]:
+    def _numbers(self, metric: Metric) -> list[OwnSample]:
+        if metric.kind == "counter":
             with self._lock:
                 counts = list(self._counts[metric.name].items())
-            return [Observation(value, dict(zip(metric.labels, key, strict=True))) for key, value in counts]
+            return [_sample(metric, dict(zip(metric.labels, key, strict=True)), count) for key, count in counts]
+        read: list[OwnSample] = []
+        for watch in self._watches.get(metric.name, ()):
+            try:
+                read += [_sample(metric, labels, value) for value, labels in watch()]
+            except Exception:
+                log.exception("metric_not_read", metric=metric.name)
+        return read
 
-        return counted if metric.kind == "counter" else watched
+    def _buckets(self, metric: Metric) -> list[OwnSample]:
+        with self._lock:
+            rows = [(key, list(series.counts), series.sum) for key, series in self._histograms[metric.name].items()]
+        ends = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
+        samples: list[OwnSample] = []
+        for key, counts, total in rows:
+            labels = dict(zip(metric.labels, key, strict=True))
+            counted = list(itertools.accumulate(counts))
+            samples += [
+                OwnSample(f"{metric.name}_bucket", {**labels, "le": end}, count)
+                for end, count in zip(ends, counted, strict=True)
+            ]
+            samples.append(OwnSample(f"{metric.name}_count", labels, counted[-1]))
+            samples.append(OwnSample(f"{metric.name}_sum", labels, total))
+        return samples
 
 
-def _otel_name(metric: Metric) -> str:
-    return metric.name.removesuffix("_total")
+def _sample(metric: Metric, labels: Mapping[str, str], value: float) -> OwnSample:
+    return OwnSample(metric.name, dict(sorted(labels.items())), value)
 
 
 def configure_logging(level: str) -> None:

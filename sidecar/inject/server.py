@@ -13,8 +13,6 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from prometheus_client import CollectorRegistry
 
 from sidecar.inject.profile import Profile
 from sidecar.inject.review import Decision, InvalidReview, answer
@@ -46,11 +44,7 @@ class Webhook:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._registry = CollectorRegistry()
-        self._telemetry = Telemetry(
-            [PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=self._registry)]
-        )
-        self._registry.register(self._telemetry)
+        self._telemetry = Telemetry()
         self._exposition = Exposition()
         self.app = FastAPI(title="model-sidecar inject", docs_url=None, redoc_url=None, openapi_url=None)
         self.app.add_api_route("/inject", self._asked, methods=["POST"])
@@ -89,7 +83,7 @@ class Webhook:
             log.info("pod_injected", **fields)
 
     def _metrics(self, request: Request) -> Response:
-        families = list(from_client(self._registry.collect()))
+        families = list(from_client(self._telemetry.collect()))
         body, content_type = self._exposition.answer(families, request.headers.get("accept", ""))
         return Response(body, media_type=content_type)
 

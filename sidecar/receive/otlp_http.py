@@ -45,10 +45,11 @@ class OtlpHttpReceiver:
 
         def app() -> ASGIApp:
             from sidecar.receive.http_body import HttpIngest
+            from sidecar.receive.http_metrics import meter_provider
             from sidecar.receive.otlp_http_app import build_app
 
             http = HttpIngest(ingest, credentials, options.max_message_bytes)
-            return build_app(http, NAME, telemetry.provider)
+            return build_app(http, NAME, meter_provider(telemetry))
 
         self._server = WebServer("receive.otlp_http", Deferred(app), options.host, options.port)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client.metrics_core import Metric
 
 from sidecar.derive.families import (
     Exemplar,
@@ -26,6 +25,7 @@ from sidecar.derive.families import (
     escape,
     label_text,
 )
+from sidecar.telemetry import MetricFamily
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PROTOBUF_TYPE = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
@@ -50,7 +50,7 @@ _TEXT_KIND: dict[Kind, str] = {"info": "gauge", "unknown": "untyped"}
 
 @dataclass(frozen=True, slots=True)
 class ClientFamily:
-    """A family of a prometheus_client registry: samples as they are."""
+    """A family as it was collected: samples as they are."""
 
     name: str
     kind: Kind
@@ -118,8 +118,8 @@ def _media_type(media: str, parameters: Sequence[str]) -> str:
     return PROTOBUF_TYPE if media == "application/vnd.google.protobuf" and delimited else ""
 
 
-def from_client(metrics: Iterable[Metric]) -> list[ClientFamily]:
-    """What a prometheus_client registry's `collect()` gives. Kinds that only it knows are written as unknown."""
+def from_client(metrics: Iterable[MetricFamily]) -> list[ClientFamily]:
+    """What telemetry or prometheus_client collects. Kinds that only the latter knows are written as unknown."""
     out = []
     for metric in metrics:
         kind: Kind = metric.type if metric.type in _SUFFIXES else "unknown"

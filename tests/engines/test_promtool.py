@@ -6,9 +6,7 @@ import subprocess
 from typing import cast
 
 import pytest
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from support.derive_fakes import FakeEntry, FakeLog
 from support.engines import promtool
@@ -47,10 +45,7 @@ def metrics() -> bytes:
 
 
 def exposition(openmetrics: bool) -> bytes:
-    registry = CollectorRegistry()
-    reader = PrometheusMetricReader(disable_target_info=True, scope_info_enabled=False, registry=registry)
-    telemetry = Telemetry([reader])
-    registry.register(telemetry)
+    telemetry = Telemetry()
     log = FakeLog()
     for signal, payload in (("spans", regular()), ("spans", control_characters()), ("spans", not_utf8())):
         log.entries.append(FakeEntry(len(log.entries) + 1, 10**18, signal, 1, payload))
@@ -68,10 +63,9 @@ def exposition(openmetrics: bool) -> bytes:
             telemetry.record(metric.name, 1, **labels)
         else:
             telemetry.watch(metric.name, lambda labels=labels: [(1, labels)])
-    merged = merge([*engine.collect(), *from_client(registry.collect())])
+    merged = merge([*engine.collect(), *from_client(telemetry.collect())])
     assert merged.dropped == []
     text = render(merged, openmetrics)
-    telemetry.provider.shutdown()
     return text
 
 

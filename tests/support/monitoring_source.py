@@ -96,13 +96,12 @@ def exporters() -> dict[str, list[str]]:
 @cache
 def shown_by_the_sidecar() -> frozenset[str]:
     """Names of series on a sidecar's /metrics with everything switched on: derived ones and its own."""
-    telemetry = Telemetry([])
+    telemetry = Telemetry()
     names = {"target_info"}
     for family in families(DeriveOptions(), DERIVERS, telemetry):
         names |= _series(family)
     for metric in TABLE:
         names |= {metric.name + suffix for suffix in (_SUFFIXES["histogram"] if metric.kind == "histogram" else ("",))}
-    telemetry.provider.shutdown()
     return frozenset(names)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-
 from sidecar.decode.api import Check, Transcoded
 from sidecar.journal.submission import Receipt, Submission
 from sidecar.receive.ingest import Ingest, IngestOptions
@@ -97,21 +95,16 @@ class Counted:
     """The program's own metrics, readable."""
 
     def __init__(self) -> None:
-        self._reader = InMemoryMetricReader()
-        self.telemetry = Telemetry([self._reader])
+        self.telemetry = Telemetry()
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
-        """Label values (in the order in which they were given) -> value, or sum of a histogram."""
-        data = self._reader.get_metrics_data()
-        found: dict[tuple[str, ...], float] = {}
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name == name.removesuffix("_total"):
-                        for point in metric.data.data_points:
-                            labels = tuple(str(v) for v in dict(point.attributes or {}).values())
-                            found[labels] = point.sum if hasattr(point, "sum") else point.value
-        return found
+        """Label values (in the order of the table) -> value, or sum of a histogram."""
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in self.telemetry.collect()
+            for sample in family.samples
+            if sample.name in (name, f"{name}_sum")
+        }
 
 
 @contextmanager
@@ -126,4 +119,3 @@ def ingest_of(
         yield ingest, counted
     finally:
         ingest.close()
-        counted.telemetry.provider.shutdown()

@@ -159,4 +159,3 @@ def receiving(
         thread.join(120)
         loop.close()
         ingest.close()
-        counted.telemetry.provider.shutdown()

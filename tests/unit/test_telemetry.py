@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+import structlog
+from prometheus_client import CollectorRegistry, Counter
 
+from sidecar.serve.exposition import from_client, render
 from sidecar.telemetry import Telemetry
 
 
 def text(telemetry: Telemetry) -> str:
-    registry = CollectorRegistry()
-    registry.register(telemetry)
-    return generate_latest(registry).decode()
+    return render(from_client(telemetry.collect()), False).decode()
 
 
 def test_a_histogram_has_cumulative_buckets_a_sum_and_a_count() -> None:
@@ -23,12 +23,12 @@ def test_a_histogram_has_cumulative_buckets_a_sum_and_a_count() -> None:
     telemetry.record("sidecar_receiver_request_duration_seconds", 1.0, receiver="json_tcp")
     shown = text(telemetry)
     start = "sidecar_receiver_request_duration_seconds"
-    assert f'{start}_bucket{{le="0.0005",receiver="otlp_grpc"}} 1.0' in shown, "a bound belongs to its bucket"
-    assert f'{start}_bucket{{le="0.001",receiver="otlp_grpc"}} 2.0' in shown
-    assert f'{start}_bucket{{le="+Inf",receiver="otlp_grpc"}} 4.0' in shown
-    assert f'{start}_count{{receiver="otlp_grpc"}} 4.0' in shown
+    assert f'{start}_bucket{{receiver="otlp_grpc",le="0.0005"}} 1' in shown, "a bound belongs to its bucket"
+    assert f'{start}_bucket{{receiver="otlp_grpc",le="0.001"}} 2' in shown
+    assert f'{start}_bucket{{receiver="otlp_grpc",le="+Inf"}} 4' in shown
+    assert f'{start}_count{{receiver="otlp_grpc"}} 4' in shown
     assert f'{start}_sum{{receiver="otlp_grpc"}} 102.0011' in shown
-    assert f'{start}_count{{receiver="json_tcp"}} 1.0' in shown
+    assert f'{start}_count{{receiver="json_tcp"}} 1' in shown
 
 
 def test_nothing_is_shown_of_a_histogram_that_was_never_observed() -> None:
@@ -57,5 +57,29 @@ def test_threads_lose_no_count() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert "sidecar_journal_commit_entries_count 8000.0" in text(telemetry)
+    assert "sidecar_journal_commit_entries_count 8000" in text(telemetry)
     assert "sidecar_journal_commit_entries_sum 24000.0" in text(telemetry)
+
+
+def test_what_cannot_be_read_is_said_and_left_out() -> None:
+    def gone() -> list[tuple[float, dict[str, str]]]:
+        raise OSError("the disk is away")
+
+    telemetry = Telemetry()
+    telemetry.watch("sidecar_store_bytes", gone)
+    telemetry.watch("sidecar_store_spans", lambda: [(7, {})])
+    with structlog.testing.capture_logs() as lines:
+        shown = text(telemetry)
+    assert "sidecar_store_spans 7" in shown
+    assert "sidecar_store_bytes" not in shown
+    assert [(line["event"], line["metric"]) for line in lines] == [("metric_not_read", "sidecar_store_bytes")]
+
+
+def test_what_a_library_measures_stands_beside_it() -> None:
+    registry = CollectorRegistry()
+    Counter("jobs", "Jobs run.", registry=registry).inc(3)
+    telemetry = Telemetry()
+    telemetry.add("sidecar_spans_without_start_total", 2)
+    telemetry.instrumented(registry.collect)
+    samples = [line for line in text(telemetry).splitlines() if not line.startswith("#")]
+    assert samples == ["sidecar_spans_without_start_total 2", "jobs_total 3.0"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -55,10 +55,8 @@ class Source:
 
 
 @pytest.fixture
-def counted() -> Iterator[Counted]:
-    found = Counted()
-    yield found
-    found.telemetry.provider.shutdown()
+def counted() -> Counted:
+    return Counted()
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,6 @@ def _tailing(tmp_path: Path, **more: Any) -> Iterator[tuple[Path, Disk, Callable
         asyncio.run(tail.stop(5))
         ingest.close()
         log.close()
-        counted.telemetry.provider.shutdown()
 
 
 @pytest.mark.parametrize("watch", ["auto", "poll"])

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -211,13 +210,12 @@ def test_a_registry_of_prometheus_client() -> None:
 
 
 def test_the_programs_own_metrics_stand_beside_derived_ones() -> None:
-    reader = PrometheusMetricReader()
-    telemetry = Telemetry([reader])
+    telemetry = Telemetry()
     telemetry.add("sidecar_receiver_bytes_total", 7, receiver="otlp_grpc", signal="spans")
     telemetry.record("sidecar_journal_commit_seconds", 0.01)
     telemetry.watch("sidecar_store_bytes", lambda: [(5, {})])
     target = FamilySnapshot("target", "info", "x", "", (Points(['job="a"'], [1]),))
-    client = from_client([*reader._collector.collect(), *telemetry.collect()])
+    client = from_client(telemetry.collect())
     for openmetrics in (False, True):
         merged = merge([target, HISTOGRAM, *client])
         assert merged.dropped == []
@@ -225,7 +223,6 @@ def test_the_programs_own_metrics_stand_beside_derived_ones() -> None:
         names = {name for name, _ in got}
         assert {"sidecar_receiver_bytes_total", "sidecar_journal_commit_seconds_bucket", "sidecar_store_bytes"} <= names
         assert got[("target_info", (("job", "a"),))] == 1
-    telemetry.provider.shutdown()
 
 
 DELIMITED = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
