@@ -242,7 +242,7 @@ def _sample(metric: Metric, labels: Mapping[str, str], value: float) -> OwnSampl
 
 def configure_logging(level: str) -> None:
     """structlog JSON lines on stderr: `timestamp`, `level`, `logger`, `event` and the event's fields."""
-    for noisy in ("uvicorn", "uvicorn.error", "elastic_transport", "grpc"):
+    for noisy in ("uvicorn", "uvicorn.error", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     described: list[Any] = [
         structlog.processors.add_log_level,

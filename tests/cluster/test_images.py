@@ -137,7 +137,7 @@ class TestSidecar:
     def test_nothing_is_compiled_at_a_start(self, tools: Containers) -> None:
         """Nobody can write to the root: what has no bytecode in the image is compiled at each start."""
         check = """
-import os, sys, sidecar.app, sidecar.cli.run, elastic_transport
+import os, sys, sidecar.app, sidecar.cli.run, sidecar.deliver.common.http_client
 specs = [module.__spec__ for module in list(sys.modules.values()) if getattr(module, "__spec__", None)]
 cached = [spec.cached for spec in specs if spec.origin and spec.origin.endswith(".py") and spec.cached]
 print(len(cached), [path for path in cached if not os.path.exists(path)])

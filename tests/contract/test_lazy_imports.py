@@ -48,8 +48,7 @@ NEVER = (
     "cramjam",
     "difflib",
     "yaml",
-    "elastic_transport",
-    "urllib3",
+    "sidecar.deliver.common.http_client",
 )
 CASES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no sink": (

@@ -24,7 +24,8 @@ import structlog
 from sidecar.deliver.common.auth import Authorization
 from sidecar.deliver.common.headers import plain
 from sidecar.deliver.common.http import Unreached
-from sidecar.deliver.common.http_post import Answer, HttpPost
+from sidecar.deliver.common.http_origin import Answer
+from sidecar.deliver.common.http_post import HttpPost
 from sidecar.deliver.common.user_agent import USER_AGENT
 from sidecar.errors import Permanent
 from sidecar.push.destination import PushResult
@@ -32,7 +33,7 @@ from sidecar.push.options import RemoteWriteOptions
 from sidecar.push.remote_write import messages
 from sidecar.push.snapshot import Series
 
-WRITTEN = "X-Prometheus-Remote-Write-Samples-Written"
+WRITTEN = "x-prometheus-remote-write-samples-written"
 _BLOCKED = frozenset({401, 403, 404, 405})
 _MAX_DETAIL_CHARS = 500
 
