@@ -11,7 +11,7 @@ from typing import Any
 from sidecar.decode.api import Check, Transcoded
 from sidecar.journal.submission import Receipt, Submission
 from sidecar.receive.ingest import Ingest, IngestOptions
-from sidecar.telemetry import Telemetry
+from sidecar.telemetry import TABLE, Telemetry
 
 
 class FakeLog:
@@ -99,8 +99,9 @@ class Counted:
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
         """Label values (in the order of the table) -> value, or sum of a histogram."""
+        labels = next(metric.labels for metric in TABLE if metric.name == name)
         return {
-            tuple(sample.labels.values()): sample.value
+            tuple(sample.labels[label] for label in labels): sample.value
             for family in self.telemetry.collect()
             for sample in family.samples
             if sample.name in (name, f"{name}_sum")
