@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
 
 import structlog
 
@@ -24,11 +23,10 @@ _VACUUM_PAGES = 256
 _VACUUM_SLACK = 1024
 """Free pages that are left for the next entries (8 MiB)."""
 
-_BLOCKS = (128, 16, 4, 2, 1)
-"""Rows of one statement: it hands the interpreter's lock over three times or more, however many it has. Few sizes, so
-that each is compiled once."""
+_STATES_AT_ONCE = (128, 16, 1)
+"""Rows of one statement. Derive commits thousands, and each step of a statement hands the interpreter's lock over; few
+sizes, so that each is compiled once."""
 
-T = TypeVar("T")
 Connect = Callable[[Path], sqlite3.Connection]
 """How the writing connection is made; tests put one in that fails on demand."""
 
@@ -256,23 +254,26 @@ def _payload_bytes(tx: Transaction) -> int:
 
 
 def _write(db: sqlite3.Connection, tx: Transaction) -> None:
-    _insert(
-        db,
-        "INSERT INTO entries",
-        [(r.seq, r.time_ns, r.signal, r.items, r.events, r.codec, r.size, r.crc, r.disk_cost, r.blob) for r in tx.rows],
-    )
-    _insert(db, "INSERT INTO digests", tx.digests)
-    for seqs in _blocks(tx.acknowledged):
-        db.execute(f"DELETE FROM digests WHERE seq IN ({','.join('?' * len(seqs))})", seqs)
+    if tx.rows:
+        db.executemany(
+            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (r.seq, r.time_ns, r.signal, r.items, r.events, r.codec, r.size, r.crc, r.disk_cost, r.blob)
+                for r in tx.rows
+            ],
+        )
+    if tx.digests:
+        db.executemany("INSERT INTO digests VALUES (?, ?, ?)", tx.digests)
+    if tx.acknowledged:
+        db.executemany("DELETE FROM digests WHERE seq = ?", [(seq,) for seq in tx.acknowledged])
     if tx.expire_digests:
         db.execute("DELETE FROM digests WHERE seq <= ?", (tx.expire_digests,))
-    _insert(
-        db,
-        "INSERT INTO ingest",
-        [(signal, n.received, n.rejected, n.duplicates) for signal, n in tx.ingest.by_signal.items()],
-        "ON CONFLICT DO UPDATE SET received = received + excluded.received, rejected = rejected + excluded.rejected, "
-        "duplicates = duplicates + excluded.duplicates",
-    )
+    for signal, counts in tx.ingest.by_signal.items():
+        db.execute(
+            "INSERT INTO ingest VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET received = received + ?2, "
+            "rejected = rejected + ?3, duplicates = duplicates + ?4",
+            (signal, counts.received, counts.rejected, counts.duplicates),
+        )
     for name, delta in tx.deltas.items():
         _write_delta(db, name, delta)
     _write_state(db, RECEIVERS, tx.checkpoints)
@@ -282,7 +283,7 @@ def _write(db: sqlite3.Connection, tx: Transaction) -> None:
         db.execute("DELETE FROM state WHERE consumer = ?", (name,))
     if tx.trim is not None:
         db.execute("DELETE FROM entries WHERE seq BETWEEN ? AND ?", tx.trim)
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('number', ?), ('head', ?), ('clean', 0)", (tx.number, tx.head))
+    db.executemany("UPDATE meta SET value = ? WHERE key = ?", ((tx.number, "number"), (tx.head, "head"), (0, "clean")))
 
 
 def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
@@ -298,11 +299,9 @@ def _write_delta(db: sqlite3.Connection, name: str, delta: Delta) -> None:
         )
     else:
         db.execute("UPDATE consumers SET low_water_mark = ? WHERE name = ?", (delta.low_water_mark, name))
-    _insert(
-        db,
-        "INSERT INTO counts",
+    db.executemany(
+        "INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET items = items + ?5",
         [(name, *key, items) for key, items in delta.counts.items()],
-        "ON CONFLICT DO UPDATE SET items = items + excluded.items",
     )
     _write_state(db, name, delta.state)
     if delta.dead:
@@ -318,21 +317,9 @@ def _write_state(db: sqlite3.Connection, name: str, state: Mapping[bytes, bytes 
     if removed:
         db.executemany("DELETE FROM state WHERE consumer = ? AND key = ?", removed)
     stored = [(name, key, value) for key, value in state.items() if value is not None]
-    _insert(db, "INSERT OR REPLACE INTO state", stored)
-
-
-def _insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]], conflict: str = "") -> None:
-    for block in _blocks(rows):
-        row = f"({','.join('?' * len(block[0]))})"
-        db.execute(
-            f"{into} VALUES {','.join([row] * len(block))} {conflict}", [value for values in block for value in values]
-        )
-
-
-def _blocks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The rows, in runs for one statement each."""
     begin = 0
-    for size in _BLOCKS:
-        while len(rows) - begin >= size:
-            yield rows[begin : begin + size]
+    for size in _STATES_AT_ONCE:
+        statement = f"INSERT OR REPLACE INTO state VALUES {','.join(['(?, ?, ?)'] * size)}"
+        while len(stored) - begin >= size:
+            db.execute(statement, [value for row in stored[begin : begin + size] for value in row])
             begin += size
