@@ -27,4 +27,5 @@ def share(hits: int, rows: int) -> Share:
     middle = p + _Z * _Z / (2 * rows)
     half = _Z * math.sqrt(p * (1 - p) / rows + _Z * _Z / (4 * rows * rows))
     scale = 1 + _Z * _Z / rows
-    return Share(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale), rows)
+    # Without a hit the lower end is 0, with nothing else the upper one 1: rounding leaves them a little beside.
+    return Share(p, (middle - half) / scale if hits else 0.0, (middle + half) / scale if hits < rows else 1.0, rows)

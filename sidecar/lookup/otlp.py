@@ -1,4 +1,4 @@
-"""Traces as OTLP: JSON objects and protobuf (`opentelemetry.proto.trace.v1`)."""
+"""Traces as OTLP: JSON objects and protobuf (`opentelemetry.proto.trace.v1`). Log records as protobuf."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.decode.otlp.encode import key_value
+from sidecar.decode.otlp.encode import any_value, key_value
 from sidecar.decode.otlp.wire import put_bytes, put_fixed64, put_uint
-from sidecar.lookup.model import KINDS, STATUSES, Attributes, Event, Link, Scope, Span
+from sidecar.lookup.model import KINDS, STATUSES, Attributes, Event, Link, LogRecord, Scope, Span
 
 _MIN_I64, _MAX_I64 = -(1 << 63), (1 << 63) - 1
 
@@ -132,6 +132,30 @@ def _present(**members: Any) -> dict[str, Any]:
 def traces_data(spans: Sequence[Span]) -> bytes:
     """TracesData: `resource_spans` as field 1. Tempo's Trace has the same form."""
     return b"".join(put_bytes(1, _resource_spans(resource, scopes)) for resource, scopes in grouped(spans))
+
+
+def logs_data(records: Sequence[LogRecord]) -> bytes:
+    """LogsData (`opentelemetry.proto.logs.v1`), each record with a resource of its own."""
+    return b"".join(
+        put_bytes(1, put_bytes(1, _attributes(1, one.resource)) + put_bytes(2, put_bytes(2, _log(one))))
+        for one in records
+    )
+
+
+def _log(record: LogRecord) -> bytes:
+    return b"".join(
+        (
+            put_fixed64(1, record.time_ns),
+            put_uint(2, record.severity_number),
+            _text(3, record.severity_text),
+            put_bytes(5, any_value(_bounded(record.body))),
+            _attributes(6, record.attributes),
+            _id(9, record.trace_id),
+            _id(10, record.span_id),
+            put_fixed64(11, record.observed_ns or 0),
+            _text(12, record.event_name),
+        )
+    )
 
 
 def _resource_spans(resource: Attributes, scopes: list[tuple[Scope, list[Span]]]) -> bytes:

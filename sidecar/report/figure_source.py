@@ -39,6 +39,7 @@ ESTIMATE = "accuracy estimated without labels"
 OUTCOMES = "accuracy, precision, recall and AUC"
 LABELS = "labels by what became of them"
 ALERTS = "alerts"
+TOKENS = "tokens of language models"
 BUSINESS_FIGURES = "business figures"
 """Parts of a report that a source may not have, as the page names them."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,10 @@ class Replay:
 class Timeline:
     """What a replay had counted at the ends of a period, of the one before it, and of each point of its graphs."""
 
-    def __init__(self, replay: Replay, period: Period) -> None:
+    def __init__(self, replay: Replay, period: Period, together: int = 1) -> None:
+        """`together`: payloads that are one request each; some costs are by request."""
         self._replay = replay
+        self._together = together
         self.period = period
         self._points = [period.start + period.step * number for number in range(1, period.points)]
         self._whole = (period.before.start, period.start, period.end)
@@ -164,8 +167,20 @@ class Timeline:
 
     def _flush(self) -> None:
         if self._held:
-            self._replay.add(self._held)
+            self._replay.add(_joined(self._held, self._together) if self._together > 1 else self._held)
         self._held, self._bytes = [], 0
+
+
+def _joined(payloads: Sequence[Payload], together: int) -> list[Payload]:
+    """Those of a signal that follow each other as one: messages of protobuf behind each other are one message."""
+    found: list[Payload] = []
+    for signal, run in groupby(payloads, lambda payload: payload.signal):
+        own = list(run)
+        for begin in range(0, len(own), together):
+            some = own[begin : begin + together]
+            body = b"".join(payload.body for payload in some)
+            found.append(Payload(signal, some[-1].time_ns, sum(payload.items for payload in some), body))
+    return found
 
 
 def _grown(before: Metrics, now: Metrics, gauges: set[str]) -> Metrics:

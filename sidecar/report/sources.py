@@ -65,6 +65,12 @@ SOURCES: tuple[SourceType, ...] = (
         frozenset({"end", "model", "namespace", "credentials"}),
     ),
     SourceType(
+        "elasticsearch",
+        "URL",
+        "Instead: address of a node of Elasticsearch or OpenSearch; what the documents there say.",
+        frozenset({"end", "model", "config", "credentials"}),
+    ),
+    SourceType(
         "store",
         "DIR",
         "Instead: folder of a sidecar's store.db; what that sidecar keeps of the time.",

@@ -4,18 +4,27 @@ for sources of reports that have records and no metrics."""
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from opentelemetry.exporter.otlp.proto.common._internal import _encode_value as encode_value
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from sidecar.pipeline import Signal
+from sidecar.decode.select import decoder
+from sidecar.deliver.store.options import StoreOptions
+from sidecar.deliver.store.sink import StoreSink
+from sidecar.deliver.store.span_store import Store
+from sidecar.pipeline import Entry, Signal
+from support.delivery import entry, sink_context
+from support.looking_up import put
 
 WEEK = 7 * 86_400
 END = 1_790_000_000 // 3600 * 3600
@@ -74,12 +83,15 @@ class Joined:
     predicted: str
     actual: str
     score: float
+    variant: str
 
 
 @dataclass
 class Weeks:
     """What happened, and how it came."""
 
+    namespace: str = "default"
+    """Of the data streams that it goes to."""
     rng: random.Random = field(default_factory=lambda: random.Random(12))
     received: list[Received] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -97,9 +109,9 @@ class Weeks:
         return [one for one in self.requests if one.service == service and start < one.time <= end]
 
 
-def weeks() -> Weeks:
+def weeks(namespace: str = "default") -> Weeks:
     """A model that gets slower and worse in the second week, one that is new in it, one with evil names; services."""
-    made = Weeks()
+    made = Weeks(namespace)
     rng = made.rng
     for number in range(700):
         time = rng.randrange(START + 1, END + 1)
@@ -130,7 +142,7 @@ def _call(
     seconds = rng.lognormvariate(0, 0.5) * mean
     call = Call(time, service, model, version, trace, failed, seconds, classes, scores, variant)
     made.calls.append(call)
-    made.received.append(Received(time, "logs", prediction(call), 1))
+    made.received.append(Received(time, "logs", prediction(call, made.namespace), 1))
     right = 0.7 if time > SPLIT else 0.9
     later = time + rng.randrange(60, 2 * 86_400)
     if (model, version) != ("churn", "7") or failed or rng.random() < 0.3 or later > END:
@@ -138,11 +150,11 @@ def _call(
     for row, predicted in enumerate(classes):
         other = CLASSES[1 - CLASSES.index(predicted)]
         actual = predicted if rng.random() < right else other
-        made.joined.append(Joined(time, later, predicted, actual, scores[row]))
-        made.received.append(Received(later, "logs", label(call, row, actual, later), 1))
+        made.joined.append(Joined(time, later, predicted, actual, scores[row], variant))
+        made.received.append(Received(later, "logs", label(call, row, actual, later, made.namespace), 1))
 
 
-def prediction(call: Call) -> bytes:
+def prediction(call: Call, namespace: str) -> bytes:
     """As the zero-code instrumentation sends it."""
     attributes: dict[str, Any] = {
         "ml.model.name": call.model,
@@ -160,20 +172,24 @@ def prediction(call: Call) -> bytes:
     if not call.failed:
         body |= {"kept": call.rows, "first": 0, "one_in": 1, "class": list(call.classes), "score": list(call.scores)}
         body |= {"class_counts": counts, "features": {"age": [41.0] * call.rows}}
-    return _record(call.service, "ml.prediction", call.time, call.trace, attributes, body)
+    return _record(_resource(call.service, namespace), "ml.prediction", call.time, call.trace, attributes, body)
 
 
-def label(call: Call, row: int, actual: str, time: int) -> bytes:
+def label(call: Call, row: int, actual: str, time: int, namespace: str) -> bytes:
     """As the ingest of labels makes it."""
     id_ = f"{call.trace:032x}"
     attributes = {"ml.prediction.id": id_, "ml.label.row": row, "ml.label.value": actual}
-    return _record(call.service, "ml.label", time, 0, attributes, None)
+    return _record(_resource(call.service, namespace), "ml.label", time, 0, attributes, None)
 
 
-def _record(service: str, event: str, time: int, trace: int, attributes: Mapping[str, Any], body: Any) -> bytes:
+def _resource(service: str, namespace: str) -> Resource:
+    named = {"service.name": service, "data_stream.namespace": namespace}
+    return Resource(attributes=[KeyValue(key=key, value=encode_value(value)) for key, value in named.items()])
+
+
+def _record(resource: Resource, event: str, time: int, trace: int, attributes: Mapping[str, Any], body: Any) -> bytes:
     request = ExportLogsServiceRequest()
-    resource = request.resource_logs.add()
-    resource.resource.attributes.add(key="service.name").value.string_value = service
+    part = request.resource_logs.add(resource=resource)
     record = LogRecord(event_name=event, time_unix_nano=time * 10**9, severity_number=9, severity_text="INFO")
     record.observed_time_unix_nano = time * 10**9
     if trace:
@@ -182,7 +198,7 @@ def _record(service: str, event: str, time: int, trace: int, attributes: Mapping
         record.attributes.add(key=key).value.CopyFrom(encode_value(value))
     if body is not None:
         record.body.CopyFrom(encode_value(body))
-    resource.scope_logs.add().log_records.append(record)
+    part.scope_logs.add().log_records.append(record)
     return request.SerializeToString()
 
 
@@ -191,9 +207,8 @@ def _requests(made: Weeks, time: int, second: bool) -> None:
     message = ExportTraceServiceRequest()
     kinds = ((Span.SPAN_KIND_SERVER, True), (Span.SPAN_KIND_SERVER, True), (Span.SPAN_KIND_CLIENT, False))
     for service in ("churn-api", "gateway"):
-        resource = message.resource_spans.add()
-        resource.resource.attributes.add(key="service.name").value.string_value = service
-        spans = resource.scope_spans.add().spans
+        part = message.resource_spans.add(resource=_resource(service, made.namespace))
+        spans = part.scope_spans.add().spans
         for kind, counts in kinds:
             failed = rng.random() < (0.05 if second else 0.01)
             ns = round(rng.lognormvariate(0, 0.7) * 4e7)
@@ -212,7 +227,18 @@ def _requests(made: Weeks, time: int, second: bool) -> None:
     made.received.append(Received(time, "spans", message.SerializeToString(), 2 * len(kinds)))
 
 
-def pages(received: list[Received], at_once: int) -> Iterator[list[Received]]:
-    """Some at a time."""
-    for begin in range(0, len(received), at_once):
-        yield received[begin : begin + at_once]
+def entries(received: Sequence[Received]) -> list[Entry]:
+    """As a journal has them."""
+    return [
+        entry(number, one.body, one.items, signal=one.signal, time_ns=one.time * 10**9)
+        for number, one in enumerate(received, 1)
+    ]
+
+
+def stored(received: Sequence[Received], folder: Path) -> Path:
+    """A store with these, which nobody writes to any more; the folder."""
+    store = Store(StoreOptions(max_age=90 * 86_400), folder, lambda: END * 10**9)
+    sink = StoreSink("store", store, sink_context(decoder(), "log"))
+    put(sink, *entries(received))
+    sink.close()
+    return folder

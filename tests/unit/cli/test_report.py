@@ -21,14 +21,18 @@ def nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "incomplete source: expected --prometheus, --store or --sidecar, one of them"),
-        ((*PROMETHEUS, "--sidecar", "http://127.0.0.1:9464"), "ambiguous source: expected --prometheus, --store or"),
+        ((), "incomplete source: expected --prometheus, --elasticsearch, --store or --sidecar, one of them"),
+        (
+            (*PROMETHEUS, "--sidecar", "http://127.0.0.1:9464"),
+            "ambiguous source: expected --prometheus, --elasticsearch, --store or",
+        ),
         (("--prometheus", "localhost:9090"), "--prometheus: invalid address"),
         (("--prometheus", "http://me:secret@host"), "must not hold credentials"),
         (("--sidecar", "ftp://host"), "--sidecar: invalid address"),
         (("--sidecar", "http://host", "--model", "a"), "--model: not with --sidecar"),
         (("--sidecar", "http://host", "--end", "2024-01-01"), "--end: not with --sidecar"),
         (("--store", "/srv", "--namespace", "shop"), "--namespace: not with --store"),
+        (("--elasticsearch", "localhost:9200"), "--elasticsearch: invalid address"),
         (("--store", "/srv", "--token-file", "t"), "credentials and --ca-file: not with --store"),
         ((*PROMETHEUS, "--config", "sidecar.yaml"), "--config: not with --prometheus"),
         ((*PROMETHEUS, "--end", "yesterday"), "--end: invalid time: 'yesterday'"),

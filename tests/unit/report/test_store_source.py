@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
-from support.delivery import entry, sink_context
-from support.looking_up import put
-from support.report_traffic import CLASSES, END, EVIL, SPLIT, START, WEEK, Joined, Received, Weeks, quantile, weeks
+from support.report_traffic import CLASSES, END, EVIL, SPLIT, START, WEEK, Joined, Weeks, quantile, stored, weeks
 
 from sidecar.decode.select import decoder
-from sidecar.deliver.store.options import StoreOptions
-from sidecar.deliver.store.sink import StoreSink
-from sidecar.deliver.store.span_store import FILE, Store
+from sidecar.deliver.store.span_store import FILE
 from sidecar.derive.registry import DeriveOptions
 from sidecar.errors import Permanent
 from sidecar.report.building import build
@@ -35,19 +31,6 @@ def happened() -> Weeks:
 @pytest.fixture(scope="module")
 def folder(happened: Weeks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stored(happened.in_order(), tmp_path_factory.mktemp("store"))
-
-
-def stored(received: Sequence[Received], folder: Path) -> Path:
-    """A store with these payloads, which nobody writes to any more."""
-    store = Store(StoreOptions(max_age=90 * 86_400), folder, lambda: END * 10**9)
-    sink = StoreSink("store", store, sink_context(decoder(), "log"))
-    entries = [
-        entry(number, one.body, one.items, signal=one.signal, time_ns=one.time * 10**9)
-        for number, one in enumerate(received, 1)
-    ]
-    put(sink, *entries)
-    sink.close()
-    return folder
 
 
 def report(folder: Path, of: Period = SECOND_WEEK, models: Sequence[str] = ()) -> Report:
