@@ -18,7 +18,7 @@ WRITER = "sidecar-writer"
 PURPOSES = {
     WRITER: "what the sidecar needs to deliver, once the cluster is set up",
     "sidecar-setup": "what `sidecar setup` and `sidecar setup check` need",
-    "sidecar-reader": "what people who look at the documents need",
+    "sidecar-reader": "what people who look at the documents need, and `sidecar report`",
     "sidecar-outcomes": "what `sidecar outcomes` needs, with outcomes.elasticsearch.index as it is by default",
 }
 _PATHS = {"elasticsearch": "/_security/role/", "opensearch": "/_plugins/_security/api/roles/"}
