@@ -13,6 +13,7 @@ use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::{Event, Link, Span};
 use crate::otlp::value::{elements, same, Any, Attribute};
+use crate::otlp::wire::Stop;
 
 pub const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 pub const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
@@ -84,6 +85,12 @@ thread_local! {
 }
 
 impl Lines {
+    fn truncate(&mut self, documents: usize) {
+        self.ends.truncate(documents);
+        self.event.truncate(documents);
+        self.body.truncate(self.ends.last().map_or(0, |&end| end as usize));
+    }
+
     /// Gives the body's memory to the thread's next call.
     pub fn recycle(self) {
         let mut body = self.body;
@@ -98,7 +105,7 @@ impl Lines {
 pub fn span_lines(payloads: &[&[u8]], only: Only<'_>) -> Result<Lines, usize> {
     let mut writer = Writer::new(only);
     for (index, payload) in payloads.iter().enumerate() {
-        walk::<Span, _>(payload, Scopes::Whole, &mut writer).map_err(|_| index)?;
+        writer.write_payload::<Span>(payload).map_err(|_| index)?;
         writer.end_payload();
     }
     Ok(writer.lines)
@@ -115,7 +122,7 @@ pub fn log_lines(
     for (index, (payload, prefix)) in payloads.iter().zip(id_prefixes).enumerate() {
         writer.begin_ids(prefix);
         writer.given = ordinals.get(index).and_then(Option::as_deref);
-        walk::<Log, _>(payload, Scopes::Whole, &mut writer).map_err(|_| Failure::Malformed(index))?;
+        writer.write_payload::<Log>(payload).map_err(|_| Failure::Malformed(index))?;
         if writer.given.is_some_and(|given| given.len() != writer.ordinal) {
             return Err(Failure::Ordinals(index));
         }
@@ -147,6 +154,21 @@ impl<'a> Writer<'a> {
         self.prefix.pop();
         self.prefix.push(b'-');
         self.ordinal = 0;
+    }
+
+    fn write_payload<R: Record<'a>>(&mut self, payload: &'a [u8]) -> Result<(), Stop>
+    where
+        Self: Visitor<'a, R>,
+    {
+        let documents = self.lines.ends.len();
+        match walk::<R, _>(payload, Scopes::Ahead, self) {
+            Err(Stop::LateScope) => {
+                self.lines.truncate(documents);
+                self.ordinal = 0;
+                walk::<R, _>(payload, Scopes::Whole, self)
+            }
+            other => other,
+        }
     }
 
     fn end_payload(&mut self) {

@@ -2,9 +2,9 @@
 
 use crate::otlp::limits::MAX_EXPANDED_BYTES;
 use crate::otlp::rejection::{self, Reason, Rejection};
-use crate::otlp::tags::{common, resource, scope};
+use crate::otlp::tags::{common, key_byte, resource, scope};
 use crate::otlp::value::Attributes;
-use crate::otlp::wire::{Broken, Reader, Stop, Value};
+use crate::otlp::wire::{Broken, Reader, Stop, Value, Wire};
 
 #[derive(Default)]
 pub struct Resource<'a> {
@@ -75,11 +75,11 @@ pub fn expanded_bytes(record: usize, shared: usize, events: usize) -> usize {
 }
 
 /// How scopes are read. Records may stand before their scope on the wire, and a scope's schema URL mostly stands behind
-/// its records, but to look for what is behind them costs about half as much as to read them.
+/// its records, but to look for what is behind them waits for memory at each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scopes {
-    /// What stands before the first record; schema URLs behind them are not seen. A scope there ends the walk, and so
-    /// does a request that may be over MAX_EXPANDED_BYTES, for which they count.
+    /// What stands before the first record, and the schema URL that the message seems to end with. Where it turns out that
+    /// there is another one, or a scope behind the records, the walk ends.
     Ahead,
     Whole,
 }
@@ -130,7 +130,8 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
             let own = rejection::attributes(&scope.attributes).map(Rejection::from);
             visitor.scope(resource, scope, own);
             let all_refused = rejection.is_some() || own.is_some();
-            let records = Records { message, shared: resource.size() + scope.size(), all_refused };
+            let shared = resource.size() + scope.size();
+            let records = Records { message, schema_url: scope.schema_url, shared, all_refused };
             walk_records(records, place, scopes, expanded, record, visitor)?;
             place.scope += 1;
         }
@@ -141,6 +142,8 @@ fn walk_resource<'a, R: Record<'a>, V: Visitor<'a, R>>(
 /// The records of one scope.
 struct Records<'a> {
     message: &'a [u8],
+    /// What the scope's schema URL was taken to be.
+    schema_url: &'a [u8],
     /// Bytes of resource and scope.
     shared: usize,
     all_refused: bool,
@@ -155,8 +158,7 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
     record: &mut R,
     visitor: &mut V,
 ) -> Result<(), Stop> {
-    let mut documents = 0usize;
-    let mut late_url = 0;
+    let mut schema_url: &[u8] = b"";
     let mut list = Reader::new(records.message);
     while let Some((number, field)) = list.next()? {
         match (number, field) {
@@ -167,11 +169,8 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
                     visitor.refused(place, rejection);
                 } else {
                     *expanded = expanded.saturating_add(expanded_bytes(message.len(), records.shared, record.events()));
-                    documents += 1 + record.events();
                     if *expanded <= MAX_EXPANDED_BYTES {
                         visitor.record(place, record);
-                    } else if scopes == Scopes::Ahead {
-                        return Err(Stop::LateScope);
                     } else {
                         visitor.refused(place, Some(Rejection::from(Reason::TooLarge)));
                     }
@@ -181,19 +180,27 @@ fn walk_records<'a, R: Record<'a>, V: Visitor<'a, R>>(
             (common::HEAD, Value::Bytes(_)) if scopes == Scopes::Ahead && place.record > 0 => {
                 return Err(Stop::LateScope)
             }
-            (common::SCHEMA_URL, Value::Bytes(url)) if scopes == Scopes::Ahead && place.record > 0 => {
-                late_url = url.len()
-            }
+            (common::SCHEMA_URL, Value::Bytes(url)) => schema_url = url,
             _ => {}
         }
     }
-    if late_url > 0 {
-        *expanded = expanded.saturating_add(documents.saturating_mul(late_url));
-        if *expanded > MAX_EXPANDED_BYTES {
-            return Err(Stop::LateScope);
-        }
+    if schema_url != records.schema_url {
+        return Err(Stop::LateScope);
     }
     Ok(())
+}
+
+const SCHEMA_URL: u8 = key_byte(common::SCHEMA_URL, Wire::Len);
+/// Bytes of a field with a length of one byte, at most.
+const SHORT_FIELD: usize = 2 + 0x7f;
+
+/// The schema URL that a message of a scope seems to end with.
+#[inline(always)]
+fn url_at_end(message: &[u8]) -> Option<&[u8]> {
+    let end = &message[message.len().saturating_sub(SHORT_FIELD)..];
+    let place = memchr::memrchr(SCHEMA_URL, end)?;
+    let (length, url) = end[place + 1..].split_first()?;
+    (usize::from(*length) == url.len() && url.starts_with(b"http")).then_some(url)
 }
 
 /// Reads the messages of a list's resource or scope, of which the last counts. Whether there are several, and the schema URL.
@@ -208,7 +215,10 @@ fn read_heads<'a>(
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => break,
+            (common::CHILDREN, Value::Bytes(_)) if scopes == Scopes::Ahead => {
+                schema_url = url_at_end(message).unwrap_or(schema_url);
+                break;
+            }
             (common::HEAD, Value::Bytes(head)) => {
                 read(head)?;
                 heads += 1;

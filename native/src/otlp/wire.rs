@@ -8,7 +8,7 @@ pub struct Broken;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     Broken,
-    /// A scope stood behind its records, or what stands behind them may matter, and the walk was not prepared for that.
+    /// A scope or another schema URL stood behind the records, and the walk was not prepared for that.
     LateScope,
 }
 
