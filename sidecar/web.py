@@ -201,6 +201,10 @@ class _Protocol(HttpToolsProtocol):
 
     _head = -1
     """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
+    _sized = False
+    """The body's length is known."""
+    _gathered = 0
+    """Bytes of `_parts`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self._connection = Connection()
@@ -218,6 +222,8 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head = 0
+        self._parts: list[bytes] = []
+        self._gathered = 0
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_message_begin()
         self._connection.used_again()
@@ -225,19 +231,31 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head = -1
+        self._sized = any(name == b"content-length" for name, _ in self.headers)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """uvicorn's own hands over whatever has come, and pauses at 64 KiB. A body of unknown length is left to it: the
         application can reserve nothing for that before it has a part."""
-        cycle = self.cycle
-        if not any(name == b"content-length" for name, _ in self.headers):
+        if not self._sized:
             super().on_body(body)
-        elif not cycle.response_complete:
-            cycle.body += body
-            if len(cycle.body) >= GATHERED_BYTES:
+        elif not self.cycle.response_complete:
+            self._parts.append(body)
+            self._gathered += len(body)
+            if self._gathered >= GATHERED_BYTES:
                 self.flow.pause_reading()
-                cycle.message_event.set()
+                self._hand_over()
+                self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._hand_over()
+        super().on_message_complete()
+
+    def _hand_over(self) -> None:
+        """One copy of what was gathered. The cycle makes `bytes` of its body, which copies none of `bytes`."""
+        if self._parts:
+            self.cycle.body = b"".join([self.cycle.body, *self._parts])  # type: ignore[assignment]  # a bytearray there
+            self._parts, self._gathered = [], 0
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -21,13 +21,13 @@ times so fine that they are not equal by chance.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Receipt, Submission
@@ -46,6 +46,7 @@ short one a quarter."""
 _RETRY = re.compile(r"otel|opentelemetry|fluent-?bit|fluentd|vector/|manticore|logstash|grafana|alloy", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=64)
 def retries(user_agent: str) -> bool:
     """Whether a client of this name sends again by itself what was not acknowledged."""
     return _RETRY.search(user_agent) is not None
@@ -171,7 +172,7 @@ class Acknowledgements:
         self._equal.move_to_end(digest)
         if len(self._equal) > CAPACITY:
             self._equal.popitem(last=False)
-        settle = partial(self._settled, digest, exchange, again)
+        settle = functools.partial(self._settled, digest, exchange, again)
         if commit.done():
             settle(commit)
         else:
@@ -193,7 +194,7 @@ class Acknowledgements:
             for one in [e for e in equal.open if e is not exchange and not e.lost]:
                 if one.connection == exchange.connection and one.seq:
                     self._close(digest, one, arrived=True)
-        exchange.when_arrived(partial(self._close, digest, exchange, arrived=True))
+        exchange.when_arrived(functools.partial(self._close, digest, exchange, arrived=True))
 
     def _close(self, digest: bytes, exchange: Exchange, arrived: bool = False) -> None:
         equal = self._equal.get(digest)

@@ -15,7 +15,7 @@ from sidecar.decode.api import Decoder, Transcoded
 from sidecar.decode.protocols import cloudevents
 from sidecar.pipeline import Signal
 from sidecar.receive import replies
-from sidecar.receive.encodings import Encoding
+from sidecar.receive.encodings import Anonymous, Encoding
 from sidecar.receive.http_body import INFLATE_INLINE_BYTES, HttpIngest, content_type, headers_of, response
 from sidecar.receive.ingest import Reservation
 
@@ -23,8 +23,8 @@ NAME = "cloudevents_http"
 PATH = "/v1/cloudevents"
 
 
-def _transcode(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
-    return cloudevents.transcode(body, now, anonymous)
+def _transcode(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
+    return cloudevents.transcode(body, now, anonymous())
 
 
 CLOUDEVENTS = Encoding("cloudevents", _transcode, dedupe="always")

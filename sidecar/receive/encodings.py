@@ -23,9 +23,10 @@ PYTHON_INLINE_BYTES = 64 << 10
 NATIVE_INLINE_BYTES = 2 << 20
 """The same for the native core (about a millisecond of work too)."""
 
-Transcode = Callable[[Decoder, Signal, bytes, int, bytes], Transcoded]
-"""(decoder, signal, body, Unix ns, content of the Resource of records that name none) -> OTLP protobuf and its check.
-Raises DecodeError or TooLarge."""
+Anonymous = Callable[[], bytes]
+"""Gives the content of the Resource of records that name none."""
+Transcode = Callable[[Decoder, Signal, bytes, int, Anonymous], Transcoded]
+"""(decoder, signal, body, Unix ns, `Anonymous`) -> OTLP protobuf and its check. Raises DecodeError or TooLarge."""
 Dedupe = Literal["never", "unacknowledged", "always"]
 """When an equal body is a resend. `never`: its client gets no replies, and so sends nothing again. `unacknowledged`:
 where an earlier one's acknowledgement may not have arrived. `always`: its records say by their ids what they are."""
@@ -62,26 +63,26 @@ def check(decoder: Decoder, signal: Signal, body: bytes) -> Check:
     return metrics.check_metrics(body)
 
 
-def _protobuf(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
+def _protobuf(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
     return Transcoded(body, check(decoder, signal, body))
 
 
-def _otlp_json(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
+def _otlp_json(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
     return otlp_json.TRANSCODERS[signal](body, now)
 
 
-def _lines(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
-    return decoder.json_lines(body, now, anonymous)
+def _lines(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
+    return decoder.json_lines(body, now, anonymous())
 
 
-def _utf8_lines(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
+def _utf8_lines(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
     _refuse_utf16(body)
-    return decoder.json_lines(body, now, anonymous)
+    return decoder.json_lines(body, now, anonymous())
 
 
-def _documents(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
+def _documents(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
     _refuse_utf16(body)
-    return decoder.json_lines(as_lines(body), now, anonymous)
+    return decoder.json_lines(as_lines(body), now, anonymous())
 
 
 def _refuse_utf16(body: bytes) -> None:

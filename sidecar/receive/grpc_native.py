@@ -105,7 +105,8 @@ class _InFlight:
 
     task: asyncio.Task[None]
     exchange: Exchange
-    timer: asyncio.TimerHandle | None
+    deadline: float
+    """In the loop's time; infinite where the client says none."""
 
 
 class _Connection(asyncio.Protocol):
@@ -124,6 +125,8 @@ class _Connection(asyncio.Protocol):
         self._heard = True
         self._pinged = False
         self._timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        """At the earliest deadline of those that were in flight when it was set."""
         self.lost: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection is gone."""
 
@@ -137,8 +140,9 @@ class _Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         self.lost.set_result(None)
         self._hold(0)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._expiry):
+            if timer is not None:
+                timer.cancel()
         for stream in list(self._calls):
             self._lose(stream)
 
@@ -182,20 +186,17 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _begin(self, request: core.GrpcRequest) -> None:
+        timeout = math.inf if request.timeout is None else request.timeout
         exchange = Exchange(
-            self._number,
-            retries(request.user_agent or ""),
-            request.idempotency_key or "",
-            timeout=math.inf if request.timeout is None else request.timeout,
+            self._number, retries(request.user_agent or ""), request.idempotency_key or "", timeout=timeout
         )
         coding = CODINGS[request.encoding] if request.encoding else None
         signal = self._server.signals[request.method]
         call = Call(signal, request.message, coding, request.authorization, exchange, request.overloaded)
-        timer = None
-        if request.timeout is not None:
-            timer = self._loop.call_later(request.timeout, self._expire, request.stream)
+        deadline = self._loop.time() + timeout
         task = self._loop.create_task(self._answer(request.stream, call))
-        self._calls[request.stream] = _InFlight(task, exchange, timer)
+        self._calls[request.stream] = _InFlight(task, exchange, deadline)
+        self._expire_at(deadline)
 
     async def _answer(self, stream: int, call: Call) -> None:
         try:
@@ -206,7 +207,7 @@ class _Connection(asyncio.Protocol):
             self._core.refuse(stream, _UNAVAILABLE, "stopping; another instance may take it", [])
             raise
         finally:
-            self._forget(stream)
+            self._calls.pop(stream, None)
             self._flush_soon()
 
     def _reply(self, stream: int, signal: Signal, outcome: replies.Outcome) -> None:
@@ -218,22 +219,27 @@ class _Connection(asyncio.Protocol):
         if stream in self._calls:
             self._calls[stream].exchange.answered()
 
-    def _forget(self, stream: int) -> _InFlight | None:
-        call = self._calls.pop(stream, None)
-        if call is not None and call.timer is not None:
-            call.timer.cancel()
-        return call
-
     def _lose(self, stream: int) -> None:
         """The client waits for no reply."""
-        call = self._forget(stream)
+        call = self._calls.pop(stream, None)
         if call is not None:
             call.exchange.lose()
             call.task.cancel()
 
-    def _expire(self, stream: int) -> None:
-        self._core.refuse(stream, _DEADLINE_EXCEEDED, "deadline exceeded", [])
-        self._lose(stream)
+    def _expire_at(self, deadline: float) -> None:
+        """Have one timer, which calls that are answered in time leave as it is: almost all are."""
+        if deadline < (math.inf if self._expiry is None else self._expiry.when()):
+            if self._expiry is not None:
+                self._expiry.cancel()
+            self._expiry = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._loop.time()
+        for stream in [stream for stream, call in self._calls.items() if call.deadline <= now]:
+            self._core.refuse(stream, _DEADLINE_EXCEEDED, "deadline exceeded", [])
+            self._lose(stream)
+        self._expire_at(min((call.deadline for call in self._calls.values()), default=math.inf))
         self._flush_soon()
 
     def _look(self) -> None:

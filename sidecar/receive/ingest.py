@@ -235,7 +235,7 @@ class Ingest:
         return self._repair(signal, done)
 
     def _transcode(self, signal: Signal, body: bytes, encoding: Encoding) -> Transcoded:
-        return encoding.transcode(self.decoder, signal, body, time.time_ns(), self.resource_resolver.anonymous())
+        return encoding.transcode(self.decoder, signal, body, time.time_ns(), self.resource_resolver.anonymous)
 
     def _count_repairs(self, receiver: str, signal: Signal, done: Transcoded) -> None:
         for reason, count in done.repairs.items():

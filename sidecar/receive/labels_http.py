@@ -7,7 +7,7 @@ from starlette.routing import Route
 from sidecar.decode.api import Decoder, Transcoded
 from sidecar.decode.predictions import label_bodies
 from sidecar.pipeline import Signal
-from sidecar.receive.encodings import Encoding
+from sidecar.receive.encodings import Anonymous, Encoding
 from sidecar.receive.http_body import HttpIngest, Media, route
 
 NAME = "labels_http"
@@ -17,8 +17,8 @@ PATH = "/v1/labels"
 def _labels(name: str, transcode: label_bodies.Transcode) -> Media:
     """A label names the prediction that it is about: the same one again adds nothing."""
 
-    def run(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: bytes) -> Transcoded:
-        return transcode(body, now, anonymous)
+    def run(decoder: Decoder, signal: Signal, body: bytes, now: int, anonymous: Anonymous) -> Transcoded:
+        return transcode(body, now, anonymous())
 
     return Media(Encoding(name, run, dedupe="always"), "labels")
 

@@ -27,7 +27,7 @@ from sidecar.receive.grpc_call import BuildTransport
 
 EMPTY = b"\x0a\x00"
 """A request with one resource and no record."""
-INVALID_ARGUMENT, RESOURCE_EXHAUSTED, INTERNAL = "3", "8", "13"
+OK, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL = "0", "3", "4", "8", "13"
 
 
 def frame(message: bytes, length: int | None = None, compressed: int = 0) -> bytes:
@@ -189,6 +189,33 @@ def test_a_call_past_its_deadline_is_given_up_on_both_sides(transport: BuildTran
             assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             at.loop.call_soon_threadsafe(log.gate.set)
             assert export(logs_payload("x"), timeout=30) == b""
+    assert at.ingest.in_flight_bytes == 0
+
+
+def test_each_call_of_a_connection_has_its_own_deadline() -> None:
+    """The client of this test does not look at the clock, so that it is the server that gives calls up."""
+    log = FakeLog()
+    with receiving(log, transport=_native()) as at:
+        log.gate = asyncio.Event()
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        for stream, timeout in ((1, "30S"), (3, "400m"), (5, "200m")):
+            head = {":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": GRPC_METHODS["logs"]}
+            head |= {"content-type": "application/grpc", "grpc-timeout": timeout}
+            client.send_headers(stream, list(head.items()))
+            client.send_data(stream, frame(logs_payload(f"x{stream}")), end_stream=True)
+        statuses: list[tuple[int | None, str]] = []
+        with socket.create_connection(("127.0.0.1", at.grpc_port), timeout=30) as connection:
+            while len(statuses) < 3:
+                connection.sendall(client.data_to_send())
+                for event in client.receive_data(connection.recv(65536)):
+                    if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                        found = {bytes(name): bytes(value) for name, value in event.headers}
+                        if b"grpc-status" in found:
+                            statuses.append((event.stream_id, found[b"grpc-status"].decode()))
+                if len(statuses) == 2:
+                    at.loop.call_soon_threadsafe(log.gate.set)
+        assert statuses == [(5, DEADLINE_EXCEEDED), (3, DEADLINE_EXCEEDED), (1, OK)]
     assert at.ingest.in_flight_bytes == 0
 
 

@@ -120,7 +120,7 @@ impl Connection {
 
     /// Bytes of messages that are not whole yet.
     pub fn held(&self) -> usize {
-        self.reading.values().map(|reading| reading.message.len()).sum()
+        self.reading.values().map(|reading| reading.message.held()).sum()
     }
 
     /// Whether nothing more will be read; what is left to be sent is in `output`.
@@ -135,8 +135,8 @@ impl Connection {
     }
 
     /// Bytes of the peer. `others`: bytes of requests in flight anywhere else.
-    pub fn receive(&mut self, data: &[u8], others: usize) -> Events {
-        let too_many_pings = self.pings.too_many(data);
+    pub fn receive(&mut self, data: Bytes, others: usize) -> Events {
+        let too_many_pings = self.pings.too_many(&data);
         self.pipe.put(data);
         let events = self.advance(others);
         if too_many_pings && !self.closed() {
@@ -267,7 +267,7 @@ impl Connection {
             let held = self.held();
             let Some(mut reading) = self.reading.remove(&stream) else { continue };
             let room = self.settings.max_in_flight.saturating_sub(others + held);
-            let room = if others + held == reading.message.len() { usize::MAX } else { room };
+            let room = if others + held == reading.message.held() { usize::MAX } else { room };
             match reading.poll(context, &self.settings, room) {
                 Next::More => {
                     self.reading.insert(stream, reading);
@@ -309,7 +309,7 @@ impl Reading {
                         return Next::Given(Content::Overloaded);
                     }
                     room -= data.len();
-                    match self.message.push(&data, settings.max_message, self.head.encoding.is_some()) {
+                    match self.message.push(data, settings.max_message, self.head.encoding.is_some()) {
                         Progress::More => {}
                         Progress::Whole => return Next::Given(Content::Whole(std::mem::take(&mut self.message))),
                         Progress::Refused(reply) => return Next::Refused(reply),

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[derive(Default)]
 struct Buffers {
-    input: BytesMut,
+    input: Bytes,
     output: Vec<u8>,
 }
 
@@ -23,9 +23,10 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that came from the peer.
-    pub fn put(&self, data: &[u8]) {
-        self.buffers().input.extend_from_slice(data);
+    /// Bytes that came from the peer. They are not copied: `h2` has read all that came before, as a rule.
+    pub fn put(&self, data: Bytes) {
+        let mut buffers = self.buffers();
+        buffers.input = if buffers.input.is_empty() { data } else { Bytes::from([&buffers.input[..], &data].concat()) };
     }
 
     /// Bytes for the peer, once.
@@ -49,7 +50,7 @@ impl AsyncRead for Pipe {
         buf.put_slice(&buffers.input[..size]);
         buffers.input.advance(size);
         if buffers.input.is_empty() {
-            buffers.input = BytesMut::new(); // An idle connection has no buffer.
+            buffers.input = Bytes::new(); // An idle connection has no buffer.
         }
         Poll::Ready(Ok(()))
     }

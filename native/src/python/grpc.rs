@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::grpc::connection::{Connection, Content, Events, Received, Settings};
@@ -25,13 +27,19 @@ struct GrpcRequest {
 }
 
 impl GrpcRequest {
-    fn of(py: Python<'_>, received: Received) -> Self {
+    fn of(py: Python<'_>, received: Received) -> PyResult<Self> {
         let Received { stream, head, content } = received;
         let (message, compressed) = match &content {
-            Content::Whole(message) => (Some(raw_bytes(py, message.content())), message.compressed()),
+            Content::Whole(message) => {
+                let bytes = PyBytes::new_with(py, message.len(), |out| {
+                    message.write(out);
+                    Ok(())
+                })?;
+                (Some(bytes.unbind()), message.compressed())
+            }
             Content::Unfinished | Content::Overloaded => (None, false),
         };
-        GrpcRequest {
+        Ok(GrpcRequest {
             stream,
             method: head.method,
             message,
@@ -41,7 +49,7 @@ impl GrpcRequest {
             authorization: head.authorization,
             idempotency_key: head.idempotency_key,
             timeout: head.timeout.map(|timeout| timeout.as_secs_f64()),
-        }
+        })
     }
 }
 
@@ -89,10 +97,10 @@ impl GrpcConnection {
 
 #[pymethods]
 impl GrpcConnection {
-    fn receive(&self, py: Python<'_>, data: &[u8], others: usize) -> PyResult<GrpcEvents> {
-        let Events { requests, cancelled } = self.connection().receive(data, others);
+    fn receive(&self, py: Python<'_>, data: PyBackedBytes, others: usize) -> PyResult<GrpcEvents> {
+        let Events { requests, cancelled } = self.connection().receive(Bytes::from_owner(data), others);
         let requests =
-            requests.into_iter().map(|one| Py::new(py, GrpcRequest::of(py, one))).collect::<PyResult<_>>()?;
+            requests.into_iter().map(|one| Py::new(py, GrpcRequest::of(py, one)?)).collect::<PyResult<_>>()?;
         Ok(GrpcEvents { requests, cancelled })
     }
 
