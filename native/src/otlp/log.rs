@@ -3,9 +3,11 @@
 use crate::otlp::rejection::{self, Reason, Rejection};
 use crate::otlp::request::Record;
 use crate::otlp::span::enum_value;
-use crate::otlp::tags::log_record;
+use crate::otlp::tags::{key_byte, log_record};
 use crate::otlp::value::{any, Any, Attributes, Notes};
-use crate::otlp::wire::{Broken, Reader, Value};
+use crate::otlp::wire::{Broken, Reader, Value, Wire};
+
+const ATTRIBUTE: u8 = key_byte(log_record::ATTRIBUTES, Wire::Len);
 
 pub struct Log<'a> {
     pub time: u64,
@@ -61,7 +63,9 @@ impl<'a> Record<'a> for Log<'a> {
                     (self.body, self.body_notes) = any(message, 1)?;
                     self.bodies += 1;
                 }
-                (log_record::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (log_record::ATTRIBUTES, Value::Bytes(message)) => {
+                    self.attributes.read_all(message, ATTRIBUTE, &mut reader)?;
+                }
                 (log_record::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
                 (log_record::FLAGS, Value::Fixed32(flags)) => self.flags = flags,
                 (log_record::TRACE_ID, Value::Bytes(id)) => self.trace_id = id,

@@ -2,9 +2,11 @@
 
 use crate::otlp::rejection::{self, Rejection};
 use crate::otlp::request::Record;
-use crate::otlp::tags::{event, link, span, status};
+use crate::otlp::tags::{event, key_byte, link, span, status};
 use crate::otlp::value::Attributes;
-use crate::otlp::wire::{Broken, Reader, Value};
+use crate::otlp::wire::{Broken, Reader, Value, Wire};
+
+const ATTRIBUTE: u8 = key_byte(span::ATTRIBUTES, Wire::Len);
 
 #[derive(Default)]
 pub struct Event<'a> {
@@ -229,7 +231,9 @@ impl<'a> Record<'a> for Span<'a> {
                 (span::KIND, Value::Varint(kind)) => self.kind = enum_value(kind, 6),
                 (span::START_TIME_UNIX_NANO, Value::Fixed64(time)) => self.start = time,
                 (span::END_TIME_UNIX_NANO, Value::Fixed64(time)) => self.end = time,
-                (span::ATTRIBUTES, Value::Bytes(message)) => self.attributes.read(message)?,
+                (span::ATTRIBUTES, Value::Bytes(message)) => {
+                    self.attributes.read_all(message, ATTRIBUTE, &mut reader)?
+                }
                 (span::DROPPED_ATTRIBUTES_COUNT, Value::Varint(count)) => self.dropped_attributes = count as u32,
                 (span::EVENTS, Value::Bytes(message)) => self.read_event(message)?,
                 (span::DROPPED_EVENTS_COUNT, Value::Varint(count)) => self.dropped_events = count as u32,

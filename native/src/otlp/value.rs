@@ -314,6 +314,17 @@ impl<'a> Attributes<'a> {
         self.notes = Notes::default();
     }
 
+    /// Reads an attribute and those behind it, whose fields begin with the byte `key`.
+    #[inline(always)]
+    pub fn read_all(&mut self, first: &'a [u8], key: u8, reader: &mut Reader<'a>) -> Result<(), Broken> {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            self.read(message)?;
+            next = reader.next_short(key);
+        }
+        Ok(())
+    }
+
     #[inline(always)]
     pub fn read(&mut self, message: &'a [u8]) -> Result<(), Broken> {
         let place = add_to(&mut self.list);

@@ -81,6 +81,18 @@ impl<'a> Reader<'a> {
         Ok(Some((number as u32, value)))
     }
 
+    /// The next field where it begins with this byte, which says that its length follows, and is short: one more of a list.
+    #[inline(always)]
+    pub fn next_short(&mut self, key: u8) -> Option<&'a [u8]> {
+        let [first, length @ ..=0x7f, rest @ ..] = self.rest else { return None };
+        if *first != key {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
     /// An unsigned number of up to ten bytes, modulo 2^64.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Broken> {
