@@ -49,7 +49,7 @@ MAX_BYTES = 4 << 20
 GATHER_SECONDS = 1.0
 """How long entries wait to be added up together: a batch costs about the same whether it holds one or thirty. A scrape
 does not wait (`flush`)."""
-GATHER_BYTES = 1 << 20
+GATHER_BYTES = MAX_BYTES
 FLUSH_SECONDS = 2.0
 CHECKPOINT_ENTRIES = 4096
 CHECKPOINT_BYTES = 32 << 20

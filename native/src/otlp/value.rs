@@ -13,6 +13,8 @@ const DOUBLE: u8 = key_byte(any_value::DOUBLE_VALUE, Fixed64);
 const BOOL: u8 = key_byte(any_value::BOOL_VALUE, Varint);
 const ARRAY: u8 = key_byte(any_value::ARRAY_VALUE, Len);
 const ELEMENT: u8 = key_byte(array_value::VALUES, Len);
+/// What stands between the key of a column of one double and the double.
+const ONE_DOUBLE: [u8; 7] = [VALUE, 13, ARRAY, 11, ELEMENT, 9, DOUBLE];
 
 /// An attribute value as it stands in the payload. Arrays and maps keep their message bytes.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +136,11 @@ fn are_plain(message: &[u8]) -> bool {
 #[inline(always)]
 pub fn plain_elements<'a>(mut rest: &'a [u8], mut found: impl FnMut(Any<'a>)) -> Option<()> {
     while !rest.is_empty() {
+        if let Some((&[ELEMENT, 9, DOUBLE, ref bits @ ..], after)) = rest.split_first_chunk::<11>() {
+            found(Any::Double(f64::from_bits(u64::from_le_bytes(*bits))));
+            rest = after;
+            continue;
+        }
         let [ELEMENT, length, after @ ..] = rest else { return None };
         let (value, after) = after.split_at_checked(usize::from(*length))?;
         match value {
@@ -178,6 +185,17 @@ pub fn usual_column(message: &[u8]) -> Option<(&[u8], &[u8])> {
     (*key_length < 0x80).then_some((key, whole(rest)?))
 }
 
+/// A pair of a short key and an array of one double, as most features of an event of one row are: (key, double). None if it is
+/// another one, or written in another way.
+#[inline(always)]
+pub fn one_double(message: &[u8]) -> Option<(&[u8], f64)> {
+    let [KEY, key_length, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+    let (head, bits) = rest.split_first_chunk::<{ ONE_DOUBLE.len() }>()?;
+    let bits = <[u8; 8]>::try_from(bits).ok()?;
+    (*key_length < 0x80 && *head == ONE_DOUBLE).then(|| (key, f64::from_bits(u64::from_le_bytes(bits))))
+}
+
 /// What stands behind a length of one or two bytes, where it is as long as that.
 #[inline(always)]
 fn whole(message: &[u8]) -> Option<&[u8]> {
@@ -208,7 +226,8 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
 /// are.
 #[inline(always)]
 fn is_plain_column(pair: &[u8], depth: u32) -> bool {
-    depth + 1 < MAX_DEPTH && usual_column(pair).is_some_and(|(_, array)| are_plain(array))
+    let is_plain = || one_double(pair).is_some() || usual_column(pair).is_some_and(|(_, array)| are_plain(array));
+    depth + 1 < MAX_DEPTH && is_plain()
 }
 
 /// A pair as nearly all are written: a short key, then a short value that is text, a number or a bool. None if it is written in

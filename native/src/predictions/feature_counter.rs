@@ -65,7 +65,15 @@ pub struct FeatureColumns<'a> {
     pub texts: &'a [&'a str],
     /// Number of the first event, and of values before it.
     pub first: u32,
-    pub begin: usize,
+    pub begin: u32,
+}
+
+/// The values of one column in one event.
+#[derive(Clone, Copy)]
+struct Part {
+    event: u32,
+    begin: u32,
+    end: u32,
 }
 
 pub struct Counts {
@@ -97,6 +105,25 @@ impl Cells {
     fn size(&self) -> usize {
         self.cells() + FLAGS.len() + TAILS + self.bins()
     }
+
+    /// Counts the values of a column; the event of the last one that is not missing, -1 where there is none.
+    fn count(&self, found: &FeatureColumns<'_>, parts: &[Part], own: &mut [i64]) -> Option<i64> {
+        // The cell of each text, as far as it was looked up.
+        let mut known = Vec::new();
+        let mut last = -1;
+        for part in parts {
+            let values = part.begin as usize..part.end as usize;
+            let (kind, number) = (found.kind.get(values.clone())?, found.number.get(values)?);
+            let present = match self {
+                Cells::Numbers(numbers) => numbers.count(kind, number, own),
+                Cells::Categories(categories) => categories.count(kind, number, found.texts, &mut known, own)?,
+            };
+            if present {
+                last = i64::from(part.event);
+            }
+        }
+        Some(last)
+    }
 }
 
 impl FeatureCounter {
@@ -108,43 +135,35 @@ impl FeatureCounter {
     /// Counts the values of the events of which `wanted` is not 0. None where the columns contradict themselves.
     pub fn count(&self, found: &FeatureColumns<'_>, wanted: &[u8]) -> Option<Counts> {
         let places: Vec<Option<usize>> = found.names.iter().map(|name| self.places.get(*name).copied()).collect();
-        let mut begins = Vec::with_capacity(self.columns.len());
-        let mut size = 0;
-        for cells in &self.columns {
-            begins.push(size);
-            size += cells.size();
-        }
         let mut counts = Counts {
-            counts: vec![0; size],
+            counts: vec![0; self.columns.iter().map(Cells::size).sum()],
             values: vec![0; self.columns.len()],
             last: vec![-1; self.columns.len()],
             others: vec![0; found.names.len()],
         };
-        // Of each column the cell of each text, as far as it was looked up.
-        let mut known: Vec<Vec<u32>> = vec![Vec::new(); self.columns.len()];
+        // All values of one column after the other: its edges and counts are then at hand.
+        let mut parts: Vec<Vec<Part>> = vec![Vec::new(); self.columns.len()];
         let mut begin = found.begin;
         for ((&event, &name), &end) in found.event.iter().zip(found.name).zip(found.ends) {
-            let values = begin..end as usize;
-            begin = end as usize;
-            let event = event.checked_sub(found.first)?;
-            if *wanted.get(event as usize)? == 0 {
+            let part = Part { event: event.checked_sub(found.first)?, begin, end };
+            begin = end;
+            if *wanted.get(part.event as usize)? == 0 {
                 continue;
             }
-            let (kind, number) = (found.kind.get(values.clone())?, found.number.get(values)?);
-            let Some(place) = *places.get(name as usize)? else {
-                counts.others[name as usize] += kind.len() as u64;
-                continue;
-            };
-            counts.values[place] += kind.len() as u64;
-            let cells = &self.columns[place];
-            let own = counts.counts.get_mut(begins[place]..)?.get_mut(..cells.size())?;
-            let present = match cells {
-                Cells::Numbers(numbers) => numbers.count(kind, number, own),
-                Cells::Categories(categories) => categories.count(kind, number, found.texts, &mut known[place], own)?,
-            };
-            if present {
-                counts.last[place] = i64::from(event);
+            let values = u64::from(end.checked_sub(part.begin)?);
+            match *places.get(name as usize)? {
+                Some(place) => {
+                    counts.values[place] += values;
+                    parts[place].push(part);
+                }
+                None => counts.others[name as usize] += values,
             }
+        }
+        let mut rest = counts.counts.as_mut_slice();
+        for ((cells, parts), last) in self.columns.iter().zip(&parts).zip(&mut counts.last) {
+            let own;
+            (own, rest) = rest.split_at_mut(cells.size());
+            *last = cells.count(found, parts, own)?;
         }
         Some(counts)
     }

@@ -7,7 +7,7 @@ use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::limits::{MAX_FEATURES, MAX_FEATURE_CHARS, MAX_FEATURE_VALUES, MAX_LEFT_OUT_NAMES};
 use crate::otlp::tags::key_value_list;
-use crate::otlp::value::{elements, plain_elements, usual_column, Any};
+use crate::otlp::value::{elements, one_double, plain_elements, usual_column, Any};
 use crate::otlp::wire::{Fields, Value};
 
 pub const MISSING: u8 = 0;
@@ -122,34 +122,38 @@ impl Features {
     /// The columns of an event with the keys of the last one, written as nearly all are; false, and nothing added, where
     /// they are others, or where there is no room for all.
     fn add_known(&mut self, event: u32, message: &[u8]) -> bool {
-        let columns = self.event.len();
         let keys = std::mem::take(&mut self.keys);
-        let added = self.known_columns(event, message, &keys).is_some();
+        let added = self.known_columns(message, &keys).is_some();
         self.keys = keys;
-        if !added {
+        if added {
+            self.name.extend_from_slice(&self.numbers);
+            self.event.resize(self.name.len(), event);
+        } else {
             self.kind.truncate(self.begin);
             self.number.truncate(self.begin);
-            self.event.truncate(columns);
-            self.name.truncate(columns);
-            self.ends.truncate(columns);
+            self.ends.truncate(self.name.len());
         }
         added
     }
 
-    fn known_columns(&mut self, event: u32, message: &[u8], keys: &[u8]) -> Option<()> {
+    /// The values of these columns.
+    fn known_columns(&mut self, message: &[u8], keys: &[u8]) -> Option<()> {
         let mut known = parts(keys);
-        let mut at = 0;
         for (_, number, field) in Fields::new(message) {
             let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) else { continue };
-            let (key, array) = usual_column(pair)?;
-            if known.next()? != key {
-                return None;
+            if let Some((key, double)) = one_double(pair) {
+                if known.next()? != key || self.kind.len() >= self.begin + MAX_FEATURE_VALUES {
+                    return None;
+                }
+                self.double(double);
+            } else {
+                let (key, array) = usual_column(pair)?;
+                if known.next()? != key {
+                    return None;
+                }
+                self.plain_values(array)?;
             }
-            self.plain_values(array)?;
-            self.event.push(event);
-            self.name.push(self.numbers[at]);
             self.ends.push(self.kind.len() as u32);
-            at += 1;
         }
         known.next().is_none().then_some(())
     }

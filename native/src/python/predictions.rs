@@ -310,7 +310,7 @@ impl FeatureCounter {
             number: &features.number,
             texts: &texts,
             first: first as u32,
-            begin: features.begin_of(own.start),
+            begin: features.begin_of(own.start) as u32,
         };
         self.counts(py, &found, &wanted)
     }
