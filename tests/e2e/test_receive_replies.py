@@ -403,5 +403,5 @@ def test_clients_cannot_make_up_series_of_the_http_metrics() -> None:
         for n in range(20):
             assert at.post("/v1/traces", SPAN, host=f"host-{n}").status == 200
             assert at.post(f"/nowhere/{n}", b"", host=f"host-{n}").status == 404
-        durations = at.counted.values("sidecar.http.server.request.duration")
-    assert set(durations) == {("POST", "/v1/traces", "200"), ("POST", "404")}
+        durations = at.counted.values("sidecar_http_server_request_duration_seconds")
+    assert set(durations) == {("POST", "200", "/v1/traces"), ("POST", "404", "")}

@@ -98,10 +98,10 @@ class Counted:
         self.telemetry = Telemetry()
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
-        """Label values (in the order of the table) -> value, or sum of a histogram."""
-        labels = next(metric.labels for metric in TABLE if metric.name == name)
+        """Label values (in the order of the table; by name where a library measures) -> value or sum of a histogram."""
+        labels = next((metric.labels for metric in TABLE if metric.name == name), None)
         return {
-            tuple(sample.labels[label] for label in labels): sample.value
+            tuple(sample.labels[label] for label in labels or sorted(sample.labels)): sample.value
             for family in self.telemetry.collect()
             for sample in family.samples
             if sample.name in (name, f"{name}_sum")
