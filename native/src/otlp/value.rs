@@ -12,6 +12,7 @@ const INT: u8 = key_byte(any_value::INT_VALUE, Varint);
 const DOUBLE: u8 = key_byte(any_value::DOUBLE_VALUE, Fixed64);
 const BOOL: u8 = key_byte(any_value::BOOL_VALUE, Varint);
 const ARRAY: u8 = key_byte(any_value::ARRAY_VALUE, Len);
+const PAIR: u8 = key_byte(key_value_list::VALUES, Len);
 const ELEMENT: u8 = key_byte(array_value::VALUES, Len);
 /// What stands between the key of a column of one double and the double.
 const ONE_DOUBLE: [u8; 7] = [VALUE, 13, ARRAY, 11, ELEMENT, 9, DOUBLE];
@@ -211,10 +212,11 @@ fn whole(message: &[u8]) -> Option<&[u8]> {
 #[inline(never)]
 fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     let mut notes = Notes::default();
-    let mut reader = Reader::new(message);
+    let deep = depth + 1 >= MAX_DEPTH;
+    let mut reader = Reader::new(if deep { message } else { behind_plain_pairs(message) });
     while let Some((number, field)) = reader.next()? {
         if let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) {
-            if depth >= MAX_DEPTH || usual_pair(pair, |_, _| ()).is_none() && !is_plain_column(pair, depth) {
+            if deep || !is_plain_pair(pair) {
                 notes.add(attribute(pair, depth + 1)?.1);
             }
         }
@@ -222,12 +224,26 @@ fn walk_map(message: &[u8], depth: u32) -> Result<Notes, Broken> {
     Ok(notes)
 }
 
-/// Whether there is nothing to be said of a pair in a map of this depth: its value is an array, all written as nearly all
-/// are.
+/// What follows the first pairs of a map of which there is nothing to be said.
 #[inline(always)]
-fn is_plain_column(pair: &[u8], depth: u32) -> bool {
-    let is_plain = || one_double(pair).is_some() || usual_column(pair).is_some_and(|(_, array)| are_plain(array));
-    depth + 1 < MAX_DEPTH && is_plain()
+fn behind_plain_pairs(mut rest: &[u8]) -> &[u8] {
+    while let [PAIR, length, after @ ..] = rest {
+        let Some((pair, after)) = after.split_at_checked(usize::from(*length)) else { break };
+        if *length >= 0x80 || !is_plain_pair(pair) {
+            break;
+        }
+        rest = after;
+    }
+    rest
+}
+
+/// Whether there is nothing to be said of a pair: its value is a text, a number, a bool or an array of such, all written as
+/// nearly all are.
+#[inline(always)]
+fn is_plain_pair(pair: &[u8]) -> bool {
+    one_double(pair).is_some()
+        || usual_pair(pair, |_, _| ()).is_some()
+        || usual_column(pair).is_some_and(|(_, array)| are_plain(array))
 }
 
 /// A pair as nearly all are written: a short key, then a short value that is text, a number or a bool. None if it is written in

@@ -139,14 +139,21 @@ pub struct FieldRange {
 
 /// The fields of a message that was walked before, so that no error is left to meet, each with its place.
 pub struct Fields<'a> {
-    length: usize,
+    /// Of the message.
+    end: usize,
     reader: Reader<'a>,
 }
 
 impl<'a> Fields<'a> {
     #[inline(always)]
     pub fn new(message: &'a [u8]) -> Self {
-        Fields { length: message.len(), reader: Reader::new(message) }
+        Fields::placed(message, 0)
+    }
+
+    /// Those of a message that begins at this place: the places of fields are counted as it is.
+    #[inline(always)]
+    pub fn placed(message: &'a [u8], begin: usize) -> Self {
+        Fields { end: begin + message.len(), reader: Reader::new(message) }
     }
 }
 
@@ -155,9 +162,9 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        let begin = self.length - self.reader.rest().len();
+        let begin = self.end - self.reader.rest().len();
         let (number, value) = self.reader.next().ok().flatten()?;
-        Some((FieldRange { begin, end: self.length - self.reader.rest().len() }, number, value))
+        Some((FieldRange { begin, end: self.end - self.reader.rest().len() }, number, value))
     }
 }
 

@@ -7,13 +7,13 @@ use crate::otlp::limits::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_EXPANDED_BYTES};
 use crate::otlp::request::expanded_bytes;
 use crate::otlp::schema::{Kind, Message};
 use crate::otlp::tags::{any_value, array_value, common, key_value, resource};
-use crate::otlp::value::{any, usual_pair, Any};
+use crate::otlp::value::{any, plain_elements, usual_column, usual_pair, Any};
 use crate::otlp::wire::{FieldRange, Fields, Value};
 use crate::redaction::entry::{is_nested, last_key, Around};
 use crate::redaction::filter::Decision;
 use crate::redaction::keys::KnownKeys;
+use crate::redaction::patches::{Mark, Patches, Spot};
 use crate::redaction::rules::{Action, Edit, Rules, MASKED};
-use crate::redaction::splice::Splice;
 
 /// Of the keys above a nested entry the last so many bytes count.
 const MAX_ABOVE_BYTES: usize = 256;
@@ -35,6 +35,7 @@ struct Rewrite<'r> {
     record: Message,
     decisions: std::vec::IntoIter<Decision>,
     known_keys: KnownKeys,
+    patches: Patches,
     /// The value rules that may match in the message that is being written.
     suspects: u128,
     /// The key rules that count in it, and those that count outside of records.
@@ -57,6 +58,7 @@ pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128,
         left: Vec::with_capacity(decisions.len()),
         decisions: decisions.into_iter(),
         known_keys: KnownKeys::new(),
+        patches: Patches::default(),
         suspects: 0,
         active: everywhere,
         everywhere,
@@ -66,12 +68,9 @@ pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128,
         changed: 0,
         expanded: 0,
     };
-    let edit = rewrite.request(payload);
+    rewrite.request(payload);
     Redacted {
-        payload: match edit {
-            Edit::Put(new) if new != payload => Some(new),
-            _ => None,
-        },
+        payload: (!rewrite.patches.is_empty()).then(|| rewrite.patches.applied(payload)),
         items: rewrite.left.len(),
         events: rewrite.events,
         ordinals: (rewrite.left.len() < rewrite.accepted as usize).then_some(rewrite.left),
@@ -79,131 +78,120 @@ pub fn rewrite(payload: &[u8], rules: &Rules, record: Message, everywhere: u128,
     }
 }
 
-/// Fields of a resource's or scope's list that are not children, and what they count for each record.
-struct Heads {
-    edits: std::vec::IntoIter<Edit>,
-    size: usize,
-}
-
 impl Rewrite<'_> {
-    fn request(&mut self, data: &[u8]) -> Edit {
-        let mut splice = Splice::new(data);
+    fn request(&mut self, data: &[u8]) {
         for (place, number, value) in Fields::new(data) {
             match (number, value) {
-                (common::RESOURCES, Value::Bytes(message)) => {
-                    let edit = self.of_resource(message);
-                    splice.edit(place, common::RESOURCES, message, edit);
-                }
-                _ => self.unknown(&mut splice, place),
+                (common::RESOURCES, Value::Bytes(content)) => self.of_resource(Spot { place, number, content }),
+                _ => self.unknown(place),
             }
         }
-        splice.finish()
     }
 
-    fn unknown(&self, splice: &mut Splice<'_>, place: FieldRange) {
+    #[inline(always)]
+    fn unknown(&mut self, place: FieldRange) {
         if self.rules.scrubs {
-            splice.skip(place);
+            self.patches.skip(place);
         }
+    }
+
+    /// A field in which `edit` patches, and says whether it may stay.
+    #[inline(always)]
+    fn within<'a>(&mut self, spot: Spot<'a>, edit: impl FnOnce(&mut Self, Spot<'a>) -> bool) {
+        let mark = self.patches.mark();
+        if edit(self, spot) {
+            self.patches.close(spot, mark);
+        } else {
+            self.leave_out(spot, mark);
+        }
+    }
+
+    fn leave_out(&mut self, spot: Spot<'_>, mark: Mark) {
+        self.patches.undo(mark);
+        self.patches.skip(spot.place);
     }
 
     /// A ResourceSpans or ResourceLogs.
-    fn of_resource(&mut self, data: &[u8]) -> Edit {
-        let before = self.changed;
-        let mut heads = self.heads(data, Message::Resource);
-        let mut splice = Splice::new(data);
-        let has_resource = || Fields::new(data).any(|field| matches!(field, (_, common::HEAD, Value::Bytes(_))));
+    fn of_resource(&mut self, spot: Spot<'_>) {
+        let (before, mark) = (self.changed, self.patches.mark());
+        let mut shared = 0;
+        let has_resource = || spot.fields().any(|field| matches!(field, (_, common::HEAD, Value::Bytes(_))));
         if !self.rules.add.is_empty() && !has_resource() {
             let added = self.added(b"");
-            heads.size += added.len();
-            push_bytes(&mut splice.out, common::HEAD, &added);
+            shared += added.len();
+            let mut field = Vec::new();
+            push_bytes(&mut field, common::HEAD, &added);
+            self.patches.insert(spot.begin(), &field);
         }
+        shared += self.heads(spot, Message::Resource);
         let (mut children, mut left) = (0, 0);
-        for (place, number, value) in Fields::new(data) {
-            match (number, value) {
-                (common::CHILDREN, Value::Bytes(message)) => {
-                    let (had, edit) = self.of_scope(message, heads.size);
-                    children += had;
-                    left += usize::from(had > 0 && !matches!(edit, Edit::Drop));
-                    splice.edit(place, common::CHILDREN, message, edit);
-                }
-                (_, value) => {
-                    let old = if let Value::Bytes(old) = value { old } else { b"" };
-                    splice.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
-                }
+        for (place, number, value) in spot.fields() {
+            if let (common::CHILDREN, Value::Bytes(content)) = (number, value) {
+                let (had, stays) = self.of_scope(Spot { place, number, content }, shared);
+                children += had;
+                left += usize::from(had > 0 && stays);
             }
         }
         if children > 0 && left == 0 {
             self.changed = before;
-            return Edit::Drop;
+            return self.leave_out(spot, mark);
         }
-        splice.finish()
+        self.patches.close(spot, mark);
     }
 
-    /// A ScopeSpans or ScopeLogs, with the number of its records before. `shared`: bytes of its resource.
-    fn of_scope(&mut self, data: &[u8], shared: usize) -> (usize, Edit) {
-        let (before, before_left) = (self.changed, self.left.len());
-        let mut heads = self.heads(data, Message::Scope);
-        let mut splice = Splice::new(data);
+    /// A ScopeSpans or ScopeLogs: the number of its records before, and whether it stays. `shared`: bytes of its resource.
+    fn of_scope(&mut self, spot: Spot<'_>, shared: usize) -> (usize, bool) {
+        let (before, before_left, mark) = (self.changed, self.left.len(), self.patches.mark());
+        let shared = shared + self.heads(spot, Message::Scope);
         let mut records = 0;
-        for (place, number, value) in Fields::new(data) {
-            match (number, value) {
-                (common::CHILDREN, Value::Bytes(message)) => {
-                    records += 1;
-                    let edit = self.one_record(message, shared + heads.size);
-                    splice.edit(place, common::CHILDREN, message, edit);
-                }
-                (_, value) => {
-                    let old = if let Value::Bytes(old) = value { old } else { b"" };
-                    splice.edit(place, number, old, heads.edits.next().unwrap_or(Edit::Same));
-                }
+        for (place, number, value) in spot.fields() {
+            if let (common::CHILDREN, Value::Bytes(content)) = (number, value) {
+                records += 1;
+                self.one_record(Spot { place, number, content }, shared);
             }
         }
-        if records > 0 && self.left.len() == before_left {
+        let stays = records == 0 || self.left.len() > before_left;
+        if stays {
+            self.patches.close(spot, mark);
+        } else {
             self.changed = before;
-            return (records, Edit::Drop);
+            self.leave_out(spot, mark);
         }
-        (records, splice.finish())
+        (records, stays)
     }
 
-    /// What becomes of the fields of `data` but its children.
-    fn heads(&mut self, data: &[u8], message_type: Message) -> Heads {
+    /// The fields of a resource's or scope's list that are not children. What they count for each record.
+    fn heads(&mut self, list: Spot<'_>, message_type: Message) -> usize {
         self.active = self.everywhere;
         let is_head = |field: &(FieldRange, u32, Value<'_>)| matches!(field, (_, common::HEAD, Value::Bytes(_)));
-        let last = Fields::new(data).filter(is_head).last().map(|(place, _, _)| place.begin);
+        let last = list.fields().filter(is_head).last().map(|(place, _, _)| place.begin);
         let (mut head_size, mut url_size) = (0, 0);
-        let mut edits = Vec::new();
-        for (place, number, value) in Fields::new(data) {
-            edits.push(match (number, value) {
-                (common::CHILDREN, Value::Bytes(_)) => continue,
-                (common::HEAD, Value::Bytes(message)) => {
-                    self.suspects = self.rules.suspects(message);
-                    let mut edit = self.message(message_type, message);
+        for (place, number, value) in list.fields() {
+            match (number, value) {
+                (common::CHILDREN, Value::Bytes(_)) => {}
+                (common::HEAD, Value::Bytes(content)) => {
+                    self.suspects = self.rules.suspects(content);
+                    let (head, mark) = (Spot { place, number, content }, self.patches.mark());
+                    self.message(message_type, head);
                     if message_type == Message::Resource && last == Some(place.begin) {
-                        edit = self.with_added(message, edit);
+                        let added = self.added(content);
+                        if !added.is_empty() {
+                            self.patches.insert(place.end, &added);
+                        }
                     }
-                    head_size = length(message, &edit);
-                    edit
+                    head_size = self.patches.length(content.len(), mark);
+                    self.patches.close(head, mark);
                 }
-                (common::SCHEMA_URL, Value::Bytes(url)) => {
-                    self.suspects = self.rules.suspects(url);
-                    let edit = self.text(url);
-                    url_size = length(url, &edit);
-                    edit
+                (common::SCHEMA_URL, Value::Bytes(content)) => {
+                    self.suspects = self.rules.suspects(content);
+                    let edit = self.text(content);
+                    url_size = length(content, &edit);
+                    self.patches.edit(Spot { place, number, content }, edit);
                 }
-                _ if self.rules.scrubs => Edit::Drop,
-                _ => Edit::Same,
-            });
+                _ => self.unknown(place),
+            }
         }
-        Heads { edits: edits.into_iter(), size: head_size + url_size }
-    }
-
-    fn with_added(&self, resource: &[u8], edit: Edit) -> Edit {
-        let added = self.added(resource);
-        match edit {
-            edit if added.is_empty() => edit,
-            Edit::Put(new) => Edit::Put([new, added].concat()),
-            _ => Edit::Put([resource, &added].concat()),
-        }
+        head_size + url_size
     }
 
     /// The attributes to add to a resource message as it came in.
@@ -226,17 +214,17 @@ impl Rewrite<'_> {
     }
 
     #[inline]
-    fn one_record(&mut self, message: &[u8], shared: usize) -> Edit {
+    fn one_record(&mut self, spot: Spot<'_>, shared: usize) {
         let decision = self.decisions.next().unwrap_or_default();
         let ordinal = self.accepted;
         self.accepted += u32::from(decision.accepted);
         if !decision.left {
-            return Edit::Drop;
+            return self.patches.skip(spot.place);
         }
-        let before = self.changed;
+        let (before, mark) = (self.changed, self.patches.mark());
         self.active = decision.active;
         let (rules, message_type) = (self.rules, self.record);
-        self.suspects = rules.suspects_in(message, |message| {
+        self.suspects = rules.suspects_in(spot.content, |message| {
             let texts = Fields::new(message).filter_map(|(_, number, value)| {
                 match (value, message_type.kind(number, &value)) {
                     (_, Some(Kind::Id(_))) => None,
@@ -246,39 +234,43 @@ impl Rewrite<'_> {
             });
             texts.fold(0, |found, text| found | rules.suspects_by_bytes(text))
         });
-        let edit = self.message(self.record, message);
-        let size = expanded_bytes(length(message, &edit), shared, decision.events);
+        self.message(self.record, spot);
+        let size = expanded_bytes(self.patches.length(spot.content.len(), mark), shared, decision.events);
         self.expanded = self.expanded.saturating_add(size);
         if self.expanded > MAX_EXPANDED_BYTES {
             self.changed = before;
-            return Edit::Drop;
+            return self.leave_out(spot, mark);
         }
+        self.patches.close(spot, mark);
         self.left.push(ordinal);
         self.events += decision.events;
-        edit
     }
 
     #[inline]
-    fn message(&mut self, message_type: Message, data: &[u8]) -> Edit {
-        let mut splice = Splice::new(data);
-        for (place, number, value) in Fields::new(data) {
+    fn message(&mut self, message_type: Message, spot: Spot<'_>) {
+        for (place, number, value) in spot.fields() {
             let Some(kind) = message_type.kind(number, &value) else {
-                self.unknown(&mut splice, place);
+                self.unknown(place);
                 continue;
             };
-            let Value::Bytes(old) = value else { continue };
-            let edit = match kind {
-                Kind::Scalar => continue,
-                Kind::Text => self.text(old),
-                Kind::Id(lengths) if !self.rules.scrubs || lengths.contains(&old.len()) => continue,
-                Kind::Id(_) => Edit::Drop,
-                Kind::Pair => self.pair(old, 0, Around { message: data, number }),
-                Kind::Any => self.any(old, 1),
-                Kind::Message(inner) => self.message(inner, old),
-            };
-            splice.edit(place, number, old, edit);
+            let Value::Bytes(content) = value else { continue };
+            let inner = Spot { place, number, content };
+            match kind {
+                Kind::Scalar => {}
+                Kind::Text => {
+                    let edit = self.text(content);
+                    self.patches.edit(inner, edit);
+                }
+                Kind::Id(lengths) if !self.rules.scrubs || lengths.contains(&content.len()) => {}
+                Kind::Id(_) => self.patches.skip(place),
+                Kind::Pair => self.pair(inner, 0, Around { message: spot.content, number }),
+                Kind::Any => self.within(inner, |this, inner| this.any(inner, 1)),
+                Kind::Message(inner_type) => self.within(inner, |this, inner| {
+                    this.message(inner_type, inner);
+                    true
+                }),
+            }
         }
-        splice.finish()
     }
 
     #[inline(always)]
@@ -298,22 +290,22 @@ impl Rewrite<'_> {
 
     /// A KeyValue whose value has depth `depth` + 1. `path` has the keys above it.
     #[inline]
-    fn pair(&mut self, data: &[u8], depth: u32, around: Around<'_>) -> Edit {
-        if depth == 0 && self.is_untouched(data) {
-            return Edit::Same;
+    fn pair(&mut self, spot: Spot<'_>, depth: u32, around: Around<'_>) {
+        if depth + 1 < MAX_DEPTH && self.is_untouched(spot.content) {
+            return;
         }
-        let key = last_key(data);
+        let key = last_key(spot.content);
         let above = self.path.len();
         self.path.extend_from_slice(key);
-        let edit = match self.key_rule(data, key.len(), around) {
+        match self.key_rule(spot.content, key.len(), around) {
             Some(rule) => {
                 self.changed += 1;
-                self.replaced(data, key, depth, self.rules.keys[rule].action)
+                let edit = self.replaced(spot.content, key, depth, self.rules.keys[rule].action);
+                self.patches.edit(spot, edit);
             }
-            None => self.entry(data, depth),
-        };
+            None => self.within(spot, |this, spot| this.entry(spot, depth)),
+        }
         self.path.truncate(above);
-        edit
     }
 
     /// The first key rule that concerns an entry, whose key `path` ends in.
@@ -333,52 +325,80 @@ impl Rewrite<'_> {
         }
     }
 
-    /// An entry as nearly all are, of which no rule says anything.
+    /// An entry as nearly all are, of which no rule says anything: of a text, a number, or a list of such.
     #[inline(always)]
     fn is_untouched(&mut self, data: &[u8]) -> bool {
+        // Texts in it are shorter than the entry.
+        if !self.rules.entry_may_stay(self.suspects, data) {
+            return false;
+        }
         let mut untouched = false;
-        let (rules, suspects, known_keys) = (self.rules, self.suspects, &mut self.known_keys);
-        let active = self.active & !rules.nested;
-        // The value's text is shorter than the entry.
         let read = usual_pair(data, |key, value| {
-            untouched = rules.entry_may_stay(suspects, data)
-                && !matches!(value, Any::Bool(_))
-                && !matches!(value, Any::Double(number) if rules.concern(number))
-                && known_keys.rule(rules, key, key.len(), active).is_none();
+            untouched = self.is_small(value) && self.known_rule(key, self.active & !self.rules.nested).is_none();
         });
-        read.is_some() && untouched
+        if read.is_some() {
+            return untouched;
+        }
+        let Some((key, list)) = usual_column(data) else { return false };
+        let mut all_small = true;
+        let read = plain_elements(list, |value| all_small &= self.is_small(value));
+        read.is_some() && all_small && self.known_rule(key, self.active).is_none()
     }
 
-    fn entry(&mut self, data: &[u8], depth: u32) -> Edit {
+    /// Whether a value as nearly all are written is no number of a card; integers are never as long.
+    #[inline(always)]
+    fn is_small(&self, value: Any<'_>) -> bool {
+        !matches!(value, Any::Double(number) if self.rules.concern(number))
+    }
+
+    /// The first key rule for an entry with this key below `path`, whatever stands beside it.
+    #[inline(always)]
+    fn known_rule(&mut self, key: &[u8], active: u128) -> Option<usize> {
+        if self.path.is_empty() {
+            return self.known_keys.rule(self.rules, key, key.len(), active);
+        }
+        let above = self.path.len();
+        self.path.extend_from_slice(key);
+        let rule = self.known_keys.rule(self.rules, &self.path, key.len(), active);
+        self.path.truncate(above);
+        rule
+    }
+
+    /// Whether it may stay.
+    fn entry(&mut self, spot: Spot<'_>, depth: u32) -> bool {
         self.path.push(b'.');
         // The part that counts for what is below; the caller's own is put back behind it.
         let above = self.path.len().saturating_sub(MAX_ABOVE_BYTES);
         let below = (above > 0).then(|| self.path[above..].to_vec());
         let whole = below.map(|below| std::mem::replace(&mut self.path, below));
-        let edit = self.entry_fields(data, depth);
+        let stays = self.entry_fields(spot, depth);
         if let Some(whole) = whole {
             self.path = whole;
         }
-        edit
+        stays
     }
 
-    fn entry_fields(&mut self, data: &[u8], depth: u32) -> Edit {
-        let mut splice = Splice::new(data);
-        for (place, number, value) in Fields::new(data) {
-            let (old, edit) = match (number, value) {
-                (key_value::KEY, Value::Bytes(key)) => (key, self.text(key)),
-                (key_value::VALUE, Value::Bytes(message)) => (message, self.any(message, depth + 1)),
-                _ => {
-                    self.unknown(&mut splice, place);
-                    continue;
+    fn entry_fields(&mut self, spot: Spot<'_>, depth: u32) -> bool {
+        for (place, number, value) in spot.fields() {
+            match (number, value) {
+                (key_value::KEY, Value::Bytes(content)) => {
+                    let edit = self.text(content);
+                    if matches!(edit, Edit::Drop) {
+                        return false;
+                    }
+                    self.patches.edit(Spot { place, number, content }, edit);
                 }
-            };
-            if matches!(edit, Edit::Drop) {
-                return Edit::Drop;
+                (key_value::VALUE, Value::Bytes(content)) => {
+                    let (value, mark) = (Spot { place, number, content }, self.patches.mark());
+                    if !self.any(value, depth + 1) {
+                        return false;
+                    }
+                    self.patches.close(value, mark);
+                }
+                _ => self.unknown(place),
             }
-            splice.edit(place, number, old, edit);
         }
-        splice.finish()
+        true
     }
 
     /// An entry that a key rule concerns.
@@ -410,49 +430,45 @@ impl Rewrite<'_> {
         Edit::Put(out)
     }
 
-    /// An AnyValue.
-    fn any(&mut self, data: &[u8], depth: u32) -> Edit {
+    /// An AnyValue. Whether it may stay.
+    fn any(&mut self, spot: Spot<'_>, depth: u32) -> bool {
         if depth > MAX_DEPTH {
-            if !self.rules.scrubs {
-                return Edit::Same;
+            if self.rules.scrubs {
+                self.changed += 1;
+                self.patches.empty(spot);
             }
-            self.changed += 1;
-            return Edit::Put(Vec::new());
+            return true;
         }
-        let mut splice = Splice::new(data);
-        for (place, number, value) in Fields::new(data) {
+        for (place, number, value) in spot.fields() {
             match (number, value) {
-                (any_value::STRING_VALUE | any_value::BYTES_VALUE, Value::Bytes(text)) => {
-                    let edit = self.text(text);
+                (any_value::STRING_VALUE | any_value::BYTES_VALUE, Value::Bytes(content)) => {
+                    let edit = self.text(content);
                     if matches!(edit, Edit::Drop) {
-                        return Edit::Drop;
+                        return false;
                     }
-                    splice.edit(place, number, text, edit);
+                    self.patches.edit(Spot { place, number, content }, edit);
                 }
-                (any_value::ARRAY_VALUE, Value::Bytes(list)) => {
-                    let edit = self.elements(list, |this, element| this.any(element, depth + 1));
-                    splice.edit(place, number, list, edit);
+                (any_value::ARRAY_VALUE, Value::Bytes(content)) => {
+                    self.elements(Spot { place, number, content }, |this, element| {
+                        this.within(element, |this, element| this.any(element, depth + 1));
+                    });
                 }
-                (any_value::KVLIST_VALUE, Value::Bytes(map)) => {
-                    let around = Around { message: map, number: array_value::VALUES };
-                    let edit = self.elements(map, |this, pair| this.pair(pair, depth, around));
-                    splice.edit(place, number, map, edit);
+                (any_value::KVLIST_VALUE, Value::Bytes(content)) => {
+                    let around = Around { message: content, number: array_value::VALUES };
+                    self.elements(Spot { place, number, content }, |this, pair| this.pair(pair, depth, around));
                 }
                 (any_value::INT_VALUE, Value::Varint(_)) | (any_value::DOUBLE_VALUE, Value::Fixed64(_)) => {
-                    match self.number(value) {
-                        Edit::Same => {}
-                        Edit::Drop => return Edit::Drop,
-                        Edit::Put(digits) => {
-                            splice.skip(place);
-                            push_bytes(&mut splice.out, any_value::STRING_VALUE, &digits);
-                        }
+                    let edit = self.number(value);
+                    if matches!(edit, Edit::Drop) {
+                        return false;
                     }
+                    self.patches.edit(Spot { place, number: any_value::STRING_VALUE, content: b"" }, edit);
                 }
                 (any_value::BOOL_VALUE, Value::Varint(_)) => {}
-                _ => self.unknown(&mut splice, place),
+                _ => self.unknown(place),
             }
         }
-        splice.finish()
+        true
     }
 
     /// The digits that stand for an integer or a double which may not leave as it is.
@@ -477,18 +493,19 @@ impl Rewrite<'_> {
     }
 
     /// An ArrayValue or a KeyValueList.
-    fn elements(&mut self, data: &[u8], mut edit_element: impl FnMut(&mut Self, &[u8]) -> Edit) -> Edit {
-        let mut splice = Splice::new(data);
-        for (place, number, value) in Fields::new(data) {
-            match (number, value) {
-                (array_value::VALUES, Value::Bytes(element)) => {
-                    let edit = edit_element(self, element);
-                    splice.edit(place, array_value::VALUES, element, edit);
+    #[inline(always)]
+    fn elements<'a>(&mut self, list: Spot<'a>, mut edit_element: impl FnMut(&mut Self, Spot<'a>)) {
+        self.within(list, |this, list| {
+            for (place, number, value) in list.fields() {
+                match (number, value) {
+                    (array_value::VALUES, Value::Bytes(content)) => {
+                        edit_element(this, Spot { place, number, content });
+                    }
+                    _ => this.unknown(place),
                 }
-                _ => self.unknown(&mut splice, place),
             }
-        }
-        splice.finish()
+            true
+        });
     }
 }
 
