@@ -29,7 +29,12 @@ struct Literals {
     /// One search for all, where there are several and vector instructions for it.
     together: Option<packed::Searcher>,
     fold: bool,
+    /// Bytes of the longest.
+    longest: usize,
 }
+
+/// Of a payload in which letters of either case are the same, so much is looked at at once: it stays in the processor's cache.
+const PART: usize = 32 << 10;
 
 #[pymethods]
 impl Literals {
@@ -42,13 +47,14 @@ impl Literals {
             }
             memmem::Finder::new(&literal).into_owned()
         };
-        Literals { finders: literals.into_iter().map(finder).collect(), together, fold }
+        let longest = literals.iter().map(Vec::len).max().unwrap_or_default();
+        Literals { finders: literals.into_iter().map(finder).collect(), together, fold, longest }
     }
 
     /// Whether any of them is in the payload. One search for each is many times quicker than an automaton for all, which
     /// reads byte by byte where the literals have not much in common.
     fn any_in(&self, py: Python<'_>, payload: &[u8]) -> bool {
-        py.detach(|| if self.fold { self.found(&payload.to_ascii_lowercase()) } else { self.found(payload) })
+        py.detach(|| if self.fold { self.found_in_any_case(payload) } else { self.found(payload) })
     }
 }
 
@@ -58,6 +64,24 @@ impl Literals {
             return searcher.find(payload).is_some();
         }
         self.finders.iter().any(|finder| finder.find(payload).is_some())
+    }
+
+    fn found_in_any_case(&self, payload: &[u8]) -> bool {
+        let mut lower = Vec::with_capacity(payload.len().min(PART + self.longest));
+        let mut begin = 0;
+        loop {
+            // What begins in one part may end in the next one.
+            let end = payload.len().min(begin + PART + self.longest);
+            lower.clear();
+            lower.extend(payload[begin..end].iter().map(u8::to_ascii_lowercase));
+            if self.found(&lower) {
+                return true;
+            }
+            if end == payload.len() {
+                return false;
+            }
+            begin += PART;
+        }
     }
 }
 
