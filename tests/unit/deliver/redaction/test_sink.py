@@ -113,6 +113,17 @@ def test_metrics_and_empty_entries_pass() -> None:
     assert prepared.expected == {1: 2, 2: 0}
 
 
+def test_more_is_taken_where_little_is_left_but_not_without_end() -> None:
+    half, none = Redacted(b"1234", 1, 0, None, 1), Redacted(b"", 0, 0, np.zeros(0, np.uint32), 0)
+    sink = RedactingSink(Recorder(), Script(of_eight=half, nothing=none), Telemetry())
+    targets = []
+    for payload in (b"of_eight", b"nothing"):
+        for _ in range(30):
+            sink.prepare([entry(1, payload, 1)])
+        targets.append(sink.target_batch_bytes)
+    assert targets == [153, 192]
+
+
 def test_the_rest_is_the_sink_s_own() -> None:
     inner = Recorder()
     sink: Sink[Entry] = RedactingSink(inner, Script(), Telemetry())
