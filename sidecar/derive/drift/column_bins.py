@@ -56,12 +56,27 @@ class Observed:
 class ColumnBins:
     """One column. Immutable. What it was made from is not kept: that takes more memory than all the rest."""
 
+    __slots__ = (
+        "_complete",
+        "_counts",
+        "_moments",
+        "_places",
+        "bin_of_cell",
+        "bins",
+        "cells",
+        "edges",
+        "name",
+        "numeric",
+        "role",
+    )
+
     def __init__(self, column: NumberColumn | CategoryColumn) -> None:
         self.name, self.role = column.name, column.role
         self.numeric = isinstance(column, NumberColumn)
         self.edges: F64 = np.zeros(0)
         self._moments = np.array((0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0), _MOMENTS)
         self._places: dict[str, int] = {}
+        self._complete = False
         if isinstance(column, NumberColumn):
             self._read_numbers(column)
         else:
@@ -165,8 +180,8 @@ class ColumnBins:
             low, high = self._range
             return NumberCells(
                 name=self.name,
-                edges=self.edges.tolist(),
-                bin_of_cell=self.bin_of_cell.tolist(),
+                edges=self.edges.data,
+                bin_of_cell=self.bin_of_cell.tobytes(),
                 center=self._center,
                 unit=self._unit,
                 low=low,

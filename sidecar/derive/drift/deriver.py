@@ -27,7 +27,6 @@ from sidecar.derive.drift.observations import Model, ObservationReader, Observat
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
 from sidecar.derive.drift.outliers import RowLimits, outliers, records_of_rows
-from sidecar.derive.drift.reference import parse
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
 from sidecar.derive.owned_state import OwnedState
@@ -350,10 +349,11 @@ class DriftDeriver:
 
     def _learned(self, model: Model, learning: Learning) -> None:
         """The first rows are a reference from now on."""
-        reference = learning.reference()
-        self.library.learned[model] = CompiledReference(reference, learned=True)
-        self._new[_LEARNED + pack_labels(model)] = zlib.compress(reference.dump().encode())
+        data = learning.reference().dump().encode()
         self._stop_learning(model)
+        # Of its text: what is made beside all columns as objects lies in pieces between them, and keeps their memory.
+        reference = self.library.learned[model] = CompiledReference.read(data, learned=True)
+        self._new[_LEARNED + pack_labels(model)] = zlib.compress(data)
         log.info("reference_learned", model=model[0], version=model[1], rows=reference.rows)
 
     def _stop_learning(self, model: Model) -> None:
@@ -399,12 +399,12 @@ class DriftDeriver:
     def _take_learned(self, key: bytes, value: bytes) -> bool:
         model = _model_of(key[len(_LEARNED) :])
         try:
-            reference = parse(zlib.decompress(value))
+            reference = CompiledReference.read(zlib.decompress(value), learned=True)
         except (zlib.error, InvalidFile):
             return False
         if model is None or not self._options.learn:
             return False
-        self.library.learned[model] = CompiledReference(reference, learned=True)
+        self.library.learned[model] = reference
         return True
 
     def _take_model(self, label: str, model: Model, own: Mapping[bytes, bytes]) -> bool:

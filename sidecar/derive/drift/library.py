@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import structlog
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.feature_counter import FeatureCounter
+from sidecar.derive import mounted_files
 from sidecar.derive.drift.column_bins import ColumnBins
-from sidecar.derive.drift.estimation import calibration_of
+from sidecar.derive.drift.estimation import Calibration, calibration_of
 from sidecar.derive.drift.observations import Model
-from sidecar.derive.drift.outliers import row_limits
-from sidecar.derive.drift.reference import NumberColumn, Reference, Role, load
+from sidecar.derive.drift.outliers import Extremes, extremes_of, row_limits
+from sidecar.derive.drift.reference import MAX_FILE_BYTES, Column, NumberColumn, Reference, Role, digest, parse
+from sidecar.derive.drift.reference_columns import by_column
 from sidecar.derive.mounted_files import MountedFiles
 
 log = structlog.get_logger("sidecar.derive")
@@ -30,20 +32,38 @@ def key_of(role: Role, name: str) -> Key:
 class CompiledReference:
     """A reference made ready."""
 
-    def __init__(self, reference: Reference, learned: bool = False) -> None:
-        self.model: Model = reference.model, reference.model_version
-        self.label = f"learned-{reference.digest()}" if learned else reference.digest()
+    def __init__(self, head: Reference, columns: Iterable[Column] | None = None, learned: bool = False) -> None:
+        """`columns`: instead of those of `head`; each is let go of when the next one is taken."""
+        self.model: Model = head.model, head.model_version
+        self.rows = head.rows
+        self.calibration: Calibration | None = None
+        self.columns: dict[Key, ColumnBins] = {}
+        extremes: list[Extremes] = []
+        found = digest(head, self._taken(head.columns if columns is None else columns, extremes))
+        self.label = f"learned-{found}" if learned else found
         """What tells it apart in labels and in the kept state."""
-        self.limits = row_limits(reference)
-        score = reference.column("", "score")
-        self.calibration = calibration_of(score) if isinstance(score, NumberColumn) else None
-        self.columns: Mapping[Key, ColumnBins] = {
-            key_of(column.role, column.name): ColumnBins(column)
-            for column in reference.columns
-            if column.role != "label"
-        }
+        self.limits = row_limits(extremes, head.rows)
         self.features = tuple(bins for bins in self.columns.values() if bins.role == "feature")
         self._counter: tuple[FeatureCounter | None] | None = None
+
+    def _taken(self, columns: Iterable[Column], extremes: list[Extremes]) -> Iterator[Column]:
+        """The same columns, read as they go by."""
+        for column in columns:
+            if column.role != "label":
+                self.columns[key_of(column.role, column.name)] = ColumnBins(column)
+            if isinstance(column, NumberColumn):
+                extremes += extremes_of(column)
+                if column.role == "score":
+                    self.calibration = calibration_of(column)
+            yield column
+
+    @classmethod
+    def read(cls, data: bytes, learned: bool = False) -> CompiledReference:
+        """Of a reference's JSON text. Raises InvalidFile."""
+        try:
+            return cls(*by_column(data), learned)
+        except (ValueError, RecursionError):
+            return cls(parse(data), None, learned)
 
     def counter(self, decoder: Decoder) -> FeatureCounter | None:
         """Counts values of `features`; None where the decoder does not."""
@@ -65,7 +85,7 @@ class ReferenceLibrary(MountedFiles[CompiledReference]):
         return len(self.files) + len(self.learned)
 
     def load(self, path: Path, former: CompiledReference | None) -> CompiledReference:
-        return CompiledReference(load(path))
+        return mounted_files.load(path, "reference", MAX_FILE_BYTES, CompiledReference.read)
 
     def log_invalid(self, error: str, former_stays: bool) -> None:
         log.error("reference_invalid", error=error, former_stays=former_stays)

@@ -12,14 +12,15 @@ Vovk et al. 2005). Two extremes of one row count as of two rows, which makes the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from sidecar.decode.api import U32, FarValues
 from sidecar.derive.drift.observations import Observations
-from sidecar.derive.drift.reference import NumberColumn, Reference
+from sidecar.derive.drift.reference import NumberColumn
 from sidecar.derive.drift.reference_builder import LARGEST
 
 RATE = 0.001
@@ -38,18 +39,33 @@ class RowLimits:
     """Feature -> (least, greatest) value that is not too far. Features without are not looked at."""
 
 
-def row_limits(reference: Reference) -> RowLimits:
-    """The limits of numeric features. Those of which all rows but one have the same value are not looked at, nor any
-    where the distance would be endless."""
-    columns = [column for column in reference.columns if isinstance(column, NumberColumn) and _judges(column)]
+class Extremes(NamedTuple):
+    """What the limits of a numeric feature are made of."""
+
+    name: str
+    least: float
+    greatest: float
+    second: tuple[float, float]
+    """As `NumberColumn.second`."""
+
+
+def extremes_of(column: NumberColumn) -> list[Extremes]:
+    """None of a column of which all rows but one have the same value: it is not looked at."""
+    if column.role != "feature" or column.second is None or column.second[0] >= column.second[1]:
+        return []
+    return [Extremes(column.name, column.min, column.max, column.second)]
+
+
+def row_limits(columns: Sequence[Extremes], rows: int) -> RowLimits:
+    """The limits of features, of a reference of so many rows. None where the distance would be endless."""
     distances = sorted((distance for column in columns for distance in _own_distances(column)), reverse=True)
-    rank = max(1, math.floor(RATE * (reference.rows + 1)))
+    rank = max(1, math.floor(RATE * (rows + 1)))
     too_far = max(LEAST_DISTANCE, distances[rank - 1] if rank <= len(distances) else 0.0)
     bounds = {}
     for column in columns:
-        reach = too_far * _width(column.min, column.max)
+        reach = too_far * _width(column.least, column.greatest)
         if math.isfinite(reach):
-            bounds[column.name] = (column.min - reach, column.max + reach)
+            bounds[column.name] = (column.least - reach, column.greatest + reach)
     return RowLimits(bounds)
 
 
@@ -72,17 +88,12 @@ def records_of_rows(far: FarValues) -> U32:
     return found
 
 
-def _judges(column: NumberColumn) -> bool:
-    return column.role == "feature" and column.second is not None and column.second[0] < column.second[1]
-
-
-def _own_distances(column: NumberColumn) -> tuple[float, float]:
+def _own_distances(column: Extremes) -> tuple[float, float]:
     """Of the row with the least value, and of that with the greatest, from the others."""
-    assert column.second is not None
     below, above = column.second
     return (
-        (below - column.min) / _width(below, column.max),
-        (column.max - above) / _width(column.min, above),
+        (below - column.least) / _width(below, column.greatest),
+        (column.greatest - above) / _width(column.least, above),
     )
 
 

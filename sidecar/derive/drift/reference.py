@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -144,19 +145,33 @@ class Reference(_Model):
         return self
 
     def dump(self) -> str:
-        """As JSON text, always the same for the same reference. Column by column: all of them as objects at once would
-        leave more memory behind than the state of their models takes."""
-        head = _json(self.model_dump(mode="json", exclude={"columns"})).removesuffix("}")
-        columns = ",".join(_json(column.model_dump(mode="json")) for column in self.columns)
-        return f'{head},"columns":[{columns}]}}\n'
+        """As JSON text, always the same for the same reference."""
+        return "".join(dumped(self, self.columns))
 
     def digest(self) -> str:
         """Eight hexadecimal digits that tell references apart."""
-        return hashlib.sha256(self.dump().encode()).hexdigest()[:8]
+        return digest(self, self.columns)
 
     def column(self, name: str, role: Role = "feature") -> NumberColumn | CategoryColumn | None:
         """The column of this role (and name, for a feature)."""
         return next((c for c in self.columns if c.role == role and (c.name == name or role != "feature")), None)
+
+
+def dumped(head: Reference, columns: Iterable[Column]) -> Iterator[str]:
+    """The JSON text of a reference in pieces, with these columns instead of those of `head`. Column by column: all of
+    them as objects at once would leave more memory behind than the state of their models takes."""
+    yield _json(head.model_dump(mode="json", exclude={"columns"})).removesuffix("}") + ',"columns":['
+    for place, column in enumerate(columns):
+        yield "," * (place > 0) + _json(column.model_dump(mode="json"))
+    yield "]}\n"
+
+
+def digest(head: Reference, columns: Iterable[Column]) -> str:
+    """Eight hexadecimal digits that tell references apart, of one with these columns instead of those of `head`."""
+    found = hashlib.sha256()
+    for piece in dumped(head, columns):
+        found.update(piece.encode())
+    return found.hexdigest()[:8]
 
 
 def _json(found: dict[str, Any]) -> str:

@@ -17,10 +17,11 @@ from sidecar.decode.otlp import records
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import native_decoder
 from sidecar.derive.drift.deriver import DriftDeriver
+from sidecar.derive.drift.library import CompiledReference
 from sidecar.derive.drift.observations import Observations, of_events
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
-from sidecar.derive.drift.outliers import LEAST_DISTANCE, RATE, RowLimits, outliers, records_of_rows, row_limits
+from sidecar.derive.drift.outliers import LEAST_DISTANCE, RATE, RowLimits, outliers, records_of_rows
 from sidecar.derive.series import Budget
 
 DECODER = ReferenceDecoder()
@@ -49,7 +50,7 @@ def found_in(limits: RowLimits, table: Table) -> set[int]:
 
 
 def limits_of(table: Table) -> RowLimits:
-    return row_limits(reference({name: np.array(column) for name, column in frame(table).items()}))
+    return CompiledReference(reference({name: np.array(column) for name, column in frame(table).items()})).limits
 
 
 def correlated(rng: np.random.Generator, rows: int) -> Table:
@@ -149,13 +150,13 @@ def test_nearer_than_a_tenth_of_the_range_is_no_outlier() -> None:
 @pytest.mark.parametrize("column", [[3.0] * 50, [0.0] * 49 + [1.0], [1.0], [float("nan")] * 4, ["a"] * 50], ids=str)
 def test_columns_that_say_nothing_of_distances_are_not_looked_at(column: list[Any]) -> None:
     given = {"x": column if isinstance(column[0], str) else np.array(column)}
-    assert "x" not in row_limits(reference({**given, "y": np.arange(50.0)})).bounds
+    assert "x" not in CompiledReference(reference({**given, "y": np.arange(50.0)})).limits.bounds
 
 
 def test_a_reference_of_a_former_version_has_no_limits() -> None:
     made = reference({"y": np.arange(50.0)})
     old = made.model_copy(update={"columns": (made.columns[0].model_copy(update={"second": None}),)})
-    assert row_limits(old).bounds == {}
+    assert CompiledReference(old).limits.bounds == {}
 
 
 def test_what_is_no_number_is_no_outlier() -> None:
