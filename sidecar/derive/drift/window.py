@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.counts import TAILS, packed, saturating, unpacked
 from sidecar.derive.drift.methods.method import Comparison
+from sidecar.derive.drift.sub_windows import SubWindows
 from sidecar.derive.drift.value_flags import FLAGS
 from sidecar.derive.series import I64
 
@@ -39,7 +41,6 @@ class ColumnWindow:
         "_lag",
         "_new",
         "_now",
-        "_numbers",
         "_past",
         "_ring",
         "bins",
@@ -59,11 +60,10 @@ class ColumnWindow:
         """Of the sub-window at hand, as `FeatureCounts.counts` has it."""
         self._closed = packed(self._open)
         """Cells, flags and tails of those before; packed, since it is read at checks only."""
-        self._numbers: list[int] = []
-        self._ring: list[bytes] = []
-        """The counts of each of the sub-windows of these numbers."""
-        self._past: dict[int, bytes] = {}
-        """The same of those that are no longer in the window, by number, oldest first."""
+        self._ring = SubWindows()
+        """The counts of each of those."""
+        self._past = SubWindows()
+        """The same of those that are no longer in the window."""
         self._before: tuple[range, I64] | None = None
         """The last answer of `between`."""
         self._dirty = True
@@ -105,26 +105,22 @@ class ColumnWindow:
         """The sub-window at hand was `sub_window`; forget those before `oldest`."""
         closed = self._before_open()
         if self._open.any():
-            self._numbers.append(sub_window)
-            self._ring.append(packed(self._open))
+            self._ring.push(sub_window, packed(self._open))
             self._new.append(sub_window)
             closed += self._open
             self._earlier = self._counters()
             self._now[:] = 0
             self._dirty = True
-        while self._ring and self._numbers[0] < oldest:
-            number, counts = self._numbers.pop(0), self._ring.pop(0)
+        for number, counts in self._ring.pop_before(oldest):
             closed -= unpacked(counts, len(closed))
-            self._past[number] = counts
+            self._past.push(number, counts)
         self._closed = packed(closed)
-        for number in [number for number in self._past if number < oldest - self._lag]:
-            del self._past[number]
-            self._gone.append(number)
+        self._gone += [number for number, _ in self._past.pop_before(oldest - self._lag)]
 
     def since(self, number: int) -> I64:
         """Rows of each bin in the sub-windows from this one on, of those in the window."""
         found = self._whole()
-        for own, counts in zip(self._numbers, self._ring, strict=True):
+        for own, counts in self._ring:
             if own < number:
                 found -= unpacked(counts, len(found))
         return self._in_bins(found[: self.bins.cells])
@@ -133,7 +129,7 @@ class ColumnWindow:
         """Cells, flags and tails of these sub-windows, of which none is in the window."""
         if self._before is None or self._before[0] != numbers:
             found = self._zeros()
-            for number, counts in self._past.items():
+            for number, counts in self._past:
                 if number in numbers:
                     found += unpacked(counts, len(found))
             self._before = numbers, found
@@ -178,20 +174,18 @@ class ColumnWindow:
         own: list[I64] = [self._earlier, self._now]
         if self._before is not None:
             own.append(self._before[1])
-        kept = [self._closed, *self._ring, *self._past.values()]
-        return (
-            self.bins.memory_bytes() + sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, kept)) + 16 * len(kept)
-        )
+        kept = self._ring.memory_bytes() + self._past.memory_bytes() + sys.getsizeof(self._closed)
+        return self.bins.memory_bytes() + sum(a.nbytes + 112 for a in own) + kept
 
     def kept(self) -> list[int]:
         """Numbers of the sub-windows of which something may be kept."""
-        return [*self._past, *self._numbers, *self._gone]
+        return [*(number for number, _ in chain(self._past, self._ring)), *self._gone]
 
     def checkpoint(self) -> Iterator[tuple[int | None, bytes | None]]:
         """What changed since the last call: (number of a sub-window, its counts, None where it is forgotten), and
         (None, the counters and the sub-window at hand)."""
-        kept = self._past | dict(zip(self._numbers, self._ring, strict=True))
-        yield from ((number, kept[number]) for number in self._new if number in kept)
+        if self._new:
+            yield from (found for found in chain(self._past, self._ring) if found[0] in self._new)
         yield from ((number, None) for number in self._gone)
         self._new.clear()
         self._gone.clear()
@@ -219,8 +213,8 @@ class ColumnWindow:
         counters, self._open[:] = np.split(found, [bins + len(FLAGS)])
         self._earlier = np.concatenate([counters, summed.astype(np.int64)]) - self._counters()
         own = [number for number in closed if number >= oldest]
-        self._numbers, self._ring = own, [ring[number] for number in own]
-        self._past = {number: ring[number] for number in closed if number < oldest}
+        for number in closed:
+            (self._ring if number >= oldest else self._past).push(number, ring[number])
         self._closed = packed(sum((closed[number] for number in own), self._before_open()))
         self._dirty = False
         return True
