@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,7 +53,8 @@ ROWS_A_DAY = 1_000_000
 REPETITIONS = 5
 MANY, HOURLY = 500, 500
 """Features, and rows in an hour, of which memory is measured."""
-MODES = ("reference", "learn", "previous_window", "same_window_last_week")
+MODES = ("reference", "learn", "previous_window", "same_window_last_week", "expectations")
+"""What memory is measured of; the last is `reference`, and two expectations of each feature."""
 PEERS = ("evidently", "whylogs")
 
 
@@ -143,6 +144,7 @@ def write_inputs(folder: Path) -> None:
     rows = rng.normal(10, 3, (HOURLY, len(names[0]))), rng.choice(["basic", "pro", "free"], (HOURLY, len(names[1])))
     live = {name: of[:, n].tolist() for some, of in zip(names, rows, strict=True) for n, name in enumerate(some)}
     write_reference(folder, live)
+    write_suite(folder, live)
     for at_row in range(0, HOURLY, 100):
         part = {name: of[at_row : at_row + 100] for name, of in live.items()}
         (folder / f"{at_row:05d}.request").write_bytes(events_request([(part, {})]))
@@ -155,7 +157,11 @@ def memory(mode: str, folder: Path) -> float:
     if mode == "learn":
         options["learn"] = HOURLY
     else:
-        options |= {"reference": folder / "reference.json", "compare_with": mode}
+        options["reference"] = folder / "reference.json"
+    if mode == "expectations":
+        options |= {"suites": folder / "suite.json", "max_expectations": 2 * MANY}
+    elif mode != "learn":
+        options["compare_with"] = mode
     requests = [file.read_bytes() for file in sorted(folder.glob("*.request"))]
     decoder = own_decoder()
     for request in requests:
@@ -185,11 +191,11 @@ def write_reference(folder: Path, trained: Mapping[str, Any]) -> Path:
     return file
 
 
-def write_suite(folder: Path) -> Path:
+def write_suite(folder: Path, names: Iterable[str]) -> Path:
     """An expectation of each feature, and one of all values of it."""
     file = folder / "suite.json"
     expectations: list[dict[str, Any]] = []
-    for name in columns(np.random.default_rng(0), 1):
+    for name in names:
         expectations.append({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": name}})
         limits: dict[str, Any] = {"min_value": -500, "max_value": 500, "mostly": 0.99}
         kind = "between" if name[0] == "n" else "in_set"
@@ -218,7 +224,7 @@ def own_part(arguments: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
         options = {"reference": str(write_reference(Path(folder), trained))}
         if suite:
-            options["suites"] = str(write_suite(Path(folder)))
+            options["suites"] = str(write_suite(Path(folder), live))
         return sidecar(rows_an_event, options, live)
 
 
