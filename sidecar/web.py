@@ -29,6 +29,7 @@ MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; uvicorn itself would keep whatever is sent before a body begins."""
 GATHERED_BYTES = 512 << 10
 """Of a body are handed over at once, where as many come: each part goes through every layer of an application."""
+_SMALL_BYTES = 4 << 10
 _TICK_SECONDS = 0.2
 """While it shuts down, uvicorn looks at its flags ten times a second."""
 
@@ -201,10 +202,6 @@ class _Protocol(HttpToolsProtocol):
 
     _head = -1
     """Bytes of the head received so far, give or take the data it came with; -1 outside of a head."""
-    _sized = False
-    """The body's length is known."""
-    _gathered = 0
-    """Bytes of `_parts`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self._connection = Connection()
@@ -222,8 +219,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head = 0
-        self._parts: list[bytes] = []
-        self._gathered = 0
+        self._parts: list[bytes | bytearray] = []
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_message_begin()
         self._connection.used_again()
@@ -231,18 +227,16 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head = -1
-        self._sized = any(name == b"content-length" for name, _ in self.headers)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """uvicorn's own hands over whatever has come, and pauses at 64 KiB. A body of unknown length is left to it: the
         application can reserve nothing for that before it has a part."""
-        if not self._sized:
+        if not any(name == b"content-length" for name, _ in self.headers):
             super().on_body(body)
         elif not self.cycle.response_complete:
-            self._parts.append(body)
-            self._gathered += len(body)
-            if self._gathered >= GATHERED_BYTES:
+            _gather(self._parts, body)
+            if sum(map(len, self._parts)) >= GATHERED_BYTES:
                 self.flow.pause_reading()
                 self._hand_over()
                 self.cycle.message_event.set()
@@ -255,7 +249,7 @@ class _Protocol(HttpToolsProtocol):
         """One copy of what was gathered. The cycle makes `bytes` of its body, which copies none of `bytes`."""
         if self._parts:
             self.cycle.body = b"".join([self.cycle.body, *self._parts])  # type: ignore[assignment]  # a bytearray there
-            self._parts, self._gathered = [], 0
+            self._parts = []
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -264,6 +258,17 @@ class _Protocol(HttpToolsProtocol):
             if self._head > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(_HEAD_TOO_LARGE)
                 self.transport.close()
+
+
+def _gather(parts: list[bytes | bytearray], part: bytes) -> None:
+    """Add a part. Small ones are put together: as objects of their own they would take many times their size."""
+    last = parts[-1] if parts else b""
+    if len(part) >= _SMALL_BYTES:
+        parts.append(part)
+    elif isinstance(last, bytearray):
+        last += part
+    else:
+        parts.append(bytearray(part))
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sidecar.web import Deferred
+from sidecar.web import Deferred, _gather
 
 
 async def _receive() -> dict[str, Any]:
@@ -78,3 +78,14 @@ def test_what_could_not_be_made_is_tried_again_by_the_next_request() -> None:
 
     asyncio.run(requests())
     assert reached == ["b"]
+
+
+def test_a_body_in_small_parts_takes_no_more_than_its_size() -> None:
+    large = bytes(range(256)) * 64
+    small = [b"%03d" % (n % 1000) for n in range(10_000)]
+    parts: list[bytes | bytearray] = []
+    for part in (*small, large, *small, large, large):
+        _gather(parts, part)
+    assert b"".join(parts) == b"".join((*small, large, *small, large, large))
+    assert len(parts) == 5
+    assert parts[1] is parts[3] is large, "what is large is not copied"
