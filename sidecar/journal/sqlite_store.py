@@ -23,10 +23,6 @@ _VACUUM_PAGES = 256
 _VACUUM_SLACK = 1024
 """Free pages that are left for the next entries (8 MiB)."""
 
-_STATES_AT_ONCE = (128, 16, 1)
-"""Rows of one statement. Derive commits thousands, and each step of a statement hands the interpreter's lock over; few
-sizes, so that each is compiled once."""
-
 Connect = Callable[[Path], sqlite3.Connection]
 """How the writing connection is made; tests put one in that fails on demand."""
 
@@ -317,9 +313,5 @@ def _write_state(db: sqlite3.Connection, name: str, state: Mapping[bytes, bytes 
     if removed:
         db.executemany("DELETE FROM state WHERE consumer = ? AND key = ?", removed)
     stored = [(name, key, value) for key, value in state.items() if value is not None]
-    begin = 0
-    for size in _STATES_AT_ONCE:
-        statement = f"INSERT OR REPLACE INTO state VALUES {','.join(['(?, ?, ?)'] * size)}"
-        while len(stored) - begin >= size:
-            db.execute(statement, [value for row in stored[begin : begin + size] for value in row])
-            begin += size
+    if stored:
+        db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", stored)
