@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sidecar.decode.api import UNKNOWN_SERVICE
@@ -75,11 +75,3 @@ def first_search(period: Period) -> Mapping[str, Any]:
         "query": within(period),
         "aggs": {"first": {"min": {"field": "@timestamp"}}},
     }
-
-
-def figures_query(period: Period) -> Query:
-    """Documents of `sidecar outcomes`."""
-    return {"bool": {"filter": [within(period)]}}
-
-
-FIGURES_SORT: Sequence[Any] = ({"@timestamp": {"order": "asc", "unmapped_type": "date"}},)

@@ -9,12 +9,13 @@ from typing import Any
 from sidecar.deliver.common.http import Request
 from sidecar.options import read_duration
 from sidecar.outcomes.point_in_time import PointInTime
-from sidecar.report.document_queries import FIGURES_SORT, figures_query
+from sidecar.report.document_queries import within
 from sidecar.report.period import Period
 from sidecar.serve.pages.metric_families import Series
 
 _Key = tuple[str, str, str]
 _Found = dict[_Key, Mapping[str, Any]]
+_SORT = ({"@timestamp": {"order": "asc", "unmapped_type": "date"}},)
 _SOURCE = {"includes": ["@timestamp", "model", "version", "window", "metrics", "classes", "confusion"]}
 
 
@@ -27,7 +28,7 @@ class Figures:
     def read(self, request: Request, index: str, both: Period) -> None:
         """Raises `Unreached` and `Permanent`; an index that is not there has none."""
         with PointInTime(request, index) as documents:
-            for hits in documents.pages(figures_query(both), FIGURES_SORT, _SOURCE):
+            for hits in documents.pages(within(both), _SORT, _SOURCE):
                 for hit in hits:
                     self._take(hit["_source"], int(hit["sort"][0]) / 1000)
 
