@@ -49,7 +49,6 @@ MAX_BYTES = 4 << 20
 GATHER_SECONDS = 1.0
 """How long entries wait to be added up together: a batch costs about the same whether it holds one or thirty. A scrape
 does not wait (`flush`)."""
-GATHER_BYTES = MAX_BYTES
 FLUSH_SECONDS = 2.0
 CHECKPOINT_ENTRIES = 4096
 CHECKPOINT_BYTES = 32 << 20
@@ -203,7 +202,7 @@ class DeriveEngine:
         checkpointed = expired = time.monotonic()
         while not self._stop.is_set():
             if self.caught_up.is_set():
-                self._consumer.wait(self._rest(checkpointed), GATHER_SECONDS, GATHER_BYTES, MAX_ENTRIES)
+                self._consumer.wait(self._rest(checkpointed), GATHER_SECONDS, MAX_BYTES, MAX_ENTRIES)
             self.pull()
             now = time.monotonic()
             due = now - checkpointed >= self._options.checkpoint_interval
