@@ -4,7 +4,6 @@ against Jaeger's and against brute force elsewhere."""
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -12,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from support.delivery import attribute, entry, sink_context
+from support.delivery import attribute, delivered, entry, sink_context
 from support.engines import elasticsearch8, elasticsearch9, opensearch
 from support.looking_up import Asker, filled
 from support.lookup_traces import START, payloads, trace_hex
@@ -93,18 +92,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     url = request.getfixturevalue(names.get(request.param.__name__, "elasticsearch8_url"))
     namespace = uuid.uuid4().hex
     entries = of_namespace(namespace)
-    sink = build("elasticsearch", ElasticsearchOptions(hosts=(url,)), sink_context(decoder(), "log"))
-    batches = list(sink.prepare(entries).batches)
-    for _ in range(50):
-        # As the worker does: what comes back is sent again.
-        if not batches:
-            break
-        answer = sink.send(batches.pop())
-        batches += answer.retry.batches if answer.retry else ()
-        time.sleep(0.2 if answer.retry else 0)
-    assert not batches
-    sink.close()
-    ask(f"{url}/_refresh")
+    delivered(url, entries)
     embedded = Asker(filled(tmp_path_factory.mktemp("store"), decoder(), *entries), max_range=YEARS)
     found = Filled(url, embedded, namespace)
     yield found

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
@@ -15,16 +14,11 @@ from typing import Any
 
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
-from support.delivery import sink_context
+from support.delivery import delivered
 from support.engines import free_port, sidecar_command
 from support.engines.browser import axe_problems, run_chromium
 from support.report_traffic import CLASSES, END, EVIL, SPLIT, START, WEEK, Call, Weeks, entries, quantile, stored, weeks
 from support.search_client import ask
-
-from sidecar.decode.select import decoder
-from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
-from sidecar.deliver.elasticsearch.sink import build
-from sidecar.pipeline import Entry
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -50,21 +44,6 @@ def run(environ: dict[str, str], *arguments: object, code: int = 0) -> subproces
     assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr.decode()[-2000:])
     assert b"Traceback" not in done.stderr
     return done
-
-
-def delivered(url: str, received: list[Entry]) -> None:
-    sink = build("elasticsearch", ElasticsearchOptions(hosts=(url,)), sink_context(decoder(), "log"))
-    batches = list(sink.prepare(received).batches)
-    for _ in range(100):
-        # As the worker does: what comes back is sent again.
-        if not batches:
-            break
-        answer = sink.send(batches.pop())
-        batches += answer.retry.batches if answer.retry else ()
-        time.sleep(0.2 if answer.retry else 0)
-    assert not batches
-    sink.close()
-    ask(f"{url}/_refresh")
 
 
 @pytest.fixture(scope="module", params=["opensearch_url", "elasticsearch_url", "elasticsearch8_url"])

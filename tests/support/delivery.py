@@ -16,12 +16,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from sidecar.decode.api import Decoder, Lines
+from sidecar.decode.select import decoder
 from sidecar.deliver.common.http import Reply
+from sidecar.deliver.elasticsearch.options import ElasticsearchOptions
+from sidecar.deliver.elasticsearch.sink import build
 from sidecar.deliver.sink import SinkContext
 from sidecar.errors import Unavailable
 from sidecar.pipeline import Ack, Clock, DeadLetter, Entry, Signal
 from sidecar.telemetry import Telemetry
 from support.payloads import any_value
+from support.search_client import ask
 
 START = 1_700_000_000_123_456_789
 
@@ -237,3 +241,19 @@ class FakeEngine:
 def ids(lines: Lines) -> list[str]:
     """The ids of documents, in order."""
     return [json.loads(row)["create"]["_id"] for row in lines.body.split(b"\n")[0:-1:2]]
+
+
+def delivered(url: str, received: Sequence[Entry]) -> None:
+    """Have the sink put what was received into an engine, for searches."""
+    sink = build("elasticsearch", ElasticsearchOptions(hosts=(url,)), sink_context(decoder(), "log"))
+    batches = list(sink.prepare(received).batches)
+    for _ in range(100):
+        # As the worker does: what comes back is sent again.
+        if not batches:
+            break
+        answer = sink.send(batches.pop())
+        batches += answer.retry.batches if answer.retry else ()
+        time.sleep(0.2 if answer.retry else 0)
+    assert not batches
+    sink.close()
+    ask(f"{url}/_refresh")
