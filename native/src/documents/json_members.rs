@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::documents::document_header::is_stream_field;
-use crate::documents::text::{is_plain, push_document_double, push_hex, push_int, push_json, repair, signature};
+use crate::documents::hex::push_hex;
+use crate::documents::text::{is_plain, push_document_double, push_int, push_json, repair, signature};
 use crate::otlp::value::{elements, push_pairs, same, Any, Attribute};
 
 /// Above this many members the search for duplicate keys goes through a hash table.

@@ -1,10 +1,10 @@
 //! Accepted records as Elasticsearch documents, in `_bulk` line pairs. The shape is described in the reference decoder.
 
-use std::cell::Cell;
-
 use crate::documents::document_header::Stream;
+use crate::documents::hex::{hex, push_hex};
 use crate::documents::json_members::Members;
-use crate::documents::text::{hex, push_int, push_json};
+use crate::documents::lines::Lines;
+use crate::documents::text::{push_int, push_json};
 use crate::logs::severity::{shown, LONGEST};
 use crate::otlp::label;
 use crate::otlp::log::Log;
@@ -17,15 +17,6 @@ use crate::otlp::wire::Stop;
 
 pub const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 pub const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
-
-/// Line pairs, where each ends, which are events, and how many each payload gave.
-#[derive(Default)]
-pub struct Lines {
-    pub body: Vec<u8>,
-    pub ends: Vec<u32>,
-    pub event: Vec<u8>,
-    pub docs: Vec<usize>,
-}
 
 /// What the documents of one scope have in common.
 #[derive(Default)]
@@ -77,29 +68,6 @@ pub enum Failure {
     Ordinals(usize),
 }
 
-/// Memory of the last body that a thread wrote, kept up to this size: fresh pages cost more than the writing.
-const KEPT_BYTES: usize = 8 << 20;
-
-thread_local! {
-    static BODY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-impl Lines {
-    fn truncate(&mut self, documents: usize) {
-        self.ends.truncate(documents);
-        self.event.truncate(documents);
-        self.body.truncate(self.ends.last().map_or(0, |&end| end as usize));
-    }
-
-    /// Gives the body's memory to the thread's next call.
-    pub fn recycle(self) {
-        let mut body = self.body;
-        body.clear();
-        body.shrink_to(KEPT_BYTES);
-        BODY.set(body);
-    }
-}
-
 /// The documents of the accepted spans, each followed by those of its events; an error has the index of the payload
 /// that is malformed.
 pub fn span_lines(payloads: &[&[u8]], only: Only<'_>) -> Result<Lines, usize> {
@@ -134,7 +102,7 @@ pub fn log_lines(
 impl<'a> Writer<'a> {
     fn new(only: Only<'a>) -> Self {
         Writer {
-            lines: Lines { body: BODY.take(), ..Lines::default() },
+            lines: Lines::new(),
             members: Members::default(),
             shared: Recent::default(),
             scope: 0,
@@ -431,7 +399,7 @@ fn push_id(out: &mut Vec<u8>, key: &str, id: &[u8]) {
     }
     push_key(out, key);
     out.push(b'"');
-    crate::documents::text::push_hex(out, id);
+    push_hex(out, id);
     out.push(b'"');
 }
 

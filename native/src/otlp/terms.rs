@@ -6,7 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::documents::text::{push_hex, push_int, push_label_double, repair};
+use crate::documents::hex::push_hex;
+use crate::documents::text::{push_int, push_label_double, repair};
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, RecordIndex, Resource, Scope, Scopes, Visitor};
 use crate::otlp::span::Span;

@@ -4,8 +4,9 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::documents::lines::Lines;
 use crate::documents::logstash_events::{Events, Form, Frame};
-use crate::documents::otel::{self, Failure, Lines, Only};
+use crate::documents::otel::{self, Failure, Only};
 use crate::otlp::decode_error;
 use crate::python::{malformed, over_payloads, raw_bytes, u32_bytes};
 

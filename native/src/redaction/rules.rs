@@ -6,7 +6,7 @@ use hmac::{Hmac, Mac};
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::Sha256;
 
-use crate::documents::text::push_hex;
+use crate::documents::hex::push_hex;
 use crate::redaction::glob::Globs;
 use crate::redaction::payment_card;
 use crate::redaction::prefilter::{Need, Prefilter, Prefilters, Suspects};
