@@ -135,11 +135,6 @@ class ColumnWindow:
             self._before = numbers, found
         return self._before[1]
 
-    def flags_of_window(self) -> I64:
-        """How many values of the window are missing, invalid, below, above, unseen."""
-        cells = self.bins.cells
-        return self._whole()[cells : cells + len(FLAGS)]
-
     def comparison(self, before: I64 | None = None) -> Comparison | None:
         """The window beside the reference, or beside what `between` gave; None where either has no value."""
         window = self._whole()
