@@ -98,15 +98,15 @@ class Ending:
 
     def close(self) -> None:
         """Send what waits, and nothing more after it."""
-        if not self._send("shutdown"):
+        in_time = self._send("shutdown")
+        if not in_time:
             for guard in self._guards:
                 guard.closed = True
-        self._say()
+        self._say(in_time)
 
     def flush(self) -> None:
         """Send what waits, where the process may go on or may end without exit functions."""
-        self._send("force_flush")
-        self._say()
+        self._say(self._send("force_flush"))
 
     def _send(self, method: str) -> bool:
         """Whether everything was given to the exporters in time."""
@@ -137,16 +137,17 @@ class Ending:
         """Whether all endpoints are of this host, and nothing listens on any of them."""
         return all(map(_is_refused, {guard.endpoint for guard in self._guards}))
 
-    def _say(self) -> None:
-        lost = [part for part in (self._lost(guard) for guard in self._guards) if part]
+    def _say(self, in_time: bool) -> None:
+        lost = [part for part in (self._lost(guard, in_time) for guard in self._guards) if part]
         if lost and not self._said:
             self._said = True
             where = ", ".join(sorted({urlsplit(g.endpoint).netloc or g.endpoint for g in self._guards}))
             sys.stderr.write(f"model-sidecar: not sent to {where} when this process ended: {', '.join(lost)}\n")
 
-    def _lost(self, guard: Guard) -> str:
+    def _lost(self, guard: Guard, in_time: bool) -> str:
         if guard.signal == "metrics":
-            return "metrics" if guard.refused or guard.busy else ""
+            # The SDK's thread exports at its intervals until the process is gone: an export after ours loses nothing.
+            return "metrics" if guard.unsent or (guard.busy and not in_time) else ""
         made = self.counters[guard.signal].count
         return f"{made - guard.taken} of {made} {_WORDS[guard.signal]}" if made > guard.taken else ""
 

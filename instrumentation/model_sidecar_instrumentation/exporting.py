@@ -36,6 +36,8 @@ class Guard:
         self.repair = Repair()
         self.taken = self.refused = 0
         self.busy = 0
+        self.unsent = False
+        """The last export was refused. Points are totals: what one export did not bring, the next one does."""
         self.closed = False
         self.ending = False
         """The process ends, and made neither spans nor log records."""
@@ -68,8 +70,10 @@ class Guard:
     def _done(self, batch: Any, result: Any, idle: bool) -> Any:
         if getattr(result, "name", "") == "SUCCESS":
             self.taken += self._size(batch)
+            self.unsent = False
             return result
         if not idle:
+            self.unsent = True
             with self._lock:
                 self.refused += self._size(batch)
         return _failure(self.signal) if result is None else result
@@ -81,7 +85,7 @@ class Guard:
         """In a child after a fork: nothing was sent by it."""
         self._lock = threading.Lock()
         self.taken = self.refused = self.busy = 0
-        self.ending, self.quiet, self.closed = False, True, False
+        self.ending, self.quiet, self.closed, self.unsent = False, True, False, False
 
 
 def _failure(signal: str) -> Any:

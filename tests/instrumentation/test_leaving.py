@@ -14,9 +14,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import model_sidecar_instrumentation
 import pytest
+from model_sidecar_instrumentation.ending import Ending
+from model_sidecar_instrumentation.exporting import Guard
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult, MetricsData
 from support.frameworks import environment, recording
 
 from sidecar.cli.instrument import ENVIRONMENT
@@ -314,6 +319,58 @@ def test_how_long_an_end_may_take_is_set(value: str, sent: int) -> None:
     assert len(recorded.spans) == sent
     assert ("not sent" in done.stderr) == (sent == 0)
     assert ("invalid SIDECAR_EXIT_TIMEOUT" in done.stderr) == (value == "no number")
+
+
+class _Exporter:
+    """Of metrics, which answers what it is told to, when it is told to."""
+
+    _endpoint = "http://sidecar.example:4318/v1/metrics"
+
+    def __init__(self) -> None:
+        self.result, self.begun, self.go = MetricExportResult.SUCCESS, threading.Event(), threading.Event()
+
+    def export(self, batch: object) -> MetricExportResult:
+        self.begun.set()
+        assert self.go.wait(HANGS)
+        return self.result
+
+
+def _metrics_of_an_app() -> MetricsData:
+    reader = InMemoryMetricReader()
+    MeterProvider([reader], shutdown_on_exit=False).get_meter("app").create_counter("orders").add(1)
+    data = reader.get_metrics_data()
+    assert data is not None
+    return data
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(20.0, ""), (0.05, "not sent to sidecar.example:4318")])
+def test_an_export_that_goes_on_at_its_interval_is_lost_only_if_the_end_did_not_wait(
+    seconds: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exporter, blocked = _Exporter(), threading.Event()
+    guard = Guard(exporter, "metrics")
+    provider = SimpleNamespace(force_flush=lambda: None if seconds > 1 else blocked.wait(HANGS))
+    interval = threading.Thread(target=guard.export, args=(_metrics_of_an_app(),))
+    interval.start()
+    assert exporter.begun.wait(HANGS)
+    Ending([provider], [guard], seconds).flush()
+    exporter.go.set()
+    blocked.set()
+    interval.join()
+    assert said in capsys.readouterr().err if said else not capsys.readouterr().err
+
+
+def test_metrics_are_lost_if_the_last_export_was_refused_not_if_an_earlier_one_was(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exporter, said = _Exporter(), []
+    exporter.go.set()
+    guard, data = Guard(exporter, "metrics"), _metrics_of_an_app()
+    for exporter.result in (MetricExportResult.FAILURE, MetricExportResult.SUCCESS):
+        guard.export(data)
+        Ending([SimpleNamespace()], [guard], 20).flush()
+        said.append("not sent" in capsys.readouterr().err)
+    assert (said, guard.refused) == ([True, False], 1)
 
 
 def test_children_count_for_themselves() -> None:
