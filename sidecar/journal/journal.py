@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from sidecar.journal.options import JournalOptions
 from sidecar.journal.state import JournalState
 from sidecar.journal.submission import Receipt, Submission
 from sidecar.journal.transaction import Loaded, Store, StoreError, Transaction
-from sidecar.journal.waiters import Answers, Pending, SubmissionQueue, Waiter, answer, answer_all
+from sidecar.journal.waiters import Answers, Pending, SubmissionQueue, Waiter, answer, answer_all, wait_until
 from sidecar.journal.writer_state import WriterEvent, WriterState
 from sidecar.pipeline import SPAN_EVENTS, Clock, Entry, Signal
 from sidecar.telemetry import Telemetry
@@ -70,8 +71,8 @@ class Journal:
         """What the writer has taken from the queue for one transaction."""
         self._consumers: dict[str, JournalConsumer] = {}
         self._flushes: list[concurrent.futures.Future[None]] = []
-        self._last_batch = 0
-        """Payloads in the last transaction that had any."""
+        self._shared_at = -math.inf
+        """When the last transaction with several payloads was answered, in monotonic seconds."""
         self.failure: BaseException | None = None
         """The bug that ended the writer, if one did. Nothing is taken from then on."""
         self._dead_letters_checked = clock()
@@ -177,9 +178,7 @@ class Journal:
                     return None
                 self._shared.wake.wait(wait)
         batch = self._in_flight = []
-        # One that comes alone is not made to wait: only where the last commit was shared are others to be expected.
-        delay = self._options.commit_delay if self._last_batch > 1 else 0.0
-        size, deadline = 0, time.monotonic() + delay
+        size, deadline = 0, wait_until(time.monotonic(), self._shared_at, self._options.commit_delay)
         while len(batch) < _BATCH_ENTRIES and size < _BATCH_BYTES:
             pending = self._take(0.0 if not batch else deadline - time.monotonic())
             if pending is None:
@@ -187,8 +186,6 @@ class Journal:
             pending.codec, pending.blob = self._compressor.compress(pending.submission.payload)
             size += len(pending.submission.payload)
             batch.append(pending)
-        if batch:
-            self._last_batch = len(batch)
         return batch
 
     def _take(self, wait: float) -> Pending | None:
@@ -240,6 +237,8 @@ class Journal:
                 shared.move(WriterEvent.COMMITTED if failure is None else WriterEvent.COMMIT_FAILED)
         _report(before, failure)
         answer_all(answers)
+        if len(batch) > 1:
+            self._shared_at = time.monotonic()
         for future in acknowledged + flushes:
             if not future.set_running_or_notify_cancel():
                 continue

@@ -75,7 +75,7 @@ class JournalOptions(Section):
         ge=0,
         le=1,
         description="How long a payload may wait for others to share its commit, while payloads come several at a "
-        "time; one that comes alone is committed at once. 0 never waits.",
+        "time; one that comes alone, or this long after those, is committed at once. 0 never waits.",
     )
     cursor_delay: Duration = Field(
         0.05,

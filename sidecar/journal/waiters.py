@@ -67,6 +67,12 @@ class SubmissionQueue:
             del self._by_digest[digest]
 
 
+def wait_until(now: float, shared_at: float, delay: float) -> float:
+    """Until when a payload waits for others to share its commit: `delay` seconds where several were answered at once
+    less than that ago (`shared_at`), since their clients send the next ones now. One that comes alone does not wait."""
+    return now + delay if now - shared_at < delay else now
+
+
 def answer(waiter: Waiter, reply: Receipt | SidecarError) -> None:
     """In the loop's own thread, where there is one."""
     if waiter.done():
