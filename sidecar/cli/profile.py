@@ -79,6 +79,7 @@ def data_(
     from sidecar.derive.drift.reference import load
     from sidecar.profile.profiling import Wanted, profile
     from sidecar.profile.row_files import opened
+    from sidecar.profile.showing import remarks
 
     table = opened(data, format_)
     given = {"prediction": prediction, "score": score, "label": label}
@@ -93,6 +94,8 @@ def data_(
     with bar(2 * table.size, "profiling") as progress:
         reference = profile(table, wanted, progress.update)
     _write(reference, out)
+    for remark in remarks(reference):
+        click.echo(remark, err=True)
 
 
 @command.command(name="merge")
@@ -124,7 +127,12 @@ def show_(reference: Path) -> None:
 @click.argument("first", type=_PATH)
 @click.argument("second", type=_PATH)
 def diff_(first: Path, second: Path) -> None:
-    """Show how far the columns of SECOND are from those of FIRST. Exit code 1 if any has drifted."""
+    """Show how far the columns of SECOND are from those of FIRST. Exit code 1 if any has drifted.
+
+    Drifted is a column with a score above its method's threshold (the defaults of derive.drift.thresholds) and above
+    what chance gives with so many rows, which it does for any column in one of a hundred comparisons; and one that has
+    another type, or values in only one of the two.
+    """
     from sidecar.derive.drift.reference import load
     from sidecar.profile.merging import differences
     from sidecar.profile.showing import compared

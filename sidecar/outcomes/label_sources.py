@@ -17,6 +17,7 @@ from sidecar.decode.predictions.label_rows import Row, mapped_rows
 from sidecar.errors import SidecarError
 from sidecar.outcomes.point_in_time import PointInTime
 from sidecar.outcomes.prediction_documents import LABEL_SORT, SOURCE, label_of, label_query
+from sidecar.profile.arrow_values import listed
 from sidecar.send.label_import import format_of, opened, rows_of
 
 Format = Literal["auto", "csv", "json", "ndjson", "parquet"]
@@ -113,8 +114,9 @@ def _parquet(path: Path) -> Iterator[list[Mapping[str, Any]]]:
         with parquet.ParquetFile(str(path)) as file:
             yield [dict.fromkeys(file.schema_arrow.names)]
             for batch in file.iter_batches(_BATCH):
-                yield [{name: _plain(value) for name, value in row.items()} for row in batch.to_pylist()]
-    except pyarrow.ArrowException as error:
+                columns = [map(_plain, listed(column)) for column in batch.columns]
+                yield [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise UnreadableLabels(f"{path}: cannot be read as Parquet: {error}") from None
 
 

@@ -1,21 +1,23 @@
 """Two references as one, and one beside the other.
 
 Columns with equal cells are added up exactly. Otherwise the counts of one are spread evenly within its cells over those
-of the other: off by less than a hundredth of the rows, as a cell has about so many.
+of the other: off by less than a hundredth of the rows, as a cell has about so many. Cells of one frequent value, which
+may have any number of rows, are not spread: all of it stays together.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import F64
-from sidecar.derive.drift.cells import ENDS, LEVELS, bins_of
+from sidecar.derive.drift.cells import ENDS, LEVELS, bins_of, short
 from sidecar.derive.drift.column_bins import ColumnBins
+from sidecar.derive.drift.decision import MIN_SAMPLES
 from sidecar.derive.drift.methods.method import Comparison
 from sidecar.derive.drift.methods.registry import METHODS
 from sidecar.derive.drift.reference import (
@@ -29,6 +31,10 @@ from sidecar.errors import SidecarError
 
 Counts = npt.NDArray[np.int64]
 Column = NumberColumn | CategoryColumn
+_NARROW = 50
+"""A cell so many times narrower than those beside it is that of one value."""
+_BY_CHANCE = 0.01
+"""How often any column of two references is called drifted where nothing has changed."""
 
 
 def merge(first: Reference, second: Reference) -> Reference:
@@ -169,13 +175,28 @@ def on_edges(column: NumberColumn, edges: F64) -> Counts:
     own = np.array(column.edges)
     if len(own) == len(edges) and bool(np.all(own == edges)):
         return np.array(column.counts, np.int64)
-    reached = np.concatenate([[0], np.cumsum(column.counts)])
-    ends = np.concatenate([[min(column.min, own[0])], own, [max(column.max, own[-1])]]) if len(own) else own
-    if not len(ends):
-        ends, reached = np.array([column.min, column.max]), np.array([0, column.count])
-    cumulated = np.interp(edges, ends, reached, left=0, right=column.count)
+    if not len(own):
+        ends, counts = np.array([column.min, column.max]), np.array([column.count])
+    else:
+        ends = np.concatenate([[min(column.min, own[0])], own, [max(column.max, own[-1])]])
+        counts = np.array(column.counts)
+    alone, values = _single_values(ends)
+    wide = np.concatenate([[0], np.cumsum(np.where(alone, 0, counts))])
+    narrow = np.concatenate([[0], np.cumsum(counts[alone])])
+    cumulated = np.interp(edges, ends, wide, left=0) + narrow[np.searchsorted(values, edges, "right")]
     whole: Counts = np.diff(np.rint(cumulated), prepend=0, append=column.count).astype(np.int64)
     return whole
+
+
+def _single_values(ends: F64) -> tuple[npt.NDArray[np.bool_], F64]:
+    """Which cells are those of one value each, by all ends of cells, and these values."""
+    widths = np.diff(ends)
+    widths[[0, -1]] = np.where(widths[[0, -1]] > 0, widths[[0, -1]], np.inf)  # Nothing is beyond the outermost edge.
+    beside = np.concatenate([[np.inf], widths, [np.inf]])
+    alone = widths * _NARROW < np.minimum(beside[:-2], beside[2:])
+    pairs = zip(ends[:-1][alone].tolist(), ends[1:][alone].tolist(), strict=True)
+    values = [0.0 if low <= 0 <= high else short((low + high) / 2, (high - low) / 3) for low, high in pairs]
+    return alone, np.array(values, np.float64)
 
 
 def _sums(edges: F64, counts: Counts, bins: npt.NDArray[np.intp], total: float) -> F64:
@@ -197,27 +218,53 @@ class Difference:
     """Why there are no scores; empty where there are."""
     scores: dict[str, float]
     drifted: bool = False
-    """Any of the scores is above its threshold."""
+    """Any of the scores is above its threshold, and above what chance gives; or the two cannot be compared at all."""
+    insufficient: bool = False
+    """Chance alone gives scores above a threshold: with so few rows it cannot be said that there is no drift."""
+    missing: tuple[float, float] | None = None
+    """Shares of missing values, where they differ by a hundredth and more."""
 
 
 def differences(first: Reference, second: Reference) -> Iterator[Difference]:
     """Each column of either; scores of the second against the first."""
+    methods = len(METHODS) * max(1, len(first.columns))
     for column in first.columns:
         other = second.column(column.name, column.role)
         if other is None:
             yield Difference(column.name, "only in the first", {})
+            continue
+        missing = _missing(column, other)
+        if not column.count or not other.count:
+            which = [name for name, side in (("first", column), ("second", other)) if not side.count]
+            note = "no values" if len(which) > 1 else f"no values in the {which[0]}"
+            yield Difference(column.name, note, {}, len(which) == 1, missing=missing)
         elif other.type != column.type:
-            yield Difference(column.name, f"{column.type} in the first, {other.type} in the second", {})
-        elif not column.count or not other.count:
-            yield Difference(column.name, "no values", {})
+            note = f"{column.type} in the first, {other.type} in the second"
+            yield Difference(column.name, note, {}, True, missing=missing)
         else:
-            yield _scored(column, other)
+            yield replace(_scored(column, other, _BY_CHANCE / methods), missing=missing)
     for column in second.columns:
         if first.column(column.name, column.role) is None:
             yield Difference(column.name, "only in the second", {})
 
 
-def _scored(first: Column, second: Column) -> Difference:
+def _missing(first: Column, second: Column) -> tuple[float, float] | None:
+    a, b = (column.missing / max(1, column.rows) for column in (first, second))
+    return (a, b) if abs(a - b) >= 0.01 else None
+
+
+def _scored(first: Column, second: Column, alpha: float) -> Difference:
+    found = _comparison(first, second)
+    methods = [one for one in METHODS if found.numeric or one.categories]
+    scores = {one.name: one.score(found) for one in methods}
+    enough = min(found.n, found.m) >= MIN_SAMPLES
+    limits = {one.name: one.critical(found, alpha) for one in methods}
+    drifted = enough and any(scores[one.name] > max(one.threshold, limits[one.name]) for one in methods)
+    blind = not enough or any(limits[one.name] > one.threshold for one in methods)
+    return Difference(first.name, "", scores, drifted, blind and not drifted)
+
+
+def _comparison(first: Column, second: Column) -> Comparison:
     bins = ColumnBins(first)
     tails = (0.0, 0.0)
     if isinstance(second, NumberColumn):
@@ -228,7 +275,7 @@ def _scored(first: Column, second: Column) -> Difference:
             tails = float(live[0]) * float(bins.edges[0]), float(live[-1]) * float(bins.edges[-1])
     else:
         live = bins.counted({**second.values, "": second.rest}).cells
-    found = Comparison(
+    return Comparison(
         bins.numeric,
         bins.edges,
         bins.counts,
@@ -239,6 +286,3 @@ def _scored(first: Column, second: Column) -> Difference:
         bins.tails,
         tails,
     )
-    methods = [one for one in METHODS if bins.numeric or one.categories]
-    scores = {one.name: one.score(found) for one in methods}
-    return Difference(first.name, "", scores, any(scores[one.name] > one.threshold for one in methods))

@@ -3,6 +3,7 @@ the second counts every value. So tables of any size are read in the same memory
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +22,8 @@ SAMPLE_ROWS = 20_000
 _SEED = 20_250_101
 _NUMERIC_SHARE = 0.99
 """A column with fewer numbers is one of categories."""
+_SHOWN = 20
+"""Columns that are named where one is not there."""
 Builder = NumberBuilder | CategoryBuilder
 
 
@@ -104,19 +107,22 @@ def profile(table: Table, wanted: Wanted, progress: Callable[[int], None] = lamb
     """The reference of a table. `progress` is given the bytes that were read since its last call; all bytes are read
     twice. Raises UnreadableTable and InvalidProfile."""
     sample, names = _Sample(), dict[str, None]()
+    not_there = set(wanted.left_out)
     for size, chunk in table.chunks():
+        not_there -= chunk.keys()
         sample.add({name: values for name, values in chunk.items() if name not in wanted.left_out})
         names |= dict.fromkeys(name for name in chunk if name not in wanted.left_out)
         progress(size)
-    unknown = sorted((wanted.roles.keys() | wanted.kinds.keys() | wanted.left_out) - names.keys() - wanted.left_out)
-    if unknown:
-        raise InvalidProfile(f"no column {unknown[0]!r} in {table.path}; there are {', '.join(names)}")
     if not names:
         raise InvalidProfile(f"{table.path}: no rows")
+    unknown = sorted(not_there | (wanted.roles.keys() | wanted.kinds.keys()) - names.keys())
+    if unknown:
+        raise InvalidProfile(f"no column {unknown[0]!r} in {table.path}; {_meant(unknown[0], list(names))}")
     builders = {name: _builder(name, wanted, sample) for name in names}
     rows = 0
     calibrated = _calibrated(wanted, builders)
-    for size, chunk in table.chunks():
+    categories = frozenset(name for name, builder in builders.items() if isinstance(builder, CategoryBuilder))
+    for size, chunk in table.chunks(codes=categories):
         count = max(map(len, chunk.values()), default=0)
         absent = Values(*_missing(count), [])
         for name, builder in builders.items():
@@ -133,6 +139,13 @@ def profile(table: Table, wanted: Wanted, progress: Callable[[int], None] = lamb
         progress(size)
     columns = tuple(builder.column() for builder in builders.values())
     return Reference(model=wanted.model, model_version=wanted.version, rows=rows, columns=columns)
+
+
+def _meant(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{meant}there are {', '.join(names[:_SHOWN])}{more}"
 
 
 def _calibrated(wanted: Wanted, builders: Mapping[str, Builder]) -> tuple[NumberBuilder, str, str] | None:

@@ -10,9 +10,12 @@ import io
 import itertools
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -21,6 +24,7 @@ import numpy as np
 from sidecar.decode.api import F64, U8, FeatureKind
 from sidecar.decode.otlp.limits import MAX_FEATURE_CHARS
 from sidecar.errors import SidecarError
+from sidecar.profile.arrow_values import listed
 
 Format = Literal["csv", "ndjson", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("csv", "ndjson", "parquet", "arrow")
@@ -36,10 +40,15 @@ SUFFIXES: Mapping[str, Format] = {
 }
 CHUNK_ROWS = 20_000
 MAX_COLUMNS = 10_000
-_NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
+_NOTHING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
 """Texts of a CSV file that stand for a missing value, in lower case."""
 _GZIP = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
+_INDEX = re.compile(r"__index_level_\d+__")
+"""Names that pandas gives in Parquet and Arrow to an index that has none."""
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DIGIT = re.compile("[0-9]")
+_SPELLED = (date, time, timedelta)
 _FEATURES = "features"
 
 
@@ -75,11 +84,12 @@ class Table:
         """Bytes of the file."""
         return self.path.stat().st_size
 
-    def chunks(self) -> Iterator[tuple[int, Chunk]]:
-        """(bytes that were read since the last one, about; rows). Raises UnreadableTable."""
-        read = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet, "arrow": _arrow}[self.format]
+    def chunks(self, codes: frozenset[str] = frozenset()) -> Iterator[tuple[int, Chunk]]:
+        """(bytes that were read since the last one, about; rows). Of a CSV file only what is written as JSON writes
+        numbers is one in the columns `codes`: 01234 is a text there. Raises UnreadableTable."""
+        read = {"ndjson": _ndjson, "parquet": _parquet, "arrow": _arrow}.get(self.format)
         try:
-            yield from read(self)
+            yield from read(self) if read else _csv(self, codes)
         except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError, csv.Error) as error:
             raise UnreadableTable(f"{self.path}: cannot be read as {self.format}: {error}") from None
 
@@ -100,7 +110,7 @@ def of_objects(objects: Sequence[Any]) -> Values:
     kind = np.zeros(len(objects), np.uint8)
     number = np.zeros(len(objects))
     texts: dict[str, int] = {}
-    for at, value in enumerate(objects):
+    for at, value in enumerate(map(_as_sent, objects)):
         if value is None or (isinstance(value, float) and value != value):
             continue
         if isinstance(value, bool):
@@ -115,6 +125,15 @@ def of_objects(objects: Sequence[Any]) -> Values:
     return Values(kind, number, list(texts))
 
 
+def _as_sent(value: Any) -> Any:
+    """What the zero-code instrumentation makes of a value that JSON has not: a number or text where it is one."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value[:MAX_FEATURE_CHARS].decode("utf-8", "replace")
+    return str(value) if isinstance(value, _SPELLED) else value
+
+
 def _float(value: int | float) -> float:
     try:
         return float(value)
@@ -122,8 +141,10 @@ def _float(value: int | float) -> float:
         return np.inf
 
 
-def of_texts(column: Sequence[str]) -> Values:
-    """The same of fields of a CSV file: numbers where they are written as such."""
+def of_texts(column: Sequence[str], codes: bool = False) -> Values:
+    """The same of fields of a CSV file: numbers where they are written as such, with `codes` as JSON does it."""
+    if codes:
+        return of_objects([_code(text.strip()) for text in column])
     try:
         number = np.array(column).astype(np.float64)
         missing = np.isnan(number)
@@ -131,6 +152,10 @@ def of_texts(column: Sequence[str]) -> Values:
         return Values(kind, np.where(missing, 0.0, number), [])
     except ValueError:
         return of_objects([_field(text) for text in column])
+
+
+def _code(text: str) -> Any:
+    return _field(text) if _JSON_NUMBER.fullmatch(text) or not _DIGIT.search(text) else text
 
 
 def _field(text: str) -> Any:
@@ -156,14 +181,15 @@ def _text(table: Table) -> Iterator[tuple[IO[bytes], IO[str]]]:
         yield raw, io.TextIOWrapper(stream, "utf-8-sig", newline="")
 
 
-def _csv(table: Table) -> Iterator[tuple[int, Chunk]]:
+def _csv(table: Table, codes: frozenset[str]) -> Iterator[tuple[int, Chunk]]:
     with _text(table) as (raw, text):
         head = text.readline()
         text.seek(0)
         delimiter = max(_DELIMITERS, key=head.count)
         rows = csv.reader(text, delimiter=delimiter)
         names = [name.strip()[:MAX_FEATURE_CHARS] for name in next(rows, [])]
-        _check_names(table, names)
+        indexed = len(names) > 1 and not names[0]  # An index that pandas or R wrote is no column.
+        _check_names(table, names[indexed:])
         before = 0
         for first in itertools.count(2, CHUNK_ROWS):
             part = list(itertools.islice(rows, CHUNK_ROWS))
@@ -175,9 +201,14 @@ def _csv(table: Table) -> Iterator[tuple[int, Chunk]]:
                         f"{table.path}: record {number} has {len(row)} fields; expected {len(names)} as the header has"
                     )
             whole = [row for row in part if row]
-            columns = zip(*whole, strict=True)
-            yield raw.tell() - before, {n: of_texts(c) for n, c in zip(names, columns, strict=True)} if whole else {}
+            columns = zip(*whole, strict=True) if whole else ()
+            yield raw.tell() - before, _by_name(names, columns, indexed, codes)
             before = raw.tell()
+
+
+def _by_name(names: Sequence[str], columns: Iterable[Sequence[str]], indexed: bool, codes: frozenset[str]) -> Chunk:
+    found = list(zip(names, columns, strict=False))
+    return {name: of_texts(column, name in codes) for name, column in found[indexed:]}
 
 
 def _check_names(table: Table, names: Sequence[str]) -> None:
@@ -256,5 +287,16 @@ def _batches(table: Table, batches: Iterable[Any], rows: int) -> Iterator[tuple[
     for batch in batches:
         names = [name[:MAX_FEATURE_CHARS] for name in batch.schema.names]
         _check_names(table, names)
-        columns = {name: of_objects(batch.column(at).to_pylist()) for at, name in enumerate(names)}
+        columns = {
+            name: _of_arrow(table, name, batch.column(at))
+            for at, name in enumerate(names)
+            if not _INDEX.fullmatch(name)
+        }
         yield table.size * batch.num_rows // rows, columns
+
+
+def _of_arrow(table: Table, name: str, array: Any) -> Values:
+    try:
+        return of_objects(listed(array))
+    except (ValueError, OverflowError) as error:
+        raise UnreadableTable(f"{table.path}: column {name!r} cannot be read: {error}") from None

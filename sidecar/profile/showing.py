@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from sidecar.derive.drift.methods.registry import METHODS
-from sidecar.derive.drift.reference import CategoryColumn, NumberColumn, Reference
+from sidecar.derive.drift.reference import MAX_VALUES, CategoryColumn, NumberColumn, Reference
 from sidecar.profile.merging import Difference, on_edges
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _STEPS = 24
 _SHOWN = 5
+_NAMED = 20
 _WIDEST = 28
 
 
@@ -48,14 +49,32 @@ def _category(column: CategoryColumn) -> str:
     return ", ".join(parts) or "no values"
 
 
+def remarks(reference: Reference) -> Iterator[str]:
+    """What to know of columns that say little when they are compared."""
+    empty = [column.name for column in reference.columns if not column.count]
+    if empty:
+        yield f"no values to compare in {_named(empty)} (missing, lists, infinite or too large)"
+    many = [c.name for c in reference.columns if isinstance(c, CategoryColumn) and 2 * c.rest > c.count]
+    if many:
+        yield (
+            f"mostly beyond the {MAX_VALUES} categories that are told apart: {_named(many)} "
+            "(identifiers, times, free text? leave them out with --exclude)"
+        )
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def compared(found: list[Difference]) -> Iterator[str]:
     """A line for each column of two references."""
     width = min(_WIDEST, max((len(one.name) for one in found), default=0))
     names = [one.name for one in METHODS]
     yield " ".join([f"{'column':<{width}}", *(f"{name:>15}" for name in names)])
     for one in found:
-        if one.note:
-            yield f"{one.name[:width]:<{width}}  {one.note}"
-            continue
+        missing = "" if one.missing is None else "missing {:.1%} -> {:.1%}".format(*one.missing).replace("%", " %")
+        said = "drifted" if one.drifted else "too few rows to say" if one.insufficient else ""
         scores = [f"{one.scores[name]:>15.4f}" if name in one.scores else f"{'':>15}" for name in names]
-        yield " ".join([f"{one.name[:width]:<{width}}", *scores, "drifted" if one.drifted else ""]).rstrip()
+        what = f" {one.note}  " if one.note else " ".join(scores) + " "
+        yield f"{one.name[:width]:<{width}} {what}{'  '.join(filter(None, [missing, said]))}".rstrip()

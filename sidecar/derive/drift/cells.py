@@ -43,7 +43,7 @@ def _with_grid(edges: F64) -> F64:
         return edges
     pieces = np.floor(np.diff(edges) / step).astype(int)
     between = [
-        _short(float(edges[at] + (edges[at + 1] - edges[at]) * part / (pieces[at] + 1)), step / 10)
+        short(float(edges[at] + (edges[at + 1] - edges[at]) * part / (pieces[at] + 1)), step / 10)
         for at in np.flatnonzero(pieces).tolist()
         for part in range(1, int(pieces[at]) + 1)
     ]
@@ -67,7 +67,7 @@ def _edges(values: F64, counts: npt.NDArray[np.int64], levels: int) -> F64:
             a, b = float(values[at]), float(values[at + 1])
             before = float(values[picked[n - 1]]) if n else a
             after = float(values[picked[n + 1]]) if n + 1 < len(picked) else b
-            found.append(_short(a / 2 + b / 2, max((b - a) / 4, _SLACK * min(a - before, after - a))))
+            found.append(short(a / 2 + b / 2, max((b - a) / 4, _SLACK * min(a - before, after - a))))
     return np.unique(np.array(found, np.float64))
 
 
@@ -78,10 +78,10 @@ def _around(values: F64, at: int) -> tuple[float, float]:
     width = abs(value) * _RELATIVE or _NOTHING * (spread or 1.0)
     below = min(width, (value - float(values[at - 1])) / 4) if at else width
     above = min(width, (float(values[at + 1]) - value) / 4) if at + 1 < len(values) else width
-    return _short(value - below, below / 4), _short(value + above, above / 4)
+    return short(value - below, below / 4), short(value + above, above / 4)
 
 
-def _short(value: float, slack: float) -> float:
+def short(value: float, slack: float) -> float:
     """The number of fewest digits within `slack` of `value`."""
     for digits in range(1, 17):
         found = float(f"{value:.{digits}g}")

@@ -62,6 +62,9 @@ def test_parquet(tmp_path: Path) -> None:
     assert [(label.value, label.time) for label in found] == [(1.5, 1767312000 * 10**9), (2.0, 1767398400 * 10**9)]
     pq.write_table(pa.table({"id": ["a"], "label": [1], "time": [date(2026, 1, 2)]}), path)
     assert read(path)[0][0].time == 1767312000 * 10**9
+    times = pa.array([1767312000 * 10**9 + 1999], pa.timestamp("ns"))  # Python's times have no nanoseconds.
+    pq.write_table(pa.table({"id": ["a"], "label": [1], "time": times}), path)
+    assert read(path)[0][0].time == 1767312000 * 10**9 + 1000
 
 
 @pytest.mark.parametrize("name", ["l.csv", "l.parquet"])
