@@ -84,6 +84,7 @@ class FarValues:
 class PredictionColumns:
     payload: bytes  # u32
     record: bytes  # u32
+    ends: bytes  # u32
     time: bytes  # u64
     group: bytes  # u32
     groups: list[tuple[str, ...]]
@@ -163,6 +164,11 @@ def logs(
 ) -> LogColumns: ...
 def predictions(payloads: Sequence[bytes], names: Sequence[bytes], features: bool) -> PredictionColumns:
     """The accepted events of these names; `features`: with their columns."""
+
+def logs_and_predictions(
+    payloads: Sequence[bytes], names: Sequence[bytes], features: bool
+) -> tuple[LogColumns, PredictionColumns]:
+    """`logs` without dimensions and numbers, and `predictions`, in one walk."""
 
 @final
 class FeatureCounts:

@@ -222,6 +222,8 @@ class PredictionBatch:
     """Index of the payload of each event."""
     record: U32
     """Place of each event among the accepted records of all payloads, as `logs` gives them."""
+    ends: U32
+    """How many records of each payload, and of those before it, were accepted."""
     time: U64
     """Unix nanoseconds; time, else observed time, else 0."""
     group: U32
@@ -314,6 +316,12 @@ class Decoder(Protocol):
 
     def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         """`features`: with their columns."""
+        ...
+
+    def logs_and_predictions(
+        self, payloads: Sequence[bytes], features: bool = False
+    ) -> tuple[LogBatch, PredictionBatch]:
+        """`logs` without dimensions and numbers, and `predictions`: payloads are read once for both."""
         ...
 
     def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> FeatureCounter | None:

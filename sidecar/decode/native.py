@@ -33,6 +33,8 @@ from sidecar.decode.redaction.prefilter import prefilter
 from sidecar.decode.redaction.rules import SAMPLING_SEED, Redacted, Redactor, Rules, ValueRule
 from sidecar.errors import DecodeError
 
+_EVENTS = (EVENT.encode(), LOADED.encode())
+
 
 class NativeDecoder:
     """The `Decoder` that runs on the native core. Arrays are read-only views of the core's buffers. Thread-safe:
@@ -89,44 +91,18 @@ class NativeDecoder:
         measures: Sequence[str] = (),
     ) -> LogBatch:
         with _errors():
-            found = core.logs(payloads, dimensions, numbers, measures)
-        return LogBatch(
-            time=np.frombuffer(found.time, np.uint64),
-            trace_ids=found.trace_ids,
-            span_ids=found.span_ids,
-            group=np.frombuffer(found.group, np.uint32),
-            groups=found.groups,
-            resource=np.frombuffer(found.resource, np.uint32),
-            resources=found.resources,
-            repaired=found.repaired,
-            numbers=tuple(np.frombuffer(column, np.float64) for column in found.numbers),
-        )
+            return _log_batch(core.logs(payloads, dimensions, numbers, measures))
 
     def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         with _errors():
-            names = (EVENT.encode(), LOADED.encode())
-            found = core.predictions(payloads, names, features)
-        return PredictionBatch(
-            payload=np.frombuffer(found.payload, np.uint32),
-            record=np.frombuffer(found.record, np.uint32),
-            time=np.frombuffer(found.time, np.uint64),
-            group=np.frombuffer(found.group, np.uint32),
-            groups=found.groups,
-            count=np.frombuffer(found.count, np.uint64),
-            rows=np.frombuffer(found.rows, np.uint64),
-            one_in=np.frombuffer(found.one_in, np.uint64),
-            counted=np.frombuffer(found.counted, np.uint8),
-            seconds=np.frombuffer(found.seconds, np.float64),
-            class_event=np.frombuffer(found.class_event, np.uint32),
-            class_name=np.frombuffer(found.class_name, np.uint32),
-            class_names=found.class_names,
-            class_rows=np.frombuffer(found.class_rows, np.uint64),
-            score_event=np.frombuffer(found.score_event, np.uint32),
-            score=np.frombuffer(found.score, np.float64),
-            value_event=np.frombuffer(found.value_event, np.uint32),
-            value=np.frombuffer(found.value, np.float64),
-            features=None if found.features is None else NativeFeatureColumns(found.features, 0, found.features.events),
-        )
+            return _prediction_batch(core.predictions(payloads, _EVENTS, features))
+
+    def logs_and_predictions(
+        self, payloads: Sequence[bytes], features: bool = False
+    ) -> tuple[LogBatch, PredictionBatch]:
+        with _errors():
+            records, events = core.logs_and_predictions(payloads, _EVENTS, features)
+        return _log_batch(records), _prediction_batch(events)
 
     def feature_counter(self, columns: Sequence[NumberCells | CategoryCells]) -> FeatureCounter:
         return NativeFeatureCounter(columns)
@@ -320,4 +296,43 @@ def _redacted(payload: bytes, found: core.Redacted) -> Redacted:
         events=found.events,
         ordinals=None if found.ordinals is None else np.frombuffer(found.ordinals, np.uint32),
         changed=found.changed,
+    )
+
+
+def _log_batch(found: core.LogColumns) -> LogBatch:
+    return LogBatch(
+        time=np.frombuffer(found.time, np.uint64),
+        trace_ids=found.trace_ids,
+        span_ids=found.span_ids,
+        group=np.frombuffer(found.group, np.uint32),
+        groups=found.groups,
+        resource=np.frombuffer(found.resource, np.uint32),
+        resources=found.resources,
+        repaired=found.repaired,
+        numbers=tuple(np.frombuffer(column, np.float64) for column in found.numbers),
+    )
+
+
+def _prediction_batch(found: core.PredictionColumns) -> PredictionBatch:
+    return PredictionBatch(
+        payload=np.frombuffer(found.payload, np.uint32),
+        record=np.frombuffer(found.record, np.uint32),
+        ends=np.frombuffer(found.ends, np.uint32),
+        time=np.frombuffer(found.time, np.uint64),
+        group=np.frombuffer(found.group, np.uint32),
+        groups=found.groups,
+        count=np.frombuffer(found.count, np.uint64),
+        rows=np.frombuffer(found.rows, np.uint64),
+        one_in=np.frombuffer(found.one_in, np.uint64),
+        counted=np.frombuffer(found.counted, np.uint8),
+        seconds=np.frombuffer(found.seconds, np.float64),
+        class_event=np.frombuffer(found.class_event, np.uint32),
+        class_name=np.frombuffer(found.class_name, np.uint32),
+        class_names=found.class_names,
+        class_rows=np.frombuffer(found.class_rows, np.uint64),
+        score_event=np.frombuffer(found.score_event, np.uint32),
+        score=np.frombuffer(found.score, np.float64),
+        value_event=np.frombuffer(found.value_event, np.uint32),
+        value=np.frombuffer(found.value, np.float64),
+        features=None if found.features is None else NativeFeatureColumns(found.features, 0, found.features.events),
     )

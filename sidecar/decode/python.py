@@ -51,6 +51,11 @@ class ReferenceDecoder:
     def predictions(self, payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
         return event.prediction_batch(payloads, features)
 
+    def logs_and_predictions(
+        self, payloads: Sequence[bytes], features: bool = False
+    ) -> tuple[LogBatch, PredictionBatch]:
+        return self.logs(payloads, ()), self.predictions(payloads, features)
+
     def span_lines(self, payloads: Sequence[bytes], traces: bytes = b"") -> Lines:
         return otel.span_lines(payloads, traces)
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from sidecar.decode.api import Decoder, LogBatch
 from sidecar.derive.deriver import Deriver, DeriverContext, table_bytes
 from sidecar.derive.families import FamilySnapshot
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.tables import CounterTable
@@ -32,8 +33,12 @@ class LogDeriver:
 
     signal: Signal = "logs"
 
-    def __init__(self, budget: Budget, targets: Targets, telemetry: Telemetry) -> None:
+    def __init__(
+        self, budget: Budget, targets: Targets, telemetry: Telemetry, events: PredictionEvents | None = None
+    ) -> None:
+        """`events`: what reads predictions in the same payloads."""
         self._telemetry = telemetry
+        self._events = events or PredictionEvents()
         self.records = CounterTable("log_records_total", ("service", "severity"), budget)
         self.exceptions = CounterTable("log_exceptions_total", ("service", "type"), budget)
         self.kept = (self.records, self.exceptions)
@@ -41,7 +46,7 @@ class LogDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> LogBatch:
         """The columns that `apply` needs. Raises DecodeError."""
-        return decoder.logs(payloads, ())
+        return self._events.logs(decoder, payloads)
 
     def apply(self, batch: LogBatch, arrival: Arrival) -> None:
         """Add a batch of records."""
@@ -70,7 +75,9 @@ class LogDeriver:
 
 def build(options: LogOptions, context: DeriverContext) -> Sequence[Deriver[LogBatch]]:
     """The deriver, unless it is off."""
-    return [LogDeriver(context.budget, context.targets, context.telemetry)] if options.enabled else []
+    if not options.enabled:
+        return []
+    return [LogDeriver(context.budget, context.targets, context.telemetry, context.events)]
 
 
 def memory(options: LogOptions, budget: Budget) -> int:

@@ -50,6 +50,14 @@ class Terms:
     terms: Any
 
 
+@dataclasses.dataclass
+class Both:
+    """What is read of the same payloads."""
+
+    logs: Any
+    predictions: Any
+
+
 def plain(result: Any) -> Any:
     """A result with its arrays as (dtype, bytes), so that equality means equality, of what is no number too."""
     values = (getattr(result, field.name) for field in dataclasses.fields(result) if field.compare)
@@ -300,6 +308,7 @@ def test_prediction_events(rng: Rng) -> None:
         payloads.append(mutated(rng, payload) if rng.randrange(5) == 0 else payload)
     assert_same(lambda decoder: decoder.predictions(payloads))
     assert_same(lambda decoder: decoder.predictions(payloads, True))
+    assert_same(lambda decoder: Both(*decoder.logs_and_predictions(payloads, True)))
 
 
 def a_request_of_features(features: dict[str, Any]) -> bytes:

@@ -261,8 +261,9 @@ pub struct Columns {
     pub numbers: Vec<Vec<f64>>,
 }
 
-struct Builder<'a, 'd> {
-    columns: Columns,
+/// Puts the columns of one call together.
+pub struct Builder<'a, 'd> {
+    pub columns: Columns,
     dimensions: Dimensions<'d>,
     contexts: Recent<Context<'a>>,
     /// The place in `contexts` of the resource at hand; None where it is refused.
@@ -296,31 +297,35 @@ fn build_with<'a, 'd>(
     walk: Walk<'a, 'd>,
     scopes: Scopes,
 ) -> Result<Columns, (Stop, usize)> {
-    let mut builder = Builder {
-        columns: Columns {
-            times: Vec::new(),
-            trace_ids: Vec::new(),
-            span_ids: Vec::new(),
-            parent_ids: Vec::new(),
-            group: Vec::new(),
-            resource: Vec::new(),
-            tables: Tables::new(),
-            durations: Vec::new(),
-            adjusted_counts: Vec::new(),
-            numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
-        },
-        dimensions,
-        contexts: Recent::default(),
-        context: None,
-        found: Vec::new(),
-    };
+    let mut builder = Builder::new(dimensions);
     for (index, payload) in payloads.iter().enumerate() {
         walk(payload, scopes, &mut builder).map_err(|stop| (stop, index))?;
     }
     Ok(builder.columns)
 }
 
-impl<'a> Builder<'a, '_> {
+impl<'a, 'd> Builder<'a, 'd> {
+    pub fn new(dimensions: Dimensions<'d>) -> Self {
+        Builder {
+            columns: Columns {
+                times: Vec::new(),
+                trace_ids: Vec::new(),
+                span_ids: Vec::new(),
+                parent_ids: Vec::new(),
+                group: Vec::new(),
+                resource: Vec::new(),
+                tables: Tables::new(),
+                durations: Vec::new(),
+                adjusted_counts: Vec::new(),
+                numbers: vec![Vec::new(); dimensions.names.len() - dimensions.wanted.grouping],
+            },
+            dimensions,
+            contexts: Recent::default(),
+            context: None,
+            found: Vec::new(),
+        }
+    }
+
     fn begin_resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
         self.context = None;
         if rejection.is_some() {

@@ -297,12 +297,31 @@ pub fn push_pairs<'a>(map: &'a [u8], list: &mut Vec<Attribute<'a>>) {
         if let (_, key_value_list::VALUES, Value::Bytes(message)) = field {
             let place = add_to(list);
             if usual_pair(message, |key, value| *place = Attribute { key, value }).is_none() {
-                *place = match usual_column(message) {
-                    Some((key, array)) => Attribute { key, value: Any::Array(array) },
-                    None => shallow_pair(message),
-                };
+                *place = long_pair(message);
             }
         }
+    }
+}
+
+/// The pairs of a map whose message was walked before, in wire order, duplicates included.
+#[inline(always)]
+pub fn each_pair<'a>(map: &'a [u8], mut found: impl FnMut(&'a [u8], Any<'a>)) {
+    for field in Fields::new(map) {
+        if let (_, key_value_list::VALUES, Value::Bytes(message)) = field {
+            if usual_pair(message, &mut found).is_none() {
+                let Attribute { key, value } = long_pair(message);
+                found(key, value);
+            }
+        }
+    }
+}
+
+/// A pair that is not as `usual_pair` has it.
+#[inline(always)]
+fn long_pair(message: &[u8]) -> Attribute<'_> {
+    match usual_column(message) {
+        Some((key, array)) => Attribute { key, value: Any::Array(array) },
+        None => shallow_pair(message),
     }
 }
 

@@ -2,14 +2,15 @@
 //! asked for, and else stepped over.
 
 use crate::documents::text::cut;
-use crate::otlp::columns::{find, service_name};
+use crate::otlp::columns::{find, service_name, Builder, Columns};
+use crate::otlp::dimensions::{Dimensions, Wanted};
 use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::limits::MAX_LABEL_CHARS;
 use crate::otlp::log::Log;
 use crate::otlp::rejection::Rejection;
 use crate::otlp::request::{walk, Record, RecordIndex, Resource, Scope, Scopes, Visitor};
-use crate::otlp::value::{elements, push_pairs, Any, Attribute};
+use crate::otlp::value::{each_pair, elements, plain_elements, same, Any, Attribute};
 use crate::otlp::wire::Stop;
 use crate::predictions::features::Features;
 
@@ -29,6 +30,8 @@ pub struct Events<'e> {
     names: &'e [Vec<u8>],
     pub payload: Vec<u32>,
     pub record: Vec<u32>,
+    /// How many records of each payload, and of those before it, were accepted.
+    pub ends: Vec<u32>,
     pub time: Vec<u64>,
     pub group: Vec<u32>,
     groups: Interner,
@@ -60,6 +63,7 @@ impl<'e> Events<'e> {
             names,
             payload: Vec::new(),
             record: Vec::new(),
+            ends: Vec::new(),
             time: Vec::new(),
             group: Vec::new(),
             groups: Interner::new(),
@@ -92,6 +96,12 @@ impl<'e> Events<'e> {
         (0..self.class_names.len()).map(|row| text(self.class_names.get(row))).collect()
     }
 
+    /// What follows is of the next payload.
+    fn end_payload(&mut self) {
+        self.number += 1;
+        self.ends.push(self.accepted);
+    }
+
     fn add(&mut self, log: &Log<'_>) {
         let own = &log.attributes.list;
         let event = self.time.len() as u32;
@@ -112,59 +122,119 @@ impl<'e> Events<'e> {
             Some(Any::Int(seconds)) if seconds >= 0 => seconds as f64,
             _ => f64::NAN,
         });
-        let mut members = Vec::new();
-        if let Any::Map(message) = log.body {
-            push_pairs(message, &mut members);
-        }
-        self.rows.push(whole(find(&members, b"rows")));
-        self.one_in.push(whole(find(&members, b"one_in")).max(1));
-        self.counted.push(u8::from(!matches!(find(&members, b"counted"), Some(Any::Bool(false)))));
-        self.add_classes(event, find(&members, b"class_counts"), count);
-        self.score.add(event, find(&members, b"score"));
-        self.value.add(event, find(&members, b"value"));
+        let members = Members::of(log.body);
+        self.rows.push(whole(members.rows));
+        self.one_in.push(whole(members.one_in).max(1));
+        self.counted.push(u8::from(!matches!(members.counted, Some(Any::Bool(false)))));
+        self.add_classes(event, members.class_counts, count);
+        self.score.add(event, members.score);
+        self.value.add(event, members.value);
         if let Some(features) = &mut self.features {
-            features.add(event, find(&members, b"features"), whole(find(&members, b"features_left_out")));
+            features.add(event, members.features, whole(members.features_left_out));
         }
     }
 
     /// Rows of each class, `left` in all at most.
     fn add_classes(&mut self, event: u32, classes: Option<Any<'_>>, mut left: u64) {
         let Some(Any::Map(message)) = classes else { return };
+        if let Some((name, value)) = only_class(message) {
+            return self.add_class(event, name, whole(Some(value)).min(left));
+        }
         for (name, Attribute { value, .. }) in label::first_of_each_key(message) {
             let rows = whole(Some(value)).min(left);
-            if rows == 0 {
-                continue;
-            }
             left -= rows;
-            let number = self.class_names.intern(cut(&name, MAX_LABEL_CHARS).as_bytes()).0;
-            self.places.resize(self.class_names.len(), usize::MAX);
-            let place = self.places[number as usize];
-            // Two names may be one when they are cut.
-            if self.class_event.get(place) == Some(&event) {
-                self.class_rows[place] += rows;
-                continue;
-            }
-            self.places[number as usize] = self.class_event.len();
-            self.class_event.push(event);
-            self.class_name.push(number);
-            self.class_rows.push(rows);
+            self.add_class(event, cut(&name, MAX_LABEL_CHARS).as_bytes(), rows);
         }
     }
+
+    fn add_class(&mut self, event: u32, name: &[u8], rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        let number = self.class_names.intern(name).0;
+        self.places.resize(self.class_names.len(), usize::MAX);
+        let place = self.places[number as usize];
+        // Two names may be one when they are cut.
+        if self.class_event.get(place) == Some(&event) {
+            self.class_rows[place] += rows;
+            return;
+        }
+        self.places[number as usize] = self.class_event.len();
+        self.class_event.push(event);
+        self.class_name.push(number);
+        self.class_rows.push(rows);
+    }
+}
+
+/// What the body of an event holds.
+#[derive(Default)]
+struct Members<'a> {
+    rows: Option<Any<'a>>,
+    one_in: Option<Any<'a>>,
+    counted: Option<Any<'a>>,
+    class_counts: Option<Any<'a>>,
+    score: Option<Any<'a>>,
+    value: Option<Any<'a>>,
+    features: Option<Any<'a>>,
+    features_left_out: Option<Any<'a>>,
+}
+
+impl<'a> Members<'a> {
+    #[inline(always)]
+    fn of(body: Any<'a>) -> Self {
+        let mut members = Members::default();
+        let Any::Map(message) = body else { return members };
+        each_pair(message, |key, value| {
+            let place = match key {
+                b"rows" => &mut members.rows,
+                b"one_in" => &mut members.one_in,
+                b"counted" => &mut members.counted,
+                b"class_counts" => &mut members.class_counts,
+                b"score" => &mut members.score,
+                b"value" => &mut members.value,
+                b"features" => &mut members.features,
+                b"features_left_out" => &mut members.features_left_out,
+                _ => return,
+            };
+            place.get_or_insert(value);
+        });
+        members
+    }
+}
+
+/// The name and the value of the only pair of a map, where the name is one that is taken as it is.
+#[inline(always)]
+fn only_class(map: &[u8]) -> Option<(&[u8], Any<'_>)> {
+    let mut pairs = 0;
+    let mut only = None;
+    each_pair(map, |key, value| {
+        pairs += 1;
+        only = Some((key, value));
+    });
+    only.filter(|(key, _)| pairs == 1 && key.len() <= MAX_LABEL_CHARS && key.is_ascii())
 }
 
 impl Figures {
     /// The finite numbers of an array.
     fn add(&mut self, event: u32, column: Option<Any<'_>>) {
         let Some(Any::Array(message)) = column else { return };
-        for element in elements(message) {
-            let number = match element {
-                Any::Double(double) if double.is_finite() => double,
-                Any::Int(int) => int as f64,
-                _ => continue,
-            };
-            self.event.push(event);
-            self.number.push(number);
+        let before = self.number.len();
+        if plain_elements(message, |element| self.push(event, element)).is_none() {
+            self.event.truncate(before);
+            self.number.truncate(before);
+            elements(message).for_each(|element| self.push(event, element));
         }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, event: u32, element: Any<'_>) {
+        let number = match element {
+            Any::Double(double) if double.is_finite() => double,
+            Any::Int(int) => int as f64,
+            _ => return,
+        };
+        self.event.push(event);
+        self.number.push(number);
     }
 }
 
@@ -184,19 +254,62 @@ fn whole(value: Option<Any<'_>>) -> u64 {
 
 /// The accepted events of these names; an error has the index of the payload that is malformed.
 pub fn read_events<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>], features: bool) -> Result<Events<'e>, usize> {
-    match read(payloads, Events::new(names, features), Scopes::Ahead) {
-        Err((Stop::LateScope, _)) => read(payloads, Events::new(names, features), Scopes::Whole),
-        other => other,
-    }
-    .map_err(|(_, index)| index)
+    read(payloads, || Events::new(names, features), Events::end_payload)
 }
 
-fn read<'e>(payloads: &[&[u8]], mut events: Events<'e>, scopes: Scopes) -> Result<Events<'e>, (Stop, usize)> {
-    for (index, payload) in payloads.iter().enumerate() {
-        events.number = index as u32;
-        walk::<Log, _>(payload, scopes, &mut events).map_err(|stop| (stop, index))?;
+/// All accepted records as columns, and the events of these names, in one walk.
+pub fn read_records_and_events<'e>(
+    payloads: &[&[u8]],
+    wanted: &Wanted,
+    names: &'e [Vec<u8>],
+    features: bool,
+) -> Result<(Columns, Events<'e>), usize> {
+    let new = || Both { records: Builder::new(Dimensions::new(wanted)), events: Events::new(names, features) };
+    let found = read(payloads, new, |both| both.events.end_payload())?;
+    Ok((found.records.columns, found.events))
+}
+
+fn read<'a, V: Visitor<'a, Log<'a>>>(
+    payloads: &[&'a [u8]],
+    new: impl Fn() -> V,
+    end_payload: impl Fn(&mut V),
+) -> Result<V, usize> {
+    let read = |scopes| {
+        let mut found = new();
+        for (number, payload) in payloads.iter().enumerate() {
+            walk::<Log, _>(payload, scopes, &mut found).map_err(|stop| (stop, number))?;
+            end_payload(&mut found);
+        }
+        Ok(found)
+    };
+    match read(Scopes::Ahead) {
+        Err((Stop::LateScope, _)) => read(Scopes::Whole),
+        other => other,
     }
-    Ok(events)
+    .map_err(|(_, number)| number)
+}
+
+/// What two visitors make of the same records.
+struct Both<'a, 'd, 'e> {
+    records: Builder<'a, 'd>,
+    events: Events<'e>,
+}
+
+impl<'a> Visitor<'a, Log<'a>> for Both<'a, '_, '_> {
+    fn resource(&mut self, resource: &Resource<'a>, rejection: Option<Rejection>) {
+        Visitor::<Log>::resource(&mut self.records, resource, rejection);
+        self.events.resource(resource, rejection);
+    }
+
+    fn scope(&mut self, _: &Resource<'a>, _: &Scope<'a>, _: Option<Rejection>) {}
+
+    #[inline(always)]
+    fn record(&mut self, place: RecordIndex, log: &Log<'a>) {
+        self.records.record(place, log);
+        self.events.record(place, log);
+    }
+
+    fn refused(&mut self, _: RecordIndex, _: Option<Rejection>) {}
 }
 
 impl<'a> Visitor<'a, Log<'a>> for Events<'_> {
@@ -209,7 +322,7 @@ impl<'a> Visitor<'a, Log<'a>> for Events<'_> {
 
     #[inline(always)]
     fn record(&mut self, _: RecordIndex, log: &Log<'a>) {
-        if !log.event_name.is_empty() && self.names.iter().any(|name| name == log.event_name) {
+        if !log.event_name.is_empty() && self.names.iter().any(|name| same(name, log.event_name)) {
             self.add(log);
         }
         self.accepted += 1;

@@ -27,7 +27,7 @@ struct SpanColumns {
 
 /// See `sidecar.decode.api.LogBatch`.
 #[pyclass(frozen, get_all, module = "sidecar_native")]
-struct LogColumns {
+pub struct LogColumns {
     time: Py<PyBytes>,
     trace_ids: Py<PyBytes>,
     span_ids: Py<PyBytes>,
@@ -65,6 +65,22 @@ fn spans(
     })
 }
 
+impl LogColumns {
+    pub fn of(py: Python<'_>, found: &columns::Columns) -> PyResult<Self> {
+        Ok(LogColumns {
+            time: u64_bytes(py, &found.times)?,
+            trace_ids: raw_bytes(py, &found.trace_ids),
+            span_ids: raw_bytes(py, &found.span_ids),
+            group: u32_bytes(py, &found.group)?,
+            groups: groups(py, &found.tables)?,
+            resource: u32_bytes(py, &found.resource)?,
+            resources: resources(py, &found.tables)?,
+            repaired: found.tables.repaired,
+            numbers: number_columns(py, &found.numbers)?,
+        })
+    }
+}
+
 #[pyfunction]
 fn logs(
     py: Python<'_>,
@@ -75,17 +91,7 @@ fn logs(
 ) -> PyResult<LogColumns> {
     let wanted = Wanted::new(dimensions, numbers, &measures);
     let found = over_payloads(py, &payloads, decode_error::in_logs, |slices| columns::logs(slices, &wanted))?;
-    Ok(LogColumns {
-        time: u64_bytes(py, &found.times)?,
-        trace_ids: raw_bytes(py, &found.trace_ids),
-        span_ids: raw_bytes(py, &found.span_ids),
-        group: u32_bytes(py, &found.group)?,
-        groups: groups(py, &found.tables)?,
-        resource: u32_bytes(py, &found.resource)?,
-        resources: resources(py, &found.tables)?,
-        repaired: found.tables.repaired,
-        numbers: number_columns(py, &found.numbers)?,
-    })
+    LogColumns::of(py, &found)
 }
 
 /// Rows of a table as tuples of text. Texts repeat from row to row, so the last one of each column is kept at hand.

@@ -24,7 +24,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 17;
+const ABI_VERSION: u32 = 18;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 

@@ -8,9 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::otlp::decode_error;
-use crate::predictions::event::read_events;
+use crate::otlp::dimensions::Wanted;
+use crate::predictions::event::{read_events, read_records_and_events, Events};
 use crate::predictions::feature_counter::{self, CategoryCells, Cells, NumberCells};
 use crate::predictions::features::{Features, Limits};
+use crate::python::columns::LogColumns;
 use crate::python::{f64_bytes, i64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
 
 /// See `sidecar.decode.api.PredictionBatch`.
@@ -18,6 +20,7 @@ use crate::python::{f64_bytes, i64_bytes, over_payloads, raw_bytes, u32_bytes, u
 struct PredictionColumns {
     payload: Py<PyBytes>,
     record: Py<PyBytes>,
+    ends: Py<PyBytes>,
     time: Py<PyBytes>,
     group: Py<PyBytes>,
     groups: Py<PyList>,
@@ -137,6 +140,34 @@ impl FeatureColumns {
     }
 }
 
+impl PredictionColumns {
+    fn of(py: Python<'_>, mut events: Events<'_>) -> PyResult<Self> {
+        let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
+        Ok(PredictionColumns {
+            payload: u32_bytes(py, &events.payload)?,
+            record: u32_bytes(py, &events.record)?,
+            ends: u32_bytes(py, &events.ends)?,
+            time: u64_bytes(py, &events.time)?,
+            group: u32_bytes(py, &events.group)?,
+            groups: PyList::new(py, groups)?.unbind(),
+            count: u64_bytes(py, &events.count)?,
+            rows: u64_bytes(py, &events.rows)?,
+            one_in: u64_bytes(py, &events.one_in)?,
+            counted: raw_bytes(py, &events.counted),
+            seconds: f64_bytes(py, &events.seconds)?,
+            class_event: u32_bytes(py, &events.class_event)?,
+            class_name: u32_bytes(py, &events.class_name)?,
+            class_names: PyList::new(py, events.class_names())?.unbind(),
+            class_rows: u64_bytes(py, &events.class_rows)?,
+            score_event: u32_bytes(py, &events.score.event)?,
+            score: f64_bytes(py, &events.score.number)?,
+            value_event: u32_bytes(py, &events.value.event)?,
+            value: f64_bytes(py, &events.value.number)?,
+            features: events.features.take().map(|features| Py::new(py, FeatureColumns { features })).transpose()?,
+        })
+    }
+}
+
 #[pyfunction]
 fn predictions(
     py: Python<'_>,
@@ -144,30 +175,23 @@ fn predictions(
     names: Vec<Vec<u8>>,
     features: bool,
 ) -> PyResult<PredictionColumns> {
-    let mut events =
-        over_payloads(py, &payloads, decode_error::in_logs, |slices| read_events(slices, &names, features))?;
-    let groups = events.groups().map(|texts| PyTuple::new(py, texts)).collect::<PyResult<Vec<_>>>()?;
-    Ok(PredictionColumns {
-        payload: u32_bytes(py, &events.payload)?,
-        record: u32_bytes(py, &events.record)?,
-        time: u64_bytes(py, &events.time)?,
-        group: u32_bytes(py, &events.group)?,
-        groups: PyList::new(py, groups)?.unbind(),
-        count: u64_bytes(py, &events.count)?,
-        rows: u64_bytes(py, &events.rows)?,
-        one_in: u64_bytes(py, &events.one_in)?,
-        counted: raw_bytes(py, &events.counted),
-        seconds: f64_bytes(py, &events.seconds)?,
-        class_event: u32_bytes(py, &events.class_event)?,
-        class_name: u32_bytes(py, &events.class_name)?,
-        class_names: PyList::new(py, events.class_names())?.unbind(),
-        class_rows: u64_bytes(py, &events.class_rows)?,
-        score_event: u32_bytes(py, &events.score.event)?,
-        score: f64_bytes(py, &events.score.number)?,
-        value_event: u32_bytes(py, &events.value.event)?,
-        value: f64_bytes(py, &events.value.number)?,
-        features: events.features.take().map(|features| Py::new(py, FeatureColumns { features })).transpose()?,
-    })
+    let events = over_payloads(py, &payloads, decode_error::in_logs, |slices| read_events(slices, &names, features))?;
+    PredictionColumns::of(py, events)
+}
+
+/// `logs` without dimensions, and `predictions`.
+#[pyfunction]
+fn logs_and_predictions(
+    py: Python<'_>,
+    payloads: Vec<Bound<'_, PyBytes>>,
+    names: Vec<Vec<u8>>,
+    features: bool,
+) -> PyResult<(LogColumns, PredictionColumns)> {
+    let wanted = Wanted::new(Vec::new(), Vec::new(), &[]);
+    let (records, events) = over_payloads(py, &payloads, decode_error::in_logs, |slices| {
+        read_records_and_events(slices, &wanted, &names, features)
+    })?;
+    Ok((LogColumns::of(py, &records)?, PredictionColumns::of(py, events)?))
 }
 
 /// See `sidecar.decode.api.NumberCells`.
@@ -344,5 +368,6 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FarValues>()?;
     module.add_class::<FeatureCounter>()?;
     module.add_class::<FeatureCounts>()?;
-    module.add_function(wrap_pyfunction!(predictions, module)?)
+    module.add_function(wrap_pyfunction!(predictions, module)?)?;
+    module.add_function(wrap_pyfunction!(logs_and_predictions, module)?)
 }

@@ -47,7 +47,8 @@ class _Event:
 
 def prediction_batch(payloads: Sequence[bytes], features: bool = False) -> PredictionBatch:
     """See `api.PredictionBatch`. Raises DecodeError."""
-    found = list(_events(payloads))
+    read = [[placed for placed in records.log_records(payload) if not placed.rejection] for payload in payloads]
+    found = list(_events(read))
     groups: dict[tuple[str, ...], int] = {}
     names: dict[str, int] = {}
     group = [groups.setdefault(event.group, len(groups)) for event in found]
@@ -57,6 +58,7 @@ def prediction_batch(payloads: Sequence[bytes], features: bool = False) -> Predi
     return PredictionBatch(
         payload=np.array([event.payload for event in found], np.uint32),
         record=np.array([event.record for event in found], np.uint32),
+        ends=np.cumsum([len(own) for own in read], dtype=np.uint32),
         time=np.array([event.time for event in found], np.uint64),
         group=np.array(group, np.uint32),
         groups=list(groups),
@@ -84,13 +86,9 @@ def _features(found: Sequence[_Event]) -> FeatureColumns:
     return collector.columns()
 
 
-def _events(payloads: Sequence[bytes]) -> Iterator[_Event]:
-    accepted = (
-        (number, placed)
-        for number, payload in enumerate(payloads)
-        for placed in records.log_records(payload)
-        if not placed.rejection
-    )
+def _events(read: Sequence[Sequence[records.RecordContext]]) -> Iterator[_Event]:
+    """`read`: the accepted records of each payload."""
+    accepted = ((number, placed) for number, own in enumerate(read) for placed in own)
     for place, (number, placed) in enumerate(accepted):
         record = placed.record
         assert isinstance(record, records.LogRecord)

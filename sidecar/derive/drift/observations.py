@@ -17,7 +17,7 @@ from sidecar.decode.predictions.feature_columns import FeatureCollector
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
 from sidecar.decode.predictions.serving.call import Call, CutColumns
-from sidecar.derive.prediction_events import PredictionEvents
+from sidecar.derive.prediction_events import PredictionEvents, others
 
 Model = tuple[str, str]
 """(name, version)."""
@@ -138,8 +138,9 @@ class ObservationReader:
         calls: list[Call] = []
         of: list[int] = []
         places: list[int] = []
-        for number, payload in enumerate(payloads) if self._payloads else ():
-            for place, call in self._calls(decoder, payload):
+        has_others = [self._payloads] * len(payloads) if batch is None or not self._payloads else others(batch)
+        for number in np.flatnonzero(has_others).tolist():
+            for place, call in self._calls(decoder, payloads[number]):
                 calls.append(call)
                 of.append(number)
                 places.append(place)

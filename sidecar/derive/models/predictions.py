@@ -166,7 +166,7 @@ def build(options: PredictionOptions, context: DeriverContext) -> Sequence[Deriv
         derivers.append(PredictionDeriver("spans", tables, names))
     if options.payloads:
         timeout = options.response_timeout
-        derivers.append(ServingDeriver(tables, context.budget, timeout, names))
+        derivers.append(ServingDeriver(tables, context.budget, timeout, names, context.events))
     return derivers
 
 

@@ -20,6 +20,7 @@ from sidecar.derive.models.model_tables import MODEL, ModelTables
 from sidecar.derive.models.prediction_columns import PredictionRecord, columns_of, known_service
 from sidecar.derive.models.request_matcher import Pending, RequestResponseMatcher
 from sidecar.derive.models.stored_bento_schemas import BentoSchemas
+from sidecar.derive.prediction_events import PredictionEvents
 from sidecar.derive.scrapes import View
 from sidecar.derive.series import Arrival, Budget
 from sidecar.derive.tables import CounterTable
@@ -41,10 +42,19 @@ class ServingDeriver:
 
     signal: Signal = "logs"
 
-    def __init__(self, tables: ModelTables, budget: Budget, timeout: float, attributes: Names | None = None) -> None:
+    def __init__(
+        self,
+        tables: ModelTables,
+        budget: Budget,
+        timeout: float,
+        attributes: Names | None = None,
+        events: PredictionEvents | None = None,
+    ) -> None:
         """`timeout`: seconds that a request waits for its response. `attributes`: the names by which predictions are
-        read from attributes of records elsewhere; None where they are not read."""
+        read from attributes of records elsewhere; None where they are not read. `events`: those of the instrumentation,
+        among which no payloads are looked for."""
         self._tables = tables
+        self._events = (events or PredictionEvents()).join()
         self._attributes = attributes
         self._bento_schemas = BentoSchemas()
         self.matcher = RequestResponseMatcher(MAX_WAITING, int(timeout * 1e9))
@@ -54,7 +64,9 @@ class ServingDeriver:
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[list[Call]]:
         """The calls in each payload. Raises DecodeError, and has then learnt nothing."""
         with self._bento_schemas.undone_by_errors():
-            return [self._calls(decoder, payload) for payload in payloads]
+            others = self._events.others(payloads)
+            found = zip(payloads, others, strict=True)
+            return [self._calls(decoder, payload) if has_others else [] for payload, has_others in found]
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[Call]:
         schemas = self._bento_schemas.schemas
