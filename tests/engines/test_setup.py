@@ -183,11 +183,7 @@ class TestSecurity:
 
     def role(self, node: SecureNode, name: str, folder: Path) -> dict[str, str]:
         """Environment of a sidecar with an API key that has just the shipped role."""
-        path = Path(__file__).resolve().parents[2] / "elk" / "elasticsearch" / "roles" / f"{name}.json"
-        body = {"name": name, "role_descriptors": {name: json.loads(path.read_text())}}
-        status, made = node.call("POST", "/_security/api_key", body)
-        assert status == 200, made
-        (folder / "key").write_text(made["encoded"])
+        (folder / "key").write_text(node.key_of_role(name))
         return self.env(node, AUTH__API_KEY_FILE=str(folder / "key"))
 
     def test_the_role_for_setting_up_is_enough(self, secure: SecureNode, tmp_path: Path) -> None:

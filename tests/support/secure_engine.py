@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sidecar.deliver.elasticsearch.templates import load
 from support.certificates import Authority, Pair, authority
 from support.engines import EngineUnavailable, find_java
 from support.engines.cache import command
@@ -52,6 +53,13 @@ class SecureNode:
             return reply.status, json.loads(reply.read() or b"null")
         finally:
             connection.close()
+
+    def key_of_role(self, name: str) -> str:
+        """A new API key that may do what the shipped role of that name may, and no more."""
+        body = {"name": name, "role_descriptors": {name: load("elasticsearch", "roles")[name]}}
+        status, made = self.call("POST", "/_security/api_key", body)
+        assert status == 200, made
+        return str(made["encoded"])
 
 
 @contextmanager
