@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from sidecar.deliver.common.addresses import check_url
 from sidecar.deliver.common.http import Reply, Unreached
 from sidecar.errors import ConfigError, Permanent
 from sidecar.options import ClientAuth, ClientTls, Section
@@ -88,8 +89,7 @@ class Target(Section):
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"invalid address: {url}; expected http:// or https://")
+        check_url(url)
         return url
 
 

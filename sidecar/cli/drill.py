@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sidecar.cli.shared import DURATION, ingest_options
+from sidecar.cli.shared import DURATION, base_address, ingest_options
 from sidecar.errors import ConfigError, Permanent
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def command(
         _show()
         return
     chosen = _chosen(names, every, faults is not None)
-    stack = _Stack(prometheus, alertmanager, receivers, faults)
+    stack = _Stack(
+        base_address("--prometheus", prometheus), base_address("--alertmanager", alertmanager), receivers, faults
+    )
     with closing(poster):
         if verify:
             if not stack.verified(chosen, _post(poster), timeout):

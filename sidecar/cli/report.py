@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sidecar.cli.shared import DURATION, client_access, config_option, reached, settings
+from sidecar.cli.shared import DURATION, base_address, client_access, config_option, reached, settings
 from sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +106,11 @@ def command(
     tracking = None
     if mlflow is not None:
         tracking = client_access(
-            _address("--mlflow", mlflow), token=mlflow_token_file, ca=mlflow_ca_file, timeout=timeout, prefix="mlflow-"
+            base_address("--mlflow", mlflow),
+            token=mlflow_token_file,
+            ca=mlflow_ca_file,
+            timeout=timeout,
+            prefix="mlflow-",
         )
     asked = Asked(place, chosen, models, namespace, server, lambda: settings(config_file))
     with reached(), source.opened(asked) as opened:
@@ -127,7 +131,7 @@ def _chosen(places: Mapping[str, str | None]) -> tuple[SourceType, str]:
         found = "incomplete" if not given else "ambiguous"
         raise ConfigError([f"{found} source: expected {', '.join(others)} or {last}, one of them"])
     ((source, place),) = given
-    return source, _address(source.option, place) if source.place == "URL" else place
+    return source, base_address(source.option, place) if source.place == "URL" else place
 
 
 def _check_taken(source: SourceType, given: Mapping[Takes, Any]) -> None:
@@ -144,16 +148,6 @@ _FLAGS: Mapping[Takes, str] = {
     "config": "--config",
     "credentials": "credentials and --ca-file",
 }
-
-
-def _address(option: str, url: str) -> str:
-    from sidecar.deliver.common.addresses import check_url
-
-    try:
-        check_url(url)
-    except ValueError as error:
-        raise ConfigError([f"{option}: {error}"]) from error
-    return url.rstrip("/")
 
 
 def _period(seconds: float, end: str | None) -> Period:

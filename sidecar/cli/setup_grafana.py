@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from sidecar.cli.shared import client_access, reached
-from sidecar.errors import ConfigError
+from sidecar.cli.shared import base_address, client_access, reached
 
 
 @click.command("grafana")
@@ -39,7 +38,9 @@ def command(
     from sidecar.deliver.common.connection import Connection
     from sidecar.provision import grafana
 
-    server = client_access(_address(url), token=token_file, username=username, password=password_file, ca=ca_file)
+    server = client_access(
+        base_address("--url", url), token=token_file, username=username, password=password_file, ca=ca_file
+    )
     with reached(), Connection(server) as connection:
         click.echo(f"Grafana {grafana.version(connection.ask)}")
         steps = grafana.plan(connection.ask, grafana.shipped(), overwrite)
@@ -50,9 +51,3 @@ def command(
             return
         done = sum(1 for _ in grafana.apply(connection.ask, steps, folder))
         click.echo(f"{done} changed" if done else "nothing to change")
-
-
-def _address(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError([f"--url: invalid address: {url}; expected http:// or https://"])
-    return url.rstrip("/")

@@ -89,6 +89,17 @@ def with_hosts(options: Hosted, url: str | None, flag: str, section: str) -> Hos
         raise problems_of(error, f"{flag}: ") from error
 
 
+def base_address(flag: str, url: str) -> str:
+    """The address of a server that was given by `flag`. Raises `ConfigError`."""
+    from sidecar.deliver.common.addresses import check_base
+
+    try:
+        check_base(url)
+    except ValueError as error:
+        raise ConfigError([f"{flag}: {error}"]) from error
+    return url.rstrip("/")
+
+
 def client_access(
     url: str,
     *,

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import hmac
 import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from sidecar.errors import ConfigError, Unauthenticated
 from sidecar.loopback import is_loopback
 from sidecar.options import ServerAuth, ServerTls
+from sidecar.watched_files import WatchedFiles
 
 if TYPE_CHECKING:
     import grpc
-
-POLL_SECONDS = 1.0
 
 _logger = structlog.get_logger("sidecar.receive")
 T = TypeVar("T")
@@ -46,13 +44,13 @@ class Credentials:
         """`section`: whose credentials they are, for messages."""
         self._clock = clock
         self._warned = False
-        self._tokens: _Watched[tuple[bytes, ...]] | None = None
+        self._tokens: WatchedFiles[tuple[bytes, ...]] | None = None
         if auth is not None and auth.token_file is not None:
             file = auth.token_file
-            self._tokens = _Watched((file,), lambda: _tokens(file), clock, section)
+            self._tokens = _watched((file,), lambda: _tokens(file), clock, section)
         elif auth is not None and auth.token is not None:
             fixed = (auth.token.get_secret_value().strip().encode(),)
-            self._tokens = _Watched((), lambda: fixed, clock)
+            self._tokens = WatchedFiles((), lambda: fixed, clock)
         self._tls = _Tls.of(tls or ServerTls())
         if self._tls is not None:
             _load(self._tls.context, self._tls.files)
@@ -104,7 +102,7 @@ class Credentials:
         if self._tls is None:
             return None
         context = partial(self._tls.context, protocol)
-        watched = _Watched(self._tls.files, context, self._clock)
+        watched = _watched(self._tls.files, context, self._clock)
 
         def renew(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
             # Called at every handshake, with or without a server name. The whole context is exchanged rather than
@@ -121,7 +119,7 @@ class Credentials:
             return None
         import grpc
 
-        watched = _Watched(self._tls.files, self._tls.grpc_configuration, self._clock)
+        watched = _watched(self._tls.files, self._tls.grpc_configuration, self._clock)
         served = watched.get()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
@@ -176,63 +174,10 @@ class _Tls:
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=client_ca)
 
 
-class _Watched(Generic[T]):
-    """What was made of some files, made again when they change. Thread-safe: handshakes come from several threads."""
-
-    def __init__(
-        self, files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float], section: str = "receive"
-    ) -> None:
-        self._files = tuple(files)
-        self._make = load
-        self._clock = clock
-        self._section = section
-        self._lock = threading.Lock()
-        self._look_again = clock() + POLL_SECONDS
-        self._state = _state(self._files)
-        self._failed_state: object = None
-        self._value = _load(load, self._files, section)
-
-    def get(self) -> T:
-        now = self._clock()
-        if not self._files or now < self._look_again:
-            return self._value
-        with self._lock:
-            self._look_again = now + POLL_SECONDS
-            state = _state(self._files)
-            if state != self._state:
-                self._reload(state)
-            return self._value
-
-    def _reload(self, state: object) -> None:
-        files = [str(file) for file in self._files]
-        try:
-            self._value = _load(self._make, self._files, self._section)
-        except ConfigError as error:
-            # Tried again at every look, said once: files of a pair may be replaced one after the other.
-            if state != self._failed_state:
-                self._failed_state = state
-                _logger.error(
-                    "credentials_not_reloaded",
-                    files=files,
-                    error=str(error),
-                )
-            return
-        self._state = state
-        self._failed_state = None
-        _logger.info("credentials_reloaded", files=files)
-
-
-def _state(files: Sequence[Path]) -> object:
-    """Changes when a file is written or replaced, symbolic links (as in a mounted secret) followed."""
-    state: list[tuple[int, int, int] | None] = []
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            state.append(None)
-        else:
-            state.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
-    return state
+def _watched(
+    files: Sequence[Path], load: Callable[[], T], clock: Callable[[], float], section: str = "receive"
+) -> WatchedFiles[T]:
+    return _load(lambda: WatchedFiles(files, load, clock), files, section)
 
 
 def _load(load: Callable[[], T], files: Sequence[Path], section: str = "receive") -> T:

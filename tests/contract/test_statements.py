@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from model_sidecar_instrumentation import settings as capture
 
+from sidecar import watched_files
 from sidecar.cli.instrument import ENVIRONMENT
 from sidecar.config.loader import load
 from sidecar.decode.redaction.rules import VALUE_PATTERNS
@@ -20,7 +21,6 @@ from sidecar.instrument.bundle import REQUIREMENTS, VERSIONS
 from sidecar.journal import codec, opening, schema
 from sidecar.journal.options import JournalOptions
 from sidecar.loopback import is_loopback
-from sidecar.receive import credentials
 from sidecar.receive.receiver import Listener
 from sidecar.receive.registry import RECEIVERS
 
@@ -179,7 +179,7 @@ class TestTls:
         assert all(is_loopback(one.host) for kind in RECEIVERS for one in _listeners(kind.options))
 
     def test_how_often_files_are_looked_at(self) -> None:
-        assert credentials.POLL_SECONDS == 1
+        assert watched_files.POLL_SECONDS == 1
         assert "at most once a second" in _text(self.PAGE)
 
     def test_loopback_addresses(self) -> None:

@@ -7,14 +7,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from support.certificates import authority
+from support.certificates import Pair, authority
 from support.delivery import NO_TIMEOUT, QUICK, TIMEOUT, logs_payload, sink_context, spans_payload
 from support.engines import free_port, run_collector, sidecar_process, wait_for
 from support.journals import journal
@@ -22,14 +22,18 @@ from support.load import Sender, make_logs, make_spans, sending, status, waiting
 from support.otlp_cases import metrics_request
 from support.otlp_destination import Destination, Fault, Script, grpc_destination, http_destination
 
+from sidecar import watched_files
 from sidecar.decode.otlp.metrics import check_metrics
 from sidecar.decode.select import decoder as chosen_decoder
+from sidecar.deliver.otlp.grpc_exporter import OtlpGrpcClient
+from sidecar.deliver.otlp.http_exporter import OtlpHttpClient
 from sidecar.deliver.otlp.options import OtlpOptions
-from sidecar.deliver.otlp.sink import OtlpSink, build, health_check
+from sidecar.deliver.otlp.sink import Client, OtlpSink, build, health_check
 from sidecar.deliver.worker import Worker
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Submission
+from sidecar.options import ClientTls
 from sidecar.telemetry import Telemetry
 
 DECODER = chosen_decoder()
@@ -351,3 +355,36 @@ def test_tls_with_client_certificates(protocol: str, tmp_path: Path) -> None:
             health_check(OtlpOptions.model_validate(given | {"tls": tls | {"server_name": "elsewhere"}})).state
             == "failed"
         )
+
+
+def test_client_certificates_are_exchanged_without_a_restart(
+    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_files, "POLL_SECONDS", 0)
+    ca, other = authority(tmp_path), authority(tmp_path, "other")
+    server, client, stranger = ca.issue("server"), ca.issue("client"), other.issue("stranger")
+    secure = {
+        "SIDECAR_RECEIVE__TLS__CERT_FILE": str(server.cert),
+        "SIDECAR_RECEIVE__TLS__KEY_FILE": str(server.key),
+        "SIDECAR_RECEIVE__TLS__CA_FILE": str(ca.cert),
+        "SIDECAR_DELIVER__STORE__ENABLED": "false",
+    }
+    tls = ClientTls(ca_file=ca.cert, cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key")
+
+    def mount(pair: Pair) -> None:
+        (tmp_path / "tls.crt").write_bytes(pair.cert.read_bytes())
+        (tmp_path / "tls.key").write_bytes(pair.key.read_bytes())
+
+    with sidecar_process(secure) as far:
+        mount(stranger)
+        if protocol == "grpc":
+            sender: Client = OtlpGrpcClient(
+                {"spans": f"https://127.0.0.1:{far.grpc_port}"}, gzip=False, timeout=5, tls=tls, user_agent="test"
+            )
+        else:
+            url = f"https://127.0.0.1:{far.http_port}/v1/traces"
+            sender = OtlpHttpClient({"spans": url}, gzip=False, timeout=5, tls=tls, user_agent="test", connections=1)
+        with closing(sender):
+            assert sender.export("spans", b"", {}).status == "retry"
+            mount(client)
+            assert sender.export("spans", b"", {}).status == "accepted"

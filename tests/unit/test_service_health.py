@@ -120,7 +120,11 @@ class TestFile:
             ({}, "expected a list `targets`"),
             ([], "expected a list `targets`"),
             ({"targets": []}, "1 to 1000"),
-            ({"targets": [{"name": "a", "url": "h:1"}]}, r"targets\[0\]: url: invalid address: h:1; expected http://"),
+            (
+                {"targets": [{"name": "a", "url": "h:1"}]},
+                r"targets\[0\]: url: invalid address: 'h:1'; expected http://",
+            ),
+            ({"targets": [{"name": "a", "url": "http://u:p@h"}]}, r"must not hold credentials: use the section auth"),
             ({"targets": [{"name": "a", "url": "http://h", "kind": "x"}]}, r"targets\[0\]: kind: Input should be"),
             ({"targets": [{"name": "a", "url": "http://h", "colour": 1}]}, r"targets\[0\]: colour"),
             ({"targets": [{"name": "a", "url": "http://h"}] * 2}, "two targets are named a"),

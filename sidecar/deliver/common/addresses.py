@@ -24,3 +24,11 @@ def check_url(url: str) -> None:
         valid = False
     if not valid:
         raise ValueError(f"invalid address: {url!r}; expected http://host:port or https://host:port")
+
+
+def check_base(url: str) -> None:
+    """The same of an address that paths are put behind."""
+    check_url(url)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError(f"invalid address: {url!r}; expected none with a query or fragment, paths are put behind it")

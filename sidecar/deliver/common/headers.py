@@ -10,7 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from sidecar.lists import mapping
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OURS = frozenset({"content-type", "content-encoding", "content-length", "host", "te", "connection", "user-agent"})
+_OURS = frozenset(
+    (
+        *("content-type", "content-encoding", "content-length", "transfer-encoding", "accept-encoding"),
+        *("host", "te", "connection", "expect", "upgrade", "user-agent"),
+    )
+)
 
 
 def _as_mapping(value: Any) -> Any:

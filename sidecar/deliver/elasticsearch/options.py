@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from sidecar.deliver.common.addresses import as_list, check_url
+from sidecar.deliver.common.addresses import as_list, check_base
 from sidecar.deliver.elasticsearch import index_patterns
 from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
@@ -17,7 +17,7 @@ SMALLEST_BATCH = 64 << 10
 
 def _checked(urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
-        check_url(url)
+        check_base(url)
     return urls
 
 
@@ -25,14 +25,6 @@ Hosts = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_che
 """Addresses of a cluster's nodes."""
 
 
-def _host_named(tls: ClientTls) -> ClientTls:
-    if tls.server_name is not None:
-        raise ValueError("server_name cannot be set here: a certificate must be for the host of its address")
-    return tls
-
-
-NodeTls = Annotated[ClientTls, AfterValidator(_host_named)]
-"""TLS of connections to nodes."""
 HOSTS: Any = Field(
     (),
     examples=[["https://es:9200"]],
@@ -47,7 +39,7 @@ class ElasticsearchOptions(SinkOptions):
 
     kind: Literal["elasticsearch"] = Field("elasticsearch", description="Kind of the sink.")
     hosts: Hosts = HOSTS
-    tls: NodeTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
+    tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(default=ClientAuth(), description="Credentials: an API key, a token or a user.")
     compression: bool = Field(True, description="Send requests compressed with gzip.")
     timeout: Duration = Field(30.0, gt=0, le=600, description="For a whole request, its reply included.")

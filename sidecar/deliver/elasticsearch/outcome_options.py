@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from sidecar.deliver.elasticsearch import index_patterns
-from sidecar.deliver.elasticsearch.options import HOSTS, Hosts, NodeTls
+from sidecar.deliver.elasticsearch.options import HOSTS, Hosts
 from sidecar.deliver.elasticsearch.trace_options import SearchPattern
 from sidecar.options import ClientAuth, ClientTls, Duration, Section
 
@@ -14,7 +14,7 @@ class OutcomeElasticsearchOptions(Section):
     """Where predictions and labels are read, and figures are put."""
 
     hosts: Hosts = HOSTS
-    tls: NodeTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
+    tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(
         default=ClientAuth(),
         description="Credentials: an API key, a token or a user; the role sidecar-outcomes is enough.",

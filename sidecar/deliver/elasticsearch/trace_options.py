@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sidecar.deliver.elasticsearch.options import HOSTS, Hosts, NodeTls
+from sidecar.deliver.elasticsearch.options import HOSTS, Hosts
 from sidecar.options import ClientAuth, ClientTls, Section
 
 
@@ -24,7 +24,7 @@ class TraceElasticsearchOptions(Section):
     """Where the sidecars' Elasticsearch sinks put spans and logs."""
 
     hosts: Hosts = HOSTS
-    tls: NodeTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
+    tls: ClientTls = Field(default=ClientTls(), description="TLS of connections to https:// addresses.")
     auth: ClientAuth = Field(
         default=ClientAuth(),
         description="Credentials: an API key, a token or a user; the role sidecar-reader is enough.",

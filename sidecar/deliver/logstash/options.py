@@ -75,8 +75,8 @@ class LogstashOptions(SinkOptions):
             check_url(host) if self.mode == "http" else parse_host(host)
         if self.auth.api_key or self.auth.api_key_file or self.auth.token or self.auth.token_file:
             raise ValueError("auth: Logstash has users only: set auth.username and auth.password")
-        if self.mode == "http" and (self.tls.server_name or self.tls.enabled):
-            raise ValueError("tls.enabled and tls.server_name are for lumberjack: with http write https:// addresses")
+        if self.mode == "http" and self.tls.enabled:
+            raise ValueError("tls.enabled is for lumberjack: with http write https:// addresses")
         if self.mode == "lumberjack" and self.auth.username:
             raise ValueError("lumberjack has no users: use a client certificate, or mode http")
         files = self.tls.ca_file or self.tls.cert_file or self.tls.server_name

@@ -7,14 +7,14 @@ unless asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 
+from sidecar.deliver.common.tls import client_context, made_of_files
 from sidecar.deliver.otlp import responses
 from sidecar.deliver.otlp.responses import ExportResult
-from sidecar.errors import Permanent
 from sidecar.loopback import is_loopback
 from sidecar.options import ClientTls
 from sidecar.pipeline import Signal
@@ -43,7 +43,9 @@ class OtlpGrpcClient:
         """`endpoints`: signal -> http://host:port or https://host:port. Opens no connection. Raises `Permanent` where
         a file of the connection cannot be read."""
         self._timeout = timeout
-        options = [
+        self._compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
+        self._endpoints, self._tls = endpoints, tls
+        self._options: list[tuple[str, Any]] = [
             ("grpc.primary_user_agent", user_agent),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", _MAX_REPLY_BYTES),
@@ -61,25 +63,12 @@ class OtlpGrpcClient:
             ("grpc.use_local_subchannel_pool", 1),
             *([("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []),
         ]
-        self._channels: dict[str, grpc.Channel] = {}
-        for endpoint in sorted(set(endpoints.values())):
-            parts = urlsplit(endpoint)
-            direct = [*options, ("grpc.enable_http_proxy", 0)] if is_loopback(parts.hostname or "") else options
-            if parts.scheme == "https":
-                credentials = grpc.ssl_channel_credentials(
-                    _read(tls.ca_file), _read(tls.key_file), _read(tls.cert_file)
-                )
-                self._channels[endpoint] = grpc.secure_channel(parts.netloc, credentials, direct)
-            else:
-                self._channels[endpoint] = grpc.insecure_channel(parts.netloc, direct)
-        self._compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
-        # No (de)serialisers: bytes in, bytes out.
-        self._calls = {s: self._channels[endpoint].unary_unary(METHODS[s]) for s, endpoint in endpoints.items()}
+        self._calls = made_of_files(tls, self._open)
 
     def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
         """Send one request and wait for its end."""
         try:
-            reply = self._calls[signal](
+            reply = self._calls.get()[signal](
                 body,
                 timeout=self._timeout,
                 metadata=[(name.lower(), value) for name, value in headers.items()],
@@ -94,6 +83,23 @@ class OtlpGrpcClient:
         for channel in self._channels.values():
             channel.close()
 
+    def _open(self) -> dict[Signal, grpc.UnaryUnaryMultiCallable[bytes, bytes]]:
+        """Channels with the files as they are now. Those of former files end with their last request. Raises OSError
+        where a file cannot be used."""
+        channels: dict[str, grpc.Channel] = {}
+        for endpoint in sorted(set(self._endpoints.values())):
+            parts = urlsplit(endpoint)
+            options = self._options
+            if is_loopback(parts.hostname or ""):
+                options = [*options, ("grpc.enable_http_proxy", 0)]
+            if parts.scheme == "https":
+                channels[endpoint] = grpc.secure_channel(parts.netloc, _credentials(self._tls), options)
+            else:
+                channels[endpoint] = grpc.insecure_channel(parts.netloc, options)
+        self._channels = channels
+        # No (de)serialisers: bytes in, bytes out.
+        return {s: channels[endpoint].unary_unary(METHODS[s]) for s, endpoint in self._endpoints.items()}
+
 
 def _failure(error: grpc.RpcError) -> ExportResult:
     code, message = error.code(), error.details() or ""
@@ -103,10 +109,7 @@ def _failure(error: grpc.RpcError) -> ExportResult:
     return responses.from_grpc(number, message, status)
 
 
-def _read(file: Path | None) -> bytes | None:
-    if file is None:
-        return None
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Permanent(f"{file}: cannot be read: {error.strerror}") from error
+def _credentials(tls: ClientTls) -> grpc.ChannelCredentials:
+    client_context(tls)  # grpcio would find out at a handshake only that a file is nonsense.
+    read = [None if file is None else file.read_bytes() for file in (tls.ca_file, tls.key_file, tls.cert_file)]
+    return grpc.ssl_channel_credentials(*read)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from sidecar.deliver.common.addresses import check_url
+from sidecar.deliver.common.addresses import check_base, check_url
 from sidecar.deliver.common.headers import Headers
 from sidecar.deliver.options import SinkOptions
 from sidecar.options import ClientAuth, ClientTls, Duration, Size
@@ -116,6 +116,8 @@ class OtlpOptions(SinkOptions):
                 raise ValueError("an address for gRPC has no path: write it as http://host:port or https://host:port")
             if any(name.lower().endswith("-bin") for name in self.headers):
                 raise ValueError("headers whose names end in -bin are binary over gRPC, and cannot be set")
+        elif self.endpoint and urlsplit(self.endpoint).query:
+            check_base(self.endpoint)
         elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.supported_signals)))):
             raise ValueError("the signals' paths are put behind endpoint: write it without, or set traces_endpoint")
         return self

@@ -32,7 +32,7 @@ log = structlog.get_logger("deliver.otlp")
 
 
 class Client(Protocol):
-    """The way to the receiver; see `otlp_grpc_client.OtlpGrpcClient` and `otlp_http_client.OtlpHttpClient`."""
+    """The way to the receiver; see `grpc_exporter.OtlpGrpcClient` and `http_exporter.OtlpHttpClient`."""
 
     def export(self, signal: Signal, body: bytes, headers: Mapping[str, str]) -> ExportResult:
         """Send one request; whatever comes of it is the result."""

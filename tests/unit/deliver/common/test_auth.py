@@ -30,8 +30,19 @@ def test_files_are_read_again_when_the_credentials_are_refused(tmp_path: Path) -
     assert held.headers() == {"authorization": "Basic dTp0d28="}
 
 
-def test_a_token_that_is_no_header_is_said(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text("ä", "utf-8")
-    with pytest.raises(Permanent, match="token cannot be read"):
-        authorization(ClientAuth(token_file=file))
+@pytest.mark.parametrize("text", ["ä", "one\ntwo", " \n", "a\x00b", "→"])
+@pytest.mark.parametrize("what", ["token", "api_key"])
+def test_what_no_header_can_hold_is_said_without_showing_it(tmp_path: Path, text: str, what: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(text, "utf-8")
+    given = ClientAuth.model_validate({what: text}) if text.strip() else None
+    for auth in (given, ClientAuth.model_validate({f"{what}_file": file})):
+        if auth is not None:
+            with pytest.raises(Permanent, match="expected one line of printable ASCII") as refused:
+                authorization(auth)
+            assert text not in str(refused.value) or not text.strip()
+
+
+def test_line_breaks_around_a_secret_are_not_part_of_it() -> None:
+    assert authorization(ClientAuth(api_key=SecretStr(" abc\n"))) == "ApiKey abc"
+    assert authorization(ClientAuth(username="u", password=SecretStr(" p "))) == "Basic dTogcCA="
