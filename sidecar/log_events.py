@@ -37,7 +37,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("receiver_open_to_network", "warning", "A receiver listens on more than loopback, and anybody may send.", "set a token file or a CA file for client certificates, or bind to 127.0.0.1"),
     LogEvent("credentials_reloaded", "info", "Files of credentials changed and were read again."),
     LogEvent("credentials_not_reloaded", "error", "Files of credentials changed and are invalid; the former ones stay in force.", "correct the files"),
-    LogEvent("metric_not_read", "error", "One of the program's own metrics could not be read; a scrape is answered without it.", _REPORT),
+    LogEvent("metric_not_read", "error", "One of the program's own metrics could not be read; scrapes are answered without it. Said once.", _REPORT),
     LogEvent("request_failed", "error", "A request failed by a fault of the program; the client was asked to try again.", _REPORT),
     LogEvent("records_repaired", "warning", "Invalid optional parts of records were left out or corrected; from now on only counted.", "correct the sender; see sidecar_receiver_repaired_total"),
     LogEvent("too_many_connections", "warning", "A connection was closed because the receiver has its maximum.", "raise max_connections, or send over fewer connections"),

@@ -161,6 +161,8 @@ class Telemetry:
         self._watches: dict[str, list[Watch]] = {}
         self._counts: dict[str, dict[LabelValues, float]] = {m.name: {} for m in TABLE if m.kind == "counter"}
         self._histograms: dict[str, dict[LabelValues, _Observed]] = {m.name: {} for m in TABLE if m.kind == "histogram"}
+        self._unread: set[str] = set()
+        """What could not be read, and was said."""
         self._instrumentations: list[Callable[[], Iterable[MetricFamily]]] = []
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
@@ -198,7 +200,13 @@ class Telemetry:
                 kind = metric.kind.removeprefix("watched_")
                 yield OwnFamily(metric.name.removesuffix("_total"), kind, metric.help, tuple(samples))
         for collect in self._instrumentations:
-            yield from collect()
+            try:
+                measured = list(collect())
+            except Exception:
+                if self._fails_newly("what a library measures"):
+                    log.exception("metric_not_read", metric="what a library measures")
+            else:
+                yield from measured
 
     def _key(self, name: str, labels: Mapping[str, str]) -> LabelValues:
         wanted = self._metrics[name].labels
@@ -216,8 +224,15 @@ class Telemetry:
             try:
                 read += [_sample(metric, labels, value) for value, labels in watch()]
             except Exception:
-                log.exception("metric_not_read", metric=metric.name)
+                if self._fails_newly(metric.name):
+                    log.exception("metric_not_read", metric=metric.name)
         return read
+
+    def _fails_newly(self, metric: str) -> bool:
+        """Whether it is to be said that it cannot be read: once, there is a scrape every few seconds."""
+        newly = metric not in self._unread
+        self._unread.add(metric)
+        return newly
 
     def _buckets(self, metric: Metric) -> list[OwnSample]:
         with self._lock:
@@ -225,19 +240,25 @@ class Telemetry:
         ends = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
         samples: list[OwnSample] = []
         for key, counts, total in rows:
-            labels = dict(zip(metric.labels, key, strict=True))
+            labels = {label: str(text) for label, text in zip(metric.labels, key, strict=True)}
             counted = list(itertools.accumulate(counts))
             samples += [
                 OwnSample(f"{metric.name}_bucket", {**labels, "le": end}, count)
                 for end, count in zip(ends, counted, strict=True)
             ]
             samples.append(OwnSample(f"{metric.name}_count", labels, counted[-1]))
-            samples.append(OwnSample(f"{metric.name}_sum", labels, total))
+            samples.append(OwnSample(f"{metric.name}_sum", labels, _number(total)))
         return samples
 
 
 def _sample(metric: Metric, labels: Mapping[str, str], value: float) -> OwnSample:
-    return OwnSample(metric.name, dict(sorted(labels.items())), value)
+    texts = {label: str(text) for label, text in sorted(labels.items())}
+    return OwnSample(metric.name, texts, _number(value))
+
+
+def _number(value: float) -> float:
+    """Numbers of numpy and booleans are written in another way than Python's."""
+    return value if type(value) in (int, float) else float(value)
 
 
 def configure_logging(level: str) -> None:

@@ -46,7 +46,9 @@ def _family(parts: Sequence[Family]) -> bytes:
 
 
 def _labels(labels: dict[str, str]) -> bytes:
-    return b"".join(put_bytes(1, put_bytes(1, k.encode()) + put_bytes(2, v.encode())) for k, v in labels.items())
+    return b"".join(
+        put_bytes(1, put_bytes(1, k.encode()) + put_bytes(2, v.encode("utf-8", "replace"))) for k, v in labels.items()
+    )
 
 
 def _value(kind: Kind, value: Value, start: float) -> bytes:

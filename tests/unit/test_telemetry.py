@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sidecar.serve.exposition import from_client, render
-from sidecar.telemetry import Telemetry
+from sidecar.telemetry import MetricFamily, Telemetry
 
 
 def text(telemetry: Telemetry) -> str:
@@ -83,3 +87,45 @@ def test_what_a_library_measures_stands_beside_it() -> None:
     telemetry.instrumented(registry.collect)
     samples = [line for line in text(telemetry).splitlines() if not line.startswith("#")]
     assert samples == ["sidecar_spans_without_start_total 2", "jobs_total 3.0"]
+
+
+def test_what_is_no_number_of_pythons_is_shown_as_one() -> None:
+    telemetry = Telemetry()
+    telemetry.watch("sidecar_store_bytes", lambda: [(np.float64(1.5), {})])
+    telemetry.watch("sidecar_store_spans", lambda: [(True, {})])
+    telemetry.watch("sidecar_waiting_items", lambda: [(2, {"consumer": 7, "signal": None})])  # type: ignore[dict-item]
+    telemetry.add("sidecar_spans_scaled_total", np.int64(3))
+    telemetry.record("sidecar_journal_commit_seconds", np.float64(0.5))
+    for openmetrics in (False, True):
+        shown = render(from_client(telemetry.collect()), openmetrics).decode()
+        families = list(parse_openmetrics(shown) if openmetrics else parse_text(shown))
+        values = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+        assert values[("sidecar_store_bytes",)] == 1.5
+        assert values[("sidecar_store_spans",)] == 1
+        assert values[("sidecar_waiting_items", "7", "None")] == 2
+        assert values[("sidecar_spans_scaled_total",)] == 3
+        assert values[("sidecar_journal_commit_seconds_sum",)] == 0.5
+
+
+@pytest.mark.parametrize("value", [None, "many", [1]])
+def test_a_value_that_is_none_is_said_once_and_left_out(value: object) -> None:
+    telemetry = Telemetry()
+    telemetry.watch("sidecar_store_bytes", lambda: [(value, {})])  # type: ignore[list-item]
+    telemetry.watch("sidecar_store_spans", lambda: [(7, {})])
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            samples = [line for line in text(telemetry).splitlines() if not line.startswith("#")]
+            assert samples == ["sidecar_store_spans 7"]
+    assert [line["metric"] for line in lines] == ["sidecar_store_bytes"]
+
+
+def test_a_library_that_fails_does_not_stop_a_scrape() -> None:
+    def fails() -> Iterator[MetricFamily]:
+        raise RuntimeError("broken")
+
+    telemetry = Telemetry()
+    telemetry.add("sidecar_spans_without_start_total", 2)
+    telemetry.instrumented(fails)
+    with structlog.testing.capture_logs() as lines:
+        assert "sidecar_spans_without_start_total 2" in text(telemetry)
+    assert [line["event"] for line in lines] == ["metric_not_read"]

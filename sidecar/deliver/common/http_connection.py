@@ -1,59 +1,20 @@
-"""A connection to a server, and a request and its reply over it; each bounded in time as a whole."""
+"""A request and its reply over a connection, bounded in time as a whole."""
 
 from __future__ import annotations
 
 import select
 import socket
 import ssl
-import time
 
+from sidecar.deliver.common.connecting import seconds_left
 from sidecar.deliver.common.http_reply import ReplyReader
 
 _CHUNK = 1 << 16
 _JOINED = 1 << 14
 """Bytes of a body that are sent with the head at once."""
-_SHORTEST_TRY = 2.0
-"""Seconds for each of several addresses of a host, where there are as many left."""
 
 Closed = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """A connection ended."""
-
-
-def connect(host: str, port: int, context: ssl.SSLContext | None, server_name: str, deadline: float) -> socket.socket:
-    """A connection that does not block. Every address of the host is tried, each with its share of the time: one that
-    does not answer leaves some for the next. Raises OSError (TimeoutError, ssl.SSLError) and ValueError."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        left = _left(deadline)
-        share = min(left, max(_SHORTEST_TRY, left / (len(addresses) - number)))
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(share)
-            connection.connect(address)
-            return _prepared(connection, context, server_name, deadline)
-        except ssl.SSLError:
-            raise
-        except OSError:
-            connection.close()
-            if number == len(addresses) - 1:
-                raise
-    raise OSError(f"{host} has no address")
-
-
-def _prepared(
-    connection: socket.socket, context: ssl.SSLContext | None, server_name: str, deadline: float
-) -> socket.socket:
-    try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.settimeout(_left(deadline))
-        if context is not None:
-            connection = context.wrap_socket(connection, server_hostname=server_name)
-        connection.settimeout(0)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def is_open(connection: socket.socket) -> bool:
@@ -73,8 +34,8 @@ def exchange(connection: socket.socket, head: bytes, body: bytes, reply: ReplyRe
     parts = (head + body,) if len(body) <= _JOINED else (head, body)
     sent = all(_send(connection, memoryview(part), reply, deadline) for part in parts)
     while not reply.whole:
-        if not _receive(connection, reply, deadline):
-            _wait(connection, select.POLLIN, deadline)
+        _wait(connection, select.POLLIN, deadline)
+        _receive(connection, reply, deadline)
     return sent
 
 
@@ -99,34 +60,25 @@ def _send(connection: socket.socket, data: memoryview, reply: ReplyReader, deadl
     return True
 
 
-def _receive(connection: socket.socket, reply: ReplyReader, deadline: float) -> bool:
-    """Read what has come; False where nothing has."""
-    _left(deadline)
+def _receive(connection: socket.socket, reply: ReplyReader, deadline: float) -> None:
+    """Read what has come. A record of TLS fits in: nothing of one is left where the poll does not see it."""
     try:
         data = connection.recv(_CHUNK)
     except (BlockingIOError, ssl.SSLWantReadError):
-        return False
+        return
     except ssl.SSLWantWriteError:
         _wait(connection, select.POLLOUT, deadline)
-        return True
+        return
     if data:
         reply.feed(data)
     else:
         reply.end()
-    return True
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("it did not end within the time-out")
-    return left
 
 
 def _wait(connection: socket.socket, events: int, deadline: float) -> int:
     poll = select.poll()
     poll.register(connection, events)
-    ready = poll.poll(_left(deadline) * 1000)
+    ready = poll.poll(seconds_left(deadline) * 1000)
     if not ready:
         raise TimeoutError("it did not end within the time-out")
     return ready[0][1]

@@ -12,21 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from sidecar.deliver.common.connecting import CONNECT_SECONDS, connect
 from sidecar.deliver.common.http import Unreached
-from sidecar.deliver.common.http_connection import Closed, connect, exchange, is_open
+from sidecar.deliver.common.http_connection import Closed, exchange, is_open
 from sidecar.deliver.common.http_reply import InvalidReply, ReplyReader, ReplyTooLarge
 from sidecar.deliver.common.tls import client_context, made_of_files
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.options import ClientTls
 
-CONNECT_SECONDS = 10.0
-"""Longest wait for a connection and its TLS handshake, and never longer than the time-out."""
 IDLE_SECONDS = 45.0
 """A connection that was idle for longer is not used again: load balancers and firewalls forget one after 60 s and more,
 some of them without a word."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OF_URLS = "%!$&'()*+,/:;=?@[]~"
-"""What stands in a path and query as it is, besides letters and digits."""
+"""What stands in a path and query as it is, besides ASCII alphanumerics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class HttpOrigin:
 
 
 def _authority(host: str, port: int | None) -> str:
-    """Value of the Host header: without the zone of an address, and no letters but those of DNS."""
+    """Value of the Host header: without the zone of an address, and a name as DNS has it."""
     if ":" in host:
         name = f"[{host.partition('%')[0]}]"
     else:

@@ -30,10 +30,12 @@ def client_context(tls: ClientTls) -> ssl.SSLContext:
 def made_of_files(tls: ClientTls, make: Callable[[], T]) -> WatchedFiles[T]:
     """What `make` makes of the files, made again when they have changed. Raises `Permanent` where one cannot be used
     now."""
+    files = _files(tls)
     try:
-        return WatchedFiles(_files(tls), make, time.monotonic)
+        return WatchedFiles(files, make, time.monotonic)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise Permanent(f"files of the TLS connection cannot be used: {error}") from error
+        named = ", ".join(str(file) for file in files) or "of the system"
+        raise Permanent(f"files of the TLS connection cannot be used: {named}: {error}") from error
 
 
 def missing_file(tls: ClientTls) -> Path | None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 from sidecar.decode.protocols.lumberjack import AckReader, Sending
+from sidecar.deliver.common.connecting import CONNECT_SECONDS, connect
 from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.tls import client_context
 from sidecar.errors import DecodeError
 from sidecar.options import ClientTls
 
-CONNECT_SECONDS = 10.0
-"""Longest wait for a connection and its TLS handshake, and never longer than the time-out."""
 IDLE_SECONDS = 45.0
 """A connection that was idle for longer is not used again: Logstash closes one after 60 s."""
 _CHUNK = 1 << 18
@@ -32,25 +30,22 @@ class Connection:
         self._timeout = timeout
         self.idle_since = time.monotonic()
         wait = min(timeout, CONNECT_SECONDS)
+        name = ((tls and tls.server_name) or host).rstrip(".")
         try:
-            plain = socket.create_connection((host, port), wait)
+            context = client_context(tls) if tls is not None else None
+        except OSError as error:
+            raise Unreached("tls", str(error)) from error
+        try:
+            self._socket = connect(host, port, context, name, time.monotonic() + wait)
+        except ssl.SSLError as error:
+            raise Unreached("tls", str(error)) from error
         except TimeoutError as error:
             raise Unreached("timeout", f"no connection within {wait:g} s") from error
-        except (OSError, UnicodeError) as error:  # the second of a name that no resolver can be asked for
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # the second of a name that no resolver, or no certificate, can be asked for
             raise Unreached("unreachable", str(error)) from error
-        self._socket = plain
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if tls is not None:
-                self._socket = client_context(tls).wrap_socket(plain, server_hostname=tls.server_name or host)
-            self._socket.setblocking(False)
-        except TimeoutError as error:
-            plain.close()
-            raise Unreached("timeout", f"no TLS handshake within {wait:g} s") from error
-        except (OSError, ValueError) as error:  # of ssl, of a file that cannot be read, of a name that is none
-            plain.close()
-            raise Unreached("tls", str(error)) from error
 
     def run(self, sending: Sending) -> None:
         """The conversation, until every document is acknowledged. Raises `Unreached` (`timeout`, `closed`, `tls`,

@@ -110,6 +110,6 @@ def _failure(error: grpc.RpcError) -> ExportResult:
 
 
 def _credentials(tls: ClientTls) -> grpc.ChannelCredentials:
-    client_context(tls)  # grpcio would find out at a handshake only that a file is nonsense.
+    client_context(tls)  # grpcio would find out at a handshake only that a file is invalid.
     read = [None if file is None else file.read_bytes() for file in (tls.ca_file, tls.key_file, tls.cert_file)]
     return grpc.ssl_channel_credentials(*read)

@@ -11,6 +11,7 @@ from support.protobuf_messages import message_classes
 from sidecar.derive.families import Exemplar, FamilySnapshot, Histograms, NativeHistogram, Points, Summaries
 from sidecar.serve.exposition import from_client, merge
 from sidecar.serve.protobuf import render
+from sidecar.telemetry import Telemetry
 
 CLIENT = {
     "io.prometheus.client": {
@@ -124,3 +125,11 @@ def test_a_histogram_has_both_kinds_of_buckets_in_one_message() -> None:
     assert both.bucket[0].exemplar.timestamp.seconds == 7
     assert not classic.positive_span
     assert classic.zero_threshold == 0
+
+
+def test_what_is_no_unicode_does_not_stop_a_scrape() -> None:
+    """Such as the name of a file, or a setting from the environment, that is not UTF-8."""
+    telemetry = Telemetry()
+    telemetry.add("sidecar_sink_requests_total", sink="caf\udce9", outcome="ok")
+    (family,) = read(render(merge(from_client(telemetry.collect())))).values()
+    assert labels(family.metric[0]) == {"outcome": "ok", "sink": "caf?"}

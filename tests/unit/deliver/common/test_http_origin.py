@@ -15,7 +15,7 @@ from support.certificates import Authority, authority
 from support.engines import EngineUnavailable
 
 from sidecar import watched_files
-from sidecar.deliver.common import http_connection, http_origin
+from sidecar.deliver.common import connecting, http_origin
 from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.http_client import HttpClient
 from sidecar.deliver.common.http_origin import HttpOrigin
@@ -347,12 +347,12 @@ def _named(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> list
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
-    monkeypatch.setattr("sidecar.deliver.common.http_connection.socket.getaddrinfo", find)
+    monkeypatch.setattr("sidecar.deliver.common.connecting.socket.getaddrinfo", find)
     return asked
 
 
 def test_a_host_of_which_one_address_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "_SHORTEST_TRY", 0.1)
+    monkeypatch.setattr(connecting, "_SHORTEST_TRY", 0.1)
     with black_hole() as hole, serving([OK]) as server:
         alive = "127.0.0.1", int(server.url.rpartition(":")[2])
         _named(monkeypatch, hole, hole, alive)
@@ -417,7 +417,10 @@ def test_tls(ours: Authority, tmp_path: Path) -> None:
             get(http)
     with serving([OK], context=context) as server, origin(server.url, ClientTls(insecure_skip_verify=True)) as http:
         assert get(http) == b"ok"
-    with pytest.raises(Permanent, match="TLS"), origin("https://127.0.0.1", ClientTls(ca_file=tmp_path / "no.pem")):
+    with (
+        pytest.raises(Permanent, match=r"no\.pem"),
+        origin("https://127.0.0.1", ClientTls(ca_file=tmp_path / "no.pem")),
+    ):
         pass
 
 
@@ -437,7 +440,7 @@ def test_certificates_are_exchanged_without_a_restart(
         assert get(http) == b"ok"
         assert server.ended.acquire(timeout=10)
         assert server.ended.acquire(timeout=10)
-        trusted.write_text("nonsense")  # The former one stays in force.
+        trusted.write_text("no certificate")  # The former one stays in force.
         assert get(http) == b"ok"
 
 
