@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from support.engines import browser, logrotate, lumberjack, monitoring, peer, toolchains
+from support.engines import browser, front, logrotate, lumberjack, monitoring, peer, toolchains
 from support.engines.cache import EngineUnavailable, cache_dir
 from support.engines.search import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH, Distribution
 
@@ -30,6 +30,8 @@ WARM: dict[str, Callable[[], object]] = {
     "alertmanager": monitoring.alertmanager,
     "amtool": monitoring.amtool,
     "node-exporter": monitoring.node_exporter,
+    "haproxy": lambda: front.program("haproxy"),
+    "nginx": lambda: front.program("nginx"),
     "logrotate": logrotate.logrotate,
     "chromium": browser.chromium,
     "axe-core": browser.axe_core,

@@ -111,6 +111,7 @@ def test_what_is_no_whole_reply(data: bytes) -> None:
         with_body(b"ok", b"Content-Encoding: gzip"),
         with_body(gzip.compress(b"okay")[:-4], b"Content-Encoding: gzip"),
     ],
+    ids=["not known", "not gzip", "cut off"],
 )
 def test_what_cannot_be_decoded(data: bytes) -> None:
     reply = read([data])

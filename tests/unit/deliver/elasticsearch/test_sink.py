@@ -346,6 +346,7 @@ class TestOptions:
         [
             ({"hosts": "es:9200"}, "invalid address"),
             ({"hosts": "http://u:p@es:9200"}, "must not hold credentials"),
+            ({"hosts": "http://es:9200/?pretty"}, "paths are put behind it"),
             ({"auth": {"api_key": "a", "api_key_file": "b"}}, "not both"),
             ({"auth": {"api_key": "a", "username": "b", "password": "c"}}, "only one of them"),
             ({"auth": {"username": "b"}}, "needs password"),
@@ -358,6 +359,10 @@ class TestOptions:
     def test_what_cannot_be_used_is_said(self, values: dict[str, str], message: str) -> None:
         with pytest.raises(ValidationError, match=message):
             ElasticsearchOptions.model_validate(values)
+
+    def test_a_certificate_may_have_another_name_than_the_host(self) -> None:
+        given = {"hosts": "https://10.0.0.1:9200", "tls": {"server_name": "es.example"}}
+        assert ElasticsearchOptions.model_validate(given).tls.server_name == "es.example"
 
     def test_secrets_are_not_shown(self) -> None:
         assert "hush" not in repr(ElasticsearchOptions.model_validate({"auth": {"api_key": "hush"}}))

@@ -182,6 +182,11 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: 
         LogstashOptions.model_validate(options)
 
 
+def test_a_certificate_may_have_another_name_than_the_host() -> None:
+    given = {"hosts": "https://10.0.0.1:8080", "mode": "http", "tls": {"server_name": "logstash.example"}}
+    assert LogstashOptions.model_validate(given).tls.server_name == "logstash.example"
+
+
 def test_hosts_are_read_as_people_write_them() -> None:
     assert LogstashOptions.model_validate({"hosts": "a, b:1 ,[::1]:2"}).hosts == ("a", "b:1", "[::1]:2")
     assert [parse_host(h) for h in ("a", "b:1", "[::1]:2")] == [("a", 5044), ("b", 1), ("::1", 2)]
