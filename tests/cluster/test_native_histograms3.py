@@ -24,12 +24,13 @@ BOUNDS = (0.0, 0.002, 0.004, 0.006, 0.008, 0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 
 
 
 def test_quantiles_of_native_and_classic_histograms_agree() -> None:
+    binary = prometheus3("prometheus")  # Before the spans: its build may take longer than exemplars are asked for.
     durations = lognormal(2000, 0.08, 1.2)
     with sidecar_process({"SIDECAR_DERIVE__NATIVE_HISTOGRAMS": "true"}) as sidecar:
         send_spans(sidecar.otlp_url, "shop", durations)
         config = CONFIG.format(target=sidecar.serve_url.removeprefix("http://"))
         flags = ["--enable-feature=exemplar-storage"]
-        with run_prometheus(config, flags, binary=prometheus3("prometheus")) as prometheus:
+        with run_prometheus(config, flags, binary=binary) as prometheus:
             url = prometheus.url
             wait_for(lambda: values(url, f"histogram_count({NAME})") == [2000], 60, "the spans to be scraped")
             assert values(url, f"{NAME}_count") == [2000]
