@@ -51,8 +51,9 @@ PAYLOAD_ROWS = 100
 DAY = 86_400 * 10**9
 ROWS_A_DAY = 1_000_000
 REPETITIONS = 5
-MANY, HOURLY = 500, 500
-"""Features, and rows in an hour, of which memory is measured."""
+SOME, MANY, HOURLY = 500, 1000, 500
+"""Features (of the difference between two numbers of them, so that what a process takes once is not in it), and rows in
+an hour, of which memory is measured."""
 MODES = ("reference", "learn", "previous_window", "same_window_last_week", "expectations")
 """What memory is measured of; the last is `reference`, and two expectations of each feature."""
 PEERS = ("evidently", "whylogs")
@@ -136,11 +137,14 @@ def checkpoint(drift: DriftDeriver) -> None:
         pass
 
 
-def write_inputs(folder: Path) -> None:
+def write_inputs(folder: Path, features: int) -> None:
     """A reference of many features, and an hour's requests. By a process of its own: what is made on the way would
     leave memory behind, which is free for what is measured."""
     rng = np.random.default_rng(20)
-    names = [f"n{place:04d}" for place in range(MANY * 8 // 10)], [f"c{place:04d}" for place in range(MANY * 2 // 10)]
+    names = (
+        [f"n{place:04d}" for place in range(features * 8 // 10)],
+        [f"c{place:04d}" for place in range(features * 2 // 10)],
+    )
     rows = rng.normal(10, 3, (HOURLY, len(names[0]))), rng.choice(["basic", "pro", "free"], (HOURLY, len(names[1])))
     live = {name: of[:, n].tolist() for some, of in zip(names, rows, strict=True) for n, name in enumerate(some)}
     write_reference(folder, live)
@@ -150,16 +154,16 @@ def write_inputs(folder: Path) -> None:
         (folder / f"{at_row:05d}.request").write_bytes(events_request([(part, {})]))
 
 
-def memory(mode: str, folder: Path) -> float:
-    """kB a feature: resident memory that came with the deriver's state of many features, over days of hourly rows."""
+def memory(mode: str, folder: Path, features: int) -> float:
+    """kB of resident memory that came with the deriver's state of so many features, over days of hourly rows."""
     days = {"previous_window": 3, "same_window_last_week": 9}.get(mode, 2)
-    options: dict[str, Any] = {"max_features": MANY}
+    options: dict[str, Any] = {"max_features": features}
     if mode == "learn":
         options["learn"] = HOURLY
     else:
         options["reference"] = folder / "reference.json"
     if mode == "expectations":
-        options |= {"suites": folder / "suite.json", "max_expectations": 2 * MANY}
+        options |= {"suites": folder / "suite.json", "max_expectations": 2 * features}
     elif mode != "learn":
         options["compare_with"] = mode
     requests = [file.read_bytes() for file in sorted(folder.glob("*.request"))]
@@ -174,8 +178,8 @@ def memory(mode: str, folder: Path) -> float:
         for _ in deriver.checkpoint():
             pass
     (state,) = deriver.models.values()
-    assert len(state.decisions) == MANY, "a column was not compared"
-    return (settled_bytes() - before) / MANY / 1000
+    assert len(state.decisions) == features, "a column was not compared"
+    return (settled_bytes() - before) / 1000
 
 
 def settled_bytes() -> int:
@@ -214,10 +218,10 @@ def in_a_process(arguments: list[str], environment: Mapping[str, str]) -> dict[s
 def own_part(arguments: list[str]) -> dict[str, float]:
     """What `main` asks of a process of its own."""
     if arguments[0] == "inputs":
-        write_inputs(Path(arguments[1]))
+        write_inputs(Path(arguments[1]), int(arguments[2]))
         return {}
     if arguments[0] == "memory":
-        return {"kilobytes": memory(arguments[1], Path(arguments[2]))}
+        return {"kilobytes": memory(arguments[1], Path(arguments[2]), int(arguments[3]))}
     rows_an_event, suite, file = int(arguments[1]), arguments[2] == "suite", arguments[3]
     with np.load(file, allow_pickle=False) as kept:
         trained, live = ({name[2:]: kept[name] for name in kept.files if name[0] == side} for side in "tl")
@@ -226,6 +230,12 @@ def own_part(arguments: list[str]) -> dict[str, float]:
         if suite:
             options["suites"] = str(write_suite(Path(folder), live))
         return sidecar(rows_an_event, options, live)
+
+
+def resident(own: list[str], mode: str, features: int) -> float:
+    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
+        in_a_process([*own, "inputs", folder, str(features)], {})
+        return in_a_process([*own, "memory", mode, folder, str(features)], {})["kilobytes"]
 
 
 def main(arguments: list[str]) -> int:
@@ -255,11 +265,10 @@ def main(arguments: list[str]) -> int:
             found = in_a_process(command, library.environment)
             taken = f"{found['bytes'] / FEATURES / 1000:,.0f} kB a feature"
             print(f"{library.packages[0]:44} {found['cpu'] / rows * 1e6:8.2f} {taken:>20}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sidecar-bench-drift-") as folder:
-        in_a_process([*own, "inputs", folder], {})
-        for mode in MODES:
-            found = in_a_process([*own, "memory", mode, folder], {})["kilobytes"]
-            print(f"{mode:44} {found:8.1f} kB a feature", flush=True)
+    for mode in MODES:
+        found = [resident(own, mode, features) for features in (SOME, MANY)]
+        each = (found[1] - found[0]) / (MANY - SOME)
+        print(f"{mode:44} {each:8.1f} kB a feature, and {found[0] - each * SOME:6,.0f} kB once", flush=True)
     return 0
 
 

@@ -185,6 +185,9 @@ class FeatureCounter:
         """Read by attribute: those of `feature_counter.NumberCells` and `CategoryCells`. Raises ValueError where they
         contradict each other; TypeError where an attribute is absent or of another type."""
 
+    def edges(self, place: int) -> bytes:  # f64
+        """Of the column in this place. Raises ValueError where it is none of numbers."""
+
     def count_decoded(self, columns: FeatureColumns, first: int, last: int, wanted: Any) -> FeatureCounts:
         """The same of the events of `columns` from `first` to before `last`."""
 

@@ -211,6 +211,9 @@ class NativeFeatureCounter:
     def __init__(self, columns: Sequence[NumberCells | CategoryCells]) -> None:
         self._counter = core.FeatureCounter(columns)
 
+    def edges(self, place: int) -> F64:
+        return np.frombuffer(self._counter.edges(place), np.float64)
+
     def count(self, columns: FeatureColumns, wanted: U8) -> FeatureCounts:
         if isinstance(columns, NativeFeatureColumns):
             found = self._counter.count_decoded(columns.inner, columns.first, columns.last, wanted)

@@ -10,7 +10,7 @@ from sidecar.decode.api import Decoder
 if TYPE_CHECKING:
     from sidecar.decode.native import NativeDecoder
 
-ABI_VERSION = 18
+ABI_VERSION = 19
 """Shape of the native core that its adapter knows (`native/sidecar_native.pyi`); a core of another version is not
 used."""
 

@@ -197,6 +197,16 @@ pub fn one_double(message: &[u8]) -> Option<(&[u8], f64)> {
     (*key_length < 0x80 && *head == ONE_DOUBLE).then(|| (key, f64::from_bits(u64::from_le_bytes(bits))))
 }
 
+/// What stands in a map in front of a double that is a column of its own, where its key is this one; a byte that stands nowhere
+/// where the key is too long for `one_double`.
+pub fn head_of_one_double(key: &[u8]) -> Vec<u8> {
+    let length = 2 + key.len() + ONE_DOUBLE.len() + size_of::<u64>();
+    if length >= 0x80 {
+        return vec![0];
+    }
+    [&[PAIR, length as u8, KEY, key.len() as u8], key, &ONE_DOUBLE].concat()
+}
+
 /// What stands behind a length of one or two bytes, where it is as long as that.
 #[inline(always)]
 fn whole(message: &[u8]) -> Option<&[u8]> {

@@ -93,6 +93,18 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
+    /// The eight bytes behind these, where they are what stands next.
+    #[inline(always)]
+    pub fn fixed64_behind(&mut self, head: &[u8]) -> Option<u64> {
+        let (next, rest) = self.rest.split_at_checked(head.len())?;
+        let (bits, rest) = rest.split_first_chunk::<8>()?;
+        if !are_same(next, head) {
+            return None;
+        }
+        self.rest = rest;
+        Some(u64::from_le_bytes(*bits))
+    }
+
     /// An unsigned number of up to ten bytes, modulo 2^64.
     #[inline(always)]
     pub fn varint(&mut self) -> Result<u64, Broken> {
@@ -127,6 +139,17 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken)?;
         self.rest = rest;
         Ok(*bytes)
+    }
+}
+
+/// Equality of two that are as long: without a call where they have 16 to 32 bytes.
+#[inline(always)]
+fn are_same(a: &[u8], b: &[u8]) -> bool {
+    match (a.first_chunk::<16>(), a.last_chunk::<16>(), b.first_chunk::<16>(), b.last_chunk::<16>()) {
+        (Some(first), Some(last), Some(other_first), Some(other_last)) if a.len() <= 32 => {
+            first == other_first && last == other_last
+        }
+        _ => a == b,
     }
 }
 

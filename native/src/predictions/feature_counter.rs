@@ -132,6 +132,14 @@ impl FeatureCounter {
         FeatureCounter { columns: columns.into_iter().map(|(_, cells)| cells).collect(), places }
     }
 
+    /// Upper bounds of the cells of the column in this place; None where there is none, or it is one of categories.
+    pub fn edges(&self, place: usize) -> Option<&[f64]> {
+        match self.columns.get(place)? {
+            Cells::Numbers(numbers) => Some(&numbers.edges),
+            Cells::Categories(_) => None,
+        }
+    }
+
     /// Counts the values of the events of which `wanted` is not 0. None where the columns contradict themselves.
     pub fn count(&self, found: &FeatureColumns<'_>, wanted: &[u8]) -> Option<Counts> {
         let places: Vec<Option<usize>> = found.names.iter().map(|name| self.places.get(*name).copied()).collect();

@@ -7,8 +7,8 @@ use crate::otlp::intern::{parts, push_part, Interner};
 use crate::otlp::label;
 use crate::otlp::limits::{MAX_FEATURES, MAX_FEATURE_CHARS, MAX_FEATURE_VALUES, MAX_LEFT_OUT_NAMES};
 use crate::otlp::tags::key_value_list;
-use crate::otlp::value::{elements, one_double, plain_elements, usual_column, Any};
-use crate::otlp::wire::{Fields, Value};
+use crate::otlp::value::{elements, head_of_one_double, one_double, plain_elements, usual_column, Any};
+use crate::otlp::wire::{Reader, Value};
 
 pub const MISSING: u8 = 0;
 pub const NUMBER: u8 = 1;
@@ -58,6 +58,8 @@ pub struct Features {
     begin: usize,
     /// The keys of the last event, as they stand on the wire, and their names' numbers: the next one mostly has the same.
     keys: Vec<u8>,
+    /// For each of them what stands in front of its value where that is an array of one double.
+    heads: Vec<u8>,
     numbers: Vec<u32>,
 }
 
@@ -122,9 +124,9 @@ impl Features {
     /// The columns of an event with the keys of the last one, written as nearly all are; false, and nothing added, where
     /// they are others, or where there is no room for all.
     fn add_known(&mut self, event: u32, message: &[u8]) -> bool {
-        let keys = std::mem::take(&mut self.keys);
-        let added = self.known_columns(message, &keys).is_some();
-        self.keys = keys;
+        let (keys, heads) = (std::mem::take(&mut self.keys), std::mem::take(&mut self.heads));
+        let added = self.known_columns(message, &keys, &heads).is_some();
+        (self.keys, self.heads) = (keys, heads);
         if added {
             self.name.extend_from_slice(&self.numbers);
             self.event.resize(self.name.len(), event);
@@ -137,32 +139,32 @@ impl Features {
     }
 
     /// The values of these columns.
-    fn known_columns(&mut self, message: &[u8], keys: &[u8]) -> Option<()> {
-        let mut known = parts(keys);
-        for (_, number, field) in Fields::new(message) {
-            let (key_value_list::VALUES, Value::Bytes(pair)) = (number, field) else { continue };
-            if let Some((key, double)) = one_double(pair) {
-                if known.next()? != key || self.kind.len() >= self.begin + MAX_FEATURE_VALUES {
-                    return None;
-                }
-                self.double(double);
+    fn known_columns(&mut self, message: &[u8], keys: &[u8], heads: &[u8]) -> Option<()> {
+        let mut reader = Reader::new(message);
+        for (key, head) in parts(keys).zip(parts(heads)) {
+            if self.kind.len() >= self.begin + MAX_FEATURE_VALUES {
+                return None;
+            }
+            if let Some(bits) = reader.fixed64_behind(head) {
+                self.double(f64::from_bits(bits));
             } else {
-                let (key, array) = usual_column(pair)?;
-                if known.next()? != key {
-                    return None;
+                let pair = next_pair(&mut reader)?;
+                if let Some((found, double)) = one_double(pair) {
+                    self.double((found == key).then_some(double)?);
+                } else {
+                    let (found, array) = usual_column(pair)?;
+                    self.plain_values((found == key).then_some(array)?)?;
                 }
-                self.plain_values(array)?;
             }
             self.ends.push(self.kind.len() as u32);
         }
-        known.next().is_none().then_some(())
+        next_pair(&mut reader).is_none().then_some(())
     }
 
     /// The columns of an event with any keys; how many were left out.
     fn add_named(&mut self, event: u32, message: &[u8]) -> u32 {
         let mut left = 0;
-        self.keys.clear();
-        self.numbers.clear();
+        self.forget_keys();
         let mut columns = 0;
         for (name, pair) in label::first_of_each_key(message) {
             let name = cut(&name, MAX_FEATURE_CHARS);
@@ -172,6 +174,7 @@ impl Features {
                     columns += 1;
                     self.numbers.push(number);
                     push_part(&mut self.keys, pair.key);
+                    push_part(&mut self.heads, &head_of_one_double(pair.key));
                     continue;
                 }
             }
@@ -180,10 +183,15 @@ impl Features {
         }
         if left > 0 || columns != elements(message).count() {
             // Not all of them became columns: the next event has to be looked at as closely.
-            self.keys.clear();
-            self.numbers.clear();
+            self.forget_keys();
         }
         left
+    }
+
+    fn forget_keys(&mut self) {
+        self.keys.clear();
+        self.heads.clear();
+        self.numbers.clear();
     }
 
     fn leave_out(&mut self, name: &str) {
@@ -260,6 +268,16 @@ impl Features {
         }
         let text = repair(bytes);
         f64::from(texts.intern(cut(&text, MAX_FEATURE_CHARS).as_bytes()).0)
+    }
+}
+
+/// The next pair of a map.
+#[inline(always)]
+fn next_pair<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+    loop {
+        if let (key_value_list::VALUES, Value::Bytes(pair)) = reader.next().ok().flatten()? {
+            return Some(pair);
+        }
     }
 }
 

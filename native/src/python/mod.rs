@@ -24,7 +24,7 @@ pyo3::create_exception!(
     "The payload is malformed as a whole: (message, offset)."
 );
 
-const ABI_VERSION: u32 = 18;
+const ABI_VERSION: u32 = 19;
 
 type Locate = fn(&[u8]) -> Option<DecodeError>;
 

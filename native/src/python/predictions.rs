@@ -292,6 +292,12 @@ impl FeatureCounter {
         Ok(FeatureCounter { counter: feature_counter::FeatureCounter::new(columns) })
     }
 
+    /// Of the column of numbers in this place.
+    fn edges(&self, py: Python<'_>, place: usize) -> PyResult<Py<PyBytes>> {
+        let edges = self.counter.edges(place).ok_or_else(|| PyValueError::new_err("no column of numbers"))?;
+        f64_bytes(py, edges)
+    }
+
     /// Columns are copied, so that the interpreter lock need not be held: that takes a fraction of what counting does.
     fn count(&self, py: Python<'_>, columns: GivenColumns, wanted: PyBuffer<u8>) -> PyResult<FeatureCounts> {
         let (event, name, ends) = (columns.event.to_vec(py)?, columns.name.to_vec(py)?, columns.ends.to_vec(py)?);

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.decode.api import U8, U64, FeatureColumns
+from sidecar.decode.api import F64, U8, U64, FeatureColumns
 
 I64 = npt.NDArray[np.int64]
 
@@ -65,6 +65,10 @@ class FeatureCounts:
 
 class FeatureCounter(Protocol):
     """Columns made ready to count many values."""
+
+    def edges(self, place: int) -> F64:
+        """Those of the column in this place, which is one of numbers."""
+        ...
 
     def count(self, columns: FeatureColumns, wanted: U8) -> FeatureCounts:
         """The values of the events of which `wanted` is not 0. Raises ValueError for columns that contradict each

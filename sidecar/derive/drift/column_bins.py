@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sidecar.decode.api import F64, U8, FeatureKind
-from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
+from sidecar.decode.predictions.feature_counter import CategoryCells, FeatureCounter, NumberCells
 from sidecar.derive.drift.counts import TAILS, small
 from sidecar.derive.drift.reference import CategoryColumn, NumberColumn
 from sidecar.derive.drift.reference_builder import categories, number_text
@@ -33,6 +33,7 @@ _SMALL = 20
 _LARGEST = float(1 << 40)
 """A value further from the mean, in those units, counts as that far."""
 _EXACT = float(1 << 53)
+_NO_EDGES = np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,18 @@ class Observed:
 
 
 class ColumnBins:
-    """One column. Immutable. What it was made from is not kept: that takes more memory than all the rest."""
+    """One column, which never changes. What it was made from is not kept: that takes more memory than all the rest."""
 
     __slots__ = (
         "_complete",
+        "_counted_by",
         "_counts",
+        "_edges",
         "_moments",
         "_places",
         "bin_of_cell",
         "bins",
         "cells",
-        "edges",
         "name",
         "numeric",
         "role",
@@ -73,7 +75,8 @@ class ColumnBins:
     def __init__(self, column: NumberColumn | CategoryColumn) -> None:
         self.name, self.role = column.name, column.role
         self.numeric = isinstance(column, NumberColumn)
-        self.edges: F64 = np.zeros(0)
+        self._edges: F64 = _NO_EDGES
+        self._counted_by: tuple[FeatureCounter, int] | None = None
         self._moments = np.array((0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0), _MOMENTS)
         self._places: dict[str, int] = {}
         self._complete = False
@@ -84,7 +87,7 @@ class ColumnBins:
         self.cells = len(self._counts)
 
     def _read_numbers(self, column: NumberColumn) -> None:
-        self.edges = np.array(column.edges, np.float64)
+        self._edges = np.array(column.edges, np.float64)
         self._counts: I64 = small(np.array(column.counts, np.int64))
         ends = np.array(column.bins, np.intp)
         self.bin_of_cell = np.searchsorted(ends, np.arange(len(self._counts)), side="left").astype(np.uint8)
@@ -104,6 +107,16 @@ class ColumnBins:
         self.bin_of_cell = np.array([*(bins.get(name, len(bins)) for name in self._places), len(bins)], np.uint8)
         self.bins = len(frequent) + 1
         self._complete = column.rest == 0
+
+    @property
+    def edges(self) -> F64:
+        """Upper bounds of the cells but the last, of numbers."""
+        return self._edges if self._counted_by is None else self._counted_by[0].edges(self._counted_by[1])
+
+    def counted_by(self, counter: FeatureCounter, place: int) -> None:
+        """The column in this place of the counter is this one: it has the edges, which are as large as all the rest."""
+        if self.numeric:
+            self._edges, self._counted_by = _NO_EDGES, (counter, place)
 
     @property
     def std(self) -> float:
@@ -171,7 +184,7 @@ class ColumnBins:
 
     def memory_bytes(self) -> int:
         """What it takes, about."""
-        own = (self.edges, self._counts, self.bin_of_cell, self._moments)
+        own = (self._edges, self._counts, self.bin_of_cell, self._moments)
         return sum(a.nbytes + 112 for a in own) + sum(map(sys.getsizeof, (self._places, *self._places)))
 
     def made_ready(self) -> NumberCells | CategoryCells:

@@ -68,7 +68,11 @@ class CompiledReference:
     def counter(self, decoder: Decoder) -> FeatureCounter | None:
         """Counts values of `features`; None where the decoder does not."""
         if self._counter is None:
-            self._counter = (decoder.feature_counter([bins.made_ready() for bins in self.features]),)
+            counter = decoder.feature_counter([bins.made_ready() for bins in self.features])
+            if counter is not None:
+                for place, bins in enumerate(self.features):
+                    bins.counted_by(counter, place)
+            self._counter = (counter,)
         return self._counter[0]
 
 

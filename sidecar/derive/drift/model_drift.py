@@ -13,7 +13,8 @@ from sidecar.decode.predictions.feature_counter import FeatureCounts
 from sidecar.derive.drift import slow_change
 from sidecar.derive.drift.column_bins import ColumnBins
 from sidecar.derive.drift.column_samples import Sample, column_label
-from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, Score, alpha, decide, score
+from sidecar.derive.drift.counts import small
+from sidecar.derive.drift.decision import MIN_SAMPLES, Decision, alpha, decide, score
 from sidecar.derive.drift.estimation import Estimate
 from sidecar.derive.drift.library import CompiledReference, Key, key_of
 from sidecar.derive.drift.long_window import LongWindow
@@ -96,7 +97,7 @@ class ModelDrift:
         self.slow_changes: dict[Key, SlowChange] = {}
         """What was found at the last check, where there were rows enough."""
         self.rows_at_check: dict[Key, I64] = {}
-        """Rows of each bin in the window of the last check: what its scores are of."""
+        """Rows of each bin in the window of the last check, in few bytes (`small`): what its scores are of."""
         self.rows_before: dict[Key, I64] = {}
         """The same of the window that it compared with; empty for the reference."""
         self.estimate: Estimate | None = None
@@ -186,9 +187,9 @@ class ModelDrift:
             found = self._compared(window)
             if found is not None:
                 self.decisions[key] = self._decision(window, found)
-                self.rows_at_check[key] = found.live_bins
+                self.rows_at_check[key] = small(found.live_bins)
                 if options.lag:
-                    self.rows_before[key] = found.reference_bins
+                    self.rows_before[key] = small(found.reference_bins)
         self.estimate = self._estimated()
         level = slow_change.alpha(
             options.false_pages_per_year, options.check_interval, options.window, len(self.windows)
@@ -208,7 +209,8 @@ class ModelDrift:
         """What the window of now, or the whole windows before it, say."""
         found: dict[Key, SlowChange] = {}
         trained = {key: self.windows[key].bins.bin_counts for key in self._past}
-        now = {key: [(1, rows)] for key, rows in self.rows_at_check.items() if self.ready and key in self._past}
+        ready = self.rows_at_check if self.ready else {}
+        now = {key: [(1, rows.astype(np.int64))] for key, rows in ready.items() if key in self._past}
         for recent in (now, {key: past.recent() for key, past in self._past.items()}):
             columns = [
                 slow_change.Windows(windows, trained[key], self.windows[key].bins.numeric)
@@ -260,7 +262,7 @@ class ModelDrift:
             threshold = own.threshold if own and one is chosen and own.threshold is not None else None
             limit = self._options.thresholds.get(one.name) if threshold is None else threshold
             scores.append(score(one, limit, found, self._alpha))
-        return decide(tuple(scores), chosen.name, self.ready)
+        return decide(scores, chosen.name, self.ready)
 
     def _usable(self, name: str, numeric: bool) -> DriftMethod:
         chosen = method(name, self._methods)
@@ -318,7 +320,7 @@ class ModelDrift:
         if self._checked:
             self._checked = False
             counted = _json([*key, n] for key, n in self._counted_at_check.items())
-            decisions = _json([*key, asdict(decision)] for key, decision in self.decisions.items())
+            decisions = _json([*key, decision.as_json()] for key, decision in self.decisions.items())
             yield b"v", f"[{counted},{decisions}]".encode()
             rows = _json([*key, counts.tolist()] for key, counts in self.rows_at_check.items())
             before = _json([*key, counts.tolist()] for key, counts in self.rows_before.items())
@@ -379,7 +381,7 @@ class ModelDrift:
     def _restore_decisions(self, kept: bytes | None) -> None:
         counted, decisions = json.loads(kept) if kept is not None else ([], [])
         self._counted_at_check = {(role, name): n for role, name, n in counted}
-        self.decisions = {(role, name): _decision_of(one) for role, name, one in decisions}
+        self.decisions = {(role, name): Decision.of_json(one) for role, name, one in decisions}
 
     def _restore_rows(self, kept: bytes | None) -> None:
         self.ready, rows, *others = json.loads(kept) if kept is not None else (False, [])
@@ -400,7 +402,7 @@ class ModelDrift:
 
     def _rows_of(self, kept: list[Any]) -> dict[Key, I64]:
         return {
-            (role, name): np.array(counts, np.int64)
+            (role, name): small(np.array(counts, np.int64))
             for role, name, counts in kept
             if (window := self.windows.get((role, name))) is not None and len(counts) == window.bins.bins
         }
@@ -410,11 +412,6 @@ def _json(elements: Iterable[Any]) -> str:
     """As an array. Elements are made one by one: those of thousands of columns together would leave as much memory
     behind as their windows take."""
     return f"[{','.join(map(json.dumps, elements))}]"
-
-
-def _decision_of(kept: dict[str, Any]) -> Decision:
-    scores = tuple(Score(**one) for one in kept["scores"])
-    return Decision(scores, kept["detected"], kept["insufficient"], kept["method"])
 
 
 def _added(window: ColumnWindow, counted: I64) -> list[Failure]:
