@@ -322,10 +322,12 @@ def _redacting(
     annotators: Sequence[Annotator],
 ) -> RedactingSink[Any]:
     redactor: Redactor = decoder.redactor(rules)
-    gate = _never if changes_nothing(rules) else _gate(decoder, sure_literals(rules))
-    if not settings.deliver.export_features:
+    literals = sure_literals(rules)
+    if settings.deliver.export_features:
+        gate = _never if changes_nothing(rules) else _gate(decoder, literals)
+    else:
         features = FeatureRedactor(redactor, decoder)
-        redactor, gate = features, features.gate(gate)
+        redactor, gate = features, features.gate(literals)
     for annotator in annotators:
         adding = AnnotatingRedactor(redactor, annotator, decoder)
         redactor, gate = adding, adding.gate(gate)

@@ -39,16 +39,14 @@ const PART: usize = 32 << 10;
 #[pymethods]
 impl Literals {
     #[new]
-    fn new(literals: Vec<Vec<u8>>, fold: bool) -> Self {
-        let together = (literals.len() > 2 && !fold).then(|| packed::Searcher::new(&literals)).flatten();
-        let finder = |mut literal: Vec<u8>| {
-            if fold {
-                literal.make_ascii_lowercase();
-            }
-            memmem::Finder::new(&literal).into_owned()
-        };
+    fn new(mut literals: Vec<Vec<u8>>, fold: bool) -> Self {
+        if fold {
+            literals.iter_mut().for_each(|literal| literal.make_ascii_lowercase());
+        }
+        let together = (literals.len() > 2).then(|| packed::Searcher::new(&literals)).flatten();
+        let finders = literals.iter().map(|literal| memmem::Finder::new(literal).into_owned()).collect();
         let longest = literals.iter().map(Vec::len).max().unwrap_or_default();
-        Literals { finders: literals.into_iter().map(finder).collect(), together, fold, longest }
+        Literals { finders, together, fold, longest }
     }
 
     /// Whether any of them is in the payload. One search for each is many times quicker than an automaton for all, which

@@ -44,11 +44,14 @@ class FeatureRedactor:
             redacted = replace(redacted, payload=stripped.payload, changed=redacted.changed + stripped.count)
         return redacted
 
-    def gate(self, inner: Callable[[bytes], bool] | None) -> Callable[[bytes], bool] | None:
-        """Whether a payload may change, where `inner` says that of the inner redactor; None where every one may."""
-        if inner is None:
+    def gate(self, literals: tuple[bytes, ...]) -> Callable[[bytes], bool] | None:
+        """Whether a payload may change, where one of the literals stands, in any case, in each that the inner redactor
+        changes; None where every one may (there are none: `sure_literals`)."""
+        if not literals:
             return None
-        return lambda payload: inner(payload) or self._decoder.contains_any(payload, _EVENTS) or self._matches(payload)
+        every = (*literals, *_EVENTS, *LITERALS)
+        # One search for all reads a payload once; what of them has a case of its own is then found in any.
+        return lambda payload: self._decoder.contains_any(payload, every, fold=True) or self._schemas.marked(payload)
 
     def _matches(self, payload: bytes) -> bool:
         return contains_any(self._decoder, payload, LITERALS, self._schemas)

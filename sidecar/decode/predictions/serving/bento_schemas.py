@@ -68,6 +68,10 @@ class Schemas:
         self.version += 1
         self.marks = tuple(dict.fromkeys(key_mark(known.columns[-1].name) for known in self.by_source.values()))
 
+    def marked(self, payload: bytes) -> bool:
+        """Whether one of `marks` stands in a payload."""
+        return any(mark in payload for mark in self.marks)
+
     def knows(self, source: str) -> bool:
         """Whether there is a schema of this source."""
         return any(at == source for at, _ in self.by_source)

@@ -56,7 +56,7 @@ attribute."""
 
 def contains_any(decoder: Decoder, payload: bytes, texts: tuple[bytes, ...], schemas: Schemas) -> bool:
     """Whether one of a few texts that never change, or a mark of a schema, stands in a payload."""
-    return decoder.contains_any(payload, texts) or any(mark in payload for mark in schemas.marks)
+    return decoder.contains_any(payload, texts) or schemas.marked(payload)
 
 
 def read(record: Record, schemas: Schemas) -> Call | None:
