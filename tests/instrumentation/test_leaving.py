@@ -322,7 +322,7 @@ def test_how_long_an_end_may_take_is_set(value: str, sent: int) -> None:
 
 
 class _Exporter:
-    """Of metrics, which answers what it is told to, when it is told to."""
+    """Of metrics, which answers what a test says, when the test says so."""
 
     _endpoint = "http://sidecar.example:4318/v1/metrics"
 
