@@ -19,10 +19,13 @@ from sidecar.derive.series import I64
 
 REST = "rest"
 _MOMENTS = np.dtype(
-    [(name, "<f8") for name in ("std", "mean", "min", "first_tail", "last_tail", "unit", "least", "greatest")]
+    [
+        (name, "<f8")
+        for name in ("std", "mean", "min", "first_tail", "last_tail", "unit", "least", "greatest", "missing")
+    ]
 )
 """Numbers of one column, in one array: as single ones they would lie where all of the reference was, and keep the
-memory around them. `unit` is that of sums, `least` and `greatest` are the range."""
+memory around them. `unit` is that of sums, `least` and `greatest` are the range, `missing` is a share of rows."""
 _SPECIAL = frozenset((*FLAGS, REST))
 _RARE = 0.01
 """Categories of a smaller share are counted with the rest: few of them say nothing for certain."""
@@ -77,13 +80,14 @@ class ColumnBins:
         self.numeric = isinstance(column, NumberColumn)
         self._edges: F64 = _NO_EDGES
         self._counted_by: tuple[FeatureCounter, int] | None = None
-        self._moments = np.array((0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0), _MOMENTS)
+        self._moments = np.array((0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), _MOMENTS)
         self._places: dict[str, int] = {}
         self._complete = False
         if isinstance(column, NumberColumn):
             self._read_numbers(column)
         else:
             self._read_categories(column)
+        self._moments["missing"] = column.missing / max(1, column.rows)
         self.cells = len(self._counts)
 
     def _read_numbers(self, column: NumberColumn) -> None:
@@ -96,7 +100,7 @@ class ColumnBins:
         unit = math.ldexp(1.0, max(exponent, _LEAST_EXPONENT) - _SMALL)
         tolerance = 1e-6 * max(abs(column.min), abs(column.max))
         ends_of_range = column.min - tolerance, column.max + tolerance
-        moments = column.std, column.mean, column.min, *column.tails, unit, *ends_of_range
+        moments = column.std, column.mean, column.min, *column.tails, unit, *ends_of_range, 0.0
         self._moments = np.array(moments, _MOMENTS)
 
     def _read_categories(self, column: CategoryColumn) -> None:
@@ -131,6 +135,11 @@ class ColumnBins:
     def min(self) -> float:
         """The reference's least number; below 0 for categories."""
         return float(self._moments["min"])
+
+    @property
+    def missing_share(self) -> float:
+        """Of the rows of the reference, those without a value."""
+        return float(self._moments["missing"])
 
     @property
     def tails(self) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sidecar.derive.drift.model_drift import ModelDrift, label_of
-from sidecar.derive.drift.value_flags import FLAGS
+from sidecar.derive.drift.value_flags import ABOVE, BELOW, FLAGS, MISSING
 from sidecar.derive.drift.window import ColumnWindow
 from sidecar.derive.families import FamilySnapshot, Number, Points, label_text, window_text
 from sidecar.derive.scrapes import View
@@ -14,6 +14,11 @@ _OBSERVATIONS = (
     "Values of a column by bin of its reference; missing and invalid ones are in no bin, those below and "
     "above its range are in the first and last bin too, unseen categories in rest too."
 )
+
+
+_BEYOND = 12
+"""Of as many rows as a reference has: a larger share of values lies beyond its range on one side with a probability of
+exp(-12), where nothing has changed."""
 
 
 class _Block:
@@ -67,6 +72,12 @@ class _Families:
             "data_drift_chi_squared_quantile",
             "gauge",
             "Quantile of chi-squared by degrees of freedom, by false_pages_per_year: critical values are made of it.",
+        )
+        self.usual = _Block(
+            "data_quality_usual_ratio",
+            "gauge",
+            "Share of values that fail a rule where nothing has changed: of missing ones that of the reference, of those "
+            "out of its range what chance gives at most. Shown where values have failed the rule.",
         )
         self.last_value = _Block(
             "model_feature_last_value_timestamp_seconds", "gauge", "When the last value came that is not missing."
@@ -129,6 +140,7 @@ def families(
         for column in state.windows.values():
             about = f"{of_model},{label_text(('feature',), (label_of(column.bins),))}"
             _counters(found, about, column, state.reference.label, 0 if zero else 1, created)
+            _usual(found, about, column)
             if column.last_value:
                 found.last_value.add(about, column.last_value / 1e9)
         _decisions(found, of_model, state)
@@ -156,6 +168,14 @@ def _counters(found: _Families, about: str, window: ColumnWindow, label: str, fa
     for name, total in zip(FLAGS, counters.flags.tolist(), strict=True):
         found.observations.add(f'{about},bin="{name}",{reference}', total * factor, created)
     found.rows.add(f"{about},{reference}", int(trained.sum()))
+
+
+def _usual(found: _Families, about: str, window: ColumnWindow) -> None:
+    bins, flags = window.bins, window.counters().flags
+    if flags[MISSING] and bins.missing_share:
+        found.usual.add(f'{about},rule="missing"', bins.missing_share)
+    if flags[BELOW] or flags[ABOVE]:
+        found.usual.add(f'{about},rule="out_of_range"', min(1.0, _BEYOND / max(1, int(bins.bin_counts.sum()))))
 
 
 def _decisions(found: _Families, of_model: str, state: ModelDrift) -> None:

@@ -428,7 +428,9 @@ def _became_constant(window: ColumnWindow) -> bool:
     found = window.comparison()
     if found is None or found.n < MIN_SAMPLES:
         return False
-    return _constant(found.live_cells) and not _constant(found.reference_cells)
+    # Values beyond the range and unseen categories may be any number of different ones.
+    known = found.live_cells[1:-1] if found.numeric else found.live_cells[:-1]
+    return _constant(found.live_cells) and bool(known.any()) and not _constant(found.reference_cells)
 
 
 def _constant(cells: Any) -> bool:

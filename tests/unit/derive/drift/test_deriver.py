@@ -186,6 +186,26 @@ def test_a_feature_that_became_constant(model: DriftedModel) -> None:
     assert model.value("data_quality_failures_total", feature="age", rule="constant") == 1
 
 
+def test_values_that_no_reference_has_are_not_constant(model: DriftedModel) -> None:
+    """They are in one cell, however different they are."""
+    for hour in range(2):
+        model.feed(hour, {"age": [1000.0 + n for n in range(50)], "plan": [f"plan {n}" for n in range(50)]})
+    rules = {key.split('rule="')[1].split('"')[0] for key in model.shown("data_quality_failures_total{")}
+    assert rules == {"out_of_range", "unseen_category"}
+
+
+def test_how_many_values_fail_where_nothing_has_changed(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    columns = {"age": [None, *random.normal(40, 10, 999)], "income": random.normal(5, 1, 2000)}
+    (tmp_path / "reference.json").write_text(reference(columns).dump())
+    model = DriftedModel(tmp_path)
+    model.feed(0, {"age": [40.0], "income": [5.0]})
+    assert model.shown("data_quality_usual_ratio") == {}  # Shown for what has failed.
+    model.feed(0, {"age": [None, 400.0], "income": [None]})
+    usual = {tuple(key.split('"')[5::2]): n for key, n in model.shown("data_quality_usual_ratio").items()}
+    assert usual == {("age", "missing"): 0.001, ("age", "out_of_range"): 12 / 999}
+
+
 def test_too_few_rows(tmp_path: Path) -> None:
     model = DriftedModel(tmp_path, min_rows=100)
     for hour, rows in ((0, 150), (1, 20), (2, 150), (6, 1)):
