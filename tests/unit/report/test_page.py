@@ -94,6 +94,14 @@ def test_no_figure_is_said_and_no_zero_shown_where_there_are_no_data() -> None:
         assert words in page, words
 
 
+def test_nothing_is_called_before_where_nothing_is_compared() -> None:
+    """Not "before: none" either, which reads as if there had been nothing."""
+    values = {"model_predictions": predictions(5), "model_predictions_by_class": predictions(5)}
+    pages = [as_html(build(FakeSource(Metrics(values), *earlier), PERIOD, 1.0)) for earlier in ((), (Metrics(values),))]
+    bodies = [page.partition("Summary")[2].partition("<footer")[0] for page in pages]
+    assert ["before" in body for body in bodies] == [False, True]
+
+
 def test_an_estimate_without_labels_is_named_so() -> None:
     of_model = {"model": "churn", "version": "7", "window": "24h"}
     ends = {"": 0.8, "_lower": 0.75, "_upper": 0.85, "_samples": 400}
