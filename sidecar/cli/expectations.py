@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import click
 
-_PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
+_PATH = click.Path(path_type=Path, exists=True)
 
 
 @click.command("expectations")
 @click.argument("suites", type=_PATH, nargs=-1, required=True)
 @click.option("--strict", is_flag=True, help="Exit code 1 if an expectation is not evaluated.")
 def command(suites: tuple[Path, ...], strict: bool) -> None:
-    """List the expectations of suites (derive.drift.suites), and why some are not evaluated."""
+    """List the expectations of suites (derive.drift.suites), and why some are not evaluated.
+
+    Of a directory all its *.json files.
+    """
     from sidecar.derive.quality.suite import load
     from sidecar.derive.quality.suite_library import compiled
     from sidecar.errors import SidecarError
 
     left = 0
-    for path in suites:
+    for path in chain.from_iterable(map(_files, suites)):
         found = compiled(load(path))
         suite = found.suite
         model = f"model {suite.model} {suite.model_version}".rstrip() if suite.model else "any model"
@@ -33,3 +37,14 @@ def command(suites: tuple[Path, ...], strict: bool) -> None:
         left += len(found.not_evaluated)
     if strict and left:
         raise SidecarError(f"{left} expectations are not evaluated")
+
+
+def _files(path: Path) -> list[Path]:
+    from sidecar.errors import SidecarError
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.json"))
+    if not found:
+        raise SidecarError(f"no file *.json in {path}")
+    return found

@@ -45,6 +45,17 @@ def test_what_is_evaluated_of_every_expectation_is_nothing_less(tmp_path: Path) 
     assert (code, text.splitlines()[0]) == (0, f"{file}: suite s for any model")
 
 
+def test_a_directory_stands_for_its_files(tmp_path: Path) -> None:
+    assert run(str(tmp_path)) == (1, "", f"sidecar: no file *.json in {tmp_path}\n")
+    for name in ("b.json", "a.json", "readme.txt"):
+        (tmp_path / name).write_text(suite([(BETWEEN, {"column": "age", "min_value": 0})], name))
+    code, text, _ = run(str(tmp_path))
+    assert (code, [line for line in text.splitlines() if "suite" in line]) == (
+        0,
+        [f"{tmp_path / name}: suite {name} for any model" for name in ("a.json", "b.json")],
+    )
+
+
 @pytest.mark.parametrize("library", ["gx-0.18", "gx-1"])
 def test_suites_that_the_real_library_wrote(library: str, tmp_path: Path) -> None:
     golden = json.loads((GOLDEN / f"{library}.json").read_text(encoding="utf-8"))
