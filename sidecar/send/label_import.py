@@ -104,6 +104,8 @@ def _plain(stream: io.BufferedReader[Any]) -> io.BufferedReader[Any]:
 
 def format_of(source: Source) -> Format:
     """By the name's ending, else by the first character. Raises `Stopped`."""
+    if source.name.lower().endswith(".parquet"):
+        raise Stopped("Parquet; expected CSV, JSON or JSON lines, as pandas' `to_csv(..., index=False)` writes it")
     ending = os.path.splitext(source.name.lower().removesuffix(".gz"))[1]
     if ending in _SUFFIXES:
         return _SUFFIXES[ending]

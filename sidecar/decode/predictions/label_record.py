@@ -227,7 +227,7 @@ def _time(record: Mapping[str, Any], names: Names, written: bool) -> int:
     endless = isinstance(value, float) and not math.isfinite(value)
     time = None if endless else parse_time(value) or parse_date(value)
     if time is None:
-        raise InvalidLabel(f"{name}: {str(value)[:40]!a} is no time (ISO 8601, or epoch in s, ms, µs or ns)")
+        raise InvalidLabel(f"{name}: {str(value)[:40]!a} is no time (ISO 8601, or epoch in s, ms, us or ns)")
     return time
 
 

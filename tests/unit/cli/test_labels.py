@@ -30,6 +30,14 @@ def test_the_command_s_exit_codes(tmp_path: Path, words: list[str], code: int, s
         assert "stopped after record 0; go on with --skip 0" in done.output
 
 
+def test_parquet_is_called_so(tmp_path: Path) -> None:
+    """Its bytes as lines of CSV would be no UTF-8, which helps nobody."""
+    file = tmp_path / "labels.parquet"
+    file.write_bytes(b"PAR1\xff")
+    done = CliRunner().invoke(main, ["labels", "import", str(file)])
+    assert (done.exit_code, "Parquet; expected CSV, JSON or JSON lines" in done.output) == (1, True)
+
+
 @pytest.mark.parametrize("command", [["labels", "import"], ["logs"]])
 def test_a_token_file_without_a_token_is_named(command: list[str], tmp_path: Path) -> None:
     token, file = tmp_path / "token", tmp_path / "labels.csv"

@@ -171,7 +171,7 @@ def test_what_stands_for_no_number_is_no_truth(written: bool, given: str) -> Non
         (record(row=False), "row: must be"),
         (record(row="one"), "row: must be"),
         (record(row="²"), "row: must be"),
-        (record(time="yesterday"), "time: 'yesterday' is no time (ISO 8601, or epoch in s, ms, µs or ns)"),
+        (record(time="yesterday"), "time: 'yesterday' is no time (ISO 8601, or epoch in s, ms, us or ns)"),
         (record(time=12), "time: '12' is no time"),
         (record(time=math.inf), "time: 'inf' is no time"),
         (record(time=math.nan), "time: 'nan' is no time"),
