@@ -22,6 +22,8 @@ SAMPLE_ROWS = 20_000
 _SEED = 20_250_101
 _NUMERIC_SHARE = 0.99
 """A column with fewer numbers is one of categories."""
+_MOST_CLASSES = 50
+"""Different whole numbers that are taken for classes, in a column of what was predicted or is true."""
 _SHOWN = 20
 """Columns that are named where one is not there."""
 Builder = NumberBuilder | CategoryBuilder
@@ -163,10 +165,19 @@ def _classes(values: Values) -> list[str | None]:
     return [class_of(kind, number, values.texts) for kind, number in zip(kinds, numbers, strict=True)]
 
 
+def _kind(name: str, role: Role, sample: _Sample) -> ColumnKind:
+    """Of answers a few whole numbers are classes: a model that predicts them says so in its events."""
+    kind = sample.kind(name)
+    if kind == "category" or role not in ("prediction", "label"):
+        return kind
+    distinct = np.unique(sample.values(name))
+    return "category" if len(distinct) <= _MOST_CLASSES and bool(np.all(distinct == np.floor(distinct))) else kind
+
+
 def _builder(name: str, wanted: Wanted, sample: _Sample) -> Builder:
     role = wanted.roles.get(name, "feature")
     like: NumberColumn | CategoryColumn | None = wanted.like.column(name, role) if wanted.like else None
-    kind = wanted.kinds.get(name) or (like.type if like else sample.kind(name))
+    kind = wanted.kinds.get(name) or (like.type if like else _kind(name, role, sample))
     if kind == "category":
         return CategoryBuilder(name, role)
     if isinstance(like, NumberColumn):

@@ -274,8 +274,8 @@ def test_the_page_at_two_widths_dark_and_light(weeks: Weeks) -> None:
 def _looks_right(page: Page, url: str) -> None:
     page.goto(url)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    wider = "[...document.querySelectorAll('td, th')].filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.innerText)"
-    assert page.evaluate(wider) == [], "no cell lies over the one beside it"
+    wider = "all => all.filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.innerText)"
+    assert page.locator("td, th").evaluate_all(wider) == [], "no cell lies over the one beside it"
     assert page.evaluate("window.harmed") is None
     assert axe_problems(page) == []
     assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderTopWidth") == "1px", (

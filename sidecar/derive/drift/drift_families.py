@@ -76,8 +76,8 @@ class _Families:
         self.usual = _Block(
             "data_quality_usual_ratio",
             "gauge",
-            "Share of values that fail a rule where nothing has changed: of missing ones that of the reference, of those "
-            "out of its range what chance gives at most. Shown where values have failed the rule.",
+            "Share of values that fail a rule where nothing has changed: of missing ones that of the reference, of "
+            "those out of its range what chance gives at most. Shown where values have failed the rule.",
         )
         self.last_value = _Block(
             "model_feature_last_value_timestamp_seconds", "gauge", "When the last value came that is not missing."

@@ -24,6 +24,7 @@ from sidecar.derive.drift.methods.registry import METHODS, method
 from sidecar.derive.drift.observations import Model
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.slow_change import SlowChange
+from sidecar.derive.drift.value_flags import INVALID
 from sidecar.derive.drift.window import ColumnWindow
 from sidecar.derive.series import I64, pack_labels
 
@@ -154,7 +155,7 @@ class ModelDrift:
         if sample.counted is None:
             observed = bins.observe(sample.kind, sample.number, sample.texts)
         elif bins.numeric:
-            return []  # Classes where the reference has numbers: the scores of a window without values say so.
+            return _added(window, _invalid(bins, sum(sample.counted.values())))  # Classes; expected: numbers.
         else:
             observed = bins.counted(sample.counted)
         return _added(window, observed.counted)
@@ -422,6 +423,13 @@ def _added(window: ColumnWindow, counted: I64) -> list[Failure]:
         return []
     name = label_of(window.bins)
     return [(name, rule, n) for rule, n in zip(RULES, flags, strict=True) if n]
+
+
+def _invalid(bins: ColumnBins, values: int) -> I64:
+    """Counts of so many values that are of another type."""
+    counted = np.zeros(bins.counts_length, np.int64)
+    counted[bins.cells + INVALID] = values
+    return counted
 
 
 def _became_constant(window: ColumnWindow) -> bool:

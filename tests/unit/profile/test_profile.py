@@ -138,6 +138,25 @@ def test_codes_are_categories_as_they_are_written(tmp_path: Path) -> None:
     assert values == [{"01234": 2, "98765": 1}, {"007": 1, "2": 1, "a": 1}, pytest.approx(4 / 3)]
 
 
+def test_whole_numbers_that_were_predicted_are_classes(tmp_path: Path) -> None:
+    """Live classes have no numbers: they would be compared with nothing."""
+    rows = "".join(f"{n % 2},{n % 3}.0,{n % 2}.5,{n % 90},0.7\n" for n in range(300))
+    data = "bought,truth,price,visits,p\n" + rows
+
+    def types(*words: str) -> dict[str, str]:
+        return {column.name: column.type for column in made(tmp_path, "data.csv", data, *words).columns}
+
+    asked = ("--prediction", "bought", "--label", "truth", "--score", "p")
+    assert types(*asked) == {
+        "bought": "category", "truth": "category", "price": "number", "visits": "number", "p": "number",
+    }  # fmt: skip
+    found = load(tmp_path / "data.csv.reference.json").column("bought", "prediction")
+    assert isinstance(found, CategoryColumn)
+    assert found.values == {"0": 150, "1": 150}
+    assert types("--prediction", "price")["price"] == types("--prediction", "visits")["visits"] == "number"
+    assert types("--prediction", "bought", "--type", "bought=number")["bought"] == "number"
+
+
 def test_an_index_that_pandas_wrote_is_no_column(tmp_path: Path) -> None:
     made(tmp_path, "a.csv", ",a,b\n0,1,x\n7,2,y\n")
     indexed = load(tmp_path / "a.csv.reference.json")

@@ -152,6 +152,17 @@ def test_predictions_and_scores_drift_too(tmp_path: Path) -> None:
     assert model.value("data_drift_share") is None  # It is that of the features.
 
 
+def test_classes_where_the_reference_has_numbers_are_of_another_type(tmp_path: Path) -> None:
+    """A reference of 0 and 1 that says of them that they are numbers: nothing would be compared, in silence."""
+    made = reference({"outcome": np.array([0.0, 1.0] * 500)})
+    columns = (made.columns[0].model_copy(update={"role": "prediction"}),)
+    (tmp_path / "reference.json").write_text(made.model_copy(update={"columns": columns}).dump())
+    model = DriftedModel(tmp_path)
+    model.feed(0, {"x": [0.0] * 9}, class_counts={"0": 5, "1": 4})
+    assert model.value("data_quality_failures_total", feature="prediction", rule="type_change") == 9
+    assert model.value("model_feature_observations_total", feature="prediction", bin="invalid") == 9
+
+
 def test_a_repeated_call_counts_for_its_answers_only(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     model.feed(0, model.rows(50), counted=False)
