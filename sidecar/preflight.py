@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from sidecar.decode.select import decoder
 from sidecar.deliver.common.directory import check_directory
 from sidecar.deliver.elasticsearch import trace_store
 from sidecar.deliver.sink import Finding
+from sidecar.derive import mounted_files
+from sidecar.derive.drift import reference
+from sidecar.derive.quality import suite, suite_library
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
 from sidecar.push import registry as push
@@ -43,6 +46,7 @@ def check(settings: Settings) -> list[Result]:
         _journal(settings),
         _credentials(settings),
         *_ports(settings),
+        *_drift(settings),
         *_redaction(settings),
         *_sinks(settings),
         *_lookup(settings),
@@ -127,6 +131,50 @@ def _cannot_bind_path(path: Path) -> str:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return f"{path.parent} cannot be written"
     return ""
+
+
+def _drift(settings: Settings) -> Iterator[Result]:
+    """The files of drift and data quality. A running sidecar does without those that are not there."""
+    drift = settings.derive.section("drift")
+    if drift.enabled:
+        yield from _mounted("reference", drift.reference, _reference)
+        yield from _mounted("suites", drift.suites, _suite)
+
+
+def _mounted(what: str, path: Path | None, read: Callable[[Path], Result]) -> Iterator[Result]:
+    if path is None:
+        return
+    files = mounted_files.paths(path)
+    if not files:
+        yield Result(
+            "failed", what, f"{path}: {'no file *.json in it' if path.is_dir() else 'no such file or directory'}"
+        )
+    for file in files:
+        try:
+            yield read(file)
+        except SidecarError as error:
+            yield Result("failed", what, str(error))
+
+
+def _reference(path: Path) -> Result:
+    found = reference.load(path)
+    features = sum(column.role == "feature" for column in found.columns)
+    return Result(
+        "ok", "reference", f"{path}: {_model(found.model, found.model_version)}, {features} features, {found.rows} rows"
+    )
+
+
+def _suite(path: Path) -> Result:
+    found = suite_library.compiled(suite.load(path))
+    detail = f"{path}: {_model(found.suite.model, found.suite.model_version)}, {len(found.evaluated)} expectations"
+    left = len(found.not_evaluated)
+    if left:
+        return Result("warning", "suites", f"{detail}, {left} more are not evaluated: sidecar expectations {path}")
+    return Result("ok", "suites", detail)
+
+
+def _model(name: str, version: str) -> str:
+    return f"model {name} {version}".rstrip() if name else "any model"
 
 
 def _redaction(settings: Settings) -> Iterator[Result]:

@@ -83,6 +83,9 @@ def data_(
 
     table = opened(data, format_)
     given = {"prediction": prediction, "score": score, "label": label}
+    named = [column for column in given.values() if column]
+    if len(set(named)) < len(named):
+        raise click.UsageError("--prediction, --score and --label are different columns")
     wanted = Wanted(
         model,
         model_version,

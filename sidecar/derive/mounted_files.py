@@ -102,6 +102,11 @@ class MountedFiles(ABC, Generic[Read]):
         return _labels(self.files) != _labels(before)
 
 
+def paths(path: Path) -> list[Path]:
+    """The file, or each `*.json` of the directory by name; none where there is nothing."""
+    return [file for file, _ in _signatures(path)]
+
+
 def _labels(files: Mapping[Path, Content]) -> dict[Path, str]:
     return {path: content.label for path, content in files.items()}
 

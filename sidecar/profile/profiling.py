@@ -178,6 +178,8 @@ def _builder(name: str, wanted: Wanted, sample: _Sample) -> Builder:
     role = wanted.roles.get(name, "feature")
     like: NumberColumn | CategoryColumn | None = wanted.like.column(name, role) if wanted.like else None
     kind = wanted.kinds.get(name) or (like.type if like else _kind(name, role, sample))
+    if kind == "category" and role == "score":
+        raise InvalidProfile(f"invalid score {name!r}: texts; expected a column of probabilities, 0 to 1")
     if kind == "category":
         return CategoryBuilder(name, role)
     if isinstance(like, NumberColumn):

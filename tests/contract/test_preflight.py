@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from support import drift_data, quality_data
 from support.remote_write import Said, read_v2, remote_write_receiver
 
 from sidecar import preflight
@@ -33,6 +34,27 @@ def test_a_place_that_is_no_directory_fails_and_names_its_variable(tmp_path: Pat
     found = results(**environ)[what]
     assert found.state == "failed"
     assert f"set {variable}" in found.detail
+
+
+def test_references_and_suites_are_read(tmp_path: Path) -> None:
+    """Without them nothing is compared, and the log alone says so."""
+    made = drift_data.reference({"age": [1.0, 2.0]}, "churn", "7")
+    (tmp_path / "reference.json").write_text(made.dump())
+    (tmp_path / "suite.json").write_text(quality_data.suite([("expect_x", {"column": "age"})]))
+    (tmp_path / "empty").mkdir()
+
+    def found(what: str, name: str) -> tuple[str, str]:
+        one = results(**{f"SIDECAR_DERIVE__DRIFT__{what.upper()}": str(tmp_path / name)})[what]
+        return one.state, one.detail.replace(str(tmp_path), "")
+
+    assert found("reference", "reference.json") == ("ok", "/reference.json: model churn 7, 1 features, 2 rows")
+    assert found("reference", "absent.json") == ("failed", "/absent.json: no such file or directory")
+    assert found("reference", "empty") == ("failed", "/empty: no file *.json in it")
+    state, detail = found("reference", "suite.json")
+    assert (state, "expected a file of `sidecar profile`" in detail) == ("failed", True)
+    state, detail = found("suites", "suite.json")
+    assert (state, "any model, 0 expectations, 1 more are not evaluated" in detail) == ("warning", True)
+    assert found("suites", "reference.json")[0] == "failed"
 
 
 def test_too_little_room_is_a_warning(tmp_path: Path) -> None:

@@ -349,6 +349,7 @@ def test_what_is_no_table_is_said(tmp_path: Path, name: str, data: str | bytes, 
         ("customer,b\n1,2\n", ("--exclude", "custmer"), "did you mean 'customer'? there are customer, b"),
         (",".join(f"c{n}" for n in range(999)) + "\n" + "1," * 998 + "1\n", ("--type", "x=number"), "and 979 more"),
         ("a,b\n", ("--prediction", "b"), "no rows"),
+        ("a,b\nx,2\n", ("--score", "a"), "invalid score 'a': texts; expected a column of probabilities"),
     ],
 )
 def test_a_column_that_is_not_there(tmp_path: Path, data: str, arguments: tuple[str, ...], message: str) -> None:
@@ -356,6 +357,12 @@ def test_a_column_that_is_not_there(tmp_path: Path, data: str, arguments: tuple[
     found = run(tmp_path / "data.csv", *arguments)
     assert found.exit_code == 1
     assert message in found.output
+
+
+def test_a_column_has_one_role(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    found = run(tmp_path / "data.csv", "--prediction", "a", "--score", "a")
+    assert (found.exit_code, "are different columns" in found.output) == (2, True)
 
 
 def test_pyarrow_is_asked_for_where_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
