@@ -259,6 +259,8 @@ def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         given = _kind_in(values, path[2])
         return f"{origin}: {dotted}.kind: must be one of {', '.join(KINDS)}" + (f" (given: {given!r})" if given else "")
+    if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return f"{origin}: {dotted}: expected a mapping (in a variable as JSON)"
     # Our own checks name in their message what may be shown; what they were given may hold a secret.
     ours = error["type"] == "value_error"
     hidden = ours or SECRETS & set(path) or isinstance(error["input"], dict | list)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from sidecar.derive.drift.methods.registry import METHODS, method
+from sidecar.lists import mapping
 from sidecar.options import Duration, Section
 
 MAX_LEARN = 10_000
@@ -72,9 +73,9 @@ class DriftOptions(Section):
         description=f"Methods whose scores are shown: {', '.join(one.name for one in METHODS)}.",
     )
     method: str = Field(default="psi", description="Method by which drift is detected.")
-    thresholds: dict[str, float] = Field(
+    thresholds: Annotated[dict[str, float], BeforeValidator(mapping)] = Field(
         default_factory=dict,
-        description="Score above which it is an effect, by method (in a variable as JSON). Defaults: "
+        description="Score above which it is an effect, by method: a mapping, or psi=0.2,ks=0.15. Defaults: "
         + ", ".join(f"{one.name} {one.threshold:g}" for one in METHODS)
         + ".",
     )

@@ -91,6 +91,19 @@ def test_what_is_no_address_is_said(url: str) -> None:
     assert f"invalid address: {url!r}" in problems({"SIDECAR_DELIVER__ELASTICSEARCH__HOSTS": url})[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "found"), [("psi=0.2, ks=.15", {"psi": 0.2, "ks": 0.15}), ('{"psi": 0.2}', {"psi": 0.2})]
+)
+def test_thresholds_of_drift_are_a_mapping_in_either_form(given: str, found: dict[str, float]) -> None:
+    settings = loader.load({"SIDECAR_DERIVE__DRIFT__THRESHOLDS": given})
+    assert settings.derive.section("drift").thresholds == found
+
+
+def test_what_should_be_a_mapping_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"drift\.features: expected a mapping \(in a variable as JSON\)"):
+        loader.load({"SIDECAR_DERIVE__DRIFT__FEATURES": "age=ks"})
+
+
 @pytest.mark.parametrize(("given", "level"), [("INFO", "info"), ("warn", "warning"), ("none", "error")])
 def test_log_levels_in_any_spelling(given: str, level: str) -> None:
     assert loader.load({"OTEL_LOG_LEVEL": given}).log.level == level
