@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sidecar.derive.drift.methods.registry import METHODS
+from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.reference import MAX_VALUES, CategoryColumn, NumberColumn, Reference
 from sidecar.profile.merging import Difference, on_edges
 
@@ -51,6 +52,10 @@ def _category(column: CategoryColumn) -> str:
 
 def remarks(reference: Reference) -> Iterator[str]:
     """What to know of columns that say little when they are compared."""
+    compared = sum(column.role != "label" for column in reference.columns)
+    most = DriftOptions().max_features
+    if compared > most:
+        yield f"{compared} columns; the program compares {most} of all models: see derive.drift.max_features"
     empty = [column.name for column in reference.columns if not column.count]
     if empty:
         yield f"no values to compare in {_named(empty)} (missing, lists, infinite or too large)"

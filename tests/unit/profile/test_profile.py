@@ -195,6 +195,11 @@ def test_columns_that_say_little_are_named(tmp_path: Path) -> None:
     found = run(tmp_path / "data.csv", "--out", tmp_path / "out.json")
     assert "no values to compare in empty (" in found.output
     assert "told apart: id (" in found.output
+    assert "derive.drift.max_features" not in found.output
+    (tmp_path / "wide.csv").write_text(
+        "\n".join(",".join(f"c{n}" if not row else "1" for n in range(201)) for row in (0, 1))
+    )
+    assert "201 columns; the program compares 200" in run(tmp_path / "wide.csv", "--out", tmp_path / "out.json").output
 
 
 def test_few_texts_among_numbers_are_invalid(tmp_path: Path) -> None:
