@@ -106,7 +106,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--url", "grafana:3000"], "expected http:// or https://"),
+            (["--url", "grafana:3000"], "expected http://host:port or https://host:port"),
             (["--url", "http://127.0.0.1:1", "--username", "admin"], "incomplete credentials"),
         ],
     )
