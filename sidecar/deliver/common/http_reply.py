@@ -37,18 +37,24 @@ class ReplyReader:
         self._body = bytearray()
         self._received = 0
         self._interim = False
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        """Let go of with the end of the reply: it knows this object, and replies would wait for the collector."""
 
     def feed(self, data: bytes) -> None:
         """More of it came. Raises `InvalidReply`, `ReplyTooLarge`."""
         self.begun = True
         self._received += len(data)
+        if self._parser is None:
+            self.keeps = False
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.keeps = False
             if not self.whole:  # What stands behind a whole reply is nobody's.
                 raise InvalidReply(f"no reply of HTTP/1.1: {error}") from error
+        if self.whole:
+            self._parser = None
         if len(self._body) > self._max_bytes:
             raise ReplyTooLarge(f"reply of more than {self._max_bytes} bytes")
         if self._received > _MOST_FRAMING + 9 * len(self._body):
@@ -60,6 +66,7 @@ class ReplyReader:
         if not self.status or "content-length" in self.headers or self._is_chunked:
             raise InvalidReply("the connection was closed before the end of the reply")
         self.whole = True
+        self._parser = None
 
     def body(self) -> bytes:
         """The body as it is meant: none was asked for, but there are servers and proxies that compress it nevertheless.
@@ -91,7 +98,7 @@ class ReplyReader:
             self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        if self.whole:
+        if self.whole or self._parser is None:
             return
         status = self._parser.get_status_code()
         self._interim = status < 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import weakref
 import zlib
 from collections.abc import Iterable
 
@@ -141,3 +143,17 @@ def test_the_size_of_a_body_is_bounded() -> None:
 def test_the_size_of_what_is_no_body_is_bounded(data: list[bytes]) -> None:
     with pytest.raises(ReplyTooLarge, match="headers"):
         read(data)
+
+
+def test_a_reply_that_was_read_does_not_wait_for_the_cyclic_collector() -> None:
+    """Replies of `_bulk` have hundreds of kilobytes, and come faster than it looks."""
+    by_length, by_the_end = read([with_body(b"ok")]), read([b"HTTP/1.1 200 OK\r\n\r\n", b"ok"])
+    by_the_end.end()
+    left = [weakref.ref(by_length), weakref.ref(by_the_end)]
+    assert (by_length.body(), by_the_end.body()) == (b"ok", b"ok")
+    gc.disable()
+    try:
+        del by_length, by_the_end
+        assert [ref() for ref in left] == [None, None]
+    finally:
+        gc.enable()
