@@ -40,11 +40,10 @@ def command(suites: tuple[Path, ...], strict: bool) -> None:
 
 
 def _files(path: Path) -> list[Path]:
+    from sidecar.derive.mounted_files import paths
     from sidecar.errors import SidecarError
 
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.json"))
+    found = paths(path)
     if not found:
         raise SidecarError(f"no file *.json in {path}")
     return found

@@ -24,8 +24,8 @@ _NUMERIC_SHARE = 0.99
 """A column with fewer numbers is one of categories."""
 _MOST_CLASSES = 50
 """Different whole numbers that are taken for classes, in a column of what was predicted or is true."""
-_SHOWN = 20
-"""Columns that are named where one is not there."""
+_NAMED = 20
+"""Columns that are named at the most."""
 Builder = NumberBuilder | CategoryBuilder
 
 
@@ -146,8 +146,13 @@ def profile(table: Table, wanted: Wanted, progress: Callable[[int], None] = lamb
 def _meant(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{meant}there are {', '.join(names[:_SHOWN])}{more}"
+    return f"{meant}there are {named(names)}"
+
+
+def named(names: list[str]) -> str:
+    """Names of columns for a message: the first few, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _calibrated(wanted: Wanted, builders: Mapping[str, Builder]) -> tuple[NumberBuilder, str, str] | None:

@@ -10,11 +10,11 @@ from sidecar.derive.drift.methods.registry import METHODS
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.reference import MAX_VALUES, CategoryColumn, NumberColumn, Reference
 from sidecar.profile.merging import Difference, on_edges
+from sidecar.profile.profiling import named
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _STEPS = 24
 _SHOWN = 5
-_NAMED = 20
 _WIDEST = 28
 
 
@@ -58,18 +58,13 @@ def remarks(reference: Reference) -> Iterator[str]:
         yield f"{compared} columns; the program compares {most} of all models: see derive.drift.max_features"
     empty = [column.name for column in reference.columns if not column.count]
     if empty:
-        yield f"no values to compare in {_named(empty)} (missing, lists, infinite or too large)"
+        yield f"no values to compare in {named(empty)} (missing, lists, infinite or too large)"
     many = [c.name for c in reference.columns if isinstance(c, CategoryColumn) and 2 * c.rest > c.count]
     if many:
         yield (
-            f"mostly beyond the {MAX_VALUES} categories that are told apart: {_named(many)} "
+            f"mostly beyond the {MAX_VALUES} categories that are told apart: {named(many)} "
             "(identifiers, times, free text? leave them out with --exclude)"
         )
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def compared(found: list[Difference]) -> Iterator[str]:

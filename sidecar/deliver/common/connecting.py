@@ -8,6 +8,9 @@ import time
 
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection and its TLS handshake, and never longer than the time-out."""
+IDLE_SECONDS = 45.0
+"""A connection that was idle for longer is not used again: Logstash closes one after 60 s, load balancers and firewalls
+forget one after that or more, some of them without a word."""
 _SHORTEST_TRY = 2.0
 """Seconds for each of several addresses of a host, where there are as many left."""
 

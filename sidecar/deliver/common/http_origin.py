@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from sidecar.deliver.common.connecting import CONNECT_SECONDS, connect
+from sidecar.deliver.common.connecting import CONNECT_SECONDS, IDLE_SECONDS, connect
 from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.http_connection import Closed, exchange, is_open
 from sidecar.deliver.common.http_reply import InvalidReply, ReplyReader, ReplyTooLarge
@@ -20,9 +20,6 @@ from sidecar.deliver.common.tls import client_context, made_of_files
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.options import ClientTls
 
-IDLE_SECONDS = 45.0
-"""A connection that was idle for longer is not used again: load balancers and firewalls forget one after 60 s and more,
-some of them without a word."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OF_URLS = "%!$&'()*+,/:;=?@[]~"
 """What stands in a path and query as it is, besides ASCII alphanumerics."""

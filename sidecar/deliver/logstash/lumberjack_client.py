@@ -10,14 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from sidecar.decode.protocols.lumberjack import AckReader, Sending
-from sidecar.deliver.common.connecting import CONNECT_SECONDS, connect
+from sidecar.deliver.common.connecting import CONNECT_SECONDS, IDLE_SECONDS, connect
 from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.tls import client_context
 from sidecar.errors import DecodeError
 from sidecar.options import ClientTls
 
-IDLE_SECONDS = 45.0
-"""A connection that was idle for longer is not used again: Logstash closes one after 60 s."""
 _CHUNK = 1 << 18
 
 
@@ -41,10 +39,7 @@ class Connection:
             raise Unreached("tls", str(error)) from error
         except TimeoutError as error:
             raise Unreached("timeout", f"no connection within {wait:g} s") from error
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # the second of a name that no resolver, or no certificate, can be asked for
+        except (OSError, ValueError) as error:  # ValueError: of a name that nothing can be asked for
             raise Unreached("unreachable", str(error)) from error
 
     def run(self, sending: Sending) -> None:

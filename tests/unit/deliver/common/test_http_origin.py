@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Authority, authority
-from support.engines import EngineUnavailable
 
 from sidecar import watched_files
 from sidecar.deliver.common import connecting, http_origin
@@ -399,10 +398,7 @@ def test_a_secret_that_cannot_be_sent_does_not_show() -> None:
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Authority:
-    try:
-        return authority(tmp_path)
-    except EngineUnavailable as missing:
-        pytest.skip(str(missing))
+    return authority(tmp_path)
 
 
 def test_tls(ours: Authority, tmp_path: Path) -> None:
