@@ -231,6 +231,15 @@ _FIRST = r"(?:[2-6]|\xef\xbc[\x92-\x96]|\xd9[\xa2-\xa6]|\xdb[\xb2-\xb6])"
 _DIGIT = r"(?:[0-9]|\xef\xbc[\x90-\x99]|[\xd9\xdb][\xa0-\xb9])"
 _SEPARATOR = r"(?:[ \t._/+-]{1,3}|%2[0Dd]|\xc2\xa0|\xe2[\x80\x88][\x87-\x95\xaf]|\xe3\x80\x80)"
 
+# Upper and lower case as programs write them: of `(?i)` too many literals would have to be looked for.
+_SECRET = (
+    r"[Pp]ass(?:w(?:or)?d|phrase)|PASS(?:W(?:OR)?D|PHRASE)|[Pp]wd|PWD|[Tt]oken|TOKEN|[Aa]uthorization|AUTHORIZATION"
+    r"|[Ss]ecret(?:(?:[_-]?[Aa]ccess)?[_-]?[Kk]ey)?|SECRET(?:(?:[_-]?ACCESS)?[_-]?KEY)?"
+    r"|[Aa](?:pi|ccess)[_-]?[Kk]ey|A(?:PI|CCESS)[_-]?K(?:EY|ey)"
+)
+_QUOTED = r"""[A-Za-z]{0,2}(?:\\{1,7}["'][^"'\\]+|"(?:[^"\\]|\\.)+|'(?:[^'\\]|\\.)+)"""
+_BARE = r"""(?:(?:[Bb]asic|[Bb]earer|[Dd]igest|[Nn]egotiate|[Tt]oken|[Aa]pi[Kk]ey) {1,2})?[^\s"'\\&,;]+"""
+
 VALUE_PATTERNS: Mapping[str, NamedPattern] = {
     # The last part of a domain has letters, which distinguishes an address from a package's version (name@1.2.3).
     "email": NamedPattern(
@@ -248,10 +257,17 @@ VALUE_PATTERNS: Mapping[str, NamedPattern] = {
     # Cut off tokens count too; and a pattern that cannot fail late has no texts on which the reference is slow.
     "jwt": NamedPattern(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?(?:\.[A-Za-z0-9_-]+)?"),
     "url_password": NamedPattern(r"://[^\s/:@?#]{0,128}:[^\s/@?#]{1,256}@"),
+    # Headers of encrypted keys have hyphens (`AES-256-CBC`, `4,ENCRYPTED`): only five in a row end the key.
     "private_key": NamedPattern(
-        r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]+(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?"
+        r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----(?:-{0,4}[^-])+"
+        r"(?:-----END [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----)?"
     ),
     "aws_key": NamedPattern(r"(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}"),
+    # What key rules see only where it is structure: JSON and dicts in a text, key=value, queries, headers, tuples.
+    "credential": NamedPattern(
+        rf"""(?:{_SECRET})(?:(?:\\{{0,7}}["'])?[ \t]{{0,4}}(?:=>|[=:]|%3[Dd])[ \t]{{0,4}}\[?(?:{_QUOTED}|{_BARE})"""
+        rf"""|["'], ?{_QUOTED})"""
+    ),
 }
 
 

@@ -55,6 +55,9 @@ SECRETS = (
     b"postgres://app:hunter2@db:5432/x",
     b"AKIAIOSFODNN7EXAMPLE",
     b"-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
+    b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF==\n-----END PGP PRIVATE KEY BLOCK-----",
+    b'{"user": "ann", "password": "hunter2"}',
+    b"Authorization: Basic YW5uOmh1bnRlcjI=",
 )
 
 
@@ -144,6 +147,34 @@ def test_secrets_leave_nowhere(decoder: Decoder, secret: bytes) -> None:
 )
 def test_card_numbers(decoder: Decoder, text: str, expected: str) -> None:
     assert body_of(decoder, MASKS, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"user": "ann", "password": "hun\\"ter2", "n": 1}', '{"user": "ann", "[credential]", "n": 1}'),
+        ("{'db_password': 'hunter2', 'n': 1}", "{'db_[credential]', 'n': 1}"),
+        (r"{\"apiKey\": \"hunter2\", \"n\": 1}", r"{\"[credential]\", \"n\": 1}"),
+        ("password=b'hunter2'", "[credential]'"),
+        ("POST /login?user=ann&password=hunter2&x=1", "POST /login?user=ann&[credential]&x=1"),
+        ("PWD=hunter2;Server=db", "[credential];Server=db"),
+        ("export AWS_SECRET_ACCESS_KEY = hunter2", "export AWS_[credential]"),
+        ("[(b'authorization', b'Basic hunter2'), (b'a', b'b')]", "[(b'[credential]'), (b'a', b'b')]"),
+        ('"Authorization": ["Basic hunter2"]', '"[credential]"]'),
+        ("tokens=512, max_tokens: 64", "tokens=512, max_tokens: 64"),
+        ("the password, then 'ok'; token is new", "the password, then 'ok'; token is new"),
+        ('password="" passwords: none', 'password="" passwords: none'),
+    ],
+)
+def test_credentials_in_texts(decoder: Decoder, text: str, expected: str) -> None:
+    assert body_of(decoder, MASKS, text) == expected
+
+
+def test_encrypted_private_keys(decoder: Decoder) -> None:
+    """Their headers have hyphens."""
+    header = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,C0FFEE"
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{header}\n\nMIIEow==\n-----END RSA PRIVATE KEY-----"
+    assert body_of(decoder, MASKS, f"loaded {key} - well") == "loaded [private_key] - well"
 
 
 def test_card_numbers_as_integers(decoder: Decoder) -> None:
