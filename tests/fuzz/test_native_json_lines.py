@@ -336,3 +336,4 @@ def test_long_lines(over: int) -> None:
         same(b'{"m":"' + text + b'"}')
         same(text + b"12345678\nnext")
     same(b"\x80" * (MAX_LINE_BYTES + 1))
+    same(b'{"level": "error", "dump": "' + b"x" * MAX_LINE_BYTES)

@@ -38,7 +38,7 @@ pub fn json_lines(body: &[u8], observed: u64, anonymous: &[u8]) -> (Payload, Che
             (None, None) => std::str::from_utf8(bytes).unwrap_or_default(),
         };
         if bytes.len() > MAX_LINE_BYTES {
-            line.set_text(repair(cut(bytes)), TRUNCATED);
+            line.set_text(bytes, repair(cut(bytes)), TRUNCATED);
             request.add(&line);
         } else {
             let records = read_objects(bytes, text, &mut line, &mut request);
@@ -96,9 +96,7 @@ fn read_objects<'a>(bytes: &'a [u8], text: &'a str, line: &mut Line<'a>, request
         }
         _ => {}
     }
-    line.set_text(repair(bytes), UNPARSED);
-    let (number, word) = guess(bytes);
-    (line.severity_number, line.severity_text) = (number, word);
+    line.set_text(bytes, repair(bytes), UNPARSED);
     request.add(line);
     1
 }
@@ -181,9 +179,11 @@ impl<'a> Line<'a> {
         (self.trace_id, self.span_id, self.flags) = (None, None, 0);
     }
 
-    fn set_text(&mut self, text: Cow<'a, str>, flag: &'static str) {
+    /// A line of which no members are known.
+    fn set_text(&mut self, bytes: &'a [u8], text: Cow<'a, str>, flag: &'static str) {
         self.clear();
         self.body = Some(text);
+        (self.severity_number, self.severity_text) = guess(bytes);
         self.object.insert(Cow::Borrowed(flag), Json::Bool(true));
     }
 

@@ -82,15 +82,20 @@ def read_line(line: bytes) -> LogLine:
 def read_records(line: bytes) -> list[LogLine]:
     """The records of one line without its line end: one, but for a row of objects."""
     if len(line) > MAX_LINE_BYTES:
-        return [LogLine(_cut(line), {names.TRUNCATED: True})]
+        return [_text(line, _cut(line), names.TRUNCATED)]
     text = line.decode("utf-8", "replace")
     objects = read_objects(text)
     if all(map(_within_depth, objects)):
         records = [_interpret(_expand(members)) for members in objects]
         if records and all(len(record.attributes) <= MAX_ATTRIBUTES for record in records):
             return records
+    return [_text(line, text, names.UNPARSED)]
+
+
+def _text(line: bytes, text: str, flag: str) -> LogLine:
+    """The record of a line of which no members are known."""
     number, level = severity.guess(line)
-    return [LogLine(text, {names.UNPARSED: True}, severity_number=number, severity_text=level)]
+    return LogLine(text, {flag: True}, severity_number=number, severity_text=level)
 
 
 def _cut(line: bytes) -> str:

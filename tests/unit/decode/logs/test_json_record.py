@@ -237,6 +237,11 @@ def test_long_line_is_cut_on_a_character_boundary() -> None:
     assert read_line(b"\x80" * (MAX_LINE_BYTES + 1)).body == "�" * (MAX_LINE_BYTES - 3)
 
 
+def test_the_level_of_a_line_that_is_cut() -> None:
+    found = read_line(b'{"event": "refused", "level": "error", "dump": "' + b"x" * MAX_LINE_BYTES + b'"}')
+    assert (found.severity_number, found.severity_text) == (17, "error")
+
+
 def test_lines_to_a_request() -> None:
     body = b"\n".join(
         [
