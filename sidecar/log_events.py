@@ -50,6 +50,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("file_tail_lines_lost", "warning", "Lines of a log file were gone before they could be read.", "rotate later, or keep more rotated files; of reason maybe_copy it may have been a copy"),
     LogEvent("file_tail_copy_skipped", "warning", "A file is a copy of one that is read, and is not read.", "exclude copies by receive.file_tail.exclude"),
     LogEvent("file_tail_file_unreadable", "warning", "A log file cannot be read.", "let the program's user read it, or exclude it"),
+    LogEvent("file_tail_directory_unreadable", "warning", "A directory on the way to log files cannot be looked into; what is in it is not read.", "let the program's user read and search it, or exclude it"),
     LogEvent("file_tail_directory_polled", "warning", "A directory cannot be watched; it is polled instead.", "raise fs.inotify.max_user_watches, or set receive.file_tail.watch to poll"),
     LogEvent("file_tail_gzip_truncated", "warning", "A compressed log file ends before its data does.", "check what compresses it"),
     LogEvent("file_tail_too_many_files", "error", "There are more log files than can be tracked; some are not read.", "narrow receive.file_tail.include"),

@@ -23,9 +23,13 @@ from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
 from sidecar.push import registry as push
 from sidecar.receive.credentials import Credentials
+from sidecar.receive.file_tail.discovery import Finder
+from sidecar.receive.file_tail.options import NAME as FILE_TAIL
 from sidecar.receive.registry import listeners
 
 State = Literal["ok", "warning", "failed"]
+_NAMED = 5
+"""Of many files that cannot be read."""
 _MAX_SOCKET_PATH = 107
 """unix(7): a path has 108 bytes with the NUL behind it."""
 
@@ -46,6 +50,7 @@ def check(settings: Settings) -> list[Result]:
         _journal(settings),
         _credentials(settings),
         *_ports(settings),
+        *_log_files(settings),
         *_drift(settings),
         *_redaction(settings),
         *_sinks(settings),
@@ -131,6 +136,24 @@ def _cannot_bind_path(path: Path) -> str:
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return f"{path.parent} cannot be written"
     return ""
+
+
+def _log_files(settings: Settings) -> Iterator[Result]:
+    """What `receive.file_tail.include` leads to."""
+    options = settings.receive.section(FILE_TAIL)
+    if not options.switched_on:
+        return
+    finder = Finder(options.include, options.exclude, options.rotated)
+    closed = finder.closed_directories()
+    for directory in closed:
+        yield Result("warning", FILE_TAIL, f"{directory}: this user may not look into it")
+    files = finder.find()
+    refused = [file.path for file in files if not os.access(file.path, os.R_OK)]
+    for path in refused[:_NAMED]:
+        yield Result("warning", FILE_TAIL, f"{path}: this user may not read it")
+    readable = len(files) - len(refused)
+    detail = f"files to read: {readable}" if files else f"no file matches {', '.join(options.include)} as yet"
+    yield Result("ok" if readable else "warning", FILE_TAIL, detail)
 
 
 def _drift(settings: Settings) -> Iterator[Result]:

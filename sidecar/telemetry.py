@@ -46,7 +46,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sidecar_receiver_repaired_total", "counter", ("receiver", "signal", "reason"), "Invalid optional parts of records that were left out or corrected on arrival; the records are accepted."),
     Metric("sidecar_receiver_auth_failures_total", "counter", ("receiver",), "Requests without credentials or with wrong ones."),
     Metric("sidecar_receiver_closed_connections_total", "counter", ("receiver", "reason"), "Connections of Beats and of JSON lines that the receiver closed: max_connections, idle, invalid, overloaded, stopping, internal."),
-    Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable, copy (of one that is read; left out)."),
+    Metric("sidecar_file_tail_files", "gauge", ("state",), "Log files by state: open, closed (nothing new in them), unreadable (directories too), copy (of one that is read; left out)."),
     Metric("sidecar_file_tail_lag_bytes", "gauge", (), "Bytes of log files that are there and were not read yet."),
     Metric("sidecar_file_tail_lost_bytes_total", "watched_counter", ("reason",), "Bytes of log files that were gone before they could be read."),
     Metric("sidecar_received_items_total", "watched_counter", ("signal",), "Items stored in the journal (ledger)."),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_references_and_suites_are_read(tmp_path: Path) -> None:
     state, detail = found("suites", "suite.json")
     assert (state, "any model, 0 expectations, 1 more are not evaluated" in detail) == ("warning", True)
     assert found("suites", "reference.json")[0] == "failed"
+
+
+def test_what_log_files_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs").mkdir()
+    include = {"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": f"{tmp_path}/*/*.log"}
+    missing = results(**include)["file_tail"]
+    assert (missing.state, missing.detail) == ("warning", f"no file matches {tmp_path}/*/*.log as yet")
+    for name in ("a.log", "a.log.1", "b.log"):
+        (tmp_path / "logs" / name).write_text("x\n")
+    found = results(**include)["file_tail"]
+    assert (found.state, found.detail) == ("ok", "files to read: 3")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "logs")
+    closed = [r for r in preflight.check(loader.load(include)) if r.what == "file_tail" and r.state == "warning"]
+    assert [r.detail for r in closed] == [f"{tmp_path}/logs: this user may not look into it"]
 
 
 def test_too_little_room_is_a_warning(tmp_path: Path) -> None:

@@ -66,6 +66,21 @@ class Finder:
                 self._add(found, path, base, pattern, rotated=True)
         return list(found.values())
 
+    def closed_directories(self) -> list[str]:
+        """Directories on the way to included paths that this user may not look into; `find` is silent about them."""
+        found: set[str] = set()
+        for path in self._paths():
+            parts = path.split("/")
+            for end in range(1, len(parts)):
+                way = "/".join(parts[:end])
+                listed = glob.has_magic(parts[end]) or "**" in way
+                needed = os.X_OK | os.R_OK if listed else os.X_OK
+                for directory in glob.iglob(f"{way}/", recursive=True):
+                    inside = os.path.join(directory, parts[-1])
+                    if not os.access(directory, needed) and not any(rule.match(inside) for rule in self._exclude):
+                        found.add(directory.rstrip("/") or "/")
+        return sorted(found)
+
     def with_known(
         self, candidates: Sequence[Candidate], checkpoints: Sequence[tuple[Key, Checkpoint]]
     ) -> list[Candidate]:

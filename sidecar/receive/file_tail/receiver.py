@@ -108,7 +108,7 @@ class FileTailReceiver:
             opened = sum(f.source is not None for f in files)
             yield opened, {"state": "open"}
             yield len(files) - opened, {"state": "closed"}
-            yield len(tailer.registry.unreadable), {"state": "unreadable"}
+            yield len(tailer.registry.unreadable) + len(tailer.closed), {"state": "unreadable"}
             yield tailer.registry.left_out, {"state": "copy"}
 
     def _lag(self) -> Iterator[tuple[float, Mapping[str, str]]]:

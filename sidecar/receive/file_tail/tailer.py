@@ -30,6 +30,9 @@ BATCH_BYTES = 1 << 20
 OPEN_STEP = 64
 """Files opened before some are closed again, where there are more than may be open."""
 
+CLOSED_SECONDS = 60.0
+"""Between two looks for directories that may not be looked into."""
+
 log = structlog.get_logger("sidecar.receive")
 
 
@@ -58,6 +61,9 @@ class Tailer:
         self.registry = FileRegistry(checkpoints, used, options.start_at == "end", options.max_open_files, clock())
         self._first = True
         self._too_many_logged = False
+        self.closed: frozenset[str] = frozenset()
+        """Directories that may not be looked into, so that files in them are not found."""
+        self._closed_looked: float | None = None
 
     def scan(self) -> set[str]:
         """Look for files. Gives the directories in which changes are to be expected. Raises as `read` does."""
@@ -72,8 +78,19 @@ class Tailer:
         if self.finder.cut_short and not self._too_many_logged:
             log.error("file_tail_too_many_files", files=len(candidates))
             self._too_many_logged = True
+        self._look_for_closed_directories()
         self._commit([])
         return self.finder.directories(candidates)
+
+    def _look_for_closed_directories(self) -> None:
+        now = self._clock()
+        if self._closed_looked is not None and now - self._closed_looked < CLOSED_SECONDS:
+            return
+        self._closed_looked = now
+        closed = frozenset(self.finder.closed_directories())
+        for path in sorted(closed - self.closed):
+            log.warning("file_tail_directory_unreadable", path=path)
+        self.closed = closed
 
     def due(self, paths: Iterable[str] | None = None) -> list[TailedFile]:
         """The files at these paths (None: all); those that are no longer written to first, in that order."""

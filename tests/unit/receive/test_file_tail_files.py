@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.tailing import Make, append, lines, texts
 
 from sidecar.decode.otlp.limits import MAX_LINE_BYTES
@@ -115,6 +116,19 @@ def test_unreadable_file(make: Make, logs: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     assert tailing.cycle() == texts(2, 4)
     assert tailing.tailer.registry.unreadable == {}
+
+
+def test_a_directory_that_may_not_be_looked_into(make: Make, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != logs)
+    tailing = make()
+    with capture_logs() as logged:
+        tailing.cycle()
+        tailing.cycle(5)
+    assert [line["path"] for line in logged if line["event"] == "file_tail_directory_unreadable"] == [str(logs)]
+    assert tailing.tailer.closed == {str(logs)}
+    monkeypatch.undo()
+    tailing.cycle(61)
+    assert tailing.tailer.closed == set()
 
 
 def test_compressed_rotated_files_are_read_once(make: Make, logs: Path) -> None:

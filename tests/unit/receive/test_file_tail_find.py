@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_each_file_is_found_once_by_whatever_path(tmp_path: Path) -> None:
         ("a.log-2026.gz", True),
         ("a.log.1", True),
     ]
+
+
+def test_directories_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """glob says nothing of them. To root every directory is open, so the answer of the system is imitated."""
+    for name in ("open", "listed", "searched", "left-out"):
+        (tmp_path / name).mkdir()
+    denied = {"listed": os.R_OK, "searched": os.X_OK, "left-out": os.X_OK}
+
+    def access(path: str, mode: int) -> bool:
+        return not mode & denied.get(Path(path).name, 0)
+
+    monkeypatch.setattr(os, "access", access)
+    exclude = [f"{tmp_path}/left-out/*.log"]
+    assert Finder([f"{tmp_path}/*/*.log"], exclude, rotated=True).closed_directories() == [
+        f"{tmp_path}/listed",
+        f"{tmp_path}/searched",
+    ]
+    assert Finder([f"{tmp_path}/**/*.log"], [], rotated=True).closed_directories() == [
+        f"{tmp_path}/left-out",
+        f"{tmp_path}/listed",
+        f"{tmp_path}/searched",
+    ]
+    assert Finder([f"{tmp_path}/*/app.log"], exclude, rotated=True).closed_directories() == [f"{tmp_path}/searched"]
+    assert Finder([f"{tmp_path}/open/*.log"], [], rotated=True).closed_directories() == []
 
 
 def test_marks_are_read_back_and_rubbish_is_not() -> None:
