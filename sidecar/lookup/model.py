@@ -116,6 +116,25 @@ class Trace:
         return found
 
     @cached_property
+    def nested_sets(self) -> dict[int, tuple[int, int, int]]:
+        """`id` of a span -> left, right and the parent's left, as in a nested set: what is below a span lies between
+        its two. A root's parent is -1; spans that no root leads to are left out."""
+        found: dict[int, tuple[int, int, int]] = {}
+        number, seen = 0, {""}
+        waiting = [(span, -1, 0) for span in reversed(self.children.get("", ()))]
+        while waiting:
+            span, parent, left = waiting.pop()
+            number += 1
+            if left:
+                found[id(span)] = left, number, parent
+                continue
+            waiting.append((span, parent, number))
+            if span.span_id not in seen:
+                seen.add(span.span_id)
+                waiting.extend((child, number, 0) for child in reversed(self.children.get(span.span_id, ())))
+        return found
+
+    @cached_property
     def root(self) -> Span | None:
         """The first span whose parent is not here, else the first."""
         missing = (s for s in self.spans if not s.parent_span_id or s.parent_span_id not in self.by_id)

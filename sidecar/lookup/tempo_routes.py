@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
@@ -36,6 +37,8 @@ MAX_VALUES = 5_000
 MAX_EXEMPLARS = 100
 _STEPS = 60
 """Steps of a metrics query that names none, about."""
+_PAIR = re.compile(r'([^\s=]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*|))(?=\s|\Z)', re.DOTALL)
+"""key=value or key="value" of logfmt."""
 API_VERSION = "2.7.0"
 """The version of Tempo whose API is followed, which Grafana asks for to know what it may use."""
 
@@ -178,12 +181,14 @@ def _query(given: Parameters) -> Query:
 
 
 def _logfmt(text: str) -> list[tuple[str, str]]:
-    found = []
-    for part in text.split():
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise BadRequest(f"invalid tags: {part[:100]!r}; expected key=value, separated by blanks")
-        found.append((key, value.strip('"')))
+    found, place = [], 0
+    while rest := text[place:].lstrip():
+        place = len(text) - len(rest)
+        pair = _PAIR.match(text, place)
+        if pair is None:
+            raise BadRequest(f"invalid tags: {rest[:100]!r}; expected key=value, separated by blanks")
+        found.append((pair[1], re.sub(r"\\(.)", r"\1", pair[2], flags=re.DOTALL) if pair[3] is None else pair[3]))
+        place = pair.end()
     return found
 
 

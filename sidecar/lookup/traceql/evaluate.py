@@ -209,6 +209,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_NO_SET = (0, 0, 0)
 _INTRINSIC: dict[str, Callable[[Span, Trace], Any]] = {
     "name": lambda s, _: s.name,
     "duration": lambda s, _: s.duration_ns,
@@ -216,7 +217,9 @@ _INTRINSIC: dict[str, Callable[[Span, Trace], Any]] = {
     "status": lambda s, _: s.status.lower(),
     "statusMessage": lambda s, _: s.status_message,
     "childCount": lambda s, t: len(t.children.get(s.span_id, ())),
-    "nestedSetParent": lambda s, _: 1 if s.parent_span_id else -1,
+    "nestedSetLeft": lambda s, t: t.nested_sets.get(id(s), _NO_SET)[0],
+    "nestedSetRight": lambda s, t: t.nested_sets.get(id(s), _NO_SET)[1],
+    "nestedSetParent": lambda s, t: t.nested_sets.get(id(s), _NO_SET)[2] if s.parent_span_id else -1,
     "rootName": lambda _, t: t.root.name if t.root else "",
     "rootServiceName": lambda _, t: t.root.service if t.root else "",
     "traceDuration": lambda _, t: t.duration_ns,

@@ -27,7 +27,7 @@ from sidecar.lookup.traceql.syntax import (
 MAX_SERIES = 1_000
 MAX_POINTS = 11_000
 """Of one series, as Prometheus has it."""
-_OF_TRACE = frozenset(("rootName", "rootServiceName", "traceDuration", "childCount"))
+_OF_TRACE = frozenset(("rootName", "rootServiceName", "traceDuration", "childCount", "nestedSetLeft", "nestedSetRight"))
 _NANOSECONDS = 1e9
 Label = tuple[str, Any]
 

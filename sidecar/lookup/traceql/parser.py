@@ -325,6 +325,7 @@ class _Parser:
 
 _KIND_OF = {"name": "text", "statusMessage": "text", "rootName": "text", "rootServiceName": "text"}
 _KIND_OF |= {"duration": "number", "traceDuration": "number", "childCount": "number", "nestedSetParent": "number"}
+_KIND_OF |= {"nestedSetLeft": "number", "nestedSetRight": "number"}
 _KIND_OF |= {"kind": "kind", "status": "status", "span:id": "text", "span:parentID": "text", "trace:id": "text"}
 _KIND_OF |= {"event:name": "text", "link:traceID": "text", "link:spanID": "text", "event:timeSinceStart": "number"}
 _KIND_OF |= {"instrumentation:name": "text", "instrumentation:version": "text"}

@@ -15,6 +15,8 @@ INTRINSICS = {
     "status": "status",
     "statusMessage": "statusMessage",
     "childCount": "childCount",
+    "nestedSetLeft": "nestedSetLeft",
+    "nestedSetRight": "nestedSetRight",
     "nestedSetParent": "nestedSetParent",
     "rootName": "rootName",
     "rootServiceName": "rootServiceName",

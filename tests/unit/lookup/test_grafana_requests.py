@@ -103,6 +103,46 @@ def test_a_search_as_the_query_builder_writes_it(asker: Asker) -> None:
     assert answer["metrics"]["completedJobs"] == answer["metrics"]["totalJobs"]
 
 
+def test_the_structure_of_traces_as_drilldown_asks_for_it(asker: Asker) -> None:
+    """Grafana draws the tree of spans from the nested sets alone."""
+    fields = "status, resource.service.name, name, nestedSetParent, nestedSetLeft, nestedSetRight"
+    query = f"{{nestedSetParent<0 && status=error}} &>> {{status=error}} | select({fields})"
+    (trace,) = asker.get(f"/tempo/api/search?q={quote(query)}&limit=20&spss=20&{RANGE}").json["traces"]
+    sets = {
+        span["name"]: [
+            int(a["value"]["intValue"])
+            for name in ("nestedSetParent", "nestedSetLeft", "nestedSetRight")
+            for a in span["attributes"]
+            if a["key"] == name
+        ]
+        for span in trace["spanSets"][0]["spans"]
+    }
+    # POST /predict (1, 8) has predict (2, 7), which has SELECT wine (3, 4) and explain (5, 6).
+    assert sets == {"POST /predict": [-1, 1, 8], "SELECT wine": [2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "service.name=wine-classifier db.system=postgresql",
+        ' service.name="wine-classifier"  db.system="postgresql" ',
+        'ml.model.name="wine"',
+    ],
+)
+def test_tags_of_older_versions(asker: Asker, tags: str) -> None:
+    answer = asker.get(f"/tempo/api/search?tags={quote(tags)}&{RANGE}")
+    assert [t["traceID"] for t in answer.json["traces"]] == [trace_hex(1)]
+
+
+def test_quoted_tags_hold_blanks_and_quotes(asker: Asker) -> None:
+    for tags in ('a="x y"', 'a="say \\"hi\\" = c:\\\\dir" b=1'):
+        answer = asker.get(f"/tempo/api/search?tags={quote(tags)}&{RANGE}")
+        assert (answer.status, answer.json["traces"]) == (200, [])
+    for tags in ("a", 'a="x y', "a=1 b", '="x"'):
+        answer = asker.get(f"/tempo/api/search?tags={quote(tags)}&{RANGE}")
+        assert (answer.status, b"invalid tags" in answer.body) == (400, True)
+
+
 def test_limits_of_a_search(asker: Asker) -> None:
     found = asker.get(f"/tempo/api/search?q={quote('{}')}&limit=2&spss=1&{RANGE}").json["traces"]
     assert [t["traceID"] for t in found] == [trace_hex(4), trace_hex(3)]
