@@ -158,7 +158,7 @@ class SpanQuery:
                 yield Condition(Term("intrinsic", "kind"), (wanted,))
             elif key == "otel.status_code":
                 yield Condition(Term("intrinsic", "status"), (wanted.lower(),))
-            elif key not in _DERIVED:
+            elif key not in _DERIVED and not _is_nested(wanted):
                 yield Condition(Term("", key), _spellings(wanted))
 
     def judge(self, trace: Trace) -> list[SpanSet]:
@@ -182,6 +182,14 @@ class SpanQuery:
 _DERIVED = frozenset(
     ("error", "otel.status_description", "otel.scope.name", "otel.scope.version", "w3c.tracestate", "service.name")
 )
+
+
+def _is_nested(text: str) -> bool:
+    """Whether it is an array or a map as they are shown: stores know the parts of those, not the whole."""
+    try:
+        return text[:1] in ("[", "{") and isinstance(json.loads(text), (list, dict))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _spellings(text: str) -> tuple[Any, ...]:

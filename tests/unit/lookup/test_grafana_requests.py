@@ -103,6 +103,18 @@ def test_a_search_as_the_query_builder_writes_it(asker: Asker) -> None:
     assert answer["metrics"]["completedJobs"] == answer["metrics"]["totalJobs"]
 
 
+@pytest.mark.parametrize("tags", [{"many": '["a","b"]'}, {"yes": "true"}, {"whole": "2.0"}, {"big": str(2**53 + 1)}])
+def test_a_tag_is_found_by_the_text_that_is_shown(asker: Asker, tags: dict[str, str]) -> None:
+    shown = asker.get(f"/api/traces/{trace_hex(4)}").json["data"][0]["spans"][0]["tags"]
+    ((key, text),) = tags.items()
+    assert text in [
+        json.dumps(t["value"]) if not isinstance(t["value"], str) else t["value"] for t in shown if t["key"] == key
+    ]
+    window = f"start={START // 1000 - 60_000_000}&end={START // 1000 + 600_000_000}"
+    answer = asker.get(f"/api/traces?service=odd&tags={quote(json.dumps(tags))}&limit=20&{window}")
+    assert [t["traceID"].zfill(32) for t in answer.json["data"]] == [trace_hex(4)]
+
+
 def test_the_structure_of_traces_as_drilldown_asks_for_it(asker: Asker) -> None:
     """Grafana draws the tree of spans from the nested sets alone."""
     fields = "status, resource.service.name, name, nestedSetParent, nestedSetLeft, nestedSetRight"
