@@ -86,13 +86,15 @@ def command(
 
 
 def _show(finished: Finished, work: Any) -> None:
-    from sidecar.outcomes.results import lines
+    from sidecar.outcomes.results import lines, strangers
 
     joined = finished.joined
     if finished.no_index:
         click.echo(f"sidecar: no index matches {work.elasticsearch.logs}", err=True)
     for line in lines(joined, work.options, work.now):
         click.echo(line)
+    for line in strangers(joined, work.options, work.now):
+        click.echo(f"sidecar: {line}", err=True)
     results = dict.fromkeys(_RESULTS, 0)
     for (_, _, result), n in joined.labels.items():
         results[result] = results.get(result, 0) + n

@@ -77,6 +77,8 @@ class FileLabels:
 
     def __init__(self, path: Path, format_: Format, names: Names = ALIASES) -> None:
         """Raises `UnreadableLabels`."""
+        if not path.exists():
+            raise UnreadableLabels(f"{path}: no such file")
         if not path.is_file():
             raise UnreadableLabels(f"{path}: not a regular file; it is read twice: write the labels to a file first")
         self._path, self._names = path, names

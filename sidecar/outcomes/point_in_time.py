@@ -27,6 +27,7 @@ PAGE = 5_000
 _LENIENT = "ignore_unavailable=true&allow_no_indices=true"
 _BACKOFF = Backoff(0.5, 10.0)
 _WHAT = "searching"
+_COUNTING = "counting documents"
 
 
 class Patient:
@@ -70,8 +71,12 @@ class PointInTime:
 
     def __enter__(self) -> PointInTime:
         """Raises `Unreached` and `Permanent`."""
-        count = answer(self._request("GET", f"/{self._indices}/_count?{_LENIENT}", None), "counting documents") or {}
-        if not count.get("_shards", {}).get("total"):
+        reply = self._request("GET", f"/{self._indices}/_count?{_LENIENT}", None)
+        count = answer(reply, _COUNTING)
+        if not isinstance(count, dict) or "_shards" not in count:
+            # An engine answers so where there is no index, too.
+            raise Permanent(f"{_COUNTING}: HTTP {reply.status} without `_shards`; expected Elasticsearch or OpenSearch")
+        if not count["_shards"].get("total"):
             return self
         reply = self._request("POST", f"/{self._indices}/_pit?keep_alive={KEEP_ALIVE}", None)
         if absent(reply):

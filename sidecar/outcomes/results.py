@@ -15,6 +15,8 @@ from sidecar.derive.outcomes.outcome_families import families
 from sidecar.outcomes.join import Joined
 
 _WINDOW = ("model", "version", "window")
+_NAMED = 5
+"""Classes in a line for people."""
 SUCCESS = "model_outcome_join_timestamp_seconds"
 
 
@@ -100,6 +102,21 @@ def _id(model: str, version: str, window: str, step: int) -> str:
 
 def _iso(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def strangers(joined: Joined, options: OutcomeOptions, now: int) -> Iterator[str]:
+    """For people: models of whose predicted classes none is among the labels, so that they are never right."""
+    longest = window_text(max(options.windows))
+    for _, document in documents(joined, options, now):
+        predicted, actual = ({cell[side] for cell in document["confusion"]} for side in ("predicted", "actual"))
+        if document["window"] == longest and predicted and predicted.isdisjoint(actual):
+            named = f"{document['model']} {document['version']}".rstrip()
+            yield f"{named}: no label is a class that was predicted: {_some(actual)}; predicted: {_some(predicted)}"
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:_NAMED]) + (" …" if len(shown) > _NAMED else "")
 
 
 def lines(joined: Joined, options: OutcomeOptions, now: int) -> Iterator[str]:

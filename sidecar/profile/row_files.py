@@ -100,6 +100,8 @@ def opened(path: Path, format_: Format | None = None) -> Table:
     found = format_ or SUFFIXES.get(Path(name).suffix)
     if found is None:
         raise UnreadableTable(f"{path}: unknown format; expected a name ending in {', '.join(SUFFIXES)}, or --format")
+    if not path.exists():
+        raise UnreadableTable(f"{path}: no such file")
     if not path.is_file():  # It is read twice.
         raise UnreadableTable(f"{path}: not a regular file; write the data to a file first")
     return Table(path, found)

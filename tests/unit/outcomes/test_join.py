@@ -21,7 +21,7 @@ from sidecar.derive.outcomes.options import OutcomeOptions
 from sidecar.outcomes.join import Joined, TooMuch, join
 from sidecar.outcomes.label_sources import Labels
 from sidecar.outcomes.prediction_documents import label_of, prediction_of
-from sidecar.outcomes.results import documents, metrics
+from sidecar.outcomes.results import documents, metrics, strangers
 
 OPTIONS = OutcomeOptions()
 READER = PredictionRowReader(())
@@ -124,6 +124,21 @@ def test_documents_give_the_figures_that_the_records_give(conflict: str) -> None
     read = ((read_labels(series), n) for series, n in live.shown("model_labels_total{").items())
     assert counted == {tuple(labels.get(name, "") for name in names): n for labels, n in read}
     assert found.labels["else", "", "orphan"] == 1
+
+
+@pytest.mark.parametrize(
+    ("truths", "said"),
+    [
+        (["1", "0", "1"], ["churn 7: no label is a class that was predicted: 0, 1; predicted: leaves, stays"]),
+        (["1", "0", "stays"], []),
+    ],
+)
+def test_labels_in_other_words_than_predictions_are_said(truths: list[str], said: list[str]) -> None:
+    classes = ("stays", "leaves", "stays")
+    given = [event({"class": [name]}, n, START + n) for n, name in enumerate(classes, 1)]
+    given += [posted({"prediction_id": f"{n:032x}", "label": truth}) for n, truth in enumerate(truths, 1)]
+    found, _ = joined(given)
+    assert list(strangers(found, OPTIONS, NOW)) == said
 
 
 def test_the_body_of_an_event_that_did_not_fit_its_mapping_is_read() -> None:

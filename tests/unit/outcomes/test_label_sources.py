@@ -83,8 +83,10 @@ def test_columns_that_are_not_there_are_said(tmp_path: Path, name: str, columns:
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(SidecarError, match="not a regular file"):
+    with pytest.raises(SidecarError, match="no such file"):
         FileLabels(tmp_path / "absent.csv", "auto")
+    with pytest.raises(SidecarError, match="not a regular file"):
+        FileLabels(tmp_path, "auto")
     with pytest.raises(SidecarError, match="cannot be read as Parquet"):
         read(write(tmp_path, "l.parquet", "id,label\n"))
 

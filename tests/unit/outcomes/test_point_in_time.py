@@ -83,6 +83,14 @@ def test_no_index_is_no_document() -> None:
     assert len(engine.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "reply", [Reply(404, b"not found"), Reply(404, b'{"message": "no"}'), _ok({"status": "up"}), _ok([])]
+)
+def test_what_is_no_engine_is_not_one_without_documents(reply: Reply) -> None:
+    with pytest.raises(Permanent, match="expected Elasticsearch or OpenSearch"):
+        read(lambda *_: reply)
+
+
 def test_what_is_not_the_whole_is_refused() -> None:
     with pytest.raises(Permanent, match="10 of 12 documents"):
         read(Engine(10, total=12))
