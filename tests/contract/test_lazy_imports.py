@@ -93,3 +93,17 @@ def test_a_started_sidecar_has_imported_only_what_it_needs(name: str, tmp_path: 
     if "sidecar_native" in imported:
         absent = (*absent, "sidecar.decode.python", "sidecar.receive.grpc_aio", "grpc")
     assert sorted(set(absent) & set(imported)) == []
+
+
+def test_structlog_does_not_load_what_it_colours_consoles_with(tmp_path: Path) -> None:
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("print('loaded')")
+    code = "import sys\nfrom sidecar.cli.run import program\nprogram()\nprint('structlog' in sys.modules)\nimport rich"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "loaded"]
