@@ -78,6 +78,12 @@ class Board:
 
 NAMESPACE = Variable("namespace", "Namespace", "label_values(up, namespace)")
 SERVICE = Variable("service", "Service", "label_values(traces_span_metrics_calls_total, service_name)")
+SERVER = Variable(
+    "service",
+    "Service",
+    'label_values(traces_span_metrics_calls_total{span_kind="SPAN_KIND_SERVER"}, service_name)',
+)
+"""For panels of requests: a service that only calls others has none."""
 MODEL = Variable("model", "Model", "label_values(model_info, model)")
 VERSION = Variable("version", "Version", 'label_values(model_info{model=~"$model"}, version)')
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from generator.text import Thresholds
 
-from dashboards.panels import NAMESPACE, SERVICE, Board, Panel, Query, Row
+from dashboards.panels import NAMESPACE, SERVER, SERVICE, Board, Panel, Query, Row
 
 _OF = '{namespace=~"$namespace",service_name=~"$service"}'
 _SPANS = 'namespace=~"$namespace",service_name=~"$service",span_kind="SPAN_KIND_SERVER"'
@@ -270,5 +270,5 @@ def application(limits: Thresholds) -> Board:
                 ),
             ),
         ),
-        (NAMESPACE, SERVICE),
+        (NAMESPACE, SERVER),
     )

@@ -15,6 +15,7 @@ from sidecar.options import ClientTls
 
 MAX_REPLY_BYTES = 32 << 20
 """A reply is about 40 bytes a document, and a few hundred for one that was refused."""
+_MAX_LOCATION = 300
 
 
 class HttpClient:
@@ -48,7 +49,10 @@ class HttpClient:
             self._nodes.failed(node, time.monotonic())
         else:
             self._nodes.succeeded(node)
-        return Reply(answer.status, answer.body, answer.retry_after)
+        where = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
+        # Redirects are not followed. Their bodies are pages for browsers, and what helps is where they lead.
+        said = f"redirects to {where[:_MAX_LOCATION]}; expected the address itself".encode() if where else answer.body
+        return Reply(answer.status, said, answer.retry_after)
 
     def close(self) -> None:
         """Close all connections."""

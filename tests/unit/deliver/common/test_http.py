@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from sidecar.deliver.common.http import FirstUse, Reply
+from sidecar.deliver.common.http_client import HttpClient
+from sidecar.options import ClientTls
 
 
 class _Answering:
@@ -52,3 +55,32 @@ def test_what_was_never_used_is_closed_without_being_made() -> None:
         raise AssertionError("made")
 
     FirstUse(make).close()
+
+
+class _Moved(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(308)
+        if self.path != "/nowhere":
+            self.send_header("Location", f"https://elsewhere.example{self.path}")
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    """It is not followed: who gave the address has to know the right one."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Moved) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = HttpClient([f"http://127.0.0.1:{server.server_port}"], ClientTls(), 10, 1)
+        moved = client.request("GET", "/_bulk", None, {})
+        nowhere = client.request("GET", "/nowhere", None, {})
+        client.close()
+        server.shutdown()
+    assert (moved.status, moved.body) == (
+        308,
+        b"redirects to https://elsewhere.example/_bulk; expected the address itself",
+    )
+    assert nowhere.body == b"<html>"
