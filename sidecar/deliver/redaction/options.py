@@ -24,6 +24,7 @@ from sidecar.decode.redaction.rules import (
     ValueRule,
     named_rule,
 )
+from sidecar.deliver.redaction.stored_names import key_rules
 from sidecar.errors import ConfigError
 from sidecar.options import Duration, Section, Size
 
@@ -278,7 +279,7 @@ class RedactionOptions(Section):
         return self._rules(self._key() if self._hashes else b"", chosen, export_features=export_features)
 
     def _rules(self, hash_key: bytes, chosen: Filter, *, export_features: bool) -> Rules:
-        keys = tuple(KeyRule((key,), action) for key, action in self.keys.items())
+        keys = tuple(key_rules(self.keys))
         return Rules(
             keys=keys if export_features else (*FEATURES, *keys),
             values=tuple(self._value_rule(name, action) for name, action in self.values.items()),

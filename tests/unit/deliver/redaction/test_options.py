@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,36 @@ def test_keys_in_a_variable_a_list_and_a_mapping() -> None:
     assert rules(RedactionOptions.model_validate({"keys": given, "hash_key": KEY})).keys == expected
     given = {"password": "drop", "user.*": "mask", "a=b": "hash"}
     assert rules(RedactionOptions.model_validate({"keys": given, "hash_key": KEY})).keys == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("error", [("error", "exception.type", "exception.message", "exception.stacktrace")]),
+        ("Exc_Info", [("Exc_Info", "exception.message", "exception.stacktrace")]),
+        (
+            "exception",
+            [("exception", "exception.type", "exception.message", "exception.stacktrace", "exception.stacks")],
+        ),
+        ("a,err.message,stack", [("a",), ("err.message", "exception.message"), ("stack", "exception.stacktrace")]),
+        ("error,exception.*", [("error",), ("exception.*",)]),
+        ("exception.message,error", [("exception.message",), ("error", "exception.type", "exception.stacktrace")]),
+        ("record", [("record", "exception.type", "exception.message")]),
+        ("message,service,trace_id", [("message",), ("service",), ("trace_id",)]),
+    ],
+)
+def test_rules_follow_what_is_stored_by_another_name(keys: str, expected: list[tuple[str, ...]]) -> None:
+    assert [rule.keys for rule in rules(loaded(KEYS=keys)).keys] == expected
+
+
+@pytest.mark.parametrize("of_line", ["error", "err", "exception", "stack", "exc_info"])
+def test_what_a_rule_forbids_by_its_name_in_a_line_does_not_leave(of_line: str) -> None:
+    trace = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: of Jane'
+    line = json.dumps({"message": "failed", of_line: trace}).encode()
+    decoder = ReferenceDecoder()
+    stored = bytes(decoder.json_lines(line, 1).payload)
+    assert b"Jane" in stored
+    assert b"Jane" not in decoder.redactor(rules(loaded(KEYS=of_line))).logs(stored).payload
 
 
 def test_feature_values_go_whatever_other_rules_say() -> None:
