@@ -91,12 +91,18 @@ class OtlpOptions(SinkOptions):
     def _strip(cls, value: Any) -> Any:
         return (value.strip().rstrip("/") or None) if isinstance(value, str) else value
 
-    @field_validator("endpoint", "traces_endpoint", "logs_endpoint", "metrics_endpoint")
+    @field_validator("endpoint")
+    @classmethod
+    def _base(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_base(value)
+        return value
+
+    @field_validator("traces_endpoint", "logs_endpoint", "metrics_endpoint")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        check_url(value)
+        if value is not None:
+            check_url(value)
         return value
 
     @model_validator(mode="after")
@@ -116,8 +122,6 @@ class OtlpOptions(SinkOptions):
                 raise ValueError("an address for gRPC has no path: write it as http://host:port or https://host:port")
             if any(name.lower().endswith("-bin") for name in self.headers):
                 raise ValueError("headers whose names end in -bin are binary over gRPC, and cannot be set")
-        elif self.endpoint and urlsplit(self.endpoint).query:
-            check_base(self.endpoint)
         elif (self.endpoint or "").endswith(tuple(map(_path, sorted(self.supported_signals)))):
             raise ValueError("the signals' paths are put behind endpoint: write it without, or set traces_endpoint")
         return self
