@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection and its TLS handshake, and never longer than the time-out."""
@@ -15,7 +16,22 @@ _SHORTEST_TRY = 2.0
 """Seconds for each of several addresses of a host, where there are as many left."""
 
 
-def connect(host: str, port: int, context: ssl.SSLContext | None, server_name: str, deadline: float) -> socket.socket:
+Prepare = Callable[[socket.socket, float], None]
+"""Does what comes before TLS on a new connection, until a deadline."""
+
+
+def as_it_is(connection: socket.socket, deadline: float) -> None:
+    """Nothing comes before TLS."""
+
+
+def connect(
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    server_name: str,
+    deadline: float,
+    prepare: Prepare = as_it_is,
+) -> socket.socket:
     """A connection that does not block. Every address of the host is tried, each with its share of the time: one that
     does not answer leaves some for the next. Raises OSError (TimeoutError, ssl.SSLError) and ValueError."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -26,7 +42,7 @@ def connect(host: str, port: int, context: ssl.SSLContext | None, server_name: s
         try:
             connection.settimeout(share)
             connection.connect(address)
-            return _prepared(connection, context, server_name, deadline)
+            return _prepared(connection, context, server_name, deadline, prepare)
         except ssl.SSLError:
             raise
         except OSError:
@@ -37,11 +53,12 @@ def connect(host: str, port: int, context: ssl.SSLContext | None, server_name: s
 
 
 def _prepared(
-    connection: socket.socket, context: ssl.SSLContext | None, server_name: str, deadline: float
+    connection: socket.socket, context: ssl.SSLContext | None, server_name: str, deadline: float, prepare: Prepare
 ) -> socket.socket:
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        prepare(connection, deadline)
         connection.settimeout(seconds_left(deadline))
         if context is not None:
             connection = context.wrap_socket(connection, server_hostname=server_name)

@@ -5,17 +5,20 @@ Imported only where requests are made, for the parser. Why not a library that do
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, urlsplit
 
-from sidecar.deliver.common.connecting import CONNECT_SECONDS, IDLE_SECONDS, connect
+from sidecar.deliver.common.connecting import CONNECT_SECONDS, IDLE_SECONDS, as_it_is, connect
 from sidecar.deliver.common.http import Unreached
 from sidecar.deliver.common.http_connection import Closed, exchange, is_open
 from sidecar.deliver.common.http_reply import InvalidReply, ReplyReader, ReplyTooLarge
+from sidecar.deliver.common.proxies import proxy_of
 from sidecar.deliver.common.tls import client_context, made_of_files
 from sidecar.deliver.retry import parse_retry_after
 from sidecar.options import ClientTls
@@ -42,16 +45,19 @@ class _Stale(Exception):
 
 
 class HttpOrigin:
-    """A server, and the connections to it. Proxies of the environment are not asked, redirects are not followed. Used
-    from several threads."""
+    """A server, and the connections to it, through the environment's proxy where it names one. Redirects are not
+    followed. Used from several threads."""
 
     def __init__(self, url: str, tls: ClientTls, timeout: float, kept: int, max_reply_bytes: int) -> None:
         """`url`: its scheme, host and port; `timeout`: seconds of a whole request; `kept`: connections that stay open
-        between requests. Opens none. Raises `Permanent` where a file of the connection cannot be used."""
+        between requests. Opens none. Raises `Permanent` where a file of the connection, or the proxy, cannot be
+        used."""
         parts = urlsplit(url)
         self._host, self._port = (parts.hostname or "").replace("%25", "%"), parts.port or _DEFAULT_PORTS[parts.scheme]
         self._authority = _authority(self._host, parts.port)
         self._context = made_of_files(tls, lambda: client_context(tls)) if parts.scheme == "https" else None
+        self._proxy = proxy_of(parts.scheme, self._host, self._port, os.environ)
+        self._name = f"{self._authority} ({self._proxy})" if self._proxy else self._authority
         self._server_name = (tls.server_name or self._host.partition("%")[0]).rstrip(".")
         self._timeout, self._most_kept, self._max_reply_bytes = timeout, kept, max_reply_bytes
         self._kept: list[tuple[socket.socket, float]] = []
@@ -62,6 +68,8 @@ class HttpOrigin:
         """Send one request and wait for the end of its reply. Raises `Unreached` (`timeout`, `tls`, `too_large`,
         `unreachable`) where there was none; the request may have been carried out nevertheless. One to which a kept
         connection was closed without a word is sent again over a new one: the server closed it as it was idle."""
+        if self._proxy and self._context is None:
+            target, headers = f"http://{self._authority}{target}", {**self._proxy.headers, **headers}
         head = _head(method, target, {"host": self._authority, "accept-encoding": "identity", **headers}, body)
         reply = ReplyReader(method != "HEAD", self._max_reply_bytes)
         deadline = time.monotonic() + self._timeout
@@ -74,13 +82,13 @@ class HttpOrigin:
                     pass
             return self._exchange(self._connect(deadline), head, body or b"", reply, deadline)
         except ReplyTooLarge as error:
-            raise Unreached("too_large", f"{self._authority}: {error}") from error
+            raise Unreached("too_large", f"{self._name}: {error}") from error
         except ssl.SSLError as error:
-            raise Unreached("tls", f"{self._authority}: {error}") from error
+            raise Unreached("tls", f"{self._name}: {error}") from error
         except TimeoutError as error:
-            raise Unreached("timeout", f"{self._authority}: {error}") from error
+            raise Unreached("timeout", f"{self._name}: {error}") from error
         except (OSError, InvalidReply, _Stale) as error:
-            raise Unreached("unreachable", f"{self._authority}: {error}") from error
+            raise Unreached("unreachable", f"{self._name}: {error}") from error
 
     def close(self) -> None:
         """Close the connections that are not in use, and the others when they are not any more."""
@@ -105,7 +113,11 @@ class HttpOrigin:
         until = min(deadline, began + CONNECT_SECONDS)
         try:
             context = self._context.get() if self._context else None
-            return connect(self._host, self._port, context, self._server_name, until)
+            if self._proxy is None:
+                return connect(self._host, self._port, context, self._server_name, until)
+            far = _authority(self._host, self._port)
+            through = partial(self._proxy.tunnel, far) if context else as_it_is
+            return connect(self._proxy.host, self._proxy.port, context, self._server_name, until, through)
         except ssl.SSLError:
             raise
         except TimeoutError as error:  # Nothing was sent: another server may be asked.

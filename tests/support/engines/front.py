@@ -1,4 +1,5 @@
-"""nginx and haproxy, as they stand before destinations: installed ones, else unpacked from Debian's packages."""
+"""nginx and haproxy, as they stand before destinations, and tinyproxy, the way to those outside: installed ones, else
+unpacked from Debian's packages."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def program(name: str) -> tuple[Path, str]:
     if installed is not None:
         return Path(installed), os.environ.get("LD_LIBRARY_PATH", "")
     root = debian_program(name)
-    return root / "usr/sbin" / name, os.pathsep.join(map(str, root.glob("usr/lib/*-linux-gnu")))
+    found = next(path for path in (root / "usr/sbin" / name, root / "usr/bin" / name) if path.exists())
+    return found, os.pathsep.join(map(str, root.glob("usr/lib/*-linux-gnu")))
 
 
 @contextmanager
@@ -56,6 +58,17 @@ def nginx(lines: Sequence[str]) -> Iterator[tuple[int, Child]]:
         config.write_text(_NGINX.format(body=" ".join(line.format(port=port) for line in lines)))
         with _running("nginx", ["-p", folder, "-c", config, "-e", folder / "error.log"], folder, port) as child:
             yield port, child
+
+
+@contextmanager
+def tinyproxy(lines: Sequence[str]) -> Iterator[int]:
+    """The port of one with these lines of configuration."""
+    with tempfile.TemporaryDirectory(prefix="tinyproxy-") as name:
+        folder, port = Path(name), free_port()
+        config = folder / "tinyproxy.conf"
+        config.write_text("\n".join(["Listen 127.0.0.1", f"Port {port}", "Timeout 20", "MaxClients 20", *lines, ""]))
+        with _running("tinyproxy", ["-d", "-c", config], folder, port):
+            yield port
 
 
 @contextmanager
