@@ -42,7 +42,7 @@ from sidecar.deliver.worker import Worker
 from sidecar.derive.deriver import Annotator
 from sidecar.derive.engine import DeriveEngine
 from sidecar.errors import ConfigError, SidecarError
-from sidecar.health import ComponentHealth, Health
+from sidecar.health import Health
 from sidecar.journal.dead_letters import DeadLetters
 from sidecar.journal.journal import Journal
 from sidecar.journal.opening import open_journal
@@ -82,7 +82,7 @@ class App:
         self.telemetry = Telemetry()
         self.decoder: Decoder = choose_decoder()
         self.journal: Journal = open_journal(settings.journal, time.time_ns, self.telemetry)
-        self.health.watch("journal", self._journal_report)
+        self.health.watch("journal", lambda: status.journal_health(self.journal))
         self.derive = DeriveEngine(
             self.journal.consumer("derive", ALL_SIGNALS),
             self.decoder,
@@ -221,14 +221,6 @@ class App:
             "series": self.derive.memory_bound_bytes(),
         }
         return {**parts, "sum": sum(parts.values())}
-
-    def _journal_report(self) -> ComponentHealth:
-        """A writer that ended by a bug makes the pod not live, so that it is restarted."""
-        return (
-            ComponentHealth("ok")
-            if self.journal.failure is None
-            else ComponentHealth("failed", str(self.journal.failure))
-        )
 
     def _build_info(self) -> dict[str, str]:
         return {"version": __version__, "decoder": self.decoder.name, "python": platform.python_version()}

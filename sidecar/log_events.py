@@ -118,6 +118,7 @@ TABLE: tuple[LogEvent, ...] = (
     LogEvent("partial_success", "varies", "An OTLP destination accepted a request with a message, or rejected some of its items.", "see the message"),
     LogEvent("rotated_files_not_deleted", "warning", "Old files of the file sink could not be deleted.", "let the program's user write to the directory"),
     LogEvent("file_truncated", "warning", "Something else truncated the file of the file sink.", "rotate by the sink's own options"),
+    LogEvent("store_not_opened", "error", "The embedded store cannot be opened now; it is tried again with every batch.", _DISK),
     LogEvent("store_damaged", "error", "The embedded store was damaged and set aside; it restarts empty.", "delete the file that was set aside"),
     LogEvent("store_damage_found", "error", "The embedded store is damaged; it restarts empty at the next write."),
     LogEvent("store_block_unreadable", "error", "A block of the embedded store cannot be read; its spans are not shown."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from sidecar.health import ComponentHealth
 from sidecar.journal.ledger import ConsumerLedger, Ledger
 
 
@@ -21,6 +22,16 @@ class Journal(Protocol):
     def drain_rate(self) -> float: ...
     def writing(self) -> bool: ...
     def head(self) -> int: ...
+    @property
+    def failure(self) -> BaseException | None: ...
+
+
+def journal_health(journal: Journal) -> ComponentHealth:
+    """A writer that ended by a bug makes the pod not live, so that it is restarted. While the disk refuses, payloads
+    are refused, and a restart would not help."""
+    if journal.failure is not None:
+        return ComponentHealth("failed", str(journal.failure))
+    return ComponentHealth("ok") if journal.writing() else ComponentHealth("degraded", "it cannot be written")
 
 
 def journal_view(journal: Journal) -> dict[str, Any]:

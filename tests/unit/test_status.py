@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 from sidecar import status
+from sidecar.health import ComponentHealth, Health
 from sidecar.journal.ledger import ConsumerLedger, Ledger
 
 STORE = ConsumerLedger(
@@ -58,8 +59,11 @@ class Log:
     def drain_rate(self) -> float:
         return 99.6
 
+    def __init__(self, writing: bool = True, failure: BaseException | None = None) -> None:
+        self._writing, self.failure = writing, failure
+
     def writing(self) -> bool:
-        return True
+        return self._writing
 
     def head(self) -> int:
         return 7
@@ -76,3 +80,13 @@ def test_the_journals_figures() -> None:
         "lag_seconds": {"derive": 0.0, "store": 0.123},
         "dead_letters": {"elasticsearch": 1},
     }
+
+
+def test_a_journal_that_cannot_be_written_is_said_and_the_pod_stays() -> None:
+    assert status.journal_health(Log()).state == "ok"
+    health = Health()
+    health.watch("journal", lambda: status.journal_health(Log(writing=False)))
+    assert health.reports()["journal"] == ComponentHealth("degraded", "it cannot be written")
+    assert (health.live, health.ready) == (True, True)
+    broken = status.journal_health(Log(writing=False, failure=ValueError("a bug")))
+    assert broken == ComponentHealth("failed", "a bug")

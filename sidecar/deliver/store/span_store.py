@@ -9,6 +9,7 @@ returns (WAL, synchronous=FULL), so the journal's cursor never passes what is no
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ _FREE_SHARE = 8
 _FREE_PAGES = 64
 """... so many (a megabyte) with one batch."""
 _SECOND = 1_000_000_000
+_PASSING = frozenset((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED))
 
 log = structlog.get_logger("deliver.store")
 
@@ -66,15 +68,22 @@ class Store:
     """The file. Written by one thread at a time, read by any number."""
 
     def __init__(self, options: StoreOptions, directory: Path, clock: Clock) -> None:
-        """Opens or makes `directory`/store.db; a damaged one is set aside. Raises `StoreUnavailable`."""
+        """Opens or makes `directory`/store.db; a damaged one is set aside. Where there is no room for that now, the
+        next batch tries again. Raises `StoreUnavailable` for what does not pass by itself."""
         self._options, self._clock = options, clock
         self._path = directory / FILE
         self._lock = threading.Lock()
         self._damaged = False
         self._bytes = self._spans = 0
+        self._db: sqlite3.Connection
+        self._opened = False
         with self._lock, self._translated():
-            directory.mkdir(parents=True, exist_ok=True)
-            self._db = self._open()
+            try:
+                self._open()
+            except (sqlite3.Error, OSError) as error:
+                if not _may_pass(error):
+                    raise
+                log.error("store_not_opened", file=str(self._path), error=str(error))
 
     def watch(self, telemetry: Telemetry) -> None:
         """Show the store's size in the program's own metrics."""
@@ -94,6 +103,8 @@ class Store:
         """Store blocks and apply retention, in one durable transaction. Returns the sequence numbers that were
         already there. Raises `StoreUnavailable`; nothing of the batch is stored then."""
         with self._lock, self._translated():
+            if not self._opened:
+                self._open()
             if self._damaged:
                 self._restart("found while reading")
             try:
@@ -130,7 +141,8 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            if self._opened:
+                self._db.close()
 
     # -- writing
 
@@ -227,14 +239,16 @@ class Store:
 
     # -- the file
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return self._connect()
+            self._db = self._connect()
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
             self._set_aside(str(error))
-            return self._connect()
+            self._db = self._connect()
+        self._opened = True
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -278,6 +292,12 @@ class Store:
             yield
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """A full or failing disk, or another process at the file: as where the journal begins to work and writes later."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in _PASSING or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import random
 import sqlite3
 from contextlib import closing
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.delivery import START, entry, logs_payload, sink_context, spans_payload, trace_id
+from support.journals import disk_error
 
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.deliver.store import schema
 from sidecar.deliver.store.options import StoreOptions
 from sidecar.deliver.store.sink import StoreSink
 from sidecar.deliver.store.span_store import FILE, Block, Store, StoreUnavailable
@@ -246,6 +249,43 @@ def test_damage_found_while_reading_is_fixed_by_the_next_write(tmp_path: Path) -
     put(store, entry(500, spans_payload(1, trace=500), 1))
     assert look(store, trace_id(500).hex()) is not None
     assert len(list(tmp_path.glob(f"{FILE}.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        disk_error("database or disk is full", sqlite3.SQLITE_FULL),
+        disk_error("disk I/O error", sqlite3.SQLITE_IOERR | 13 << 8),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_a_disk_without_room_at_the_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(_: sqlite3.Connection) -> None:
+        raise error
+
+    put(opened(tmp_path), entry(1, spans_payload(1, trace=1), 1))
+    monkeypatch.setattr(schema, "prepare", full)
+    store = opened(tmp_path)
+    sink = StoreSink("store", store, sink_context(DECODER, "log"))
+    batch = sink.prepare([entry(2, spans_payload(1, trace=2), 1)]).batches[0]
+    refused = sink.send(batch).retry
+    assert refused is not None
+    assert refused.reason == "store_unavailable"
+    assert look(store, trace_id(1).hex()) is not None, "what is there can be read"
+    monkeypatch.undo()
+    assert sink.send(batch).retry is None
+    assert [look(store, trace_id(n).hex()) is not None for n in (1, 2)] == [True, True]
+    sink.close()
+
+
+def test_a_store_that_was_never_opened_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: sqlite3.Connection) -> None:
+        raise disk_error("database or disk is full", sqlite3.SQLITE_FULL)
+
+    monkeypatch.setattr(schema, "prepare", full)
+    opened(tmp_path).close()
 
 
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
