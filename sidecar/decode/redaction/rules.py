@@ -235,7 +235,7 @@ _SEPARATOR = r"(?:[ \t._/+-]{1,3}|%2[0Dd]|\xc2\xa0|\xe2[\x80\x88][\x87-\x95\xaf]
 _SECRET = (
     r"[Pp]ass(?:w(?:or)?d|phrase)|PASS(?:W(?:OR)?D|PHRASE)|[Pp]wd|PWD|[Tt]oken|TOKEN|[Aa]uthorization|AUTHORIZATION"
     r"|[Ss]ecret(?:(?:[_-]?[Aa]ccess)?[_-]?[Kk]ey)?|SECRET(?:(?:[_-]?ACCESS)?[_-]?KEY)?"
-    r"|[Aa](?:pi|ccess)[_-]?[Kk]ey|A(?:PI|CCESS)[_-]?K(?:EY|ey)"
+    r"|[Aa]pi[Kk]ey|[Aa]pi[_-][Kk]ey|API[Kk]ey|API[_-]?K(?:EY|ey)|[Aa]ccess[_-]?[Kk]ey|ACCESS[_-]?KEY"
 )
 _QUOTED = r"""[A-Za-z]{0,2}(?:\\{1,7}["'][^"'\\]+|"(?:[^"\\]|\\.)+|'(?:[^'\\]|\\.)+)"""
 _BARE = r"""(?:(?:[Bb]asic|[Bb]earer|[Dd]igest|[Nn]egotiate|[Tt]oken|[Aa]pi[Kk]ey) {1,2})?[^\s"'\\&,;]+"""
