@@ -206,8 +206,10 @@ class StoredTraces:
         for document in self._documents(hit, [row for text, row in texts.items() if text]):
             own, shared = document.get("attributes", {}), document.get("resource", {}).get("attributes", {})
             value = {"span": own, "resource": shared}.get(term.scope, {**shared, **own}).get(term.name)
-            if isinstance(value, (str, int, float)):
-                yield value
+            # A condition on an array holds for its elements.
+            for one in value if isinstance(value, list) else (value,):
+                if isinstance(one, (str, int, float)):
+                    yield one
 
     def _read_block(self, db: sqlite3.Connection, block: int, builders: Sequence[TraceBuilder]) -> None:
         read = self._block(db, block)

@@ -115,6 +115,11 @@ def test_a_tag_is_found_by_the_text_that_is_shown(asker: Asker, tags: dict[str, 
     assert [t["traceID"].zfill(32) for t in answer.json["data"]] == [trace_hex(4)]
 
 
+def test_values_of_an_array_are_its_elements(asker: Asker) -> None:
+    values = asker.get(f"/tempo/api/v2/search/tag/span.many/values?{RANGE}").json["tagValues"]
+    assert values == [{"type": "string", "value": "a"}, {"type": "string", "value": "b"}]
+
+
 def test_the_structure_of_traces_as_drilldown_asks_for_it(asker: Asker) -> None:
     """Grafana draws the tree of spans from the nested sets alone."""
     fields = "status, resource.service.name, name, nestedSetParent, nestedSetLeft, nestedSetRight"
