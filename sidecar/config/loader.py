@@ -1,8 +1,9 @@
 """Settings, put together from the components' own options; the only reader of the environment.
 
 Order, later wins: defaults, the YAML file (`SIDECAR_CONFIG` or `--config`), standard variables that apply,
-`SIDECAR_SECTION__KEY` variables. `${NAME}` in a YAML value is replaced from the environment. All problems are
-reported at once, each with the place that it came from.
+`SIDECAR_SECTION__KEY` variables. `${NAME}` in a YAML value is replaced from the environment. Blanks and line ends
+around a variable's text never count: secrets made of files end in one. All problems are reported at once, each with the
+place that it came from.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from __future__ import annotations
 import json
 import re
 import socket
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from sidecar import lists
+from sidecar.config.given_kinds import drop_absent, kinds_of
 from sidecar.config.given_values import Origins, get, has, place, put
 from sidecar.config.invalid_text import check_text
 from sidecar.config.option_fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
@@ -59,6 +60,7 @@ _IN_THE_MODEL = re.compile(r"^SIDECAR_(CAPTURE\w*|EXIT_TIMEOUT|RESPONSE_HEADER|M
 _SLIP = 0.9
 #: Keys whose values are never repeated.
 SECRETS = frozenset({"token", "password", "api_key", "hash_key"})
+_QUOTED = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -79,6 +81,8 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
     if file is not None:
         values = _from_file(file, environ, origins, problems)
     renamed = rename(values, origins, problems)
+    if file is not None:
+        problems += drop_absent(values, origins)
     ignored = _from_standard(values, environ, origins)
     renamed += _from_environment(values, environ, origins, problems)
     problems += check_text(values, origins)
@@ -101,7 +105,7 @@ def _from_file(file: Path, environ: Mapping[str, str], origins: Origins, problem
         problems.append(f"{file}: cannot be read: {error.strerror}")
         return {}
     except UnicodeDecodeError as error:
-        problems.append(f"{file}: cannot be read: {error}")
+        problems.append(f"{file}: cannot be read: {error}; expected UTF-8")
         return {}
     except InvalidYaml as error:
         problems.append(f"{file}{error}")
@@ -125,10 +129,12 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path_, origins: Origin
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
+        place = f"{origins.get(path, 'file')}: {'.'.join(path)}"
         if name not in environ and default is None:
-            place = f"{origins.get(path, 'file')}: {'.'.join(path)}"
             problems.append(f"{place}: ${{{name}}} is not set; set it, or write ${{{name}:-default}}")
-        return environ.get(name, default or "")
+        if default and "${" in default:
+            problems.append(f"{place}: ${{{name}:-{default}}}: a default cannot hold another reference")
+        return environ.get(name, "").strip() or default or ""
 
     return _REFERENCE.sub(replace, value)
 
@@ -200,10 +206,11 @@ def _from_environment(
 def _slip(name: str, known: list[str]) -> list[str]:
     """The problem of a variable with our prefix that is no setting, if it was meant to be one."""
     ours = SEPARATOR in name.removeprefix(PREFIX)
-    close = _close(name, known, 0.6 if ours else _SLIP)
+    cutoff = 0.6 if ours else _SLIP
+    close = _close(name.removeprefix(PREFIX), [variable.removeprefix(PREFIX) for variable in known], cutoff)
     if not close and not ours:
         return []
-    hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
+    hint = f"; did you mean {PREFIX}{close[0]}?" if close else "; `sidecar config docs` lists them all"
     return [f"environment variable {name}: no such setting{hint}"]
 
 
@@ -221,27 +228,20 @@ def _kind_in(values: Mapping[str, Any], sink: str) -> str | None:
 
 
 def _parse(text: str, annotation: Any) -> Any:
-    """Lists and mappings are given as JSON or, for lists, as comma-separated text; pydantic reads the rest."""
-    kinds = {typing.get_origin(a) or a for a in _members(annotation)}
+    """Lists and mappings are given as JSON or, for lists, as comma-separated text; pydantic reads the rest. Quotes
+    around the whole are taken off, as `docker run --env-file` does not, but for those of a secret."""
+    kinds, text = kinds_of(annotation), text.strip()
     if kinds & {list, tuple, set, frozenset, dict}:
-        whole = text.strip()
-        if whole.startswith(("[", "{")):
+        if text.startswith(("[", "{")):
             try:
                 return json.loads(text)
             except ValueError:
                 # JSON with a mistake in it, unless the bracket is one of a pattern: `[ab]*,c`.
-                if dict in kinds or lists.closing(whole, 0) in (None, len(whole) - 1):
+                if dict in kinds or lists.closing(text, 0) in (None, len(text) - 1):
                     return text
         return lists.split(text)
-    if text == "" and type(None) in kinds:
-        return None
-    return text
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
+    quoted = _QUOTED.fullmatch(text)
+    return quoted[2] if quoted and SecretStr not in kinds else text
 
 
 def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]) -> str:
@@ -255,6 +255,8 @@ def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]
         siblings = [".".join(f.path) for f in near] + sorted({f.path[0] for f in near})
         close = _close(dotted, siblings, 0.6)
         hint = f"; did you mean {close[0]}?" if close else "; `sidecar config docs` lists them all"
+        if close == [dotted]:  # The key itself has dots.
+            hint = f"; write {': '.join(dotted.split('.'))}:, each in a line of its own and indented"
         return f"{origin}: {dotted}: no such setting{hint}"
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         given = _kind_in(values, path[2])
@@ -265,4 +267,12 @@ def _explain(error: Any, values: Mapping[str, Any], origins: Mapping[Path_, str]
     ours = error["type"] == "value_error"
     hidden = ours or SECRETS & set(path) or isinstance(error["input"], dict | list)
     shown = "" if hidden else f" (given: {error['input']!r})"
-    return f"{origin}: {dotted}: {error['msg'].removeprefix('Value error, ')}{shown}"
+    return f"{origin}: {dotted}: {_message(error)}{shown}"
+
+
+def _message(error: Any) -> str:
+    if error["type"] == "path_type":
+        return "expected a path"
+    if error["type"] == "string_type" and not isinstance(error["input"], dict | list | None):
+        return "expected text; put it in quotes"  # YAML took it for a number, a switch or a date.
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -20,6 +20,11 @@ def parse(text: str) -> tuple[dict[str, Any], dict[Path_, int]]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
         lines = dict(_lines(node, ()))
+    except yaml.MarkedYAMLError as error:
+        # Not its text, which shows the line: that may hold a secret.
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        raise InvalidYaml(f"{line}: not valid YAML: {what}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-40
         raise InvalidYaml(f": not valid YAML: {error}") from error
     if node is None:
@@ -30,8 +35,14 @@ def parse(text: str) -> tuple[dict[str, Any], dict[Path_, int]]:
 
 
 def _lines(node: yaml.Node | None, path: Path_) -> Iterator[tuple[Path_, int]]:
+    """Raises `InvalidYaml` for a key that is there twice: YAML's reader takes the last and says nothing."""
     if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
         for key, value in node.value:
             here = (*path, str(key.value))
-            yield here, key.start_mark.line + 1
+            line = key.start_mark.line + 1
+            first = seen.setdefault(here[-1], line)
+            if first != line and here[-1] != "<<":
+                raise InvalidYaml(f":{line}: {'.'.join(here)}: given twice, first in line {first}; put both into one")
+            yield here, line
             yield from _lines(value, here)

@@ -7,6 +7,7 @@ good content in force and is logged as an error.
 
 from __future__ import annotations
 
+import codecs
 import hmac
 import ssl
 import time
@@ -189,7 +190,8 @@ def _load(load: Callable[[], T], files: Sequence[Path], section: str = "receive"
 
 
 def _tokens(file: Path) -> tuple[bytes, ...]:
-    tokens = tuple(line.strip() for line in file.read_bytes().splitlines() if line.strip())
+    text = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    tokens = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not tokens:
         raise ValueError("holds no token")
     return tokens

@@ -10,7 +10,10 @@ def as_list(value: Any) -> Any:
     """A list of addresses, which may be given as text with commas; without spaces and slashes at their ends."""
     if isinstance(value, str):
         value = value.split(",")
-    return tuple(v.strip().rstrip("/") for v in value if v.strip()) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    cleaned = (v.strip().rstrip("/") if isinstance(v, str) else v for v in value)
+    return tuple(v for v in cleaned if v != "")
 
 
 def check_url(url: str) -> None:

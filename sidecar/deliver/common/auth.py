@@ -38,7 +38,7 @@ def _secret(what: str, value: SecretStr | None, file: Path | None) -> str | None
     if file is None:
         return value.get_secret_value() if value else None
     try:
-        return file.read_text("utf-8").strip()
+        return file.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Permanent(f"{file}: {what} cannot be read: {error}") from error
 

@@ -140,3 +140,9 @@ def test_key_and_certificate_must_belong_together(tmp_path: Path) -> None:
     assert Credentials(ServerTls(cert_file=one.cert, key_file=one.key)).tls
     with pytest.raises(ConfigError):
         Credentials(ServerTls(cert_file=one.cert, key_file=two.key))
+
+
+def test_a_byte_order_mark_is_not_part_of_a_token(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"\xef\xbb\xbfabc\r\n")
+    assert _accepts(Credentials(auth=ServerAuth(token_file=file)), "Bearer abc")

@@ -46,3 +46,10 @@ def test_what_no_header_can_hold_is_said_without_showing_it(tmp_path: Path, text
 def test_line_breaks_around_a_secret_are_not_part_of_it() -> None:
     assert authorization(ClientAuth(api_key=SecretStr(" abc\n"))) == "ApiKey abc"
     assert authorization(ClientAuth(username="u", password=SecretStr(" p "))) == "Basic dTogcCA="
+
+
+def test_a_byte_order_mark_is_not_part_of_a_secret(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xef\xbb\xbfabc\r\n")
+    assert authorization(ClientAuth(token_file=file)) == "Bearer abc"
+    assert authorization(ClientAuth(username="u", password_file=file)) == "Basic dTphYmM="
