@@ -69,13 +69,16 @@ def _decoder() -> Result:
 def _journal(settings: Settings) -> Result:
     if settings.journal.backend == "memory":
         return Result("warning", "journal", "stored in memory: what was acknowledged is lost with the process")
-    found = check_directory(settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH")
+    found = check_directory(
+        settings.journal.path, settings.journal.quota_bytes, "SIDECAR_JOURNAL__PATH", "journal.[dl]*"
+    )
     return Result(found.state, "journal", found.detail)
 
 
 def _credentials(settings: Settings) -> Result:
     try:
         credentials = Credentials(settings.receive.tls, settings.receive.auth)
+        Credentials(auth=settings.serve.auth, section="serve")
     except SidecarError as error:
         return Result("failed", "credentials", str(error))
     local = all(is_loopback(host) for _, host, _ in _ports_of(settings))

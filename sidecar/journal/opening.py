@@ -59,6 +59,8 @@ def open_journal(
 
 def _open_sqlite(options: JournalOptions, clock: Clock, telemetry: Telemetry | None, connect: Connect) -> Journal:
     directory = options.path
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError([f"journal.path: {directory} is not a directory"])
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)

@@ -37,6 +37,19 @@ def test_a_place_that_is_no_directory_fails_and_names_its_variable(tmp_path: Pat
     assert f"set {variable}" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("what", "name"), [("journal", "journal.db"), ("journal", "journal.lock"), ("store", "store.db")]
+)
+def test_files_of_another_user_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, name: str) -> None:
+    """An image that ran as root, say, and runs as another user now."""
+    (tmp_path / name).touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != name)
+    environ = {"SIDECAR_JOURNAL__PATH": str(tmp_path), "SIDECAR_DELIVER__STORE__DIRECTORY": str(tmp_path)}
+    found = results(**environ)[what]
+    assert found.state == "failed"
+    assert f"{tmp_path / name} cannot be written: it is of user {os.geteuid()}" in found.detail
+
+
 def test_references_and_suites_are_read(tmp_path: Path) -> None:
     """Without them nothing is compared, and the log alone says so."""
     made = drift_data.reference({"age": [1.0, 2.0]}, "churn", "7")
@@ -102,6 +115,7 @@ def test_a_journal_in_memory_is_a_warning() -> None:
             "open to the network",
         ),
         ({"SIDECAR_RECEIVE__AUTH__TOKEN_FILE": "/not/there"}, "failed", "/not/there"),
+        ({"SIDECAR_SERVE__AUTH__TOKEN_FILE": "/not/there"}, "failed", "serve credentials: /not/there"),
     ],
 )
 def test_credentials(tmp_path: Path, environ: dict[str, str], state: str, detail: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from sidecar.deliver.sink import Finding
 
 
-def check_directory(path: Path, wanted: int, variable: str) -> Finding:
-    """Whether files can be made in `path` (or in what is there of it), and whether `wanted` bytes are free.
-    `variable`: of the environment, which sets the directory."""
+def check_directory(path: Path, wanted: int, variable: str, files: str) -> Finding:
+    """Whether files can be made in `path` (or in what is there of it), those that match `files` can be written, and
+    `wanted` bytes are free. `variable`: of the environment, which sets the directory."""
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -19,6 +19,10 @@ def check_directory(path: Path, wanted: int, variable: str) -> Finding:
     except OSError as error:
         detail = f"{there} cannot be written: {error.strerror}; set {variable} to a directory that can"
         return Finding("failed", detail)
+    for file in sorted(path.glob(files)):
+        if not os.access(file, os.R_OK | os.W_OK):
+            detail = f"{file} cannot be written: it is of user {file.stat().st_uid}, this is user {os.geteuid()}"
+            return Finding("failed", f"{detail}; change its owner, or run as that user")
     room = free.f_bavail * free.f_frsize
     return Finding(
         "ok" if room >= wanted else "warning", f"{path}: {room >> 20} MiB free, up to {wanted >> 20} MiB are used"

@@ -136,4 +136,4 @@ def health_check(options: StoreOptions) -> Finding:
     """Whether the directory can be written and has room. Next to the journal it is looked at as the journal's."""
     if options.directory is None:
         return Finding("ok", "next to the journal")
-    return check_directory(options.directory, options.max_bytes, "SIDECAR_DELIVER__STORE__DIRECTORY")
+    return check_directory(options.directory, options.max_bytes, "SIDECAR_DELIVER__STORE__DIRECTORY", "store.db*")

@@ -10,6 +10,7 @@ returns (WAL, synchronous=FULL), so the journal's cursor never passes what is no
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -251,6 +252,8 @@ class Store:
         self._opened = True
 
     def _connect(self) -> sqlite3.Connection:
+        # For its owner only, as the journal is: what models were asked is in it.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             schema.prepare(db)

@@ -351,3 +351,8 @@ def test_the_size_is_what_the_file_has_in_use(tmp_path: Path, sizes: tuple[int, 
             db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
     assert 0.83 < store.size / ((pages - free) * page) < 1.25
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    put(opened(tmp_path), entry(1, spans_payload(3), 3))
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("store.db*")} == {0}
