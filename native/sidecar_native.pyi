@@ -64,9 +64,9 @@ class FeatureColumns:
     names: list[str]  # each time made anew
     texts: list[str]
     left_out_names: list[str]
-    def event(self, first: int, last: int) -> bytes: ...  # u32
-    def name(self, first: int, last: int) -> bytes: ...  # u32
-    def ends(self, first: int, last: int) -> bytes: ...  # u32
+    def columns(self, first: int, last: int) -> tuple[bytes, bytes, bytes]:
+        """u32 each: of each column its event, the row of `names`, and where its values end."""
+
     def kind(self, first: int, last: int) -> bytes: ...  # u8
     def number(self, first: int, last: int) -> bytes: ...  # f64
     def left_out(self, first: int, last: int) -> bytes: ...  # u32

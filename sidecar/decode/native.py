@@ -162,20 +162,25 @@ class NativeFeatureColumns(FeatureColumns):
     last: int
 
     @cached_property
-    def event(self) -> U32:
-        return np.frombuffer(self.inner.event(self.first, self.last), np.uint32)
+    def _columns(self) -> tuple[U32, U32, U32]:
+        event, name, ends = self.inner.columns(self.first, self.last)
+        return np.frombuffer(event, np.uint32), np.frombuffer(name, np.uint32), np.frombuffer(ends, np.uint32)
 
-    @cached_property
+    @property
+    def event(self) -> U32:
+        return self._columns[0]
+
+    @property
     def name(self) -> U32:
-        return np.frombuffer(self.inner.name(self.first, self.last), np.uint32)
+        return self._columns[1]
 
     @cached_property
     def names(self) -> list[str]:
         return self.inner.names
 
-    @cached_property
+    @property
     def ends(self) -> U32:
-        return np.frombuffer(self.inner.ends(self.first, self.last), np.uint32)
+        return self._columns[2]
 
     @cached_property
     def kind(self) -> U8:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.derive_fakes import lines
 from support.drift_data import HOUR, START, at, events_request, reference
 
-from sidecar.decode.api import Decoder, FeatureColumns
+from sidecar.decode.api import Decoder, FeatureColumns, FeatureKind
 from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
 from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import native_decoder
@@ -127,6 +127,53 @@ def test_values_beyond_limits(rng: random.Random) -> None:
             np.testing.assert_array_equal(getattr(sides[0], column), getattr(sides[1], column))
 
 
+def alike(rng: random.Random) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Events of which most have the same columns, each of one kind, as one model's do."""
+    kinds = {f"f{n}" + "y" * rng.choice([0, 2, 30, 120]): rng.choice("nnnnntbi") for n in range(rng.randrange(1, 12))}
+    made = []
+    for _ in range(rng.randrange(2, 60)):
+        rows = rng.choice([1, 1, 1, 1, 3])
+        of = {"n": lambda: rng.choice([rng.gauss(10, 3), rng.gauss(10, 3), math.nan]), "i": lambda: rng.randrange(400)}
+        of |= {
+            "t": lambda: rng.choice(["pro", "free", "basic", "x" * rng.randrange(70)]),
+            "b": lambda: rng.random() < 0.5,
+        }
+        event = {name: [of[kind]() for _ in range(rows)] for name, kind in kinds.items()}
+        for name in rng.sample(sorted(event), rng.choice([0, 0, 0, 0, 1])):
+            event[name] = rng.choice([[], [None], ["text"], [1.5, 2.5], [rng.choice(ODD)]])
+        if rng.random() < 0.05:
+            event.pop(rng.choice(sorted(event)))
+        made.append((event, rng.choice([{}, {}, {}, {}, {"counted": False}])))
+    return made
+
+
+@fuzzed
+@given(st.integers(0, 2**48).map(random.Random))
+def test_of_events_that_are_alike(rng: random.Random) -> None:
+    assert NATIVE is not None
+    payloads = [events_request(alike(rng)) for _ in range(rng.randrange(1, 3))]
+    found = [decoder.predictions(payloads, True).features for decoder in (NATIVE, REFERENCE)]
+    assert found[0] is not None
+    assert found[1] is not None
+    size = len(found[1].left_out)
+    first = rng.randrange(size)
+    last = rng.randrange(first, size + 1)
+    names = found[1].names
+    numbers = [NumberCells(name, [8.0, 9.5, 12.0], [0, 0, 1, 1], 10.0, 0.5, 2.0, 15.0, True) for name in names[::2]]
+    texts = [CategoryCells(name, ["pro", "free", "7"], [(7.0, 2)], 2, True) for name in names[1::2]]
+    counter = NATIVE.feature_counter([*numbers, *texts])
+    assert counter is not None
+    wanted = np.array([rng.random() < 0.9 for _ in range(last - first)], np.uint8)
+    sides = [one.between(first, last) for one in found]
+    for side in (found, sides):
+        for column in ("event", "name", "ends", "kind", "number", "left_out"):
+            np.testing.assert_array_equal(getattr(side[0], column), getattr(side[1], column), column)
+        assert (side[0].names, side[0].texts) == (side[1].names, side[1].texts)
+    counts = [counter.count(side, wanted) for side in sides]
+    for column in ("counts", "values", "last", "others"):
+        np.testing.assert_array_equal(getattr(counts[0], column), getattr(counts[1], column), column)
+
+
 @pytest.mark.parametrize("decoder", [NATIVE, REFERENCE], ids=["native", "reference"])
 def test_limits_that_are_absent_are_refused(decoder: Decoder) -> None:
     found = decoder.predictions([events_request([({"a": [1.0], "b": [2.0, 5.0]}, {})])], True).features
@@ -136,6 +183,35 @@ def test_limits_that_are_absent_are_refused(decoder: Decoder) -> None:
     for group, names in ((0, 1), (1, 2)):
         with pytest.raises(ValueError, match="no limits"):
             found.beyond(np.full(1, group, np.uint32), np.zeros((1, names)), np.zeros((1, names)), 1e150)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 20, 63, 64, 127, 128, 150, 254, 255, 300])
+def test_cells_of_as_many_edges(length: int) -> None:
+    assert NATIVE is not None
+    edges = np.sort(np.random.default_rng(length).normal(0, 1, length))
+    edges[: length // 2] -= np.finfo(np.float64).max / 4
+    edges[length // 2 : length // 2 + 1] = -0.0
+    edges.sort()
+    values = np.concatenate(
+        [edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf), [0.0, -0.0, 5e-324, -1e308]]
+    )
+    counter = NATIVE.feature_counter([NumberCells("x", edges.tolist(), [0] * (length + 1), 0.0, 1.0, 0.0, 1.0, False)])
+    assert counter is not None
+    assert counter.edges(0).tolist() == edges.tolist()
+    assert not np.signbit(counter.edges(0)[counter.edges(0) == 0]).any()
+    columns = FeatureColumns(
+        event=np.zeros(1, np.uint32),
+        name=np.zeros(1, np.uint32),
+        names=["x"],
+        ends=np.array([len(values)], np.uint32),
+        kind=np.full(len(values), FeatureKind.NUMBER, np.uint8),
+        number=values,
+        texts=[],
+        left_out=np.zeros(1, np.uint32),
+        left_out_names=[],
+    )
+    counted = counter.count(columns, np.ones(1, np.uint8)).counts[: length + 1]
+    np.testing.assert_array_equal(counted, np.bincount(np.searchsorted(edges, values), minlength=length + 1))
 
 
 def test_parts_that_contradict_each_other_are_refused() -> None:

@@ -207,6 +207,22 @@ pub fn head_of_one_double(key: &[u8]) -> Vec<u8> {
     [&[PAIR, length as u8, KEY, key.len() as u8], key, &ONE_DOUBLE].concat()
 }
 
+/// Whether an ArrayValue is one double, written as nearly all are.
+pub fn is_one_double(array: &[u8]) -> bool {
+    matches!(array, [ELEMENT, 9, DOUBLE, bits @ ..] if bits.len() == size_of::<u64>())
+}
+
+/// The elements of an ArrayValue that are all doubles, written as nearly all are; None where one is not.
+#[inline(always)]
+pub fn plain_doubles(array: &[u8]) -> Option<impl ExactSizeIterator<Item = f64> + use<'_>> {
+    let (elements, rest) = array.as_chunks::<11>();
+    let other = elements
+        .iter()
+        .fold(0, |other, element| other | (element[0] ^ ELEMENT) | (element[1] ^ 9) | (element[2] ^ DOUBLE));
+    let doubles = elements.iter().map(|&[_, _, _, ref bits @ ..]| f64::from_le_bytes(*bits));
+    (other == 0 && rest.is_empty()).then_some(doubles)
+}
+
 /// What stands behind a length of one or two bytes, where it is as long as that.
 #[inline(always)]
 fn whole(message: &[u8]) -> Option<&[u8]> {

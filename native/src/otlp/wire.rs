@@ -93,6 +93,12 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
+    /// Go on behind so many bytes, which are whole fields.
+    #[inline(always)]
+    pub fn pass(&mut self, length: usize) {
+        self.rest = self.rest.get(length..).unwrap_or_default();
+    }
+
     /// The eight bytes behind these, where they are what stands next.
     #[inline(always)]
     pub fn fixed64_behind(&mut self, head: &[u8]) -> Option<u64> {

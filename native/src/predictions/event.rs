@@ -58,7 +58,8 @@ pub struct Events<'e> {
 }
 
 impl<'e> Events<'e> {
-    fn new(names: &'e [Vec<u8>], features: bool) -> Self {
+    /// `features`: to collect them in.
+    fn new(names: &'e [Vec<u8>], features: Option<Features>) -> Self {
         Events {
             names,
             payload: Vec::new(),
@@ -78,7 +79,7 @@ impl<'e> Events<'e> {
             class_rows: Vec::new(),
             score: Figures::default(),
             value: Figures::default(),
-            features: features.then(Features::default),
+            features,
             places: Vec::new(),
             number: 0,
             accepted: 0,
@@ -254,7 +255,12 @@ fn whole(value: Option<Any<'_>>) -> u64 {
 
 /// The accepted events of these names; an error has the index of the payload that is malformed.
 pub fn read_events<'e>(payloads: &[&[u8]], names: &'e [Vec<u8>], features: bool) -> Result<Events<'e>, usize> {
-    read(payloads, || Events::new(names, features), Events::end_payload)
+    read(payloads, || Events::new(names, collector(payloads, features)), Events::end_payload)
+}
+
+/// What collects features, where they are asked for.
+fn collector(payloads: &[&[u8]], features: bool) -> Option<Features> {
+    features.then(|| Features::new(payloads.iter().map(|payload| payload.len()).sum()))
 }
 
 /// All accepted records as columns, and the events of these names, in one walk.
@@ -264,7 +270,10 @@ pub fn read_records_and_events<'e>(
     names: &'e [Vec<u8>],
     features: bool,
 ) -> Result<(Columns, Events<'e>), usize> {
-    let new = || Both { records: Builder::new(Dimensions::new(wanted)), events: Events::new(names, features) };
+    let new = || {
+        let events = Events::new(names, collector(payloads, features));
+        Both { records: Builder::new(Dimensions::new(wanted)), events }
+    };
     let found = read(payloads, new, |both| both.events.end_payload())?;
     Ok((found.records.columns, found.events))
 }

@@ -10,8 +10,10 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use crate::otlp::decode_error;
 use crate::otlp::dimensions::Wanted;
 use crate::predictions::event::{read_events, read_records_and_events, Events};
-use crate::predictions::feature_counter::{self, CategoryCells, Cells, NumberCells};
+use crate::predictions::feature_blocks::Blocks;
+use crate::predictions::feature_counter::{self, CategoryCells, Cells};
 use crate::predictions::features::{Features, Limits};
+use crate::predictions::number_cells::{NumberCells, Scale};
 use crate::python::columns::LogColumns;
 use crate::python::{f64_bytes, i64_bytes, over_payloads, raw_bytes, u32_bytes, u64_bytes};
 
@@ -68,19 +70,11 @@ impl FeatureColumns {
         PyList::new(py, &self.features.left_out_names)
     }
 
-    fn event(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
-        let own = &self.features.event[self.columns(first, last)?];
-        u32_bytes(py, &own.iter().map(|event| event - first as u32).collect::<Vec<_>>())
-    }
-
-    fn name(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
-        u32_bytes(py, &self.features.name[self.columns(first, last)?])
-    }
-
-    fn ends(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
-        let columns = self.columns(first, last)?;
-        let begin = self.features.begin_of(columns.start) as u32;
-        u32_bytes(py, &self.features.ends[columns].iter().map(|end| end - begin).collect::<Vec<_>>())
+    /// Of each column its event, the number of its name, and where its values end.
+    fn columns(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<(Py<PyBytes>, Py<PyBytes>, Py<PyBytes>)> {
+        let (first, last) = self.events_between(first, last)?;
+        let found = self.features.columns(first, last);
+        Ok((u32_bytes(py, &found.event)?, u32_bytes(py, &found.name)?, u32_bytes(py, &found.ends)?))
     }
 
     fn kind(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
@@ -92,7 +86,7 @@ impl FeatureColumns {
     }
 
     fn left_out(&self, py: Python<'_>, first: usize, last: usize) -> PyResult<Py<PyBytes>> {
-        self.columns(first, last)?;
+        self.events_between(first, last)?;
         u32_bytes(py, &self.features.left_out[first..last])
     }
 
@@ -106,9 +100,9 @@ impl FeatureColumns {
         magnitude: f64,
     ) -> PyResult<FarValues> {
         let (group, least, greatest) = (group.to_vec(py)?, least.to_vec(py)?, greatest.to_vec(py)?);
-        self.columns(first, first.saturating_add(group.len()))?;
+        let (first, _) = self.events_between(first, first.saturating_add(group.len()))?;
         let limits = Limits { group: &group, least: &least, greatest: &greatest, magnitude };
-        let found = py.detach(|| self.features.beyond(first as u32, &limits));
+        let found = py.detach(|| self.features.beyond(first, &limits));
         let found = found.ok_or_else(|| PyValueError::new_err("no limits for a column"))?;
         Ok(FarValues {
             event: u32_bytes(py, &found.event)?,
@@ -127,16 +121,16 @@ struct FarValues {
 }
 
 impl FeatureColumns {
-    fn columns(&self, first: usize, last: usize) -> PyResult<Range<usize>> {
+    fn events_between(&self, first: usize, last: usize) -> PyResult<(u32, u32)> {
         if first > last || last > self.events() {
             return Err(PyValueError::new_err("no such events"));
         }
-        Ok(self.features.columns_of(first as u32, last as u32))
+        Ok((first as u32, last as u32))
     }
 
     fn values(&self, first: usize, last: usize) -> PyResult<Range<usize>> {
-        let columns = self.columns(first, last)?;
-        Ok(self.features.begin_of(columns.start)..self.features.begin_of(columns.end))
+        let (first, last) = self.events_between(first, last)?;
+        Ok(self.features.values(first, last))
     }
 }
 
@@ -228,18 +222,10 @@ impl Column {
     fn read(self) -> Option<(String, Cells)> {
         match self {
             Column::Numbers(column) => {
-                let bins = 1 + *column.bin_of_cell.iter().max()? as usize;
-                let cells = NumberCells {
-                    edges: column.edges,
-                    bin_of_cell: column.bin_of_cell,
-                    bins,
-                    center: column.center,
-                    scale: 1.0 / column.unit,
-                    low: column.low,
-                    high: column.high,
-                    positive: column.positive,
-                };
-                (cells.bin_of_cell.len() == cells.edges.len() + 1).then_some((column.name, Cells::Numbers(cells)))
+                let scale = Scale { center: column.center, by_unit: 1.0 / column.unit, positive: column.positive };
+                let range = (column.low, column.high);
+                let cells = NumberCells::new(&column.edges, column.bin_of_cell, scale, range)?;
+                Some((column.name, Cells::Numbers(cells)))
             }
             Column::Categories(column) => {
                 let rest = column.values.len() as u32;
@@ -295,25 +281,22 @@ impl FeatureCounter {
     /// Of the column of numbers in this place.
     fn edges(&self, py: Python<'_>, place: usize) -> PyResult<Py<PyBytes>> {
         let edges = self.counter.edges(place).ok_or_else(|| PyValueError::new_err("no column of numbers"))?;
-        f64_bytes(py, edges)
+        f64_bytes(py, &edges)
     }
 
     /// Columns are copied, so that the interpreter lock need not be held: that takes a fraction of what counting does.
     fn count(&self, py: Python<'_>, columns: GivenColumns, wanted: PyBuffer<u8>) -> PyResult<FeatureCounts> {
-        let (event, name, ends) = (columns.event.to_vec(py)?, columns.name.to_vec(py)?, columns.ends.to_vec(py)?);
         let (kind, number) = (columns.kind.to_vec(py)?, columns.number.to_vec(py)?);
         let wanted = wanted.to_vec(py)?;
         let (names, texts) = (texts_of(&columns.names), texts_of(&columns.texts));
         let found = feature_counter::FeatureColumns {
-            event: &event,
-            name: &name,
+            blocks: &columns.blocks(py)?.ok_or_else(contradiction)?,
             names: &names,
-            ends: &ends,
             kind: &kind,
             number: &number,
             texts: &texts,
             first: 0,
-            begin: 0,
+            last: u32::MAX,
         };
         self.counts(py, &found, &wanted)
     }
@@ -328,21 +311,34 @@ impl FeatureCounter {
         wanted: PyBuffer<u8>,
     ) -> PyResult<FeatureCounts> {
         let wanted = wanted.to_vec(py)?;
-        let own = columns.get().columns(first, last)?;
+        let (first, last) = columns.get().events_between(first, last)?;
         let features = &columns.get().features;
         let (names, texts) = (features.names(), features.texts());
         let found = feature_counter::FeatureColumns {
-            event: &features.event[own.clone()],
-            name: &features.name[own.clone()],
+            blocks: &features.blocks,
             names: &names,
-            ends: &features.ends[own.clone()],
             kind: &features.kind,
             number: &features.number,
             texts: &texts,
-            first: first as u32,
-            begin: features.begin_of(own.start) as u32,
+            first,
+            last,
         };
         self.counts(py, &found, &wanted)
+    }
+}
+
+impl GivenColumns {
+    /// None where they contradict themselves.
+    fn blocks(&self, py: Python<'_>) -> PyResult<Option<Blocks>> {
+        let (events, names, ends) = (self.event.to_vec(py)?, self.name.to_vec(py)?, self.ends.to_vec(py)?);
+        let mut blocks = Blocks::default();
+        let mut begin = 0;
+        for ((&event, name), &end) in events.iter().zip(names.chunks(1)).zip(&ends) {
+            let Some(rows) = end.checked_sub(begin).filter(|_| event < u32::MAX) else { return Ok(None) };
+            blocks.push(event, name, rows, begin as usize);
+            begin = end;
+        }
+        Ok(Some(blocks))
     }
 }
 
@@ -354,7 +350,7 @@ impl FeatureCounter {
         wanted: &[u8],
     ) -> PyResult<FeatureCounts> {
         let counted = py.detach(|| self.counter.count(found, wanted));
-        let counts = counted.ok_or_else(|| PyValueError::new_err("feature columns contradict themselves"))?;
+        let counts = counted.ok_or_else(contradiction)?;
         Ok(FeatureCounts {
             counts: i64_bytes(py, &counts.counts)?,
             values: u64_bytes(py, &counts.values)?,
@@ -362,6 +358,10 @@ impl FeatureCounter {
             others: u64_bytes(py, &counts.others)?,
         })
     }
+}
+
+fn contradiction() -> PyErr {
+    PyValueError::new_err("feature columns contradict themselves")
 }
 
 fn texts_of(texts: &[String]) -> Vec<&str> {

@@ -91,7 +91,9 @@ class ColumnBins:
         self.cells = len(self._counts)
 
     def _read_numbers(self, column: NumberColumn) -> None:
-        self._edges = np.array(column.edges, np.float64)
+        self._edges = (
+            np.array(column.edges, np.float64) + 0.0
+        )  # Of -0.0 that is 0.0: a decoder may not tell them apart.
         self._counts: I64 = small(np.array(column.counts, np.int64))
         ends = np.array(column.bins, np.intp)
         self.bin_of_cell = np.searchsorted(ends, np.arange(len(self._counts)), side="left").astype(np.uint8)

@@ -72,7 +72,7 @@ def rows_of(found: Observations) -> Rows:
 def features(found: Observations, models: Collection[int]) -> Iterator[tuple[int, Sample]]:
     """(row of `found.models`, values of one feature) of these models, in one order whatever the records were."""
     columns = found.features
-    if not len(columns.event) or not models:
+    if not models or not len(columns.event):
         return
     keys = found.model[columns.event].astype(np.int64) * len(columns.names) + columns.name
     lengths = np.diff(columns.ends, prepend=np.uint32(0)).astype(np.int64)

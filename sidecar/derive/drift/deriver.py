@@ -117,6 +117,9 @@ class DriftDeriver:
         """Runs of payloads of one sub-window. Where the end of learning may be among them each one alone, so that the
         same rows become the reference however they come."""
         alone = self._options.learn and any(model not in self.models for model in found.models)
+        if not alone and self._slot(min(times)) == self._slot(max(times)):
+            yield 0, len(times)
+            return
         first = 0
         for last in range(1, len(times) + 1):
             if last == len(times) or alone or self._slot(times[last]) != self._slot(times[first]):
@@ -268,7 +271,9 @@ class DriftDeriver:
         if not limits:
             return
         rows = records_of_rows(outliers(found, limits))
-        models = found.model[rows[~np.isin(rows, found.repeated)]]
+        if len(found.repeated):
+            rows = rows[~np.isin(rows, found.repeated)]
+        models = found.model[rows]
         weights = np.bincount(models, minlength=len(found.models)).astype(np.float64)[list(limits)]
         keys, at = [found.models[code] for code in limits], _at(len(limits), time, now)
         self.outliers.count(keys, np.arange(len(keys)), at, weights)

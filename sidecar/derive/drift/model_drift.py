@@ -183,6 +183,7 @@ class ModelDrift:
         ends = (progress.check + 1) * round(options.check_interval * 1e9)
         self.ready = ends - progress.started >= options.warm_up_seconds * 1e9
         self.decisions, self.rows_at_check, self.rows_before = {}, {}, {}
+        constant: set[Key] = set()
         for key, window in self.windows.items():
             # One after the other: what is compared takes more memory than the windows.
             found = self._compared(window)
@@ -191,12 +192,14 @@ class ModelDrift:
                 self.rows_at_check[key] = small(found.live_bins)
                 if options.lag:
                     self.rows_before[key] = small(found.reference_bins)
+            if _became_constant(window.comparison() if options.lag else found):
+                constant.add(key)
         self.estimate = self._estimated()
         level = slow_change.alpha(
             options.false_pages_per_year, options.check_interval, options.window, len(self.windows)
         )
         self.slow_changes = self._slow_changes(level)
-        failures = list(self._failures(check - progress.check))
+        failures = list(self._failures(check - progress.check, constant))
         progress.rows_at_check, progress.check = progress.rows, check
         self._checked = True
         return failures
@@ -269,8 +272,8 @@ class ModelDrift:
         chosen = method(name, self._methods)
         return chosen if numeric or chosen.categories else method(_FALLBACK, self._methods)
 
-    def _failures(self, checks: int) -> Iterator[Failure]:
-        """What is known only of a whole window or interval; `checks` that have passed."""
+    def _failures(self, checks: int, constant: set[Key]) -> Iterator[Failure]:
+        """What is known only of a whole window or interval. `checks` have passed; these columns became `constant`."""
         rows = self.progress.rows - self.progress.rows_at_check
         minimum = self._options.min_rows
         if minimum:
@@ -284,7 +287,7 @@ class ModelDrift:
             if rows and counted == self._counted_at_check.get(key, 0) and key[0] == "feature":
                 yield label_of(window.bins), "absent", 1
             self._counted_at_check[key] = counted
-            if _became_constant(window):
+            if key in constant:
                 yield label_of(window.bins), "constant", 1
 
     def share(self) -> float | None:
@@ -432,8 +435,8 @@ def _invalid(bins: ColumnBins, values: int) -> I64:
     return counted
 
 
-def _became_constant(window: ColumnWindow) -> bool:
-    found = window.comparison()
+def _became_constant(found: Comparison | None) -> bool:
+    """`found`: the window beside the reference."""
     if found is None or found.n < MIN_SAMPLES:
         return False
     # Values beyond the range and unseen categories may be any number of different ones.

@@ -82,10 +82,8 @@ def outliers(found: Observations, limits: Mapping[int, RowLimits]) -> FarValues:
 
 def records_of_rows(far: FarValues) -> U32:
     """The record of each row that has such a value."""
-    if not len(far.event):
-        return far.event
-    found: U32 = np.unique(np.stack([far.event, far.row]), axis=1)[0]
-    return found
+    rows = np.unique(far.event.astype(np.uint64) << np.uint64(32) | far.row)
+    return (rows >> np.uint64(32)).astype(np.uint32)
 
 
 def _own_distances(column: Extremes) -> tuple[float, float]:

@@ -5,6 +5,7 @@ share of both sides together. It does not grow with the rows; the statistic is i
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from sidecar.derive.drift.methods import likelihood_ratio
 from sidecar.derive.drift.methods.method import Comparison
@@ -18,10 +19,16 @@ class ChiSquared:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins
-        p, q = live / live.sum(), reference / reference.sum()
-        together = (live + reference) / (live.sum() + reference.sum())
-        return math.sqrt(float(((p - q) ** 2 / together).sum()))
+        return _score(found)
 
     def critical(self, found: Comparison, alpha: float) -> float:
         return math.sqrt(likelihood_ratio.critical(found, alpha, self.score(found) ** 2, found.noise))
+
+
+@lru_cache(maxsize=1)
+def _score(found: Comparison) -> float:
+    """It is asked for twice, by itself and for its critical value."""
+    reference, live = found.bins
+    p, q = live / live.sum(), reference / reference.sum()
+    together = (live + reference) / (live.sum() + reference.sum())
+    return math.sqrt(float(((p - q) ** 2 / together).sum()))

@@ -7,6 +7,7 @@ statistic times (1/n + 1/m) / (8 ln 2).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,14 +24,20 @@ class JensenShannon:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins
-        p, q = live / live.sum(), reference / reference.sum()
-        middle = (p + q) / 2
-        return math.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2))
+        return _score(found)
 
     def critical(self, found: Comparison, alpha: float) -> float:
         by_chance = found.noise / (8 * math.log(2))
         return min(1.0, math.sqrt(likelihood_ratio.critical(found, alpha, self.score(found) ** 2, by_chance)))
+
+
+@lru_cache(maxsize=1)
+def _score(found: Comparison) -> float:
+    """It is asked for twice, by itself and for its critical value."""
+    reference, live = found.bins
+    p, q = live / live.sum(), reference / reference.sum()
+    middle = (p + q) / 2
+    return math.sqrt(max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2))
 
 
 def _divergence(p: F64, middle: F64) -> float:

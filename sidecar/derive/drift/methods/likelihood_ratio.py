@@ -44,9 +44,14 @@ def limit(live: I64, reference: I64, alpha: float) -> F64:
     few = np.where(there, 1 / expected, 0.0).sum(-1) / freedom
     # Of the other side too, which matters where its rows are as few.
     few = few * (1 + np.minimum(n, m) ** 2 / (np.maximum(n, m) * rows))[..., 0]
-    quantiles = np.array([chi_squared_quantile(alpha, one) for one in range(1, max(2, both.shape[-1]))])
-    found: F64 = quantiles[freedom - 1] * (1 + CORRECTION * few)
+    found: F64 = _quantiles(alpha, max(2, both.shape[-1]))[freedom - 1] * (1 + CORRECTION * few)
     return found
+
+
+@lru_cache(maxsize=64)
+def _quantiles(alpha: float, bins: int) -> F64:
+    """By degrees of freedom from 1."""
+    return np.array([chi_squared_quantile(alpha, one) for one in range(1, bins)])
 
 
 def critical(found: Comparison, alpha: float, squared: float, by_chance: float) -> float:

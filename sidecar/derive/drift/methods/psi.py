@@ -7,6 +7,8 @@ allows.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from sidecar.decode.api import F64
@@ -23,12 +25,18 @@ class Psi:
     categories = True
 
     def score(self, found: Comparison) -> float:
-        reference, live = found.bins
-        p, q = smoothed(live), smoothed(reference)
-        return float(((p - q) * np.log(p / q)).sum())
+        return _score(found)
 
     def critical(self, found: Comparison, alpha: float) -> float:
         return likelihood_ratio.critical(found, alpha, self.score(found), found.noise)
+
+
+@lru_cache(maxsize=1)
+def _score(found: Comparison) -> float:
+    """It is asked for twice, by itself and for its critical value."""
+    reference, live = found.bins
+    p, q = smoothed(live), smoothed(reference)
+    return float(((p - q) * np.log(p / q)).sum())
 
 
 def smoothed(counts: I64) -> F64:
