@@ -153,6 +153,9 @@ class App:
         await asyncio.to_thread(self.derive.stop, 5.0)
         left = max(LAST_PUSH_SECONDS, deadline - time.monotonic())
         await asyncio.gather(*(asyncio.to_thread(pusher.finish, left) for pusher in self.pushers))
+        if not all(drained):
+            waiting = {c.name: sum(c.waiting.values()) for c in self.journal.ledger().consumers}
+            log.warning("stopped_with_items_waiting", waiting={name: n for name, n in waiting.items() if n})
         await asyncio.to_thread(self.journal.close)
         await self.serve.stop(1.0)
         log.info("stopped", all_delivered=all(drained))

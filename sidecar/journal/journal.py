@@ -31,6 +31,8 @@ from sidecar.telemetry import Telemetry
 
 _BATCH_ENTRIES = 256
 _BATCH_BYTES = 32 << 20
+_ROOM = 0.75
+"""Of the quota: once less is stored, the next time that it is reached is said again."""
 _QUEUE_BYTES = 64 << 20
 _QUIET = 0.1
 """Seconds between steps of work that nobody waits for (giving space back)."""
@@ -73,6 +75,7 @@ class Journal:
         self._flushes: list[concurrent.futures.Future[None]] = []
         self._shared_at = -math.inf
         """When the last transaction with several payloads was answered, in monotonic seconds."""
+        self._said_full = False
         self.failure: BaseException | None = None
         """The bug that ended the writer, if one did. Nothing is taken from then on."""
         self._dead_letters_checked = clock()
@@ -127,11 +130,17 @@ class Journal:
         state = self._shared.state
         if self._options.when_full == "refuse" and state.index.bytes >= state.quota:
             raise self._full(now)
+        if state.index.bytes < _ROOM * state.quota:
+            self._said_full = False
         if self._queue.bytes >= _QUEUE_BYTES:
             raise Overloaded("payloads arrive faster than the journal can write them", 1.0)
 
     def _full(self, now: int) -> Overloaded:
-        quota = self._shared.state.quota
+        state, quota = self._shared.state, self._shared.state.quota
+        if not self._said_full:
+            self._said_full = True
+            behind = [c.name for c in state.cursors.values() if c.low_water_mark < state.index.oldest()]
+            log.warning("journal_full", quota_bytes=quota, behind=behind)
         return Overloaded(f"the journal is at its quota of {quota} bytes", self._retry_after(now, quota // 64))
 
     def _count_duplicate(self, submission: Submission) -> None:

@@ -9,7 +9,8 @@ that sending it retry is always safe: what was already stored answers 409.
 | item 200, 201 | delivered |
 | item 409 | already there: success |
 | item 429 | sent again after a back-off, in halves, with fewer requests in flight |
-| item 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
+| item `fail_processor_exception` (500) | dead letter: the ingest pipeline refuses this document |
+| item any other 5xx, `cluster_block_exception`, no such pipeline | sent again, alone, after a back-off |
 | item 400 for an array among attributes (OpenSearch 3) | sent again at once with its elements apart |
 | item 400 for a field that does not fit the mapping | sent again at once with that field as text, if so wanted |
 | item any other 4xx | dead letter, with the engine's reason |
@@ -42,6 +43,8 @@ SMALLEST_HALF = 32 << 10
 
 _ALL_WELL = re.compile(rb'\s*\{(?:\s*"took"\s*:\s*\d+\s*,)?\s*"errors"\s*:\s*false\b')
 _NO_PIPELINE: Final = "pipeline with id ["
+_REFUSED_BY_PIPELINE: Final = "fail_processor_exception"
+"""By a processor `fail`, which somebody put there for such documents. Its status is 500."""
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 ITEM_BUSY = "item_429"
@@ -166,6 +169,8 @@ def _end(status: int, kind: str, reason: str) -> int:
         return DELIVERED
     if status == 409:
         return ALREADY_THERE
+    if kind == _REFUSED_BY_PIPELINE:
+        return DEAD
     of_cluster = kind == "cluster_block_exception" or _NO_PIPELINE in reason
     if 400 <= status < 500 and status != 429 and not of_cluster:
         return DEAD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import structlog
@@ -69,9 +69,9 @@ class ElasticsearchSink:
         except Unreached as error:
             self._ready = not self._options.bootstrap
             self._authorization.forget()
-            return SendResult(
-                retry=Retry([batch], error.reason, error.detail, retry_after=error.retry_after, backpressure=True)
-            )
+            level: Literal["warning", "error"] = "error" if error.reason == "credentials" else "warning"
+            again = Retry([batch], error.reason, error.detail, False, error.retry_after, True, level)
+            return SendResult(retry=again)
         except Permanent as error:
             return SendResult(retry=Retry([batch], "credentials", error.reason, level="error"))
         if reply.status in (401, 403):

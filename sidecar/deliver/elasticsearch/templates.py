@@ -123,7 +123,7 @@ def _exists(request: Request, name: str) -> bool:
 
 
 def _refuse(name: str, reply: Reply) -> bool:
-    text = f"index template {name}: HTTP {reply.status} {reply.body[:500].decode('utf-8', 'replace')}"
+    text = f"index template {name}: HTTP {reply.status} {reply.body[:500].decode('utf-8', 'replace')}".strip()
     if reply.status == 401 or reply.is_temporary:
-        raise Unreached("index_templates", text, reply.retry_after)
+        raise Unreached("credentials" if reply.status == 401 else "index_templates", text, reply.retry_after)
     raise Permanent(text)

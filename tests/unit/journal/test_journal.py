@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 from support.journals import ALL, LOGS, Clock, Make, finish, keep, submission, take, texts
 
 from sidecar.errors import Overloaded, Unavailable
@@ -215,6 +216,25 @@ def test_at_the_quota_ingest_is_refused_until_something_drains(make: Make, clock
     assert 1 <= log.retry_after() < 30
     keep(log, payload)
     assert log.ledger().balance() == []
+
+
+def test_that_the_quota_is_reached_is_said_once_with_who_is_behind(make: Make) -> None:
+    log = make(quota_bytes=1 << 20, memory_bytes=1 << 20)
+    quick, slow = log.consumer("quick", LOGS), log.consumer("slow", LOGS)
+    payload = random.Random(1).randbytes(200_000)
+    with capture_logs() as lines:
+        for _ in range(2):
+            for _ in range(3):
+                with pytest.raises(Overloaded, match="quota"):
+                    _keep_many(log, payload, 20)
+                finish(quick, take(quick))
+                log.flush()
+            assert [line["event"] for line in lines] == ["journal_full"]
+            assert lines[0]["behind"][-1] == "slow"
+            lines.clear()
+            finish(slow, take(slow))
+            log.flush()
+            keep(log, payload)
 
 
 def _keep_many(log: Journal, payload: bytes, times: int) -> None:

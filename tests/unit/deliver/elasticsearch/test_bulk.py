@@ -96,6 +96,19 @@ def test_a_blocked_index_is_not_the_documents_fault(status: int) -> None:
     assert len(again(result).batches[0]) == 5
 
 
+def test_a_document_that_an_ingest_pipeline_refuses_holds_up_no_other() -> None:
+    """The processor `fail` answers 500, as OpenSearch 3.6 was seen to."""
+    refusal = {"type": "fail_processor_exception", "reason": "no thanks"}
+    result = classify(documents(), items(*[(201, None)] * 4, (500, refusal)))
+    assert result.retry is None
+    assert counted(result)[11] == {("spans", "dead_lettered", "fail_processor_exception"): 1}
+    missing = {
+        "type": "illegal_state_exception",
+        "reason": "Pipeline processor configured for non-existent pipeline [x]",
+    }
+    assert again(classify(documents(), items(*[(500, missing)] * 5))).reason == "item_500"
+
+
 def test_an_error_that_is_text_only_still_gives_a_letter() -> None:
     result = classify(documents(), items(*[(201, None)] * 4, (400, "no handler")))
     assert counted(result)[11] == {("spans", "dead_lettered", "unknown"): 1}

@@ -268,6 +268,13 @@ class TestBootstrap:
         (result,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
         assert result.retry is None
 
+    def test_refused_credentials_are_called_so_before_the_first_document_too(self) -> None:
+        http = FakeHttp(lambda method, target: None if method == "POST" else Reply(401))
+        (result,) = send_all(sink(http, bootstrap=True), entry(1, spans_payload(1), 1))
+        assert result.retry is not None
+        assert (result.retry.reason, result.retry.level) == ("credentials", "error")
+        assert result.retry.detail == "index template traces-otel@template: HTTP 401"
+
     def test_an_engine_that_is_starting_is_waited_for(self) -> None:
         up = False
         http = FakeHttp(lambda method, target: None if up else Reply(503))
