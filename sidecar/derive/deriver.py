@@ -69,6 +69,15 @@ class Described(Protocol):
         ...
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """Has something to do when time has passed, whether or not anything arrives. Called under the engine's lock."""
+
+    def advance(self, now: int) -> None:
+        """All that had arrived at `now` (Unix ns) is applied."""
+        ...
+
+
 class Annotator(Protocol):
     """Adds to records what is derived of each. Called without the engine's lock, from one thread."""
 

@@ -29,6 +29,7 @@ from sidecar.derive.deriver import (
     Exported,
     Reloadable,
     SeriesSet,
+    Timed,
 )
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.family_dedupe import dedupe_families
@@ -93,6 +94,8 @@ class DeriveEngine:
         self._pulling = threading.RLock()
         """Held from taking entries until they are added up and noted: by the engine's thread, or by a scrape."""
         self._position = 0
+        self._reached = 0
+        """Unix ns up to which everything that had arrived is added up."""
         """Number of the last entry that was added up."""
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
@@ -225,10 +228,11 @@ class DeriveEngine:
     def pull(self) -> int:
         """Add up the next entries, if there are any; how many there were."""
         with self._pulling:
+            self._reached = self._clock()
             entries = self._consumer.next(MAX_BYTES, MAX_ENTRIES, 0)
             self._apply(entries)
             if entries:
-                self._position = entries[-1].seq
+                self._position, self._reached = entries[-1].seq, entries[-1].time_ns
             return len(entries)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
@@ -287,10 +291,13 @@ class DeriveEngine:
         return set()
 
     def expire(self) -> None:
-        """Take away what was idle for `series_ttl`. It goes from the kept state with the next checkpoint."""
+        """Take away what was idle for `series_ttl`, and do what is due. It goes from the kept state with the next
+        checkpoint."""
         now, ttl = self._clock(), int(self._options.series_ttl * 1e9)
         with self._lock:
             for deriver in self._derivers:
+                if isinstance(deriver, Timed):
+                    deriver.advance(self._reached)
                 deriver.expire(now, ttl)
             self._targets.expire(now, ttl)
 

@@ -33,8 +33,8 @@ def _doubled(agent: Path, tmp_path: Path, recorded: Recorded) -> list[Any]:
     server.start()
     try:
         server.wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 60)
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/double", json.dumps({"number": 21}).encode(), headers)
+        headers, body = {"Content-Type": "application/json"}, json.dumps({"number": 21}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/double", body, headers)
         with urllib.request.urlopen(request, timeout=60) as response:
             assert response.read() == b"42"
         wait_for(lambda: any(event.body == "doubling 21" for event in recorded.events), 20, "the app's log line")

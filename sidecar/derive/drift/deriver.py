@@ -149,6 +149,14 @@ class DriftDeriver:
         found: dict[str, Any] = {"models": models} if models else {}
         return found if self._options.suites is None else found | {"suites": self.checks.status()}
 
+    def advance(self, now: int) -> None:
+        """Checks that are due of models that are given nothing: what a batch brought is not looked at with the next
+        one only, and a model that rests is not left at what was once found."""
+        held = {model: checks.quality.advance(*self._slot(now)) for model, checks in self.checks.models.items()}
+        compared = {model: state.advance(now) for model, state in self.models.items()}
+        found = [*held.items(), *compared.items()]
+        self._count_failures([(model, failure) for model, failures in found for failure in failures], now, now)
+
     def expire(self, now: int, ttl: int) -> None:
         """Read references that have changed; take away models idle for longer than the window and `ttl` ns."""
         self._refresh(again=False)
@@ -213,13 +221,17 @@ class DriftDeriver:
             failures += self._add_samples(found, left, wanted, rows, arrival)
         if wanted or held:
             self._note_left_out(found, time, arrival.now)
-        if failures:
-            # In one order, whatever counted them; names that are new in that in which they came.
-            known = sorted(failure for failure in failures if failure[1][1] != UNEXPECTED)
-            failures = known + [failure for failure in failures if failure[1][1] == UNEXPECTED]
-            keys = self._keys_of([(*model, feature, rule) for model, (feature, rule, _) in failures])
-            weights = np.array([n for _, (_, _, n) in failures], np.float64)
-            self.failures.count(keys, np.arange(len(keys)), _at(len(keys), time, arrival.now), weights)
+        self._count_failures(failures, time, arrival.now)
+
+    def _count_failures(self, failures: list[tuple[Model, Failure]], time: int, now: int) -> None:
+        if not failures:
+            return
+        # In one order, whatever counted them; names that are new in that in which they came.
+        known = sorted(failure for failure in failures if failure[1][1] != UNEXPECTED)
+        failures = known + [failure for failure in failures if failure[1][1] == UNEXPECTED]
+        keys = self._keys_of([(*model, feature, rule) for model, (feature, rule, _) in failures])
+        weights = np.array([n for _, (_, _, n) in failures], np.float64)
+        self.failures.count(keys, np.arange(len(keys)), _at(len(keys), time, now), weights)
 
     def _keys_of(self, found: list[Labels]) -> list[Labels]:
         """Labels of failures. Names that no reference has are anybody's: beyond some they are counted without, so that

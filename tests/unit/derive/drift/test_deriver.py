@@ -331,6 +331,27 @@ def test_a_column_takes_ten_kilobytes_at_most(model: DriftedModel) -> None:
     assert max(taken) <= 10_000
 
 
+def test_a_batch_is_checked_when_its_hour_is_over_though_nothing_follows(model: DriftedModel) -> None:
+    model.feed(0, model.rows(1000, shift=6))
+    model.deriver.advance(START + HOUR - 1)
+    assert model.shown("data_drift_detected{") == {}
+    model.deriver.advance(START + HOUR)
+    assert model.value("data_drift_detected", feature="age", method="psi") == 1
+    assert model.value("data_drift_samples", feature="age") == 1000
+    model.deriver.advance(START + 24 * HOUR)
+    assert model.value("data_drift_detected", feature="age", method="psi") == 1
+    model.deriver.advance(START + 26 * HOUR)  # There are no rows in the window any more.
+    assert model.shown("data_drift_detected{") == {}
+
+
+def test_hours_without_rows_are_too_few_though_nothing_follows(tmp_path: Path) -> None:
+    model = DriftedModel(tmp_path, min_rows=100)
+    model.feed(0, model.rows(1000))
+    model.deriver.advance(START + HOUR)
+    model.deriver.advance(START + 3 * HOUR)
+    assert model.value("data_quality_failures_total", rule="volume") == 2
+
+
 def test_an_idle_model_goes(model: DriftedModel) -> None:
     model.feed(0, model.rows(50))
     model.deriver.expire(START + 23 * HOUR, HOUR)
