@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from sidecar.demo import model_health, sampling
+from sidecar.demo import experiment, model_health, sampling
 from sidecar.demo.ask import request, samples, status_of
 from sidecar.demo.processes import DemoError, port, process, terminated_in_order, wait
 from sidecar.demo.traffic import Sent, Wines, drive, predict, wines
@@ -69,7 +69,7 @@ def run(once: bool) -> None:
         at = Addresses(*(port(p) for p in (4317, 4318, 9464, 8000)))
         known = wines()
         stack.enter_context(terminated_in_order())
-        click.echo("1/6 starting the sidecar and the model server", err=True)
+        click.echo("1/7 starting the sidecar and the model server", err=True)
         log = Path(folder) / "sidecar.log"
         command = [sys.executable, "-m", "sidecar.cli.main", "run"]
         sidecar = stack.enter_context(process(command, _sidecar_env(at, Path(folder), known), log))
@@ -77,7 +77,7 @@ def run(once: bool) -> None:
         log = Path(folder) / "model.log"
         model = stack.enter_context(_model(at, log))
         wait(lambda: status_of(at.model, "/health") == 200, 90, model, "the model server to start", log)
-        sent = drive(at.model, known.rows, REQUESTS, "2/6 sending requests")
+        sent = drive(at.model, known.rows, REQUESTS, "2/7 sending requests")
         seen = _gather(at, sent)
         further = _further(at, Path(folder), known) if _instrumented() else None
         _show(at, sent, seen, further)
@@ -94,15 +94,17 @@ class Further:
 
     story: model_health.Story
     sampled: sampling.Counts
+    compared: experiment.Comparison
 
     @property
     def missing(self) -> list[str]:
-        return model_health.missing(self.story) + sampling.missing(self.sampled)
+        return model_health.missing(self.story) + sampling.missing(self.sampled) + experiment.missing(self.compared)
 
 
 def _further(at: Addresses, folder: Path, known: Wines) -> Further:
     story = model_health.run(at.model, at.http, at.serve, known)
-    return Further(story, sampling.run(at.http, at.serve, port(0), folder, EXAMPLE, known))
+    sampled = sampling.run(at.http, at.serve, port(0), folder, EXAMPLE, known)
+    return Further(story, sampled, experiment.run(at.http, at.serve, folder, EXAMPLE, known))
 
 
 def _sidecar_env(at: Addresses, folder: Path, known: Wines) -> dict[str, str]:
@@ -114,6 +116,7 @@ def _sidecar_env(at: Addresses, folder: Path, known: Wines) -> dict[str, str]:
         "SIDECAR_SERVE__PORT": str(at.serve),
         "SIDECAR_DELIVER__STORE__ENABLED": "true",
         **model_health.environment(model_health.profile(known, folder)),
+        **experiment.ENVIRONMENT,
     }
 
 
@@ -172,7 +175,7 @@ class Seen:
 
 
 def _gather(at: Addresses, sent: Sent) -> Seen:
-    click.echo("3/6 waiting until everything sent has been seen", err=True)
+    click.echo("3/7 waiting until everything sent has been seen", err=True)
     seen = _look(at)
     deadline = time.monotonic() + 30
     while _missing(sent, seen) and time.monotonic() < deadline:
@@ -264,7 +267,7 @@ def _missing(sent: Sent, seen: Seen) -> list[str]:
 
 
 def _show(at: Addresses, sent: Sent, seen: Seen, further: Further | None) -> None:
-    click.secho(f"\n6/6 what the sidecar saw of {sent.total} requests (decoder: {seen.decoder})", bold=True)
+    click.secho(f"\n7/7 what the sidecar saw of {sent.total} requests (decoder: {seen.decoder})", bold=True)
     click.echo("\nRED per route")
     for (name, status), calls in sorted(seen.requests.items()):
         click.echo(f"  {name:<28} {status or '-':>4}  {calls:>6} calls   p95 <= {seen.p95.get(name, float('nan')):g} s")
@@ -278,6 +281,7 @@ def _show(at: Addresses, sent: Sent, seen: Seen, further: Further | None) -> Non
     if further is not None:
         model_health.show(further.story)
         sampling.show(further.sampled)
+        experiment.show(further.compared)
     if seen.trace:
         spans = {span["spanId"]: span["name"] for span in seen.trace["spans"]}
         click.echo(f"\nA failed request: trace {seen.trace['traceId']}")

@@ -100,7 +100,7 @@ def run(model: int, ingest: int, serve: int, wines: Wines) -> Story:
     """Send wines as they are, then with column `MOVED` in another unit, each with their labels, until the sidecar shows
     what became of it or time is up. Ports of the model server, of OTLP/HTTP, and of the serve port."""
     client = _Client(model, ingest, wines, random.Random(SEED))
-    client.send(REQUESTS, 1.0, "4/6 sending wines, then the truth about them")
+    client.send(REQUESTS, 1.0, "4/7 sending wines, then the truth about them")
     before = client.until(serve, lambda seen: bool(seen.features))
     client.send(REQUESTS, FACTOR, f"    the same, with {MOVED} in another unit (x {FACTOR:g})")
     return Story(before, client.until(serve, lambda seen: bool(seen.drifted), FACTOR))

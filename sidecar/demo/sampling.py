@@ -65,7 +65,7 @@ def _send(port: int, wines: Wines) -> int:
     """Rows that were sent, one to four a request."""
     table, sent = wines.rows, 0
     headers = {"Content-Type": "application/json"}
-    with click.progressbar(range(REQUESTS), label="5/6 keeping one trace in ten", file=sys.stderr) as numbers:
+    with click.progressbar(range(REQUESTS), label="5/7 keeping one trace in ten", file=sys.stderr) as numbers:
         for n in numbers:
             body = [table[(n + k) % len(table)] for k in range(1 + n % 4)]
             request("POST", port, "/predict", json.dumps({"rows": body}).encode(), headers)

@@ -26,6 +26,8 @@ def test_the_demo_ends_by_itself_and_shows_what_it_saw() -> None:
         "f12 is in another unit",
         "One trace in ten kept",
         "predictions counted                  1250   every one",
+        "An A/B test (wine-enhanced)",
+        "lift of conversions",
         "A failed request: trace",
         "prediction failed   (in span POST /predict)",
         "Ledger",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from support.engines.cache import ROOT, EngineUnavailable, command
 
-EXAMPLE = Path("examples/fastapi_sklearn/server.py")
-"""What the wheel has of the examples: the model of `sidecar demo`."""
+EXAMPLES = [Path("examples/fastapi_sklearn") / name for name in ("server.py", "baseline.py")]
+"""What the wheel has of the examples: the models of `sidecar demo`."""
 
 
 def sources(folder: Path) -> Path:
@@ -25,8 +25,9 @@ def sources(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    (folder / EXAMPLE).parent.mkdir(parents=True)
-    shutil.copy(ROOT / EXAMPLE, folder / EXAMPLE)
+    for example in EXAMPLES:
+        (folder / example).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / example, folder / example)
     return folder
 
 
