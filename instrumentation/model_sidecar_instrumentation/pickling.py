@@ -31,9 +31,9 @@ def _by_name(example: Any, get: Callable[..., Any]) -> None:
         return get, (scope.name, scope.version or "", None, scope.schema_url)
 
     if type(example).__module__.startswith("opentelemetry.sdk."):
-        copyreg.pickle(type(example), reduced)  # type: ignore[arg-type]
+        copyreg.pickle(type(example), reduced)
 
 
 def _anew(example: Any, get: Callable[[], Any]) -> None:
     if type(example).__module__.startswith("opentelemetry.sdk."):
-        copyreg.pickle(type(example), lambda _: (get, ()))  # type: ignore[arg-type,return-value]
+        copyreg.pickle(type(example), lambda _: (get, ()))
