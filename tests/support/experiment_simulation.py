@@ -74,7 +74,6 @@ def one(rng: Generator, scenario: Scenario) -> Found:
             waiting[at] -= come
             _add(experiment.variants[at], units, rng.lognormal(3, 1, come))
         _look(experiment, scenario, found)
-    found.mismatch = (experiment.mismatch_p() or 1) <= ALPHA
     return found
 
 
@@ -87,6 +86,7 @@ def _add(variant: Variant, units: int, values: Any) -> None:
 
 def _look(experiment: Experiment, scenario: Scenario, found: Found) -> None:
     experiment.look(scenario.design, TESTS)
+    found.mismatch |= (experiment.mismatch_p() or 1) <= ALPHA
     a, b = experiment.variants
     if min(a.exposures, b.exposures) and 0 < a.conversions + b.conversions < a.exposures + b.exposures:
         share = (a.conversions + b.conversions) / (a.exposures + b.exposures)

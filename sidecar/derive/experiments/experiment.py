@@ -107,19 +107,19 @@ class Experiment:
         return {name: share / total for name, share in shares.items()} if len(shares) > 1 else {}
 
     def look(self, design: ExperimentDesign, tests: Tests) -> None:
-        """Compare what there is now, and remember the most that was found."""
+        """Compare what there is now, and remember the most that was found of each difference. Of the shares it is what
+        is found now: exposures come in batches, each of one sender's variant, and are shared out when all have come."""
         for control, variant, outcome, evidence in self._compared(design, tests):
             key = _SEPARATOR.join((control, variant, outcome))
             self.largest[key] = max(self.largest.get(key, 0.0), evidence.log_ratio)
         expected = self.expected(design)
         if not expected:
             return
-        names = sorted(expected)
-        if self.shared != names:
-            self.shared, self.mismatch = names, 0.0
+        self.shared = sorted(expected)
         counts = {one.name: one.exposures for one in self.variants}
-        found = share_log_ratio([counts.get(name, 0) for name in names], [expected[name] for name in names])
-        self.mismatch = max(self.mismatch, found)
+        self.mismatch = share_log_ratio(
+            [counts.get(name, 0) for name in self.shared], [expected[n] for n in self.shared]
+        )
 
     def comparisons(self, design: ExperimentDesign, tests: Tests) -> Iterator[Comparison]:
         """What is shown of comparisons."""
@@ -130,7 +130,8 @@ class Experiment:
             yield Comparison(variant, control, outcome, evidence, p, p <= level)
 
     def mismatch_p(self) -> float | None:
-        """Always-valid p-value of the shares; None where none are expected."""
+        """Always-valid p-value of the shares as they are; None where none are expected. It is never below the smallest
+        so far, of which that holds."""
         return p_value(self.mismatch) if self.shared else None
 
     def _compared(self, design: ExperimentDesign, tests: Tests) -> Iterator[tuple[str, str, str, Evidence]]:

@@ -381,3 +381,13 @@ def test_it_is_off_unless_asked_for() -> None:
 def test_options_that_are_invalid(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ExperimentOptions(**given)
+
+
+def test_batches_of_one_variant_each_are_no_mismatch_once_all_have_come() -> None:
+    experiments = Experiments()
+    for batch in range(3):
+        for variant in "AB":
+            experiments.log(*(shown(variant, f"{variant}-{batch}-{n}") for n in range(150)))
+    assert experiments.value("ab_test_sample_ratio_p_value") == 1
+    experiments.log(*(shown("A", f"more-{n}") for n in range(600)))
+    assert (experiments.value("ab_test_sample_ratio_p_value") or 0) < 1e-20
