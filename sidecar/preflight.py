@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from sidecar.deliver.elasticsearch import trace_store
 from sidecar.deliver.sink import Finding
 from sidecar.derive import mounted_files
 from sidecar.derive.drift import reference
+from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.quality import suite, suite_library
 from sidecar.errors import SidecarError
 from sidecar.loopback import is_loopback
@@ -165,6 +167,7 @@ def _drift(settings: Settings) -> Iterator[Result]:
     if drift.enabled:
         yield from _mounted("reference", drift.reference, _reference)
         yield from _mounted("suites", drift.suites, _suite)
+        yield from _features(drift)
 
 
 def _mounted(what: str, path: Path | None, read: Callable[[Path], Result]) -> Iterator[Result]:
@@ -188,6 +191,18 @@ def _reference(path: Path) -> Result:
     return Result(
         "ok", "reference", f"{path}: {_model(found.model, found.model_version)}, {features} features, {found.rows} rows"
     )
+
+
+def _features(drift: DriftOptions) -> Iterator[Result]:
+    """Names of single features that no reference has: what is set for them would do nothing."""
+    known: set[str] = set()
+    for file in mounted_files.paths(drift.reference) if drift.reference else ():
+        with suppress(SidecarError):
+            known |= {column.name for column in reference.load(file).columns if column.role == "feature"}
+    for name in sorted(drift.features.keys() - known) if known else ():
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        yield Result("warning", "features", f"derive.drift.features: no reference has {name!r}{meant}")
 
 
 def _suite(path: Path) -> Result:

@@ -71,6 +71,18 @@ def test_references_and_suites_are_read(tmp_path: Path) -> None:
     assert found("suites", "reference.json")[0] == "failed"
 
 
+def test_features_that_no_reference_has(tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_text(drift_data.reference({"age": [1.0, 2.0]}).dump())
+    given = {"SIDECAR_DERIVE__DRIFT__REFERENCE": str(tmp_path)}
+    found = results(**given, SIDECAR_DERIVE__DRIFT__FEATURES='{"aeg": {"method": "ks"}}')["features"]
+    assert (found.state, found.detail) == (
+        "warning",
+        "derive.drift.features: no reference has 'aeg'; did you mean 'age'?",
+    )
+    assert "features" not in results(**given, SIDECAR_DERIVE__DRIFT__FEATURES='{"age": {"method": "ks"}}')
+    assert "features" not in results(SIDECAR_DERIVE__DRIFT__FEATURES='{"aeg": {"method": "ks"}}')
+
+
 def test_what_log_files_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "logs").mkdir()
     include = {"SIDECAR_RECEIVE__FILE_TAIL__INCLUDE": f"{tmp_path}/*/*.log"}
