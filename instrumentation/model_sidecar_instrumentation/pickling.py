@@ -18,9 +18,9 @@ def prepare() -> None:
     _by_name(trace.get_tracer(name), trace.get_tracer)
     _by_name(metrics.get_meter(name), metrics.get_meter)
     _by_name(get_logger(name), get_logger)
-    _anew(trace.get_tracer_provider(), trace.get_tracer_provider)
-    _anew(metrics.get_meter_provider(), metrics.get_meter_provider)
-    _anew(get_logger_provider(), get_logger_provider)
+    _its_own(trace.get_tracer_provider(), trace.get_tracer_provider)
+    _its_own(metrics.get_meter_provider(), metrics.get_meter_provider)
+    _its_own(get_logger_provider(), get_logger_provider)
 
 
 def _by_name(example: Any, get: Callable[..., Any]) -> None:
@@ -34,6 +34,6 @@ def _by_name(example: Any, get: Callable[..., Any]) -> None:
         copyreg.pickle(type(example), reduced)
 
 
-def _anew(example: Any, get: Callable[[], Any]) -> None:
+def _its_own(example: Any, get: Callable[[], Any]) -> None:
     if type(example).__module__.startswith("opentelemetry.sdk."):
         copyreg.pickle(type(example), lambda _: (get, ()))

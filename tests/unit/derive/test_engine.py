@@ -230,8 +230,8 @@ def test_a_backlog_of_yesterday_is_not_idle() -> None:
 
 
 def test_time_has_passed_up_to_what_was_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(RedDeriver, "advance", lambda _, now: told.append(now), raising=False)
+    reached: list[int] = []
+    monkeypatch.setattr(RedDeriver, "advance", lambda _, now: reached.append(now), raising=False)
     log = FakeLog()
     log.append("spans", spans("a"), time_ns=SECOND)
     built = engine(log, now=90_000 * SECOND)
@@ -239,7 +239,7 @@ def test_time_has_passed_up_to_what_was_read_last(monkeypatch: pytest.MonkeyPatc
     built.expire()
     built.pull()
     built.expire()
-    assert told == [SECOND, 90_000 * SECOND]
+    assert reached == [SECOND, 90_000 * SECOND]
 
 
 def test_other_buckets_restart_and_the_log_says_so() -> None:
