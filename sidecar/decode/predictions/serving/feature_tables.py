@@ -14,7 +14,7 @@ NAMED = 10
 
 def of_rows(rows: Sequence[Value], names: Sequence[Value] = ()) -> Columns:
     """Rows (maps, arrays or scalars; the first one says which) as columns. Arrays without `names` have the columns
-    `0`, `1`, …; columns of what is no scalar are left out."""
+    `f0`, `f1`, …, as those of the instrumentation; columns of what is no scalar are left out."""
     if not rows:
         return NO_COLUMNS
     first = rows[0]
@@ -28,11 +28,11 @@ def of_rows(rows: Sequence[Value], names: Sequence[Value] = ()) -> Columns:
         arrays = [row for row in rows[: _most_rows(width)] if isinstance(row, list) and len(row) >= width]
         # zip() would make columns of the cells beyond the cap as well.
         cut = arrays if width == len(first) else [row[:width] for row in arrays]
-        named = [str(name) for name in names[:width]] if len(names) >= width else [str(n) for n in range(width)]
+        named = [str(name) for name in names[:width]] if len(names) >= width else [f"f{n}" for n in range(width)]
         found = dict(zip(named, map(list, zip(*cut, strict=False)), strict=False))
         beyond = range(width, len(first))
-        return _scalars(found, [str(names[n]) if n < len(names) else str(n) for n in beyond[:NAMED]], len(beyond))
-    return _scalars({str(names[0]) if names else "0": rows[: _most_rows(1)]})
+        return _scalars(found, [str(names[n]) if n < len(names) else f"f{n}" for n in beyond[:NAMED]], len(beyond))
+    return _scalars({str(names[0]) if names else "f0": rows[: _most_rows(1)]})
 
 
 def of_columns(columns: Mapping[str, Value]) -> Columns:

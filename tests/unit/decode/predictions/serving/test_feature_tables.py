@@ -8,10 +8,10 @@ from sidecar.decode.predictions.serving.feature_tables import of_columns, of_row
 
 def test_rows() -> None:
     assert of_rows([{"a": 1, "b": "x"}, {"a": 2}]) == {"a": [1, 2], "b": ["x", None]}
-    assert of_rows([[1, 2.5], [3, 4.5]]) == {"0": [1, 3], "1": [2.5, 4.5]}
+    assert of_rows([[1, 2.5], [3, 4.5]]) == {"f0": [1, 3], "f1": [2.5, 4.5]}
     assert of_rows([[1, 2.5], [3, 4.5]], ["x", "y"]) == {"x": [1, 3], "y": [2.5, 4.5]}
-    assert of_rows([[1, 2.5], [3], "odd"], ["x"]) == {"0": [1], "1": [2.5]}
-    assert of_rows([1, 2]) == {"0": [1, 2]}
+    assert of_rows([[1, 2.5], [3], "odd"], ["x"]) == {"f0": [1], "f1": [2.5]}
+    assert of_rows([1, 2]) == {"f0": [1, 2]}
     assert of_rows([]) == {}
 
 
@@ -27,7 +27,7 @@ def test_what_is_left_out_is_named_and_counted() -> None:
     assert isinstance(wide, CutColumns)
     assert (wide.left_out, wide.names_left_out[:2], len(wide.names_left_out)) == (
         5000 - MAX_COLUMNS,
-        ["256", "257"],
+        ["f256", "f257"],
         10,
     )
     named = of_rows([{f"f{n}": n for n in range(300)}])
@@ -48,4 +48,4 @@ def test_caps() -> None:
     assert {len(values) for values in wide.values()} == {MAX_CELLS // MAX_COLUMNS}
     assert len(of_rows([{str(n): n for n in range(5000)}])) == MAX_COLUMNS
     assert len(of_columns({"a": [[0] * 5000], "b": [1]})) == MAX_COLUMNS
-    assert len(of_rows(list(range(100_000)))["0"]) == MAX_CELLS
+    assert len(of_rows(list(range(100_000)))["f0"]) == MAX_CELLS

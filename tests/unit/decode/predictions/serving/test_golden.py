@@ -18,8 +18,8 @@ from sidecar.decode.predictions.serving.exchange import Record
 from sidecar.decode.protocols import cloudevents
 
 TABLE = {"age": [39, 52, 61], "income": [1200.5, 830.25, 410.0], "city": ["Bonn", "Ulm", "Hof"]}
-MATRIX = {"0": [0.5, 2.5, 4.5], "1": [1.5, 3.5, 5.5]}
-TENSOR = {"input-0.0": MATRIX["0"], "input-0.1": MATRIX["1"]}
+MATRIX = {"f0": [0.5, 2.5, 4.5], "f1": [1.5, 3.5, 5.5]}
+TENSOR = {"input-0.0": MATRIX["f0"], "input-0.1": MATRIX["f1"]}
 NO_YES = {"no": 2, "yes": 1}
 
 
@@ -65,12 +65,12 @@ FEATURES: dict[tuple[str, int], Any] = {
     ("open_inference", 0): TENSOR,
     ("open_inference", 1): TABLE,
     ("open_inference", 2): TENSOR,
-    ("open_inference", 3): {"INPUT0.0": MATRIX["0"], "INPUT0.1": MATRIX["1"]},
+    ("open_inference", 3): {"INPUT0.0": MATRIX["f0"], "INPUT0.1": MATRIX["f1"]},
     ("open_inference", 4): {},
-    ("tensorflow_serving", 0): {"0": [1.5, 2.5, 6.0]},
+    ("tensorflow_serving", 0): {"f0": [1.5, 2.5, 6.0]},
     ("tensorflow_serving", 1): {"tag": ["a", "b"]},
     ("tensorflow_serving", 3): {"tag": ["a", "b"], "signal.0": [1, 4], "signal.1": [2, 5], "signal.2": [3, 6]},
-    ("tensorflow_serving", 4): {"0": [1.5, 3.5], "1": [2.5, 4.5]},
+    ("tensorflow_serving", 4): {"f0": [1.5, 3.5], "f1": [2.5, 4.5]},
 }
 ERRORS = {("mlflow", 4), ("tensorflow_serving", 6)}
 
