@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,9 @@ class Score:
     threshold: float
     critical: float
     samples: int
+
+
+_FIELDS = tuple(one.name for one in fields(Score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Decision:
 
     def as_json(self) -> dict[str, Any]:
         """What `of_json` takes."""
-        scores = [asdict(one) for one in self.scores]
+        found = zip(self.methods, _FIGURES.iter_unpack(self.figures), strict=True)
+        scores = [dict(zip(_FIELDS, (method, *figures), strict=True)) for method, figures in found]
         return {
             "scores": scores,
             "detected": self.detected,
