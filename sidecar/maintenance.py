@@ -78,7 +78,7 @@ def drain(settings: Settings, timeout: float, progress: Callable[[int], None]) -
 
 def list_dead_letters(settings: Settings, sink: str | None, limit: int, show: bool) -> Iterator[str]:
     """A line for each dead letter, oldest first, with its document if asked for."""
-    page = DeadLetters(_on_disk(settings).journal.path).page(sink, limit)
+    page = _dead_letters(settings, sink).page(sink, limit)
     if not page:
         yield "no dead letters"
     for stored in page:
@@ -100,7 +100,7 @@ def show_dead_letter(settings: Settings, number: int) -> str:
 
 def export_dead_letters(settings: Settings, sink: str | None) -> Iterator[str]:
     """Each dead letter with its document as one JSON object, oldest first. They stay where they are."""
-    for stored in DeadLetters(_on_disk(settings).journal.path).iterate(sink):
+    for stored in _dead_letters(settings, sink).iterate(sink):
         yield json.dumps(replaying.as_record(stored.id, stored.dead_letter), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -141,6 +141,15 @@ def replay_dead_letters(settings: Settings, sink: str | None, progress: Callable
                 rejected += len(batch.rejected)
                 bar.update(len(batch.accepted) + len(batch.rejected))
     return replayed, rejected
+
+
+def _dead_letters(settings: Settings, sink: str | None) -> DeadLetters:
+    """Those on disk. Raises `ConfigError` for the name of a sink that is not enabled and has left none: a slip."""
+    found = DeadLetters(_on_disk(settings).journal.path)
+    names = {name for name, _, _ in settings.deliver.enabled()} | set(found.count())
+    if sink is not None and sink not in names:
+        raise ConfigError([f"no sink named {sink!r}; expected one of {', '.join(sorted(names))}"])
+    return found
 
 
 def _on_disk(settings: Settings) -> Settings:

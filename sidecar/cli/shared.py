@@ -143,13 +143,17 @@ class DurationType(click.ParamType[float]):
             try:
                 seconds = read_duration(value)
             except ValueError as error:
-                self.fail(str(error), param, ctx)
+                self.fail(self._unit_needed(value) if self._unit else str(error), param, ctx)
         else:
             if self._unit and isinstance(value, str):
-                self.fail(f"invalid duration: {value!r}; expected a number with its unit, such as 7d", param, ctx)
+                self.fail(self._unit_needed(value), param, ctx)
         if not 0 <= seconds < float("inf"):
             self.fail(f"invalid duration: {value!r}; expected at least 0 s", param, ctx)
         return seconds
+
+    @staticmethod
+    def _unit_needed(value: Any) -> str:
+        return f"invalid duration: {value!r}; expected a number with its unit, such as 7d"
 
 
 DURATION = DurationType()

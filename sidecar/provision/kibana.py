@@ -18,7 +18,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from sidecar.deliver.common.http import Reply, Send
-from sidecar.deliver.elasticsearch.answers import rejection
+from sidecar.deliver.elasticsearch.answers import absent, rejection
 from sidecar.errors import Permanent
 
 _XSRF = {"kbn-xsrf": "model-sidecar", "osd-xsrf": "model-sidecar"}
@@ -71,6 +71,11 @@ def shipped() -> Objects:
 def detect(send: Send) -> Dashboards:
     """Ask which of the two is there. Raises `Unreached`, or `Permanent` where it is neither or too old."""
     reply = send("GET", "/api/status", None, _XSRF)
+    if absent(reply):
+        raise Permanent(
+            "there is no /api/status at this address; expected that of Kibana or OpenSearch Dashboards, such as "
+            "https://kibana:5601, not of a node"
+        )
     if reply.status != 200:
         raise rejection(reply, "asking who is there")
     try:

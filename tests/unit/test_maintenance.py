@@ -52,6 +52,18 @@ def test_replay_needs_somewhere_to_send_to(tmp_path: Path) -> None:
         maintenance.replay_dead_letters(at(tmp_path, **ELASTIC), "otlp", lambda _: None)
 
 
+def test_a_slip_in_the_name_of_a_sink_is_not_an_empty_list(tmp_path: Path) -> None:
+    open_journal(at(tmp_path).journal).close()
+    settings = at(tmp_path, **ELASTIC)
+    assert list(maintenance.list_dead_letters(settings, "elasticsearch", 10, False)) == ["no dead letters"]
+    for command in (
+        lambda: list(maintenance.list_dead_letters(settings, "elasticsearc", 10, False)),
+        lambda: list(maintenance.export_dead_letters(settings, "elasticsearc")),
+    ):
+        with pytest.raises(ConfigError, match="no sink named 'elasticsearc'; expected one of elasticsearch, store"):
+            command()
+
+
 def test_figures_in_lines() -> None:
     stat = {"path": "/j", "received": {"spans": 2, "logs": 0}, "dead_letters": {}, "ledger": ["a", "b"], "problems": []}
     assert list(maintenance.as_text(stat)) == [

@@ -70,3 +70,15 @@ def test_what_is_too_old_or_something_else_is_refused() -> None:
         kibana.detect(lambda *_: Reply(200, b'{"status":{"overall":{"level":"available"}}}'))
     with pytest.raises(Permanent, match="HTTP 401"):
         kibana.detect(lambda *_: Reply(401, b"{}"))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(405, b'{"error":"Incorrect HTTP method for uri [/api/status]","status":405}'),
+        Reply(400, b'{"error":"no handler found for uri [/api/status] and method [GET]"}'),
+    ],
+)
+def test_the_address_of_a_node_is_not_that_of_kibana(reply: Reply) -> None:
+    with pytest.raises(Permanent, match=r"expected that of Kibana .*, not of a node"):
+        kibana.detect(lambda *_: reply)
