@@ -10,6 +10,7 @@ import click
 import yaml
 
 from sidecar import log_events
+from sidecar.config.given_kinds import MASKED
 from sidecar.config.loader import SECRETS, STANDARD_VARIABLES
 from sidecar.config.option_fields import MORE, PREFIX, SEPARATOR, Field, fields
 from sidecar.config.renamed_options import RENAMES
@@ -199,5 +200,5 @@ def _masked(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {k: _masked(v, k) for k, v in value.items()}
     if value and key in SECRETS:
-        return "********"
+        return MASKED
     return value

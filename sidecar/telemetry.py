@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -263,6 +264,8 @@ def _number(value: float) -> float:
 
 def configure_logging(level: str) -> None:
     """structlog JSON lines on stderr: `timestamp`, `level`, `logger`, `event` and the event's fields."""
+    # gRPC's core has lines of its own, which are no JSON: one for each connection that does not speak TLS.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     for noisy in ("uvicorn", "uvicorn.error", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     described: list[Any] = [

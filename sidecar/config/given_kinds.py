@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.config.given_values import Origins, get, has, place, take
-from sidecar.config.option_fields import MORE, Field, fields, further_fields
+from sidecar.config.option_fields import MORE, Field, Path_, fields, further_fields
+
+MASKED = "********"
+"""What `sidecar config show` has for a secret. Nobody may take it for one: it would be a password that all know."""
 
 
 def kinds_of(annotation: Any) -> set[Any]:
@@ -37,3 +40,14 @@ def _given(values: dict[str, Any]) -> Iterator[Field]:
     sinks = get(values, MORE)
     further = (f for name in sinks for f in further_fields(name, None)) if isinstance(sinks, dict) else ()
     yield from {f.path: f for f in (*fields(), *further) if f.path != MORE and has(values, f.path)}.values()
+
+
+def masked(values: dict[str, Any], origins: Origins, path: Path_ = ()) -> Iterator[str]:
+    """The problems of secrets that were copied from `sidecar config show`."""
+    for key, value in values.items():
+        here = (*path, str(key))
+        if isinstance(value, dict):
+            yield from masked(value, origins, here)
+        elif value == MASKED:
+            shown = ".".join(here)
+            yield f"{place(here, origins)}: {shown}: is as `sidecar config show` masks it; give the secret, or its file"

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from sidecar import lists
-from sidecar.config.given_kinds import drop_absent, kinds_of
+from sidecar.config.given_kinds import drop_absent, kinds_of, masked
 from sidecar.config.given_values import Origins, get, has, place, put
 from sidecar.config.invalid_text import check_text
 from sidecar.config.option_fields import KINDS, MORE, PREFIX, SEPARATOR, Path_, fields, further_fields, known, path_of
@@ -85,7 +85,7 @@ def load(environ: Mapping[str, str], path: Path | None = None) -> Settings:
         problems += drop_absent(values, origins)
     ignored = _from_standard(values, environ, origins)
     renamed += _from_environment(values, environ, origins, problems)
-    problems += check_text(values, origins)
+    problems += [*check_text(values, origins), *masked(values, origins)]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

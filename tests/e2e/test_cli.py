@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -106,6 +108,19 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         running.child.wait_until(lambda: '"stopping"' in running.log.read_text("utf-8"), 30)
         os.kill(running.child.pid, signal.SIGTERM)
         assert ended(running.child) == 128 + signal.SIGTERM
+
+
+def test_lines_of_the_log_are_json_where_a_destination_speaks_no_tls(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as plain:
+        Thread(target=plain.serve_forever, daemon=True).start()
+        endpoint = {"SIDECAR_DELIVER__OTLP__ENDPOINT": f"https://127.0.0.1:{plain.server_port}"}
+        with sidecar_process({**endpoint, "SIDECAR_SHUTDOWN__TIMEOUT": "1s"}) as running:
+            exporter = OTLPSpanExporter(endpoint=f"http://{running.grpc_target}", insecure=True)
+            assert exporter.export(make_spans("left", 7)) is SpanExportResult.SUCCESS
+            running.child.wait_until(lambda: '"delivery_blocked"' in running.log.read_text("utf-8"), 60)
+            lines = running.log.read_text("utf-8").splitlines()
+        plain.shutdown()
+    assert all(json.loads(line)["event"] for line in lines)
 
 
 @pytest.mark.parametrize("pause", [0.1, 0.8, 1.2])

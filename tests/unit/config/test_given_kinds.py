@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import generated_reference
 from sidecar.config import loader
 from sidecar.errors import ConfigError
 
@@ -133,3 +134,16 @@ def test_nothing_is_suggested_for_a_variable_that_is_like_none() -> None:
     with pytest.raises(ConfigError) as caught:
         loader.load({"SIDECAR_FOO__BAR": "x"})
     assert "did you mean" not in caught.value.problems[0]
+
+
+def test_a_configuration_that_was_shown_can_be_used_but_for_its_masked_secrets(tmp_path: Path) -> None:
+    given = {
+        "SIDECAR_RECEIVE__AUTH__TOKEN": "hunter2",
+        "SIDECAR_PUSH__LABELS": "a=1",
+        "SIDECAR_SHUTDOWN__TIMEOUT": "9s",
+    }
+    settings = loader.load(given)
+    shown = generated_reference.as_yaml(settings)
+    (found,) = problems(tmp_path, shown)
+    assert "receive.auth.token: is as `sidecar config show` masks it; give the secret, or its file" in found
+    assert loaded(tmp_path, shown.replace("'********'", "hunter2")) == settings
