@@ -74,7 +74,7 @@ class DriftDeriver:
         self._options = options
         self._decoder: Decoder | None = None
         """That of the payloads which are added next."""
-        self._reader = ObservationReader(options.payloads, events)
+        self._reader = ObservationReader(options.payloads, options.attributes, events)
         self.library = ReferenceLibrary(options.reference)
         self.library.read()
         self.models: dict[Model, ModelDrift] = {}
@@ -133,7 +133,9 @@ class DriftDeriver:
     def annotator(self) -> Annotator | None:
         """Marks outliers; None where there is and will be no reference."""
         options = self._options
-        return OutlierMarker(self._limits, options.payloads) if options.reference or options.learn else None
+        if not options.reference and not options.learn:
+            return None
+        return OutlierMarker(self._limits, options.payloads, options.attributes)
 
     def _limits(self, model: Model) -> RowLimits | None:
         """Called from any thread."""

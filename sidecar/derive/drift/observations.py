@@ -1,7 +1,7 @@
 """What records say of the inputs and answers of models, in one shape whatever they came as.
 
-Read are the events of the zero-code instrumentation and payloads of serving protocols. An event that says that it
-repeats another one counts for its answers only.
+Read are the events of the zero-code instrumentation, payloads of serving protocols, and predictions with features in
+plain attributes of log records. An event that says that it repeats another one counts for its answers only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sidecar.decode.api import F64, U32, U64, Decoder, FeatureColumns, PredictionBatch
+from sidecar.decode.predictions import attribute_features
 from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
 from sidecar.decode.predictions.feature_columns import FeatureCollector
 from sidecar.decode.predictions.serving import bento, candidates, protocols
 from sidecar.decode.predictions.serving.bento_schemas import Schemas
-from sidecar.decode.predictions.serving.call import Call, CutColumns
+from sidecar.decode.predictions.serving.call import Call, CutColumns, no_columns
+from sidecar.decode.predictions.serving.exchange import Record
 from sidecar.derive.prediction_events import PredictionEvents, others
 
 Model = tuple[str, str]
@@ -119,10 +121,10 @@ def _classes(call: Call) -> list[tuple[str, int]]:
 class ObservationReader:
     """Reads payloads of log records. Called from one thread."""
 
-    def __init__(self, payloads: bool, events: PredictionEvents | None = None) -> None:
-        """`payloads`: read those of serving protocols too."""
+    def __init__(self, payloads: bool, attributes: bool, events: PredictionEvents | None = None) -> None:
+        """`payloads`: read those of serving protocols too; `attributes`: and features in attributes."""
         self._events = (events or PredictionEvents()).join(features=True)
-        self._payloads = payloads
+        self._payloads, self._attributes = payloads, attributes
         self._schemas = Schemas()
 
     def skip(self) -> None:
@@ -138,7 +140,8 @@ class ObservationReader:
         calls: list[Call] = []
         of: list[int] = []
         places: list[int] = []
-        has_others = [self._payloads] * len(payloads) if batch is None or not self._payloads else others(batch)
+        wanted = self._payloads or self._attributes
+        has_others = [wanted] * len(payloads) if batch is None or not wanted else others(batch)
         for number in np.flatnonzero(has_others).tolist():
             for place, call in self._calls(decoder, payloads[number]):
                 calls.append(call)
@@ -150,18 +153,35 @@ class ObservationReader:
 
     def may_read(self, decoder: Decoder, payload: bytes) -> bool:
         """Whether there may be something to read in a logs request. Cheap."""
-        return decoder.contains_any(payload, EVENT_MARKS) or (
-            self._payloads and protocols.contains_any(decoder, payload, _GATE, self._schemas)
-        )
+        return decoder.contains_any(payload, EVENT_MARKS) or bool(self._marks(decoder, payload))
+
+    def _marks(self, decoder: Decoder, payload: bytes) -> tuple[bytes, ...]:
+        """Of which one stands in each record that may say something; none where there is no such record."""
+        found: tuple[bytes, ...] = ()
+        if self._payloads and protocols.contains_any(decoder, payload, _GATE, self._schemas):
+            found += protocols.MARKS + ((b"",) if bento.FILE_MARK in payload else ())
+        if self._attributes and attribute_features.may_read(decoder, payload):
+            found += attribute_features.MARKS
+        return found
 
     def _calls(self, decoder: Decoder, payload: bytes) -> list[tuple[int, Call]]:
-        schemas = self._schemas
-        if not protocols.contains_any(decoder, payload, _GATE, schemas):
+        marks = self._marks(decoder, payload)
+        if not marks:
             return []
-        every = (b"",) if bento.FILE_MARK in payload else ()
         accepted = decoder.check_logs(payload).items
-        records = candidates.records(payload, lambda: protocols.MARKS + schemas.marks + every, accepted)
-        return [(record.place, call) for record in records if (call := protocols.read(record, schemas)) is not None]
+        records = candidates.records(payload, lambda: marks + self._schemas.marks, accepted, EVENT_MARKS)
+        return [(record.place, call) for record in records if (call := self._call(record)) is not None]
+
+    def _call(self, record: Record) -> Call | None:
+        call = protocols.read(record, self._schemas) if self._payloads else None
+        if not self._attributes:
+            return call
+        if call is None:
+            return attribute_features.read(record)
+        if call.part == "request" or call.table is not no_columns:
+            return call
+        columns = attribute_features.features_of(record)
+        return replace(call, table=lambda: columns)
 
 
 def between(found: Observations, first: int, last: int) -> Observations:

@@ -27,10 +27,10 @@ MAX_NAMES = 10
 class OutlierMarker:
     """For one sink: it remembers the schemas of monitors that went by."""
 
-    def __init__(self, limits: Callable[[Model], RowLimits | None], payloads: bool) -> None:
-        """`limits`: of a model, asked from the sink's thread. `payloads`: mark those of serving protocols too."""
+    def __init__(self, limits: Callable[[Model], RowLimits | None], payloads: bool, attributes: bool) -> None:
+        """`limits`: of a model, asked from the sink's thread. `payloads`, `attributes`: as `ObservationReader`."""
         self._limits = limits
-        self._reader = ObservationReader(payloads)
+        self._reader = ObservationReader(payloads, attributes)
 
     def may_annotate(self, decoder: Decoder, payload: bytes) -> bool:
         """Whether there may be something to mark in a logs request. Cheap."""

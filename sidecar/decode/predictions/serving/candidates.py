@@ -20,9 +20,11 @@ from sidecar.decode.predictions.serving.any_values import read_attributes, read_
 from sidecar.decode.predictions.serving.exchange import Record
 
 
-def records(payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: int) -> Iterator[Record]:
-    """The accepted records in which one of `marks` stands, of a request of which `accepted` records were accepted.
-    `marks` is asked for each record, since one may add to them. Raises DecodeError."""
+def records(
+    payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: int, without: tuple[bytes, ...] = ()
+) -> Iterator[Record]:
+    """The accepted records in which one of `marks` stands and none of `without`, of a request of which `accepted`
+    records were accepted. `marks` is asked for each record, since one may add to them. Raises DecodeError."""
     under: Range | None = None
     about: dict[str, Value] | None = None
     number = -1
@@ -31,6 +33,8 @@ def records(payload: bytes, marks: Callable[[], tuple[bytes, ...]], accepted: in
             under, about = scope.resource, None
         for place in scope.records:
             number += 1
+            if any(payload.find(mark, *place) >= 0 for mark in without):
+                continue
             if not any(payload.find(mark, *place) >= 0 for mark in marks()):
                 continue
             if about is None:

@@ -249,6 +249,20 @@ def test_payloads_of_serving_protocols_are_marked_too(path: Path, decoder: Any) 
     assert marked[2]["ml.outlier_features"] == ["age"]
 
 
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda one: one.name)
+def test_lines_with_features_are_marked_too(path: Path, decoder: Any) -> None:
+    body = b"\n".join(
+        b'{"model":"churn","prediction":"stays","features":{"age":%d,"income":9000}}' % age for age in (40, 40_000)
+    )
+    payload = decoder.json_lines(body, 1).payload
+    assert marker(path).annotate(decoder, payload) is payload
+    made = DriftDeriver(DriftOptions(reference=path, attributes=True), Budget()).annotator()
+    assert isinstance(made, OutlierMarker)
+    marked = attributes(made.annotate(decoder, payload))
+    assert [one.get("ml.outlier") for one in marked] == [None, True]
+    assert marked[1]["ml.outlier_features"] == ["age"]
+
+
 def test_what_an_app_marks_itself_stays(path: Path) -> None:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
