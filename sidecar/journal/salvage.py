@@ -274,6 +274,12 @@ def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report:
         places = ", ".join("?" * len(columns.split(",")))
         for row in _rows(source, table, columns, report):
             target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", row)
+    # A consumer that could not be read begins anew with all entries: counts and a state that go with a place in them,
+    # which is lost, would count them twice.
+    for table in ("bases", "counts", "state"):
+        target.execute(
+            f"DELETE FROM {table} WHERE consumer <> ? AND consumer NOT IN (SELECT name FROM consumers)", (RECEIVERS,)
+        )
 
 
 def _copy_entries(source: sqlite3.Connection, target: sqlite3.Connection, report: SalvageReport, recorded: int) -> int:

@@ -85,6 +85,26 @@ def _later_version(file: Path) -> None:
     db.close()
 
 
+def _root_page(table: str) -> Callable[[Path], None]:
+    def damage(file: Path) -> None:
+        db = sqlite3.connect(file)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        db.close()
+        with file.open("r+b") as f:
+            f.seek((page - 1) * schema.PAGE)
+            f.write(garbage(schema.PAGE))
+
+    return damage
+
+
+def _later_names(file: Path) -> None:
+    _later_version(file)
+    db = sqlite3.connect(file)
+    db.execute("ALTER TABLE consumers RENAME COLUMN low_water_mark TO place")
+    db.close()
+
+
 @pytest.mark.parametrize(
     ("damage", "at_least"),
     [
@@ -95,6 +115,9 @@ def _later_version(file: Path) -> None:
         (_text, 0),
         (_empty, 0),
         (_later_version, ENTRIES),
+        *((_root_page(table), ENTRIES) for table in ("ingest", "counts", "state", "digests")),
+        (_root_page("dead_letters"), ENTRIES),
+        (_root_page("entries"), 0),
     ],
 )
 def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
@@ -125,6 +148,21 @@ def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
     again = journal(tmp_path)
     assert again.ledger().balance() == []
     again.close()
+
+
+@pytest.mark.parametrize("damage", [_root_page("consumers"), _later_names])
+def test_a_consumer_that_cannot_be_read_begins_anew_without_its_state(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """With it, what is read again would be counted twice."""
+    _, file = _filled(tmp_path)
+    damage(file)
+    log = journal(tmp_path)
+    consumer = log.consumer("a", LOGS)
+    assert dict(consumer.state()) == {}
+    assert [e.seq for e in take(consumer, 1)] == [1]
+    assert log.ledger().balance() == []
+    log.close()
 
 
 def test_the_damaged_file_is_set_aside_once(tmp_path: Path) -> None:
