@@ -56,6 +56,8 @@ CHECKPOINT_BYTES = 32 << 20
 """Payload bytes after which a checkpoint does not wait for its time: what is not acknowledged stays in the journal,
 which may be in memory."""
 EXPIRE_EVERY_SECONDS = 30.0
+COMMIT_NS = 10 * 10**9
+"""A commit takes less: what is stored later than that has a later time."""
 
 
 @dataclass(slots=True)
@@ -94,9 +96,9 @@ class DeriveEngine:
         self._pulling = threading.RLock()
         """Held from taking entries until they are added up and noted: by the engine's thread, or by a scrape."""
         self._position = 0
+        """Number of the last entry that was added up."""
         self._reached = 0
         """Unix ns up to which everything that had arrived is added up."""
-        """Number of the last entry that was added up."""
         self._stop = threading.Event()
         self._targets = Targets(options.series_budget)
         context = DeriverContext(options.budget(), self._targets, telemetry)
@@ -228,7 +230,7 @@ class DeriveEngine:
     def pull(self) -> int:
         """Add up the next entries, if there are any; how many there were."""
         with self._pulling:
-            self._reached = self._clock()
+            self._reached = self._clock() - COMMIT_NS
             entries = self._consumer.next(MAX_BYTES, MAX_ENTRIES, 0)
             self._apply(entries)
             if entries:
