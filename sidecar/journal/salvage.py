@@ -274,7 +274,7 @@ def _copy_tables(source: sqlite3.Connection, target: sqlite3.Connection, report:
         places = ", ".join("?" * len(columns.split(",")))
         for row in _rows(source, table, columns, report):
             target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", row)
-    # A consumer that could not be read begins anew with all entries: counts and a state that go with a place in them,
+    # A consumer that could not be read begins again with all entries: counts and a state that go with a place in them,
     # which is lost, would count them twice.
     for table in ("bases", "counts", "state"):
         target.execute(
