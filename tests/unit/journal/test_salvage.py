@@ -151,7 +151,7 @@ def test_what_can_be_read_is_kept_and_the_ledger_says_the_rest(
 
 
 @pytest.mark.parametrize("damage", [_root_page("consumers"), _later_names])
-def test_a_consumer_that_cannot_be_read_begins_anew_without_its_state(
+def test_a_consumer_that_cannot_be_read_begins_again_without_its_state(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     """With it, what is read again would be counted twice."""
