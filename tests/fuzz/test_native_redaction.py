@@ -41,6 +41,7 @@ SECRETS = {
         "４１１１　１１１１１１".encode() + b"1111111",
         b"\xf0\x9f\x98\x80xx\xf0\x9f\x98\x80\xc3\xa9\xc3\xa9\xc3\xa9xxx\xe2\x82\xac\xe2\x82\xac tttttttttttttt"[:40],
     ],
+    b"x" * 17: [b' {"a": 1, "b": 2}', b"\t[1, 2, 3, 4, 5, ", b"\xc2\xa0[1, 2, 3, 4, 5]"],
     b"q" * 5000: [b"4111111111111111 " * 294 + b"zz", (b"a@b.co " * 715)[:5000], b"5" * 5000],
 }
 PATTERNS = [
@@ -63,7 +64,8 @@ def some_rules(rng: Rng) -> Rules:
     def key_rule() -> KeyRule:
         beside = tuple(rng.sample(BESIDE, rng.choice([0, 1, 3])))
         events = tuple(rng.sample(EVENTS, rng.choice([0, 0, 1, 2])))
-        return KeyRule(globs(4) or ("k",), rng.choice(ACTIONS), events, bool(beside or rng.randrange(3) == 0), beside)
+        nested = bool(beside or rng.randrange(3) == 0)
+        return KeyRule(globs(4) or ("k",), rng.choice(ACTIONS), events, nested, beside, nested and rng.random() < 0.5)
 
     keys = tuple(key_rule() for _ in range(rng.choice([0, 0, 1, 3])))
     named = [named_rule(name, rng.choice(ACTIONS)) for name in rng.sample(list(VALUE_PATTERNS), rng.choice([0, 1, 4]))]

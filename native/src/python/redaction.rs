@@ -25,6 +25,7 @@ struct KeyRuleSource {
     events: Vec<String>,
     nested: bool,
     beside: Vec<String>,
+    json_texts: bool,
 }
 
 /// The attributes of `sidecar.decode.native.CompiledValueRule`.
@@ -60,8 +61,8 @@ fn action(name: &str) -> PyResult<Action> {
 
 impl KeyRuleSource {
     fn rule(self) -> PyResult<KeyRule> {
-        let KeyRuleSource { keys, action: name, events, nested, beside } = self;
-        Ok(KeyRule { globs: Globs::new(&keys), action: action(&name)?, events, nested, beside })
+        let KeyRuleSource { keys, action: name, events, nested, beside, json_texts } = self;
+        Ok(KeyRule { globs: Globs::new(&keys), action: action(&name)?, events, nested, beside, json_texts })
     }
 }
 

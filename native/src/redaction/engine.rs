@@ -9,7 +9,7 @@ use crate::otlp::schema::{Kind, Message};
 use crate::otlp::tags::{any_value, array_value, common, key_value, resource};
 use crate::otlp::value::{any, plain_elements, usual_column, usual_pair, Any};
 use crate::otlp::wire::{FieldRange, Fields, Value};
-use crate::redaction::entry::{is_nested, last_key, Around};
+use crate::redaction::entry::{event_name, form, last_key, Around, Form};
 use crate::redaction::filter::Decision;
 use crate::redaction::keys::KnownKeys;
 use crate::redaction::patches::{Mark, Patches, Spot};
@@ -266,7 +266,12 @@ impl Rewrite<'_> {
                 Kind::Pair => self.pair(inner, 0, Around { message: spot.content, number }),
                 Kind::Any => self.within(inner, |this, inner| this.any(inner, 1)),
                 Kind::Message(inner_type) => self.within(inner, |this, inner| {
+                    let around = this.active;
+                    if inner_type == Message::Event {
+                        this.active = this.rules.active_in(event_name(content), this.everywhere);
+                    }
                     this.message(inner_type, inner);
+                    this.active = around;
                     true
                 }),
             }
@@ -312,8 +317,8 @@ impl Rewrite<'_> {
     #[inline]
     fn key_rule(&mut self, data: &[u8], key_length: usize, around: Around<'_>) -> Option<usize> {
         let mut active = self.active;
-        if active & self.rules.nested != 0 && !is_nested(data) {
-            active &= !self.rules.nested;
+        if active & self.rules.nested != 0 {
+            active = self.rules.active_for(form(data), active);
         }
         loop {
             let rule = self.known_keys.rule(self.rules, &self.path, key_length, active)?;
@@ -334,7 +339,8 @@ impl Rewrite<'_> {
         }
         let mut untouched = false;
         let read = usual_pair(data, |key, value| {
-            untouched = self.is_small(value) && self.known_rule(key, self.active & !self.rules.nested).is_none();
+            let active = self.rules.active_for(Form::JsonText, self.active);
+            untouched = self.is_small(value) && self.known_rule(key, active).is_none();
         });
         if read.is_some() {
             return untouched;

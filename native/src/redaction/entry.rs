@@ -1,7 +1,7 @@
 //! Entries: attributes of records and members of maps, as key rules see them.
 
 use crate::otlp::encode::{open, push_bytes, push_message};
-use crate::otlp::tags::{any_value, key_value, resource};
+use crate::otlp::tags::{any_value, event, key_value, resource};
 use crate::otlp::wire::{Fields, Value};
 
 /// The message that has entries in fields of this number.
@@ -21,13 +21,47 @@ impl Around<'_> {
     }
 }
 
-/// Whether an array or a map stands in a value of a KeyValue.
-pub fn is_nested(pair: &[u8]) -> bool {
-    Fields::new(pair).any(|(_, number, value)| match value {
-        Value::Bytes(message) if number == key_value::VALUE => Fields::new(message)
-            .any(|field| matches!(field, (_, any_value::ARRAY_VALUE | any_value::KVLIST_VALUE, Value::Bytes(_)))),
-        _ => false,
-    })
+/// What rules for arrays and maps see in the values of a KeyValue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// No array and no map.
+    Plain,
+    /// A text that begins as one of them in JSON does.
+    JsonText,
+    Nested,
+}
+
+/// The form of a KeyValue's values.
+pub fn form(pair: &[u8]) -> Form {
+    let mut found = Form::Plain;
+    for (_, number, value) in Fields::new(pair) {
+        let Value::Bytes(message) = value else { continue };
+        if number != key_value::VALUE {
+            continue;
+        }
+        for field in Fields::new(message) {
+            match field {
+                (_, any_value::ARRAY_VALUE | any_value::KVLIST_VALUE, Value::Bytes(_)) => return Form::Nested,
+                (_, any_value::STRING_VALUE, Value::Bytes(text)) if begins_as_json(text) => found = Form::JsonText,
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn begins_as_json(text: &[u8]) -> bool {
+    let first = text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    matches!(first, Some(b'{' | b'['))
+}
+
+/// The name of a span event: the last one counts.
+pub fn event_name(message: &[u8]) -> &[u8] {
+    let names = Fields::new(message).filter_map(|field| match field {
+        (_, event::NAME, Value::Bytes(name)) => Some(name),
+        _ => None,
+    });
+    names.last().unwrap_or_default()
 }
 
 /// The key of a KeyValue: the last one counts.

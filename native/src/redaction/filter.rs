@@ -16,7 +16,7 @@ use crate::otlp::span::Span;
 use crate::otlp::value::{Any, Attribute};
 use crate::otlp::wire::Stop;
 use crate::redaction::glob::Globs;
-use crate::redaction::rules::Rules;
+use crate::redaction::rules::{bits_of, Rules};
 
 const ERROR: u8 = 2;
 
@@ -58,7 +58,7 @@ pub struct Decider<'f, 'a> {
 
 /// The key rules that count whatever the event.
 pub fn everywhere(rules: &Rules) -> u128 {
-    rules.keys.iter().enumerate().fold(0, |bits, (index, rule)| bits | u128::from(rule.events.is_empty()) << index)
+    bits_of(&rules.keys, |rule| rule.events.is_empty())
 }
 
 /// A decision for each record in wire order.
@@ -139,13 +139,6 @@ impl<'a> Decider<'_, 'a> {
         filter.event_names.is_empty()
             || filter.event_names.matches(repair(event_name(log)).to_ascii_lowercase().as_bytes())
     }
-
-    fn active(&self, log: &Log<'a>) -> u128 {
-        let event = repair(event_name(log));
-        let named = |events: &[String]| events.iter().any(|name| *name == *event);
-        let rules = self.rules.keys.iter().enumerate();
-        rules.fold(self.everywhere, |bits, (index, rule)| bits | u128::from(named(&rule.events)) << index)
-    }
 }
 
 fn is_true(attributes: &[Attribute<'_>], name: &[u8]) -> bool {
@@ -193,11 +186,7 @@ impl<'a> Visitor<'a, Log<'a>> for Decider<'_, 'a> {
             accepted: true,
             left: self.service_taken && self.takes(log),
             events: 0,
-            active: if self.everywhere.count_ones() as usize == self.rules.keys.len() {
-                self.everywhere
-            } else {
-                self.active(log)
-            },
+            active: self.rules.active_in(event_name(log), self.everywhere),
         });
     }
 

@@ -7,6 +7,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use sha2::Sha256;
 
 use crate::documents::hex::push_hex;
+use crate::documents::text::repair;
+use crate::redaction::entry::Form;
 use crate::redaction::glob::Globs;
 use crate::redaction::payment_card;
 use crate::redaction::prefilter::{Need, Prefilter, Prefilters, Suspects};
@@ -39,12 +41,14 @@ impl Action {
 pub struct KeyRule {
     pub globs: Globs,
     pub action: Action,
-    /// Names of the log events in which the rule counts; none: everywhere.
+    /// Names of the log records and span events in which the rule counts; none: everywhere.
     pub events: Vec<String>,
     /// It counts where the value is an array or a map.
     pub nested: bool,
     /// Keys of which one has to stand in the same map; none: it counts in every one.
     pub beside: Vec<String>,
+    /// It counts for texts that begin as JSON of an array or a map does, too.
+    pub json_texts: bool,
 }
 
 pub struct ValueRule {
@@ -87,6 +91,8 @@ pub struct Rules {
     pub scrubs: bool,
     /// A bit for each key rule that is for arrays and maps only.
     pub nested: u128,
+    /// Of those a bit for each that is for texts of JSON, too.
+    pub json_texts: u128,
 }
 
 impl Rules {
@@ -102,9 +108,11 @@ impl Rules {
         }
         let hmac = Hmac::<Sha256>::new_from_slice(hash_key).map_err(|error| error.to_string())?;
         let scrubs = !keys.is_empty() || !values.is_empty();
-        let nested = keys.iter().enumerate().fold(0, |bits, (index, rule)| bits | u128::from(rule.nested) << index);
+        let nested = bits_of(&keys, |rule| rule.nested);
+        let json_texts = bits_of(&keys, |rule| rule.nested && rule.json_texts);
         let (values_read, prefilters) = (Vec::new(), Prefilters::default());
-        let mut rules = Rules { keys, values: values_read, luhn: 0, prefilters, hmac, limit, add, scrubs, nested };
+        let mut rules =
+            Rules { keys, values: values_read, luhn: 0, prefilters, hmac, limit, add, scrubs, nested, json_texts };
         let (mut needs, mut loose) = (Vec::new(), Vec::new());
         for (index, source) in values.into_iter().enumerate() {
             rules.luhn |= Suspects::from(source.luhn) << index;
@@ -168,6 +176,24 @@ impl Rules {
         let lower_key = &lower[path.len() - key.len()..];
         let names = |rule: &KeyRule| rule.globs.matches(lower_key) || rule.globs.matches(&lower);
         (0..self.keys.len()).find(|&index| active >> index & 1 == 1 && names(&self.keys[index]))
+    }
+
+    /// The key rules that count in a log record or span event of this name, `everywhere` and those that are for it.
+    pub fn active_in(&self, event: &[u8], everywhere: u128) -> u128 {
+        if everywhere.count_ones() as usize == self.keys.len() {
+            return everywhere;
+        }
+        let name = repair(event);
+        everywhere | bits_of(&self.keys, |rule| rule.events.iter().any(|event| *event == *name))
+    }
+
+    /// Those of `active` that may concern an entry of this form.
+    pub fn active_for(&self, form: Form, active: u128) -> u128 {
+        match form {
+            Form::Nested => active,
+            Form::JsonText => active & !(self.nested & !self.json_texts),
+            Form::Plain => active & !self.nested,
+        }
     }
 
     /// What stands for a hashed value.
@@ -279,6 +305,11 @@ impl Rules {
         }
         out.push(b']');
     }
+}
+
+/// A bit for each key rule of which this is true.
+pub fn bits_of(keys: &[KeyRule], is: impl Fn(&KeyRule) -> bool) -> u128 {
+    keys.iter().enumerate().fold(0, |bits, (index, rule)| bits | u128::from(is(rule)) << index)
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {

@@ -8,7 +8,8 @@ INPUTS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 """Inputs in payloads of serving protocols (Open Inference, TensorFlow Serving, MLflow) where they are arrays or maps. A
 number so named is none."""
 FEATURES = "features"
-"""So may be many a thing: features of a model are an array or a map beside a sign of a prediction."""
+"""So may be many a thing: features of a model are an array or a map, or such in a text of JSON, beside a sign of a
+prediction."""
 TELLING = (
     *(name for concept in ("model", "class", "score", "value", "prediction") for name in ALIASES[concept]),
     "outputs",

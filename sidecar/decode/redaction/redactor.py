@@ -66,6 +66,8 @@ class AttributeEntry:
     """The key behind those above it."""
     nested: bool
     """Its value is an array or a map."""
+    json_text: bool
+    """Its value is a text that begins as one of them in JSON."""
     keys: Callable[[], frozenset[bytes]]
     """Keys of the map that it stands in, or of the same attributes."""
 
@@ -83,13 +85,14 @@ class Redaction:
         self._limit = rules.max_field_bytes
 
     def key_action(self, entry: AttributeEntry, event: str | None) -> Action | None:
-        """What the first rule for this entry says. `event`: name of the log record around it, None where there is
-        none."""
+        """What the first rule for this entry says. `event`: name of the log record or span event around it, None where
+        there is none."""
         for rule, globs in self._keys:
             concerned = not rule.events or (event is not None and event in rule.events)
             if not concerned or not (globs.match(entry.key) or globs.match(entry.path)):
                 continue
-            if (not rule.nested or entry.nested) and (not rule.beside or entry.stands_beside(rule.beside)):
+            fits = not rule.nested or entry.nested or (rule.json_texts and entry.json_text)
+            if fits and (not rule.beside or entry.stands_beside(rule.beside)):
                 return rule.action
         return None
 

@@ -42,6 +42,7 @@ from sidecar.decode.otlp.tags import (
     CHILDREN,
     DOUBLE,
     ELEMENT,
+    EVENT_NAME,
     HEAD,
     INT,
     KEY,
@@ -57,6 +58,7 @@ from sidecar.decode.redaction.filter import event_name, taken
 from sidecar.decode.redaction.redactor import AttributeEntry, Redaction
 from sidecar.decode.redaction.rules import MASKED, MAX_ABOVE_BYTES, Action, Redacted, Rules
 
+JSON_BLANKS = b" \t\n\r"
 _ID_LENGTHS = {"trace_id": (16,), "span_id": (8,), "parent_span_id": (0, 8)}
 _RECORD_ID_LENGTHS = {"trace_id": (0, 16), "span_id": (0, 8)}
 
@@ -131,7 +133,7 @@ class _Rewrite:
     changed: int = 0
     expanded: int = 0
     event: str | None = None
-    """Name of the log record that is being written."""
+    """Name of the log record or span event that is being written."""
 
     def request(self, data: bytes) -> bytes:
         parts: list[bytes] = []
@@ -250,15 +252,24 @@ class _Rewrite:
                 return _again(data, place, self._pair(data, a, b, 0, b"", around))
             case "any":
                 return _again(data, place, self._any(data, a, b, 1, b""))
+            case "message" if known.of == "Event":
+                return _again(data, place, self._span_event(data, a, b))
             case "message":
                 return _again(data, place, self._message(data, a, b, known.of))
             case _:
                 return data[begin:end]
 
+    def _span_event(self, data: bytes, a: int, b: int) -> bytes:
+        self.event = text(b"".join([data[c:d] for c, d in messages(data, a, b, EVENT_NAME)][-1:]))
+        redacted = self._message(data, a, b, "Event")
+        self.event = None
+        return redacted
+
     def _pair(self, data: bytes, a: int, b: int, depth: int, above: bytes, around: _Around) -> bytes | None:
         """A KeyValue whose value has depth `depth` + 1. `above`: the keys of the maps around it, each with a point."""
         key = _last_key(data, a, b)
-        entry = AttributeEntry(key, above + key, _is_nested(data, a, b), lambda: around.keys(data))
+        nested, json_text = _is_nested(data, a, b), _is_json_text(data, a, b)
+        entry = AttributeEntry(key, above + key, nested, json_text, lambda: around.keys(data))
         action = self.redaction.key_action(entry, self.event)
         if action is not None:
             self.changed += 1
@@ -350,6 +361,13 @@ def _is_nested(data: bytes, a: int, b: int) -> bool:
     """Whether an array or a map stands in a value of a KeyValue."""
     values = messages(data, a, b, VALUE)
     return any(tag in (ARRAY, MAP) for c, d in values for tag, *_ in fields(data, c, d))
+
+
+def _is_json_text(data: bytes, a: int, b: int) -> bool:
+    """Whether a text that begins as an array or a map in JSON does stands in a value of a KeyValue."""
+    values = messages(data, a, b, VALUE)
+    texts = (data[e:f] for c, d in values for e, f in messages(data, c, d, STRING))
+    return any(found.lstrip(JSON_BLANKS).startswith((b"{", b"[")) for found in texts)
 
 
 def _last_key(data: bytes, a: int, b: int) -> bytes:

@@ -54,13 +54,15 @@ class KeyRule:
     """drop: the entry is left out. hash: its value becomes 16 hexadecimal digits of the HMAC-SHA256 of the value's text
     (as in labels). mask: its value becomes `[masked]`."""
     events: tuple[str, ...] = ()
-    """Only in log records of one of these event names; () = everywhere. A rule with events leaves resource and scope
-    alone."""
+    """Only in log records and span events of one of these names; () = everywhere. A rule with events leaves resource,
+    scope and the attributes of spans alone."""
     nested: bool = False
     """Only where the value is an array or a map."""
     beside: tuple[str, ...] = ()
     """Only where one of these keys stands in the same map, or among the same attributes; () = everywhere. A rule with
     these has to be for nested values."""
+    json_texts: bool = False
+    """Of a rule for nested values: also where the value is a text that begins as an array or a map in JSON does."""
 
     def __post_init__(self) -> None:
         _check_action(self.action)
@@ -72,6 +74,8 @@ class KeyRule:
             raise ValueError("a key rule without keys")
         if self.beside and not self.nested:
             raise ValueError("a key rule that looks at keys beside an entry is for nested values")
+        if self.json_texts and not self.nested:
+            raise ValueError("a key rule for texts of JSON is for nested values")
 
 
 @dataclass(frozen=True, slots=True)

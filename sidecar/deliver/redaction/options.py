@@ -39,7 +39,7 @@ FEATURES = (
     KeyRule(("ml.features", "ml.features.*"), "drop"),
     KeyRule(_INPUTS, "drop", PREDICTION_EVENTS),
     KeyRule(feature_names.INPUTS, "drop", nested=True),
-    KeyRule((feature_names.FEATURES,), "drop", nested=True, beside=feature_names.TELLING),
+    KeyRule((feature_names.FEATURES,), "drop", nested=True, beside=feature_names.TELLING, json_texts=True),
 )
 """What keeps feature values from leaving; what keys cannot say is for `features`."""
 EVENT_FEATURES = (

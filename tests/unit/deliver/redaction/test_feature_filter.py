@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from support.payloads import event as span_event
+from support.payloads import span, trace_payload
 
 from sidecar.decode.otlp import records
 from sidecar.decode.protocols.cloudevents import transcode
@@ -16,6 +19,7 @@ from sidecar.deliver.redaction.feature_filter import FeatureRedactor
 from sidecar.deliver.redaction.options import RedactionOptions
 
 SECRET = "value-of-a-feature"
+SAID = {"model": "churn", "prediction": "stays"}
 REFERENCE = ReferenceDecoder()
 DECODERS = [one for one in (REFERENCE, native_decoder()) if one is not None]
 RULES = RedactionOptions(keys={"password": "mask"}).rules(Filter(), export_features=False)
@@ -59,6 +63,38 @@ def test_no_feature_value_is_left(redactor: FeatureRedactor, payload: bytes, res
     (placed,) = records.log_records(redacted.payload)
     if rest is not None:
         assert placed.record.attributes.values == rest
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        span(attributes={**SAID, "ml.features.age": SECRET, "n": 1}),
+        span(attributes={"ml.features": {"age": SECRET}, "n": 1}),
+        span(attributes={**SAID, "features": [SECRET], "n": 1}),
+        span(attributes={**SAID, "features": {"age": SECRET}, "n": 1}),
+        span(attributes={**SAID, "features": '{"age": "' + SECRET, "n": 1}),
+        span(attributes={"n": 1}, events=[span_event("scored", attributes={**SAID, "features": f'["{SECRET}"]'})]),
+        span(attributes={"n": 1}, events=[span_event("scored", attributes={"ml.features.age": SECRET})]),
+        span(attributes={"n": 1}, events=[span_event("ml.prediction", attributes={"features.age": SECRET})]),
+        span(attributes={"n": 1}, events=[span_event("ml.prediction", attributes={"features": SECRET})]),
+        span(attributes={"n": 1}, events=[span_event("ml.prediction", attributes={"inputs.0": SECRET})]),
+    ],
+)
+def test_no_feature_value_is_left_in_a_span(redactor: FeatureRedactor, made: Span) -> None:
+    payload = trace_payload(made)
+    gate = redactor.gate(sure_literals(RULES))
+    assert gate is not None
+    assert gate(payload)
+    redacted = redactor.spans(payload)
+    assert SECRET.encode() not in redacted.payload
+    assert (redacted.items, redacted.ordinals, redacted.changed) == (1, None, 1)
+    (placed,) = records.spans(redacted.payload)
+    assert placed.record.attributes.values["n"] == 1
+
+
+def test_a_text_beside_a_prediction_that_is_no_json_stays(redactor: FeatureRedactor) -> None:
+    payload = trace_payload(span(attributes={**SAID, "features": "dark-mode", "inputs": '{"a": 1}'}))
+    assert redactor.spans(payload).payload is payload
 
 
 def test_the_answers_of_a_response_stay(redactor: FeatureRedactor) -> None:
