@@ -299,7 +299,7 @@ def build_sinks(
         if settings.deliver.redaction.redacts and "metrics" in options.selected_signals:
             log.warning("metrics_not_redacted", sink=name)
         sink = kind.build(name, options, context)
-        adding = annotators() if "logs" in options.selected_signals else ()
+        adding = [one for one in annotators() if one.signals & options.selected_signals]
         unchanged = changes_nothing(rules) and not adding
         fed = sink if unchanged else _redacting(sink, rules, settings, decoder, telemetry, adding)
         consumer = kept.consumer(name, options.selected_signals)

@@ -81,12 +81,17 @@ class Timed(Protocol):
 class Annotator(Protocol):
     """Adds to records what is derived of each. Called without the engine's lock, from one thread."""
 
-    def may_annotate(self, decoder: Decoder, payload: bytes) -> bool:
-        """Whether anything may be added to a logs request. Cheap."""
+    @property
+    def signals(self) -> frozenset[Signal]:
+        """Those to whose records it adds: logs, spans, or both."""
         ...
 
-    def annotate(self, decoder: Decoder, payload: bytes) -> bytes:
-        """A logs request with what is added; the very same object where that is nothing. Raises DecodeError."""
+    def may_annotate(self, decoder: Decoder, payload: bytes) -> bool:
+        """Whether anything may be added to a request of these signals. Cheap."""
+        ...
+
+    def annotate(self, decoder: Decoder, payload: bytes, signal: Signal) -> bytes:
+        """A request with what is added; the very same object where that is nothing. Raises DecodeError."""
         ...
 
 

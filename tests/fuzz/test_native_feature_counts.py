@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.derive_fakes import lines
 from support.drift_data import HOUR, START, at, events_request, reference
+from support.odd_requests import mutated
+from support.payloads import resource, resource_spans, span, trace_payload
 
 from sidecar.decode.api import Decoder, FeatureColumns, FeatureKind
 from sidecar.decode.predictions.feature_counter import CategoryCells, NumberCells
@@ -20,7 +24,9 @@ from sidecar.decode.python import ReferenceDecoder
 from sidecar.decode.select import native_decoder
 from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.options import DriftOptions
+from sidecar.derive.drift.span_deriver import SpanDeriver
 from sidecar.derive.series import Budget
+from sidecar.errors import DecodeError
 
 NATIVE = native_decoder()
 REFERENCE = ReferenceDecoder()
@@ -239,3 +245,58 @@ def test_parts_that_contradict_each_other_are_refused() -> None:
             continue
         with pytest.raises(ValueError, match="contradict"):
             counter.count(columns, np.array(wanted, np.uint8))
+
+
+@fuzzed
+@given(st.integers(0, 2**48).map(random.Random))
+def test_of_spans(tmp_path_factory: pytest.TempPathFactory, rng: random.Random) -> None:
+    """Attributes of spans among others, refused ones too, in requests that are perhaps damaged."""
+    assert NATIVE is not None
+    columns = trained(rng)
+    file = tmp_path_factory.mktemp("reference") / "reference.json"
+    file.write_text(reference(columns).dump())
+    sides = [SpanSide(NATIVE, file), SpanSide(REFERENCE, file)]
+    for hour in range(rng.randrange(1, 4)):
+        payloads = [spans(rng, columns) for _ in range(rng.randrange(1, 4))]
+        if rng.random() < 0.3:
+            payloads[0] = mutated(rng, payloads[0])
+        fed = [side.feed(payloads, *[START + hour * HOUR] * len(payloads)) for side in sides]
+        assert fed[0] == fed[1]
+        assert sides[0].state() == sides[1].state()
+
+
+class SpanSide(Side):
+    """The same of spans."""
+
+    def feed(self, payloads: list[bytes], *times: int) -> str:  # type: ignore[override]
+        """What is wrong with the payloads."""
+        try:
+            found = SpanDeriver(self.deriver).decode(self.decoder, payloads)
+        except DecodeError as error:
+            return str(error)
+        SpanDeriver(self.deriver).apply(found, at(*times))
+        return ""
+
+
+def spans(rng: random.Random, columns: dict[str, Any]) -> bytes:
+    return trace_payload(*(resource_spans(*some_spans(rng, columns), of=a_resource(rng)) for _ in range(2)))
+
+
+def a_resource(rng: random.Random) -> Any:
+    return resource("svc", rng.choice([{}, {"model": "churn"}, {"ml.framework": "sklearn"}, {"ml.features.x": 1}]))
+
+
+def some_spans(rng: random.Random, columns: dict[str, Any]) -> Iterator[Any]:
+    for _ in range(rng.randrange(5)):
+        names = rng.sample([*columns, "unexpected"], rng.randrange(len(columns) + 2))
+        row = {name: value(rng, columns, name) for name in names}
+        own = rng.choice([{f"ml.features.{name}": one for name, one in row.items()}, {"features": row}, as_json(row)])
+        said = rng.choice([{"model": "churn", "prediction": "a"}, {"prediction": 0.5}, {"model": "churn"}])
+        odd = rng.choice([{}, {}, {}, {"error.type": "E"}, {"gen_ai.system": "x"}, {"ml.framework": "sklearn"}])
+        trace = rng.choice([bytes(range(16))] * 5 + [b"short"])
+        yield span(attributes={**own, **said, **odd}, status=rng.choice([0, 0, 1, 2]), trace_id=trace)
+
+
+def as_json(row: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: one.decode() if isinstance(one, bytes) else one for name, one in row.items()}
+    return {"features": json.dumps(plain)}

@@ -1,5 +1,5 @@
-"""Predictions with their features in plain attributes of log records: `features` (a map, a row or rows) or
-`ml.features.<name>`, beside a model's name and an answer.
+"""Predictions with their features in plain attributes of log records and spans: `features` (a map, a row or rows, or
+such in a text of JSON) or `ml.features.<name>`, beside a model's name and an answer.
 
 `attribute_names` says what names a model and an answer, and `prediction_rows` reads those.
 """
@@ -11,13 +11,14 @@ from collections import Counter
 
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp.message import Value
+from sidecar.decode.predictions import json_features
 from sidecar.decode.predictions.attribute_names import ALIASES, EVENT, LOADED
 from sidecar.decode.predictions.feature_names import FEATURES
 from sidecar.decode.predictions.label_names import EVENT as LABEL
 from sidecar.decode.predictions.label_names import NAMED_BY
 from sidecar.decode.predictions.prediction_rows import ANSWERING, Answer, attribute_rows
 from sidecar.decode.predictions.serving.bento_schemas import key_mark
-from sidecar.decode.predictions.serving.call import Call, Columns
+from sidecar.decode.predictions.serving.call import Call, Columns, CutColumns
 from sidecar.decode.predictions.serving.exchange import Record, members
 from sidecar.decode.predictions.serving.feature_tables import of_columns, of_rows
 
@@ -29,15 +30,16 @@ _ANSWERS = tuple(key_mark(name) for concept in ANSWERING for name in ALIASES[con
 
 
 def may_read(decoder: Decoder, payload: bytes) -> bool:
-    """Whether there may be something to read in a logs request. Cheap. Events of the instrumentation have features, but
-    none of the attributes that answer."""
+    """Whether there may be something to read in a logs or trace request. Cheap. Events of the instrumentation have
+    features, but none of the attributes that answer."""
     return decoder.contains_any(payload, MARKS) and decoder.contains_any(payload, _ANSWERS)
 
 
 def read(record: Record) -> Call | None:
-    """The prediction that a record holds with its features; None where there are none, or no prediction."""
+    """The prediction that a record holds with its features, be they left out; None where there are none, or no
+    prediction."""
     columns = features_of(record)
-    if not columns or record.event in (EVENT, LOADED):
+    if not (columns or isinstance(columns, CutColumns)) or record.event in (EVENT, LOADED):
         return None
     own = {**record.resource, **_members(record)}
     if LABEL in (record.event, record.body, *(own.get(name) for name in NAMED_BY)):
@@ -65,9 +67,22 @@ def features_of(record: Record) -> Columns:
     own = _members(record)
     flat = {name.removeprefix(PREFIX): value for name, value in own.items() if name.startswith(PREFIX)}
     given = own.get(FEATURES)
-    if isinstance(given, list) and given and not flat:
-        return of_rows(given if isinstance(given[0], list | dict) else [given])
-    return of_columns({name: _column(value) for name, value in {**members(given), **flat}.items()})
+    unread = False
+    if isinstance(given, str) and json_features.is_json(given):
+        given = json_features.read(given)
+        unread = given is None
+    if isinstance(given, list) and given:
+        if not flat:
+            return of_rows(given if isinstance(given[0], list | dict) else [given])
+        unread = True
+    columns = of_columns({name: _column(value) for name, value in {**members(given), **flat}.items()})
+    return _without_one_more(columns) if unread else columns
+
+
+def _without_one_more(columns: Columns) -> CutColumns:
+    """Where `features` cannot be read, or not beside others: it counts as a column that was left out."""
+    left, names = (columns.left_out, columns.names_left_out) if isinstance(columns, CutColumns) else (0, ())
+    return CutColumns(columns, left + 1, [FEATURES, *names])
 
 
 def _members(record: Record) -> dict[str, Value]:
@@ -81,4 +96,5 @@ def _column(value: Value) -> Value:
 def _classes(answer: Answer) -> tuple[str, ...]:
     if answer.classes is not None:
         return answer.classes
-    return () if answer.name is None else (answer.name,)
+    # The text of an object names no class, as the object itself does not.
+    return () if answer.name is None or json_features.is_json(answer.name) else (answer.name,)

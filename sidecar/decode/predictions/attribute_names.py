@@ -15,6 +15,8 @@ VERSION = 2
 EVENT = "ml.prediction"
 LOADED = "ml.model.loaded"
 """Names of the events of the zero-code instrumentation."""
+FRAMEWORK = "ml.framework"
+"""Only the zero-code instrumentation sets it: its event says what such a span or record says."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "model": (

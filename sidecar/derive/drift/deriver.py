@@ -17,16 +17,18 @@ import structlog
 from sidecar.decode.api import Decoder
 from sidecar.decode.predictions.feature_counter import FeatureCounter
 from sidecar.derive.deriver import Annotator, Deriver, DeriverContext, table_bytes
+from sidecar.derive.drift.added_values import add_features, add_sample
 from sidecar.derive.drift.column_samples import Sample, answers, features
 from sidecar.derive.drift.drift_families import families
 from sidecar.derive.drift.expectation_values import hold
 from sidecar.derive.drift.learning import MAX_VALUES, Learning
 from sidecar.derive.drift.library import CompiledReference, ReferenceLibrary
 from sidecar.derive.drift.model_drift import UNEXPECTED, Failure, ModelDrift, slot_of
-from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between
+from sidecar.derive.drift.observations import Model, ObservationReader, Observations, between, of_spans
 from sidecar.derive.drift.options import DriftOptions
 from sidecar.derive.drift.outlier_marks import OutlierMarker
 from sidecar.derive.drift.outliers import RowLimits, outliers, records_of_rows
+from sidecar.derive.drift.span_deriver import SpanDeriver
 from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.mounted_files import InvalidFile
 from sidecar.derive.owned_state import OwnedState
@@ -60,7 +62,8 @@ _NAMED = 10
 
 
 class DriftDeriver:
-    """Logs in. The caller guards it with a lock; only `decode` is called outside of it."""
+    """Logs in, and spans where `SpanDeriver` is given them. The caller guards it with a lock; only what decodes is
+    called outside of it."""
 
     signal: Signal = "logs"
 
@@ -98,11 +101,22 @@ class DriftDeriver:
 
     def decode(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
         """What the payloads say. Raises DecodeError."""
-        if not len(self.library) and not self._options.learn and not len(self.checks):
+        if self._is_idle():
             self._reader.skip()
             return []
         self._decoder = decoder
         return self._reader.read(decoder, payloads)
+
+    def decode_spans(self, decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
+        """What payloads of spans say. Raises DecodeError."""
+        if self._is_idle():
+            return []
+        self._decoder = decoder
+        return of_spans(decoder, payloads)
+
+    def _is_idle(self) -> bool:
+        """There is nothing to compare with."""
+        return not len(self.library) and not self._options.learn and not len(self.checks)
 
     def apply(self, batch: Sequence[Observations], arrival: Arrival) -> None:
         """Add what payloads say."""
@@ -217,7 +231,7 @@ class DriftDeriver:
             failures += hold(found, samples, held)
         if wanted:
             self._count_outliers(found, wanted, time, arrival.now)
-            rows, counted = _add_features(found, wanted, counters, arrival)
+            rows, counted = add_features(found, wanted, counters, arrival)
             failures += counted
             left = [(code, one) for code, one in samples if one.role != "feature" or code not in counters]
             failures += self._add_samples(found, left, wanted, rows, arrival)
@@ -267,7 +281,7 @@ class DriftDeriver:
             state = wanted.get(code)
             if isinstance(state, ModelDrift):
                 time = int(arrival.times[found.payload[sample.last]]) if sample.last >= 0 else 0
-                failures += [(found.models[code], failure) for failure in _counted(state, sample, time)]
+                failures += [(found.models[code], failure) for failure in add_sample(state, sample, time)]
                 rows[code] = max(rows[code], len(sample.kind))
             elif state is not None and not state.add(sample):
                 self._not_learned(found.models[code], sample.name)
@@ -450,8 +464,11 @@ class DriftDeriver:
 
 
 def build(options: DriftOptions, context: DeriverContext) -> Sequence[Deriver[Sequence[Observations]]]:
-    """The deriver, where there is something to compare with."""
-    return [DriftDeriver(options, context.budget, context.telemetry, context.events)] if options.active else []
+    """The derivers, where there is something to compare with: of logs, and of spans where attributes are read."""
+    if not options.active:
+        return []
+    deriver = DriftDeriver(options, context.budget, context.telemetry, context.events)
+    return [deriver, SpanDeriver(deriver)] if options.attributes else [deriver]
 
 
 def memory(options: DriftOptions, budget: Budget) -> int:
@@ -462,36 +479,6 @@ def memory(options: DriftOptions, budget: Budget) -> int:
     suites = options.max_expectations * EXPECTATION_BYTES if options.suites is not None else 0
     column = FEATURE_BYTES + options.lag * SUB_WINDOW_BYTES
     return options.max_features * column + learnt + suites + table_bytes(budget, 3)
-
-
-def _add_features(
-    found: Observations,
-    wanted: Mapping[int, ModelDrift | Learning],
-    counters: Mapping[int, FeatureCounter],
-    arrival: Arrival,
-) -> tuple[dict[int, int], list[tuple[Model, Failure]]]:
-    """Count the values of features; (rows of each model, what is wrong with them)."""
-    rows: dict[int, int] = {}
-    failures: list[tuple[Model, Failure]] = []
-    times = arrival.times[found.payload]
-    for code, counter in counters.items():
-        state = wanted[code]
-        assert isinstance(state, ModelDrift)
-        taken = (found.model == code).astype(np.uint8)
-        taken[found.repeated] = 0
-        counts = counter.count(found.features, taken)
-        rows[code] = int(max(counts.values.max(initial=0), counts.others.max(initial=0)))
-        wrong = state.add_features(counts, found.features.names, times)
-        failures += [(found.models[code], failure) for failure in wrong]
-    return rows, failures
-
-
-def _counted(state: ModelDrift, sample: Sample, time: int) -> list[Failure]:
-    """Count values; what is wrong with them."""
-    wrong = state.add(sample, time)
-    if wrong is None:
-        return [(sample.name, UNEXPECTED, len(sample.kind))] if sample.role == "feature" else []
-    return wrong
 
 
 def _owner(state: ModelDrift) -> Labels:

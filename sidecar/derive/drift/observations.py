@@ -1,7 +1,7 @@
 """What records say of the inputs and answers of models, in one shape whatever they came as.
 
 Read are the events of the zero-code instrumentation, payloads of serving protocols, and predictions with features in
-plain attributes of log records. An event that says that it repeats another one counts for its answers only.
+plain attributes of log records and spans. An event that says that it repeats another one counts for its answers only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sidecar.decode.api import F64, U32, U64, Decoder, FeatureColumns, PredictionBatch
-from sidecar.decode.predictions import attribute_features
+from sidecar.decode.predictions import attribute_features, span_features
 from sidecar.decode.predictions.attribute_names import EVENT_MARKS, LOADED
 from sidecar.decode.predictions.feature_columns import FeatureCollector
 from sidecar.decode.predictions.serving import bento, candidates, protocols
@@ -116,6 +116,19 @@ def of_calls(calls: Sequence[Call], payload: Sequence[int], record: Sequence[int
 
 def _classes(call: Call) -> list[tuple[str, int]]:
     return [] if call.failed else list(call.classes.items())
+
+
+def of_spans(decoder: Decoder, payloads: Sequence[bytes]) -> list[Observations]:
+    """What attributes of spans say. Raises DecodeError."""
+    found: list[tuple[int, int, Call]] = []
+    for number, payload in enumerate(payloads):
+        if attribute_features.may_read(decoder, payload):
+            accepted = decoder.check_spans(payload).items
+            found += [(number, place, call) for place, call in span_features.read(payload, accepted)]
+    if not found:
+        return []
+    of, places, calls = zip(*found, strict=True)
+    return [of_calls(calls, of, places)]
 
 
 class ObservationReader:

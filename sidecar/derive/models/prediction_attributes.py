@@ -15,15 +15,13 @@ from sidecar.decode.api import F64, U32, U64
 from sidecar.decode.otlp.limits import MAX_LABEL_CHARS
 from sidecar.decode.predictions import answer_objects
 from sidecar.decode.predictions.answer_objects import Row
-from sidecar.decode.predictions.attribute_names import ALIASES, STAGES
+from sidecar.decode.predictions.attribute_names import ALIASES, FRAMEWORK, STAGES
 from sidecar.derive.fixed_point import NOT_NUMBER, number
 from sidecar.derive.models.prediction_columns import Classes, NumericColumn, PredictionColumns
 from sidecar.derive.series import MAX_WEIGHT, Labels
 
 MAX_BATCH = 10_000
 """Elements that are read of an attribute with an array of predictions."""
-FRAMEWORK = "ml.framework"
-"""Only the zero-code instrumentation sets it."""
 
 _NUMERIC = ("score", "value", "rows", "seconds", "milliseconds")
 _EITHER = "prediction"

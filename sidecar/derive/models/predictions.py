@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from sidecar.decode.api import Decoder, LogBatch, PredictionBatch, SpanBatch
-from sidecar.decode.predictions.attribute_names import ALIASES, LOADED, STAGES, marks, span_marks
+from sidecar.decode.predictions.attribute_names import ALIASES, FRAMEWORK, LOADED, STAGES, marks, span_marks
 from sidecar.decode.predictions.attribute_names import aliases as all_aliases
 from sidecar.decode.predictions.label_event import label_indices
 from sidecar.decode.predictions.label_names import MARK as LABEL_MARK
@@ -24,7 +24,6 @@ from sidecar.derive.families import FamilySnapshot
 from sidecar.derive.models.alias_options import DESCRIPTION, AdditionalNames
 from sidecar.derive.models.model_tables import TABLES, ModelTables
 from sidecar.derive.models.prediction_attributes import (
-    FRAMEWORK,
     Aliases,
     Group,
     NumericAttributes,

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from sidecar.decode.api import Decoder
 from sidecar.decode.otlp.tags import LOG_EVENT_NAME, STRING, VALUE
 from sidecar.decode.otlp.wire import put_bytes
-from sidecar.decode.predictions.attribute_names import EVENT, LOADED
+from sidecar.decode.predictions.attribute_names import EVENT, FRAMEWORK, LOADED
 from sidecar.decode.predictions.serving import bento, kserve, mlflow, open_inference, tensorflow, torchserve
 from sidecar.decode.predictions.serving.bento_schemas import Schemas, key_mark
 from sidecar.decode.predictions.serving.call import Call
 from sidecar.decode.predictions.serving.exchange import Record, opened
-
-FRAMEWORK = "ml.framework"
-"""Only the zero-code instrumentation sets it: its events are counted elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,15 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from support.derive_fakes import lines
 from support.drift_data import START, at, event_request, events_request, reference
+from support.payloads import span, trace_payload
 
 from sidecar.decode.api import FeatureColumns, FeatureKind
 from sidecar.decode.otlp import records
+from sidecar.decode.otlp.limits import MAX_ATTRIBUTES
 from sidecar.decode.python import ReferenceDecoder
+from sidecar.decode.redaction.rules import Rules
 from sidecar.decode.select import native_decoder
+from sidecar.deliver.redaction.annotating_redactor import AnnotatingRedactor
 from sidecar.derive.drift.deriver import DriftDeriver
 from sidecar.derive.drift.library import CompiledReference
 from sidecar.derive.drift.observations import Observations, of_events
@@ -210,14 +214,14 @@ def test_the_mark_is_on_the_records_that_have_outliers(path: Path, decoder: Any)
     normal = {"age": [40.0, 41.0], "income": [20_000.0, 5000.0]}
     wrong = {"age": [4000.0, 41.0], "income": [20_000.0, 9e9]}
     payload = events_request([(normal, {}), (wrong, {}), (normal, {}), (wrong, {"counted": False})])
-    marked = marker(path).annotate(decoder, payload)
+    marked = marker(path).annotate(decoder, payload, "logs")
     own = {"ml.outlier": True, "ml.outlier_rows": 2, "ml.outlier_features": ["age", "income"]}
     before = attributes(payload)
     assert attributes(marked) == [before[0], {**before[1], **own}, before[2], {**before[3], **own}]
     assert decoder.check_logs(marked).items == 4
     untouched = events_request([(normal, {})])
-    assert marker(path).annotate(decoder, untouched) is untouched
-    assert marker(path).annotate(decoder, events_request([(wrong, {})], model="other")).find(b"ml.outlier") < 0
+    assert marker(path).annotate(decoder, untouched, "logs") is untouched
+    assert marker(path).annotate(decoder, events_request([(wrong, {})], model="other"), "logs").find(b"ml.outlier") < 0
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda one: one.name)
@@ -232,7 +236,7 @@ def test_records_that_were_refused_are_stepped_over(path: Path, decoder: Any) ->
     scope.log_records.add(trace_id=b"short", event_name="ml.prediction")
     scope.log_records.add().CopyFrom(good)
     scope.log_records.add(event_name="other")
-    marked = ExportLogsServiceRequest.FromString(marker(path).annotate(decoder, request.SerializeToString()))
+    marked = ExportLogsServiceRequest.FromString(marker(path).annotate(decoder, request.SerializeToString(), "logs"))
     keys = [[one.key for one in record.attributes] for record in marked.resource_logs[0].scope_logs[0].log_records]
     assert [("ml.outlier" in one) for one in keys] == [False, True, False]
 
@@ -244,7 +248,7 @@ def test_payloads_of_serving_protocols_are_marked_too(path: Path, decoder: Any) 
         for age in (40, 40_000)
     )
     payload = decoder.json_lines(b'{"message":"other"}\n' + body, 1).payload
-    marked = attributes(marker(path).annotate(decoder, payload))
+    marked = attributes(marker(path).annotate(decoder, payload, "logs"))
     assert [one.get("ml.outlier") for one in marked] == [None, None, True]
     assert marked[2]["ml.outlier_features"] == ["age"]
 
@@ -255,12 +259,36 @@ def test_lines_with_features_are_marked_too(path: Path, decoder: Any) -> None:
         b'{"model":"churn","prediction":"stays","features":{"age":%d,"income":9000}}' % age for age in (40, 40_000)
     )
     payload = decoder.json_lines(body, 1).payload
-    assert marker(path).annotate(decoder, payload) is payload
+    assert marker(path).annotate(decoder, payload, "logs") is payload
     made = DriftDeriver(DriftOptions(reference=path, attributes=True), Budget()).annotator()
     assert isinstance(made, OutlierMarker)
-    marked = attributes(made.annotate(decoder, payload))
+    marked = attributes(made.annotate(decoder, payload, "logs"))
     assert [one.get("ml.outlier") for one in marked] == [None, True]
     assert marked[1]["ml.outlier_features"] == ["age"]
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda one: one.name)
+def test_spans_with_features_are_marked_too(path: Path, decoder: Any) -> None:
+    said = {"model": "churn", "prediction": "stays", "features": '{"income": 9000}'}
+    normal, wrong = ({**said, "ml.features.age": age} for age in (40, 40_000))
+    full = {**wrong, **{f"k{n}": n for n in range(MAX_ATTRIBUTES - len(wrong) - 2)}}
+    many = [normal, wrong, {**wrong, "ml.outlier": False}, full]
+    payload = trace_payload(span(trace_id=b"short"), *(span(attributes=one) for one in many))
+    assert marker(path).signals == {"logs"}
+    made = DriftDeriver(DriftOptions(reference=path, attributes=True), Budget()).annotator()
+    assert made is not None
+    assert made.signals == {"logs", "spans"}
+    assert made.may_annotate(decoder, payload)
+    marked = made.annotate(decoder, payload, "spans")
+    found = [one.record.attributes.values for one in records.spans(marked) if not one.rejection]
+    own = {"ml.outlier": True, "ml.outlier_rows": 1, "ml.outlier_features": ["age"]}
+    assert found == [normal, {**wrong, **own}, many[2], full]
+    assert decoder.check_spans(marked).items == 4
+    untouched = trace_payload(span(attributes=normal))
+    assert made.annotate(decoder, untouched, "spans") is untouched
+    inner = decoder.redactor(Rules())
+    assert AnnotatingRedactor(inner, made, decoder).spans(payload).payload == inner.spans(marked).payload
+    assert AnnotatingRedactor(inner, marker(path), decoder).spans(payload).payload == inner.spans(payload).payload
 
 
 def test_what_an_app_marks_itself_stays(path: Path) -> None:
@@ -269,7 +297,7 @@ def test_what_an_app_marks_itself_stays(path: Path) -> None:
     request = ExportLogsServiceRequest.FromString(events_request([({"age": [4000.0]}, {})]))
     request.resource_logs[0].scope_logs[0].log_records[0].attributes.add(key="ml.outlier").value.bool_value = False
     payload = request.SerializeToString()
-    assert attributes(marker(path).annotate(DECODER, payload)) == attributes(payload)
+    assert attributes(marker(path).annotate(DECODER, payload, "logs")) == attributes(payload)
 
 
 def test_a_learnt_reference_marks_from_when_it_is_there() -> None:
@@ -277,10 +305,10 @@ def test_a_learnt_reference_marks_from_when_it_is_there() -> None:
     made = deriver.annotator()
     assert made is not None
     wrong = event_request({"age": [4000.0]})
-    assert made.annotate(DECODER, wrong) is wrong
+    assert made.annotate(DECODER, wrong, "logs") is wrong
     ages = np.random.default_rng(1).normal(40, 10, 500).tolist()
     deriver.apply(deriver.decode(DECODER, [event_request({"age": ages})]), at(START))
-    assert attributes(made.annotate(DECODER, wrong))[0]["ml.outlier"] is True
+    assert attributes(made.annotate(DECODER, wrong, "logs"))[0]["ml.outlier"] is True
 
 
 def test_without_a_reference_nothing_is_added(tmp_path: Path) -> None:
