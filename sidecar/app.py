@@ -19,6 +19,7 @@ import gc
 import os
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -341,6 +342,7 @@ def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; a second one ends at once. Raises what keeps the program from starting."""
     _spare_the_collector()
     _bound_arenas()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     asyncio.run(_run(settings))
 
 
@@ -352,6 +354,9 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+_SWITCH_SECONDS = 0.001
+"""For which a thread may have the interpreter to itself while others want it (CPython: 0.005). A request changes
+threads several times before it is answered, and may meet a pass of derive or delivery at each."""
 _M_ARENA_MAX = -8
 """mallopt(3), `malloc.h` of glibc."""
 

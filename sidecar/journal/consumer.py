@@ -23,6 +23,10 @@ _READ_TRIES = 5
 _READ_PAUSE = 0.5
 _PRESSING_BYTES = 1 << 20
 """Payload bytes after whose commit consumers that gather check whether they have enough."""
+_LULL = 0.1
+"""Of the time to gather: how long a consumer whose time is over waits for the next commit, to begin behind it."""
+_ANSWERS_SECONDS = 0.004
+"""What the answers of a commit take on their way out."""
 
 log = structlog.get_logger("journal")
 
@@ -96,8 +100,17 @@ class JournalConsumer:
         """See `pipeline.Consumer.wait`."""
         with self._shared.lock:
             if self._await(self._shared.arrived, timeout, 1, 1):
-                self._await(self._shared.pressing, gather, max_bytes, max_entries)
+                enough = self._await(self._shared.pressing, gather, max_bytes, max_entries)
+                if not enough and not self._woken and not self._shared.closed:
+                    self._let_answers_go(gather * _LULL)
             self._woken = False
+
+    def _let_answers_go(self, lull: float) -> None:
+        """Under the lock: until the next commit within `lull` seconds is answered. Clients that send at even intervals
+        have a request on its way just when a time that began with one of theirs is over: both would want the
+        interpreter at once."""
+        if self._shared.arrived.wait(lull) and not self._woken:
+            self._shared.pressing.wait(_ANSWERS_SECONDS)
 
     def _await(self, notified: threading.Condition, seconds: float, max_bytes: int, max_entries: int) -> bool:
         """Under the lock: whether there is so much within `seconds`; False too when the consumer is woken."""

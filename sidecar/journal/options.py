@@ -78,7 +78,7 @@ class JournalOptions(Section):
         "time; one that comes alone, or this long after those, is committed at once. 0 never waits.",
     )
     cursor_delay: Duration = Field(
-        0.05,
+        0.02,
         ge=0,
         le=5,
         description="How long a consumer's progress may wait for payloads to share its commit.",

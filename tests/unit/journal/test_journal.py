@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from support.journals import ALL, LOGS, Clock, Make, finish, keep, submission, take, texts
 
 from sidecar.errors import Overloaded, Unavailable
+from sidecar.journal import consumer as reading
 from sidecar.journal.journal import Journal
 from sidecar.journal.submission import Receipt
 from sidecar.pipeline import Ack, entry_counts
@@ -77,6 +78,39 @@ def test_wait_gathers_until_there_is_enough(make: Make) -> None:
     keep(log, "big" * 100)
     consumer.wait(60, 60, 100, 1000)  # as large as asked for
     assert len(take(consumer)) == 11
+
+
+def test_one_whose_time_is_over_begins_behind_the_next_commit(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LULL", 6000)  # Of 10 ms: a minute.
+    log = make()
+    consumer = log.consumer("a", LOGS)
+    keep(log, "first")
+    thread = threading.Thread(target=lambda: consumer.wait(60, 0.01, 1 << 20, 1000))
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    for _ in range(100):  # On a slow machine the first comes while it gathers.
+        keep(log, "next")
+        thread.join(0.2)
+        if not thread.is_alive():
+            break
+    assert not thread.is_alive()
+    assert len(take(consumer)) >= 2
+
+
+def test_one_that_waits_for_the_next_commit_is_woken(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LULL", 6000)
+    log = make()
+    consumer = log.consumer("a", LOGS)
+    keep(log, "first")
+    for end in (consumer.wake, log.close):
+        thread = threading.Thread(target=lambda: consumer.wait(60, 0.01, 1 << 20, 1000))
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        end()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_one_that_gathers_is_woken_by_much_by_wake_and_by_close(make: Make) -> None:
