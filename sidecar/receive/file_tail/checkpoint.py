@@ -7,7 +7,8 @@ a digest of the content's beginning and one of what is before the offset.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import xxhash
@@ -17,6 +18,9 @@ PATTERNS = PREFIX + b"include"
 """Key under which the include patterns are stored that were used before."""
 HEAD_BYTES = 1024
 TAIL_BYTES = 256
+
+FLOAT_NS = 1_000
+"""What a time may lose in a floating-point number of seconds."""
 
 Key = tuple[int, int]
 """(device, inode)"""
@@ -105,6 +109,18 @@ def parse_key(data: bytes) -> Key | None:
         return int(device, 16), int(inode, 16)
     except ValueError:
         return None
+
+
+def same_time(one: int, other: int) -> bool:
+    """Whether a time of change (Unix ns) is that of another file; one that was set by way of a floating-point number
+    has lost less than a microsecond."""
+    return abs(one - other) < FLOAT_NS
+
+
+def any_same_time(times: Sequence[int], one: int) -> bool:
+    """Whether it is one of these, which are in order."""
+    place = bisect_left(times, one - FLOAT_NS + 1)
+    return place < len(times) and times[place] < one + FLOAT_NS
 
 
 def tail_of(pread: Pread, offset: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sidecar.receive.file_tail.checkpoint import Key
+from sidecar.receive.file_tail.checkpoint import FLOAT_NS, Key, same_time
 from sidecar.receive.file_tail.discovery import Candidate
 from sidecar.receive.file_tail.source import Source
 from sidecar.receive.file_tail.tailed_file import TailedFile
@@ -19,9 +19,8 @@ CUT_SECONDS = 5.0
 """A copy whose file was not cut so long after it was complete is not going to be part of a copytruncate."""
 LEFT_OUT_SECONDS = 60.0
 """After so long a copy that is not read is logged."""
-COARSE_NS, _FINE_NS, _STEP_NS = 2_000_000_000, 1_000, 100
-"""A time of change that was set to that of another file may have lost so much: programs set whole seconds, or
-milliseconds. One that is no multiple of 100 ns has lost no more than a floating-point number does."""
+COARSE_NS, _SECOND_NS = 2_000_000_000, 1_000_000_000
+"""A whole number of seconds may have been rounded to two, as archives do."""
 _WHOLE_BYTES = 1 << 20
 """Contents up to here are compared in full, larger ones at their begin, at their end and at places between."""
 _PLACES, _PLACE_BYTES = 64, 4096
@@ -112,11 +111,19 @@ def may_be_copy(source: Source, origin: TailedFile, own: Source) -> bool:
 def _in_its_time(source: Source, own: Source, removed: int) -> bool:
     """Whether it was written while the other one was there."""
     modified = source.modified()
-    lost = _FINE_NS if modified % _STEP_NS else COARSE_NS
-    if own.birth and modified + lost < min(own.birth, own.modified()):
+    if own.birth and modified + lost_when_set(modified) < min(own.birth, own.modified()):
         return False
     # Another device may have another clock.
     return not removed or source.key[0] != own.key[0] or max(source.birth, modified) <= removed
+
+
+def lost_when_set(modified: int) -> int:
+    """What a time of change that was set to that of another file may have lost, in ns: programs set whole seconds, or
+    milliseconds. By chance a time is that round as seldom as the loss is small."""
+    step = FLOAT_NS
+    while step < _SECOND_NS and modified % (step * 10) == 0:
+        step *= 10
+    return COARSE_NS if step == _SECOND_NS else step
 
 
 def is_compressed_form(candidate: Candidate, source: Source, origin: TailedFile) -> bool:
@@ -129,8 +136,15 @@ def may_be_made_of(candidate: Candidate, source: Source, origin: TailedFile) -> 
     more."""
     if not origin.rotated:
         return True
-    gone = source.compressed and origin.gone_since is not None
+    gone = source.compressed and (origin.gone_since is not None or _has_its_time(source, origin))
     return gone or is_compressed_form(candidate, source, origin)
+
+
+def _has_its_time(source: Source, origin: TailedFile) -> bool:
+    """Whether it has the time of change of the other to the nanosecond: it may be found under a later name than that of
+    the compressed form, while the other is still found, where files are renamed between two looks at names."""
+    modified = source.modified()
+    return lost_when_set(modified) == FLOAT_NS and same_time(origin.written, modified)
 
 
 def _alike(copy: Source, own: Source, size: int) -> bool:

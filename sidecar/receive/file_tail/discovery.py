@@ -37,8 +37,13 @@ class Candidate:
     rotated: bool
     """Found beside `base`, not as it."""
     size: int
-    modified: float
-    """Unix seconds."""
+    modified_ns: int
+    """Unix ns: as seconds in a floating-point number, equal times would seem to differ."""
+
+    @property
+    def modified(self) -> float:
+        """Unix seconds."""
+        return self.modified_ns / 1e9
 
 
 class Finder:
@@ -164,7 +169,7 @@ def candidate_at(path: str, base: str, pattern: str, rotated: bool) -> Candidate
     if status.st_mode & 0o170000 != 0o100000:
         return None
     key = status.st_dev, status.st_ino
-    return Candidate(key, path, base, pattern, rotated, status.st_size, status.st_mtime)
+    return Candidate(key, path, base, pattern, rotated, status.st_size, status.st_mtime_ns)
 
 
 def attributes(base: str, path: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import structlog
 
-from sidecar.receive.file_tail.checkpoint import Checkpoint, Key, key_bytes
+from sidecar.receive.file_tail.checkpoint import Checkpoint, Key, any_same_time, key_bytes, same_time
 from sidecar.receive.file_tail.copies import (
     Deferred,
     begins_alike,
@@ -106,10 +106,10 @@ class FileRegistry:
         for file in [f for f in self.files.values() if f.key not in there]:
             self._gone(file, now)
         # One that waited takes the checkpoint that it waited for, before one does that has the same content.
-        # Nor does one that was written at another time before that whose time is the same.
-        times = self._times_of_missing() if unknown else frozenset()
+        # Nor is one that was written at another time taken for a copy before that whose time is the same.
+        times = sorted([*self._times_of_missing(), *(f.written for f in self.files.values())]) if unknown else []
         order = sorted(
-            unknown, key=lambda one: (one[0].key not in self._deferred, round(one[0].modified * 1e6) not in times)
+            unknown, key=lambda one: (one[0].key not in self._deferred, not any_same_time(times, one[0].modified_ns))
         )
         for candidate, reused in order:
             self._classify(candidate, reused, now, wall)
@@ -120,11 +120,9 @@ class FileRegistry:
         for file in self.files.values():
             self._families.setdefault(file.base, []).append(file)
 
-    def _times_of_missing(self) -> frozenset[int]:
-        """Times of change of the files that checkpoints without a file were made of, in microseconds."""
-        return frozenset(
-            round(checkpoint.written / 1e3) for key, checkpoint in self.checkpoints.items() if key not in self.files
-        )
+    def _times_of_missing(self) -> list[int]:
+        """Times of change of the files that checkpoints without a file were made of, in order."""
+        return sorted(one.written for key, one in self.checkpoints.items() if key not in self.files)
 
     def before(self, file: TailedFile) -> list[TailedFile]:
         """What was written before a file that nothing was read of yet, oldest first, if lines of it are left that may
@@ -205,6 +203,7 @@ class FileRegistry:
             # whose original is still there.
             at_once = source.compressed and candidate.key not in self._deferred
             at_once = at_once and not self._original_is_read(candidate, source)
+            at_once = at_once and not self._is_of_one_that_is_read(candidate)
             file = self._as_copy(candidate, source, now, whole=True) if at_once else None
             if file is None and not at_end and self._defer(candidate, source, now):
                 source.close()
@@ -312,6 +311,14 @@ class FileRegistry:
             file.gone_since is None and is_compressed_form(candidate, source, file) for file in self.files.values()
         )
 
+    def _is_of_one_that_is_read(self, candidate: Candidate) -> bool:
+        """Whether its time is that of a file that is read, gone or not, and of no other that was read."""
+        missing = any_same_time(self._times_of_missing(), candidate.modified_ns)
+        return not missing and any(
+            file.base == candidate.base and not file.compressed and same_time(file.written, candidate.modified_ns)
+            for file in self.files.values()
+        )
+
     def _live_origin(self, candidate: Candidate, source: Source, now: float) -> TailedFile | None:
         """A file that we read and that has this content now."""
         if not candidate.rotated:
@@ -319,7 +326,7 @@ class FileRegistry:
         family = [f for f in self.files.values() if f.base == candidate.base and not f.done and f.key != candidate.key]
         # One that is gone was compressed, or moved to another file system.
         modified = source.modified()
-        for file in sorted(family, key=lambda file: (file.written != modified, file.gone_since is None)):
+        for file in sorted(family, key=lambda f: (not same_time(f.written, modified), f.gone_since is None)):
             if self._may_be_copy(candidate, source, file, now):
                 return file
         return None
@@ -357,9 +364,12 @@ class FileRegistry:
         best: tuple[Key, Checkpoint, Replaced | None] | None = None
         modified = source.modified()
         for key, checkpoint, old in self._origins(candidate):
-            rank = checkpoint.written == modified, checkpoint.offset
-            better = best is None or rank > (best[1].written == modified, best[1].offset)
-            if better and is_read_on(source, checkpoint, old) and not (whole and source.pread(checkpoint.offset, 1)):
+            rank = same_time(checkpoint.written, modified), checkpoint.offset
+            better = best is None or rank > (same_time(best[1].written, modified), best[1].offset)
+            # A compressed file that was read to its end has no more than that.
+            whole_only = whole or (checkpoint.done and checkpoint.offset > 0)
+            alike = better and is_read_on(source, checkpoint, old)
+            if alike and not (whole_only and source.pread(checkpoint.offset, 1)):
                 best = key, checkpoint, old
         if best is None:
             return None

@@ -106,15 +106,17 @@ class Reader:
             raise Truncated
         if size != file.size:
             file.size, file.grown_at = size, now
-        file.written = source.modified()
         file.read_start(source)
         self._note_encoding(file)
         first = b"" if file.skipping or file.foreign else source.pread(file.offset, len(BOM_UTF8))
         if first[:1] == b"\0":
+            file.written = source.modified()
             return self._skip_blank(file, source)
         if first == BOM_UTF8 and not file.offset:
             return Step(file, b"", 0, len(first), first, full=True)
         data = source.pread(file.offset, READ_BYTES)
+        # Asked last: what is written meanwhile may have been read, and then nobody looks again.
+        file.written = source.modified()
         at_end = len(data) < READ_BYTES
         if source.compressed and not data:
             return Step(file, b"", 0, 0, file.recent, done=True)

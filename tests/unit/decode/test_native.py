@@ -151,7 +151,8 @@ def test_rules_that_the_core_cannot_use_are_refused(decoder: NativeDecoder) -> N
     import sidecar_native as core
 
     def redactor(**odd: object) -> object:
-        rule = {"keys": ("a",), "action": "drop", "events": (), "nested": False, "beside": ()} | odd
+        rule = {"keys": ("a",), "action": "drop", "events": (), "nested": False, "beside": (), "json_texts": False}
+        rule |= odd
         more = {"hash_key": b"", "add": (), "max_field_bytes": 0, "filter": Rules().filter, "sampling_seed": 0}
         return core.Redactor([types.SimpleNamespace(**rule)], [], **more)  # type: ignore[arg-type]
 
